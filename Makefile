@@ -1,0 +1,100 @@
+# Everything here needs only git, make and Python 3.11, 3.12 or 3.13. Another interpreter: make PYTHON=python3.12 test
+PYTHON ?= python3
+VENV := .venv
+CLIENT_2 := .venv-client-2
+BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+# Passed on to pytest: make pytest ARGS='-k retry'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt lint types pytest test cover demo bench bench-quick wheel wheel-check clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# --- environments: each stamp is older than pyproject.toml when the environment has to be brought up to date ----------
+
+$(VENV)/.runtime: pyproject.toml
+	@echo "== $(VENV): Levante and the official client"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Levante needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) --upgrade 'pip>=25.1'
+	@$(BIN)/python $(PIP) --editable . --group client
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.runtime
+	@echo "== $(VENV): test and lint tools"
+	@$(BIN)/python $(PIP) --group test --group lint
+	@touch $@
+
+$(CLIENT_2)/.stamp: pyproject.toml
+	@echo "== $(CLIENT_2): the official client, version 2"
+	@test -x $(CLIENT_2)/bin/python || $(PYTHON) -m venv $(CLIENT_2)
+	@$(CLIENT_2)/bin/python $(PIP) --upgrade 'pip>=25.1'
+	@$(CLIENT_2)/bin/python $(PIP) --group client-2
+	@touch $@
+
+setup: $(VENV)/.tools ## make .venv with Levante (editable), test and lint tools
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+fmt: setup ## format and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: setup ## ruff and import-linter
+	@echo "== lint"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: setup ## mypy, strict
+	@echo "== types"
+	$(BIN)/mypy
+
+pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
+	@echo "== tests"
+	$(BIN)/python -m pytest $(ARGS)
+
+test: lint types pytest ## all checks: lint, types, tests
+
+cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
+	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='*/levante_core/domain/*,*/levante/replay*' --fail-under=100
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime ## host, worker and an execution started by the official client
+	@echo "== demo"
+	$(BIN)/python examples/demo.py
+
+bench: ## Levante beside the peers that can be installed, three rounds
+	$(PYTHON) benchmarks/bench.py
+
+bench-quick: ## one round of Levante alone (PEERS='levante restate' for more)
+	$(PYTHON) benchmarks/bench.py --rounds 1 --peers $(or $(PEERS),levante)
+
+# --- distribution -----------------------------------------------------------------------------------------------------
+
+wheel: $(VENV)/.runtime ## build the wheel into dist/
+	@echo "== wheel"
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist
+
+wheel-check: wheel ## install the wheel into a fresh environment and run the demo from it, outside the checkout
+	@set -e; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
+	echo "== wheel-check: a fresh environment"; \
+	$(PYTHON) -m venv "$$place/venv"; \
+	"$$place/venv/bin/python" $(PIP) --upgrade 'pip>=25.1'; \
+	"$$place/venv/bin/python" $(PIP) dist/*.whl --group client; \
+	"$$place/venv/bin/python" -m pip check; \
+	cp -R examples "$$place/examples"; \
+	cd "$$place" && venv/bin/python examples/demo.py
+
+clean: ## remove environments, caches and build output (not .bench)
+	rm -rf $(VENV) $(CLIENT_2) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

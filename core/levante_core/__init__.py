@@ -1,0 +1,1 @@
+"""The rules of durable execution: domain, ports, services. No AWS, no HTTP."""

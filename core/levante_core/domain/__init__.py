@@ -1,0 +1,1 @@
+"""Rules as pure functions and frozen types: no clock, no network, no randomness, no environment."""

@@ -1,0 +1,183 @@
+"""History events: what is recorded of a run, in order, for ever.
+
+Commands were asked for by workflow code; replay must ask for the same ones at the same places. Inputs are what workflow
+code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
+replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
+
+`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.retry import RetryPolicy
+
+Seq = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class ActivityOptions(Frozen):
+    """How an activity is to be run. Timeouts are those of one attempt."""
+
+    start_to_close_seconds: Annotated[float, Field(gt=0)] = 300.0
+    heartbeat_seconds: Annotated[float, Field(gt=0)] | None = None
+    retry: RetryPolicy = RetryPolicy()
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+class ActivityScheduled(Frozen):
+    """An activity was asked for. owner: the worker that runs it in place; None sends it to the activity queue.
+
+    attempt: the first attempt still to be made (above 1 when one failed before anything was recorded).
+    delay_seconds: how long that attempt has to wait.
+    """
+
+    kind: Literal["activity_scheduled"] = "activity_scheduled"
+    seq: Seq
+    name: str
+    input: Json
+    options: ActivityOptions = ActivityOptions()
+    owner: str | None = None
+    attempt: Annotated[int, Field(ge=1)] = 1
+    delay_seconds: Seconds = 0.0
+
+
+class ActivityCancelRequested(Frozen):
+    """Workflow code no longer waits for this activity."""
+
+    kind: Literal["activity_cancel_requested"] = "activity_cancel_requested"
+    seq: Seq
+    activity: Seq
+
+
+class TimerStarted(Frozen):
+    """A durable timer was started."""
+
+    kind: Literal["timer_started"] = "timer_started"
+    seq: Seq
+    fire_at: Time
+
+
+class TimerCanceled(Frozen):
+    """Workflow code no longer waits for this timer."""
+
+    kind: Literal["timer_canceled"] = "timer_canceled"
+    seq: Seq
+    timer: Seq
+
+
+class ExecutionCompleted(Frozen):
+    """The workflow returned."""
+
+    kind: Literal["execution_completed"] = "execution_completed"
+    seq: Seq
+    result: Json
+
+
+class ExecutionFailed(Frozen):
+    """The workflow raised an error that fails the execution."""
+
+    kind: Literal["execution_failed"] = "execution_failed"
+    seq: Seq
+    failure: Failure
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------------
+
+
+class ActivityCompleted(Frozen):
+    """The activity with this seq returned."""
+
+    kind: Literal["activity_completed"] = "activity_completed"
+    seq: Seq
+    at: Time
+    result: Json
+
+
+class ActivityFailed(Frozen):
+    """The activity with this seq failed for good. attempt: the last one made."""
+
+    kind: Literal["activity_failed"] = "activity_failed"
+    seq: Seq
+    at: Time
+    failure: Failure
+    attempt: Annotated[int, Field(ge=1)] = 1
+
+
+class TimerFired(Frozen):
+    """The timer with this seq is due. at: the time that it was set to, or when it was noticed, if that is later."""
+
+    kind: Literal["timer_fired"] = "timer_fired"
+    seq: Seq
+    at: Time
+
+
+class FactTaken(Frozen):
+    """A fact was taken into history here; what it says stays in the fact."""
+
+    kind: Literal["fact_taken"] = "fact_taken"
+    fact: str
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+class ActivityHandedOver(Frozen):
+    """The claim of an owner has ended; the activity queue carries on with this attempt.
+
+    scheduled_in: index of the batch that holds the activity's `activity_scheduled`.
+    """
+
+    kind: Literal["activity_handed_over"] = "activity_handed_over"
+    activity: Seq
+    scheduled_in: Seq
+    attempt: Annotated[int, Field(ge=1)]
+    delay_seconds: Seconds = 0.0
+    failure: Failure
+
+
+class CodeFailed(Frozen):
+    """The workflow code failed over the inputs before this; what they lead to is recorded once fixed code has taken them."""
+
+    kind: Literal["code_failed"] = "code_failed"
+    failure: Failure
+
+
+# --- ends decided outside workflow code -------------------------------------------------------------------------------
+
+
+class ExecutionTerminated(Frozen):
+    """A caller ended the execution at once."""
+
+    kind: Literal["execution_terminated"] = "execution_terminated"
+    at: Time
+
+
+class ExecutionTimedOut(Frozen):
+    """The execution timeout passed."""
+
+    kind: Literal["execution_timed_out"] = "execution_timed_out"
+    at: Time
+
+
+Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired
+"""What resolves a command."""
+Command: TypeAlias = (
+    ActivityScheduled | ActivityCancelRequested | TimerStarted | TimerCanceled | ExecutionCompleted | ExecutionFailed
+)
+Input: TypeAlias = Outcome | FactTaken
+Note: TypeAlias = ActivityHandedOver | CodeFailed
+Closing: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionTerminated | ExecutionTimedOut
+HistoryEvent: TypeAlias = Annotated[Command | Input | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")]
+
+OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired)
+COMMANDS = (ActivityScheduled, ActivityCancelRequested, TimerStarted, TimerCanceled, ExecutionCompleted, ExecutionFailed)
+CLOSINGS = (ExecutionCompleted, ExecutionFailed, ExecutionTerminated, ExecutionTimedOut)
+
+EVENTS: TypeAdapter[tuple[HistoryEvent, ...]] = TypeAdapter(tuple[HistoryEvent, ...])
+"""Reads and writes the events of a batch as JSON."""

@@ -1,0 +1,24 @@
+"""The one way in which domain and wire types are made: immutable, closed, validated."""
+
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+Json: TypeAlias = Any
+"""A JSON value. What is in it is the user's affair."""
+
+
+def wire_time(at: datetime) -> str:
+    """Write a time as UTC with microseconds and `Z`, so that texts sort as the times do."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Time: TypeAlias = Annotated[AwareDatetime, PlainSerializer(wire_time, return_type=str, when_used="json")]
+"""An aware UTC time."""
+
+
+class Frozen(BaseModel):
+    """An immutable value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,140 @@
+"""What a history says about the work that is still open: one fold over its events."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from levante_core.domain.events import (
+    CLOSINGS,
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityHandedOver,
+    ActivityScheduled,
+    Closing,
+    CodeFailed,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionTerminated,
+    ExecutionTimedOut,
+    FactTaken,
+    HistoryEvent,
+    Outcome,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+)
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.transitions import ACTIVITY, EXECUTION, TIMER, ActivityState, ExecutionStatus, TimerState, step
+from levante_core.errors import InconsistentHistory
+
+
+class HistoryBatch(Frozen):
+    """What one commit appends. commit_id tells a repeat of the same commit from another writer's."""
+
+    index: int
+    commit_id: str
+    events: tuple[HistoryEvent, ...]
+
+
+def closing_event(events: Sequence[HistoryEvent]) -> Closing | None:
+    """Return the event that ends the run, which can only be the last one. Raises: InconsistentHistory."""
+    for position, event in enumerate(events):
+        if isinstance(event, CLOSINGS):
+            if position != len(events) - 1:
+                raise InconsistentHistory(f"{events[position + 1].kind} follows the closing event {event.kind}")
+            return event
+    return None
+
+
+@dataclass(slots=True)
+class OpenActivity:
+    """An activity without an outcome. attempt: the one that is running or comes next."""
+
+    scheduled: ActivityScheduled
+    batch_index: int
+    state: ActivityState
+    attempt: int
+
+
+@dataclass(slots=True)
+class RunState:
+    """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key."""
+
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    last_index: int = 0
+    activities: dict[int, OpenActivity] = field(default_factory=dict)
+    timers: dict[int, TimerStarted] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    def append(self, batch: HistoryBatch, facts: Mapping[str, Outcome]) -> None:
+        """Apply the next batch. `facts` must hold what the batch takes. Raises: InconsistentHistory."""
+        if batch.index != self.last_index + 1:
+            raise InconsistentHistory(f"batch {batch.index} follows batch {self.last_index}")
+        for event in batch.events:
+            self.apply(event, batch.index, facts)
+        self.last_index = batch.index
+
+    def is_void(self, outcome: Outcome) -> bool:
+        """Tell whether history already resolves what this would resolve: the first answer counts."""
+        return outcome.seq not in (self.timers if isinstance(outcome, TimerFired) else self.activities)
+
+    def apply(self, event: HistoryEvent, batch_index: int, facts: Mapping[str, Outcome]) -> None:
+        """Apply one event of the batch with this index."""
+        if self.status is not ExecutionStatus.RUNNING:
+            raise InconsistentHistory(f"{event.kind} follows the end of the run")
+        match event:
+            case ActivityScheduled():
+                state = ActivityState.OWNED if event.owner else ActivityState.QUEUED
+                self.activities[event.seq] = OpenActivity(event, batch_index, state, event.attempt)
+            case ActivityCompleted() | ActivityFailed():
+                self._end_activity(event.seq, event.kind)
+            case ActivityCancelRequested():
+                self._end_activity(event.activity, event.kind)
+            case ActivityHandedOver():
+                activity = self._activity(event.activity)
+                activity.state = step(ACTIVITY, activity.state, event.kind)
+                activity.attempt = event.attempt
+            case TimerStarted():
+                self.timers[event.seq] = event
+            case TimerFired():
+                self._end_timer(event.seq, event.kind)
+            case TimerCanceled():
+                self._end_timer(event.timer, event.kind)
+            case CodeFailed():
+                pass
+            case FactTaken():
+                self._take(event.fact, batch_index, facts)
+            case ExecutionCompleted() | ExecutionFailed() | ExecutionTerminated() | ExecutionTimedOut():
+                self.status = step(EXECUTION, self.status, event.kind)
+            case _:
+                assert_never(event)
+
+    def _take(self, key: str, batch_index: int, facts: Mapping[str, Outcome]) -> None:
+        if key not in facts:
+            raise InconsistentHistory(f"history takes fact {key}, which is not recorded")
+        self.taken.add(key)
+        self.apply(facts[key], batch_index, facts)
+
+    def _activity(self, seq: int) -> OpenActivity:
+        if seq not in self.activities:
+            raise InconsistentHistory(f"no activity {seq} is open")
+        return self.activities[seq]
+
+    def _end_activity(self, seq: int, kind: str) -> None:
+        step(ACTIVITY, self._activity(seq).state, kind)
+        del self.activities[seq]
+
+    def _end_timer(self, seq: int, kind: str) -> None:
+        if seq not in self.timers:
+            raise InconsistentHistory(f"no timer {seq} is open")
+        step(TIMER, TimerState.STARTED, kind)
+        del self.timers[seq]
+
+
+def fold(batches: Iterable[HistoryBatch], facts: Mapping[str, Outcome]) -> RunState:
+    """Read a whole history, batch 1 onwards. Raises: InconsistentHistory if it breaks a rule."""
+    state = RunState()
+    for batch in batches:
+        state.append(batch, facts)
+    return state

@@ -1,0 +1,58 @@
+"""Ids and names: their types, their form, and what is said when the form is wrong."""
+
+import re
+from typing import NewType
+
+from levante_core.errors import InvalidInput
+
+Workspace = NewType("Workspace", str)
+ExecutionId = NewType("ExecutionId", str)
+RunId = NewType("RunId", str)
+DeploymentName = NewType("DeploymentName", str)
+WorkflowName = NewType("WorkflowName", str)
+
+RESERVED_WORKFLOW_NAMES = frozenset(
+    {"executions", "schedules", "definitions", "internal", "webhooks", "archive", "unarchive"}
+)
+
+_FORMS = {
+    "execution_id": (re.compile(r"[A-Za-z0-9_-]{1,256}"), "1 to 256 letters, digits, '_' or '-'"),
+    "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
+    "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
+    "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
+    "workspace": (re.compile(r"[A-Za-z0-9_-]{1,64}"), "1 to 64 letters, digits, '_' or '-'"),
+}
+
+
+def _checked(form: str, text: str) -> str:
+    pattern, wording = _FORMS[form]
+    if not pattern.fullmatch(text):
+        raise InvalidInput.at(("body", form), f"{form} {text[:80]!r} is not allowed: use {wording}")
+    return text
+
+
+def execution_id(text: str) -> ExecutionId:
+    """Check the form of an execution id. Raises: InvalidInput."""
+    return ExecutionId(_checked("execution_id", text))
+
+
+def deployment_name(text: str) -> DeploymentName:
+    """Check the form of a deployment name. Raises: InvalidInput."""
+    return DeploymentName(_checked("deployment_name", text))
+
+
+def worker_name(text: str) -> str:
+    """Check the form of a worker name. Raises: InvalidInput."""
+    return _checked("worker_name", text)
+
+
+def workspace(text: str) -> Workspace:
+    """Check the form of a workspace name. Raises: InvalidInput."""
+    return Workspace(_checked("workspace", text))
+
+
+def workflow_name(text: str) -> WorkflowName:
+    """Check the form of a workflow name, reserved names included. Raises: InvalidInput."""
+    if text in RESERVED_WORKFLOW_NAMES:
+        raise InvalidInput.at(("body", "workflow_name"), f"workflow name {text!r} is reserved: choose another one")
+    return WorkflowName(_checked("workflow_name", text))

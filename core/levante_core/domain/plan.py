@@ -1,0 +1,209 @@
+"""`plan`: what a change of the table asks for. Pure, so that the API and the dispatcher cannot disagree."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias, assert_never
+
+from levante_core.domain.events import (
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityHandedOver,
+    ActivityScheduled,
+    HistoryEvent,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+)
+from levante_core.domain.execution import RunKey, RunStart
+from levante_core.domain.history import HistoryBatch, RunState
+from levante_core.domain.names import DeploymentName
+from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
+from levante_core.domain.transitions import ActivityState
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""`fresh_at` of work that nobody can call fresh."""
+
+SHORT_TIMEOUT = timedelta(minutes=15)
+"""Execution timeouts up to this get a delayed message; longer ones are left to the one-minute sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run was started."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    start: RunStart
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAppended:
+    """A batch was appended to a history."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    recorded_at: datetime
+    batch: HistoryBatch
+
+
+@dataclass(frozen=True, slots=True)
+class FactRecorded:
+    """A fact was recorded."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    recorded_at: datetime
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """An activity attempt ended without an outcome; `attempt` comes next, at `due_at`."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    recorded_at: datetime
+    due_at: datetime
+    seq: int
+    scheduled_in: int
+    attempt: int
+
+
+Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded
+
+
+@dataclass(frozen=True, slots=True)
+class SendTask:
+    """Put a task on its deployment's queue now. deduplication_id: made from the record, so a repeat is dropped."""
+
+    task: WorkflowTask | ActivityTask
+    deduplication_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendLater:
+    """Do something at `due.fresh_at`."""
+
+    due: Delayed
+
+
+Effect: TypeAlias = SendTask | SendLater
+
+
+def plan(record: Record) -> list[Effect]:
+    """Return what the record asks for. A repeat of the effects is harmless at any later time."""
+    match record:
+        case RunStarted():
+            return list(_started(record))
+        case BatchAppended():
+            return list(_appended(record))
+        case FactRecorded():
+            task = WorkflowTask(**_address(record), fresh_at=record.recorded_at, fact=record.fact)
+            return [SendTask(task, f"{record.run.run_id}:{record.fact.key}")]
+        case AttemptEnded():
+            retry = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at)
+            return [_when_due(retry, record.recorded_at)]
+        case _:
+            assert_never(record)
+
+
+def _started(record: RunStarted) -> Iterator[Effect]:
+    start = record.start
+    task = WorkflowTask(**_address(record), fresh_at=start.started_at, start=start)
+    yield SendTask(task, f"{record.run.run_id}:start")
+    if start.deadline_at - start.started_at <= SHORT_TIMEOUT:
+        yield SendLater(DeadlineDue(**_address(record), fresh_at=start.deadline_at))
+
+
+def _appended(record: BatchAppended) -> Iterator[Effect]:
+    ended = frozenset(resolved_in(record.batch.events))
+    for event in record.batch.events:
+        match event:
+            case ActivityScheduled() if event.owner is None and event.seq not in ended:
+                due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
+                work = ActivityWork(name=event.name, input=event.input, options=event.options)
+                task = _activity_task(record, event.seq, record.batch.index, event.attempt, due_at, work)
+                yield _when_due(task, record.recorded_at)
+            case ActivityHandedOver() if event.activity not in ended:
+                due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
+                task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at)
+                yield _when_due(task, record.recorded_at)
+            case TimerStarted() if event.seq not in ended:
+                yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
+            case _:
+                pass
+
+
+def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:
+    """Yield the seq of every activity and timer that these events resolve or abandon."""
+    for event in events:
+        match event:
+            case ActivityCompleted() | ActivityFailed() | TimerFired():
+                yield event.seq
+            case ActivityCancelRequested():
+                yield event.activity
+            case TimerCanceled():
+                yield event.timer
+            case _:
+                pass
+
+
+def _activity_task(
+    record: BatchAppended | AttemptEnded,
+    seq: int,
+    scheduled_in: int,
+    attempt: int,
+    due_at: datetime,
+    work: ActivityWork | None = None,
+) -> ActivityTask:
+    return ActivityTask(
+        **_address(record), fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work
+    )
+
+
+def _when_due(task: ActivityTask, now: datetime) -> Effect:
+    return SendLater(task) if task.fresh_at > now else SendTask(task, task_id(task))
+
+
+def _address(record: Record) -> dict[str, Any]:
+    run = record.run
+    return {
+        "workspace": run.workspace,
+        "execution_id": run.execution_id,
+        "run_id": run.run_id,
+        "deployment_name": record.deployment_name,
+    }
+
+
+def task_id(task: ActivityTask) -> str:
+    """Return the deduplication id of an attempt's task: the same for every repeat of it."""
+    return f"{task.run_id}:{task.seq}:{task.attempt}"
+
+
+def outstanding(run: RunKey, deployment_name: DeploymentName, state: RunState, untaken: Iterable[Fact]) -> list[Effect]:
+    """Return what an open run needs to go on when every message may have been lost.
+
+    A workflow task only if somebody has to look at the run: nothing is recorded yet, a fact waits, or the claim of an owner
+    may have died with its message. Queued activities and timers are asked for again; all of it is to be checked on arrival.
+    """
+    address = {
+        "workspace": run.workspace,
+        "execution_id": run.execution_id,
+        "run_id": run.run_id,
+        "deployment_name": deployment_name,
+        "verify": True,
+    }
+    effects: list[Effect] = []
+    owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
+    if state.last_index == 0 or owned or any(not state.is_void(fact.outcome) for fact in untaken):
+        effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
+    for seq, activity in state.activities.items():
+        if activity.state is ActivityState.QUEUED:
+            task = ActivityTask(
+                **address, fresh_at=EPOCH, seq=seq, scheduled_in=activity.batch_index, attempt=activity.attempt
+            )
+            effects.append(SendTask(task, task_id(task)))
+    effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=seq)) for seq, timer in state.timers.items()]
+    return effects

@@ -1,0 +1,51 @@
+"""Whether a failed activity attempt is followed by another one, and when."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import Field
+
+from levante_core.domain.failure import Failure, FailureKind
+from levante_core.domain.frozen import Frozen
+
+MAXIMUM_INTERVAL_FACTOR = 100
+"""The delay between attempts is capped at this many initial intervals. Source: docs of the vendor's engine (read 2026-11-23)."""
+
+
+class RetryPolicy(Frozen):
+    """max_attempts counts the first one too. Attempt n + 1 starts initial_interval x coefficient^(n - 1) after attempt n failed."""
+
+    max_attempts: int = Field(default=3, ge=1)
+    initial_interval_seconds: float = Field(default=1.0, ge=0)
+    backoff_coefficient: float = Field(default=2.0, ge=1)
+
+    def delay_after(self, attempt: int) -> timedelta:
+        """Return how long the attempt after this one has to wait (attempt: 1-based, the one that failed)."""
+        exponent = min(attempt - 1, 64)
+        factor = min(self.backoff_coefficient**exponent, float(MAXIMUM_INTERVAL_FACTOR))
+        return timedelta(seconds=self.initial_interval_seconds * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Try again: which attempt comes next, and after how long."""
+
+    attempt: int
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further attempt."""
+
+
+def after_failure(policy: RetryPolicy, attempt: int, failure: Failure) -> RetryAfter | GiveUp:
+    """Decide what follows a failed attempt (1-based).
+
+    A lost worker is followed at once: the work itself said nothing against being tried again.
+    """
+    if failure.non_retryable or failure.kind is FailureKind.CANCELED or attempt >= policy.max_attempts:
+        return GiveUp()
+    if failure.kind is FailureKind.WORKER_LOST:
+        return RetryAfter(attempt + 1, timedelta())
+    return RetryAfter(attempt + 1, policy.delay_after(attempt))

@@ -1,0 +1,81 @@
+"""The messages that ask for work: what to advance, what to run, what is due later."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from levante_core.domain.events import ActivityOptions, Outcome, Seq
+from levante_core.domain.execution import RunStart
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+
+OLD_AFTER_SECONDS = 240
+"""Age from which a task is checked before it is believed: a minute less than FIFO queues drop repeats for."""
+
+
+class Fact(Frozen):
+    """A recorded fact. key: unique within the run."""
+
+    key: str
+    outcome: Annotated[Outcome, Field(discriminator="kind")]
+
+
+class _Task(Frozen):
+    """What every task says. fresh_at: when the work came due; verify: ask the API before believing the message."""
+
+    workspace: Workspace
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    fresh_at: Time
+    verify: bool = False
+
+
+class WorkflowTask(_Task):
+    """Advance this run. start: batch 0, in the first task of a run. fact: the fact that caused the task."""
+
+    kind: Literal["workflow_task"] = "workflow_task"
+    start: RunStart | None = None
+    fact: Fact | None = None
+
+
+class ActivityWork(Frozen):
+    """What to run: the activity's name, its JSON input and how."""
+
+    name: str
+    input: Json
+    options: ActivityOptions
+
+
+class ActivityTask(_Task):
+    """Run this attempt. work is absent when the message would be too large or its sender did not know it.
+
+    scheduled_in: index of the batch that holds the activity's `activity_scheduled`.
+    """
+
+    kind: Literal["activity_task"] = "activity_task"
+    seq: Seq
+    scheduled_in: Seq
+    attempt: Seq
+    work: ActivityWork | None = None
+
+
+class TimerDue(_Task):
+    """A durable timer: at `fresh_at`, record that it fired."""
+
+    kind: Literal["timer_due"] = "timer_due"
+    seq: Seq
+
+
+class DeadlineDue(_Task):
+    """The execution timeout: at `fresh_at`, end the run unless it is closed."""
+
+    kind: Literal["deadline_due"] = "deadline_due"
+
+
+Delayed: TypeAlias = ActivityTask | TimerDue | DeadlineDue
+"""What can wait in the timers queue or in a timer item."""
+
+WORKFLOW_TASK: TypeAdapter[WorkflowTask] = TypeAdapter(WorkflowTask)
+ACTIVITY_TASK: TypeAdapter[ActivityTask] = TypeAdapter(ActivityTask)
+DELAYED: TypeAdapter[Delayed] = TypeAdapter(Annotated[Delayed, Field(discriminator="kind")])

@@ -1,0 +1,73 @@
+"""The state machines, as tables. What a table does not list is refused and changes nothing."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from levante_core.errors import InconsistentHistory
+
+
+class ExecutionStatus(StrEnum):
+    """Status of a run, as clients see it."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    TERMINATED = "TERMINATED"
+    CONTINUED_AS_NEW = "CONTINUED_AS_NEW"
+    TIMED_OUT = "TIMED_OUT"
+
+
+class ActivityState(StrEnum):
+    """Where an activity stands in the history of its run."""
+
+    OWNED = "owned"
+    """A worker that holds the execution runs it in place."""
+    QUEUED = "queued"
+    """The activity queue carries it."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """Workflow code no longer waits for it."""
+
+
+class TimerState(StrEnum):
+    """Where a timer stands in the history of its run."""
+
+    STARTED = "started"
+    FIRED = "fired"
+    CANCELED = "canceled"
+
+
+EXECUTION: Mapping[tuple[ExecutionStatus, str], ExecutionStatus] = {
+    (ExecutionStatus.RUNNING, "execution_completed"): ExecutionStatus.COMPLETED,
+    (ExecutionStatus.RUNNING, "execution_failed"): ExecutionStatus.FAILED,
+    (ExecutionStatus.RUNNING, "execution_terminated"): ExecutionStatus.TERMINATED,
+    (ExecutionStatus.RUNNING, "execution_timed_out"): ExecutionStatus.TIMED_OUT,
+}
+
+ACTIVITY: Mapping[tuple[ActivityState, str], ActivityState] = {
+    (ActivityState.OWNED, "activity_completed"): ActivityState.COMPLETED,
+    (ActivityState.OWNED, "activity_failed"): ActivityState.FAILED,
+    (ActivityState.OWNED, "activity_handed_over"): ActivityState.QUEUED,
+    (ActivityState.OWNED, "activity_cancel_requested"): ActivityState.ABANDONED,
+    (ActivityState.QUEUED, "activity_completed"): ActivityState.COMPLETED,
+    (ActivityState.QUEUED, "activity_failed"): ActivityState.FAILED,
+    (ActivityState.QUEUED, "activity_cancel_requested"): ActivityState.ABANDONED,
+}
+
+TIMER: Mapping[tuple[TimerState, str], TimerState] = {
+    (TimerState.STARTED, "timer_fired"): TimerState.FIRED,
+    (TimerState.STARTED, "timer_canceled"): TimerState.CANCELED,
+}
+
+State = TypeVar("State", bound=StrEnum)
+
+
+def step(table: Mapping[tuple[State, str], State], state: State, event_kind: str) -> State:
+    """Return the state that the event leads to. Raises: InconsistentHistory for a transition that is not listed."""
+    try:
+        return table[state, event_kind]
+    except KeyError:
+        raise InconsistentHistory(f"{event_kind} cannot follow {type(state).__name__} {state.value}") from None

@@ -1,0 +1,105 @@
+"""Every error of the service, classed by what must happen next.
+
+Only adapters see the errors of a vendor's client; they raise these instead. `HTTP_ANSWERS` is the one place
+that says how a class is answered over HTTP; what is not in it is answered as an internal error.
+Codes: docs/reference/errors.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class LevanteError(Exception):
+    """Base of all errors that the service raises on purpose."""
+
+
+class InvalidInput(LevanteError):
+    """The caller must change the input. `problems`: one dict each with `loc`, `msg` and `type`."""
+
+    def __init__(self, problems: list[dict[str, Any]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem["msg"]) for problem in problems))
+
+    @classmethod
+    def at(cls, loc: tuple[str | int, ...], msg: str, kind: str = "value_error") -> "InvalidInput":
+        """Build the error for a single problem at one place of the request."""
+        return cls([{"loc": list(loc), "msg": msg, "type": kind}])
+
+
+class Unauthenticated(LevanteError):
+    """No key, an unknown key or a revoked key."""
+
+
+class Forbidden(LevanteError):
+    """The key is good, but its role does not allow this call."""
+
+
+class NotFound(LevanteError):
+    """Nothing has this id in the caller's workspace."""
+
+
+class AlreadyRunning(LevanteError):
+    """An open execution has this id."""
+
+
+class NotRunning(LevanteError):
+    """The execution is closed, so it takes no more requests."""
+
+    def __init__(self, message: str, status: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class AmbiguousWorkflow(LevanteError):
+    """Several active deployments own the workflow; the caller must name one."""
+
+    def __init__(self, message: str, deployments: list[str]) -> None:
+        self.deployments = deployments
+        super().__init__(message)
+
+
+class ResultNotReady(LevanteError):
+    """The execution did not close within the time that the caller wanted to wait. It goes on."""
+
+
+class ConcurrentAppend(LevanteError):
+    """Another writer took this index of the history: reload, and decide again."""
+
+
+class LeaseLost(LevanteError):
+    """The message is no longer the caller's: stop silently, somebody else carries on."""
+
+
+class Unavailable(LevanteError):
+    """A service behind us is throttling or down. The same call may be repeated."""
+
+
+class InconsistentHistory(LevanteError):
+    """What is recorded breaks an invariant. Never repaired silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """How one class of error is answered: status, code, and whether the same call may be repeated."""
+
+    status: int
+    code: str
+    retryable: bool = False
+
+
+HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
+    LevanteError: HttpAnswer(500, "WF_1000"),
+    InvalidInput: HttpAnswer(422, "WF_1001"),
+    Unauthenticated: HttpAnswer(401, "UNAUTHENTICATED"),
+    Forbidden: HttpAnswer(403, "FORBIDDEN"),
+    NotFound: HttpAnswer(404, "WF_1100"),
+    AlreadyRunning: HttpAnswer(409, "WF_1101"),
+    NotRunning: HttpAnswer(409, "WF_1102"),
+    AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
+    ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),
+    ConcurrentAppend: HttpAnswer(409, "CONCURRENT_APPEND"),
+    LeaseLost: HttpAnswer(409, "LEASE_LOST"),
+    Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
+    InconsistentHistory: HttpAnswer(500, "WF_1105"),
+}

@@ -1,0 +1,195 @@
+"""The item store: a table shaped like DynamoDB, and no wider than the services need.
+
+An item has a key, small scalar attributes (what conditions test and listings return), JSON documents (opaque to the
+store) and its places in sparse indexes. Adapters: `levante_local.sqlite_store`; DynamoDB.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from levante_core.errors import LevanteError
+
+Scalar: TypeAlias = str | int | float | bool | None
+Json: TypeAlias = Any
+
+AFTER_ALL = "\U0010ffff"
+"""Sorts after every sort key that we use, as UTF-8 bytes."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Address of an item: items of one partition are kept in the order of their sort keys (UTF-8 bytes)."""
+
+    partition: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item. `indexes` maps the name of an index to the item's place in it; absent means not listed there."""
+
+    key: Key
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    documents: Mapping[str, Json] = field(default_factory=dict)
+    indexes: Mapping[str, Key] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Holds when no item has the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Holds when the item is there and these attributes have these values."""
+
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentOrMatches:
+    """Holds when no item has the key, or the one that has it has these values."""
+
+    attributes: Mapping[str, Scalar]
+
+
+Condition: TypeAlias = Absent | Matches | AbsentOrMatches | None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write the whole item, in place of any item with its key."""
+
+    item: Item
+    condition: Condition = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the item written."""
+        return self.item.key
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change parts of an item, and create it if it is absent and the condition allows that.
+
+    set_attributes, set_documents: replaced or added one by one; what they do not name stays.
+    add: numbers added to attributes (absent counts as 0).
+    set_indexes: a place sets the entry of that index, None takes the item out of it.
+    """
+
+    key: Key
+    set_attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    set_documents: Mapping[str, Json] = field(default_factory=dict)
+    add: Mapping[str, int] = field(default_factory=dict)
+    set_indexes: Mapping[str, Key | None] = field(default_factory=dict)
+    condition: Condition = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the item; absent is fine unless the condition says otherwise."""
+
+    key: Key
+    condition: Condition = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Write nothing, but let the transaction fail unless the condition holds."""
+
+    key: Key
+    condition: Absent | Matches | AbsentOrMatches
+
+
+Write: TypeAlias = Put | Update | Delete | Check
+
+
+class ConditionFailed(LevanteError):
+    """A condition did not hold, and nothing was written.
+
+    existing: one entry per write of the refused transaction, in order: the item as it stood where that write's own
+    condition failed, else None. A condition that failed on an absent item has None too.
+    failed: the positions of the writes whose condition failed.
+    """
+
+    def __init__(self, failed: Sequence[int], existing: Sequence[Item | None]) -> None:
+        self.failed = tuple(failed)
+        self.existing = tuple(existing)
+        super().__init__(f"condition failed for writes {list(self.failed)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some items in order. `next` continues the same query after the last of them; None means that was all."""
+
+    items: Sequence[Item]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write as the change feed reports it. Changes of one partition come in the order of their writes."""
+
+    sequence: str
+    key: Key
+    old: Item | None
+    new: Item | None
+
+
+class ItemStore(Protocol):
+    """Conditional writes, key and index queries. Every method may raise Unavailable, which is safe to repeat."""
+
+    def get(self, key: Key) -> Item | None:
+        """Read one item as of its last acknowledged write. Cost: one consistent read."""
+        ...
+
+    def write(self, *writes: Write) -> None:
+        """Carry out all writes or none; durable on return. At most 100 writes, each to another key.
+
+        Raises: ConditionFailed, with the items that stood in the way. Cost: one write for one, one transaction for more.
+        """
+        ...
+
+    def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
+        """Carry out every group as `write` would, each on its own, at the same time; durable on return.
+
+        Returns one entry per group: None, or why that group was refused.
+        """
+        ...
+
+    def query(
+        self,
+        partition: str,
+        *,
+        first: str = "",
+        last: str = AFTER_ALL,
+        limit: int | None = None,
+        descending: bool = False,
+        after: str | None = None,
+    ) -> Page:
+        """Page through the items of a partition with first <= sort key <= last. `after`: a `Page.next`."""
+        ...
+
+    def query_index(
+        self,
+        index: str,
+        partition: str,
+        *,
+        first: str = "",
+        last: str = AFTER_ALL,
+        limit: int | None = None,
+        descending: bool = False,
+        after: str | None = None,
+    ) -> Page:
+        """Page through one partition of an index, eventually consistent. The items come without documents."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """Every change of the store, at least once, until acknowledged."""
+
+    def read_changes(self, after: str | None, limit: int) -> list[Change]:
+        """Read the changes that follow a sequence (None: the oldest kept), oldest first."""
+        ...

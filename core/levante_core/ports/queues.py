@@ -1,0 +1,67 @@
+"""Queues with the semantics of SQS, FIFO and standard. Adapters: `levante_local.queues`; SQS.
+
+A queue whose name ends in `.fifo` keeps the order within a message group, hands out no message of a group while another one
+of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted within five minutes.
+Source: SQS developer guide, FIFO delivery logic (read 2026-11-23).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+MAX_DELAY_SECONDS = 900
+"""Longest delay of a message. Source: SQS quotas (read 2026-11-23)."""
+
+DEDUPLICATION_SECONDS = 300
+"""How long a FIFO queue remembers a deduplication id. Source: as above."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message to send. FIFO queues need group and deduplication id and take no delay; standard queues the reverse."""
+
+    body: str
+    group: str | None = None
+    deduplication_id: str | None = None
+    delay_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message in flight: invisible to others until its visibility ends, it is deleted, or it is handed back."""
+
+    body: str
+    receipt: str
+    receive_count: int
+    sent_at: datetime
+    group: str | None = None
+
+
+class Queues(Protocol):
+    """All queues of an installation, by name. Every method may raise Unavailable, which is safe to repeat."""
+
+    def ensure(self, queue: str) -> None:
+        """Create the queue unless it is there."""
+        ...
+
+    def send(self, queue: str, messages: Sequence[OutgoingMessage]) -> None:
+        """Send messages in order; accepted on return. A repeat within five minutes is dropped by FIFO queues."""
+        ...
+
+    def receive(
+        self, queue: str, *, limit: int, wait_seconds: float, visibility_seconds: float, consumer: str | None = None
+    ) -> list[ReceivedMessage]:
+        """Take up to `limit` messages, waiting up to `wait_seconds` for the first.
+
+        consumer: who holds them; an adapter that can tell when a consumer is gone hands its messages back.
+        """
+        ...
+
+    def extend(self, queue: str, receipts: Sequence[str], visibility_seconds: float) -> list[str]:
+        """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the receipts that are lost."""
+        ...
+
+    def delete(self, queue: str, receipts: Sequence[str]) -> None:
+        """Remove messages that were dealt with. A lost receipt is ignored."""
+        ...

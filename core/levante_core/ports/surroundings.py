@@ -1,0 +1,55 @@
+"""Clock, ids, payload files and waiting: the rest of what the services need from outside."""
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Where ids and secrets come from."""
+
+    def uuid(self) -> str:
+        """A new random UUID in its usual text form."""
+        ...
+
+    def secret(self) -> str:
+        """A new unguessable URL-safe text of at least 256 bits."""
+        ...
+
+
+class PayloadStore(Protocol):
+    """Documents too large for an item, by content hash. Adapters: `levante_local.payload_files`; S3."""
+
+    def put(self, content: bytes) -> str:
+        """Keep the content; durable on return. Returns its SHA-256 in hex. A repeat is harmless."""
+        ...
+
+    def get(self, sha256: str) -> bytes:
+        """Return the content. Raises: InconsistentHistory if it is missing or does not have this hash."""
+        ...
+
+
+class Watched(Protocol):
+    """A partition being watched."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when the partition may have changed since the last wait, or when the time is over."""
+        ...
+
+
+class ChangeWatch(Protocol):
+    """Tells when something was written, so that nobody has to ask again and again."""
+
+    def watch(self, partition: str) -> AbstractContextManager[Watched]:
+        """Watch a partition from now on. Open it before you read, then no change is missed."""
+        ...
+
+

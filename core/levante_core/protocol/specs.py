@@ -1,0 +1,59 @@
+"""What a worker says about the workflows it serves when it registers them.
+
+Source of the fields: the REST contract, §7 (docs/reference; read 2026-11-23).
+"""
+
+from datetime import timedelta
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field, PlainSerializer
+
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.names import workflow_name
+from levante_core.errors import InvalidInput
+
+JsonSchema: TypeAlias = dict[str, Json]
+
+
+def _checked_name(text: str) -> str:
+    try:
+        return workflow_name(text)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+
+
+Timeout: TypeAlias = Annotated[
+    timedelta,
+    Field(gt=timedelta()),
+    PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json"),
+]
+"""A positive duration: read from seconds or an ISO 8601 duration, written as seconds."""
+
+
+class HandlerSpec(Frozen):
+    """One signal, query or update that a workflow takes. output_schema: None for signals and where nothing is known."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    description: str | None = None
+    input_schema: JsonSchema
+    output_schema: JsonSchema | None = None
+
+
+class WorkflowSpec(Frozen):
+    """One workflow as a worker registers it. execution_timeout: of the whole execution, later runs included."""
+
+    name: Annotated[str, AfterValidator(_checked_name)]
+    task_queue: str
+    input_schema: JsonSchema
+    output_schema: JsonSchema | None = None
+    display_name: str | None = None
+    description: str | None = None
+    is_technical: bool = False
+    signals: tuple[HandlerSpec, ...] = ()
+    queries: tuple[HandlerSpec, ...] = ()
+    updates: tuple[HandlerSpec, ...] = ()
+    schedules: tuple[Json, ...] = ()
+    enforce_determinism: bool = False
+    on_behalf_of: bool = False
+    execution_timeout: Timeout = timedelta(hours=1)
+    plugin_metadata: Json = None

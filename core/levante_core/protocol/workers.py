@@ -1,0 +1,261 @@
+"""The messages between a worker and the API. All of them are JSON bodies; every call may be repeated."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from levante_core.domain.events import Seq
+from levante_core.domain.execution import RunStart
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.protocol.specs import WorkflowSpec
+
+LEASE_SECONDS = 30
+"""How long a received task stays with a worker that does not extend it."""
+MAX_POLL_SECONDS = 20
+"""Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
+
+
+class TaskQueue(StrEnum):
+    """The two queues of a deployment."""
+
+    WORKFLOW = "workflow"
+    ACTIVITY = "activity"
+
+
+# --- registration -----------------------------------------------------------------------------------------------------
+
+
+class WhoAmI(Frozen):
+    """Who the key belongs to. features.presence: the host watches the worker's connection."""
+
+    scheduler_url: str
+    namespace: str
+    tls: bool = False
+    features: dict[str, Json] = {}
+
+
+class DeploymentLocation(Frozen):
+    """Where a worker runs."""
+
+    location_type: Annotated[str, Field(pattern="^(local|k8s|managed)$")] = "local"
+    k8s_cluster: str | None = None
+    k8s_namespace: str | None = None
+
+
+class RegisterRequest(Frozen):
+    """What a worker serves."""
+
+    definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
+    deployment_name: str
+    worker_name: str
+    deployment_location: DeploymentLocation | None = None
+
+
+class RegistrationRef(Frozen):
+    """One registration, as a worker refers to it."""
+
+    workflow_id: str
+    workflow_registration_id: str
+    workflow_version_id: str | None = None
+
+
+class RegisterResponse(Frozen):
+    """The refs are in the order of the definitions. warnings: workflows that other active deployments serve too."""
+
+    has_conflicts: bool
+    workflow_registration_ids: tuple[str, ...]
+    workflow_registration_refs: tuple[RegistrationRef, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class HeartbeatRequest(Frozen):
+    """Sent every 10 s; a worker counts as active for 50 s after it."""
+
+    workflow_registration_refs: tuple[RegistrationRef, ...]
+    deployment_name: str
+    worker_name: str
+
+
+class HeartbeatResponse(Frozen):
+    """all_active: False asks the worker to register again."""
+
+    all_active: bool
+
+
+# --- tasks and leases -------------------------------------------------------------------------------------------------
+
+
+class PollRequest(Frozen):
+    """Ask for tasks, waiting up to wait_seconds for the first. worker_id: one for each start of a worker process."""
+
+    deployment_name: DeploymentName
+    worker_id: Annotated[str, Field(min_length=1, max_length=128)]
+    queue: TaskQueue
+    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    wait_seconds: Annotated[float, Field(ge=0, le=MAX_POLL_SECONDS)] = MAX_POLL_SECONDS
+
+
+class DeliveredTask(Frozen):
+    """A task on lease. receive_count: above 1 when an earlier lease ended without the task being dealt with."""
+
+    receipt: str
+    receive_count: int
+    task: Annotated[WorkflowTask | ActivityTask, Field(discriminator="kind")]
+
+
+class PollResponse(Frozen):
+    """Tasks that are on lease to the caller for LEASE_SECONDS from now."""
+
+    tasks: tuple[DeliveredTask, ...]
+
+
+class HandBack(Frozen):
+    """A task that its worker gives back on purpose; it does not count as lost."""
+
+    receipt: str
+    task: Annotated[WorkflowTask | ActivityTask, Field(discriminator="kind")]
+
+
+class LeasesRequest(Frozen):
+    """Extend leases to LEASE_SECONDS from now, end them because the work is done, or hand the tasks back."""
+
+    deployment_name: DeploymentName
+    queue: TaskQueue
+    extend: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    hand_back: tuple[HandBack, ...] = ()
+
+
+class LeasesResponse(Frozen):
+    """lost: receipts of `extend` that are no longer the caller's."""
+
+    lost: tuple[str, ...] = ()
+
+
+class WorkflowTaskFailedRequest(Frozen):
+    """The code of a workflow could not be advanced; the run stays open, and the task comes again after a while."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    receipt: str
+    attempt: Annotated[int, Field(ge=1)]
+    failure: Failure
+
+
+class WorkflowTaskFailedResponse(Frozen):
+    """retry_in_seconds: when the task comes again."""
+
+    retry_in_seconds: float
+
+
+# --- history ----------------------------------------------------------------------------------------------------------
+
+
+class LoadRequest(Frozen):
+    """Ask for what follows a batch. open_from: lowest seq whose outcome is still of interest."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    after_index: Annotated[int, Field(ge=0)] = 0
+    open_from: Annotated[int, Field(ge=0)] = 0
+
+
+class LoadResponse(Frozen):
+    """The start, the batches after `after_index`, and the facts from `open_from` on, taken or not."""
+
+    status: ExecutionStatus
+    start: RunStart
+    batches: tuple[HistoryBatch, ...]
+    facts: tuple[Fact, ...]
+
+
+class Commit(Frozen):
+    """One batch of one run. mail_taken: how many signals and updates the history takes in up to here.
+
+    done: receipts of workflow tasks that are dealt with once the batch is recorded.
+    """
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    batch: HistoryBatch
+    mail_taken: Annotated[int, Field(ge=0)] = 0
+    done: tuple[str, ...] = ()
+
+
+class CommitOutcome(StrEnum):
+    """What became of a commit."""
+
+    RECORDED = "recorded"
+    CONFLICT = "conflict"
+    """Another writer was first: reload, and decide again."""
+    UNREAD_MAIL = "unread_mail"
+    """The run cannot close yet: take the mail, and decide again."""
+
+
+class CommitsRequest(Frozen):
+    """Commits of different runs; each stands for itself."""
+
+    commits: Annotated[tuple[Commit, ...], Field(min_length=1, max_length=100)]
+
+
+class CommitsResponse(Frozen):
+    """One outcome per commit, in order."""
+
+    outcomes: tuple[CommitOutcome, ...]
+
+
+# --- activity tasks ---------------------------------------------------------------------------------------------------
+
+
+class CheckRequest(Frozen):
+    """Ask whether an activity task is still wanted. receive_count: as delivered."""
+
+    task: ActivityTask
+    receive_count: Annotated[int, Field(ge=1)] = 1
+
+
+class CheckResponse(Frozen):
+    """task: what to run, its work included and its attempt brought up to date; None if it is not wanted any more."""
+
+    task: ActivityTask | None
+
+
+class ActivityReport(Frozen):
+    """How an attempt ended. failure: None when it succeeded. receipt: its task, dealt with once this is recorded."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    seq: Seq
+    scheduled_in: Seq
+    attempt: Seq
+    result: Json = None
+    failure: Failure | None = None
+    receipt: str | None = None
+
+
+class ActivityReportsRequest(Frozen):
+    """Reports of different activities; each stands for itself."""
+
+    reports: Annotated[tuple[ActivityReport, ...], Field(min_length=1, max_length=100)]
+
+
+class ActivityReportResult(Frozen):
+    """stale: the attempt had been given up, and the report changed nothing."""
+
+    stale: bool
+
+
+class ActivityReportsResponse(Frozen):
+    """One result per report, in order."""
+
+    results: tuple[ActivityReportResult, ...]
+

@@ -1,0 +1,1 @@
+"""How domain records become items: key design and codecs, above the item store's port, in one place."""

@@ -1,0 +1,235 @@
+"""Workflows, registrations, deployments, workers and API keys as items."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.ports.item_store import Item, Key, Scalar
+from levante_core.protocol.specs import WorkflowSpec
+from levante_core.protocol.workers import DeploymentLocation
+from levante_core.records import keys
+
+_TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow, whichever deployments serve it."""
+
+    workspace: Workspace
+    workflow_id: str
+    name: WorkflowName
+    display_name: str
+    description: str | None
+    is_technical: bool
+    is_archived: bool = False
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What one deployment registered of a workflow. spec: absent where it comes from a listing."""
+
+    workspace: Workspace
+    registration_id: str
+    workflow_id: str
+    workflow_name: WorkflowName
+    deployment_name: DeploymentName
+    registered_at: datetime
+    spec: WorkflowSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A named group of workers."""
+
+    workspace: Workspace
+    deployment_id: str
+    name: DeploymentName
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process, by its name. registrations: ids of what it serves."""
+
+    name: str
+    deployment_name: DeploymentName
+    created_at: datetime
+    last_heartbeat_at: datetime
+    registrations: tuple[str, ...]
+    location: DeploymentLocation | None
+
+
+class Role(StrEnum):
+    """What an API key may do. An admin may do everything, a client and a worker what their name says."""
+
+    ADMIN = "admin"
+    CLIENT = "client"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key without its secret."""
+
+    key_id: str
+    digest: str
+    workspace: Workspace
+    role: Role
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+def workflow_item(workflow: Workflow) -> Item:
+    """Write a workflow."""
+    key = keys.workflow(workflow.workspace, workflow.name)
+    attributes: dict[str, Scalar] = {
+        "workspace": workflow.workspace,
+        "workflow_id": workflow.workflow_id,
+        "name": workflow.name,
+        "display_name": workflow.display_name,
+        "description": workflow.description,
+        "is_technical": workflow.is_technical,
+        "is_archived": workflow.is_archived,
+        "tags": _TEXTS.dump_json(workflow.tags).decode(),
+    }
+    place = Key(workflow.workspace, f"{workflow.display_name.casefold()}#{workflow.name}")
+    return Item(key, attributes, {}, {keys.WORKFLOWS: place})
+
+
+def workflow_of(item: Item) -> Workflow:
+    """Read a workflow."""
+    attributes = item.attributes
+    description = attributes["description"]
+    return Workflow(
+        workspace=Workspace(str(attributes["workspace"])),
+        workflow_id=str(attributes["workflow_id"]),
+        name=WorkflowName(str(attributes["name"])),
+        display_name=str(attributes["display_name"]),
+        description=None if description is None else str(description),
+        is_technical=bool(attributes["is_technical"]),
+        is_archived=bool(attributes["is_archived"]),
+        tags=_TEXTS.validate_json(str(attributes["tags"])),
+    )
+
+
+def registration_item(registration: Registration) -> Item:
+    """Write a registration, its spec included."""
+    attributes: dict[str, Scalar] = {
+        "workspace": registration.workspace,
+        "registration_id": registration.registration_id,
+        "workflow_id": registration.workflow_id,
+        "workflow_name": registration.workflow_name,
+        "deployment_name": registration.deployment_name,
+        "registered_at": wire_time(registration.registered_at),
+    }
+    documents = {"spec": registration.spec.model_dump_json()} if registration.spec else {}
+    key = keys.registration(registration.workspace, registration.workflow_name, registration.deployment_name)
+    place = Key(registration.workspace, f"{registration.workflow_name}#{registration.deployment_name}")
+    return Item(key, attributes, documents, {keys.REGISTRATIONS: place})
+
+
+def registration_of(item: Item) -> Registration:
+    """Read a registration; without its spec if the item comes from an index."""
+    attributes = item.attributes
+    spec = item.documents.get("spec")
+    return Registration(
+        workspace=Workspace(str(attributes["workspace"])),
+        registration_id=str(attributes["registration_id"]),
+        workflow_id=str(attributes["workflow_id"]),
+        workflow_name=WorkflowName(str(attributes["workflow_name"])),
+        deployment_name=DeploymentName(str(attributes["deployment_name"])),
+        registered_at=datetime.fromisoformat(str(attributes["registered_at"])),
+        spec=WorkflowSpec.model_validate_json(spec) if spec else None,
+    )
+
+
+def pointer_item(workspace: Workspace, catalogue_id: str, workflow: WorkflowName, deployment: str | None) -> Item:
+    """Write what leads from the id of a workflow, or of a registration, to its name."""
+    key = keys.pointer(workspace, catalogue_id)
+    return Item(key, {"workflow_name": workflow, "deployment_name": deployment})
+
+
+def deployment_item(deployment: Deployment) -> Item:
+    """Write a deployment."""
+    attributes: dict[str, Scalar] = {
+        "workspace": deployment.workspace,
+        "deployment_id": deployment.deployment_id,
+        "name": deployment.name,
+        "created_at": wire_time(deployment.created_at),
+    }
+    place = Key(deployment.workspace, deployment.name)
+    return Item(keys.deployment(deployment.workspace, deployment.name), attributes, {}, {keys.DEPLOYMENTS: place})
+
+
+def deployment_of(item: Item) -> Deployment:
+    """Read a deployment."""
+    return Deployment(
+        workspace=Workspace(str(item.attributes["workspace"])),
+        deployment_id=str(item.attributes["deployment_id"]),
+        name=DeploymentName(str(item.attributes["name"])),
+        created_at=datetime.fromisoformat(str(item.attributes["created_at"])),
+    )
+
+
+def worker_item(workspace: Workspace, worker: Worker) -> Item:
+    """Write a worker."""
+    attributes: dict[str, Scalar] = {
+        "name": worker.name,
+        "deployment_name": worker.deployment_name,
+        "created_at": wire_time(worker.created_at),
+        "last_heartbeat_at": wire_time(worker.last_heartbeat_at),
+        "registrations": _TEXTS.dump_json(worker.registrations).decode(),
+        "location": worker.location.model_dump_json() if worker.location else None,
+    }
+    return Item(keys.worker(workspace, worker.deployment_name, worker.name), attributes)
+
+
+def worker_of(item: Item) -> Worker:
+    """Read a worker."""
+    attributes = item.attributes
+    location = attributes["location"]
+    return Worker(
+        name=str(attributes["name"]),
+        deployment_name=DeploymentName(str(attributes["deployment_name"])),
+        created_at=datetime.fromisoformat(str(attributes["created_at"])),
+        last_heartbeat_at=datetime.fromisoformat(str(attributes["last_heartbeat_at"])),
+        registrations=_TEXTS.validate_json(str(attributes["registrations"])),
+        location=None if location is None else DeploymentLocation.model_validate_json(str(location)),
+    )
+
+
+def api_key_item(key: ApiKey) -> Item:
+    """Write an API key. Its secret is not there to be written."""
+    attributes: dict[str, Scalar] = {
+        "key_id": key.key_id,
+        "digest": key.digest,
+        "workspace": key.workspace,
+        "role": key.role.value,
+        "name": key.name,
+        "created_at": wire_time(key.created_at),
+        "revoked_at": wire_time(key.revoked_at) if key.revoked_at else None,
+    }
+    place = Key(key.workspace, f"{wire_time(key.created_at)}#{key.key_id}")
+    return Item(keys.api_key(key.digest), attributes, {}, {keys.API_KEYS: place})
+
+
+def api_key_of(item: Item) -> ApiKey:
+    """Read an API key."""
+    attributes = item.attributes
+    revoked_at = attributes["revoked_at"]
+    return ApiKey(
+        key_id=str(attributes["key_id"]),
+        digest=str(attributes["digest"]),
+        workspace=Workspace(str(attributes["workspace"])),
+        role=Role(str(attributes["role"])),
+        name=str(attributes["name"]),
+        created_at=datetime.fromisoformat(str(attributes["created_at"])),
+        revoked_at=None if revoked_at is None else datetime.fromisoformat(str(revoked_at)),
+    )

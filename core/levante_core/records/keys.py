@@ -1,0 +1,126 @@
+"""The keys of the table. Every partition but those of timers and API keys begins with the workspace's own prefix."""
+
+from datetime import datetime
+from zlib import crc32
+
+from levante_core.domain.execution import RunKey
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.ports.item_store import AFTER_ALL, Key
+
+SHARDS = 4
+"""Partitions that timers, and the list of open runs, are spread over."""
+
+EXECUTION = "X"
+EARLIER_RUN = "R#"
+BATCH = "L#"
+FACT = "F#"
+ATTEMPT = "A#"
+TASK_FAILURE = "W"
+WORKFLOW = "W"
+REGISTRATION = "D#"
+DEPLOYMENT = "D"
+WORKER = "W#"
+
+RUNS = "runs"
+RUNS_BY_WORKFLOW = "runs_by_workflow"
+OPEN_RUNS = "open_runs"
+WORKFLOWS = "workflows"
+REGISTRATIONS = "registrations"
+DEPLOYMENTS = "deployments"
+API_KEYS = "api_keys"
+
+
+def execution(workspace: Workspace, execution_id: ExecutionId) -> Key:
+    """Key of an execution's item."""
+    return Key(f"X#{workspace}#{execution_id}", EXECUTION)
+
+
+def earlier_run(key: RunKey) -> Key:
+    """Key of a run that was replaced."""
+    return Key(execution(key.workspace, key.execution_id).partition, f"{EARLIER_RUN}{key.run_id}")
+
+
+def history(workspace: Workspace, run_id: RunId) -> str:
+    """Partition of a run's history. The workspace is in it, so that a guessed run id leads nowhere."""
+    return f"H#{workspace}#{run_id}"
+
+
+def batch(key: RunKey, index: int) -> Key:
+    """Key of a history batch."""
+    return Key(history(key.workspace, key.run_id), f"{BATCH}{index:08d}")
+
+
+def outcome_fact(seq: int) -> str:
+    """Name of the fact that says how the command with this seq ended."""
+    return f"{seq:08d}"
+
+
+def fact(key: RunKey, name: str) -> Key:
+    """Key of a fact."""
+    return Key(history(key.workspace, key.run_id), f"{FACT}{name}")
+
+
+def attempt(key: RunKey, seq: int) -> Key:
+    """Key of what is known of an activity's attempts."""
+    return Key(history(key.workspace, key.run_id), f"{ATTEMPT}{seq:08d}")
+
+
+def task_failure(key: RunKey) -> Key:
+    """Key of the last failure of a run's workflow task."""
+    return Key(history(key.workspace, key.run_id), TASK_FAILURE)
+
+
+def shard(run_id: RunId) -> int:
+    """Shard that a run belongs to."""
+    return crc32(run_id.encode()) % SHARDS
+
+
+def timer(due_at: datetime, run_id: RunId, name: str) -> Key:
+    """Key of something that is due beyond the reach of the timers queue."""
+    return Key(timers(shard(run_id)), f"{wire_time(due_at)}#{run_id}#{name}")
+
+
+def timers(number: int) -> str:
+    """Partition of a shard's timers, in the order in which they are due."""
+    return f"T#{number}"
+
+
+def open_runs(number: int) -> str:
+    """Partition of a shard's open runs in the index OPEN_RUNS, in the order of their deadlines."""
+    return f"OPEN#{number}"
+
+
+def workflow(workspace: Workspace, name: WorkflowName) -> Key:
+    """Key of a workflow."""
+    return Key(f"W#{workspace}#{name}", WORKFLOW)
+
+
+def registration(workspace: Workspace, name: WorkflowName, deployment: DeploymentName) -> Key:
+    """Key of a deployment's registration of a workflow."""
+    return Key(workflow(workspace, name).partition, f"{REGISTRATION}{deployment}")
+
+
+def pointer(workspace: Workspace, catalogue_id: str) -> Key:
+    """Key of what leads from the id of a workflow or registration to its name."""
+    return Key(f"I#{workspace}#{catalogue_id}", "I")
+
+
+def deployment(workspace: Workspace, name: DeploymentName) -> Key:
+    """Key of a deployment."""
+    return Key(f"D#{workspace}#{name}", DEPLOYMENT)
+
+
+def worker(workspace: Workspace, name: DeploymentName, worker_name: str) -> Key:
+    """Key of a worker."""
+    return Key(deployment(workspace, name).partition, f"{WORKER}{worker_name}")
+
+
+def api_key(digest: str) -> Key:
+    """Key of an API key, by the SHA-256 of its secret."""
+    return Key(f"K#{digest}", "K")
+
+
+def prefixed(prefix: str) -> tuple[str, str]:
+    """Return the first and last sort key of a prefix."""
+    return prefix, prefix + AFTER_ALL

@@ -1,0 +1,247 @@
+"""Executions, history batches, facts and attempts as items, and what a change of such an item means."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+from levante_core.domain.events import Outcome
+from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, wire_time
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunStarted
+from levante_core.domain.tasks import Fact
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.ports.item_store import Change, Item, Key, Scalar
+from levante_core.records import keys
+
+
+
+class _EndingDocument(Frozen):
+    result: Json = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What listings tell of a run: everything but its input and result."""
+
+    key: RunKey
+    workflow_name: WorkflowName
+    workflow_id: str
+    deployment_name: DeploymentName
+    root_execution_id: ExecutionId
+    parent_execution_id: ExecutionId | None
+    status: ExecutionStatus
+    started_at: datetime
+    ended_at: datetime | None
+
+
+# --- executions -------------------------------------------------------------------------------------------------------
+
+
+def execution_item(execution: Execution) -> Item:
+    """Write an execution's latest run as the execution item."""
+    run, start = execution.key, execution.start
+    key = keys.execution(run.workspace, run.execution_id)
+    return _run_item(key, execution, {keys.OPEN_RUNS: open_run_entry(run, start)} if execution.is_open else {})
+
+
+def earlier_run_item(execution: Execution) -> Item:
+    """Write a closed run as an earlier run, beside the execution item that a new run takes."""
+    return _run_item(keys.earlier_run(execution.key), execution, {})
+
+
+def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
+    run, start, ending = execution.key, execution.start, execution.ending
+    attributes: dict[str, Scalar] = {
+        "workspace": run.workspace,
+        "execution_id": run.execution_id,
+        "run_id": run.run_id,
+        "workflow_name": start.workflow_name,
+        "workflow_id": execution.workflow_id,
+        "deployment_name": execution.deployment_name,
+        "root_execution_id": execution.root_execution_id,
+        "parent_execution_id": execution.parent_execution_id,
+        "status": execution.status.value,
+        "is_open": execution.is_open,
+        "mail_count": execution.mail_count,
+        "started_at": wire_time(start.started_at),
+        "ended_at": wire_time(ending.ended_at) if ending else None,
+    }
+    documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json()}
+    if ending:
+        documents["ending"] = ending_document(ending)
+    place = f"{wire_time(start.started_at)}#{run.run_id}"
+    listed = {
+        keys.RUNS: Key(run.workspace, place),
+        keys.RUNS_BY_WORKFLOW: Key(f"{run.workspace}#{start.workflow_name}", place),
+    }
+    return Item(key, attributes, documents, {**listed, **indexes})
+
+
+def open_run_entry(run: RunKey, start: RunStart) -> Key:
+    """Return the place of an open run in the index OPEN_RUNS."""
+    return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
+
+
+def ending_document(ending: Ending) -> str:
+    """Write the result or failure of a run."""
+    return _EndingDocument(result=ending.result, failure=ending.failure).model_dump_json()
+
+
+def execution_of(item: Item) -> Execution:
+    """Read an execution item or the item of an earlier run."""
+    summary = summary_of(item)
+    ending = None
+    if summary.ended_at is not None:
+        document = _EndingDocument.model_validate_json(item.documents["ending"])
+        ending = Ending(summary.ended_at, document.result, document.failure)
+    return Execution(
+        key=summary.key,
+        workflow_id=summary.workflow_id,
+        deployment_name=summary.deployment_name,
+        start=RunStart.model_validate_json(item.documents["start"]),
+        root_execution_id=summary.root_execution_id,
+        status=summary.status,
+        parent_execution_id=summary.parent_execution_id,
+        mail_count=int(str(item.attributes["mail_count"])),
+        tracing=Tracing.model_validate_json(item.documents["tracing"]),
+        ending=ending,
+    )
+
+
+def summary_of(item: Item) -> RunSummary:
+    """Read what the attributes of a run's item tell, as index queries return them."""
+    attributes = item.attributes
+    parent, ended_at = attributes["parent_execution_id"], attributes["ended_at"]
+    return RunSummary(
+        key=_run_key(item),
+        workflow_name=WorkflowName(str(attributes["workflow_name"])),
+        workflow_id=str(attributes["workflow_id"]),
+        deployment_name=DeploymentName(str(attributes["deployment_name"])),
+        root_execution_id=ExecutionId(str(attributes["root_execution_id"])),
+        parent_execution_id=None if parent is None else ExecutionId(str(parent)),
+        status=ExecutionStatus(str(attributes["status"])),
+        started_at=datetime.fromisoformat(str(attributes["started_at"])),
+        ended_at=None if ended_at is None else datetime.fromisoformat(str(ended_at)),
+    )
+
+
+# --- history ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where and when something of a run's history was recorded."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    at: datetime
+
+    def attributes(self) -> dict[str, Scalar]:
+        """Write them as attributes."""
+        return {
+            "workspace": self.run.workspace,
+            "execution_id": self.run.execution_id,
+            "run_id": self.run.run_id,
+            "deployment_name": self.deployment_name,
+            "recorded_at": wire_time(self.at),
+        }
+
+
+def recorded_of(item: Item) -> Recorded:
+    """Read where and when a history item was recorded."""
+    attributes = item.attributes
+    return Recorded(
+        run=_run_key(item),
+        deployment_name=DeploymentName(str(attributes["deployment_name"])),
+        at=datetime.fromisoformat(str(attributes["recorded_at"])),
+    )
+
+
+def batch_item(recorded: Recorded, batch: HistoryBatch) -> Item:
+    """Write a history batch."""
+    attributes = {**recorded.attributes(), "commit_id": batch.commit_id}
+    return Item(keys.batch(recorded.run, batch.index), attributes, {"batch": batch.model_dump_json()})
+
+
+def batch_of(item: Item) -> HistoryBatch:
+    """Read a history batch."""
+    return HistoryBatch.model_validate_json(item.documents["batch"])
+
+
+def fact_item(recorded: Recorded, fact: Fact) -> Item:
+    """Write a fact."""
+    return Item(keys.fact(recorded.run, fact.key), recorded.attributes(), {"fact": fact.model_dump_json()})
+
+
+def outcome_fact(outcome: Outcome) -> Fact:
+    """Make the fact that brings this outcome."""
+    return Fact(key=keys.outcome_fact(outcome.seq), outcome=outcome)
+
+
+def fact_of(item: Item) -> Fact:
+    """Read a fact."""
+    return Fact.model_validate_json(item.documents["fact"])
+
+
+def attempt_item(recorded: Recorded, ended: AttemptEnded, failure: Failure) -> Item:
+    """Write which attempt of an activity comes next, and what the last one failed with."""
+    attributes: dict[str, Scalar] = {
+        **recorded.attributes(),
+        "seq": ended.seq,
+        "scheduled_in": ended.scheduled_in,
+        "attempt": ended.attempt,
+        "due_at": wire_time(ended.due_at),
+    }
+    return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failure": failure.model_dump_json()})
+
+
+def attempt_number(item: Item) -> int:
+    """Read which attempt of an activity is the current one."""
+    return int(str(item.attributes["attempt"]))
+
+
+def _run_key(item: Item) -> RunKey:
+    attributes = item.attributes
+    return RunKey(
+        Workspace(str(attributes["workspace"])),
+        ExecutionId(str(attributes["execution_id"])),
+        RunId(str(attributes["run_id"])),
+    )
+
+
+# --- the change feed --------------------------------------------------------------------------------------------------
+
+
+def record_of(change: Change) -> Record | None:
+    """Tell what a change of the table means for the work; None when it asks for nothing."""
+    new, old = change.new, change.old
+    if new is None:
+        return None
+    partition, sort = change.key.partition, change.key.sort
+    if partition.startswith("X#") and sort == keys.EXECUTION:
+        if not new.attributes["is_open"] or (old and old.attributes["run_id"] == new.attributes["run_id"]):
+            return None
+        execution = execution_of(new)
+        return RunStarted(execution.key, execution.deployment_name, execution.start)
+    if not partition.startswith("H#"):
+        return None
+    recorded = recorded_of(new)
+    if sort.startswith(keys.BATCH) and old is None:
+        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(new))
+    if sort.startswith(keys.FACT) and old is None:
+        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(new))
+    if sort.startswith(keys.ATTEMPT) and (old is None or attempt_number(old) != attempt_number(new)):
+        return AttemptEnded(
+            run=recorded.run,
+            deployment_name=recorded.deployment_name,
+            recorded_at=recorded.at,
+            due_at=datetime.fromisoformat(str(new.attributes["due_at"])),
+            seq=int(str(new.attributes["seq"])),
+            scheduled_in=int(str(new.attributes["scheduled_in"])),
+            attempt=attempt_number(new),
+        )
+    return None

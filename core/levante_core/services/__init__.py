@@ -1,0 +1,1 @@
+"""What the programs do, in terms of the ports: read, decide with the domain, write conditionally, report."""

@@ -1,0 +1,131 @@
+"""Activities of the queue: is this attempt wanted, and what follows from how it ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from levante_core.domain.events import ActivityCompleted, ActivityFailed, ActivityScheduled
+from levante_core.domain.execution import RunKey
+from levante_core.domain.failure import Failure, FailureKind
+from levante_core.domain.names import Workspace
+from levante_core.domain.plan import AttemptEnded, FactRecorded, Record
+from levante_core.domain.retry import RetryAfter, after_failure
+from levante_core.domain.tasks import ActivityTask, ActivityWork
+from levante_core.errors import NotFound
+from levante_core.ports.item_store import Absent, AbsentOrMatches, ItemStore, Put
+from levante_core.ports.surroundings import Clock
+from levante_core.protocol.workers import ActivityReport, ActivityReportResult
+from levante_core.records import keys
+from levante_core.records.runs import Recorded, attempt_item, attempt_number, batch_of, fact_item, outcome_fact
+from levante_core.services.dispatch import Dispatch
+
+WORKER_LOST = Failure(
+    kind=FailureKind.WORKER_LOST,
+    type="WorkerLost",
+    message="the worker that ran this attempt stopped reporting before it ended",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a report leads to."""
+
+    write: Put
+    record: Record
+
+
+class ActivityService:
+    """Takes in what workers say of activity tasks."""
+
+    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatch = dispatch
+
+    def check(self, workspace: Workspace, task: ActivityTask, receive_count: int) -> ActivityTask | None:
+        """Return the task as it is to be run, or None if its message is to be dropped.
+
+        A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt that
+        follows, if one does, has a message of its own.
+        """
+        run = RunKey(workspace, task.execution_id, task.run_id)
+        if not self._is_wanted(run, task.seq, task.attempt):
+            return None
+        if receive_count > 1:
+            self.report(workspace, [_lost(task)])
+            return None
+        work = task.work or self._scheduled(run, task.scheduled_in, task.seq)
+        return task.model_copy(update={"work": work, "verify": False})
+
+    def report(self, workspace: Workspace, reports: Sequence[ActivityReport]) -> list[ActivityReportResult]:
+        """Record how attempts ended: an outcome, once, or the next attempt. A repeat is answered as stale.
+
+        Cost: a read and a write per report; two more reads for a failure.
+        """
+        now = self._clock.now()
+        answers = [self._answer(RunKey(workspace, report.execution_id, report.run_id), report, now) for report in reports]
+        refusals = iter(self._store.write_each([[answer.write] for answer in answers if answer]))
+        accepted = [answer if answer and next(refusals) is None else None for answer in answers]
+        self._dispatch.promptly(answer.record for answer in accepted if answer)
+        return [ActivityReportResult(stale=answer is None) for answer in accepted]
+
+    def _answer(self, run: RunKey, report: ActivityReport, now: datetime) -> _Answer | None:
+        attempt = self._store.get(keys.attempt(run, report.seq))
+        if attempt and attempt_number(attempt) != report.attempt:
+            return None
+        recorded = Recorded(run, report.deployment_name, now)
+        if report.failure is None:
+            return _outcome(recorded, ActivityCompleted(seq=report.seq, at=now, result=report.result))
+        if not self._is_wanted(run, report.seq, report.attempt):
+            return None
+        policy = self._scheduled(run, report.scheduled_in, report.seq).options.retry
+        decision = after_failure(policy, report.attempt, report.failure)
+        if not isinstance(decision, RetryAfter):
+            failed = ActivityFailed(seq=report.seq, at=now, failure=report.failure, attempt=report.attempt)
+            return _outcome(recorded, failed)
+        ended = AttemptEnded(
+            run=run,
+            deployment_name=report.deployment_name,
+            recorded_at=now,
+            due_at=now + decision.delay,
+            seq=report.seq,
+            scheduled_in=report.scheduled_in,
+            attempt=decision.attempt,
+        )
+        still_current = AbsentOrMatches({"attempt": report.attempt})
+        return _Answer(Put(attempt_item(recorded, ended, report.failure), still_current), ended)
+
+    def _is_wanted(self, run: RunKey, seq: int, attempt: int) -> bool:
+        execution = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if execution is None or not execution.attributes["is_open"] or execution.attributes["run_id"] != run.run_id:
+            return False
+        if self._store.get(keys.fact(run, keys.outcome_fact(seq))):
+            return False
+        current = self._store.get(keys.attempt(run, seq))
+        return current is None or attempt_number(current) == attempt
+
+    def _scheduled(self, run: RunKey, scheduled_in: int, seq: int) -> ActivityWork:
+        item = self._store.get(keys.batch(run, scheduled_in))
+        events = batch_of(item).events if item else ()
+        for event in events:
+            if isinstance(event, ActivityScheduled) and event.seq == seq:
+                return ActivityWork(name=event.name, input=event.input, options=event.options)
+        raise NotFound(f"run {run.run_id} has not scheduled activity {seq} in batch {scheduled_in}")
+
+
+def _outcome(recorded: Recorded, outcome: ActivityCompleted | ActivityFailed) -> _Answer:
+    fact = outcome_fact(outcome)
+    record = FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact)
+    return _Answer(Put(fact_item(recorded, fact), Absent()), record)
+
+
+def _lost(task: ActivityTask) -> ActivityReport:
+    return ActivityReport(
+        execution_id=task.execution_id,
+        run_id=task.run_id,
+        deployment_name=task.deployment_name,
+        seq=task.seq,
+        scheduled_in=task.scheduled_in,
+        attempt=task.attempt,
+        failure=WORKER_LOST,
+    )

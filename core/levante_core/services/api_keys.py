@@ -1,0 +1,87 @@
+"""API keys: who may do what in which workspace."""
+
+import hashlib
+from dataclasses import replace
+
+from levante_core.domain.names import Workspace
+from levante_core.errors import Forbidden, NotFound, Unauthenticated
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.records import keys
+from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
+
+SECRET_PREFIX = "lev_"
+MINIMUM_SECRET_LENGTH = 16
+
+
+def digest_of(secret: str) -> str:
+    """Return what is stored of a secret. Plain SHA-256 will do: secrets that we make have 256 random bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class ApiKeyService:
+    """Makes, finds and revokes keys."""
+
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    def authenticate(self, secret: str) -> ApiKey:
+        """Return the key with this secret. Raises: Unauthenticated. Cost: one read."""
+        item = self._store.get(keys.api_key(digest_of(secret)))
+        if item is None:
+            raise Unauthenticated("this API key is not known here: create one with `levante keys create`")
+        key = api_key_of(item)
+        if key.revoked_at is not None:
+            raise Unauthenticated(f"API key {key.key_id} was revoked")
+        return key
+
+    def create(self, workspace: Workspace, role: Role, name: str) -> tuple[ApiKey, str]:
+        """Make a key. Returns it with its secret, which cannot be had again."""
+        secret = SECRET_PREFIX + self._ids.secret()
+        return self._store_key(workspace, role, name, secret), secret
+
+    def ensure(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
+        """Make a key with a given secret unless there is one. Raises: ValueError for a secret that is too short."""
+        if len(secret) < MINIMUM_SECRET_LENGTH:
+            raise ValueError(f"an API key needs at least {MINIMUM_SECRET_LENGTH} characters")
+        item = self._store.get(keys.api_key(digest_of(secret)))
+        return api_key_of(item) if item else self._store_key(workspace, role, name, secret)
+
+    def list(self, workspace: Workspace) -> list[ApiKey]:
+        """List the workspace's keys, oldest first, revoked ones too."""
+        found: list[ApiKey] = []
+        after: str | None = None
+        while True:
+            page = self._store.query_index(keys.API_KEYS, workspace, after=after)
+            found += [api_key_of(item) for item in page.items]
+            after = page.next
+            if after is None:
+                return found
+
+    def revoke(self, workspace: Workspace, key_id: str) -> None:
+        """Refuse this key from now on. A repeat is harmless. Raises: NotFound."""
+        for key in self.list(workspace):
+            if key.key_id == key_id:
+                self._store.write(Put(api_key_item(replace(key, revoked_at=key.revoked_at or self._clock.now()))))
+                return
+        raise NotFound(f"no API key has the id {key_id!r}")
+
+    def _store_key(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
+        key = ApiKey(self._ids.uuid(), digest_of(secret), workspace, role, name, self._clock.now())
+        try:
+            self._store.write(Put(api_key_item(key), Absent()))
+        except ConditionFailed as refused:
+            existing = refused.existing[0]
+            if existing is None:
+                raise
+            return api_key_of(existing)
+        return key
+
+
+def require(key: ApiKey, *roles: Role) -> None:
+    """Let admins pass, and keys with one of the roles. Raises: Forbidden."""
+    if key.role is not Role.ADMIN and key.role not in roles:
+        allowed = ", ".join([*roles, Role.ADMIN])
+        raise Forbidden(f"a key with the role {key.role.value} may not do this; it takes one with: {allowed}")

@@ -1,0 +1,250 @@
+"""What deployments register: workflows, and who serves them."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from levante_core.domain import names
+from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.domain.routing import Owner, is_live
+from levante_core.errors import InvalidInput, NotFound, Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
+from levante_core.ports.queues import Queues
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.protocol.specs import WorkflowSpec
+from levante_core.protocol.workers import (
+    HeartbeatRequest,
+    RegisterRequest,
+    RegisterResponse,
+    RegistrationRef,
+    TaskQueue,
+)
+from levante_core.records import catalogue as records
+from levante_core.records import keys
+from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
+from levante_core.services.dispatch import queue_name
+
+
+RACES = 5
+"""How often a registration that lost a race is tried again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A workflow with all its registrations, as far as asked for with their specs."""
+
+    workflow: Workflow
+    registrations: tuple[Registration, ...]
+
+
+class CatalogueService:
+    """Registers workers, and finds workflows and those who serve them."""
+
+    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._queues = queues
+        self._clock = clock
+        self._ids = ids
+
+    # --- workers report -----------------------------------------------------------------------------------------------
+
+    def register(self, workspace: Workspace, request: RegisterRequest) -> RegisterResponse:
+        """Record what a worker serves, and make its deployment's queues. A repeat is harmless.
+
+        Raises: InvalidInput for names out of form, or two workflows of one name.
+        """
+        deployment = names.deployment_name(request.deployment_name)
+        worker_name = names.worker_name(request.worker_name)
+        seen: set[str] = set()
+        for spec in request.definitions:
+            if spec.name in seen:
+                raise InvalidInput.at(("body", "definitions"), f"workflow {spec.name!r} is defined twice: rename one of them")
+            seen.add(spec.name)
+        for queue in TaskQueue:
+            self._queues.ensure(queue_name(workspace, deployment, queue))
+        self._ensure_deployment(workspace, deployment)
+        registered = [self._register(workspace, deployment, spec) for spec in request.definitions]
+        self._beat(workspace, deployment, worker_name, tuple(one.registration_id for one in registered), request)
+        warnings = tuple(filter(None, (self._conflict(workspace, deployment, one) for one in registered)))
+        refs = tuple(_ref(one) for one in registered)
+        return RegisterResponse(
+            has_conflicts=bool(warnings),
+            workflow_registration_ids=tuple(ref.workflow_registration_id for ref in refs),
+            workflow_registration_refs=refs,
+            warnings=warnings,
+        )
+
+    def heartbeat(self, workspace: Workspace, request: HeartbeatRequest) -> bool:
+        """Record that a worker is alive. Returns False if it has to register again. Cost: one write."""
+        deployment = names.deployment_name(request.deployment_name)
+        served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
+        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name))
+        worker = records.worker_item(
+            workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
+        )
+        beat = {name: worker.attributes[name] for name in ("last_heartbeat_at", "registrations")}
+        try:
+            self._store.write(Update(key, set_attributes=beat, condition=Matches()))
+        except ConditionFailed:
+            return False
+        return True
+
+    # --- looking up ---------------------------------------------------------------------------------------------------
+
+    def get(self, workspace: Workspace, identifier: str) -> Entry:
+        """Find a workflow by name or id, with its registrations. Raises: NotFound. Cost: one query, one read more for an id."""
+        entry = self._entry(workspace, WorkflowName(identifier))
+        if entry is None:
+            pointer = self._store.get(keys.pointer(workspace, identifier))
+            if pointer:
+                entry = self._entry(workspace, WorkflowName(str(pointer.attributes["workflow_name"])))
+        if entry is None:
+            raise NotFound(f"no workflow has the name or id {identifier!r}: start a worker that serves it")
+        return entry
+
+    def get_registration(self, workspace: Workspace, registration_id: str) -> tuple[Workflow, Registration]:
+        """Find a registration by its id. Raises: NotFound."""
+        pointer = self._store.get(keys.pointer(workspace, registration_id))
+        if pointer and pointer.attributes["deployment_name"]:
+            entry = self._entry(workspace, WorkflowName(str(pointer.attributes["workflow_name"])))
+            for registration in entry.registrations if entry else ():
+                if entry and registration.registration_id == registration_id:
+                    return entry.workflow, registration
+        raise NotFound(f"no workflow registration has the id {registration_id!r}")
+
+    def owners(self, workspace: Workspace, entry: Entry) -> list[Owner]:
+        """Tell which deployments own a workflow. Cost: one query per deployment, none if there is only one."""
+        if len(entry.registrations) == 1:
+            (only,) = entry.registrations
+            return [Owner(only.deployment_name, only.registered_at, None)]
+        return [
+            Owner(one.deployment_name, one.registered_at, self._last_heartbeat(workspace, one))
+            for one in entry.registrations
+        ]
+
+    def is_active(self, workspace: Workspace, registration: Registration) -> bool:
+        """Tell whether a live worker serves this registration."""
+        last = self._last_heartbeat(workspace, registration)
+        return last is not None and is_live(last, self._clock.now())
+
+    def list_workflows(self, workspace: Workspace, *, limit: int, descending: bool, after: str | None) -> Page:
+        """List workflow items by display name."""
+        return self._store.query_index(keys.WORKFLOWS, workspace, limit=limit, descending=descending, after=after)
+
+    def list_registrations(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
+        """List registration items by workflow name, without their specs."""
+        return self._store.query_index(keys.REGISTRATIONS, workspace, limit=limit, after=after)
+
+    def list_deployments(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
+        """List deployment items by name."""
+        return self._store.query_index(keys.DEPLOYMENTS, workspace, limit=limit, after=after)
+
+    def get_deployment(self, workspace: Workspace, name: DeploymentName) -> Deployment:
+        """Find a deployment. Raises: NotFound."""
+        item = self._store.get(keys.deployment(workspace, name))
+        if item is None:
+            raise NotFound(f"no deployment has the name {name!r}")
+        return records.deployment_of(item)
+
+    def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
+        """List a deployment's workers, gone ones too."""
+        first, last = keys.prefixed(keys.WORKER)
+        partition = keys.deployment(workspace, deployment).partition
+        return [records.worker_of(item) for item in self._store.query(partition, first=first, last=last).items]
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _entry(self, workspace: Workspace, name: WorkflowName) -> Entry | None:
+        items = self._store.query(keys.workflow(workspace, name).partition).items
+        workflows = [records.workflow_of(item) for item in items if item.key.sort == keys.WORKFLOW]
+        if not workflows:
+            return None
+        found = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
+        return Entry(workflows[0], tuple(records.registration_of(item) for item in found))
+
+    def _last_heartbeat(self, workspace: Workspace, registration: Registration) -> datetime | None:
+        beats = [
+            worker.last_heartbeat_at
+            for worker in self.workers(workspace, registration.deployment_name)
+            if registration.registration_id in worker.registrations
+        ]
+        return max(beats, default=None)
+
+    def _ensure_deployment(self, workspace: Workspace, name: DeploymentName) -> None:
+        deployment = Deployment(workspace, self._ids.uuid(), name, self._clock.now())
+        with suppress(ConditionFailed):
+            self._store.write(Put(records.deployment_item(deployment), Absent()))
+
+    def _register(self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec) -> Registration:
+        """Write the workflow, its registration and what leads to them, all or none."""
+        for _ in range(RACES):
+            registration, writes = self._registration(workspace, deployment, spec)
+            with suppress(ConditionFailed):
+                self._store.write(*writes)
+                return registration
+        raise Unavailable(f"workflow {spec.name!r} is being registered by many workers at once: try again")
+
+    def _registration(
+        self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec
+    ) -> tuple[Registration, list[Write]]:
+        name = WorkflowName(spec.name)
+        entry = self._entry(workspace, name)
+        known = next((one for one in entry.registrations if one.deployment_name == deployment), None) if entry else None
+        workflow = Workflow(
+            workspace=workspace,
+            workflow_id=entry.workflow.workflow_id if entry else self._ids.uuid(),
+            name=name,
+            display_name=spec.display_name or spec.name,
+            description=spec.description,
+            is_technical=spec.is_technical,
+            is_archived=entry.workflow.is_archived if entry else False,
+            tags=entry.workflow.tags if entry else (),
+        )
+        registration = Registration(
+            workspace=workspace,
+            registration_id=known.registration_id if known else self._ids.uuid(),
+            workflow_id=workflow.workflow_id,
+            workflow_name=name,
+            deployment_name=deployment,
+            registered_at=self._clock.now(),
+            spec=spec,
+        )
+        unchanged = Matches({"workflow_id": workflow.workflow_id}) if entry else Absent()
+        return registration, [
+            Put(records.workflow_item(workflow), unchanged),
+            Put(records.pointer_item(workspace, workflow.workflow_id, name, None)),
+            Put(records.registration_item(registration)),
+            Put(records.pointer_item(workspace, registration.registration_id, name, deployment)),
+        ]
+
+    def _beat(
+        self, workspace: Workspace, deployment: DeploymentName, name: str, served: tuple[str, ...], request: RegisterRequest
+    ) -> None:
+        now = self._clock.now()
+        worker = Worker(name, deployment, now, now, served, request.deployment_location)
+        known = self._store.get(keys.worker(workspace, deployment, name))
+        if known:
+            worker = replace(worker, created_at=records.worker_of(known).created_at)
+        self._store.write(Put(records.worker_item(workspace, worker)))
+
+    def _conflict(self, workspace: Workspace, deployment: DeploymentName, registration: Registration) -> str | None:
+        entry = self._entry(workspace, registration.workflow_name)
+        others = [
+            one.deployment_name
+            for one in (entry.registrations if entry else ())
+            if one.deployment_name != deployment and self.is_active(workspace, one)
+        ]
+        if not others:
+            return None
+        return (
+            f"workflow {registration.workflow_name!r} is also served by active deployments {sorted(others)}: "
+            "callers must name one in deployment_name"
+        )
+
+
+def _ref(registration: Registration) -> RegistrationRef:
+    return RegistrationRef(
+        workflow_id=registration.workflow_id,
+        workflow_registration_id=registration.registration_id,
+        workflow_version_id=registration.registration_id,
+    )

@@ -1,0 +1,92 @@
+"""Ends that are decided outside workflow code: they write a batch at the next free index, like everyone else."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from levante_core.domain.events import Closing, ExecutionTerminated, ExecutionTimedOut
+from levante_core.domain.execution import Ending, Execution, RunKey, close
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import NotFound, NotRunning, Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update, Write
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.records import keys
+from levante_core.records.runs import Recorded, batch_item, ending_document, execution_of
+
+RACES = 20
+"""How often a close that lost the race for an index is tried again at once."""
+
+
+def closing_write(run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None) -> Update:
+    """Make the write that closes the execution item. mail_count: None where unread mail may be left behind."""
+    condition: dict[str, Scalar] = {"run_id": run.run_id, "is_open": True}
+    if mail_count is not None:
+        condition["mail_count"] = mail_count
+    return Update(
+        keys.execution(run.workspace, run.execution_id),
+        set_attributes={"status": status.value, "is_open": False, "ended_at": wire_time(ending.ended_at)},
+        set_documents={"ending": ending_document(ending)},
+        set_indexes={keys.OPEN_RUNS: None},
+        condition=Matches(condition),
+    )
+
+
+class ClosingService:
+    """Terminates executions, and times them out."""
+
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
+        """End the latest run at once; no workflow code runs. Raises: NotFound, NotRunning."""
+        execution = self._get(workspace, execution_id)
+        if not self._close(execution, lambda at: ExecutionTerminated(at=at)):
+            status = self._get(workspace, execution_id).status
+            raise NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)
+
+    def time_out(self, run: RunKey) -> None:
+        """End this run because its deadline passed; does nothing if it is closed, or not yet due."""
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        execution = item and execution_of(item)
+        if execution and execution.key == run and execution.start.deadline_at <= self._clock.now():
+            self._close(execution, lambda at: ExecutionTimedOut(at=at))
+
+    def _get(self, workspace: Workspace, execution_id: ExecutionId) -> Execution:
+        item = self._store.get(keys.execution(workspace, execution_id))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        return execution_of(item)
+
+    def _close(self, execution: Execution, closing: Callable[[datetime], Closing]) -> bool:
+        """Tell whether it was this call that closed the run."""
+        run = execution.key
+        commit_id = self._ids.uuid()
+        for _ in range(RACES if execution.is_open else 0):
+            at = self._clock.now()
+            event = closing(at)
+            status, ending = close(event, at)
+            batch = HistoryBatch(index=self._next_index(run), commit_id=commit_id, events=(event,))
+            recorded = Recorded(run, execution.deployment_name, at)
+            append: Write = Put(batch_item(recorded, batch), Absent())
+            try:
+                self._store.write(append, closing_write(run, status, ending, mail_count=None))
+            except ConditionFailed:
+                current = self._store.get(keys.execution(run.workspace, run.execution_id))
+                if current is None or not current.attributes["is_open"] or current.attributes["run_id"] != run.run_id:
+                    return False
+            else:
+                return True
+        if execution.is_open:
+            raise Unavailable(f"execution {run.execution_id!r} is advancing too fast to be closed: try again")
+        return False
+
+    def _next_index(self, run: RunKey) -> int:
+        first, last = keys.prefixed(keys.BATCH)
+        page = self._store.query(
+            keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True
+        )
+        return 1 + max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)

@@ -1,0 +1,88 @@
+"""What is due: the messages of the timers queue, and the one-minute sweep over what was out of its reach."""
+
+from datetime import timedelta
+from typing import assert_never
+
+from levante_core.domain.events import TimerFired
+from levante_core.domain.execution import RunKey
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.plan import FactRecorded, SendLater, SendTask, task_id
+from levante_core.domain.tasks import DELAYED, ActivityTask, DeadlineDue, Delayed, TimerDue
+from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Delete, ItemStore, Put
+from levante_core.ports.queues import MAX_DELAY_SECONDS
+from levante_core.ports.surroundings import Clock
+from levante_core.records import keys
+from levante_core.records.runs import Recorded, fact_item, outcome_fact, summary_of
+from levante_core.services.closing import ClosingService
+from levante_core.services.dispatch import Dispatch
+
+SWEEP_PAGE = 500
+
+
+class DueService:
+    """Lets timers fire, retries come, and deadlines end executions."""
+
+    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch, closing: ClosingService) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatch = dispatch
+        self._closing = closing
+
+    def handle(self, body: str) -> None:
+        """Deal with one message of the timers queue. A repeat is harmless; one that is early is sent again."""
+        due = DELAYED.validate_json(body)
+        if due.fresh_at > self._clock.now():
+            self._dispatch.carry_out([SendLater(due)])
+            return
+        match due:
+            case TimerDue():
+                self._fire(due)
+            case ActivityTask():
+                self._dispatch.carry_out([SendTask(due, task_id(due))])
+            case DeadlineDue():
+                self._closing.time_out(_run(due))
+            case _:
+                assert_never(due)
+
+    def sweep(self) -> None:
+        """Move timers that have come within reach of the queue, and end executions whose deadline has passed.
+
+        Several sweeps at once do the same work twice, harmlessly.
+        """
+        now = self._clock.now()
+        for shard in range(keys.SHARDS):
+            self._move_timers(keys.timers(shard), wire_time(now + timedelta(seconds=MAX_DELAY_SECONDS)))
+            self._end_overdue(keys.open_runs(shard), wire_time(now))
+
+    def _fire(self, timer: TimerDue) -> None:
+        now = self._clock.now()
+        fact = outcome_fact(TimerFired(seq=timer.seq, at=timer.fresh_at))
+        recorded = Recorded(_run(timer), timer.deployment_name, now)
+        try:
+            self._store.write(Put(fact_item(recorded, fact), Absent()))
+        except ConditionFailed:
+            return
+        self._dispatch.promptly([FactRecorded(recorded.run, timer.deployment_name, now, fact)])
+
+    def _move_timers(self, partition: str, until: str) -> None:
+        page = self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)
+        while page.items:
+            self._dispatch.carry_out(SendLater(DELAYED.validate_json(item.documents["due"])) for item in page.items)
+            self._store.write_each([[Delete(item.key)] for item in page.items])
+            page = self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)
+
+    def _end_overdue(self, partition: str, until: str) -> None:
+        after: str | None = None
+        while True:
+            page = self._store.query_index(
+                keys.OPEN_RUNS, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after
+            )
+            for item in page.items:
+                self._closing.time_out(summary_of(item).key)
+            after = page.next
+            if after is None:
+                return
+
+
+def _run(due: Delayed) -> RunKey:
+    return RunKey(due.workspace, due.execution_id, due.run_id)

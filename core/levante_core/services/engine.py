@@ -1,0 +1,56 @@
+"""All services, built on one set of adapters: what each program's composition root calls."""
+
+from dataclasses import dataclass
+
+from levante_core.ports.item_store import ItemStore
+from levante_core.ports.queues import Queues
+from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
+from levante_core.services.activities import ActivityService
+from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.catalogue import CatalogueService
+from levante_core.services.closing import ClosingService
+from levante_core.services.commits import CommitService
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.due import DueService
+from levante_core.services.executions import ExecutionService
+from levante_core.services.redrive import RedriveService
+from levante_core.services.tasks import TaskService
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The services of an installation."""
+
+    activities: ActivityService
+    api_keys: ApiKeyService
+    catalogue: CatalogueService
+    clock: Clock
+    closing: ClosingService
+    commits: CommitService
+    dispatch: Dispatch
+    due: DueService
+    executions: ExecutionService
+    redrive: RedriveService
+    tasks: TaskService
+
+
+def build_engine(
+    store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch: ChangeWatch, *, fast_path: bool
+) -> Engine:
+    """Wire the services. fast_path: whether the API dispatches what it writes; the change feed does so in any case."""
+    dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
+    closing = ClosingService(store, clock, ids)
+    catalogue = CatalogueService(store, queues, clock, ids)
+    return Engine(
+        activities=ActivityService(store, clock, dispatch),
+        api_keys=ApiKeyService(store, clock, ids),
+        catalogue=catalogue,
+        clock=clock,
+        closing=closing,
+        commits=CommitService(store, clock, dispatch),
+        dispatch=dispatch,
+        due=DueService(store, clock, dispatch, closing),
+        executions=ExecutionService(store, clock, ids, watch, dispatch, catalogue),
+        redrive=RedriveService(store, clock, ids, dispatch),
+        tasks=TaskService(store, queues, clock, ids, dispatch),
+    )

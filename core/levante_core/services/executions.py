@@ -1,0 +1,233 @@
+"""Starting executions, waiting for them, and reading what became of them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from levante_core.domain import names
+from levante_core.domain.events import FactTaken, HistoryEvent, Outcome
+from levante_core.domain.execution import Execution, RunKey, RunStart, Tracing
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.plan import RunStarted
+from levante_core.domain.routing import choose
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put
+from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
+from levante_core.records import keys
+from levante_core.records.catalogue import Registration
+from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, execution_of, summary_of
+from levante_core.services.catalogue import CatalogueService, Entry
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.input_schema import InputChecks
+from levante_core.services.reading import read_history
+
+MAX_INPUT_BYTES = 2 * 1024 * 1024
+"""Source: REST contract, section 1.5 (read 2026-11-23)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What a caller asks to be started."""
+
+    input: Json = None
+    execution_id: str | None = None
+    deployment_name: str | None = None
+    tracing: Tracing = Tracing()
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPage:
+    """Runs in order; next_token is None after the last one."""
+
+    runs: tuple[RunSummary, ...]
+    next_token: str | None
+
+
+class ExecutionService:
+    """The executions of all workspaces."""
+
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        ids: Ids,
+        watch: ChangeWatch,
+        dispatch: Dispatch,
+        catalogue: CatalogueService,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._watch = watch
+        self._dispatch = dispatch
+        self._catalogue = catalogue
+        self._inputs = InputChecks()
+
+    def start(self, workspace: Workspace, workflow: str, request: StartRequest) -> Execution:
+        """Start an execution; it is durable on return.
+
+        workflow: a name or an id. Raises: NotFound, AmbiguousWorkflow, InvalidInput, AlreadyRunning.
+        Cost: one query, one write; one more read and a transaction where the id was used before.
+        """
+        return self._start(workspace, self._catalogue.get(workspace, workflow), request)
+
+    def start_registration(self, workspace: Workspace, registration_id: str, request: StartRequest) -> Execution:
+        """Start an execution of exactly this registration. Raises: as `start`."""
+        workflow, registration = self._catalogue.get_registration(workspace, registration_id)
+        return self._start(workspace, Entry(workflow, (registration,)), request)
+
+    def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
+        execution_id = names.execution_id(request.execution_id or self._ids.uuid().replace("-", ""))
+        wanted = names.deployment_name(request.deployment_name) if request.deployment_name else None
+        now = self._clock.now()
+        deployment = choose(entry.workflow.name, self._catalogue.owners(workspace, entry), wanted, now)
+        registration = next(one for one in entry.registrations if one.deployment_name == deployment)
+        execution = self._new(workspace, execution_id, registration, request, now)
+        self._put(execution)
+        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        return execution
+
+    def get(self, workspace: Workspace, execution_id: str) -> Execution:
+        """Return an execution with its latest run. Raises: NotFound."""
+        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        return execution_of(item)
+
+    def wait(self, workspace: Workspace, execution_id: str, seconds: float) -> Execution:
+        """Return the execution once it is closed. Raises: NotFound; ResultNotReady when the time is over."""
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        with self._watch.watch(keys.execution(workspace, ExecutionId(execution_id)).partition) as watched:
+            execution = self.get(workspace, execution_id)
+            while execution.is_open:
+                left = (deadline - self._clock.now()).total_seconds()
+                if left <= 0:
+                    raise ResultNotReady(
+                        f"execution {execution_id!r} is still running after {seconds:g} s; it goes on: ask for it again"
+                    )
+                watched.wait(left)
+                execution = self.get(workspace, execution_id)
+        return execution
+
+    def history(self, workspace: Workspace, execution_id: str) -> dict[str, Json]:
+        """Return the latest run's history as JSON, facts in the places where they were taken. Raises: NotFound.
+
+        `workflow_task_failure` says why the run cannot be advanced at present, if it cannot.
+        """
+        execution = self.get(workspace, execution_id)
+        history = read_history(self._store, execution.key)
+        facts = {fact.key: fact.outcome for fact in history.facts}
+        start = execution.start
+        events: list[dict[str, Any]] = [
+            {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
+        ]
+        for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
+            for event in batch.events:
+                events.append({**_resolved(event, facts).model_dump(mode="json"), "recorded_at": wire_time(recorded_at)})
+        for event_id, said in enumerate(events, 1):
+            said["event_id"] = event_id
+        return {
+            "execution_id": execution.key.execution_id,
+            "run_id": execution.key.run_id,
+            "status": execution.status.value,
+            "events": events,
+            "workflow_task_failure": self._task_failure(execution),
+        }
+
+    def list_runs(
+        self,
+        workspace: Workspace,
+        *,
+        workflow: str | None,
+        statuses: Collection[ExecutionStatus],
+        descending: bool,
+        page_size: int,
+        after: str | None,
+    ) -> RunsPage:
+        """List runs by start time. Pages are full but for the last one. Cost: index queries until the page is full."""
+        index, partition = keys.RUNS, str(workspace)
+        if workflow is not None:
+            name = self._catalogue.get(workspace, workflow).workflow.name
+            index, partition = keys.RUNS_BY_WORKFLOW, f"{workspace}#{name}"
+        runs: list[RunSummary] = []
+        while True:
+            page = self._store.query_index(
+                index, partition, limit=page_size - len(runs), descending=descending, after=after
+            )
+            found = (summary_of(item) for item in page.items)
+            runs += [run for run in found if not statuses or run.status in statuses]
+            after = page.next
+            if after is None or len(runs) == page_size:
+                return RunsPage(tuple(runs), after)
+
+    def _new(
+        self,
+        workspace: Workspace,
+        execution_id: ExecutionId,
+        registration: Registration,
+        request: StartRequest,
+        now: datetime,
+    ) -> Execution:
+        spec = registration.spec
+        if spec is None:
+            raise NotFound(f"registration {registration.registration_id} has no definition")
+        self._inputs.check(spec.input_schema, request.input, at=("body", "input"))
+        start = RunStart(
+            workflow_name=registration.workflow_name,
+            input=request.input,
+            started_at=now,
+            deadline_at=now + spec.execution_timeout,
+        )
+        if len(start.model_dump_json()) > MAX_INPUT_BYTES:
+            raise InvalidInput.at(("body", "input"), "the input is larger than 2 MB: put the data elsewhere and pass a reference")
+        return Execution(
+            key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
+            workflow_id=registration.workflow_id,
+            deployment_name=DeploymentName(registration.deployment_name),
+            start=start,
+            root_execution_id=execution_id,
+            tracing=request.tracing,
+        )
+
+    def _put(self, execution: Execution) -> None:
+        """Take the id: it is free, or its last run is closed and becomes an earlier run."""
+        item = execution_item(execution)
+        try:
+            self._store.write(Put(item, Absent()))
+        except ConditionFailed as refused:
+            existing = refused.existing[0]
+            if existing is None or existing.attributes["is_open"]:
+                raise _taken(execution) from None
+            last = execution_of(existing)
+        else:
+            return
+        unchanged = Matches({"run_id": last.key.run_id, "is_open": False})
+        try:
+            self._store.write(Put(item, unchanged), Put(earlier_run_item(last), Absent()))
+        except ConditionFailed:
+            raise _taken(execution) from None
+
+    def _task_failure(self, execution: Execution) -> Json:
+        item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
+        if item is None:
+            return None
+        attributes = item.attributes
+        return {
+            "attempt": attributes["attempt"],
+            "recorded_at": attributes["recorded_at"],
+            "failure": Failure.model_validate_json(item.documents["failure"]).model_dump(mode="json"),
+        }
+
+
+def _taken(execution: Execution) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"execution {execution.key.execution_id!r} is already running: wait for it to close, or use another execution_id"
+    )
+
+
+def _resolved(event: HistoryEvent, facts: dict[str, Outcome]) -> HistoryEvent:
+    return facts[event.fact] if isinstance(event, FactTaken) else event

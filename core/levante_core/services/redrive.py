@@ -1,0 +1,64 @@
+"""The queues are disposable: everything that was in them can be asked for again from the table."""
+
+from datetime import timedelta
+
+from levante_core.domain.execution import RunKey
+from levante_core.domain.history import fold
+from levante_core.domain.plan import SHORT_TIMEOUT, Effect, SendLater, outstanding
+from levante_core.domain.tasks import DeadlineDue
+from levante_core.ports.item_store import ItemStore
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.records import keys
+from levante_core.records.runs import RunSummary, execution_of, summary_of
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.reading import read_history
+
+REDRIVE_PAGE = 100
+
+
+class RedriveService:
+    """Sends tasks for open runs, with ids of their own so that deduplication never swallows them."""
+
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, dispatch: Dispatch) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._dispatch = dispatch
+
+    def redrive(self) -> int:
+        """Send whatever every open run needs to go on. Returns the number of runs looked at.
+
+        Cost: the history of each open run is read. Harmless at any time.
+        """
+        count = 0
+        for shard in range(keys.SHARDS):
+            after: str | None = None
+            while True:
+                page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=REDRIVE_PAGE, after=after)
+                for item in page.items:
+                    self._redrive_run(summary_of(item))
+                count += len(page.items)
+                after = page.next
+                if after is None:
+                    break
+        return count
+
+    def _redrive_run(self, run: RunSummary) -> None:
+        history = read_history(self._store, run.key)
+        facts = {fact.key: fact.outcome for fact in history.facts}
+        state = fold(history.batches, facts)
+        untaken = [fact for fact in history.facts if fact.key not in state.taken]
+        effects = outstanding(run.key, run.deployment_name, state, untaken)
+        effects += self._deadline(run.key)
+        self._dispatch.carry_out(effects, salt=f":{self._ids.uuid()}")
+
+    def _deadline(self, run: RunKey) -> list[Effect]:
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if item is None:
+            return []
+        execution = execution_of(item)
+        if execution.start.deadline_at - self._clock.now() > SHORT_TIMEOUT + timedelta(minutes=1):
+            return []
+        address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
+        deadline_at = execution.start.deadline_at
+        return [SendLater(DeadlineDue(**address, deployment_name=execution.deployment_name, fresh_at=deadline_at))]

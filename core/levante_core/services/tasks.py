@@ -1,0 +1,128 @@
+"""Handing tasks to workers and taking them back."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.plan import SendTask, task_id
+from levante_core.domain.tasks import ActivityTask, WorkflowTask
+from levante_core.errors import NotFound
+from levante_core.ports.item_store import Item, ItemStore, Put
+from levante_core.ports.queues import Queues
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.protocol.workers import (
+    LEASE_SECONDS,
+    DeliveredTask,
+    HandBack,
+    LeasesRequest,
+    LoadRequest,
+    LoadResponse,
+    PollRequest,
+    TaskQueue,
+    WorkflowTaskFailedRequest,
+)
+from levante_core.records import keys
+from levante_core.records.runs import Recorded, execution_of
+from levante_core.services.dispatch import Dispatch, queue_name
+from levante_core.services.reading import read_history
+
+MAX_TASK_RETRY_SECONDS = 60
+
+
+def consumer_name(workspace: Workspace, worker_id: str) -> str:
+    """Name a worker process as the queues know it."""
+    return f"{workspace}/{worker_id}"
+
+
+class TaskService:
+    """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
+
+    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, dispatch: Dispatch) -> None:
+        self._store = store
+        self._queues = queues
+        self._clock = clock
+        self._ids = ids
+        self._dispatch = dispatch
+
+    def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
+        """Lease tasks to a worker, waiting for the first as long as the request says."""
+        queue = queue_name(workspace, request.deployment_name, request.queue)
+        receive = partial(
+            self._queues.receive,
+            queue,
+            limit=request.limit,
+            wait_seconds=request.wait_seconds,
+            visibility_seconds=LEASE_SECONDS,
+            consumer=consumer_name(workspace, request.worker_id),
+        )
+        try:
+            messages = receive()
+        except NotFound:
+            self._queues.ensure(queue)
+            messages = receive()
+        task_type = WorkflowTask if request.queue is TaskQueue.WORKFLOW else ActivityTask
+        return [
+            DeliveredTask(
+                receipt=message.receipt,
+                receive_count=message.receive_count,
+                task=task_type.model_validate_json(message.body),
+            )
+            for message in messages
+        ]
+
+    def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
+        """Extend, end and hand back leases. Returns the receipts that could not be extended: they are lost."""
+        queue = queue_name(workspace, request.deployment_name, request.queue)
+        lost = self._queues.extend(queue, request.extend, LEASE_SECONDS) if request.extend else []
+        if request.hand_back:
+            self._hand_back(request.hand_back)
+        done = [*request.done, *(returned.receipt for returned in request.hand_back)]
+        if done:
+            self._queues.delete(queue, done)
+        return lost
+
+    def done(self, workspace: Workspace, deployment: DeploymentName, queue: TaskQueue, receipts: Sequence[str]) -> None:
+        """End leases because the work is recorded."""
+        if receipts:
+            self._queues.delete(queue_name(workspace, deployment, queue), receipts)
+
+    def load(self, workspace: Workspace, request: LoadRequest) -> LoadResponse:
+        """Read a run's history after an index. Raises: NotFound."""
+        run = RunKey(workspace, request.execution_id, request.run_id)
+        execution = execution_of(self._run_item(run))
+        history = read_history(self._store, run, after_index=request.after_index, open_from=request.open_from)
+        return LoadResponse(
+            status=execution.status, start=execution.start, batches=history.batches, facts=history.facts
+        )
+
+    def workflow_task_failed(self, workspace: Workspace, request: WorkflowTaskFailedRequest) -> float:
+        """Record why a run cannot be advanced, and let the task come again later, to any worker.
+
+        Returns the seconds until then: 1, doubled by each attempt, at most a minute.
+        """
+        run = RunKey(workspace, request.execution_id, request.run_id)
+        recorded = Recorded(run, request.deployment_name, self._clock.now())
+        attributes = {**recorded.attributes(), "attempt": request.attempt}
+        self._store.write(Put(Item(keys.task_failure(run), attributes, {"failure": request.failure.model_dump_json()})))
+        delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
+        queue = queue_name(workspace, request.deployment_name, TaskQueue.WORKFLOW)
+        self._queues.extend(queue, [request.receipt], delay)
+        return delay
+
+    def _hand_back(self, returned: Sequence[HandBack]) -> None:
+        """Send a copy of each task: a message that is only made visible again would count as lost."""
+        salt = f":{self._ids.uuid()}"
+        copies = []
+        for one in returned:
+            task = one.task.model_copy(update={"verify": True})
+            copies.append(SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"))
+        self._dispatch.carry_out(copies, salt=salt)
+
+    def _run_item(self, run: RunKey) -> Item:
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if item and item.attributes["run_id"] != run.run_id:
+            item = self._store.get(keys.earlier_run(run))
+        if item is None:
+            raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")
+        return item

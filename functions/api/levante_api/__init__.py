@@ -1,0 +1,1 @@
+"""The HTTP API: one handler for all its routes."""

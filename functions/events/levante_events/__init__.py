@@ -1,0 +1,1 @@
+"""Live event streams over server-sent events."""

@@ -1,0 +1,96 @@
+"""Between ASGI and the events of an API Gateway HTTP API, payload format 2.0.
+
+Source: API Gateway developer guide, Lambda proxy integrations for HTTP APIs (read 2026-11-23).
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
+
+
+class ClientGone(Exception):  # noqa: N818
+    """The caller closed the connection."""
+
+
+class BodyTooLarge(Exception):  # noqa: N818
+    """The body is more than a Lambda function takes."""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read the whole body. Raises: ClientGone, BodyTooLarge."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        if not message.get("more_body"):
+            return body
+
+
+def event_of(scope: Scope, body: bytes) -> dict[str, Any]:
+    """Write a request as the event that the gateway would send."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    query_string = scope["query_string"].decode("latin-1")
+    text, is_base64 = _text(body)
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": scope["path"],
+        "rawQueryString": query_string,
+        "headers": headers,
+        "requestContext": {
+            "http": {
+                "method": scope["method"],
+                "path": scope["path"],
+                "protocol": f"HTTP/{scope['http_version']}",
+                "sourceIp": (scope.get("client") or ("",))[0],
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": uuid4().hex,  # noqa: TID251 - as the gateway does
+            "routeKey": "$default",
+            "stage": "$default",
+        },
+        "body": text,
+        "isBase64Encoded": is_base64,
+    }
+    if query_string:
+        query: dict[str, str] = {}
+        for name, value in parse_qsl(query_string, keep_blank_values=True):
+            query[name] = f"{query[name]},{value}" if name in query else value
+        event["queryStringParameters"] = query
+    return event
+
+
+async def respond(send: Send, answer: Mapping[str, Any]) -> None:
+    """Send a handler's answer."""
+    body = answer.get("body") or ""
+    content = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()]
+    if content or answer["statusCode"] != 204:  # noqa: PLR2004 - a response without a body
+        headers.append((b"content-length", str(len(content)).encode()))
+    await send({"type": "http.response.start", "status": answer["statusCode"], "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _text(body: bytes) -> tuple[str | None, bool]:
+    if not body:
+        return None, False
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True

@@ -1,0 +1,156 @@
+"""The one-process host: all handlers, unchanged, on an SQLite file and queues in memory."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from levante_api.app import ApiSettings, create_app
+from levante_core.domain.names import Workspace
+from levante_core.errors import LevanteError
+from levante_core.records.catalogue import Role
+from levante_core.records.offloading import OffloadingStore
+from levante_core.services.api_keys import SECRET_PREFIX, require
+from levante_core.services.engine import Engine, build_engine
+from levante_core.services.tasks import consumer_name
+from levante_dispatcher.handlers import build_handlers
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.gateway import BodyTooLarge, ClientGone, Receive, Scope, Send, event_of, read_body, respond
+from levante_local.payload_files import PayloadFiles
+from levante_local.pumps import ChangePump, pump_sweeps, pump_timers
+from levante_local.queues import InProcessQueues
+from levante_local.sqlite_schema import Synchronous
+from levante_local.sqlite_store import SqliteItemStore
+from levante_local.system import RandomIds, SystemClock
+from levante_local.waiting import call
+
+logger = logging.getLogger("levante.host")
+
+WORKSPACE = Workspace("default")
+MAX_WAIT_SECONDS = 300.0
+PRESENCE_PREFIX = "/v1/workflows/workers/"
+PRESENCE_SUFFIX = "/presence"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given."""
+
+    data: Path
+    first_key: str | None = None
+    synchronous: Synchronous = "FULL"
+
+
+class Host:
+    """The ASGI application, and the pumps that run beside it."""
+
+    def __init__(self, settings: HostSettings) -> None:
+        clock, ids = SystemClock(), RandomIds()
+        self._settings = settings
+        self._store = SqliteItemStore(settings.data / "levante.sqlite", settings.synchronous)
+        self._queues = InProcessQueues(clock)
+        self._watch = LocalChangeWatch()
+        self._store.listen(self._watch.notify)
+        items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
+        self._engine: Engine = build_engine(items, self._queues, clock, ids, self._watch, fast_path=False)
+        self._handlers = build_handlers(self._engine, items.resolved)
+        api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS)
+        self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
+
+    def first_key(self) -> str | None:
+        """Make the first admin key if there is none yet. Returns its secret only when it was made just now."""
+        keys = self._engine.api_keys
+        given = self._settings.first_key
+        if given:
+            keys.ensure(WORKSPACE, Role.ADMIN, "first", given)
+            return None
+        if keys.list(WORKSPACE):
+            return None
+        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        keys.ensure(WORKSPACE, Role.ADMIN, "first", secret)
+        return secret
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send again what the queues of an earlier process held, then keep everything going inside the block."""
+        pump = ChangePump(self._store, self._handlers)
+        count = await call(self._engine.redrive.redrive)
+        if count:
+            logger.info("%d open executions carry on", count)
+        pumps = [
+            asyncio.create_task(pump.run()),
+            asyncio.create_task(pump_timers(self._queues, self._handlers)),
+            asyncio.create_task(pump_sweeps(self._handlers)),
+        ]
+        try:
+            yield
+        finally:
+            for task in pumps:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            self._store.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request: the ASGI application."""
+        path = scope.get("path", "")
+        if scope["type"] != "http":
+            return
+        if path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX) and scope["method"] == "GET":
+            await self._watch_worker(scope, receive, send)
+            return
+        try:
+            event = event_of(scope, await read_body(receive))
+        except ClientGone:
+            return
+        except BodyTooLarge:
+            await respond(send, _refusal(413, "the body is larger than 6 MB: put the data elsewhere and pass a reference"))
+            return
+        await self._answer(event, receive, send)
+
+    async def _answer(self, event: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Run the handler, but no longer than the caller stays connected: a poll whose caller is gone must take no task."""
+        handling = asyncio.ensure_future(call(self._api, event, None))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({handling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if handling.done():
+                await respond(send, handling.result())
+        finally:
+            handling.cancel()
+            leaving.cancel()
+
+    async def _watch_worker(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stay open as long as the worker does; hand its tasks back the moment it is gone."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        worker_id = scope["path"][len(PRESENCE_PREFIX) : -len(PRESENCE_SUFFIX)]
+        try:
+            key = self._engine.api_keys.authenticate(headers.get("authorization", "").removeprefix("Bearer ").strip())
+            require(key, Role.WORKER)
+        except LevanteError as error:
+            await respond(send, _refusal(401, str(error)))
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        try:
+            await read_body(receive)
+            await _left(receive)
+        except ClientGone:
+            pass
+        finally:
+            self._queues.release_consumer(consumer_name(key.workspace, worker_id))
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the caller has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _refusal(status: int, detail: str) -> dict[str, Any]:
+    body = json.dumps({"detail": detail, "code": "WF_1000"})
+    return {"statusCode": status, "headers": {"content-type": "application/json"}, "body": body}

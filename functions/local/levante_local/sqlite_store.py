@@ -1,0 +1,245 @@
+"""The item store in an SQLite file: reads, and the entrance to the writer."""
+
+import base64
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from levante_core.errors import InvalidInput, Unavailable
+from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Update, Write
+from levante_local.item_columns import Columns, decode
+from levante_local.sqlite_schema import Synchronous, connect, lock, prepare
+from levante_local.sqlite_writer import Listener, SqliteWriter, as_change
+from levante_local.waiting import wait_for
+
+MAX_WRITES = 100
+"""Most writes in one group. Source: DynamoDB API, TransactWriteItems (read 2026-11-23)."""
+
+_ALL = -1
+"""SQLite's LIMIT for no limit."""
+
+_GET = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
+_CHANGES = """
+SELECT sequence, partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
+FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?
+"""
+
+
+class SqliteItemStore:
+    """An item store and its change feed in one file, for one process, thread safe.
+
+    Reads run beside the writer, each on a connection of its own, and see every acknowledged write. A write returns
+    after its fsync, which it shares with all the writes that were waiting at that moment.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
+        """Open the file, or create it.
+
+        Raises: StoreNotOpened if another process has it, or if this version cannot read it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._synchronous = path, synchronous
+        self._lock = lock(path)
+        try:
+            prepare(path)
+            self._writer = SqliteWriter(connect(path, synchronous))
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._lending = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @property
+    def commits(self) -> int:
+        """How many commits have changed anything; each costs one fsync."""
+        return self._writer.commits
+
+    def get(self, key: Key) -> Item | None:
+        """Read one item as of its last acknowledged write."""
+        rows = self._fetch(_GET, (key.partition, key.sort))
+        return decode(key, Columns(*rows[0])) if rows else None
+
+    def write(self, *writes: Write) -> None:
+        """Carry out all writes or none; durable on return.
+
+        Raises: ConditionFailed; Unavailable; ValueError for what no store could carry out. Cost: a share of one fsync.
+        """
+        (outcome,) = self.write_each((writes,))
+        if outcome is not None:
+            raise outcome
+
+    def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
+        """Carry out every group as `write` would, all in one commit; durable on return. Cost: a share of one fsync."""
+        for group in groups:
+            _check(group)
+        return wait_for(self._writer.submit(groups)) if groups else []
+
+    def query(
+        self,
+        partition: str,
+        *,
+        first: str = "",
+        last: str = AFTER_ALL,
+        limit: int | None = None,
+        descending: bool = False,
+        after: str | None = None,
+    ) -> Page:
+        """Page through the items of a partition with first <= sort key <= last.
+
+        Raises: InvalidInput if `after` is no token of such a query.
+        """
+        low, high, order = (">=", "<=", "DESC") if descending else (">=", "<=", "ASC")
+        if after is not None:
+            (last_read,) = _read_token(after, 1)
+            if descending:
+                high, last = "<", last_read
+            else:
+                low, first = ">", last_read
+        sql = f"""
+            SELECT sort, attributes, indexes, documents FROM items
+            WHERE partition = ? AND sort {low} ? AND sort {high} ? ORDER BY sort {order} LIMIT ?
+        """  # noqa: S608 - operators only, values are bound
+        rows = self._fetch(sql, (partition, first, last, _one_more(limit)))
+        items = [decode(Key(partition, sort), Columns(*columns)) for sort, *columns in rows[:limit]]
+        more = limit is not None and len(rows) > limit
+        return Page(items, _token(items[-1].key.sort) if more else None)
+
+    def query_index(
+        self,
+        index: str,
+        partition: str,
+        *,
+        first: str = "",
+        last: str = AFTER_ALL,
+        limit: int | None = None,
+        descending: bool = False,
+        after: str | None = None,
+    ) -> Page:
+        """Page through one partition of an index, ordered by the sort key there, then by the item's key.
+
+        The items come without documents; here they are as fresh as those of `query`.
+        Raises: InvalidInput if `after` is no token of such a query.
+        """
+        order, further = ("DESC", "<") if descending else ("ASC", ">")
+        continued = "" if after is None else f"AND (e.sort, e.item_partition, e.item_sort) {further} (?, ?, ?)"
+        last_read = () if after is None else _read_token(after, 3)
+        sql = f"""
+            SELECT e.sort, e.item_partition, e.item_sort, i.attributes, i.indexes
+            FROM index_entries AS e JOIN items AS i ON i.partition = e.item_partition AND i.sort = e.item_sort
+            WHERE e.name = ? AND e.partition = ? AND e.sort >= ? AND e.sort <= ? {continued}
+            ORDER BY e.sort {order}, e.item_partition {order}, e.item_sort {order} LIMIT ?
+        """  # noqa: S608 - operators only, values are bound
+        rows = self._fetch(sql, (index, partition, first, last, *last_read, _one_more(limit)))
+        items = [decode(Key(*row[1:3]), Columns(row[3], row[4], "{}")) for row in rows[:limit]]
+        more = limit is not None and len(rows) > limit
+        return Page(items, _token(*rows[len(items) - 1][:3]) if more else None)
+
+    def read_changes(self, after: str | None, limit: int) -> list[Change]:
+        """Read the changes that follow a sequence (None: the oldest kept), oldest first."""
+        known = max(int(after or 0), self._writer.acknowledged)
+        return [
+            as_change(sequence, Key(partition, sort), _columns(texts[:3]), _columns(texts[3:]))
+            for sequence, partition, sort, *texts in self._fetch(_CHANGES, (known, limit))
+        ]
+
+    def acknowledge_changes(self, sequence: str) -> None:
+        """Let the store forget the changes up to this one. Free: the next commit does it.
+
+        After a crash some may be read again.
+        """
+        self._writer.acknowledge(int(sequence))
+
+    def listen(self, listener: Listener) -> None:
+        """Call this with the changes of each commit, after they are durable and before the writers hear of it.
+
+        It runs in the writer's thread: it must be quick and must not write here. Its errors are logged.
+        """
+        self._writer.listen(listener)
+
+    def close(self) -> None:
+        """Finish the writes that are waiting and close the file. A repeat is harmless; other calls raise Unavailable."""
+        with self._lending:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+        self._writer.close()
+        for connection in idle:
+            connection.close()
+        os.close(self._lock)
+
+    def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        connection = self._borrow()
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            msg = f"cannot read {self._path}: {error}"
+            raise Unavailable(msg) from error
+        finally:
+            self._give_back(connection)
+
+    def _borrow(self) -> sqlite3.Connection:
+        with self._lending:
+            if self._closed:
+                msg = "the store is closed"
+                raise Unavailable(msg)
+            if self._idle:
+                return self._idle.pop()
+        return connect(self._path, self._synchronous)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lending:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _check(group: Sequence[Write]) -> None:
+    """Refuse what DynamoDB would refuse whatever the table holds."""
+    if len(group) > MAX_WRITES:
+        msg = f"{len(group)} writes in one group: at most {MAX_WRITES} are possible"
+        raise ValueError(msg)
+    if len(group) > 1 and len({write.key for write in group}) < len(group):
+        msg = "two writes of one group have the same key: make them one write"
+        raise ValueError(msg)
+    for write in group:
+        if isinstance(write, Update) and write.add.keys() & write.set_attributes.keys():
+            msg = f"an update of {write.key} sets and adds to the same attribute"
+            raise ValueError(msg)
+
+
+def _one_more(limit: int | None) -> int:
+    """One row beyond the page tells whether there is a next one."""
+    if limit is None:
+        return _ALL
+    if limit < 1:
+        msg = f"limit {limit}: a page holds at least one item"
+        raise ValueError(msg)
+    return limit + 1
+
+
+def _columns(texts: Sequence[str | None]) -> Columns | None:
+    attributes, indexes, documents = texts
+    if attributes is None or indexes is None or documents is None:
+        return None
+    return Columns(attributes, indexes, documents)
+
+
+def _token(*last_read: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(last_read).encode()).decode()
+
+
+def _read_token(token: str, length: int) -> tuple[str, ...]:
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(token))
+    except ValueError:
+        parts = None
+    if not isinstance(parts, list) or len(parts) != length or not all(isinstance(part, str) for part in parts):
+        raise InvalidInput.at(("after",), "not a page token of this query: take it from the page before")
+    return tuple(parts)

@@ -1,0 +1,232 @@
+"""The one thread that writes the SQLite file: everything waiting goes into one commit, so callers share its fsync."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeAlias
+
+from levante_core.errors import Unavailable
+from levante_core.ports.item_store import Change, ConditionFailed, Key, Write
+from levante_local.item_columns import Columns, decode_if_there, find_refusal, places, result_of
+
+Outcome: TypeAlias = ConditionFailed | None
+Listener: TypeAlias = Callable[[Sequence[Change]], None]
+
+_FIND = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
+_REPLACE = "INSERT OR REPLACE INTO items (partition, sort, attributes, indexes, documents) VALUES (?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM items WHERE partition = ? AND sort = ?"
+_LIST = "INSERT INTO index_entries (name, partition, sort, item_partition, item_sort) VALUES (?, ?, ?, ?, ?)"
+_UNLIST = """
+DELETE FROM index_entries WHERE name = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?
+"""
+_RECORD = """
+INSERT INTO changes (
+    partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_FORGET = "DELETE FROM changes WHERE sequence <= ?"
+_NO_COLUMNS = (None, None, None)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Submission:
+    """Groups that one caller waits for."""
+
+    groups: Sequence[Sequence[Write]]
+    outcome: Future[list[Outcome]] = field(default_factory=Future)
+
+
+class _Recorded(NamedTuple):
+    """A change as it went into the table."""
+
+    sequence: int
+    key: Key
+    old: Columns | None
+    new: Columns | None
+
+
+def as_change(sequence: int, key: Key, old: Columns | None, new: Columns | None) -> Change:
+    """Build the public form of a change. Sequences sort as texts, too."""
+    return Change(f"{sequence:020d}", key, decode_if_there(key, old), decode_if_there(key, new))
+
+
+class SqliteWriter:
+    """Applies groups of writes in the order of their arrival, as many in one transaction as are waiting.
+
+    Every group is judged on its own, on the state that the groups before it leave behind, those of the same commit
+    included; nobody is told anything before the commit is durable.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take over the connection: nobody else may use it from now on."""
+        self.commits = 0
+        """How many commits have changed anything; each costs one fsync."""
+        self.acknowledged = 0
+        """The last change that nobody needs any more."""
+        self._connection = connection
+        self._execute = connection.execute
+        self._listeners: tuple[Listener, ...] = ()
+        self._waiting: SimpleQueue[_Submission | None] = SimpleQueue()
+        self._accepting = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="levante-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, groups: Sequence[Sequence[Write]]) -> Future[list[Outcome]]:
+        """Queue groups for one commit. The future holds one outcome per group.
+
+        It raises Unavailable if nothing was written; any other error is that of a single group (a value that is no
+        JSON, say), of which nothing was written either, while the other groups were carried out.
+        """
+        if threading.current_thread() is self._thread:
+            msg = "a listener must not write to the store that called it: it would wait for itself"
+            raise RuntimeError(msg)
+        submission = _Submission(groups)
+        with self._accepting:
+            if self._closed:
+                msg = "the store is closed"
+                raise Unavailable(msg)
+            self._waiting.put(submission)
+        return submission.outcome
+
+    def listen(self, listener: Listener) -> None:
+        """Call this after each commit, in the writer's thread, with its changes in order.
+
+        It is called when they are durable and before the writers hear of it, so whoever was told of a write finds
+        every watcher woken. It delays everybody, so it must be quick; its errors are logged and change nothing.
+        """
+        self._listeners += (listener,)
+
+    def acknowledge(self, sequence: int) -> None:
+        """Let the next commit, or `close`, forget the changes up to this one."""
+        self.acknowledged = max(self.acknowledged, sequence)
+
+    def close(self) -> None:
+        """Finish what is waiting, then close the connection. A repeat is harmless."""
+        with self._accepting:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            taken = self._take_all()
+            closing = taken[-1] is None
+            batch = [entry for entry in taken if entry and entry.outcome.set_running_or_notify_cancel()]
+            if batch:
+                self._carry_out(batch)
+        with suppress(sqlite3.Error):
+            self._execute(_FORGET, (self.acknowledged,))
+        self._connection.close()
+
+    def _take_all(self) -> list[_Submission | None]:
+        """Wait for work and take everything there is. A None is the last of all."""
+        taken = [self._waiting.get()]
+        with suppress(Empty):
+            while taken[-1] is not None:
+                taken.append(self._waiting.get_nowait())
+        return taken
+
+    def _carry_out(self, batch: list[_Submission]) -> None:
+        """Commit the batch; then tell the listeners, then the callers."""
+        try:
+            outcomes, changes = self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive every failure, and nobody may wait for ever
+            self._roll_back()
+            for submission in batch:
+                failure = Unavailable(f"the SQLite file refused a commit: {error}")
+                failure.__cause__ = error
+                submission.outcome.set_exception(failure)
+            return
+        if changes:
+            self._tell_listeners(changes)
+        for submission, results in zip(batch, outcomes, strict=True):
+            _resolve(submission.outcome, results)
+
+    def _commit(self, batch: list[_Submission]) -> tuple[list[list[Outcome | Exception]], list[_Recorded]]:
+        changes: list[_Recorded] = []
+        self._execute("BEGIN IMMEDIATE")
+        outcomes = [[self._attempt(group, changes) for group in submission.groups] for submission in batch]
+        if changes:
+            self._execute(_FORGET, (self.acknowledged,))
+        self._execute("COMMIT")
+        if changes:
+            self.commits += 1
+        return outcomes, changes
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # after some errors SQLite has done so itself
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+
+    def _attempt(self, group: Sequence[Write], changes: list[_Recorded]) -> Outcome | Exception:
+        """Apply one group or nothing of it, and add its changes to those of the commit."""
+        self._execute("SAVEPOINT one_group")
+        outcome: Outcome | Exception
+        try:
+            olds = [self._find(write.key) for write in group]
+            outcome = find_refusal(group, olds)
+            if outcome is None:
+                applied = [self._apply(write, old) for write, old in zip(group, olds, strict=True)]
+                changes += [change for change in applied if change is not None]
+        except sqlite3.OperationalError:
+            raise  # the disk, not this group
+        except Exception as error:  # noqa: BLE001 - one bad group must not take the others down
+            self._execute("ROLLBACK TO one_group")
+            outcome = error
+        self._execute("RELEASE one_group")
+        return outcome
+
+    def _find(self, key: Key) -> Columns | None:
+        row = self._execute(_FIND, (key.partition, key.sort)).fetchone()
+        return row and Columns(*row)
+
+    def _apply(self, write: Write, old: Columns | None) -> _Recorded | None:
+        """Write one item, its index entries and its change. What leaves the item as it is is no change, as in DynamoDB."""
+        new = result_of(write, old)
+        if new == old:
+            return None
+        address = (write.key.partition, write.key.sort)
+        if new is None:
+            self._execute(_DELETE, address)
+        else:
+            self._execute(_REPLACE, (*address, *new))
+        self._list_anew(write.key, places(old), places(new))
+        sequence = self._execute(_RECORD, (*address, *(old or _NO_COLUMNS), *(new or _NO_COLUMNS))).lastrowid
+        return _Recorded(sequence or 0, write.key, old, new)
+
+    def _list_anew(self, key: Key, old: dict[str, Key], new: dict[str, Key]) -> None:
+        for index, place in old.items() - new.items():
+            self._execute(_UNLIST, (index, place.partition, place.sort, key.partition, key.sort))
+        for index, place in new.items() - old.items():
+            self._execute(_LIST, (index, place.partition, place.sort, key.partition, key.sort))
+
+    def _tell_listeners(self, recorded: list[_Recorded]) -> None:
+        if not self._listeners:
+            return
+        changes = [as_change(*change) for change in recorded]
+        for listener in self._listeners:
+            try:
+                listener(changes)
+            except Exception:  # noqa: BLE001 - the writes are done, whatever a listener makes of them
+                _log.exception("a listener of the change feed failed; the changes are durable all the same")
+
+
+def _resolve(outcome: Future[list[Outcome]], results: list[Outcome | Exception]) -> None:
+    settled: list[Outcome] = []
+    for result in results:
+        if result is None or isinstance(result, ConditionFailed):
+            settled.append(result)
+        else:
+            outcome.set_exception(result)
+            return
+    outcome.set_result(settled)

@@ -1,0 +1,107 @@
+"""The `@activity()` decorator: a function whose calls in a workflow are durable."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from types import FunctionType
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from pydantic import ValidationError
+
+from levante.context import current_workflow
+from levante.definitions import ACTIVITY, ActivityDefinition
+from levante.errors import ErrorCode, WorkflowsException
+from levante.mapping import ActivityOutput, activity_input
+from levante.schemas import Owner, problems_of, resolved_hints
+from levante_core.protocol import ActivityOptions, RetryPolicy
+
+__all__ = ["activity"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RESERVED_PREFIX = "__internal__"
+
+
+class ActivityDecorator(Protocol):
+    """Keeps the parameters of a function. The result is awaitable, that of a plain function too."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
+def activity(
+    *,
+    name: str | None = None,
+    start_to_close_timeout: timedelta = timedelta(minutes=5),
+    heartbeat_timeout: timedelta | None = None,
+    retry_policy_max_attempts: int | None = None,
+    retry_policy_backoff_coefficient: float | None = None,
+) -> ActivityDecorator:
+    """Make a module-level function an activity: called in a workflow, it is recorded, retried, never run again once done.
+
+    Anywhere else a call just runs the function, without retries: an async one as it is, a plain one in a thread, which is
+    why its result has to be awaited too. Arguments and result are checked against the annotations on their way from and
+    to a workflow.
+
+    name: the function's own by default. The timeouts are those of one attempt; attempts count the first one; what is None
+    is up to the worker's settings. Raises: WorkflowsException when the function cannot be an activity.
+    """
+    retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        own_name = getattr(function, "__name__", repr(function)) if name is None else name
+        owner = Owner(f"activity {own_name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
+        _check(owner, own_name, function)
+        try:
+            options = ActivityOptions(
+                start_to_close_seconds=start_to_close_timeout.total_seconds(),
+                heartbeat_seconds=None if heartbeat_timeout is None else heartbeat_timeout.total_seconds(),
+                retry=RetryPolicy.model_validate({field: value for field, value in retry.items() if value is not None}),
+            )
+        except ValidationError as error:
+            raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
+        except AttributeError:
+            raise owner.definition_error("a timeout has to be a timedelta") from None
+        return _durable(
+            ActivityDefinition(
+                name=own_name,
+                function=function,
+                is_async=inspect.iscoroutinefunction(function),
+                options=options,
+                input=activity_input(owner, function),
+                output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
+            )
+        )
+
+    return decorate
+
+
+def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
+    """Raises: WorkflowsException when workers could not find the function, or the name is not for users."""
+    if not isinstance(function, FunctionType) or not function.__qualname__.isidentifier():
+        problem = f"{owner.label}: only a module-level function can be an activity, not {function!r}"
+        raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_NOT_MODULE_LEVEL)
+    if name.startswith(RESERVED_PREFIX) or not name:
+        problem = f"{owner.label}: a name must not be empty nor start with {RESERVED_PREFIX!r}"
+        raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_RESERVED_NAME)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise owner.definition_error("an activity cannot be a generator: return a list")
+
+
+def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @functools.wraps(definition.function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        context = current_workflow.get()
+        if context is None:
+            return await definition.call(args, kwargs)
+        value = definition.input.dump(args, kwargs)
+        return definition.output.load(await context.start_activity(definition.name, value, definition.options))
+
+    setattr(call, ACTIVITY, definition)
+    return call

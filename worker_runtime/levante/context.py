@@ -1,0 +1,61 @@
+"""Where the running code finds the run or the activity attempt that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Any, Protocol
+from uuid import UUID
+
+from levante_core.protocol import ActivityOptions
+
+
+class WorkflowContext(Protocol):
+    """What workflow code can ask of its run. The replayer implements it."""
+
+    @property
+    def execution_id(self) -> str: ...
+
+    @property
+    def random(self) -> Random:
+        """The run's own random numbers, the same on every replay."""
+        ...
+
+    def now(self) -> datetime:
+        """The recorded time of what is being applied, aware UTC."""
+        ...
+
+    def uuid4(self) -> UUID:
+        """A UUID drawn from `random`."""
+        ...
+
+    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
+        """Ask for an activity. The future brings its JSON result, or raises ActivityError."""
+        ...
+
+    async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
+        """Return when the predicate holds. Raises: TimeoutError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityContext:
+    """The activity attempt that the code belongs to. attempt: 1-based."""
+
+    execution_id: str
+    activity_name: str
+    attempt: int
+
+
+current_workflow: ContextVar[WorkflowContext | None] = ContextVar("levante_workflow", default=None)
+current_activity: ContextVar[ActivityContext | None] = ContextVar("levante_activity", default=None)
+
+
+def get_execution_id() -> str | None:
+    """Return the id of the execution that the calling code works for; None outside workflows and activities."""
+    context = current_workflow.get() or current_activity.get()
+    return context.execution_id if context else None

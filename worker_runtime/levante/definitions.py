@@ -1,0 +1,150 @@
+"""What decorators find out about workflows and activities, and how the worker calls them.
+
+There is no registry: a definition is an attribute of the class or function that it describes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FunctionType, ModuleType
+from typing import Any
+
+from levante.errors import ErrorCode, WorkflowsException
+from levante.handlers import HandlerDefinition
+from levante.mapping import ActivityOutput, Arguments, KeyedInput
+from levante_core.protocol import ActivityOptions, Json, RetryPolicy, WorkflowSpec
+
+WORKFLOW = "__levante_workflow__"
+ACTIVITY = "__levante_activity__"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDefinition:
+    """A workflow class. enforce_determinism: None leaves it to the worker. search_keys: dotted paths into the input."""
+
+    name: str
+    display_name: str | None
+    description: str | None
+    execution_timeout: timedelta
+    enforce_determinism: bool | None
+    is_technical: bool
+    search_keys: tuple[str, ...]
+    cls: type
+    entrypoint: HandlerDefinition
+    signals: Mapping[str, HandlerDefinition]
+    queries: Mapping[str, HandlerDefinition]
+    updates: Mapping[str, HandlerDefinition]
+
+    async def run(self, value: Json) -> Any:
+        """Run the workflow code on a JSON input. Raises: InvalidArguments, and whatever the code raises."""
+        return await self.entrypoint.call(self.cls(), value)
+
+    def dump_result(self, value: Any) -> Json:
+        """Return what `run` returned as JSON. Raises: WorkflowsException when JSON cannot carry it."""
+        return self.entrypoint.dump_result(value)
+
+    def spec(self, task_queue: str) -> WorkflowSpec:
+        """Describe the workflow for registration."""
+        return WorkflowSpec(
+            name=self.name,
+            task_queue=task_queue,
+            input_schema=self.entrypoint.input.schema,
+            output_schema=self.entrypoint.output.schema,
+            display_name=self.display_name,
+            description=self.description,
+            is_technical=self.is_technical,
+            signals=tuple(signal.spec() for signal in self.signals.values()),
+            queries=tuple(query.spec() for query in self.queries.values()),
+            updates=tuple(update.spec() for update in self.updates.values()),
+            enforce_determinism=self.enforce_determinism is not False,
+            execution_timeout=self.execution_timeout,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDefinition:
+    """An activity function. Retry fields of the options that its decorator left out are unset: see `with_retry_defaults`."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    options: ActivityOptions
+    input: KeyedInput
+    output: ActivityOutput
+
+    def bind(self, value: Json) -> Arguments:
+        """Return the arguments that a JSON input stands for. Raises: InvalidArguments."""
+        return self.input.bind(value)
+
+    async def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function here and now, a plain one in a thread of the loop's default executor."""
+        if self.is_async:
+            return await self.function(*args, **kwargs)
+        return await asyncio.to_thread(self.function, *args, **kwargs)
+
+    async def run(self, value: Json) -> Any:
+        """Run one attempt on a JSON input. Raises: InvalidArguments, and whatever the function raises."""
+        args, kwargs = self.bind(value)
+        return await self.call(args, kwargs)
+
+    def dump_result(self, value: Any) -> Json:
+        """Return what the function returned as JSON. Raises: WorkflowsException when it does not fit its annotation."""
+        return self.output.dump(value)
+
+
+def with_retry_defaults(options: ActivityOptions, defaults: RetryPolicy) -> ActivityOptions:
+    """Fill in the retry fields that the decorator left out. A repeat changes nothing."""
+    retry = RetryPolicy(**{**defaults.model_dump(), **options.retry.model_dump(exclude_unset=True)})
+    return options.model_copy(update={"retry": retry})
+
+
+def get_workflow_definition(cls: type) -> WorkflowDefinition:
+    """Return the definition of a workflow class. Raises: WorkflowsException when the class itself has none."""
+    definition: WorkflowDefinition | None = vars(cls).get(WORKFLOW)
+    if definition is None:
+        problem = f"{cls.__qualname__} is no workflow: decorate the class with @workflow.define(name=...)"
+        raise WorkflowsException(problem, code=ErrorCode.WORKFLOW_DEFINITION_ERROR)
+    return definition
+
+
+def find_activity_definition(function: object) -> ActivityDefinition | None:
+    """Return the definition of an activity; None for anything else."""
+    return vars(function).get(ACTIVITY) if isinstance(function, FunctionType) else None
+
+
+def get_activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
+    """Return the definition of an activity. Raises: WorkflowsException when the function is none."""
+    definition = find_activity_definition(function)
+    if definition is None:
+        problem = f"{function!r} is no activity: decorate the function with @activity()"
+        raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_DEFINITION_ERROR)
+    return definition
+
+
+def discover_activities(modules: Iterable[object]) -> dict[str, ActivityDefinition]:
+    """Return the activities that the globals of the modules hold, by name.
+
+    modules: a worker serves all imported activities (SDK contract §9), so it passes the values of `sys.modules` when it
+    starts; what is there but is no module is passed over. That finds what workflow code reaches through tables and indirect imports too, and needs no registry.
+    Raises: WorkflowsException when two functions have one name.
+    """
+    found: dict[str, ActivityDefinition] = {}
+    for module in modules:
+        values = list(vars(module).values()) if isinstance(module, ModuleType) else []
+        for definition in filter(None, map(find_activity_definition, values)):
+            other = found.setdefault(definition.name, definition)
+            if _source(other) != _source(definition):
+                places = " and ".join(":".join(_source(each)[:2]) for each in (other, definition))
+                problem = f"two activities are named {definition.name!r}: {places}; give one another name"
+                raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_DEFINITION_ERROR)
+    return found
+
+
+def _source(definition: ActivityDefinition) -> tuple[str, str]:
+    """Where the function is written; a script that is imported again by its name is loaded twice from one place."""
+    code = inspect.unwrap(definition.function).__code__
+    return code.co_filename, str(code.co_firstlineno)

@@ -1,0 +1,84 @@
+"""Replaying a recorded history against today's code: the same commands at the same places, or a clear error."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from levante.errors import NonDeterminismError
+from levante.replay.run import WorkflowRun
+from levante_core.protocol import (
+    COMMANDS,
+    OUTCOMES,
+    ActivityScheduled,
+    CodeFailed,
+    Command,
+    FactTaken,
+    HistoryBatch,
+    HistoryEvent,
+    Outcome,
+)
+
+FIRST_EVENT_ID = 2
+"""Event 1 is the start of the execution, which is batch 0."""
+
+
+def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str, Outcome]) -> list[Command]:
+    """Bring a new run to where its history ends. Returns the commands that are not recorded yet.
+
+    There are such commands only where nothing is recorded of what an input led to: at the start of a run, and where code
+    failed over an input. Raises: NonDeterminismError, naming the first event that differs; WorkflowCodeFailed.
+    """
+    asked = deque(run.begin())
+    is_unrecorded = True
+    event_id = 1
+    for event_id, event in enumerate((event for batch in batches for event in batch.events), FIRST_EVENT_ID):
+        if isinstance(event, COMMANDS):
+            _match(event_id, event, asked)
+            is_unrecorded = False
+        elif isinstance(event, CodeFailed):
+            is_unrecorded = True
+        elif isinstance(event, (FactTaken, *OUTCOMES)):
+            if asked and not is_unrecorded:
+                raise _difference(event_id, _told(event), _wording(asked[0]))
+            asked.extend(run.apply(facts[event.fact] if isinstance(event, FactTaken) else event))
+    if asked and not is_unrecorded:
+        raise _difference(event_id + 1, "nothing", _wording(asked[0]))
+    return list(asked)
+
+
+def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
+    if not asked:
+        raise _difference(event_id, _wording(recorded), "nothing")
+    command = asked.popleft()
+    if _identity(command) != _identity(recorded):
+        raise _difference(event_id, _wording(recorded), _wording(command))
+
+
+def _difference(event_id: int, recorded: str, asked: str) -> NonDeterminismError:
+    return NonDeterminismError(
+        f"the workflow code does not match its history at event {event_id}: recorded is {recorded}, the code asked for {asked}. "
+        "Run the code that wrote this history, or make the change so that executions already started keep their path"
+    )
+
+
+def _identity(command: Command) -> tuple[str, int, str | int | None]:
+    """Return what must be equal: kind, position, and the name or target."""
+    match command.kind:
+        case "activity_scheduled":
+            return command.kind, command.seq, command.name
+        case "activity_cancel_requested":
+            return command.kind, command.seq, command.activity
+        case "timer_canceled":
+            return command.kind, command.seq, command.timer
+        case _:
+            return command.kind, command.seq, None
+
+
+def _wording(command: Command) -> str:
+    name = f" {command.name!r}" if isinstance(command, ActivityScheduled) else ""
+    return f"{command.kind}{name} (command {command.seq})"
+
+
+def _told(event: HistoryEvent) -> str:
+    return f"{event.kind}, before which no command is recorded"

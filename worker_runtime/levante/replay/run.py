@@ -1,0 +1,193 @@
+"""One run's workflow code, driven by its recorded inputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, assert_never
+from uuid import UUID
+
+from levante.context import current_workflow
+from levante.errors import activity_error, fails_execution, to_failure
+from levante.replay.loop import DeterministicLoop
+from levante_core.protocol import (
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityOptions,
+    ActivityScheduled,
+    Command,
+    ExecutionCompleted,
+    ExecutionFailed,
+    Outcome,
+    RunStart,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+)
+
+if TYPE_CHECKING:
+    from levante.definitions import WorkflowDefinition
+
+DISPOSE_ROUNDS = 10
+
+
+class WorkflowCodeFailed(Exception):  # noqa: N818 - what happened, not what class of error it is
+    """Workflow code raised something that is a bug, not an outcome. The run stays open; `__cause__` is what was raised."""
+
+
+class WorkflowRun:
+    """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
+
+    After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
+    """
+
+    def __init__(self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart) -> None:
+        self.execution_id = execution_id
+        self.random = Random(run_id)  # noqa: S311 - reproducible on purpose
+        self._definition = definition
+        self._start = start
+        self._now = start.started_at
+        self._loop = DeterministicLoop(start.started_at.timestamp(), self._timer_started, self._timer_canceled)
+        self._last_seq = 0
+        self._commands: list[Command] = []
+        self._activities: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._timer_seqs: dict[int, int] = {}
+        self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._main: asyncio.Task[Any] | None = None
+        self._is_disposed = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the entrypoint has ended."""
+        return self._main is not None and self._main.done()
+
+    # --- driven by the worker -----------------------------------------------------------------------------------------
+
+    def begin(self) -> list[Command]:
+        """Run the code from its start until it waits. Raises: WorkflowCodeFailed."""
+        context = copy_context()
+        context.run(current_workflow.set, self)
+        self._main = self._loop.create_task(self._definition.run(self._start.input), context=context)
+        return self._advance()
+
+    def apply(self, outcome: Outcome) -> list[Command]:
+        """Tell the code how something that it asked for ended, and run it until it waits. Raises: WorkflowCodeFailed."""
+        self._now = max(self._now, outcome.at)
+        self._loop.advance_to(self._now.timestamp())
+        match outcome:
+            case ActivityCompleted():
+                _, future = self._activities.pop(outcome.seq)
+                if not future.done():
+                    future.set_result(outcome.result)
+            case ActivityFailed():
+                name, future = self._activities.pop(outcome.seq)
+                if not future.done():
+                    future.set_exception(activity_error(name, outcome.attempt, outcome.failure))
+            case TimerFired():
+                handle = self._timers.pop(outcome.seq)
+                del self._timer_seqs[id(handle)]
+                self._loop.fire(handle)
+            case _:
+                assert_never(outcome)
+        return self._advance()
+
+    def dispose(self) -> None:
+        """Throw the live code away; nothing that it still does reaches the outside."""
+        self._is_disposed = True
+        self._loop.mute()
+        for _ in range(DISPOSE_ROUNDS):
+            tasks = [task for task in asyncio.all_tasks(self._loop) if not task.done()]
+            if not tasks:
+                return
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is thrown away on purpose
+                task.cancel()
+            self._loop.run_until_idle(lambda: False)
+
+    # --- WorkflowContext ----------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self._now
+
+    def uuid4(self) -> UUID:
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:  # noqa: A002
+        self._refuse_when_disposed()
+        seq = self._next_seq()
+        self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))
+        future = self._loop.create_future()
+        self._activities[seq] = (name, future)
+        future.add_done_callback(lambda done: self._activity_canceled(seq) if done.cancelled() else None)
+        return future
+
+    async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
+        if predicate():
+            return
+        future = self._loop.create_future()
+        condition = (predicate, future)
+        self._conditions.append(condition)
+        try:
+            await asyncio.wait_for(future, timeout_seconds)
+        finally:
+            self._conditions.remove(condition)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> list[Command]:
+        self._run_until_idle()
+        while not self.is_over and self._met_condition():
+            self._run_until_idle()
+        if self._main and self._main.done():
+            self._end(self._main)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _run_until_idle(self) -> None:
+        self._loop.run_until_idle(lambda: self.is_over)
+
+    def _met_condition(self) -> bool:
+        met = [future for predicate, future in self._conditions if not future.done() and predicate()]
+        for future in met:
+            future.set_result(None)
+        return bool(met)
+
+    def _end(self, main: asyncio.Task[Any]) -> None:
+        error = asyncio.CancelledError() if main.cancelled() else main.exception()
+        if error is None:
+            result = self._definition.dump_result(main.result())
+            self._commands.append(ExecutionCompleted(seq=self._next_seq(), result=result))
+        elif fails_execution(error):
+            self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
+        else:
+            raise WorkflowCodeFailed(str(error)) from error
+
+    def _next_seq(self) -> int:
+        self._last_seq += 1
+        return self._last_seq
+
+    def _activity_canceled(self, activity: int) -> None:
+        if self._activities.pop(activity, None) and not self._is_disposed:
+            self._commands.append(ActivityCancelRequested(seq=self._next_seq(), activity=activity))
+
+    def _timer_started(self, handle: asyncio.TimerHandle) -> None:
+        self._refuse_when_disposed()
+        seq = self._next_seq()
+        self._timers[seq] = handle
+        self._timer_seqs[id(handle)] = seq
+        self._commands.append(TimerStarted(seq=seq, fire_at=datetime.fromtimestamp(handle.when(), UTC)))
+
+    def _timer_canceled(self, handle: asyncio.TimerHandle) -> None:
+        timer = self._timer_seqs.pop(id(handle), None)
+        if timer is not None and not self._is_disposed:
+            del self._timers[timer]
+            self._commands.append(TimerCanceled(seq=self._next_seq(), timer=timer))
+
+    def _refuse_when_disposed(self) -> None:
+        if self._is_disposed:
+            raise asyncio.CancelledError

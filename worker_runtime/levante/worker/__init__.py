@@ -1,0 +1,105 @@
+"""The worker: `run_worker` serves workflows until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
+from levante.errors import ErrorCode, WorkflowsException
+from levante.worker.activities import ActivityRunner
+from levante.worker.api import Api
+from levante.worker.batching import Batcher
+from levante.worker.settings import WorkerSettings, read_settings
+from levante.worker.worker import Worker, send_commits, send_reports
+from levante.worker.world import World
+
+__all__ = ["run_worker"]
+
+
+async def run_worker(
+    workflows: Sequence[type],
+    *,
+    detach: bool = False,
+    api_key: str | None = None,
+    server_url: str | None = None,
+    deployment_name: str | None = None,
+    worker_name: str | None = None,
+) -> asyncio.Task[None] | None:
+    """Serve these workflow classes, and all activities imported so far, until SIGTERM or SIGINT.
+
+    What is not given comes from the environment: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
+    detach: return at once with the task that serves. Raises: WorkflowsException for wrong settings or definitions, or when
+    the API refuses the worker.
+    """
+    given = {
+        "api_key": api_key,
+        "server_url": server_url,
+        "deployment_name": deployment_name,
+        "worker_name": worker_name,
+    }
+    settings = read_settings(given)
+    served = _served(workflows)
+    serving = _serve(settings, served)
+    if detach:
+        return asyncio.create_task(serving)
+    await serving
+    return None
+
+
+def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
+    served: dict[str, WorkflowDefinition] = {}
+    for cls in workflows:
+        definition = get_workflow_definition(cls)
+        if definition.name in served:
+            raise WorkflowsException(
+                f"two workflows are named {definition.name!r}: {served[definition.name].cls.__qualname__} and "
+                f"{cls.__qualname__}; rename one of them",
+                status=422,
+                code=ErrorCode.WORKFLOW_DEFINITION_ERROR,
+            )
+        served[definition.name] = definition
+    if not served:
+        raise WorkflowsException("a worker needs at least one workflow", 422, ErrorCode.WORKER_RUNTIME_CONFIG_ERROR)
+    return served
+
+
+async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]) -> None:
+    logging.getLogger("levante").setLevel(settings.log_level.upper())
+    stop = asyncio.Event()
+    with _stopping_on_signals(stop):
+        async with Api(settings.server_url, settings.api_key.get_secret_value()) as api:
+            world = World(
+                settings=settings,
+                worker_id=f"{settings.worker_name[:80]}-{uuid4().hex}",
+                api=api,
+                commits=Batcher(send_commits(api)),
+                reports=Batcher(send_reports(api)),
+                runner=ActivityRunner(discover_activities(list(sys.modules.values())), settings.max_concurrent_activities),
+                workflows=served,
+            )
+            await Worker(world).run(stop)
+
+
+class _stopping_on_signals:  # noqa: N801 - reads as what it does
+    """Set the event on SIGTERM and SIGINT, where the loop and the thread allow that."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                self._loop.add_signal_handler(number, self._stop.set)
+
+    def __exit__(self, *_: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                self._loop.remove_signal_handler(number)

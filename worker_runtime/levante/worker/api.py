@@ -1,0 +1,132 @@
+"""The worker's way to the API: one HTTP session, typed calls, retries of what may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+from pydantic import BaseModel
+
+from levante.errors import ErrorCode, WorkflowsException
+from levante_core.protocol.workers import (
+    CheckRequest,
+    CheckResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    LeasesRequest,
+    LeasesResponse,
+    LoadRequest,
+    LoadResponse,
+    PollRequest,
+    PollResponse,
+    RegisterRequest,
+    RegisterResponse,
+    WhoAmI,
+    WorkflowTaskFailedRequest,
+    WorkflowTaskFailedResponse,
+)
+
+Response = TypeVar("Response", bound=BaseModel)
+
+logger = logging.getLogger("levante.worker")
+
+FIRST_RETRY_SECONDS = 0.05
+LAST_RETRY_SECONDS = 5.0
+CONNECTION_IDLE_SECONDS = 75.0
+HTTP_OK = 200
+RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+class ApiError(WorkflowsException):
+    """The API refused a call."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"the API answered {status}: {detail}", status=status, code=ErrorCode.EXECUTION_ERROR)
+
+
+class Api:
+    """Calls the worker endpoints. Calls wait and try again as long as the API is out of reach or says it is overloaded."""
+
+    def __init__(self, server_url: str, api_key: str) -> None:
+        self._base = server_url.rstrip("/") + "/v1/workflows"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=CONNECTION_IDLE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=60, connect=10),
+            headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        await self._session.close()
+
+    async def whoami(self) -> WhoAmI:
+        """Return what the service says of itself and of the key."""
+        return WhoAmI.model_validate_json(await self._call("GET", "/workers/whoami", None))
+
+    async def register(self, request: RegisterRequest) -> RegisterResponse:
+        """Register what the worker serves."""
+        return await self._post("/register", request, RegisterResponse)
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
+        """Say that the worker is alive."""
+        return await self._post("/workers/heartbeat", request, HeartbeatResponse)
+
+    async def poll(self, request: PollRequest) -> PollResponse:
+        """Wait for tasks."""
+        return await self._post("/workers/poll", request, PollResponse)
+
+    async def load(self, request: LoadRequest) -> LoadResponse:
+        """Read history."""
+        return await self._post("/workers/load", request, LoadResponse)
+
+    async def check(self, request: CheckRequest) -> CheckResponse:
+        """Ask whether an activity task is wanted."""
+        return await self._post("/workers/activity-checks", request, CheckResponse)
+
+    async def leases(self, request: LeasesRequest) -> LeasesResponse:
+        """Extend, end or hand back leases."""
+        return await self._post("/workers/leases", request, LeasesResponse)
+
+    async def workflow_task_failed(self, request: WorkflowTaskFailedRequest) -> WorkflowTaskFailedResponse:
+        """Report that workflow code could not be advanced."""
+        return await self._post("/workers/workflow-task-failures", request, WorkflowTaskFailedResponse)
+
+    async def post_raw(self, path: str, body: bytes) -> bytes:
+        """Post a JSON body that is written already. Raises: ApiError."""
+        return await self._call("POST", path, body)
+
+    async def hold_presence(self, worker_id: str) -> None:
+        """Keep a request open for as long as the worker lives; the host hands its tasks back when the request ends."""
+        url = f"{self._base}/workers/{worker_id}/presence"
+        endless = aiohttp.ClientTimeout(total=None, sock_read=None)
+        async with self._session.get(url, timeout=endless) as response:
+            response.raise_for_status()
+            async for _ in response.content:
+                pass
+
+    async def _post(self, path: str, request: BaseModel, kind: type[Response]) -> Response:
+        return kind.model_validate_json(await self._call("POST", path, request.model_dump_json().encode()))
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                async with self._session.request(method, self._base + path, data=body) as response:
+                    content = await response.read()
+                if response.status == HTTP_OK:
+                    return content
+                if response.status not in RETRYABLE_STATUSES:
+                    raise ApiError(response.status, content.decode(errors="replace")[:2000])
+                reason = f"it answered {response.status}"
+            except (aiohttp.ClientError, TimeoutError) as error:
+                reason = str(error) or type(error).__name__
+            logger.warning("the API cannot take %s at present (%s): trying again in %.2f s", path, reason, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LAST_RETRY_SECONDS)

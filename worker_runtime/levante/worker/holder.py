@@ -1,0 +1,273 @@
+"""Advancing one run for as long as this worker holds its workflow task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+from levante.errors import to_failure
+from levante.replay.replayer import replay
+from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
+from levante.worker.live_run import OWNER_LOST, LiveRun
+from levante.worker.world import World
+from levante_core.protocol import (
+    ActivityCompleted,
+    ActivityWork,
+    ExecutionStatus,
+    Fact,
+    Failure,
+    FailureKind,
+    HistoryBatch,
+    RunState,
+    TimerFired,
+    WorkflowTask,
+    fold,
+)
+from levante_core.protocol.workers import Commit, CommitOutcome, LoadRequest, LoadResponse
+
+LOOK_SECONDS = 1.0
+"""How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
+STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
+
+
+class WorkflowUnknown(Exception):  # noqa: N818
+    """This worker does not serve the workflow of the run."""
+
+
+class Holder:
+    """Holds one execution: takes facts, runs activities in place, commits once per step.
+
+    `live` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
+    receipts: the messages held; they are dealt with once everything that they could lead to is recorded.
+    """
+
+    def __init__(self, world: World, task: WorkflowTask, receipts: Sequence[str], live: LiveRun | None) -> None:
+        self.live = live
+        self._world = world
+        self._task = task
+        self._receipts = tuple(receipts)
+        self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
+        self._is_stopping = False
+        self._is_dealt_with = False
+        self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._may_run_in_place = False
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def advance(self, facts: Sequence[Fact], *, is_trusted: bool) -> bool:
+        """Do all there is to do. Returns whether the messages are dealt with by a commit already.
+
+        facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
+        do not tell of. Raises: WorkflowCodeFailed, NonDeterminismError, with all outcomes recorded that were had.
+        """
+        self._may_run_in_place = is_trusted
+        try:
+            await self._open(facts, is_trusted=is_trusted)
+            while self.live and not await self._step(self.live):
+                pass
+            return self._is_dealt_with
+        except WorkflowCodeFailed as error:
+            await self._save_inputs(error)
+            raise
+        finally:
+            self._cancel_running()
+
+    def stop(self, *, now: bool) -> None:
+        """Take on nothing more in place. now: hand over at once what is running in place."""
+        self._is_stopping = True
+        if now and not self._stop_now.done():
+            self._stop_now.set_result(None)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    async def _open(self, facts: Sequence[Fact], *, is_trusted: bool) -> None:
+        if self.live is None and is_trusted and self._task.start:
+            code = self._new_code(self._task.start.workflow_name, self._task)
+            self.live = self._prepared(LiveRun(code, RunState(), self._world))
+            self.live.ask(code.begin())
+        elif self.live is None:
+            await self._load()
+        elif is_trusted:
+            self._prepared(self.live)
+            for fact in facts:
+                self.live.take(fact)
+        else:
+            self._prepared(self.live)
+            await self._look(self.live)
+
+    async def _load(self) -> None:
+        """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on."""
+        self._drop()
+        self._may_run_in_place = False
+        loaded = await self._world.api.load(LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id))
+        if loaded.status is not ExecutionStatus.RUNNING:
+            return
+        outcomes = {fact.key: fact.outcome for fact in loaded.facts}
+        code = self._new_code_of(loaded)
+        commands = replay(code, loaded.batches, outcomes)
+        live = self.live = self._prepared(LiveRun(code, fold(loaded.batches, outcomes), self._world))
+        live.ask(commands)
+        for fact in loaded.facts:
+            live.take(fact)
+        live.give_up_claims(OWNER_LOST, self._world.now())
+
+    async def _look(self, live: LiveRun) -> None:
+        """Take new facts; if somebody else has advanced the run, start from what is recorded."""
+        self._looked_at = asyncio.get_running_loop().time()
+        request = LoadRequest(
+            execution_id=self._task.execution_id,
+            run_id=self._task.run_id,
+            after_index=live.state.last_index,
+            open_from=live.open_from,
+        )
+        loaded = await self._world.api.load(request)
+        if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
+            await self._load()
+            return
+        for fact in loaded.facts:
+            live.take(fact)
+
+    def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
+        return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
+
+    def _new_code(self, workflow_name: str, task: WorkflowTask) -> WorkflowRun:
+        definition = self._world.workflows.get(workflow_name)
+        if definition is None or task.start is None:
+            served = ", ".join(sorted(self._world.workflows))
+            raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
+        return WorkflowRun(definition, task.execution_id, task.run_id, task.start)
+
+    def _prepared(self, live: LiveRun) -> LiveRun:
+        live.claims = self._claims
+        return live
+
+    def _claims(self, activity_name: str, claimed: int) -> bool:
+        is_free = self._may_run_in_place and not self._is_stopping
+        return is_free and self._world.runner.runs_in_place(activity_name, claimed)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def _step(self, live: LiveRun) -> bool:
+        """Do the next thing. Returns whether nothing is left to do."""
+        self._collect(live)
+        self._fire_timers(live)
+        if live.has_inputs or live.is_urgent:
+            await self._commit(live)
+            return self._is_dealt_with
+        self._start(live)
+        if self._running or self._has_near_timer(live):
+            await self._wait(live)
+            return False
+        if live.pending:
+            await self._commit(live)
+            return self._is_dealt_with
+        return True
+
+    def _collect(self, live: LiveRun) -> None:
+        """Tell the code how activities run in place ended."""
+        now = self._world.now()
+        for seq, task in list(self._running.items()):
+            if seq not in live.state.activities:
+                task.cancel()
+                del self._running[seq]
+            elif task.done():
+                del self._running[seq]
+                end = task.result()
+                if end.failure is None:
+                    live.tell(ActivityCompleted(seq=seq, at=now, result=end.result))
+                else:
+                    live.retry(seq, end.failure, now)
+        if self._stop_now.done() and self._running:
+            self._cancel_running()
+            live.give_up_claims(STOPPED, None)
+
+    def _fire_timers(self, live: LiveRun) -> None:
+        now = self._world.now()
+        due = [timer for timer in live.state.timers.values() if timer.fire_at <= now]
+        for timer in sorted(due, key=lambda timer: (timer.fire_at, timer.seq)):
+            live.tell(TimerFired(seq=timer.seq, at=timer.fire_at))
+
+    def _start(self, live: LiveRun) -> None:
+        """Start what was claimed: no input is unrecorded now."""
+        for seq in live.to_start:
+            activity = live.state.activities.get(seq)
+            if activity:
+                scheduled = activity.scheduled
+                work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
+                attempt = Attempt(self._task.execution_id, activity.attempt, work)
+                self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
+        live.to_start.clear()
+
+    def _has_near_timer(self, live: LiveRun) -> bool:
+        at = live.next_timer_at
+        return at is not None and not self._is_stopping and at - self._world.now() < timedelta(seconds=LOOK_SECONDS)
+
+    async def _wait(self, live: LiveRun) -> None:
+        """Wait until something ended, a timer is due, it is time to look, or time to record what is pending."""
+        clock = asyncio.get_running_loop().time
+        waits = [self._looked_at + LOOK_SECONDS - clock()]
+        if live.next_timer_at:
+            waits.append((live.next_timer_at - self._world.now()).total_seconds())
+        if live.pending:
+            waits.append(MOMENT_SECONDS)
+        watched = [*self._running.values(), self._stop_now]
+        done, _ = await asyncio.wait(watched, timeout=max(0.0, min(waits)), return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+        if live.pending:
+            live.is_urgent = True
+        elif clock() - self._looked_at >= LOOK_SECONDS:
+            await self._look(live)
+
+    # --- recording ----------------------------------------------------------------------------------------------------
+
+    async def _commit(self, live: LiveRun) -> None:
+        """Record what is pending. The last commit of a hold deals with its messages too."""
+        is_last = live.is_closing or not (self._running or live.to_start or self._has_near_timer(live))
+        outcome = await self._submit(live, self._receipts if is_last else ())
+        match outcome:
+            case CommitOutcome.RECORDED:
+                is_closed = live.is_closing
+                live.recorded()
+                self._is_dealt_with = is_last
+                self._may_run_in_place = True
+                if is_closed:
+                    self._drop()
+            case CommitOutcome.CONFLICT | CommitOutcome.UNREAD_MAIL:
+                await self._load()
+
+    async def _submit(self, live: LiveRun, done: Sequence[str]) -> CommitOutcome:
+        batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=tuple(live.pending))
+        commit = Commit(
+            execution_id=self._task.execution_id,
+            run_id=self._task.run_id,
+            deployment_name=self._task.deployment_name,
+            batch=batch,
+            done=tuple(done),
+        )
+        return await self._world.commits.submit(commit.model_dump_json().encode())
+
+    async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
+        """Record outcomes that were had all the same, so that their activities are not run again."""
+        live = self.live
+        if live and live.has_inputs:
+            ends = ((seq, task.result()) for seq, task in self._running.items() if task.done())
+            now = self._world.now()
+            unseen = [ActivityCompleted(seq=seq, at=now, result=end.result) for seq, end in ends if end.failure is None]
+            live.fail(to_failure(error.__cause__ or error), unseen)
+            await self._submit(live, ())
+
+    def _drop(self) -> None:
+        """Forget the live code."""
+        self._cancel_running()
+        if self.live:
+            self.live.code.dispose()
+        self.live = None
+
+    def _cancel_running(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        self._running.clear()
+

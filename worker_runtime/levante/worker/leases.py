@@ -1,0 +1,66 @@
+"""Keeping leases alive for as long as the work behind them goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from levante.worker.api import Api
+from levante_core.protocol import DeploymentName
+from levante_core.protocol.workers import LEASE_SECONDS, HandBack, LeasesRequest, TaskQueue
+
+logger = logging.getLogger("levante.worker")
+
+EXTEND_EVERY_SECONDS = LEASE_SECONDS / 3
+
+
+class Leases:
+    """The leases that this worker holds, by queue and receipt."""
+
+    def __init__(self, api: Api, deployment: DeploymentName) -> None:
+        self._api = api
+        self._deployment = deployment
+        self._held: dict[tuple[TaskQueue, str], asyncio.Task[object]] = {}
+
+    @asynccontextmanager
+    async def held(self, queue: TaskQueue, receipts: Sequence[str]) -> AsyncIterator[None]:
+        """Extend these leases inside the block. If one is lost, the task that entered the block is cancelled."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("leases are held by tasks")
+        for receipt in receipts:
+            self._held[queue, receipt] = task
+        try:
+            yield
+        finally:
+            for receipt in receipts:
+                self._held.pop((queue, receipt), None)
+
+    async def keep(self) -> None:
+        """Extend all leases again and again, one call per queue."""
+        while True:
+            await asyncio.sleep(EXTEND_EVERY_SECONDS)
+            by_queue: dict[TaskQueue, list[str]] = defaultdict(list)
+            for queue, receipt in self._held:
+                by_queue[queue].append(receipt)
+            for queue, receipts in by_queue.items():
+                await self._extend(queue, receipts)
+
+    async def done(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
+        """End leases because the work is recorded."""
+        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, done=tuple(receipts)))
+
+    async def hand_back(self, queue: TaskQueue, returned: Sequence[HandBack]) -> None:
+        """Give tasks to other workers at once."""
+        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, hand_back=tuple(returned)))
+
+    async def _extend(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
+        request = LeasesRequest(deployment_name=self._deployment, queue=queue, extend=tuple(receipts))
+        for lost in (await self._api.leases(request)).lost:
+            task = self._held.pop((queue, lost), None)
+            if task:
+                logger.warning("a lease was lost: another worker carries on with its task")
+                task.cancel()

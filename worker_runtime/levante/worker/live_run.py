@@ -1,0 +1,165 @@
+"""A run with its live code, the open work that its history says, and what is not recorded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from levante.replay.run import WorkflowRun
+from levante.worker.world import World
+from levante_core.protocol import (
+    CLOSINGS,
+    ActivityFailed,
+    ActivityHandedOver,
+    ActivityScheduled,
+    ActivityState,
+    CodeFailed,
+    Command,
+    Fact,
+    FactTaken,
+    Failure,
+    FailureKind,
+    GiveUp,
+    HistoryEvent,
+    Outcome,
+    RetryAfter,
+    RunState,
+    after_failure,
+    closing_event,
+)
+
+OWNER_LOST = Failure(
+    kind=FailureKind.WORKER_LOST,
+    type="WorkerLost",
+    message="the worker that ran this attempt in place is gone",
+)
+NOTHING_OPEN = 99_999_999
+"""Above every seq: no outcome is of interest."""
+
+
+class LiveRun:
+    """Bookkeeping between the code of a run and its history.
+
+    claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not started; they may start as soon as
+    no input is unrecorded, for then everything that led to them is.
+    """
+
+    def __init__(self, code: WorkflowRun, state: RunState, world: World) -> None:
+        self.code = code
+        self.state = state
+        self.pending: list[HistoryEvent] = []
+        self.to_start: list[int] = []
+        self.has_inputs = False
+        self.is_urgent = False
+        self.claims: Callable[[str, int], bool] = lambda _name, _claimed: False
+        self._world = world
+        self._facts: dict[str, Outcome] = {}
+
+    @property
+    def next_index(self) -> int:
+        """Index of the batch that is being made."""
+        return self.state.last_index + 1
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the run ends with what is pending."""
+        return closing_event(self.pending) is not None
+
+    @property
+    def open_from(self) -> int:
+        """Lowest seq whose outcome is still of interest."""
+        return min([*self.state.activities, *self.state.timers], default=NOTHING_OPEN)
+
+    @property
+    def next_timer_at(self) -> datetime | None:
+        """When the first open timer is due."""
+        return min((timer.fire_at for timer in self.state.timers.values()), default=None)
+
+    def take(self, fact: Fact) -> None:
+        """Take a fact into history, unless it is void or taken already."""
+        if fact.key in self.state.taken or self.state.is_void(fact.outcome):
+            return
+        self._facts[fact.key] = fact.outcome
+        self._input(FactTaken(fact=fact.key), fact.outcome)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Record an outcome that this worker brought about itself, unless it is void."""
+        if not self.state.is_void(outcome):
+            self._input(outcome, outcome)
+
+    def ask(self, commands: Iterable[Command]) -> None:
+        """Note what the code asked for."""
+        for command in commands:
+            if isinstance(command, ActivityScheduled) and not self.code.is_over:
+                self._append(self._assigned(command))
+            else:
+                self.is_urgent |= isinstance(command, CLOSINGS)
+                self._append(command)
+
+    def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
+        """The code failed over the last input. unseen: outcomes that it was not told of any more."""
+        self._append(CodeFailed(failure=failure))
+        for outcome in unseen:
+            if not self.state.is_void(outcome):
+                self._append(outcome)
+
+    def retry(self, seq: int, failure: Failure, at: datetime) -> None:
+        """An attempt made in place failed: let the queue make the next one, or record that there is none."""
+        activity = self.state.activities.get(seq)
+        if activity is None:
+            return
+        match after_failure(activity.scheduled.options.retry, activity.attempt, failure):
+            case RetryAfter(attempt, delay):
+                self._hand_over(seq, attempt, delay.total_seconds(), failure)
+            case GiveUp():
+                self.tell(ActivityFailed(seq=seq, at=at, failure=failure, attempt=activity.attempt))
+
+    def give_up_claims(self, failure: Failure, at: datetime | None) -> None:
+        """Let the queue carry on with everything that is run in place.
+
+        at: count the attempts that ran as failed at this time; None where they were stopped on purpose and do not count.
+        """
+        for seq, activity in list(self.state.activities.items()):
+            if activity.state is ActivityState.OWNED:
+                if at is None:
+                    self._hand_over(seq, activity.attempt, 0.0, failure)
+                else:
+                    self.retry(seq, failure, at)
+        self.to_start.clear()
+
+    def recorded(self) -> None:
+        """Everything pending is recorded."""
+        self.state.last_index = self.next_index
+        self.pending.clear()
+        self._facts.clear()
+        self.has_inputs = self.is_urgent = False
+
+    def _input(self, event: HistoryEvent, outcome: Outcome) -> None:
+        self._append(event)
+        self.has_inputs = True
+        self.ask(self.code.apply(outcome))
+
+    def _append(self, event: HistoryEvent) -> None:
+        self.state.apply(event, self.next_index, self._facts)
+        self.pending.append(event)
+
+    def _assigned(self, command: ActivityScheduled) -> ActivityScheduled:
+        owner = self._world.worker_id if self.claims(command.name, len(self.to_start)) else None
+        if owner:
+            self.to_start.append(command.seq)
+        else:
+            self.is_urgent = True
+        return command.model_copy(update={"owner": owner, "options": self._world.with_defaults(command.options)})
+
+    def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure) -> None:
+        activity = self.state.activities[seq]
+        self.is_urgent = True
+        self._append(
+            ActivityHandedOver(
+                activity=seq,
+                scheduled_in=activity.batch_index,
+                attempt=attempt,
+                delay_seconds=delay_seconds,
+                failure=failure,
+            )
+        )

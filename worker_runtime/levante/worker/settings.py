@@ -1,0 +1,75 @@
+"""A worker's settings: from arguments, else from the environment, else their defaults."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from levante.errors import ErrorCode, WorkflowsException
+from levante_core.protocol import InvalidInput, deployment_name, worker_name
+
+DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
+
+_ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
+    "server_url": ("LEVANTE_SERVER_URL", "SERVER_URL"),
+    "api_key": ("LEVANTE_API_KEY", "MISTRAL_API_KEY"),
+    "deployment_name": ("DEPLOYMENT_NAME",),
+    "worker_name": ("WORKER_NAME",),
+    "build_id": ("BUILD_ID",),
+    "log_level": ("LOG_LEVEL",),
+    "max_concurrent_activities": ("MAX_CONCURRENT_ACTIVITIES",),
+    "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
+    "drain_seconds": ("DRAIN_SECONDS",),
+    "retry_max_attempts": ("RETRY_POLICY_MAX_ATTEMPTS",),
+    "retry_backoff_coefficient": ("RETRY_POLICY_BACKOFF_COEFFICIENT",),
+}
+"""Names of the variables, ours before the vendor's."""
+
+
+class WorkerSettings(BaseModel):
+    """drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server_url: Annotated[str, Field(pattern="^https?://")] = DEFAULT_SERVER_URL
+    api_key: SecretStr
+    deployment_name: str
+    worker_name: str = Field(default_factory=socket.gethostname)
+    build_id: str | None = None
+    log_level: str = "info"
+    max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
+    max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
+    drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+    retry_max_attempts: Annotated[int, Field(ge=1)] = 3
+    retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
+
+
+def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> WorkerSettings:
+    """Build the settings. given: those that the caller set, None for the others. Raises: WorkflowsException."""
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, variables in _ENVIRONMENT.items():
+        found = next((environment[variable] for variable in variables if environment.get(variable)), None)
+        if found is not None:
+            values.setdefault(name, found)
+    for name in ("deployment_name", "api_key"):
+        if not values.get(name):
+            raise _wrong(f"{name} is missing: set {' or '.join(_ENVIRONMENT[name])}")
+    try:
+        settings = WorkerSettings(**values)
+        deployment_name(settings.deployment_name)
+        worker_name(settings.worker_name)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = str(first["loc"][0])
+        raise _wrong(f"{' or '.join(_ENVIRONMENT.get(name, (name,)))}: {first['msg']}") from None
+    except InvalidInput as error:
+        raise _wrong(str(error)) from None
+    return settings
+
+
+def _wrong(message: str) -> WorkflowsException:
+    return WorkflowsException(message, status=422, code=ErrorCode.WORKER_RUNTIME_CONFIG_ERROR)

@@ -1,0 +1,312 @@
+"""A worker: registers, polls, and hands each task to the code that deals with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from pydantic import TypeAdapter
+
+from levante.errors import NonDeterminismError, to_failure
+from levante.replay.run import WorkflowCodeFailed
+from levante.worker.activities import Attempt
+from levante.worker.api import Api, ApiError
+from levante.worker.cache import RunCache
+from levante.worker.holder import Holder, WorkflowUnknown
+from levante.worker.leases import Leases
+from levante.worker.world import World
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, InconsistentHistory, WorkflowTask
+from levante_core.protocol.workers import (
+    ActivityReport,
+    ActivityReportResult,
+    ActivityReportsResponse,
+    CheckRequest,
+    CommitOutcome,
+    CommitsResponse,
+    DeliveredTask,
+    HandBack,
+    HeartbeatRequest,
+    PollRequest,
+    RegisterRequest,
+    RegisterResponse,
+    TaskQueue,
+    WorkflowTaskFailedRequest,
+)
+
+logger = logging.getLogger("levante.worker")
+
+HEARTBEAT_SECONDS = 10.0
+PRESENCE_RETRY_SECONDS = 1.0
+MAX_HELD_RUNS = 200
+"""Runs advanced at the same time; more tasks than that stay with other workers."""
+
+_COMMITS = TypeAdapter(CommitsResponse)
+_REPORTS = TypeAdapter(ActivityReportsResponse)
+
+
+def send_commits(api: Api) -> Callable[[list[bytes]], Awaitable[list[CommitOutcome]]]:
+    """Make the call that carries many commits."""
+
+    async def send(items: list[bytes]) -> list[CommitOutcome]:
+        answer = await api.post_raw("/workers/commits", b'{"commits":[%b]}' % b",".join(items))
+        return list(_COMMITS.validate_json(answer).outcomes)
+
+    return send
+
+
+def send_reports(api: Api) -> Callable[[list[bytes]], Awaitable[list[ActivityReportResult]]]:
+    """Make the call that carries many activity reports."""
+
+    async def send(items: list[bytes]) -> list[ActivityReportResult]:
+        answer = await api.post_raw("/workers/activity-reports", b'{"reports":[%b]}' % b",".join(items))
+        return list(_REPORTS.validate_json(answer).results)
+
+    return send
+
+
+class Worker:
+    """Serves workflows and activities until it is told to stop."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._deployment = DeploymentName(world.settings.deployment_name)
+        self._leases = Leases(world.api, self._deployment)
+        self._cache = RunCache(world.settings.max_cached_workflows)
+        self._registration: RegisterResponse | None = None
+        self._holders: set[Holder] = set()
+        self._advancing: dict[str, asyncio.Task[None]] = {}
+        self._activities: dict[asyncio.Task[None], DeliveredTask] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain. Raises: ApiError when the API refuses the worker for good."""
+        await self._register()
+        background = [
+            asyncio.create_task(self._heartbeat()),
+            asyncio.create_task(self._leases.keep()),
+            asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._room_for_runs, self._receive_runs)),
+            asyncio.create_task(self._poll(TaskQueue.ACTIVITY, self._room_for_activities, self._receive_activities)),
+            asyncio.create_task(stop.wait()),
+        ]
+        presence = asyncio.create_task(self._hold_presence())
+        heartbeat, leases, *polls, _ = background
+        try:
+            done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await _cancelled(polls)
+            await self._drain()
+        finally:
+            await _cancelled([*background, presence])
+            self._cache.clear()
+
+    # --- being there --------------------------------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        settings = self._world.settings
+        definitions = tuple(one.spec(self._deployment) for one in self._world.workflows.values())
+        request = RegisterRequest(
+            definitions=definitions, deployment_name=self._deployment, worker_name=settings.worker_name
+        )
+        self._registration = await self._world.api.register(request)
+        for warning in self._registration.warnings:
+            logger.warning("%s", warning)
+        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._world.workflows)))
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            refs = self._registration.workflow_registration_refs if self._registration else ()
+            request = HeartbeatRequest(
+                workflow_registration_refs=refs,
+                deployment_name=self._deployment,
+                worker_name=self._world.settings.worker_name,
+            )
+            if not (await self._world.api.heartbeat(request)).all_active:
+                await self._register()
+
+    async def _hold_presence(self) -> None:
+        """Let a host that watches connections know at once when this process is gone."""
+        if not (await self._world.api.whoami()).features.get("presence"):
+            return
+        while True:
+            try:
+                await self._world.api.hold_presence(self._world.worker_id)
+            except (aiohttp.ClientError, TimeoutError):
+                logger.debug("the presence connection ended; it is opened again")
+            await asyncio.sleep(PRESENCE_RETRY_SECONDS)
+
+    # --- polling ------------------------------------------------------------------------------------------------------
+
+    async def _poll(
+        self, queue: TaskQueue, room: Callable[[], int], receive: Callable[[Sequence[DeliveredTask]], None]
+    ) -> None:
+        while True:
+            limit = min(room(), 100)
+            if limit == 0:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            request = PollRequest(
+                deployment_name=self._deployment, worker_id=self._world.worker_id, queue=queue, limit=limit
+            )
+            receive((await self._world.api.poll(request)).tasks)
+
+    def _room_for_runs(self) -> int:
+        return max(0, MAX_HELD_RUNS - len(self._advancing))
+
+    def _room_for_activities(self) -> int:
+        return self._world.runner.free_slots
+
+    def _receive_runs(self, tasks: Sequence[DeliveredTask]) -> None:
+        by_execution: dict[str, list[DeliveredTask]] = defaultdict(list)
+        for delivered in tasks:
+            by_execution[delivered.task.execution_id].append(delivered)
+        for execution_id, deliveries in by_execution.items():
+            before = self._advancing.get(execution_id)
+            task = self._spawn(self._advance(deliveries, before))
+            self._advancing[execution_id] = task
+            task.add_done_callback(lambda done, key=execution_id: self._forget(key, done))
+
+    def _forget(self, execution_id: str, done: asyncio.Task[None]) -> None:
+        if self._advancing.get(execution_id) is done:
+            del self._advancing[execution_id]
+        self._changed.set()
+
+    def _receive_activities(self, tasks: Sequence[DeliveredTask]) -> None:
+        for delivered in tasks:
+            task = self._spawn(self._run_activity(delivered))
+            self._activities[task] = delivered
+            task.add_done_callback(self._activity_ended)
+
+    def _activity_ended(self, task: asyncio.Task[None]) -> None:
+        self._activities.pop(task, None)
+        self._changed.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_log_error)
+        return task
+
+    # --- workflow tasks -----------------------------------------------------------------------------------------------
+
+    async def _advance(self, deliveries: Sequence[DeliveredTask], before: asyncio.Task[None] | None) -> None:
+        """Advance one run. `before`: what this worker still does for the same execution."""
+        receipts = [delivered.receipt for delivered in deliveries]
+        async with self._leases.held(TaskQueue.WORKFLOW, receipts):
+            if before:
+                await asyncio.wait([before])
+            by_run: dict[str, list[DeliveredTask]] = defaultdict(list)
+            for delivered in deliveries:
+                by_run[delivered.task.run_id].append(delivered)
+            for run_id, its_deliveries in by_run.items():
+                await self._advance_run(run_id, its_deliveries)
+
+    async def _advance_run(self, run_id: str, deliveries: Sequence[DeliveredTask]) -> None:
+        tasks = [delivered.task for delivered in deliveries if isinstance(delivered.task, WorkflowTask)]
+        receipts = [delivered.receipt for delivered in deliveries]
+        is_trusted = all(delivered.receive_count == 1 and self._is_fresh(delivered.task) for delivered in deliveries)
+        holder = Holder(self._world, tasks[0], receipts, self._cache.take(run_id))
+        self._holders.add(holder)
+        try:
+            facts = [task.fact for task in tasks if task.fact]
+            is_dealt_with = await holder.advance(facts, is_trusted=is_trusted)
+        except (WorkflowCodeFailed, NonDeterminismError, WorkflowUnknown, InconsistentHistory, ApiError) as error:
+            await self._report_task_failure(deliveries, error)
+            return
+        finally:
+            self._holders.discard(holder)
+        if holder.live:
+            self._cache.put(run_id, holder.live)
+        if not is_dealt_with:
+            await self._leases.done(TaskQueue.WORKFLOW, receipts)
+
+    async def _report_task_failure(self, deliveries: Sequence[DeliveredTask], error: Exception) -> None:
+        """Leave one message for later, so that fixed code can carry on."""
+        last, *others = deliveries
+        cause = error.__cause__ if isinstance(error, WorkflowCodeFailed) and error.__cause__ else error
+        logger.error("execution %s cannot be advanced: %s", last.task.execution_id, cause, exc_info=cause)
+        if others:
+            await self._leases.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
+        request = WorkflowTaskFailedRequest(
+            execution_id=last.task.execution_id,
+            run_id=last.task.run_id,
+            deployment_name=self._deployment,
+            receipt=last.receipt,
+            attempt=last.receive_count,
+            failure=to_failure(cause),
+        )
+        await self._world.api.workflow_task_failed(request)
+
+    def _is_fresh(self, task: WorkflowTask | ActivityTask) -> bool:
+        return not task.verify and self._world.now() - task.fresh_at < timedelta(seconds=OLD_AFTER_SECONDS)
+
+    # --- activity tasks -----------------------------------------------------------------------------------------------
+
+    async def _run_activity(self, delivered: DeliveredTask) -> None:
+        async with self._leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
+            task = await self._wanted(delivered)
+            if task is None or task.work is None:
+                await self._leases.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                return
+            end = await self._world.runner.run(Attempt(task.execution_id, task.attempt, task.work))
+            report = ActivityReport(
+                execution_id=task.execution_id,
+                run_id=task.run_id,
+                deployment_name=self._deployment,
+                seq=task.seq,
+                scheduled_in=task.scheduled_in,
+                attempt=task.attempt,
+                result=end.result,
+                failure=end.failure,
+                receipt=delivered.receipt,
+            )
+            await self._world.reports.submit(report.model_dump_json().encode())
+
+    async def _wanted(self, delivered: DeliveredTask) -> ActivityTask | None:
+        """Return what to run; a message that is old or was delivered before is believed only after asking."""
+        task = delivered.task
+        if not isinstance(task, ActivityTask):
+            return None
+        if task.work and delivered.receive_count == 1 and self._is_fresh(task):
+            return task
+        return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
+
+    # --- stopping -----------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Let running work end for a while, then give back what is left, so that nobody has to wait for leases to end."""
+        seconds = self._world.settings.drain_seconds
+        logger.info("stopping: running activities have %g s to end", seconds)
+        for holder in self._holders:
+            holder.stop(now=False)
+        await _ended([*self._advancing.values(), *self._activities], seconds)
+        for holder in self._holders:
+            holder.stop(now=True)
+        returned = [HandBack(receipt=one.receipt, task=one.task) for one in self._activities.values()]
+        await _cancelled(list(self._activities))
+        if returned:
+            await self._leases.hand_back(TaskQueue.ACTIVITY, returned)
+        await _ended(list(self._advancing.values()), seconds)
+        await _cancelled(list(self._advancing.values()))
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log_error(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.error("a task could not be dealt with; it comes again", exc_info=task.exception())

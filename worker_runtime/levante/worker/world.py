@@ -1,0 +1,44 @@
+"""What every part of a worker works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from levante.definitions import WorkflowDefinition, with_retry_defaults
+from levante.worker.activities import ActivityRunner
+from levante.worker.api import Api
+from levante.worker.batching import Batcher
+from levante.worker.settings import WorkerSettings
+from levante_core.protocol import ActivityOptions, RetryPolicy
+from levante_core.protocol.workers import ActivityReportResult, CommitOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """worker_id: new at each start of a process, unlike the worker's name."""
+
+    settings: WorkerSettings
+    worker_id: str
+    api: Api
+    commits: Batcher[CommitOutcome]
+    reports: Batcher[ActivityReportResult]
+    runner: ActivityRunner
+    workflows: Mapping[str, WorkflowDefinition]
+    _options: dict[int, tuple[ActivityOptions, ActivityOptions]] = field(default_factory=dict)
+
+    def with_defaults(self, options: ActivityOptions) -> ActivityOptions:
+        """Fill in the retry fields that a decorator left to the settings; worked out once per decorator."""
+        known = self._options.get(id(options))
+        if known is None or known[0] is not options:
+            settings = self.settings
+            defaults = RetryPolicy(
+                max_attempts=settings.retry_max_attempts, backoff_coefficient=settings.retry_backoff_coefficient
+            )
+            known = self._options[id(options)] = (options, with_retry_defaults(options, defaults))
+        return known[1]
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 - this is the worker's clock

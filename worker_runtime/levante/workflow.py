@@ -1,0 +1,231 @@
+"""The namespace `workflow`: decorators that define workflows, and what workflow code may ask for.
+
+    @workflow.define(name="order")
+    class Order:
+        @workflow.entrypoint
+        async def run(self, item: str) -> str: ...
+
+What is wrong with a definition is raised as WorkflowsException when its module is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from levante.context import WorkflowContext, current_workflow
+from levante.definitions import WORKFLOW, WorkflowDefinition
+from levante.errors import ErrorCode, WorkflowsException
+from levante.handlers import HandlerKind, handlers_of, mark
+from levante.schemas import Owner
+from levante_core.protocol import InvalidInput, workflow_name
+
+__all__ = [
+    "define",
+    "entrypoint",
+    "now",
+    "query",
+    "random",
+    "signal",
+    "sleep",
+    "unsafe",
+    "update",
+    "uuid4",
+    "wait_condition",
+]
+
+MOST_SEARCH_KEYS = 20
+_SEARCH_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+_Class = TypeVar("_Class", bound=type)
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+_AsyncMethod = TypeVar("_AsyncMethod", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+
+# --- definition -------------------------------------------------------------------------------------------------------
+
+
+def define(
+    name: str,
+    *,
+    workflow_display_name: str | None = None,
+    workflow_description: str | None = None,
+    is_technical: bool = False,
+    enforce_determinism: bool | None = None,
+    execution_timeout: timedelta = timedelta(hours=1),
+    on_behalf_of: bool = False,
+    search_keys: Sequence[str] = (),
+) -> Callable[[_Class], _Class]:
+    """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
+
+    name: 1 to 128 letters, digits, '_' or '-'. execution_timeout: wall clock of the whole execution, later runs included.
+    enforce_determinism: None leaves it to the worker. search_keys: at most 20 dotted paths into the input.
+    Raises: WorkflowsException when the class or an option cannot work.
+    """
+
+    def decorate(cls: _Class) -> _Class:
+        owner = Owner(f"workflow {name!r}", ErrorCode.WORKFLOW_DEFINITION_ERROR)
+        _check_name(owner, name)
+        _check_timeout(owner, execution_timeout)
+        _check_search_keys(owner, search_keys)
+        if on_behalf_of:
+            raise owner.definition_error("on_behalf_of needs the identities of the vendor's cloud: leave it out")
+        _check_class(owner, cls)
+        handlers = handlers_of(cls, name)
+        entrypoints = list(handlers[HandlerKind.ENTRYPOINT].values())
+        if len(entrypoints) != 1:
+            found = ", ".join(handler.method for handler in entrypoints) or "none"
+            raise owner.definition_error(f"needs exactly one method with @workflow.entrypoint; found: {found}")
+        definition = WorkflowDefinition(
+            name=name,
+            display_name=workflow_display_name,
+            description=workflow_description,
+            execution_timeout=execution_timeout,
+            enforce_determinism=enforce_determinism,
+            is_technical=is_technical,
+            search_keys=tuple(search_keys),
+            cls=cls,
+            entrypoint=entrypoints[0],
+            signals=handlers[HandlerKind.SIGNAL],
+            queries=handlers[HandlerKind.QUERY],
+            updates=handlers[HandlerKind.UPDATE],
+        )
+        setattr(cls, WORKFLOW, definition)
+        return cls
+
+    return decorate
+
+
+def _check_name(owner: Owner, name: str) -> None:
+    try:
+        workflow_name(name)
+    except InvalidInput as error:
+        raise owner.definition_error(str(error)) from None
+
+
+def _check_timeout(owner: Owner, timeout: object) -> None:
+    if not isinstance(timeout, timedelta) or timeout <= timedelta():
+        raise owner.definition_error(f"execution_timeout has to be a positive timedelta, not {timeout!r}")
+
+
+def _check_search_keys(owner: Owner, keys: Sequence[str]) -> None:
+    if isinstance(keys, str) or len(set(keys)) < len(keys) or not all(_SEARCH_KEY.fullmatch(key) for key in keys):
+        raise owner.definition_error(f"search_keys has to list different paths, such as 'customer.id', not {keys!r}")
+    if len(keys) > MOST_SEARCH_KEYS:
+        raise owner.definition_error(f"search_keys has {len(keys)} paths, {MOST_SEARCH_KEYS} at most are possible")
+
+
+def _check_class(owner: Owner, cls: type) -> None:
+    if not isinstance(cls, type):
+        raise owner.definition_error(f"only a class can be a workflow, not {cls!r}")
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as error:
+        raise owner.definition_error(f"{cls.__qualname__}() has to work without arguments: {error}") from None
+
+
+def entrypoint(method: _AsyncMethod) -> _AsyncMethod:
+    """Mark the method that is the workflow: `async def`, every parameter annotated."""
+    mark(method, HandlerKind.ENTRYPOINT, None, None)
+    return method
+
+
+def signal(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
+    """Mark a method that takes signals: it returns nothing. name: the method's own by default."""
+    return _marking(HandlerKind.SIGNAL, name, description)
+
+
+def query(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
+    """Mark a method that answers queries: a plain `def` that changes nothing and returns something."""
+    return _marking(HandlerKind.QUERY, name, description)
+
+
+def update(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
+    """Mark a method that takes updates and returns something, for which the caller waits."""
+    return _marking(HandlerKind.UPDATE, name, description)
+
+
+def _marking(kind: HandlerKind, name: str | None, description: str | None) -> Callable[[_Method], _Method]:
+    def decorate(method: _Method) -> _Method:
+        mark(method, kind, name, description)
+        return method
+
+    return decorate
+
+
+# --- in workflow code -------------------------------------------------------------------------------------------------
+
+
+def now() -> datetime:
+    """Return the recorded time, aware UTC: the same on every replay. Raises: WorkflowsException outside a workflow."""
+    return _context("now").now()
+
+
+def uuid4() -> UUID:
+    """Return a UUID that is the same on every replay. Raises: WorkflowsException outside a workflow."""
+    return _context("uuid4").uuid4()
+
+
+def random() -> Random:
+    """Return the run's random numbers, the same on every replay: `workflow.random().random()`, `.choice(...)`.
+
+    Raises: WorkflowsException outside a workflow.
+    """
+    return _context("random").random
+
+
+async def sleep(duration: timedelta | float, summary: str | None = None) -> None:  # noqa: ARG001 - for readers of the code
+    """Wait durably for a timedelta or seconds, as `asyncio.sleep` does in a workflow. summary: for people; not recorded.
+
+    Raises: WorkflowsException outside a workflow.
+    """
+    _context("sleep")
+    await asyncio.sleep(_seconds(duration))
+
+
+async def wait_condition(
+    predicate: Callable[[], bool],
+    timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the name is part of the programming model
+    timeout_summary: str | None = None,  # noqa: ARG001 - for readers of the code
+) -> None:
+    """Wait until the predicate holds; it is looked at again after everything that happens to the workflow.
+
+    timeout: a timedelta or seconds. timeout_summary: for people; not recorded.
+    Raises: TimeoutError; WorkflowsException outside a workflow.
+    """
+    await _context("wait_condition").wait_condition(predicate, None if timeout is None else _seconds(timeout))
+
+
+class _Unsafe:
+    """Ways out of the vendor's import sandbox. We have none, so these do nothing; code that uses them runs unchanged."""
+
+    @contextmanager
+    def imports_passed_through(self) -> Iterator[None]:
+        """Do nothing: imports of workflow modules are ordinary imports."""
+        yield
+
+    @contextmanager
+    def skip_determinism_enforcement(self) -> Iterator[None]:
+        """Do nothing: calls are not intercepted; replay checks what the code asks for."""
+        yield
+
+
+unsafe: Final = _Unsafe()
+
+
+def _context(asked: str) -> WorkflowContext:
+    context = current_workflow.get()
+    if context is None:
+        raise WorkflowsException(f"workflow.{asked}() works only in the code of a running workflow")
+    return context
+
+
+def _seconds(duration: timedelta | float) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
