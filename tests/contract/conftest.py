@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import pytest
-from tests.fakes import FakeClock
 
 from levante_core.ports.item_store import ChangeFeed, ItemStore
 from levante_core.ports.queues import Queues
@@ -15,6 +14,7 @@ from levante_core.ports.surroundings import PayloadStore
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
+from tests.fakes import FakeClock
 
 
 class StoreWithFeed(ItemStore, ChangeFeed, Protocol):

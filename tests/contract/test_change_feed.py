@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.contract.conftest import StoreWithFeed
 
 from levante_core.ports.item_store import Absent, Change, Check, ConditionFailed, Delete, Item, Key, Matches, Put, Update
+from tests.contract.conftest import StoreWithFeed
 
 KEY = Key("partition", "sort")
 OLD = Item(KEY, {"status": "A"}, {"input": [1]}, {"by_root": Key("root", "a")})

@@ -340,6 +340,11 @@ class TestQuery:
         assert list(store.query("nobody").items) == []
         assert store.query("nobody", limit=1).next is None
 
+    def test_query_when_the_page_would_be_empty_is_refused(self, store: ItemStore) -> None:
+        """A page holds at least one item, or paging would never end."""
+        with pytest.raises(ValueError, match="limit"):
+            store.query("partition", limit=0)
+
     def test_query_when_the_token_is_made_up_is_refused(self, store: ItemStore) -> None:
         """Tokens travel through clients, so what comes back is checked."""
         with pytest.raises(InvalidInput):

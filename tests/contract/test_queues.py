@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.contract.conftest import QueuesAndTime
 
 from levante_core.errors import NotFound
 from levante_core.ports.queues import OutgoingMessage, Queues, ReceivedMessage
+from tests.contract.conftest import QueuesAndTime
 
 FIFO = "tasks.fifo"
 STANDARD = "timers"
@@ -198,6 +198,15 @@ class TestFifo:
         assert receive(queues) == []
         queues.delete(FIFO, receipts(first))
         assert bodies(receive(queues)) == ["2", "3"]
+
+    def test_receive_when_all_of_a_group_is_in_flight_gives_out_nothing_sent_to_it_since(self, queues: Queues) -> None:
+        """A new task for an execution waits for the worker that holds the execution."""
+        queues.send(FIFO, [to("g", "1")])
+        (held,) = receive(queues)
+        queues.send(FIFO, [to("g", "2")])
+        assert receive(queues) == []
+        queues.extend(FIFO, [held.receipt], 0)
+        assert bodies(receive(queues)) == ["1", "2"]
 
     def test_receive_when_there_are_several_of_a_group_returns_them_together_in_order(self, queues: Queues) -> None:
         """One holder may take more than one message of a group."""

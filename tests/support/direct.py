@@ -112,7 +112,7 @@ class Installation:
 
     def __init__(self, data: Path, *, fast_path: bool = False) -> None:
         clock = SystemClock()
-        self.store = SqliteItemStore(data / "levante.sqlite", "OFF" if False else "NORMAL")
+        self.store = SqliteItemStore(data / "levante.sqlite", "NORMAL")
         self.queues = InProcessQueues(clock)
         watch = LocalChangeWatch()
         self.store.listen(watch.notify)
@@ -179,8 +179,8 @@ class Installation:
 
     async def history(self, execution_id: str) -> dict[str, Any]:
         """Return the history as the API gives it."""
-        found: dict[str, Any] = await call(self.engine.executions.history, WORKSPACE, execution_id)
-        return json.loads(json.dumps(found))
+        found: dict[str, Any] = json.loads(json.dumps(await call(self.engine.executions.history, WORKSPACE, execution_id)))
+        return found
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:

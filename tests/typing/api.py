@@ -26,9 +26,10 @@ takes_charge: Callable[[int], Awaitable[str]] = charge
 class Typed:
     @workflow.entrypoint
     async def run(self, amount: int) -> str:
-        assert_type(charge(amount), Coroutine[Any, Any, str])
+        scheduled = assert_type(charge(amount), Coroutine[Any, Any, str])
         assert_type(await charge(amount, currency="CHF"), str)
         assert_type(await render("a"), bytes)
+        await scheduled
         await charge("much")  # type: ignore[arg-type]
         await charge(amount, valuta="CHF")  # type: ignore[call-arg]
         await render()  # type: ignore[call-arg]
@@ -54,9 +55,9 @@ class Typed:
 
 
 assert_type(Typed(), Typed)
-assert_type(Typed().run(1), Coroutine[Any, Any, str])
+run = assert_type(Typed().run(1), Coroutine[Any, Any, str])
 assert_type(Typed().count(), int)
-assert_type(Typed().on_change(2), Coroutine[Any, Any, int])
+change = assert_type(Typed().on_change(2), Coroutine[Any, Any, int])
 
 
 class NotAsync:

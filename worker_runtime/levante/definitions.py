@@ -129,7 +129,8 @@ def discover_activities(modules: Iterable[object]) -> dict[str, ActivityDefiniti
     """Return the activities that the globals of the modules hold, by name.
 
     modules: a worker serves all imported activities (SDK contract §9), so it passes the values of `sys.modules` when it
-    starts; what is there but is no module is passed over. That finds what workflow code reaches through tables and indirect imports too, and needs no registry.
+    starts; what is no module is passed over. That also finds what workflow code reaches through tables, and it needs no
+    registry.
     Raises: WorkflowsException when two functions have one name.
     """
     found: dict[str, ActivityDefinition] = {}

@@ -120,7 +120,7 @@ def mark(function: Callable[..., Any], kind: HandlerKind, name: str | None, desc
         raise owner.definition_error("a handler cannot be a generator")
     form = Form.ASYNC if inspect.iscoroutinefunction(function) else Form.PLAIN
     if rules.form not in {form, Form.EITHER}:
-        raise owner.definition_error(f"has to be a {rules.form.value} method")
+        raise owner.definition_error(f"has to be written as {rules.form.value}")
     setattr(function, HANDLER, handler)
 
 

@@ -1,7 +1,7 @@
 """Items as DynamoDB writes them: images of attribute values, as its API and its streams carry them.
 
-`pk` and `sk` are the key; `a.NAME` an attribute, `d.NAME` a document (JSON text), `x.INDEX.pk` and `x.INDEX.sk` a place in an
-index. Source: DynamoDB API, AttributeValue and StreamRecord (read 2026-11-23).
+`pk` and `sk` are the key; `a.NAME` an attribute, `d.NAME` a document (JSON text), `x.INDEX.pk` and `x.INDEX.sk` a place
+in an index. Source: DynamoDB API, AttributeValue and StreamRecord (read 2026-11-23).
 """
 
 import json

@@ -173,7 +173,9 @@ Command: TypeAlias = (
 Input: TypeAlias = Outcome | FactTaken
 Note: TypeAlias = ActivityHandedOver | CodeFailed
 Closing: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionTerminated | ExecutionTimedOut
-HistoryEvent: TypeAlias = Annotated[Command | Input | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")]
+HistoryEvent: TypeAlias = Annotated[
+    Command | Input | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")
+]
 
 OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired)
 COMMANDS = (ActivityScheduled, ActivityCancelRequested, TimerStarted, TimerCanceled, ExecutionCompleted, ExecutionFailed)

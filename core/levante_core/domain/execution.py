@@ -1,7 +1,10 @@
 """An execution as its latest run stands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic import Field
 
 from levante_core.domain.events import Closing, ExecutionCompleted, ExecutionFailed
 from levante_core.domain.failure import Failure
@@ -33,8 +36,11 @@ class Tracing(Frozen):
 
     traceparent: str | None = None
     force_new_trace: bool = False
-    attributes: dict[str, str] = {}
-    extensions: dict[str, Json] = {}
+    attributes: Mapping[str, str] = Field(default_factory=dict)
+    extensions: Mapping[str, Json] = Field(default_factory=dict)
+
+
+NO_TRACING = Tracing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Execution:
     status: ExecutionStatus = ExecutionStatus.RUNNING
     parent_execution_id: ExecutionId | None = None
     mail_count: int = 0
-    tracing: Tracing = Tracing()
+    tracing: Tracing = NO_TRACING
     ending: Ending | None = None
 
     @property

@@ -87,20 +87,14 @@ class RunState:
             case ActivityScheduled():
                 state = ActivityState.OWNED if event.owner else ActivityState.QUEUED
                 self.activities[event.seq] = OpenActivity(event, batch_index, state, event.attempt)
-            case ActivityCompleted() | ActivityFailed():
-                self._end_activity(event.seq, event.kind)
-            case ActivityCancelRequested():
-                self._end_activity(event.activity, event.kind)
             case ActivityHandedOver():
                 activity = self._activity(event.activity)
                 activity.state = step(ACTIVITY, activity.state, event.kind)
                 activity.attempt = event.attempt
             case TimerStarted():
                 self.timers[event.seq] = event
-            case TimerFired():
-                self._end_timer(event.seq, event.kind)
-            case TimerCanceled():
-                self._end_timer(event.timer, event.kind)
+            case ActivityCompleted() | ActivityFailed() | ActivityCancelRequested() | TimerFired() | TimerCanceled():
+                self._end(event)
             case CodeFailed():
                 pass
             case FactTaken():
@@ -120,6 +114,19 @@ class RunState:
         if seq not in self.activities:
             raise InconsistentHistory(f"no activity {seq} is open")
         return self.activities[seq]
+
+    def _end(self, event: Outcome | ActivityCancelRequested | TimerCanceled) -> None:
+        match event:
+            case ActivityCompleted() | ActivityFailed():
+                self._end_activity(event.seq, event.kind)
+            case ActivityCancelRequested():
+                self._end_activity(event.activity, event.kind)
+            case TimerFired():
+                self._end_timer(event.seq, event.kind)
+            case TimerCanceled():
+                self._end_timer(event.timer, event.kind)
+            case _:
+                assert_never(event)
 
     def _end_activity(self, seq: int, kind: str) -> None:
         step(ACTIVITY, self._activity(seq).state, kind)

@@ -124,7 +124,7 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
             case ActivityScheduled() if event.owner is None and event.seq not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
                 work = ActivityWork(name=event.name, input=event.input, options=event.options)
-                task = _activity_task(record, event.seq, record.batch.index, event.attempt, due_at, work)
+                task = _activity_task(record, event.seq, record.batch.index, event.attempt, due_at, work=work)
                 yield _when_due(task, record.recorded_at)
             case ActivityHandedOver() if event.activity not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
@@ -156,11 +156,10 @@ def _activity_task(
     scheduled_in: int,
     attempt: int,
     due_at: datetime,
+    *,
     work: ActivityWork | None = None,
 ) -> ActivityTask:
-    return ActivityTask(
-        **_address(record), fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work
-    )
+    return ActivityTask(**_address(record), fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work)
 
 
 def _when_due(task: ActivityTask, now: datetime) -> Effect:

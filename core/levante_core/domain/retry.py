@@ -9,11 +9,11 @@ from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.frozen import Frozen
 
 MAXIMUM_INTERVAL_FACTOR = 100
-"""The delay between attempts is capped at this many initial intervals. Source: docs of the vendor's engine (read 2026-11-23)."""
+"""The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""
 
 
 class RetryPolicy(Frozen):
-    """max_attempts counts the first one too. Attempt n + 1 starts initial_interval x coefficient^(n - 1) after attempt n failed."""
+    """max_attempts counts the first one too. The delay after attempt n is initial_interval x coefficient^(n - 1)."""
 
     max_attempts: int = Field(default=3, ge=1)
     initial_interval_seconds: float = Field(default=1.0, ge=0)

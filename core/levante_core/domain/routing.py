@@ -25,9 +25,7 @@ class Owner:
     last_heartbeat_at: datetime | None
 
 
-def choose(
-    workflow: WorkflowName, owners: Sequence[Owner], wanted: DeploymentName | None, now: datetime
-) -> DeploymentName:
+def choose(workflow: WorkflowName, owners: Sequence[Owner], wanted: DeploymentName | None, now: datetime) -> DeploymentName:
     """Choose the deployment that runs a new execution of the workflow.
 
     The one that is asked for; else the only owner; else the only active owner; else, when none is active, the one that was
@@ -36,7 +34,7 @@ def choose(
     if wanted is not None:
         if all(owner.deployment_name != wanted for owner in owners):
             known = ", ".join(sorted(owner.deployment_name for owner in owners))
-            raise NotFound(f"deployment {wanted!r} has not registered workflow {workflow!r}; these have: {known or 'none'}")
+            raise NotFound(f"deployment {wanted!r} has not registered workflow {workflow!r}; who has: {known or 'nobody'}")
         return wanted
     if not owners:
         raise NotFound(f"no deployment has registered workflow {workflow!r}: start a worker that serves it")
@@ -44,7 +42,7 @@ def choose(
     if len(active) > 1:
         names = sorted(owner.deployment_name for owner in active)
         raise AmbiguousWorkflow(
-            f"workflow {workflow!r} is served by several active deployments ({', '.join(names)}): name one in deployment_name",
+            f"several active deployments serve workflow {workflow!r} ({', '.join(names)}): name one in deployment_name",
             [str(name) for name in names],
         )
     return max(active or owners, key=lambda owner: owner.registered_at).deployment_name

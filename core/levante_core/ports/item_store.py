@@ -193,3 +193,7 @@ class ChangeFeed(Protocol):
     def read_changes(self, after: str | None, limit: int) -> list[Change]:
         """Read the changes that follow a sequence (None: the oldest kept), oldest first."""
         ...
+
+    def acknowledge_changes(self, sequence: str) -> None:
+        """Let the feed forget the changes up to this one. After a crash some may be read again."""
+        ...

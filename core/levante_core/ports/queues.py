@@ -1,7 +1,8 @@
 """Queues with the semantics of SQS, FIFO and standard. Adapters: `levante_local.queues`; SQS.
 
-A queue whose name ends in `.fifo` keeps the order within a message group, hands out no message of a group while another one
-of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted within five minutes.
+A queue whose name ends in `.fifo` keeps the order within a message group, hands out no message of a group while another
+one of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted within
+five minutes.
 Source: SQS developer guide, FIFO delivery logic (read 2026-11-23).
 """
 
@@ -39,7 +40,11 @@ class ReceivedMessage:
 
 
 class Queues(Protocol):
-    """All queues of an installation, by name. Every method may raise Unavailable, which is safe to repeat."""
+    """All queues of an installation, by name.
+
+    Every method but `ensure` raises NotFound for a queue that is not there; every method may raise Unavailable, which is
+    safe to repeat.
+    """
 
     def ensure(self, queue: str) -> None:
         """Create the queue unless it is there."""
@@ -59,7 +64,7 @@ class Queues(Protocol):
         ...
 
     def extend(self, queue: str, receipts: Sequence[str], visibility_seconds: float) -> list[str]:
-        """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the receipts that are lost."""
+        """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the lost receipts."""
         ...
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:

@@ -51,5 +51,3 @@ class ChangeWatch(Protocol):
     def watch(self, partition: str) -> AbstractContextManager[Watched]:
         """Watch a partition from now on. Open it before you read, then no change is missed."""
         ...
-
-

@@ -1,5 +1,6 @@
 """The messages between a worker and the API. All of them are JSON bodies; every call may be repeated."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -37,7 +38,7 @@ class WhoAmI(Frozen):
     scheduler_url: str
     namespace: str
     tls: bool = False
-    features: dict[str, Json] = {}
+    features: Mapping[str, Json] = Field(default_factory=dict)
 
 
 class DeploymentLocation(Frozen):
@@ -258,4 +259,3 @@ class ActivityReportsResponse(Frozen):
     """One result per report, in order."""
 
     results: tuple[ActivityReportResult, ...]
-

@@ -3,24 +3,26 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-
 from levante_core.domain.events import Outcome
 from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunStarted
+from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunStarted, plan
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Key, Scalar
 from levante_core.records import keys
 
 
-
 class _EndingDocument(Frozen):
     result: Json = None
     failure: Failure | None = None
+
+
+ASKS_FOR_WORK = "asks_for_work"
+"""Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "parent_execution_id": execution.parent_execution_id,
         "status": execution.status.value,
         "is_open": execution.is_open,
+        ASKS_FOR_WORK: execution.is_open,
         "mail_count": execution.mail_count,
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
@@ -163,7 +166,8 @@ def recorded_of(item: Item) -> Recorded:
 
 def batch_item(recorded: Recorded, batch: HistoryBatch) -> Item:
     """Write a history batch."""
-    attributes = {**recorded.attributes(), "commit_id": batch.commit_id}
+    record = BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch)
+    attributes = {**recorded.attributes(), "commit_id": batch.commit_id, ASKS_FOR_WORK: bool(plan(record))}
     return Item(keys.batch(recorded.run, batch.index), attributes, {"batch": batch.model_dump_json()})
 
 
@@ -174,7 +178,8 @@ def batch_of(item: Item) -> HistoryBatch:
 
 def fact_item(recorded: Recorded, fact: Fact) -> Item:
     """Write a fact."""
-    return Item(keys.fact(recorded.run, fact.key), recorded.attributes(), {"fact": fact.model_dump_json()})
+    attributes = {**recorded.attributes(), ASKS_FOR_WORK: True}
+    return Item(keys.fact(recorded.run, fact.key), attributes, {"fact": fact.model_dump_json()})
 
 
 def outcome_fact(outcome: Outcome) -> Fact:
@@ -195,6 +200,7 @@ def attempt_item(recorded: Recorded, ended: AttemptEnded, failure: Failure) -> I
         "scheduled_in": ended.scheduled_in,
         "attempt": ended.attempt,
         "due_at": wire_time(ended.due_at),
+        ASKS_FOR_WORK: True,
     }
     return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failure": failure.model_dump_json()})
 
@@ -219,29 +225,46 @@ def _run_key(item: Item) -> RunKey:
 def record_of(change: Change) -> Record | None:
     """Tell what a change of the table means for the work; None when it asks for nothing."""
     new, old = change.new, change.old
-    if new is None:
+    if new is None or not asks_for_work(new):
         return None
     partition, sort = change.key.partition, change.key.sort
     if partition.startswith("X#") and sort == keys.EXECUTION:
-        if not new.attributes["is_open"] or (old and old.attributes["run_id"] == new.attributes["run_id"]):
-            return None
-        execution = execution_of(new)
-        return RunStarted(execution.key, execution.deployment_name, execution.start)
+        is_new_run = old is None or old.attributes["run_id"] != new.attributes["run_id"]
+        return _started(new) if new.attributes["is_open"] and is_new_run else None
     if not partition.startswith("H#"):
         return None
-    recorded = recorded_of(new)
-    if sort.startswith(keys.BATCH) and old is None:
-        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(new))
-    if sort.startswith(keys.FACT) and old is None:
-        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(new))
-    if sort.startswith(keys.ATTEMPT) and (old is None or attempt_number(old) != attempt_number(new)):
-        return AttemptEnded(
-            run=recorded.run,
-            deployment_name=recorded.deployment_name,
-            recorded_at=recorded.at,
-            due_at=datetime.fromisoformat(str(new.attributes["due_at"])),
-            seq=int(str(new.attributes["seq"])),
-            scheduled_in=int(str(new.attributes["scheduled_in"])),
-            attempt=attempt_number(new),
-        )
+    if sort.startswith(keys.ATTEMPT):
+        return _attempt_ended(new) if old is None or attempt_number(old) != attempt_number(new) else None
+    return _recorded(new, sort) if old is None else None
+
+
+def asks_for_work(item: Item) -> bool:
+    """Tell whether the dispatcher has to look at a change that led to this item."""
+    return bool(item.attributes.get(ASKS_FOR_WORK))
+
+
+def _started(item: Item) -> RunStarted:
+    execution = execution_of(item)
+    return RunStarted(execution.key, execution.deployment_name, execution.start)
+
+
+def _recorded(item: Item, sort: str) -> Record | None:
+    recorded = recorded_of(item)
+    if sort.startswith(keys.BATCH):
+        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(item))
+    if sort.startswith(keys.FACT):
+        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(item))
     return None
+
+
+def _attempt_ended(item: Item) -> AttemptEnded:
+    recorded, attributes = recorded_of(item), item.attributes
+    return AttemptEnded(
+        run=recorded.run,
+        deployment_name=recorded.deployment_name,
+        recorded_at=recorded.at,
+        due_at=datetime.fromisoformat(str(attributes["due_at"])),
+        seq=int(str(attributes["seq"])),
+        scheduled_in=int(str(attributes["scheduled_in"])),
+        attempt=attempt_number(item),
+    )

@@ -45,8 +45,8 @@ class ActivityService:
     def check(self, workspace: Workspace, task: ActivityTask, receive_count: int) -> ActivityTask | None:
         """Return the task as it is to be run, or None if its message is to be dropped.
 
-        A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt that
-        follows, if one does, has a message of its own.
+        A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt
+        that follows, if one does, has a message of its own.
         """
         run = RunKey(workspace, task.execution_id, task.run_id)
         if not self._is_wanted(run, task.seq, task.attempt):
@@ -63,7 +63,8 @@ class ActivityService:
         Cost: a read and a write per report; two more reads for a failure.
         """
         now = self._clock.now()
-        answers = [self._answer(RunKey(workspace, report.execution_id, report.run_id), report, now) for report in reports]
+        runs = (RunKey(workspace, report.execution_id, report.run_id) for report in reports)
+        answers = [self._answer(run, report, now) for run, report in zip(runs, reports, strict=True)]
         refusals = iter(self._store.write_each([[answer.write] for answer in answers if answer]))
         accepted = [answer if answer and next(refusals) is None else None for answer in answers]
         self._dispatch.promptly(answer.record for answer in accepted if answer)

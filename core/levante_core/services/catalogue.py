@@ -24,7 +24,6 @@ from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
 from levante_core.services.dispatch import queue_name
 
-
 RACES = 5
 """How often a registration that lost a race is tried again at once."""
 
@@ -58,7 +57,9 @@ class CatalogueService:
         seen: set[str] = set()
         for spec in request.definitions:
             if spec.name in seen:
-                raise InvalidInput.at(("body", "definitions"), f"workflow {spec.name!r} is defined twice: rename one of them")
+                raise InvalidInput.at(
+                    ("body", "definitions"), f"workflow {spec.name!r} is defined twice: rename one of them"
+                )
             seen.add(spec.name)
         for queue in TaskQueue:
             self._queues.ensure(queue_name(workspace, deployment, queue))
@@ -92,7 +93,7 @@ class CatalogueService:
     # --- looking up ---------------------------------------------------------------------------------------------------
 
     def get(self, workspace: Workspace, identifier: str) -> Entry:
-        """Find a workflow by name or id, with its registrations. Raises: NotFound. Cost: one query, one read more for an id."""
+        """Find a workflow by name or id, with its registrations. Raises: NotFound. Cost: one query; two more for an id."""
         entry = self._entry(workspace, WorkflowName(identifier))
         if entry is None:
             pointer = self._store.get(keys.pointer(workspace, identifier))

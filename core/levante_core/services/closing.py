@@ -13,7 +13,7 @@ from levante_core.errors import NotFound, NotRunning, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, batch_item, ending_document, execution_of
+from levante_core.records.runs import ASKS_FOR_WORK, Recorded, batch_item, ending_document, execution_of
 
 RACES = 20
 """How often a close that lost the race for an index is tried again at once."""
@@ -26,7 +26,12 @@ def closing_write(run: RunKey, status: ExecutionStatus, ending: Ending, mail_cou
         condition["mail_count"] = mail_count
     return Update(
         keys.execution(run.workspace, run.execution_id),
-        set_attributes={"status": status.value, "is_open": False, "ended_at": wire_time(ending.ended_at)},
+        set_attributes={
+            "status": status.value,
+            "is_open": False,
+            ASKS_FOR_WORK: False,
+            "ended_at": wire_time(ending.ended_at),
+        },
         set_documents={"ending": ending_document(ending)},
         set_indexes={keys.OPEN_RUNS: None},
         condition=Matches(condition),
@@ -86,7 +91,5 @@ class ClosingService:
 
     def _next_index(self, run: RunKey) -> int:
         first, last = keys.prefixed(keys.BATCH)
-        page = self._store.query(
-            keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True
-        )
+        page = self._store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
         return 1 + max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)

@@ -31,9 +31,9 @@ class CommitService:
         self._dispatch = dispatch
 
     def append(self, workspace: Workspace, commits: Sequence[Commit]) -> list[CommitOutcome]:
-        """Append each batch at its index, or say why not. A repeat of a recorded commit is recorded again: harmless.
+        """Append each batch at its index, or say why not. A repeat of a recorded commit is harmless, and answered alike.
 
-        Raises: InvalidInput for batches that could never be right. Cost: one write per commit; a closing one is a transaction.
+        Raises: InvalidInput for batches that could never be right. Cost: one write per commit, a transaction if it closes.
         """
         prepared = [self._prepare(workspace, commit) for commit in commits]
         refusals = self._store.write_each([one.writes for one in prepared])

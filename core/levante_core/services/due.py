@@ -74,9 +74,7 @@ class DueService:
     def _end_overdue(self, partition: str, until: str) -> None:
         after: str | None = None
         while True:
-            page = self._store.query_index(
-                keys.OPEN_RUNS, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after
-            )
+            page = self._store.query_index(keys.OPEN_RUNS, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
             for item in page.items:
                 self._closing.time_out(summary_of(item).key)
             after = page.next

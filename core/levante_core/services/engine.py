@@ -34,9 +34,7 @@ class Engine:
     tasks: TaskService
 
 
-def build_engine(
-    store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch: ChangeWatch, *, fast_path: bool
-) -> Engine:
+def build_engine(store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch: ChangeWatch, *, fast_path: bool) -> Engine:
     """Wire the services. fast_path: whether the API dispatches what it writes; the change feed does so in any case."""
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
@@ -50,7 +48,7 @@ def build_engine(
         commits=CommitService(store, clock, dispatch),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing),
-        executions=ExecutionService(store, clock, ids, watch, dispatch, catalogue),
+        executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue),
         redrive=RedriveService(store, clock, ids, dispatch),
         tasks=TaskService(store, queues, clock, ids, dispatch),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from levante_core.domain import names
 from levante_core.domain.events import FactTaken, HistoryEvent, Outcome
-from levante_core.domain.execution import Execution, RunKey, RunStart, Tracing
+from levante_core.domain.execution import NO_TRACING, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
@@ -36,7 +36,7 @@ class StartRequest:
     input: Json = None
     execution_id: str | None = None
     deployment_name: str | None = None
-    tracing: Tracing = Tracing()
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class ExecutionService:
         clock: Clock,
         ids: Ids,
         watch: ChangeWatch,
+        *,
         dispatch: Dispatch,
         catalogue: CatalogueService,
     ) -> None:
@@ -126,8 +127,8 @@ class ExecutionService:
             {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
         ]
         for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
-            for event in batch.events:
-                events.append({**_resolved(event, facts).model_dump(mode="json"), "recorded_at": wire_time(recorded_at)})
+            at = {"recorded_at": wire_time(recorded_at)}
+            events += [{**_resolved(event, facts).model_dump(mode="json"), **at} for event in batch.events]
         for event_id, said in enumerate(events, 1):
             said["event_id"] = event_id
         return {
@@ -155,9 +156,7 @@ class ExecutionService:
             index, partition = keys.RUNS_BY_WORKFLOW, f"{workspace}#{name}"
         runs: list[RunSummary] = []
         while True:
-            page = self._store.query_index(
-                index, partition, limit=page_size - len(runs), descending=descending, after=after
-            )
+            page = self._store.query_index(index, partition, limit=page_size - len(runs), descending=descending, after=after)
             found = (summary_of(item) for item in page.items)
             runs += [run for run in found if not statuses or run.status in statuses]
             after = page.next
@@ -183,7 +182,9 @@ class ExecutionService:
             deadline_at=now + spec.execution_timeout,
         )
         if len(start.model_dump_json()) > MAX_INPUT_BYTES:
-            raise InvalidInput.at(("body", "input"), "the input is larger than 2 MB: put the data elsewhere and pass a reference")
+            raise InvalidInput.at(
+                ("body", "input"), "the input is larger than 2 MB: put the data elsewhere and pass a reference"
+            )
         return Execution(
             key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
             workflow_id=registration.workflow_id,

@@ -18,8 +18,11 @@ class InputChecks:
         self._validator = lru_cache(maxsize=256)(_compiled)
 
     def check(self, schema: JsonSchema, input_: Json, *, at: tuple[str, ...]) -> None:
-        """Validate an input (None stands for no fields). Raises: InvalidInput with one problem per finding."""
-        findings = self._validator(json.dumps(schema)).iter_errors({} if input_ is None else input_)
+        """Validate an input; None stands for no fields too. Raises: InvalidInput with one problem per finding."""
+        validator = self._validator(json.dumps(schema))
+        if input_ is None and validator.is_valid(None):
+            return
+        findings = validator.iter_errors({} if input_ is None else input_)
         problems: list[dict[str, Any]] = []
         for finding in findings:
             problems.append(

@@ -92,9 +92,7 @@ class TaskService:
         run = RunKey(workspace, request.execution_id, request.run_id)
         execution = execution_of(self._run_item(run))
         history = read_history(self._store, run, after_index=request.after_index, open_from=request.open_from)
-        return LoadResponse(
-            status=execution.status, start=execution.start, batches=history.batches, facts=history.facts
-        )
+        return LoadResponse(status=execution.status, start=execution.start, batches=history.batches, facts=history.facts)
 
     def workflow_task_failed(self, workspace: Workspace, request: WorkflowTaskFailedRequest) -> float:
         """Record why a run cannot be advanced, and let the task come again later, to any worker.

@@ -18,8 +18,13 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path(".levante"), show_default=True,
-              help="Directory for everything that survives a restart.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".levante"),
+    show_default=True,
+    help="Directory for everything that survives a restart.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
@@ -27,7 +32,9 @@ def dev(data: Path, port: int, host: str, log_level: str) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
     url = f"http://{host}:{port}"
     try:
-        application = Host(HostSettings(data, first_key=os.environ.get("LEVANTE_API_KEY") or None))
+        application = Host(
+            HostSettings(data, first_key=os.environ.get("LEVANTE_API_KEY") or None, quiet=log_level not in {"debug", "info"})
+        )
         secret = application.first_key()
     except (StoreNotOpened, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -36,10 +43,23 @@ def dev(data: Path, port: int, host: str, log_level: str) -> None:
     click.echo(f"Levante listens on {url}, data in {data}\n  export LEVANTE_SERVER_URL={url}")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     with suppress(KeyboardInterrupt):
-        _run(application, uvicorn.Config(
-            application, host=host, port=port, log_level=log_level, access_log=False, lifespan="off",
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS, timeout_keep_alive=75, server_header=False, date_header=False,
-        ))
+        _run(
+            application,
+            uvicorn.Config(
+                application,
+                host=host,
+                port=port,
+                log_level=log_level,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                timeout_keep_alive=75,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                ws="none",
+            ),
+        )
 
 
 def _run(application: Host, config: uvicorn.Config) -> None:

@@ -17,11 +17,11 @@ MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
 
 
-class ClientGone(Exception):  # noqa: N818
+class ClientGone(Exception):
     """The caller closed the connection."""
 
 
-class BodyTooLarge(Exception):  # noqa: N818
+class BodyTooLarge(Exception):
     """The body is more than a Lambda function takes."""
 
 
@@ -32,7 +32,7 @@ async def read_body(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge
         if not message.get("more_body"):
@@ -61,7 +61,7 @@ def event_of(scope: Scope, body: bytes) -> dict[str, Any]:
                 "sourceIp": (scope.get("client") or ("",))[0],
                 "userAgent": headers.get("user-agent", ""),
             },
-            "requestId": uuid4().hex,  # noqa: TID251 - as the gateway does
+            "requestId": uuid4().hex,
             "routeKey": "$default",
             "stage": "$default",
         },

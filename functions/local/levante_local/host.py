@@ -33,17 +33,23 @@ logger = logging.getLogger("levante.host")
 
 WORKSPACE = Workspace("default")
 MAX_WAIT_SECONDS = 300.0
+SHORT_SECONDS = 0.05
+"""Requests that take longer are watched for callers that leave."""
 PRESENCE_PREFIX = "/v1/workflows/workers/"
 PRESENCE_SUFFIX = "/presence"
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given."""
+    """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given.
+
+    quiet: log errors only, not each request.
+    """
 
     data: Path
     first_key: str | None = None
     synchronous: Synchronous = "FULL"
+    quiet: bool = True
 
 
 class Host:
@@ -59,7 +65,7 @@ class Host:
         items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
         self._engine: Engine = build_engine(items, self._queues, clock, ids, self._watch, fast_path=False)
         self._handlers = build_handlers(self._engine, items.resolved)
-        api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS)
+        api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 
     def first_key(self) -> str | None:
@@ -115,14 +121,14 @@ class Host:
     async def _answer(self, event: dict[str, Any], receive: Receive, send: Send) -> None:
         """Run the handler, but no longer than the caller stays connected: a poll whose caller is gone must take no task."""
         handling = asyncio.ensure_future(call(self._api, event, None))
-        leaving = asyncio.ensure_future(_left(receive))
         try:
-            await asyncio.wait({handling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({handling}, timeout=SHORT_SECONDS)
+            if not handling.done():
+                await _first_of(handling, asyncio.ensure_future(_left(receive)))
             if handling.done():
                 await respond(send, handling.result())
         finally:
             handling.cancel()
-            leaving.cancel()
 
     async def _watch_worker(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stay open as long as the worker does; hand its tasks back the moment it is gone."""
@@ -142,7 +148,20 @@ class Host:
         except ClientGone:
             pass
         finally:
-            self._queues.release_consumer(consumer_name(key.workspace, worker_id))
+            await self._release(consumer_name(key.workspace, worker_id))
+
+    async def _release(self, consumer: str) -> None:
+        """Hand back what a worker held; a poll of its own, not yet found to be gone, may take it once more."""
+        self._queues.release_consumer(consumer)
+        await asyncio.sleep(2 * SHORT_SECONDS)
+        self._queues.release_consumer(consumer)
+
+
+async def _first_of(handling: "asyncio.Future[Any]", leaving: "asyncio.Future[None]") -> None:
+    try:
+        await asyncio.wait({handling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
 
 
 async def _left(receive: Receive) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from levante_core.adapters.images import stream_record
 from levante_core.ports.item_store import Change
+from levante_core.records.runs import asks_for_work
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_dispatcher.handlers import DispatcherHandlers
 from levante_local.queues import InProcessQueues
@@ -26,7 +27,7 @@ LAST_RETRY_SECONDS = 5.0
 
 
 class ChangePump:
-    """Hands every change to the stream handler, in order, at least once; pushed by the store, so idle when nothing happens."""
+    """Hands every change to the stream handler, in order, at least once. The store pushes; idle when nothing happens."""
 
     def __init__(self, store: SqliteItemStore, handlers: DispatcherHandlers) -> None:
         self._store = store
@@ -57,8 +58,9 @@ class ChangePump:
         return last
 
     async def _hand_over(self, changes: Sequence[Change]) -> None:
-        event = {"Records": [stream_record(change) for change in changes]}
-        await _until_done(lambda: call(self._handlers.stream, event, None), "the change feed")
+        event = {"Records": [stream_record(change) for change in changes if change.new and asks_for_work(change.new)]}
+        if event["Records"]:
+            await _until_done(lambda: call(self._handlers.stream, event, None), "the change feed")
         self._store.acknowledge_changes(changes[-1].sequence)
 
     def _arrive(self, changes: Sequence[Change]) -> None:

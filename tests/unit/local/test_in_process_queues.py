@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.fakes import FakeClock
 
 from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
 from levante_local.queues import InProcessQueues
 from levante_local.system import SystemClock
 from levante_local.waiting import call
+from tests.fakes import FakeClock
 
 FIFO = "tasks.fifo"
 STANDARD = "timers"
@@ -136,6 +136,11 @@ class TestReceipts:
         assert queues.extend(FIFO, [old.receipt], 30) == [old.receipt]
         assert queues.extend(FIFO, [new.receipt], 30) == []
 
+    def test_receive_when_no_message_is_wanted_is_refused(self, queues: InProcessQueues) -> None:
+        """A receive of nothing is a mistake of the caller, not an empty answer."""
+        with pytest.raises(ValueError, match="at least one"):
+            receive(queues, limit=0)
+
 
 class TestWaiting:
     def test_receive_when_nothing_happens_does_nothing_at_all(self, queues: InProcessQueues, clock: CountingClock) -> None:
@@ -203,7 +208,7 @@ class TestWaiting:
             await until_idle()
             queues.send(FIFO, [to("g", "a")])
             if when == "after it looked again":
-                receive(queues, visibility=0.05)
+                receive(queues, visibility=0.5)
                 await until_idle()
             first.cancel()
             async with asyncio.timeout(15):
@@ -280,19 +285,22 @@ def test_receive_when_there_are_ten_thousand_groups_works_as_little_as_with_ten(
 
 def test_queues_when_everything_was_dealt_with_keep_nothing(queues: InProcessQueues, clock: FakeClock) -> None:
     """Groups, receipts, consumers and due times go with their messages, however often they were extended."""
+    queues.send(FIFO, [to("first", "a")])
+    (first,) = receive(queues, visibility=30)
     for number in range(500):
         queues.send(FIFO, [to(f"g{number}", "a")])
-        (message,) = receive(queues, consumer=f"c{number}")
-        for seconds in range(100, 110):
+        (message,) = receive(queues, visibility=60, consumer=f"c{number}")
+        for seconds in (70, 50, 80):
             queues.extend(FIFO, [message.receipt], seconds)
         queues.delete(FIFO, [message.receipt])
+    state = queues._queues[FIFO].state
+    assert len(state._agenda._entries) < 200
+    queues.delete(FIFO, [first.receipt])
     clock.advance(300)
     queues.send(FIFO, [to("last", "a")])
     queues.delete(FIFO, [message.receipt for message in receive(queues)])
-    state = queues._queues[FIFO].state
     assert not state._groups
     assert not state._available
     assert not state._held
     assert not state._held_by
     assert len(state._accepted) == len(state._accepted_ids) == 1
-    assert len(state._agenda._entries) < 200

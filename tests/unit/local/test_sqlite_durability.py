@@ -196,6 +196,20 @@ def test_store_when_closed_is_unavailable(path: Path) -> None:
         store.write(Put(Item(KEY)))
 
 
+def test_store_when_the_file_fails_is_unavailable_and_recovers(store: SqliteItemStore, path: Path) -> None:
+    """Errors of SQLite never reach a caller as such, and the writer outlives them."""
+    store.write(Put(Item(KEY)))
+    with closing(sqlite3.connect(path)) as vandal:
+        vandal.execute("ALTER TABLE items RENAME TO elsewhere")
+        with pytest.raises(Unavailable, match="no such table"):
+            store.get(KEY)
+        with pytest.raises(Unavailable, match="no such table"):
+            store.write(Put(Item(KEY, {"count": 1})))
+        vandal.execute("ALTER TABLE elsewhere RENAME TO items")
+    store.write(Put(Item(KEY, {"count": 2})))
+    assert store.get(KEY) == Item(KEY, {"count": 2})
+
+
 def test_acknowledge_changes_forgets_up_to_there(store: SqliteItemStore) -> None:
     """What was dealt with is not read again; the rest is."""
     for count in range(4):

@@ -189,6 +189,14 @@ def test_wait_for_when_given_up_again_and_again_keeps_nothing_alive() -> None:
     assert complaints == []
 
 
+def test_wait_for_when_the_future_itself_failed_with_a_timeout_raises_that() -> None:
+    """The producer's TimeoutError is an outcome like any other."""
+    failed: Future[None] = Future()
+    failed.set_exception(TimeoutError("of the producer"))
+    with pytest.raises(TimeoutError, match="of the producer"):
+        wait_for(failed)
+
+
 def test_wait_for_when_outside_of_a_call_blocks_its_thread() -> None:
     """The same function works without an event loop, too."""
     result: Future[int] = Future()

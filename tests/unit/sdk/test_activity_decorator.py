@@ -130,7 +130,7 @@ def test_definition_when_run_by_a_worker_then_it_goes_from_json_to_json() -> Non
 
 def test_decorated_function_when_inspected_then_it_looks_like_the_original() -> None:
     """Documentation tools and type checkers see the function's own signature."""
-    assert charge.__name__ == "charge"  # type: ignore[attr-defined]
+    assert charge.__name__ == "charge"
     assert charge.__doc__ == "Charge a card."
     assert list(inspect.signature(charge).parameters) == ["amount", "currency"]
     assert inspect.iscoroutinefunction(thread_name)

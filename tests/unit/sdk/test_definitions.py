@@ -15,7 +15,15 @@ import pytest
 from pydantic import BaseModel
 
 import levante
-from levante import ErrorCode, WorkflowsException, activity, get_execution_id, get_workflow_definition, workflow
+from levante import (
+    ErrorCode,
+    WorkflowsException,
+    activity,
+    get_activity_definition,
+    get_execution_id,
+    get_workflow_definition,
+    workflow,
+)
 from levante.context import current_workflow
 from levante.definitions import discover_activities
 from levante_core.protocol import WorkflowSpec
@@ -33,7 +41,7 @@ class Order(BaseModel):
     search_keys=["sku", "customer.id"],
 )
 class OrderWorkflow:
-    class Change(BaseModel):
+    class Change(BaseModel):  # noqa: D106
         sku: str
 
     def __init__(self) -> None:
@@ -295,7 +303,7 @@ def same_name_twice() -> type:
 
 def decorated_static_method() -> type:
     class Some:
-        @workflow.signal()  # type: ignore[arg-type]
+        @workflow.signal()
         @staticmethod
         def tell() -> None: ...
 
@@ -305,7 +313,7 @@ def decorated_static_method() -> type:
 @pytest.mark.parametrize(
     ("make", "said", "code"),
     [
-        (plain_entrypoint, "has to be a async def method", ErrorCode.WORKFLOW_DEFINITION_ERROR),
+        (plain_entrypoint, "has to be written as async def", ErrorCode.WORKFLOW_DEFINITION_ERROR),
         (no_entrypoint, "found: none", ErrorCode.WORKFLOW_DEFINITION_ERROR),
         (two_entrypoints, "found: first, second", ErrorCode.WORKFLOW_DEFINITION_ERROR),
         (open_entrypoint, "kwargs is not possible", ErrorCode.WORKFLOW_DEFINITION_ERROR),
@@ -416,11 +424,7 @@ def test_unsafe_when_used_then_nothing_happens() -> None:
 # --- activities that a worker finds -----------------------------------------------------------------------------------
 
 
-@activity(name="shared-name")
 async def one() -> None: ...
-
-
-@activity(name="shared-name")
 async def other() -> None: ...
 
 
@@ -432,14 +436,15 @@ def module(**content: Any) -> ModuleType:
 
 def test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity() -> None:
     """All imported activities are served, however often they are imported. Source: SDK contract §9."""
-    found = discover_activities([module(a=one, b=len, c=OrderWorkflow), None, module(a=one)])
-    assert {name: definition.function.__name__ for name, definition in found.items()} == {"shared-name": "one"}
+    act = activity()(one)
+    found = discover_activities([module(a=act, b=len, c=OrderWorkflow), None, module(a=act)])
+    assert found == {"one": get_activity_definition(act)}
 
 
 def test_discovery_when_two_functions_have_one_name_then_it_names_both_places() -> None:
     """Which of them runs must not depend on the order of imports."""
     with pytest.raises(WorkflowsException, match=r"two activities are named 'shared-name': .*:\d+ and .*:\d+"):
-        discover_activities([module(a=one), module(b=other)])
+        discover_activities([module(a=activity(name="shared-name")(each)) for each in (one, other)])
 
 
 def test_discovery_when_a_script_is_imported_by_name_too_then_both_copies_count_as_one() -> None:

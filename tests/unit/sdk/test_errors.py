@@ -31,7 +31,7 @@ class Unprintable(Exception):
 
 def raised(exc: BaseException) -> BaseException:
     try:
-        raise exc
+        raise exc  # noqa: TRY301
     except BaseException as error:  # noqa: BLE001
         return error
 
@@ -56,6 +56,7 @@ SAMPLE = activity_error("charge", 3, Failure(message="declined", type="CardError
     ("exc", "expected"),
     [
         pytest.param(ValueError("no"), Failure(message="no", type="ValueError"), id="an ordinary exception may be retried"),
+        pytest.param(WorkflowError("no"), Failure(message="no", type="WorkflowError"), id="nothing added"),
         pytest.param(
             WorkflowError("no", non_retryable=True, details={"a": 1}),
             Failure(message="no", type="WorkflowError", non_retryable=True, details={"a": 1}),
@@ -125,8 +126,8 @@ def test_failure_when_raised_then_its_stack_names_the_place() -> None:
 )
 def test_failure_when_an_exception_has_a_cause_then_the_one_python_shows_is_kept(
     explicit: BaseException | None,
-    suppressed: bool,
-    expected: str | None,  # noqa: FBT001
+    suppressed: bool,  # noqa: FBT001
+    expected: str | None,
 ) -> None:
     """The chain is the one of a traceback."""
     exc = ValueError("no")
@@ -172,6 +173,13 @@ def test_failure_when_a_recorded_chain_is_long_then_it_is_cut_too() -> None:
 def test_failure_when_details_are_no_json_then_a_text_of_them_is_kept() -> None:
     """Details that cannot be recorded do not hide the error that they belong to."""
     assert to_failure(WorkflowError("no", details={"pattern": iter})).details == "{'pattern': <built-in function iter>}"
+
+
+def test_failure_when_details_are_too_large_then_a_cut_text_of_them_is_kept() -> None:
+    """A payload does not travel as the details of an error."""
+    details = to_failure(WorkflowError("no", details=["x" * DETAILS_BYTES])).details
+    assert details.startswith('["xxx')
+    assert len(details.encode()) <= DETAILS_BYTES
 
 
 def test_activity_error_when_rebuilt_from_what_is_recorded_then_it_is_the_same() -> None:

@@ -57,7 +57,7 @@ def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
 
 def _difference(event_id: int, recorded: str, asked: str) -> NonDeterminismError:
     return NonDeterminismError(
-        f"the workflow code does not match its history at event {event_id}: recorded is {recorded}, the code asked for {asked}. "
+        f"the code does not match its history at event {event_id}: recorded is {recorded}, the code asked for {asked}. "
         "Run the code that wrote this history, or make the change so that executions already started keep their path"
     )
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DISPOSE_ROUNDS = 10
 
 
-class WorkflowCodeFailed(Exception):  # noqa: N818 - what happened, not what class of error it is
+class WorkflowCodeFailed(Exception):
     """Workflow code raised something that is a bug, not an outcome. The run stays open; `__cause__` is what was raised."""
 
 
@@ -51,7 +51,9 @@ class WorkflowRun:
         self._definition = definition
         self._start = start
         self._now = start.started_at
-        self._loop = DeterministicLoop(start.started_at.timestamp(), self._timer_started, self._timer_canceled)
+        self._loop = DeterministicLoop(  # type: ignore[abstract]  # what it does not offer raises NotImplementedError
+            start.started_at.timestamp(), self._timer_started, self._timer_canceled
+        )
         self._last_seq = 0
         self._commands: list[Command] = []
         self._activities: dict[int, tuple[str, asyncio.Future[Any]]] = {}
@@ -117,7 +119,7 @@ class WorkflowRun:
     def uuid4(self) -> UUID:
         return UUID(int=self.random.getrandbits(128), version=4)
 
-    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:  # noqa: A002
+    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         self._refuse_when_disposed()
         seq = self._next_seq()
         self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))

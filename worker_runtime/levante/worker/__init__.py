@@ -7,8 +7,8 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 from uuid import uuid4
 
 from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
@@ -73,6 +73,8 @@ def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
 async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]) -> None:
     logging.getLogger("levante").setLevel(settings.log_level.upper())
     stop = asyncio.Event()
+    slots = settings.max_concurrent_activities
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
     with _stopping_on_signals(stop):
         async with Api(settings.server_url, settings.api_key.get_secret_value()) as api:
             world = World(
@@ -81,7 +83,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 api=api,
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
-                runner=ActivityRunner(discover_activities(list(sys.modules.values())), settings.max_concurrent_activities),
+                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots),
                 workflows=served,
             )
             await Worker(world).run(stop)
@@ -99,7 +101,7 @@ class _stopping_on_signals:  # noqa: N801 - reads as what it does
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 self._loop.add_signal_handler(number, self._stop.set)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 self._loop.remove_signal_handler(number)

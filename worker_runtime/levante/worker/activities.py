@@ -82,8 +82,9 @@ class ActivityRunner:
         if definition is None:
             return AttemptEnd(failure=_unknown(work.name, self._definitions))
         token = current_activity.set(ActivityContext(attempt.execution_id, work.name, attempt.number))
+        deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
-            async with asyncio.timeout(work.options.start_to_close_seconds) as deadline:
+            async with deadline:
                 return AttemptEnd(result=definition.dump_result(await definition.run(work.input)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -112,5 +113,5 @@ def _timed_out(work: ActivityWork) -> Failure:
 def _unknown(name: str, known: Mapping[str, ActivityDefinition]) -> Failure:
     return Failure(
         type="ActivityNotFound",
-        message=f"this worker has no activity {name!r}; it has: {', '.join(sorted(known)) or 'none'}. Deploy the code that defines it",
+        message=f"this worker has no activity {name!r}, only: {', '.join(sorted(known)) or 'none'}. Deploy the code with it",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from levante.errors import to_failure
@@ -33,7 +34,7 @@ LOOK_SECONDS = 1.0
 STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
 
 
-class WorkflowUnknown(Exception):  # noqa: N818
+class WorkflowUnknown(Exception):
     """This worker does not serve the workflow of the run."""
 
 
@@ -67,12 +68,12 @@ class Holder:
             await self._open(facts, is_trusted=is_trusted)
             while self.live and not await self._step(self.live):
                 pass
-            return self._is_dealt_with
         except WorkflowCodeFailed as error:
             await self._save_inputs(error)
             raise
         finally:
             self._cancel_running()
+        return self._is_dealt_with
 
     def stop(self, *, now: bool) -> None:
         """Take on nothing more in place. now: hand over at once what is running in place."""
@@ -212,7 +213,7 @@ class Holder:
             waits.append((live.next_timer_at - self._world.now()).total_seconds())
         if live.pending:
             waits.append(MOMENT_SECONDS)
-        watched = [*self._running.values(), self._stop_now]
+        watched: list[asyncio.Future[Any]] = [*self._running.values(), self._stop_now]
         done, _ = await asyncio.wait(watched, timeout=max(0.0, min(waits)), return_when=asyncio.FIRST_COMPLETED)
         if done:
             return
@@ -270,4 +271,3 @@ class Holder:
         for task in self._running.values():
             task.cancel()
         self._running.clear()
-

@@ -40,8 +40,8 @@ NOTHING_OPEN = 99_999_999
 class LiveRun:
     """Bookkeeping between the code of a run and its history.
 
-    claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not started; they may start as soon as
-    no input is unrecorded, for then everything that led to them is.
+    claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
+    started; they may start as soon as no input is unrecorded, for then everything that led to them is.
     """
 
     def __init__(self, code: WorkflowRun, state: RunState, world: World) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -94,7 +95,7 @@ class Worker:
             asyncio.create_task(stop.wait()),
         ]
         presence = asyncio.create_task(self._hold_presence())
-        heartbeat, leases, *polls, _ = background
+        polls = background[2:4]
         try:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -171,7 +172,7 @@ class Worker:
             before = self._advancing.get(execution_id)
             task = self._spawn(self._advance(deliveries, before))
             self._advancing[execution_id] = task
-            task.add_done_callback(lambda done, key=execution_id: self._forget(key, done))
+            task.add_done_callback(partial(self._forget, execution_id))
 
     def _forget(self, execution_id: str, done: asyncio.Task[None]) -> None:
         if self._advancing.get(execution_id) is done:

@@ -41,4 +41,4 @@ class World:
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        return datetime.now(UTC)  # noqa: TID251 - this is the worker's clock
+        return datetime.now(UTC)

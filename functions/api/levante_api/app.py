@@ -1,0 +1,86 @@
+"""The composition of the API: services in, one Lambda handler out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer
+
+from levante_api.deployments import DeploymentEndpoints
+from levante_api.endpoints import mount
+from levante_api.executions import ExecutionEndpoints
+from levante_api.gate import Gate
+from levante_api.keys import KeyEndpoints
+from levante_api.problems import answer_to
+from levante_api.registrations import RegistrationEndpoints
+from levante_api.request_log import RequestLog
+from levante_api.resolver import OverlappingResolver, written
+from levante_api.runs import RunEndpoints
+from levante_api.system import SystemEndpoints
+from levante_api.workers import WorkerEndpoints
+from levante_api.workflows import WorkflowEndpoints
+from levante_core.domain.frozen import Json
+from levante_core.services.engine import Engine
+
+LambdaHandler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+
+def _installed_version() -> str:
+    try:
+        return version("levante")
+    except PackageNotFoundError:  # a Lambda package holds the code alone
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """features: for workers, in `whoami`. quiet: log errors only.
+
+    max_wait_seconds: longest wait for a result; API Gateway gives up after 30 s (quotas of HTTP APIs, read 2026-11-23).
+    """
+
+    features: Mapping[str, Json] = field(default_factory=dict)
+    version: str = field(default_factory=_installed_version)
+    max_wait_seconds: float = 28.0
+    quiet: bool = False
+
+
+def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
+    """Build the Lambda handler for events of an API Gateway HTTP API, payload format 2.0.
+
+    Its requests may overlap as `OverlappingResolver` describes. It never raises an Exception.
+    """
+    app, log = OverlappingResolver(), RequestLog(quiet=settings.quiet)
+    endpoints = mount(
+        app,
+        [
+            SystemEndpoints(settings.version, app.get_openapi_json_schema),
+            ExecutionEndpoints(engine, settings.max_wait_seconds),
+            RunEndpoints(engine),
+            WorkerEndpoints(engine, settings.features),
+            WorkflowEndpoints(engine),
+            RegistrationEndpoints(engine),
+            DeploymentEndpoints(engine),
+            KeyEndpoints(engine),
+        ],
+    )
+    app.use([Gate(engine, endpoints, log)])
+    app.configure_openapi(
+        title="Levante",
+        version=settings.version,
+        summary="Durable workflows",
+        security_schemes={"apiKey": HTTPBearer(description="An API key; `levante keys create` makes one.")},
+        security=[{"apiKey": []}],
+    )
+
+    def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+        try:
+            return app.resolve(event, context)
+        except Exception as error:  # noqa: BLE001 - what has gone wrong outside of the gate fails closed
+            log.failed(error, route="(none)", request_id="")
+            answer = answer_to(error)
+            headers = {"Content-Type": "application/json", **answer.headers}
+            return {"statusCode": answer.status, "headers": headers, "body": written(answer.body), "isBase64Encoded": False}
+
+    return handle

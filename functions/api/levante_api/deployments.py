@@ -1,0 +1,172 @@
+"""Endpoints of deployments and their workers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.catalogue_models import (
+    DeploymentDetailResponse,
+    DeploymentListResponse,
+    DeploymentResponse,
+    DeploymentWorkerListResponse,
+    DeploymentWorkerResponse,
+)
+from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
+from levante_api.paging import page_of
+from levante_api.serving import Serving
+from levante_core.domain.frozen import Frozen, wire_time
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.records.catalogue import Deployment, Worker, deployment_of
+from levante_core.services.engine import Engine
+
+_NOT_YET = frozenset({"created_by", "dockerfile_path", "owner", "repository_url"})
+_STORE_PAGE = 500
+
+Limit = Annotated[int, Field(ge=1, le=1000)]
+
+
+class DeploymentsQuery(Frozen):
+    """Which deployments, in which order: by name unless order_by says otherwise. None is hardened."""
+
+    active_only: bool = True
+    is_hardened: bool | None = None
+    workflow_name: str | None = None
+    location_types: tuple[Literal["local", "k8s", "managed"], ...] | None = None
+    search: str | None = None
+    order_by: Literal["updated_at", "created_at"] | None = None
+    order: Literal["asc", "desc"] = "desc"
+    limit: Limit | None = None
+    cursor: str | None = None
+    workspace_id: str | None = None
+
+
+class DeploymentQuery(Frozen):
+    """How to show a deployment. workflow_name: only the workers that serve this workflow."""
+
+    workflow_name: str | None = None
+
+
+class WorkersQuery(Frozen):
+    """Which workers of a deployment."""
+
+    worker_status: Literal["active", "inactive"] | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class DeploymentEndpoints:
+    """Lists and shows deployments. A workspace has few of them, so listings are filtered and sorted in memory."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        path = "/v1/workflows/deployments"
+        return [
+            Endpoint("GET", path, self.list_deployments, READERS),
+            Endpoint("GET", f"{path}/<name>", self.get_deployment, READERS, errors=(404,)),
+            Endpoint("GET", f"{path}/<name>/workers", self.list_deployment_workers, READERS, errors=(404,)),
+        ]
+
+    def list_deployments(self, request: Request, query: Annotated[DeploymentsQuery, Query()]) -> DeploymentListResponse:
+        """List deployments, unless told otherwise only those with live workers."""
+        refuse_unsupported(request, _NOT_YET)
+        workspace = workspace_of(request)
+        serving = Serving(self.engine, workspace)
+        shown = [_shown(one, serving.workers(one.name), serving) for one in self._all(workspace)]
+        rows = [row for row in shown if _matches(row, query, workspace, serving)]
+        if query.order_by:
+            rows.sort(key=lambda row: _moment(row, query.order_by), reverse=query.order == "desc")
+        page, next_cursor = page_of(rows, lambda row: row.name, query.limit, query.cursor)
+        return DeploymentListResponse(deployments=tuple(page), next_cursor=next_cursor, workspace_id=workspace)
+
+    def get_deployment(
+        self, request: Request, name: str, query: Annotated[DeploymentQuery, Query()]
+    ) -> DeploymentDetailResponse:
+        """Get a deployment with its workers, or those of them that serve one workflow."""
+        workspace = workspace_of(request)
+        serving = Serving(self.engine, workspace)
+        deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name))
+        workers = serving.workers(deployment.name)
+        if query.workflow_name is not None:
+            served = _registrations(query.workflow_name, deployment.name, serving)
+            workers = [worker for worker in workers if served & set(worker.registrations)]
+        row = _shown(deployment, workers, serving).model_dump()
+        return DeploymentDetailResponse(**row, workers=tuple(_worker(one, serving) for one in workers))
+
+    def list_deployment_workers(
+        self, request: Request, name: str, query: Annotated[WorkersQuery, Query()]
+    ) -> DeploymentWorkerListResponse:
+        """List a deployment's workers by name."""
+        workspace = workspace_of(request)
+        serving = Serving(self.engine, workspace)
+        deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name))
+        rows = [_worker(one, serving) for one in serving.workers(deployment.name)]
+        wanted = [row for row in rows if query.worker_status is None or row.is_active == (query.worker_status == "active")]
+        page, next_cursor = page_of(wanted, lambda row: row.name, query.limit, query.cursor)
+        return DeploymentWorkerListResponse(workers=tuple(page), next_cursor=next_cursor)
+
+    def _all(self, workspace: Workspace) -> Iterator[Deployment]:
+        after: str | None = None
+        while True:
+            page = self.engine.catalogue.list_deployments(workspace, limit=_STORE_PAGE, after=after)
+            yield from (deployment_of(item) for item in page.items)
+            after = page.next
+            if after is None:
+                return
+
+
+def _matches(row: DeploymentResponse, query: DeploymentsQuery, workspace: Workspace, serving: Serving) -> bool:
+    excluded = (
+        (query.active_only and not row.is_active)
+        or query.is_hardened
+        or query.workspace_id not in (None, workspace)
+        or (query.search and query.search.casefold() not in row.name.casefold())
+        or (query.location_types and not set(query.location_types) & set(row.locations))
+        or (query.workflow_name and not _registrations(query.workflow_name, DeploymentName(row.name), serving))
+    )
+    return not excluded
+
+
+def _registrations(workflow: str, deployment: DeploymentName, serving: Serving) -> set[str]:
+    entry = serving.entry(workflow)
+    registrations = entry.registrations if entry else ()
+    return {one.registration_id for one in registrations if one.deployment_name == deployment}
+
+
+def _moment(row: DeploymentResponse, order_by: str | None) -> tuple[str, str]:
+    return wire_time(row.created_at if order_by == "created_at" else row.updated_at), row.name
+
+
+def _shown(deployment: Deployment, workers: list[Worker], serving: Serving) -> DeploymentResponse:
+    latest = max(workers, key=lambda worker: worker.last_heartbeat_at, default=None)
+    heard_at = latest.last_heartbeat_at if latest else deployment.created_at
+    live = [worker for worker in workers if serving.is_live(worker)]
+    return DeploymentResponse(
+        id=deployment.deployment_id,
+        name=deployment.name,
+        is_active=bool(live),
+        created_at=deployment.created_at,
+        last_heartbeat=heard_at,
+        updated_at=heard_at,
+        location=latest.location if latest else None,
+        worker_count=len(workers),
+        active_worker_count=len(live),
+        locations=tuple(sorted({worker.location.location_type for worker in workers if worker.location})),
+    )
+
+
+def _worker(worker: Worker, serving: Serving) -> DeploymentWorkerResponse:
+    return DeploymentWorkerResponse(
+        name=worker.name,
+        created_at=worker.created_at,
+        last_heartbeat=worker.last_heartbeat_at,
+        updated_at=worker.last_heartbeat_at,
+        is_active=serving.is_live(worker),
+        location=worker.location,
+    )

@@ -1,0 +1,131 @@
+"""What an endpoint is: a route, who may use it, and how it is described."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+
+from levante_api.problems import ErrorBody, InvalidBody
+from levante_api.resolver import OverlappingResolver
+from levante_core.domain.names import Workspace
+from levante_core.errors import InvalidInput
+from levante_core.records.catalogue import ApiKey, Role
+
+Roles: TypeAlias = tuple[Role, ...]
+
+ADMINS: Roles = ()
+CLIENTS: Roles = (Role.CLIENT,)
+WORKERS: Roles = (Role.WORKER,)
+READERS: Roles = (Role.CLIENT, Role.WORKER)
+"""Roles that may use an endpoint; admins may use them all."""
+
+API_KEY = "api_key"
+"""Where a request's context holds the key that it was made with."""
+
+_ERRORS: Mapping[int, str] = {
+    401: "No API key, an unknown one or a revoked one",
+    403: "The key's role does not allow this",
+    404: "Nothing has this id in the key's workspace",
+    409: "The state of things does not allow this",
+    413: "The body is larger than 6 MB",
+    422: "The request is invalid",
+    500: "An internal error",
+    503: "A service behind this one is busy or down; the same call may be repeated",
+    504: "Not done within the time given",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    roles: Roles | None
+    status: int = 200
+    errors: tuple[int, ...] = ()
+
+    @cached_property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What the paths of this endpoint look like."""
+        return re.compile(re.sub(r"<\w+>", "[^/]+", self.path))
+
+    @property
+    def error_statuses(self) -> list[int]:
+        """Every status that this endpoint answers with when it does not succeed."""
+        if self.roles is None:
+            return [500]
+        body = (413,) if self.method == "POST" else ()
+        return sorted({401, 403, 422, 500, 503, *body, *self.errors})
+
+
+class Endpoints(Protocol):
+    """A group of endpoints."""
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        ...
+
+
+def mount(app: OverlappingResolver, groups: Iterable[Endpoints]) -> list[Endpoint]:
+    """Add groups of endpoints to the resolver. Returns all of them."""
+    mounted: list[Endpoint] = []
+    for group in groups:
+        for endpoint in group.table():
+            app.route(
+                endpoint.path,
+                endpoint.method,
+                summary=endpoint.summary,
+                responses=_responses(endpoint),
+                tags=[type(group).__name__.removesuffix("Endpoints").lower()],
+                operation_id=endpoint.handler.__name__,
+                status_code=endpoint.status,
+                # An empty list would stand for the default, which is the bearer scheme.
+                security=[{}] if endpoint.roles is None else None,
+            )(endpoint.handler)
+            mounted.append(endpoint)
+    return mounted
+
+
+def workspace_of(request: Request) -> Workspace:
+    """Return the workspace of the caller, which only its key decides."""
+    key: ApiKey = request.context[API_KEY]
+    return key.workspace
+
+
+def no_content() -> Response[None]:
+    """Answer with nothing but success. A body, even an empty JSON one, would not do: the official client matches exactly."""
+    return Response(204)
+
+
+def refuse_unsupported(request: Request, names: frozenset[str]) -> None:
+    """Refuse query parameters of the contract that are not supported yet; to ignore a filter is to lie about the result."""
+    given = sorted(names & (request.query_parameters or {}).keys())
+    if given:
+        raise InvalidInput(
+            [
+                {"loc": ["query", name], "msg": f"{name} is not supported yet: leave it out", "type": "not_supported"}
+                for name in given
+            ]
+        )
+
+
+def _responses(endpoint: Endpoint) -> dict[int, OpenAPIResponse]:
+    success: OpenAPIResponse = {"description": "Success"}
+    if endpoint.status == 204:  # noqa: PLR2004 - no content
+        success["content"] = {}
+    responses = {endpoint.status: success}
+    for status in endpoint.error_statuses:
+        model = InvalidBody if status == 422 else ErrorBody  # noqa: PLR2004 - invalid input
+        responses[status] = {"description": _ERRORS[status], "content": {"application/json": {"model": model}}}
+    return responses

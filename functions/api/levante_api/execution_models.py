@@ -1,0 +1,148 @@
+"""Executions and runs as clients send and see them. Every nullable key is always written: clients insist on it.
+
+Source: the REST contract, §10 (docs/reference; read 2026-11-23).
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from levante_core.domain.execution import Execution
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.records.runs import RunSummary
+
+Id = Annotated[str, Field(min_length=1)]
+
+
+class WorkflowExecutionRequest(Frozen):
+    """What to start. task_queue: the older name of deployment_name.
+
+    timeout_seconds: how long to wait for the result. Fields for tracing are handed on, never interpreted.
+    """
+
+    execution_id: Id | None = None
+    input: dict[str, Json] | None = None
+    encoded_input: dict[str, Json] | None = None
+    wait_for_result: bool = False
+    timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    custom_tracing_attributes: dict[str, str] | None = None
+    force_new_trace: bool = False
+    traceparent: str | None = None
+    extensions: dict[str, Json] | None = None
+    task_queue: Id | None = None
+    deployment_name: Id | None = None
+
+
+class WorkflowExecutionSyncResponse(Frozen):
+    """The result of an execution that was waited for."""
+
+    workflow_name: str
+    execution_id: str
+    result: Json
+
+
+class WorkflowExecutionWithoutResultResponse(Frozen):
+    """A run as listings show it."""
+
+    workflow_name: str
+    execution_id: str
+    root_execution_id: str
+    status: ExecutionStatus | None
+    start_time: Time
+    end_time: Time | None
+    workflow_id: str | None
+    deployment_name: str | None
+    parent_execution_id: str | None
+    run_id: str | None
+    user_id: str | None = None
+    total_duration_ms: int | None
+
+
+class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
+    """An execution with its latest run. failure: why it failed, if it did; not part of the vendor's API."""
+
+    result: Json
+    search_keys: dict[str, str] | None
+    failure: Failure | None
+
+
+class WorkflowExecutionListResponse(Frozen):
+    """A page of runs; next_page_token is null on the last one."""
+
+    executions: tuple[WorkflowExecutionWithoutResultResponse, ...]
+    next_page_token: str | None
+
+
+class BatchExecutionBody(Frozen):
+    """The executions to act on."""
+
+    execution_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+
+
+class BatchExecutionResult(Frozen):
+    """What became of one execution: success, or failure and why."""
+
+    status: str
+    error: str | None = None
+
+
+class BatchExecutionResponse(Frozen):
+    """One result per execution id."""
+
+    results: dict[str, BatchExecutionResult]
+
+
+def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
+    """Show an execution. Search keys cannot be set yet, so there are none to show."""
+    run, ending = execution.key, execution.ending
+    ended_at = ending.ended_at if ending else None
+    return WorkflowExecutionResponse(
+        workflow_name=execution.start.workflow_name,
+        execution_id=run.execution_id,
+        root_execution_id=execution.root_execution_id,
+        status=execution.status,
+        start_time=execution.start.started_at,
+        end_time=ended_at,
+        workflow_id=execution.workflow_id,
+        deployment_name=execution.deployment_name,
+        parent_execution_id=execution.parent_execution_id,
+        run_id=run.run_id,
+        total_duration_ms=_milliseconds(execution.start.started_at, ended_at),
+        result=ending.result if ending else None,
+        search_keys={} if with_search_keys else None,
+        failure=ending.failure if ending else None,
+    )
+
+
+def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
+    """Show a run of a listing."""
+    return WorkflowExecutionWithoutResultResponse(
+        workflow_name=run.workflow_name,
+        execution_id=run.key.execution_id,
+        root_execution_id=run.root_execution_id,
+        status=run.status,
+        start_time=run.started_at,
+        end_time=run.ended_at,
+        workflow_id=run.workflow_id,
+        deployment_name=run.deployment_name,
+        parent_execution_id=run.parent_execution_id,
+        run_id=run.key.run_id,
+        total_duration_ms=_milliseconds(run.started_at, run.ended_at),
+    )
+
+
+def not_completed(execution: Execution) -> dict[str, Any]:
+    """Say in the fields of an error why an execution that was waited for has no result."""
+    failure = execution.ending.failure if execution.ending else None
+    return {
+        "status": execution.status.value,
+        "failure": failure.model_dump(mode="json") if failure else None,
+        "execution_id": execution.key.execution_id,
+    }
+
+
+def _milliseconds(started_at: datetime, ended_at: datetime | None) -> int | None:
+    return None if ended_at is None else round((ended_at - started_at).total_seconds() * 1000)

@@ -1,0 +1,168 @@
+"""Endpoints of executions: start, look at, end."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from levante_api import traceparent
+from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
+from levante_api.execution_models import (
+    BatchExecutionBody,
+    BatchExecutionResponse,
+    BatchExecutionResult,
+    WorkflowExecutionRequest,
+    WorkflowExecutionResponse,
+    WorkflowExecutionSyncResponse,
+    execution_response,
+    not_completed,
+)
+from levante_api.problems import Refused, answer_to
+from levante_core.domain.execution import Execution, Tracing
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import InvalidInput, LevanteError
+from levante_core.services.engine import Engine
+from levante_core.services.executions import StartRequest
+
+DEFAULT_WAIT_SECONDS = 25.0
+"""How long a caller waits for a result who does not say."""
+
+
+class ExecutionQuery(Frozen):
+    """How to show an execution."""
+
+    include_search_keys: bool = False
+
+
+class HistoryQuery(Frozen):
+    """How to show a history. decode_payloads: accepted; payloads come as they were sent."""
+
+    decode_payloads: bool = True
+
+
+@dataclass(frozen=True)
+class ExecutionEndpoints:
+    """max_wait_seconds: longer waits for a result are cut to this."""
+
+    engine: Engine
+    max_wait_seconds: float
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        one = "/v1/workflows/executions/<execution_id>"
+        start_errors = (404, 409, 504)
+        return [
+            Endpoint(
+                "POST", "/v1/workflows/<workflow_identifier>/execute", self.execute_workflow, CLIENTS, errors=start_errors
+            ),
+            Endpoint(
+                "POST",
+                "/v1/workflows/registrations/<workflow_registration_id>/execute",
+                self.execute_workflow_registration,
+                CLIENTS,
+                errors=start_errors,
+            ),
+            Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
+            Endpoint("GET", f"{one}/history", self.get_workflow_execution_history, READERS, errors=(404,)),
+            Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
+            Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
+        ]
+
+    def execute_workflow(
+        self, request: Request, workflow_identifier: str, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        """Start an execution of a workflow, by its name or id."""
+        workspace = workspace_of(request)
+        execution = self.engine.executions.start(workspace, workflow_identifier, _start_request(request, body))
+        return self._answer(workspace, execution, body)
+
+    def execute_workflow_registration(
+        self, request: Request, workflow_registration_id: str, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        """Start an execution of what one deployment registered."""
+        workspace, start = workspace_of(request), _start_request(request, body)
+        execution = self.engine.executions.start_registration(workspace, workflow_registration_id, start)
+        return self._answer(workspace, execution, body)
+
+    def get_workflow_execution(
+        self, request: Request, execution_id: str, query: Annotated[ExecutionQuery, Query()]
+    ) -> WorkflowExecutionResponse:
+        """Get an execution as its latest run stands."""
+        execution = self.engine.executions.get(workspace_of(request), execution_id)
+        return execution_response(execution, with_search_keys=query.include_search_keys)
+
+    def get_workflow_execution_history(
+        self,
+        request: Request,
+        execution_id: str,
+        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+    ) -> dict[str, Any]:
+        """Get the history of an execution's latest run."""
+        return self.engine.executions.history(workspace_of(request), execution_id)
+
+    def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
+        """End an execution at once; its workflow code gets no say."""
+        self.engine.closing.terminate(workspace_of(request), ExecutionId(execution_id))
+        return no_content()
+
+    def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
+        """End up to 100 executions at once, each on its own."""
+        workspace = workspace_of(request)
+        results = {
+            execution_id: self._terminated(workspace, execution_id) for execution_id in dict.fromkeys(body.execution_ids)
+        }
+        return BatchExecutionResponse(results=results)
+
+    def _terminated(self, workspace: Workspace, execution_id: str) -> BatchExecutionResult:
+        try:
+            self.engine.closing.terminate(workspace, ExecutionId(execution_id))
+        except LevanteError as error:
+            return BatchExecutionResult(status="failure", error=answer_to(error).body["detail"])
+        return BatchExecutionResult(status="success")
+
+    def _answer(
+        self, workspace: Workspace, execution: Execution, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        if not body.wait_for_result:
+            return execution_response(execution)
+        execution_id = execution.key.execution_id
+        wanted = DEFAULT_WAIT_SECONDS if body.timeout_seconds is None else body.timeout_seconds
+        try:
+            closed = self.engine.executions.wait(workspace, execution_id, min(wanted, self.max_wait_seconds))
+        except LevanteError as error:
+            raise Refused(answer_to(error, execution_id=execution_id)) from error
+        if closed.status is not ExecutionStatus.COMPLETED:
+            raise Refused.because(409, "EXECUTION_NOT_COMPLETED", _why_not(closed), **not_completed(closed))
+        result = closed.ending.result if closed.ending else None
+        return WorkflowExecutionSyncResponse(
+            workflow_name=closed.start.workflow_name, execution_id=execution_id, result=result
+        )
+
+
+def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartRequest:
+    if body.encoded_input is not None:
+        problem = "payload encoding is not supported yet: send the input itself in `input`"
+        raise InvalidInput.at(("body", "encoded_input"), problem, "not_supported")
+    if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
+        problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
+        raise InvalidInput.at(("body", "task_queue"), problem)
+    return StartRequest(
+        input=body.input,
+        execution_id=body.execution_id,
+        deployment_name=body.deployment_name or body.task_queue,
+        tracing=Tracing(
+            traceparent=traceparent.chosen(body.traceparent, request.headers.get("traceparent")),
+            force_new_trace=body.force_new_trace,
+            attributes=body.custom_tracing_attributes or {},
+            extensions=body.extensions or {},
+        ),
+    )
+
+
+def _why_not(closed: Execution) -> str:
+    failure = closed.ending.failure if closed.ending else None
+    why = f": {failure.message}" if failure else ""
+    return f"execution {closed.key.execution_id!r} did not complete, it is {closed.status.value}{why}"

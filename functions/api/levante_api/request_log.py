@@ -1,0 +1,97 @@
+"""One log line per request, and one per error that is not the caller's. No payloads, no secrets."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from traceback import walk_tb
+from typing import Any, TextIO
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
+from pydantic_core import to_json
+
+from levante_core.errors import LevanteError
+
+_FIELDS = "levante"
+_INNERMOST_FRAMES = 8
+
+
+class _CompactFormatter(BasePowertoolsFormatter):
+    """A JSON line of the fields given and nothing else; a third of the time of the usual formatter."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"level": record.levelname, "time": _utc(record.created), "message": record.getMessage()}
+        return to_json({**said, **record.__dict__.get(_FIELDS, {})}, fallback=str).decode()
+
+    def append_keys(self, **additional_keys: Any) -> None:
+        """Do nothing: there are no keys beside the record's own."""
+
+    def remove_keys(self, keys: Iterable[str]) -> None:
+        """Do nothing, as above."""
+
+    def clear_state(self) -> None:
+        """Do nothing, as above."""
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the time; the usual handler holds on to what it was when it was made."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+class RequestLog:
+    """Where requests and errors are logged. quiet: errors only."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._logger = Logger(
+            service="levante-api", logger_handler=_StandardError(), logger_formatter=_CompactFormatter()
+        )
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
+        """Log a request. route: the pattern, so that no id of a user's is logged."""
+        if self._quiet:
+            return
+        fields = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "request_id": request_id,
+        }
+        self._logger.info("request", extra={_FIELDS: fields})
+
+    def failed(self, error: BaseException, *, route: str, request_id: str) -> None:
+        """Log an error with the place that it comes from.
+
+        Only our own errors are quoted, and what the operating system says: other messages may hold what the user sent.
+        """
+        frames = [
+            f"{frame.f_code.co_filename}:{line} {frame.f_code.co_qualname}" for frame, line in walk_tb(error.__traceback__)
+        ]
+        fields = {
+            "route": route,
+            "request_id": request_id,
+            "errors": [_said(one) for one in _chain(error)],
+            "frames": frames[-_INNERMOST_FRAMES:],
+        }
+        self._logger.error("request failed", extra={_FIELDS: fields})
+
+
+def _chain(error: BaseException) -> Iterable[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__
+
+
+def _said(error: BaseException) -> str:
+    name = type(error).__qualname__
+    return f"{name}: {error}" if isinstance(error, LevanteError | OSError) else name
+
+
+def _utc(created: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created)) + f".{int(created % 1 * 1000):03d}Z"

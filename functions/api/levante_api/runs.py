@@ -1,0 +1,81 @@
+"""Endpoints of runs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
+from levante_api.execution_models import WorkflowExecutionListResponse, run_response
+from levante_api.paging import token_named
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import InvalidInput
+from levante_core.services.engine import Engine
+
+_NOT_YET = frozenset(
+    {
+        "deployment_name",
+        "end_time_after",
+        "end_time_before",
+        "metadata_filters",
+        "root_execution_id",
+        "search",
+        "search_key",
+        "start_time_after",
+        "start_time_before",
+        "user_id",
+        "workflow_tags",
+    }
+)
+
+
+class RunsQuery(Frozen):
+    """Which runs, in which order. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
+
+    workflow_identifier: str | None = None
+    status: tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None = None
+    sort_by: Literal["start_time", "end_time"] = "start_time"
+    order: Literal["asc", "desc"] = "desc"
+    include_internal: bool = True
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 50
+    next_page_token: str | None = None
+
+
+@dataclass(frozen=True)
+class RunEndpoints:
+    """Lists runs."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        return [Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,))]
+
+    def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
+        """List runs by start time; pages are full but for the last one."""
+        refuse_unsupported(request, _NOT_YET)
+        if query.sort_by == "end_time":
+            raise InvalidInput.at(
+                ("query", "sort_by"), "sorting by end_time is not supported yet: use start_time", "not_supported"
+            )
+        if not query.include_internal:
+            problem = "leaving out internal runs is not supported yet: leave the parameter out"
+            raise InvalidInput.at(("query", "include_internal"), problem, "not_supported")
+        statuses = {status for status in query.status or () if isinstance(status, ExecutionStatus)}
+        if query.status and not statuses:
+            return WorkflowExecutionListResponse(executions=(), next_page_token=None)
+        with token_named("next_page_token"):
+            page = self.engine.executions.list_runs(
+                workspace_of(request),
+                workflow=query.workflow_identifier,
+                statuses=statuses,
+                descending=query.order == "desc",
+                page_size=query.page_size,
+                after=query.next_page_token or None,
+            )
+        return WorkflowExecutionListResponse(
+            executions=tuple(run_response(run) for run in page.runs), next_page_token=page.next_token
+        )

@@ -1,0 +1,49 @@
+"""Who serves what, looked up once each within one request."""
+
+from collections.abc import Callable
+from functools import cache
+
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.routing import is_live
+from levante_core.errors import NotFound
+from levante_core.records.catalogue import Deployment, Registration, Worker
+from levante_core.services.catalogue import Entry
+from levante_core.services.engine import Engine
+
+
+class Serving:
+    """The catalogue of one workspace as one request sees it. Cost: one read per name that is asked for."""
+
+    def __init__(self, engine: Engine, workspace: Workspace) -> None:
+        self._engine = engine
+        self._workspace = workspace
+        self._now = engine.clock.now()
+        self.workers: Callable[[DeploymentName], list[Worker]] = cache(self._workers)
+        self.deployment: Callable[[DeploymentName], Deployment | None] = cache(self._deployment)
+        self.entry: Callable[[str], Entry | None] = cache(self._entry)
+
+    def is_active(self, registration: Registration) -> bool:
+        """Tell whether a live worker serves a registration."""
+        return any(
+            registration.registration_id in worker.registrations and self.is_live(worker)
+            for worker in self.workers(registration.deployment_name)
+        )
+
+    def is_live(self, worker: Worker) -> bool:
+        """Tell whether a worker was heard of recently enough."""
+        return is_live(worker.last_heartbeat_at, self._now)
+
+    def _workers(self, deployment: DeploymentName) -> list[Worker]:
+        return self._engine.catalogue.workers(self._workspace, deployment)
+
+    def _deployment(self, name: DeploymentName) -> Deployment | None:
+        try:
+            return self._engine.catalogue.get_deployment(self._workspace, name)
+        except NotFound:
+            return None
+
+    def _entry(self, workflow: str) -> Entry | None:
+        try:
+            return self._engine.catalogue.get(self._workspace, workflow)
+        except NotFound:
+            return None

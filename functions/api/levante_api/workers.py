@@ -1,0 +1,123 @@
+"""Endpoints of workers: who they are, what they serve, and the work itself."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_lambda_powertools.event_handler import Request
+
+from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
+from levante_core.domain.frozen import Json
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.errors import InvalidInput
+from levante_core.protocol.workers import (
+    ActivityReportsRequest,
+    ActivityReportsResponse,
+    CheckRequest,
+    CheckResponse,
+    CommitOutcome,
+    CommitsRequest,
+    CommitsResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    LeasesRequest,
+    LeasesResponse,
+    LoadRequest,
+    LoadResponse,
+    PollRequest,
+    PollResponse,
+    RegisterRequest,
+    RegisterResponse,
+    TaskQueue,
+    WhoAmI,
+    WorkflowTaskFailedRequest,
+    WorkflowTaskFailedResponse,
+)
+from levante_core.services.engine import Engine
+
+
+@dataclass(frozen=True)
+class WorkerEndpoints:
+    """features: what `whoami` tells workers of this installation."""
+
+    engine: Engine
+    features: Mapping[str, Json]
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        base = "/v1/workflows/workers"
+        return [
+            Endpoint("GET", f"{base}/whoami", self.whoami, READERS),
+            Endpoint("POST", "/v1/workflows/register", self.register, WORKERS),
+            Endpoint("POST", f"{base}/heartbeat", self.heartbeat, WORKERS),
+            Endpoint("POST", f"{base}/poll", self.poll, WORKERS),
+            Endpoint("POST", f"{base}/load", self.load, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/commits", self.commits, WORKERS),
+            Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
+        ]
+
+    def whoami(self, request: Request) -> WhoAmI:
+        """Tell whose key this is. There is no scheduler to connect to: all work comes through this API."""
+        return WhoAmI(scheduler_url="", namespace=workspace_of(request), features=dict(self.features))
+
+    def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
+        """Record what a worker serves. A repeat is harmless."""
+        return self.engine.catalogue.register(workspace_of(request), body)
+
+    def heartbeat(self, request: Request, body: HeartbeatRequest) -> HeartbeatResponse:
+        """Record that a worker is alive."""
+        return HeartbeatResponse(all_active=self.engine.catalogue.heartbeat(workspace_of(request), body))
+
+    def poll(self, request: Request, body: PollRequest) -> PollResponse:
+        """Lease tasks to a worker, waiting up to 20 s for the first."""
+        return PollResponse(tasks=tuple(self.engine.tasks.poll(workspace_of(request), body)))
+
+    def load(self, request: Request, body: LoadRequest) -> LoadResponse:
+        """Read a run's history after an index."""
+        return self.engine.tasks.load(workspace_of(request), body)
+
+    def commits(self, request: Request, body: CommitsRequest) -> CommitsResponse:
+        """Append history batches of different runs; ends the leases that recorded ones name. A repeat is harmless."""
+        workspace = workspace_of(request)
+        outcomes = self.engine.commits.append(workspace, body.commits)
+        receipts: defaultdict[DeploymentName, list[str]] = defaultdict(list)
+        for commit, outcome in zip(body.commits, outcomes, strict=True):
+            if outcome is CommitOutcome.RECORDED:
+                receipts[commit.deployment_name] += commit.done
+        self._end_leases(workspace, TaskQueue.WORKFLOW, receipts)
+        return CommitsResponse(outcomes=tuple(outcomes))
+
+    def activity_checks(self, request: Request, body: CheckRequest) -> CheckResponse:
+        """Tell whether an activity task is still wanted, and what it is by now."""
+        return CheckResponse(task=self.engine.activities.check(workspace_of(request), body.task, body.receive_count))
+
+    def activity_reports(self, request: Request, body: ActivityReportsRequest) -> ActivityReportsResponse:
+        """Record how activity attempts ended, and end their leases. A repeat is answered as stale."""
+        workspace = workspace_of(request)
+        results = self.engine.activities.report(workspace, body.reports)
+        receipts: defaultdict[DeploymentName, list[str]] = defaultdict(list)
+        for report in body.reports:
+            receipts[report.deployment_name] += [report.receipt] if report.receipt else []
+        self._end_leases(workspace, TaskQueue.ACTIVITY, receipts)
+        return ActivityReportsResponse(results=tuple(results))
+
+    def leases(self, request: Request, body: LeasesRequest) -> LeasesResponse:
+        """Extend leases, end them, or hand their tasks back."""
+        workspace = workspace_of(request)
+        for position, returned in enumerate(body.hand_back):
+            if (returned.task.workspace, returned.task.deployment_name) != (workspace, body.deployment_name):
+                where = ("body", "hand_back", position, "task")
+                raise InvalidInput.at(where, "the task is none of this deployment: hand back what was delivered from it")
+        return LeasesResponse(lost=tuple(self.engine.tasks.lease(workspace, body)))
+
+    def workflow_task_failures(self, request: Request, body: WorkflowTaskFailedRequest) -> WorkflowTaskFailedResponse:
+        """Record why a run cannot be advanced; its task comes again."""
+        seconds = self.engine.tasks.workflow_task_failed(workspace_of(request), body)
+        return WorkflowTaskFailedResponse(retry_in_seconds=seconds)
+
+    def _end_leases(self, workspace: Workspace, queue: TaskQueue, receipts: Mapping[DeploymentName, list[str]]) -> None:
+        for deployment, ended in receipts.items():
+            self.engine.tasks.done(workspace, deployment, queue, ended)

@@ -1,0 +1,118 @@
+"""Endpoints of workflows."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.catalogue_models import (
+    WorkflowBasicDefinition,
+    WorkflowGetResponse,
+    WorkflowListResponse,
+    WorkflowWithWorkerStatus,
+    basic_definition,
+    workflow_response,
+)
+from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
+from levante_api.paging import filled_page, token_named
+from levante_api.serving import Serving
+from levante_core.domain.frozen import Frozen
+from levante_core.ports.item_store import Item
+from levante_core.records.catalogue import Workflow, workflow_of
+from levante_core.services.engine import Engine
+
+_NOT_YET = frozenset({"status"})
+
+
+class WorkflowsQuery(Frozen):
+    """Which workflows, in which order. tags: those that have all of these. Nothing is shared or in a chat assistant."""
+
+    include_shared: bool = True
+    available_in_chat_assistant: bool | None = None
+    deployment_name: tuple[str, ...] | None = None
+    deployment_status: Literal["active", "inactive"] | None = None
+    archived: bool | None = None
+    tags: tuple[str, ...] | None = None
+    sort_by: Literal["display_name"] = "display_name"
+    order: Literal["asc", "desc"] = "asc"
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    active_only: bool = False
+    search: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkflowEndpoints:
+    """Lists and shows workflows."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        return [
+            Endpoint("GET", "/v1/workflows", self.get_workflows, READERS),
+            Endpoint("GET", "/v1/workflows/<workflow_identifier>", self.get_workflow, READERS, errors=(404,)),
+        ]
+
+    def get_workflows(self, request: Request, query: Annotated[WorkflowsQuery, Query()]) -> WorkflowListResponse:
+        """List workflows by display name; pages are full but for the last one."""
+        refuse_unsupported(request, _NOT_YET)
+        workspace = workspace_of(request)
+        serving = Serving(self.engine, workspace)
+
+        def keep(item: Item) -> WorkflowBasicDefinition | None:
+            workflow = workflow_of(item)
+            return basic_definition(workflow) if _matches(workflow, query) and _is_served(workflow, query, serving) else None
+
+        with token_named("cursor"):
+            rows, next_cursor = filled_page(
+                lambda limit, after: self.engine.catalogue.list_workflows(
+                    workspace, limit=limit, descending=query.order == "desc", after=after
+                ),
+                keep,
+                query.limit,
+                query.cursor or None,
+            )
+        return WorkflowListResponse(workflows=tuple(rows), next_cursor=next_cursor)
+
+    def get_workflow(self, request: Request, workflow_identifier: str) -> WorkflowGetResponse:
+        """Get a workflow by its name or id."""
+        workspace = workspace_of(request)
+        entry = self.engine.catalogue.get(workspace, workflow_identifier)
+        serving = Serving(self.engine, workspace)
+        active = any(serving.is_active(registration) for registration in entry.registrations)
+        shown = workflow_response(entry.workflow).model_dump()
+        return WorkflowGetResponse(workflow=WorkflowWithWorkerStatus(**shown, active=active))
+
+
+def found_in(workflow: Workflow, search: str) -> bool:
+    """Tell whether a search finds a workflow: by name, display name, description or id, whatever the case."""
+    texts = (workflow.name, workflow.display_name, workflow.description or "", workflow.workflow_id)
+    return any(search.casefold() in text.casefold() for text in texts)
+
+
+def _matches(workflow: Workflow, query: WorkflowsQuery) -> bool:
+    """What the workflow itself can tell."""
+    if query.available_in_chat_assistant or (query.archived is not None and query.archived != workflow.is_archived):
+        return False
+    if query.search and not found_in(workflow, query.search):
+        return False
+    return set(query.tags or ()) <= set(workflow.tags)
+
+
+def _is_served(workflow: Workflow, query: WorkflowsQuery, serving: Serving) -> bool:
+    """What only its registrations can tell; they are read if the query asks for it."""
+    wanted = "active" if query.active_only else query.deployment_status
+    if query.deployment_name is None and wanted is None:
+        return True
+    entry = serving.entry(workflow.name)
+    registrations = [
+        one
+        for one in (entry.registrations if entry else ())
+        if query.deployment_name is None or one.deployment_name in query.deployment_name
+    ]
+    if not registrations or wanted is None:
+        return bool(registrations)
+    return any(serving.is_active(one) for one in registrations) == (wanted == "active")

@@ -1,0 +1,52 @@
+import dataclasses
+from unittest.mock import ANY
+
+import pytest
+from tests.integration.api.harness import SECRETS, Api
+
+SHOWN = {"key_id", "name", "role", "workspace", "created_at", "revoked_at"}
+
+
+def test_key_when_made_then_its_secret_is_shown_once_and_works_until_revoked(api: Api) -> None:
+    """The secret is in the answer that made the key and nowhere else."""
+    made = api.call("POST", "/v1/keys", {"name": "ci", "role": "client"})
+    assert made.status == 200
+    expected = {"name": "ci", "role": "client", "workspace": "home", "created_at": ANY, "revoked_at": None}
+    assert made.body == {**expected, "key_id": ANY, "secret": ANY}
+    SECRETS["made"] = made.body["secret"]
+    assert api.call("GET", "/v1/workflows", key="made").status == 200
+    assert api.call("GET", "/v1/keys", key="made").status == 403
+    revoked = api.call("DELETE", f"/v1/keys/{made.body['key_id']}")
+    assert (revoked.status, revoked.body) == (204, None)
+    assert api.call("GET", "/v1/workflows", key="made").status == 401
+
+
+def test_keys_when_listed_then_no_secret_and_no_digest_is_among_them(api: Api) -> None:
+    """A listing of keys is no list of secrets."""
+    answer = api.call("GET", "/v1/keys")
+    assert sorted(row["name"] for row in answer.body["keys"]) == ["admin", "client", "revoked", "worker"]
+    assert all(row.keys() == SHOWN for row in answer.body["keys"])
+    text = str(api.handler(api.event("GET", "/v1/keys"), None))
+    for key in api.engine.api_keys.list(api.home):
+        assert key.digest not in text
+
+
+def test_key_when_it_belongs_to_another_workspace_then_404_and_it_still_works(api: Api) -> None:
+    """An admin is admin of one workspace."""
+    (theirs,) = api.call("GET", "/v1/keys", key="stranger").body["keys"]
+    assert api.call("DELETE", f"/v1/keys/{theirs['key_id']}").status == 404
+    assert api.call("GET", "/v1/keys", key="stranger").status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [({"name": "", "role": "client"}, "name"), ({"name": "x", "role": "boss"}, "role"), ({"role": "client"}, "name"),
+     ({"name": "x", "role": "client", "workspace": "away"}, "workspace")],
+)  # fmt: skip
+def test_key_when_what_is_asked_for_is_wrong_then_422_and_none_is_made(api: Api, body: dict[str, str], where: str) -> None:
+    """The workspace comes from the admin's own key and cannot be named."""
+    before = api.engine.api_keys.list(api.home)
+    answer = api.call("POST", "/v1/keys", body)
+    assert answer.status == 422
+    assert answer.body["detail"][0]["loc"] == ["body", where]
+    assert [dataclasses.astuple(key) for key in api.engine.api_keys.list(api.home)] == [dataclasses.astuple(key) for key in before]

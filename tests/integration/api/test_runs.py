@@ -1,0 +1,95 @@
+from typing import Any
+
+import pytest
+from tests.integration.api.harness import Api
+
+KEYS_OF_A_RUN = {
+    "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "workflow_id",
+    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms",
+}  # fmt: skip
+
+
+@pytest.fixture
+def runs(api: Api) -> Api:
+    """Executions e0 to e4 of `greet`, the odd ones completed, and one of `part`."""
+    api.register("greet", "part")
+    for number in range(5):
+        api.clock.advance(1)
+        api.start(f"e{number}")
+        if number % 2:
+            api.complete(f"e{number}")
+    api.clock.advance(1)
+    api.start("p0", "part")
+    return api
+
+
+def ids(body: dict[str, Any]) -> list[str]:
+    return [one["execution_id"] for one in body["executions"]]
+
+
+def test_runs_when_listed_then_rows_have_every_key_and_no_result(runs: Api) -> None:
+    """A listing tells all but input and result."""
+    body = runs.call("GET", "/v1/workflows/runs", key="client").body
+    assert all(row.keys() == KEYS_OF_A_RUN for row in body["executions"])
+    assert ids(body) == ["p0", "e4", "e3", "e2", "e1", "e0"]
+    assert body["next_page_token"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("order=asc&workflow_identifier=greet", ["e0", "e1", "e2", "e3", "e4"]),
+        ("order=asc&status=COMPLETED", ["e1", "e3"]),
+        ("order=asc&status=COMPLETED&status=RUNNING&workflow_identifier=part", ["p0"]),
+        ("status=RETRYING_AFTER_ERROR", []),  # a status of the contract that no run of ours has
+        ("sort_by=start_time&include_internal=true&page_size=1000", ["p0", "e4", "e3", "e2", "e1", "e0"]),
+    ],
+)
+def test_runs_when_filtered_then_only_these_come(runs: Api, query: str, expected: list[str]) -> None:
+    """Filters are combined; a repeated status means any of them."""
+    assert ids(runs.call("GET", "/v1/workflows/runs", query=query).body) == expected
+
+
+def test_runs_when_paged_then_pages_are_full_until_the_last(runs: Api) -> None:
+    """The official client stops at the first short page."""
+    pages, token = [], ""
+    while True:
+        query = {"page_size": 2, "status": "RUNNING", **({"next_page_token": token} if token else {})}
+        body = runs.call("GET", "/v1/workflows/runs", query=query).body
+        pages.append(ids(body))
+        token = body["next_page_token"]
+        if not token:
+            break
+    assert pages[:2] == [["p0", "e4"], ["e2", "e0"]]
+    assert pages[2:] in ([], [[]])
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["search=x", "user_id=current", "search_key=k%3Av", "start_time_after=2026-01-01T00%3A00%3A00Z", "deployment_name=prod",
+     "root_execution_id=e1", "workflow_tags=a", "sort_by=end_time", "include_internal=false", "metadata_filters=%7B%7D"],
+)  # fmt: skip
+def test_runs_when_a_filter_is_not_supported_yet_then_422_names_it(runs: Api, parameter: str) -> None:
+    """A filter that is ignored would show what was not asked for."""
+    answer = runs.call("GET", "/v1/workflows/runs", query=parameter)
+    assert answer.status == 422
+    (problem,) = answer.body["detail"]
+    assert (problem["loc"], problem["type"]) == (["query", parameter.partition("=")[0]], "not_supported")
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("page_size=0", "page_size"), ("page_size=1001", "page_size"), ("order=up", "order"), ("status=ASLEEP", "status"),
+     ("next_page_token=made-up", "next_page_token")],
+)  # fmt: skip
+def test_runs_when_a_parameter_is_wrong_then_422_names_it(runs: Api, query: str, name: str) -> None:
+    """Wrong parameters are told by name."""
+    answer = runs.call("GET", "/v1/workflows/runs", query=query)
+    assert answer.status == 422
+    assert all(problem["loc"][:2] == ["query", name] for problem in answer.body["detail"])
+
+
+def test_runs_when_the_workflow_is_unknown_then_404(runs: Api) -> None:
+    """An empty list would hide a typing error."""
+    answer = runs.call("GET", "/v1/workflows/runs", query="workflow_identifier=nobody")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")

@@ -1,0 +1,189 @@
+from typing import Any
+
+import pytest
+from tests.integration.api.harness import Api, completed
+
+WORKERS = "/v1/workflows/workers"
+SCHEDULED = {
+    "kind": "activity_scheduled",
+    "seq": 1,
+    "name": "charge",
+    "input": [1],
+    "options": {"retry": {"max_attempts": 1}},
+}
+
+
+def activity(api: Api) -> dict[str, Any]:
+    """Start an execution that schedules an activity. Returns the activity's delivered task."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    assert api.commit(delivered, SCHEDULED).body == {"outcomes": ["recorded"]}
+    (task,) = api.poll("activity")
+    return task
+
+
+def report(task: dict[str, Any], **outcome: Any) -> dict[str, Any]:
+    """Write the report of an attempt."""
+    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
+    return {**{name: task["task"][name] for name in names}, "receipt": task["receipt"], **outcome}
+
+
+@pytest.mark.parametrize("key", ["worker", "client", "admin"])
+def test_whoami_when_asked_then_namespace_is_the_workspace_of_the_key(api: Api, key: str) -> None:
+    """Workers and the client's payload encoding both ask for it."""
+    body = api.call("GET", f"{WORKERS}/whoami", key=key).body
+    assert body == {"scheduler_url": "", "namespace": "home", "tls": False, "features": {"presence": True}}
+
+
+def test_register_when_repeated_then_ids_stay_in_the_order_of_the_definitions(api: Api) -> None:
+    """A worker that restarts registers again."""
+    first, second = api.register("b", "a"), api.register("b", "a")
+    assert first == second
+    refs = first["workflow_registration_refs"]
+    assert [ref["workflow_registration_id"] for ref in refs] == first["workflow_registration_ids"]
+    names = [api.call("GET", f"/v1/workflows/{ref['workflow_id']}").body["workflow"]["name"] for ref in refs]
+    assert names == ["b", "a"]
+    assert (first["has_conflicts"], first["warnings"]) == (False, [])
+
+
+def test_register_when_another_active_deployment_serves_it_then_a_warning_names_it(api: Api) -> None:
+    """Two owners are allowed, and pointed out."""
+    api.register("greet")
+    body = api.register("greet", deployment="beta", worker="w2")
+    assert body["has_conflicts"]
+    assert "prod" in body["warnings"][0]
+
+
+def test_heartbeat_when_the_worker_is_unknown_then_it_is_asked_to_register(api: Api) -> None:
+    """all_active False is how a worker learns that it has to register again."""
+    refs = api.register("greet")["workflow_registration_refs"]
+    request = {"workflow_registration_refs": refs, "deployment_name": "prod", "worker_name": "w1"}
+    assert api.call("POST", f"{WORKERS}/heartbeat", request, key="worker").body == {"all_active": True}
+    unknown = {**request, "worker_name": "w9"}
+    assert api.call("POST", f"{WORKERS}/heartbeat", unknown, key="worker").body == {"all_active": False}
+
+
+def test_poll_when_an_execution_was_started_then_its_task_comes_once_with_its_start(api: Api) -> None:
+    """A task on lease is nobody else's."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    assert delivered["receive_count"] == 1
+    assert delivered["task"]["kind"] == "workflow_task"
+    assert delivered["task"]["start"]["input"] == {"a": 1}
+    assert api.poll() == []
+
+
+def test_commits_when_recorded_then_their_leases_end_and_when_not_then_they_stay(api: Api) -> None:
+    """A lease ends with the work that is recorded, and with nothing else."""
+    api.register("greet")
+    for execution_id in ("e1", "e2"):
+        api.start(execution_id)
+    delivered = {one["task"]["execution_id"]: one for one in api.poll()}
+    assert api.commit(delivered["e1"], SCHEDULED).body["outcomes"] == ["recorded"]
+    early = {**SCHEDULED, "name": "other"}
+    late = api.call(
+        "POST",
+        f"{WORKERS}/commits",
+        {
+            "commits": [
+                {
+                    **{name: delivered["e2"]["task"][name] for name in ("execution_id", "run_id", "deployment_name")},
+                    "batch": {"index": 1, "commit_id": commit_id, "events": [early]},
+                    "done": [delivered["e2"]["receipt"]] if commit_id == "second" else [],
+                }
+                for commit_id in ("first", "second")
+            ]
+        },
+    )
+    assert late.body["outcomes"] == ["recorded", "conflict"]
+    receipts = [delivered["e1"]["receipt"], delivered["e2"]["receipt"]]
+    request = {"deployment_name": "prod", "queue": "workflow", "extend": receipts}
+    assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": receipts[:1]}
+
+
+def test_load_when_asked_from_an_index_then_what_follows_comes(api: Api) -> None:
+    """A worker asks for what its cache lacks."""
+    task = activity(api)["task"]
+    address = {"execution_id": task["execution_id"], "run_id": task["run_id"]}
+    everything = api.call("POST", f"{WORKERS}/load", address, key="worker").body
+    assert (everything["status"], everything["start"]["workflow_name"]) == ("RUNNING", "greet")
+    assert [batch["index"] for batch in everything["batches"]] == [1]
+    assert api.call("POST", f"{WORKERS}/load", {**address, "after_index": 1}, key="worker").body["batches"] == []
+    unknown = api.call("POST", f"{WORKERS}/load", {**address, "run_id": "nobody"}, key="worker")
+    assert (unknown.status, unknown.body["code"]) == (404, "WF_1100")
+
+
+def test_activity_report_when_repeated_then_it_is_stale_and_its_lease_ends_all_the_same(api: Api) -> None:
+    """An outcome is recorded at most once; a late report is answered with success and changes nothing."""
+    task = activity(api)
+    assert api.call("POST", f"{WORKERS}/activity-checks", {"task": task["task"]}).body["task"]["work"]["name"] == "charge"
+    body = {"reports": [report(task, result={"paid": True})]}
+    first = api.call("POST", f"{WORKERS}/activity-reports", body, key="worker")
+    second = api.call("POST", f"{WORKERS}/activity-reports", body, key="worker")
+    assert (first.body, second.body) == ({"results": [{"stale": False}]}, {"results": [{"stale": True}]})
+    request = {"deployment_name": "prod", "queue": "activity", "extend": [task["receipt"]]}
+    assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": [task["receipt"]]}
+    assert api.call("POST", f"{WORKERS}/activity-checks", {"task": task["task"]}).body == {"task": None}
+    (woken,) = api.poll()
+    assert woken["task"]["fact"]["outcome"]["result"] == {"paid": True}
+
+
+def test_leases_when_a_task_is_handed_back_then_it_comes_again_and_does_not_count_as_lost(api: Api) -> None:
+    """A rolling deploy costs no attempt."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    back = {"receipt": delivered["receipt"], "task": delivered["task"]}
+    request = {"deployment_name": "prod", "queue": "workflow", "hand_back": [back]}
+    assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": []}
+    (again,) = api.poll()
+    assert again["receive_count"] == 1
+
+
+@pytest.mark.parametrize("change", [{"workspace": "away"}, {"deployment_name": "other"}])
+def test_leases_when_a_handed_back_task_is_not_the_callers_then_422_and_nothing_is_sent(
+    api: Api, change: dict[str, str]
+) -> None:
+    """No worker puts a message into the queues of another workspace or deployment."""
+    request = {"definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}], "deployment_name": "prod", "worker_name": "w"}
+    assert api.call("POST", "/v1/workflows/register", request, key="stranger").status == 200
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    back = {"receipt": delivered["receipt"], "task": {**delivered["task"], **change}}
+    leases = {"deployment_name": "prod", "queue": "workflow", "hand_back": [back]}
+    answer = api.call("POST", f"{WORKERS}/leases", leases, key="worker")
+    assert answer.status == 422
+    assert answer.body["detail"][0]["loc"] == ["body", "hand_back", 0, "task"]
+    poll = {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0}
+    assert api.call("POST", f"{WORKERS}/poll", poll, key="stranger").body == {"tasks": []}
+
+
+def test_workflow_task_failure_when_reported_then_the_run_stays_open_and_its_history_says_why(api: Api) -> None:
+    """Code that cannot go on is not the execution's end."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    task = delivered["task"]
+    request = {
+        **{name: task[name] for name in ("execution_id", "run_id", "deployment_name")},
+        "receipt": delivered["receipt"],
+        "attempt": 1,
+        "failure": {"message": "history has another activity here", "type": "NonDeterminism"},
+    }
+    answer = api.call("POST", f"{WORKERS}/workflow-task-failures", request, key="worker")
+    assert answer.body == {"retry_in_seconds": 1.0}
+    history = api.call("GET", "/v1/workflows/executions/e1/history").body
+    assert (history["status"], history["workflow_task_failure"]["failure"]["type"]) == ("RUNNING", "NonDeterminism")
+
+
+def test_commit_when_a_batch_could_never_be_right_then_422_and_nothing_is_written(api: Api) -> None:
+    """Nothing follows a closing event."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    answer = api.commit(delivered, completed(None), SCHEDULED)
+    assert answer.status == 422
+    assert len(api.call("GET", "/v1/workflows/executions/e1/history").body["events"]) == 1
