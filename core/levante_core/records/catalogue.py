@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 
@@ -146,8 +147,14 @@ def registration_of(item: Item) -> Registration:
         workflow_name=WorkflowName(str(attributes["workflow_name"])),
         deployment_name=DeploymentName(str(attributes["deployment_name"])),
         registered_at=datetime.fromisoformat(str(attributes["registered_at"])),
-        spec=WorkflowSpec.model_validate_json(spec) if spec else None,
+        spec=_spec(spec) if spec else None,
     )
+
+
+@lru_cache(maxsize=512)
+def _spec(document: str) -> WorkflowSpec:
+    """Read a spec, once for each text: it is immutable, and every start of an execution needs it."""
+    return WorkflowSpec.model_validate_json(document)
 
 
 def pointer_item(workspace: Workspace, catalogue_id: str, workflow: WorkflowName, deployment: str | None) -> Item:

@@ -174,7 +174,8 @@ class ExecutionService:
         spec = registration.spec
         if spec is None:
             raise NotFound(f"registration {registration.registration_id} has no definition")
-        self._inputs.check(spec.input_schema, request.input, at=("body", "input"))
+        registered = f"{registration.registration_id}@{wire_time(registration.registered_at)}"
+        self._inputs.check(spec.input_schema, request.input, name=registered, at=("body", "input"))
         start = RunStart(
             workflow_name=registration.workflow_name,
             input=request.input,

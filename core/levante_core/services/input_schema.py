@@ -1,7 +1,5 @@
 """Checking an input against the JSON schema that a worker registered for it."""
 
-import json
-from functools import lru_cache
 from typing import Any
 
 from levante_core.domain.frozen import Json
@@ -11,15 +9,25 @@ from levante_core.protocol.specs import JsonSchema
 MAX_PROBLEMS = 20
 
 
+MOST_COMPILED = 512
+
+
 class InputChecks:
-    """Validates inputs; keeps the compiled schemas of the last registrations seen, by their text."""
+    """Validates inputs; keeps the compiled schemas of the registrations seen."""
 
     def __init__(self) -> None:
-        self._validator = lru_cache(maxsize=256)(_compiled)
+        self._compiled: dict[str, Any] = {}
 
-    def check(self, schema: JsonSchema, input_: Json, *, at: tuple[str, ...]) -> None:
-        """Validate an input; None stands for no fields too. Raises: InvalidInput with one problem per finding."""
-        validator = self._validator(json.dumps(schema))
+    def check(self, schema: JsonSchema, input_: Json, *, name: str, at: tuple[str, ...]) -> None:
+        """Validate an input; None stands for no fields too. Raises: InvalidInput with one problem per finding.
+
+        name: tells this schema from all others.
+        """
+        validator = self._compiled.get(name)
+        if validator is None:
+            if len(self._compiled) >= MOST_COMPILED:
+                self._compiled.clear()
+            validator = self._compiled[name] = _compile(schema)
         if input_ is None and validator.is_valid(None):
             return
         findings = validator.iter_errors({} if input_ is None else input_)
@@ -34,7 +42,7 @@ class InputChecks:
             raise InvalidInput(problems)
 
 
-def _compiled(schema_json: str) -> Any:
+def _compile(schema: JsonSchema) -> Any:
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - costs an import only where inputs are checked
 
-    return Draft202012Validator(json.loads(schema_json))
+    return Draft202012Validator(schema)

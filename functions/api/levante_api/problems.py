@@ -70,7 +70,7 @@ class Refused(Exception):
         super().__init__(str(answer.body["detail"]))
 
     @classmethod
-    def because(cls, status: int, code: str, detail: str, **more: Json) -> "Refused":
+    def because(cls, status: int, code: str, detail: str, /, **more: Json) -> "Refused":
         """Build the refusal. more: further fields of the body."""
         return cls(Answer(status, {"detail": detail, "code": code, **more}))
 
@@ -87,7 +87,7 @@ def unsupported_method(method: str, allowed: list[str]) -> Refused:
     return Refused(Answer(405, {"detail": detail, "code": "METHOD_NOT_ALLOWED"}, {"Allow": names}))
 
 
-def answer_to(error: Exception, **more: Json) -> Answer:
+def answer_to(error: Exception, /, **more: Json) -> Answer:
     """Tell how an error is answered; what is not known is an internal error. more: further fields of the body."""
     match error:
         case Refused():

@@ -47,9 +47,7 @@ class RequestLog:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._logger = Logger(
-            service="levante-api", logger_handler=_StandardError(), logger_formatter=_CompactFormatter()
-        )
+        self._logger = Logger(service="levante-api", logger_handler=_StandardError(), logger_formatter=_CompactFormatter())
 
     def answered(self, *, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
         """Log a request. route: the pattern, so that no id of a user's is logged."""

@@ -120,15 +120,16 @@ class Host:
 
     async def _answer(self, event: dict[str, Any], receive: Receive, send: Send) -> None:
         """Run the handler, but no longer than the caller stays connected: a poll whose caller is gone must take no task."""
-        handling = asyncio.ensure_future(call(self._api, event, None))
+        caller = _Caller(receive)
         try:
-            await asyncio.wait({handling}, timeout=SHORT_SECONDS)
-            if not handling.done():
-                await _first_of(handling, asyncio.ensure_future(_left(receive)))
-            if handling.done():
-                await respond(send, handling.result())
+            answer = await call(self._api, event, None)
+        except asyncio.CancelledError:
+            if caller.has_left:
+                return
+            raise
         finally:
-            handling.cancel()
+            caller.close()
+        await respond(send, answer)
 
     async def _watch_worker(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stay open as long as the worker does; hand its tasks back the moment it is gone."""
@@ -157,11 +158,30 @@ class Host:
         self._queues.release_consumer(consumer)
 
 
-async def _first_of(handling: "asyncio.Future[Any]", leaving: "asyncio.Future[None]") -> None:
-    try:
-        await asyncio.wait({handling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
+class _Caller:
+    """Cancels the task that made it if the caller leaves, once that task has taken long enough for anyone to leave."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.has_left = False
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(SHORT_SECONDS, self._begin)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._timer.cancel()
+        if self._watching:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await _left(self._receive)
+        self.has_left = True
+        if self._task:
+            self._task.cancel()
 
 
 async def _left(receive: Receive) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, ParamSpec
 from urllib.parse import parse_qsl, urlencode
 
-from tests.fakes import FakeClock
-
 from levante_api.app import ApiSettings, LambdaHandler, create_app
 from levante_core.domain.names import Workspace
 from levante_core.records.catalogue import Role
@@ -22,9 +20,12 @@ from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
 from levante_local.system import RandomIds
+from tests.fakes import FakeClock
 
 SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger")}
 """Secrets by the name of the key. `stranger` is the admin of another workspace."""
+
+HOME = Workspace("home")
 
 SETTINGS = ApiSettings(features={"presence": True}, version="9.8.7", max_wait_seconds=300.0, quiet=True)
 INPUT_SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
@@ -93,7 +94,7 @@ class Api:
     queues: InProcessQueues
     handler: LambdaHandler
     closers: list[Any] = field(default_factory=list)
-    home: Workspace = Workspace("home")
+    home: Workspace = HOME
 
     def event(
         self,
@@ -110,7 +111,9 @@ class Api:
         sent = {"content-type": "application/json", **(headers or {})}
         if key is not None:
             sent["authorization"] = f"Bearer {SECRETS[key]}"
-        return event(method, path, text, query=query if isinstance(query, str) else urlencode(query, doseq=True), headers=sent)
+        return event(
+            method, path, text, query=query if isinstance(query, str) else urlencode(query, doseq=True), headers=sent
+        )
 
     def send(self, sent: dict[str, Any]) -> Answer:
         """Handle an event."""
@@ -124,7 +127,12 @@ class Api:
         """Register workflows. Returns the answer's body."""
         definitions = [{"name": name, "task_queue": deployment, "input_schema": INPUT_SCHEMA, **spec} for name in names]
         location = {"location_type": "local"}
-        request = {"definitions": definitions, "deployment_name": deployment, "worker_name": worker, "deployment_location": location}
+        request = {
+            "definitions": definitions,
+            "deployment_name": deployment,
+            "worker_name": worker,
+            "deployment_location": location,
+        }
         answer = self.call("POST", "/v1/workflows/register", request, key="worker")
         assert answer.status == 200, answer
         body: dict[str, Any] = answer.body
@@ -138,9 +146,9 @@ class Api:
         started: dict[str, Any] = answer.body
         return started
 
-    def poll(self, queue: str = "workflow", deployment: str = "prod") -> list[dict[str, Any]]:
-        """Take the tasks that are there."""
-        request = {"deployment_name": deployment, "worker_id": "w1", "queue": queue, "wait_seconds": 0}
+    def poll(self, queue: str = "workflow", deployment: str = "prod", *, wait_seconds: float = 0) -> list[dict[str, Any]]:
+        """Take the tasks that are there, or wait for one."""
+        request = {"deployment_name": deployment, "worker_id": "w1", "queue": queue, "wait_seconds": wait_seconds}
         answer = self.call("POST", "/v1/workflows/workers/poll", request, key="worker")
         assert answer.status == 200, answer
         tasks: list[dict[str, Any]] = answer.body["tasks"]
@@ -185,8 +193,8 @@ def build(directory: Path, settings: ApiSettings = SETTINGS) -> Api:
     engine = build_engine(items, queues, clock, RandomIds(), watch, fast_path=True)
     roles = {"admin": Role.ADMIN, "client": Role.CLIENT, "worker": Role.WORKER, "revoked": Role.ADMIN}
     for name, role in roles.items():
-        engine.api_keys.ensure(Workspace("home"), role, name, SECRETS[name])
+        engine.api_keys.ensure(HOME, role, name, SECRETS[name])
     engine.api_keys.ensure(Workspace("away"), Role.ADMIN, "stranger", SECRETS["stranger"])
-    (revoked,) = [one for one in engine.api_keys.list(Workspace("home")) if one.name == "revoked"]
-    engine.api_keys.revoke(Workspace("home"), revoked.key_id)
+    (revoked,) = [one for one in engine.api_keys.list(HOME) if one.name == "revoked"]
+    engine.api_keys.revoke(HOME, revoked.key_id)
     return Api(engine, clock, queues, create_app(engine, settings), [store.close])

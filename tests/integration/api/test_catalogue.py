@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from tests.integration.api.harness import INPUT_SCHEMA, Api
 
 WORKFLOW = {"id", "name", "display_name", "type", "customer_id", "workspace_id", "description", "shared_namespace",
@@ -128,8 +129,9 @@ def test_registrations_when_listed_then_both_names_of_the_list_hold_the_same(cat
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("workflow_name=l", ["l"]), ("task_queue=prod", ["m", "n"]), ("active_only=true", ["m", "n"]), ("workflow_search=K", ["k"]),
-     ("workflow_id=nobody", []), ("archived=true", []), ("available_in_chat_assistant=true", [])],
+    [("workflow_name=l", ["l"]), ("task_queue=prod", ["m", "n"]), ("active_only=true", ["m", "n"]),
+     ("workflow_search=K", ["k"]), ("workflow_id=nobody", []), ("archived=true", []),
+     ("available_in_chat_assistant=true", [])],
 )  # fmt: skip
 def test_registrations_when_filtered_then_only_these_come(catalogue: Api, query: str, expected: list[str]) -> None:
     """Filters are combined."""
@@ -161,7 +163,8 @@ def test_deployments_when_listed_then_unless_told_otherwise_only_active_ones(cat
     ("query", "expected"),
     [("", ["old", "prod"]), ("search=RO", ["prod"]), ("workflow_name=k", ["old"]), ("location_types=k8s", ["prod"]),
      ("location_types=k8s&location_types=local", ["old", "prod"]), ("is_hardened=true", []), ("workspace_id=away", []),
-     ("workspace_id=home", ["old", "prod"]), ("order_by=created_at", ["prod", "old"]), ("order_by=updated_at&order=asc", ["old", "prod"])],
+     ("workspace_id=home", ["old", "prod"]), ("order_by=created_at", ["prod", "old"]),
+     ("order_by=updated_at&order=asc", ["old", "prod"])],
 )  # fmt: skip
 def test_deployments_when_filtered_then_only_these_come(catalogue: Api, query: str, expected: list[str]) -> None:
     """Filters are combined."""

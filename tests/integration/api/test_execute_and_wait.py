@@ -1,8 +1,7 @@
 import asyncio
 
-from tests.integration.api.harness import Answer, Api, completed, decoded, failed, on_a_loop
-
 from levante_local.waiting import call
+from tests.integration.api.harness import Answer, Api, completed, decoded, failed, on_a_loop
 
 
 async def waited(api: Api, *closing: dict[str, object]) -> Answer:
@@ -11,11 +10,10 @@ async def waited(api: Api, *closing: dict[str, object]) -> Answer:
     body = {"execution_id": "e1", "input": {"a": 1}, "wait_for_result": True}
     sent = api.event("POST", "/v1/workflows/greet/execute", body, key="client")
     waiting = asyncio.ensure_future(call(api.handler, sent, None))
-    while not (tasks := await call(api.poll)):
-        await asyncio.sleep(0)
+    (delivered,) = await call(lambda: api.poll(wait_seconds=20))
     assert not waiting.done()
     if closing:
-        await call(api.commit, tasks[0], *closing)
+        await call(api.commit, delivered, *closing)
     else:
         await call(api.call, "POST", "/v1/workflows/executions/e1/terminate")
     return decoded(await waiting)

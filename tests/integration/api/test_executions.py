@@ -1,9 +1,9 @@
 from typing import Any
 
 import pytest
-from tests.integration.api.harness import SETTINGS, Api, completed, failed
 
 from levante_api.app import create_app
+from tests.integration.api.harness import SETTINGS, Api, completed, failed
 
 NOW = "2026-01-01T00:00:00.000000Z"
 VALID = "00-11111111111111111111111111111111-2222222222222222-01"
@@ -114,7 +114,9 @@ def test_execute_when_tracing_fields_are_sent_then_they_are_kept(api: Api) -> No
     assert (tracing.attributes, tracing.force_new_trace, tracing.extensions) == ({"k": "v"}, True, {"x": [1]})
 
 
-@pytest.mark.parametrize("named", [{"deployment_name": "prod"}, {"task_queue": "prod"}, {"deployment_name": "prod", "task_queue": "prod"}])
+@pytest.mark.parametrize(
+    "named", [{"deployment_name": "prod"}, {"task_queue": "prod"}, {"deployment_name": "prod", "task_queue": "prod"}]
+)
 def test_execute_when_several_deployments_serve_it_then_the_named_one_runs_it(api: Api, named: dict[str, str]) -> None:
     """task_queue is the older name of deployment_name."""
     api.register("greet")

@@ -2,6 +2,7 @@ import dataclasses
 from unittest.mock import ANY
 
 import pytest
+
 from tests.integration.api.harness import SECRETS, Api
 
 SHOWN = {"key_id", "name", "role", "workspace", "created_at", "revoked_at"}
@@ -49,4 +50,6 @@ def test_key_when_what_is_asked_for_is_wrong_then_422_and_none_is_made(api: Api,
     answer = api.call("POST", "/v1/keys", body)
     assert answer.status == 422
     assert answer.body["detail"][0]["loc"] == ["body", where]
-    assert [dataclasses.astuple(key) for key in api.engine.api_keys.list(api.home)] == [dataclasses.astuple(key) for key in before]
+    assert [dataclasses.astuple(key) for key in api.engine.api_keys.list(api.home)] == [
+        dataclasses.astuple(key) for key in before
+    ]

@@ -5,10 +5,10 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import ApiGatewayResolver, Request, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
-from tests.integration.api.harness import Api, decoded, event, on_a_loop
 
 from levante_api.resolver import OverlappingResolver
 from levante_local.waiting import call, wait_for
+from tests.integration.api.harness import Api, decoded, event, on_a_loop
 
 
 class Overlap:

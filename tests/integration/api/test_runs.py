@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from tests.integration.api.harness import Api
 
 KEYS_OF_A_RUN = {

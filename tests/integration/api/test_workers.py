@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from tests.integration.api.harness import Api, completed
 
 WORKERS = "/v1/workflows/workers"
@@ -147,7 +148,11 @@ def test_leases_when_a_handed_back_task_is_not_the_callers_then_422_and_nothing_
     api: Api, change: dict[str, str]
 ) -> None:
     """No worker puts a message into the queues of another workspace or deployment."""
-    request = {"definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}], "deployment_name": "prod", "worker_name": "w"}
+    request = {
+        "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}],
+        "deployment_name": "prod",
+        "worker_name": "w",
+    }
     assert api.call("POST", "/v1/workflows/register", request, key="stranger").status == 200
     api.register("greet")
     api.start("e1")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 from levante.context import current_workflow
-from levante.errors import activity_error, fails_execution, to_failure
+from levante.errors import WorkflowError, activity_error, fails_execution, to_failure
+from levante.payloads import MAX_PAYLOAD_BYTES, size_bytes, too_large
 from levante.replay.loop import DeterministicLoop
 from levante_core.protocol import (
     ActivityCancelRequested,
@@ -22,6 +23,7 @@ from levante_core.protocol import (
     Command,
     ExecutionCompleted,
     ExecutionFailed,
+    Json,
     Outcome,
     RunStart,
     TimerCanceled,
@@ -121,6 +123,9 @@ class WorkflowRun:
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         self._refuse_when_disposed()
+        size = size_bytes(input)
+        if size > MAX_PAYLOAD_BYTES:
+            raise WorkflowError(too_large(f"the input of {name}", size).message, non_retryable=True)
         seq = self._next_seq()
         self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))
         future = self._loop.create_future()
@@ -162,12 +167,17 @@ class WorkflowRun:
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is None:
-            result = self._definition.dump_result(main.result())
-            self._commands.append(ExecutionCompleted(seq=self._next_seq(), result=result))
+            self._commands.append(self._closing(self._definition.dump_result(main.result())))
         elif fails_execution(error):
             self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
         else:
             raise WorkflowCodeFailed(str(error)) from error
+
+    def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
+        size = size_bytes(result)
+        if size > MAX_PAYLOAD_BYTES:
+            return ExecutionFailed(seq=self._next_seq(), failure=too_large("the result of the workflow", size))
+        return ExecutionCompleted(seq=self._next_seq(), result=result)
 
     def _next_seq(self) -> int:
         self._last_seq += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from levante.context import ActivityContext, current_activity
 from levante.definitions import ActivityDefinition
 from levante.errors import to_failure
+from levante.payloads import MAX_PAYLOAD_BYTES, size_bytes, too_large
 from levante_core.protocol import ActivityWork, Failure, FailureKind, Json
 
 MOMENT_SECONDS = 0.2
@@ -30,10 +31,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended: with a JSON result, or with a failure."""
+    """How an attempt ended: with a JSON result of so many bytes, or with a failure."""
 
     result: Json = None
     failure: Failure | None = None
+    result_bytes: int = 0
 
 
 class ActivityRunner:
@@ -85,7 +87,7 @@ class ActivityRunner:
         deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
             async with deadline:
-                return AttemptEnd(result=definition.dump_result(await definition.run(work.input)))
+                return _success(work.name, definition.dump_result(await definition.run(work.input)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task and task.cancelling():
@@ -101,6 +103,13 @@ class ActivityRunner:
     def _learn(self, name: str, seconds: float) -> None:
         usual = self._usual_seconds.get(name, seconds)
         self._usual_seconds[name] = usual + WEIGHT_OF_LAST * (seconds - usual)
+
+
+def _success(name: str, result: Json) -> AttemptEnd:
+    size = size_bytes(result)
+    if size > MAX_PAYLOAD_BYTES:
+        return AttemptEnd(failure=too_large(f"the result of {name}", size))
+    return AttemptEnd(result=result, result_bytes=size)
 
 
 def _timed_out(work: ActivityWork) -> Failure:

@@ -12,6 +12,7 @@ from levante.errors import to_failure
 from levante.replay.replayer import replay
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
+from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
 from levante.worker.world import World
 from levante_core.protocol import (
@@ -31,6 +32,8 @@ from levante_core.protocol.workers import Commit, CommitOutcome, LoadRequest, Lo
 
 LOOK_SECONDS = 1.0
 """How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
+COMMIT_BYTES = 3 * 1024 * 1024
+"""Results taken into one batch, the last one not counted: with it the batch stays below what one call may carry."""
 STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
 
 
@@ -45,9 +48,12 @@ class Holder:
     receipts: the messages held; they are dealt with once everything that they could lead to is recorded.
     """
 
-    def __init__(self, world: World, task: WorkflowTask, receipts: Sequence[str], live: LiveRun | None) -> None:
+    def __init__(
+        self, world: World, leases: Leases, task: WorkflowTask, receipts: Sequence[str], live: LiveRun | None
+    ) -> None:
         self.live = live
         self._world = world
+        self._leases = leases
         self._task = task
         self._receipts = tuple(receipts)
         self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
@@ -114,6 +120,12 @@ class Holder:
             live.take(fact)
         live.give_up_claims(OWNER_LOST, self._world.now())
 
+    async def _reload(self) -> None:
+        """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
+        self._drop()
+        await self._leases.confirm(self._receipts)
+        await self._load()
+
     async def _look(self, live: LiveRun) -> None:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
         self._looked_at = asyncio.get_running_loop().time()
@@ -125,7 +137,7 @@ class Holder:
         )
         loaded = await self._world.api.load(request)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
-            await self._load()
+            await self._reload()
             return
         for fact in loaded.facts:
             live.take(fact)
@@ -168,14 +180,17 @@ class Holder:
 
     def _collect(self, live: LiveRun) -> None:
         """Tell the code how activities run in place ended."""
-        now = self._world.now()
+        now, room = self._world.now(), COMMIT_BYTES
         for seq, task in list(self._running.items()):
+            if room <= 0:
+                break
             if seq not in live.state.activities:
                 task.cancel()
                 del self._running[seq]
             elif task.done():
                 del self._running[seq]
                 end = task.result()
+                room -= end.result_bytes
                 if end.failure is None:
                     live.tell(ActivityCompleted(seq=seq, at=now, result=end.result))
                 else:
@@ -237,7 +252,7 @@ class Holder:
                 if is_closed:
                     self._drop()
             case CommitOutcome.CONFLICT | CommitOutcome.UNREAD_MAIL:
-                await self._load()
+                await self._reload()
 
     async def _submit(self, live: LiveRun, done: Sequence[str]) -> CommitOutcome:
         batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=tuple(live.pending))

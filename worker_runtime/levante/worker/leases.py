@@ -17,6 +17,10 @@ logger = logging.getLogger("levante.worker")
 EXTEND_EVERY_SECONDS = LEASE_SECONDS / 3
 
 
+class LeaseIsLost(Exception):
+    """The task is somebody else's by now: stop silently."""
+
+
 class Leases:
     """The leases that this worker holds, by queue and receipt."""
 
@@ -48,6 +52,12 @@ class Leases:
                 by_queue[queue].append(receipt)
             for queue, receipts in by_queue.items():
                 await self._extend(queue, receipts)
+
+    async def confirm(self, receipts: Sequence[str]) -> None:
+        """Make sure that workflow tasks are still ours. Raises: LeaseIsLost."""
+        request = LeasesRequest(deployment_name=self._deployment, queue=TaskQueue.WORKFLOW, extend=tuple(receipts))
+        if (await self._api.leases(request)).lost:
+            raise LeaseIsLost
 
     async def done(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
         """End leases because the work is recorded."""

@@ -19,7 +19,7 @@ from levante.worker.activities import Attempt
 from levante.worker.api import Api, ApiError
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder, WorkflowUnknown
-from levante.worker.leases import Leases
+from levante.worker.leases import LeaseIsLost, Leases
 from levante.worker.world import World
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, InconsistentHistory, WorkflowTask
 from levante_core.protocol.workers import (
@@ -212,13 +212,16 @@ class Worker:
         tasks = [delivered.task for delivered in deliveries if isinstance(delivered.task, WorkflowTask)]
         receipts = [delivered.receipt for delivered in deliveries]
         is_trusted = all(delivered.receive_count == 1 and self._is_fresh(delivered.task) for delivered in deliveries)
-        holder = Holder(self._world, tasks[0], receipts, self._cache.take(run_id))
+        holder = Holder(self._world, self._leases, tasks[0], receipts, self._cache.take(run_id))
         self._holders.add(holder)
         try:
             facts = [task.fact for task in tasks if task.fact]
             is_dealt_with = await holder.advance(facts, is_trusted=is_trusted)
         except (WorkflowCodeFailed, NonDeterminismError, WorkflowUnknown, InconsistentHistory, ApiError) as error:
             await self._report_task_failure(deliveries, error)
+            return
+        except LeaseIsLost:
+            logger.warning("execution %s is advanced by another worker by now", tasks[0].execution_id)
             return
         finally:
             self._holders.discard(holder)

@@ -1,0 +1,125 @@
+"""Listing runs. Of the workflow `listed` there are only those that these scenarios start."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.compat.scenarios.server import DEPLOYMENT, Server, fresh, invalid
+
+
+def pages(server: Server, **query: Any) -> Iterator[list[Any]]:
+    """Follow the client's pager to the end."""
+    page: Any = server.client.workflows.runs.list_runs(**query)
+    while page is not None:
+        yield page.result.executions
+        page = page.next()
+
+
+def ids(server: Server, **query: Any) -> list[str]:
+    """Return the ids of all runs that are listed."""
+    return [run.execution_id for page in pages(server, **query) for run in page]
+
+
+def started(server: Server, *fates: str) -> list[str]:
+    """Start an execution for each fate, and wait until the fates have come true. Returns the ids."""
+    found = []
+    for fate in fates:
+        execution_id = server.start("listed", {"fate": fate})
+        if fate == "complete":
+            server.completed(execution_id)
+        elif fate == "fail":
+            server.failed(execution_id)
+        found.append(execution_id)
+    return found
+
+
+def test_list_runs_when_there_are_several_pages_then_the_pager_brings_each_run_once(server: Server) -> None:
+    """Pages are full but for the last one, newest first; together they are everything, once."""
+    expected = started(server, *["complete"] * 5)
+    found = list(pages(server, workflow_identifier="listed", page_size=2))
+    assert {len(page) for page in found[:-1]} == {2}
+    assert len(found[-1]) <= 2
+    listed = [run.execution_id for page in found for run in page]
+    assert listed[:5] == expected[::-1]
+    assert len(set(listed)) == len(listed)
+    assert listed == ids(server, workflow_identifier="listed", page_size=1000)
+
+
+def test_list_runs_when_the_order_is_ascending_then_the_oldest_comes_first(server: Server) -> None:
+    """Both orders go by start time."""
+    expected = started(server, *["complete"] * 3)
+    times = [
+        run.start_time for page in pages(server, workflow_identifier="listed", order="asc", page_size=2) for run in page
+    ]
+    assert times == sorted(times)
+    assert ids(server, workflow_identifier="listed", order="asc")[-3:] == expected
+    assert ids(server, workflow_identifier="listed", order="desc", sort_by="start_time")[:3] == expected[::-1]
+
+
+def test_list_runs_when_filtered_by_status_then_only_those_are_listed(server: Server) -> None:
+    """One status or several; the pages are full all the same."""
+    completed, failed, waiting, again = started(server, "complete", "fail", "wait", "complete")
+    mine = {completed, failed, waiting, again}
+
+    def found(status: Any) -> set[str]:
+        return mine.intersection(ids(server, workflow_identifier="listed", status=status, page_size=1))
+
+    try:
+        assert found("COMPLETED") == {completed, again}
+        assert found(["FAILED"]) == {failed}
+        assert found(["RUNNING", "FAILED"]) == {waiting, failed}
+        assert found(["TIMED_OUT", "CANCELED", "CONTINUED_AS_NEW"]) == set()
+        assert found("RETRYING_AFTER_ERROR") == set()
+    finally:
+        server.terminate(waiting)
+    assert found("TERMINATED") == {waiting}
+    assert found("RUNNING") == set()
+
+
+def test_list_runs_when_filtered_by_workflow_then_name_and_id_mean_the_same(server: Server) -> None:
+    """A workflow identifier is a name or an id; runs of other workflows are left out."""
+    other = server.start("nothing")
+    (mine,) = started(server, "complete")
+    workflow_id = server.client.workflows.get_workflow(workflow_identifier="listed").workflow.id
+    by_id = ids(server, workflow_identifier=workflow_id)
+    assert by_id == ids(server, workflow_identifier="listed")
+    assert mine in by_id
+    assert other not in by_id
+
+
+def test_list_runs_when_not_filtered_then_runs_of_all_workflows_are_listed(server: Server) -> None:
+    """Without a filter, everything is there, newest first."""
+    first, second = server.start("nothing"), server.start("greet", {"name": "Ada"})
+    page: Any = server.client.workflows.runs.list_runs(page_size=2)
+    assert [run.execution_id for run in page.result.executions] == [second, first]
+    assert page.result.next_page_token
+
+
+def test_list_runs_when_a_run_is_listed_then_it_says_what_the_execution_says(server: Server) -> None:
+    """The rows of the listing and the execution agree."""
+    (execution_id,) = started(server, "fail")
+    run: Any = next(pages(server, workflow_identifier="listed", page_size=1))[0]
+    execution: Any = server.client.workflows.executions.get_workflow_execution(execution_id=execution_id)
+    for name in ("execution_id", "root_execution_id", "run_id", "workflow_name", "workflow_id", "status"):
+        assert getattr(run, name) == getattr(execution, name), name
+    for name in ("start_time", "end_time", "deployment_name", "parent_execution_id", "total_duration_ms"):
+        assert getattr(run, name) == getattr(execution, name), name
+    assert (run.status, run.deployment_name) == ("FAILED", DEPLOYMENT)
+
+
+def test_list_runs_when_an_id_was_used_twice_then_both_runs_are_listed(server: Server) -> None:
+    """One row per run, not per execution."""
+    chosen = fresh("listed-twice")
+    for fate in ("complete", "fail"):
+        server.start("listed", {"fate": fate}, execution_id=chosen)
+        server.completed(chosen) if fate == "complete" else server.failed(chosen)
+    rows = [run for page in pages(server, workflow_identifier="listed") for run in page if run.execution_id == chosen]
+    assert [run.status for run in rows] == ["FAILED", "COMPLETED"]
+    assert rows[0].run_id != rows[1].run_id
+
+
+def test_list_runs_when_the_query_is_wrong_then_the_parameter_is_named(server: Server) -> None:
+    """Page sizes go from 1 to 1000, and a page token is one that was given out."""
+    runs = server.client.workflows.runs
+    for size in (0, -1, 1001):
+        assert list(invalid(runs.list_runs, page_size=size)) == [("query", "page_size")]
+    assert list(invalid(runs.list_runs, next_page_token="no-token")) == [("query", "next_page_token")]

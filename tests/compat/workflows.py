@@ -1,0 +1,158 @@
+"""What the scenarios call, written as for the vendor's SDK. One worker serves it all; another one serves `shared` alone."""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+import levante as workflows
+
+
+class Address(BaseModel):
+    """Where an order goes."""
+
+    city: str
+
+
+class Order(BaseModel):
+    """What somebody wants."""
+
+    customer: str
+    quantity: int = Field(ge=1)
+    address: Address | None = None
+
+
+class Receipt(BaseModel):
+    """What somebody gets."""
+
+    customer: str
+    total: float
+    city: str | None
+
+
+@workflows.activity(retry_policy_max_attempts=1)
+async def greeting(name: str, times: int) -> str:
+    """Write a greeting."""
+    return ", ".join(["hello " + name] * times)
+
+
+@workflows.activity(retry_policy_max_attempts=1)
+async def broken(reason: str) -> str:
+    """Fail."""
+    raise ValueError(reason)
+
+
+@workflows.workflow.define(
+    name="greet", workflow_display_name="Greet somebody", workflow_description="One activity, and its result"
+)
+class Greet:
+    """Parameters that are no models, one of them with a default; a result that is none."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, name: str, times: int = 1) -> str:
+        """Return the greeting."""
+        return await greeting(name, times)
+
+
+@workflows.workflow.define(name="order")
+class PlaceOrder:
+    """A model in, a model out."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, order: Order) -> Receipt:
+        """Return the receipt."""
+        city = order.address.city if order.address else None
+        return Receipt(customer=order.customer, total=order.quantity * 1.5, city=city)
+
+
+@workflows.workflow.define(name="nothing")
+class Nothing:
+    """No parameters, no result."""
+
+    @workflows.workflow.entrypoint
+    async def run(self) -> None:
+        """Return nothing."""
+
+
+@workflows.workflow.define(name="echo")
+class Echo:
+    """Any JSON."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, value: Any) -> Any:
+        """Return what came."""
+        return value
+
+
+@workflows.workflow.define(name="large")
+class Large:
+    """A result of any size."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, size: int) -> str:
+        """Return so many characters."""
+        return "x" * size
+
+
+@workflows.workflow.define(name="nap")
+class Nap:
+    """Runs as long as one likes."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, seconds: float) -> str:
+        """Return when the time is over."""
+        await workflows.workflow.sleep(timedelta(seconds=seconds))
+        return "rested"
+
+
+@workflows.workflow.define(name="refuse")
+class Refuse:
+    """Fails on purpose."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, reason: str) -> str:
+        """Fail."""
+        raise workflows.WorkflowError(reason)
+
+
+@workflows.workflow.define(name="stumble")
+class Stumble:
+    """Fails because its activity does."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, reason: str) -> str:
+        """Fail."""
+        return await broken(reason)
+
+
+@workflows.workflow.define(name="hurry", execution_timeout=timedelta(seconds=0.5))
+class Hurry:
+    """Has less time than it takes."""
+
+    @workflows.workflow.entrypoint
+    async def run(self) -> None:
+        """Never return."""
+        await workflows.workflow.wait_condition(lambda: False)
+
+
+@workflows.workflow.define(name="listed")
+class Listed:
+    """Started by nobody but the scenarios about listings."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, fate: Literal["complete", "fail", "wait"]) -> None:
+        """End as asked, or not at all."""
+        if fate == "fail":
+            raise workflows.WorkflowError("as asked")
+        if fate == "wait":
+            await workflows.workflow.wait_condition(lambda: False)
+
+
+@workflows.workflow.define(name="shared")
+class Shared:
+    """Served by two deployments."""
+
+    @workflows.workflow.entrypoint
+    async def run(self) -> str:
+        """Return something."""
+        return "shared"

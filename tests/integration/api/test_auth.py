@@ -1,0 +1,194 @@
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.api.harness import Answer, Api, build
+
+WORKERS = "/v1/workflows/workers"
+BATCH = {"index": 1, "commit_id": "x", "events": [{"kind": "execution_completed", "seq": 1, "result": None}]}
+RUN = {"execution_id": "e1", "run_id": "r", "deployment_name": "prod"}
+TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
+        "attempt": 1}  # fmt: skip
+
+OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
+READ = {
+    ("GET", "/v1/workflows"): None,
+    ("GET", "/v1/workflows/greet"): None,
+    ("GET", "/v1/workflows/registrations"): None,
+    ("GET", "/v1/workflows/registrations/{registration}"): None,
+    ("GET", "/v1/workflows/deployments"): None,
+    ("GET", "/v1/workflows/deployments/prod"): None,
+    ("GET", "/v1/workflows/deployments/prod/workers"): None,
+    ("GET", "/v1/workflows/runs"): None,
+    ("GET", "/v1/workflows/executions/e1"): None,
+    ("GET", "/v1/workflows/executions/e1/history"): None,
+    ("GET", f"{WORKERS}/whoami"): None,
+}
+CLIENT = {
+    ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
+    ("POST", "/v1/workflows/registrations/{registration}/execute"): {"input": {"a": 1}},
+    ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["nobody"]},
+    ("POST", "/v1/workflows/executions/e1/terminate"): None,
+}
+WORKER = {
+    ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
+    ("POST", f"{WORKERS}/poll"): {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0},
+    ("POST", f"{WORKERS}/load"): {"execution_id": "e1", "run_id": "{run}"},
+    ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
+    ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
+    ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
+    ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
+    ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},
+    ("POST", "/v1/workflows/register"): {
+        "definitions": [{"name": "other", "task_queue": "prod", "input_schema": {}}],
+        "deployment_name": "prod",
+        "worker_name": "w",
+    },
+}
+ADMIN = {
+    ("GET", "/v1/keys"): None,
+    ("POST", "/v1/keys"): {"name": "x", "role": "worker"},
+    ("DELETE", "/v1/keys/{key}"): None,
+}
+EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
+ALLOWED = {"client": READ.keys() | CLIENT.keys(), "worker": READ.keys() | WORKER.keys(), "admin": EVERYTHING.keys()}
+
+OBJECTS = [
+    ("GET", "/v1/workflows/greet"),
+    ("GET", "/v1/workflows/registrations/{registration}"),
+    ("GET", "/v1/workflows/deployments/prod"),
+    ("GET", "/v1/workflows/deployments/prod/workers"),
+    ("GET", "/v1/workflows/executions/e1"),
+    ("GET", "/v1/workflows/executions/e1/history"),
+    ("POST", "/v1/workflows/greet/execute"),
+    ("POST", "/v1/workflows/registrations/{registration}/execute"),
+    ("POST", "/v1/workflows/executions/e1/terminate"),
+    ("POST", f"{WORKERS}/load"),
+    ("DELETE", "/v1/keys/{key}"),
+]
+"""Every endpoint whose path or body names an object, which to another workspace does not exist."""
+
+
+class Stocked:
+    """An installation with an execution and a key to name. The same for all tests of this module."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        (ref,) = api.register("greet")["workflow_registration_refs"]
+        run_id = api.start("e1")["run_id"]
+        key = next(key for key in api.engine.api_keys.list(api.home) if key.name == "revoked")
+        self.names = {"{registration}": ref["workflow_registration_id"], "{run}": run_id, "{key}": key.key_id}
+
+    def call(self, route: tuple[str, str], key: str | None) -> Answer:
+        sent = self.api.event(route[0], route[1], EVERYTHING.get(route), key=key)
+        for name, value in self.names.items():
+            sent["rawPath"] = sent["rawPath"].replace(name, value)
+            if "body" in sent:
+                sent["body"] = sent["body"].replace(name, value)
+        return self.api.send(sent)
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stocked]:
+    directory: Path = tmp_path_factory.mktemp("auth")
+    api = build(directory)
+    yield Stocked(api)
+    for close in api.closers:
+        close()
+
+
+def test_matrix_when_compared_with_the_openapi_document_then_no_endpoint_is_missing(stocked: Stocked) -> None:
+    """An endpoint that this matrix forgets would be one whose access nobody checks."""
+    document = stocked.call(("GET", "/openapi.json"), None).body
+    documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    listed = {*EVERYTHING, *OPEN}
+    for method, path in documented:
+        pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path))
+        assert any(method == one and pattern.fullmatch(where) for one, where in listed), f"{method} {path}"
+    assert len(documented) == len(listed)
+
+
+@pytest.mark.parametrize("key", [None, "revoked"])
+def test_endpoints_when_called_without_a_good_key_then_401_asks_for_one(stocked: Stocked, key: str | None) -> None:
+    """Without a key nobody learns anything, not even whether a body is well formed."""
+    for route in EVERYTHING:
+        answer = stocked.call(route, key)
+        assert (answer.status, answer.body["code"], answer.headers["WWW-Authenticate"]) == (
+            401,
+            "UNAUTHENTICATED",
+            "Bearer",
+        ), route
+        assert isinstance(answer.body["detail"], str)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic c2VjcmV0", "Bearer not-a-key", "Bearer no,Bearer no"])
+def test_key_when_the_header_holds_none_that_is_known_then_401(stocked: Stocked, header: str) -> None:
+    """Only `Authorization: Bearer <key>` lets anyone in."""
+    sent = stocked.api.event("POST", "/v1/workflows/greet/execute", "{broken", key=None, headers={"Authorization": header})
+    assert stocked.api.send(sent).status == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_key_when_the_scheme_is_written_otherwise_then_it_is_read_all_the_same(stocked: Stocked, scheme: str) -> None:
+    """Schemes are compared without case (RFC 9110, section 11.1)."""
+    sent = stocked.api.event("GET", "/v1/workflows")
+    sent["headers"]["authorization"] = sent["headers"]["authorization"].replace("Bearer", scheme)
+    assert stocked.api.send(sent).status == 200
+
+
+@pytest.mark.parametrize("key", ["client", "worker"])
+def test_endpoints_when_the_role_does_not_allow_them_then_403_names_those_that_do(stocked: Stocked, key: str) -> None:
+    """Clients start and look, workers work and look, admins do everything."""
+    for route in EVERYTHING.keys() - ALLOWED[key]:
+        answer = stocked.call(route, key)
+        assert (answer.status, answer.body["code"]) == (403, "FORBIDDEN"), route
+        assert "admin" in answer.body["detail"]
+
+
+def test_role_when_it_does_not_allow_a_call_then_its_body_is_not_even_read(stocked: Stocked) -> None:
+    """What may not be done need not be well formed."""
+    sent = stocked.api.event("POST", "/v1/keys", "{broken", key="client")
+    assert stocked.api.send(sent).status == 403
+
+
+@pytest.mark.parametrize("key", ["client", "worker", "admin"])
+def test_endpoints_when_the_role_allows_them_then_they_answer(stocked: Stocked, key: str) -> None:
+    """Nothing that a role is for is refused to it."""
+    for route in ALLOWED[key]:
+        assert stocked.call(route, key).status not in (401, 403, 405, 422, 500), route
+
+
+@pytest.mark.parametrize("route", OBJECTS, ids="-".join)
+def test_objects_when_a_key_of_another_workspace_names_them_then_404(stocked: Stocked, route: tuple[str, str]) -> None:
+    """To another workspace an object does not exist; a 403 would tell that it does."""
+    answer = stocked.call(route, "stranger")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+
+
+def test_listings_when_a_key_of_another_workspace_asks_then_they_are_empty(stocked: Stocked) -> None:
+    """No listing crosses a workspace."""
+    for path, name in (
+        ("", "workflows"),
+        ("/registrations", "workflow_registrations"),
+        ("/deployments", "deployments"),
+        ("/runs", "executions"),
+    ):
+        answer = stocked.call(("GET", f"/v1/workflows{path}"), "stranger")
+        assert (answer.status, answer.body[name]) == (200, [])
+
+
+def test_work_when_a_worker_of_another_workspace_names_a_run_then_nothing_of_it_changes(api: Api) -> None:
+    """What a worker writes lands in its own workspace, whatever ids it knows."""
+    stocked = Stocked(api)
+    before = stocked.call(("GET", "/v1/workflows/executions/e1/history"), "client").body
+    for route in WORKER:
+        stocked.call(route, "stranger")
+    assert stocked.call(("GET", "/v1/workflows/executions/e1/history"), "client").body == before
+
+
+@pytest.mark.parametrize("route", sorted(OPEN))
+def test_open_endpoints_when_called_without_a_key_then_they_answer(stocked: Stocked, route: tuple[str, str]) -> None:
+    """Health checks and documentation need no key."""
+    assert stocked.call(route, None).status == 200

@@ -1,0 +1,221 @@
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.api.harness import Api, event
+
+EXECUTE = "/v1/workflows/greet/execute"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/v2/workflows"),
+        ("POST", "/v1/workflows/executions/e1/explode"),
+        ("GET", "/v1/workflows/executions/a/b%20c"),
+        ("GET", "/v1/workflows/"),
+    ],
+)
+def test_route_when_unknown_then_404_says_so(api: Api, method: str, path: str) -> None:
+    """A path that nothing is at is told apart from an object that is not there."""
+    answer = api.call(method, path)
+    assert (answer.status, answer.body["code"]) == (404, "NOT_FOUND")
+    assert path in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/v1/workflows/greet", "GET"),
+        ("DELETE", "/v1/keys", "GET, POST"),
+        ("GET", EXECUTE, "POST"),
+        ("HEAD", "/v1/workflows", "GET"),
+    ],
+)
+def test_method_when_not_supported_then_405_names_those_that_are(api: Api, method: str, path: str, allowed: str) -> None:
+    """The path is right, the method is not."""
+    answer = api.call(method, path)
+    assert (answer.status, answer.body["code"], answer.headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", allowed)
+
+
+@pytest.mark.parametrize(
+    "path", ["executions/nobody", "executions/nobody/history", "nobody", "registrations/nobody", "deployments/nobody"]
+)
+def test_object_when_unknown_then_404(api: Api, path: str) -> None:
+    """Nothing has this id."""
+    answer = api.call("GET", f"/v1/workflows/{path}")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+    assert "nobody" in answer.body["detail"]
+
+
+def test_execute_when_the_workflow_is_unknown_then_404(api: Api) -> None:
+    """An execution needs a workflow that somebody registered."""
+    answer = api.call("POST", "/v1/workflows/nobody/execute", {"input": None})
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+
+
+def test_execute_when_no_worker_lives_then_it_runs_until_one_comes(api: Api) -> None:
+    """A workflow that was registered once is enough; its executions wait."""
+    api.register("greet")
+    api.clock.advance(3600)
+    assert api.start("e1")["status"] == "RUNNING"
+    assert [one["task"]["execution_id"] for one in api.poll()] == ["e1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{", "json_invalid"),
+        ("nonsense", "json_invalid"),
+        ('{"input": NaN}', "json_invalid"),
+        ('{"input": {"a": "\\ud800"}}', "json_invalid"),
+        ("[" * 1000, "json_invalid"),
+        ("[]", "dict_type"),
+        ('[{"input": {"a": 1}}]', "dict_type"),
+        ('"text"', "dict_type"),
+        ("7", "dict_type"),
+        ("null", "missing"),
+        ("", "missing"),
+    ],
+)
+def test_body_when_it_is_no_json_object_then_422_and_nothing_is_started(api: Api, text: str, kind: str) -> None:
+    """There is a list of problems even then: the official client takes nothing else."""
+    api.register("greet")
+    answer = api.call("POST", EXECUTE, text)
+    assert answer.status == 422
+    assert [(problem["loc"], problem["type"]) for problem in answer.body["detail"]] == [(["body"], kind)]
+    assert api.call("GET", "/v1/workflows/runs").body["executions"] == []
+
+
+def test_body_when_base64_then_it_is_decoded_and_refused_if_it_is_no_text(api: Api) -> None:
+    """API Gateway encodes bodies whose content type it does not know as text."""
+    api.register("greet")
+    sent = api.event("POST", EXECUTE)
+    good = event("POST", EXECUTE, json.dumps({"input": {"a": 1}}), headers=sent["headers"], is_base64=True)
+    assert api.send(good).status == 200
+    answer = api.send({**good, "body": "/////w=="})
+    assert (answer.status, answer.body["detail"][0]["type"]) == (422, "json_invalid")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
+)
+def test_body_when_its_content_type_is_another_then_it_is_read_as_json_all_the_same(api: Api, content_type: str) -> None:
+    """`curl -d` sends a form's type unless told otherwise; there is nothing but JSON to be meant here."""
+    api.register("greet")
+    assert api.call("POST", EXECUTE, {"input": {"a": 1}}, headers={"content-type": content_type}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        ({"input": [1, 2]}, ["body", "input"]),
+        ({"input": "text"}, ["body", "input"]),
+        ({"input": {"a": 1}, "surprise": 1}, ["body", "surprise"]),
+        ({"input": {"a": 1}, "wait_for_result": "perhaps"}, ["body", "wait_for_result"]),
+        ({"input": {"a": 1}, "wait_for_result": None}, ["body", "wait_for_result"]),
+        ({"input": {"a": 1}, "timeout_seconds": -1}, ["body", "timeout_seconds"]),
+        ({"input": {"a": 1}, "timeout_seconds": "long"}, ["body", "timeout_seconds"]),
+        ({"input": {"a": 1}, "custom_tracing_attributes": {"k": 1}}, ["body", "custom_tracing_attributes", "k"]),
+        ({"input": {"a": 1}, "traceparent": 7}, ["body", "traceparent"]),
+        ({"input": {"a": 1}, "execution_id": "a/b c"}, ["body", "execution_id"]),
+        ({"input": {"a": 1}, "execution_id": ""}, ["body", "execution_id"]),
+        ({"input": {"a": 1}, "execution_id": "x" * 257}, ["body", "execution_id"]),
+        ({"input": {"a": 1}, "execution_id": "line\n"}, ["body", "execution_id"]),
+        ({"input": {"a": 1}, "deployment_name": "a b"}, ["body", "deployment_name"]),
+        ({"input": {"a": 1}, "deployment_name": "prod", "task_queue": "other"}, ["body", "task_queue"]),
+        ({"input": {"a": "one"}}, ["body", "input", "a"]),  # the workflow's own schema
+        ({"input": None}, ["body", "input"]),
+        ({"input": {"a": 1, "b": 2}}, ["body", "input"]),
+        ({"encoded_input": {"b64payload": "e30=", "encoding_options": [], "empty": False}}, ["body", "encoded_input"]),
+        ({"input": {"a": 1}, "encoded_input": {"b64payload": "e30="}}, ["body", "encoded_input"]),
+    ],
+)
+def test_execute_when_a_field_is_wrong_then_422_names_it_and_nothing_is_started(api: Api, body: Any, loc: list[str]) -> None:
+    """What is wrong is said by place, before anything is written."""
+    api.register("greet")
+    answer = api.call("POST", EXECUTE, body)
+    assert (answer.status, answer.body["code"]) == (422, "WF_1001")
+    assert all(problem.keys() == {"loc", "msg", "type"} for problem in answer.body["detail"])
+    assert loc in [problem["loc"] for problem in answer.body["detail"]]
+    assert api.call("GET", "/v1/workflows/runs").body["executions"] == []
+
+
+def test_execute_when_the_deployment_does_not_serve_the_workflow_then_404_names_those_that_do(api: Api) -> None:
+    """A deployment's name is checked against who registered the workflow."""
+    api.register("greet")
+    answer = api.call("POST", EXECUTE, {"input": {"a": 1}, "deployment_name": "other"})
+    assert answer.status == 404
+    assert "prod" in answer.body["detail"]
+
+
+@pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 200), (2 * 1024 * 1024, 422), (6 * 1024 * 1024, 413)])
+def test_execute_when_the_input_is_large_then_it_is_taken_refused_or_not_even_read(api: Api, size: int, status: int) -> None:
+    """2 MB of input, 6 MB of body."""
+    api.register("greet", input_schema={})
+    answer = api.call("POST", EXECUTE, {"input": {"text": "x" * size}})
+    assert answer.status == status
+    assert len(str(answer.body)) < 2000
+
+
+def test_body_when_it_is_large_in_bytes_only_then_413(api: Api) -> None:
+    """The limit counts bytes, not characters."""
+    answer = api.call("POST", EXECUTE, json.dumps({"input": {"text": "ü" * (4 * 1024 * 1024)}}, ensure_ascii=False))
+    assert (answer.status, answer.body["code"]) == (413, "TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("change", "loc"),
+    [
+        ({"definitions": []}, ["body", "definitions"]),
+        ({"definitions": [{"name": "a b", "task_queue": "p", "input_schema": {}}]}, ["body", "definitions", 0, "name"]),
+        (
+            {"definitions": [{"name": "executions", "task_queue": "p", "input_schema": {}}]},
+            ["body", "definitions", 0, "name"],
+        ),
+        ({"definitions": [{"name": "a", "task_queue": "p", "input_schema": {}}] * 2}, ["body", "definitions"]),
+        ({"definitions": [{"name": "a", "task_queue": "p"}]}, ["body", "definitions", 0, "input_schema"]),
+        ({"deployment_name": ""}, ["body", "deployment_name"]),
+        ({"deployment_name": None}, ["body", "deployment_name"]),
+        ({"deployment_name": "a b"}, ["body", "deployment_name"]),
+        ({"worker_name": ""}, ["body", "worker_name"]),
+        ({"deployment_location": {"location_type": "moon"}}, ["body", "deployment_location", "location_type"]),
+        ({"surprise": 1}, ["body", "surprise"]),
+    ],
+)
+def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registered(
+    api: Api, change: Any, loc: list[Any]
+) -> None:
+    """A worker whose names are wrong learns so at its start."""
+    good = {
+        "definitions": [{"name": "a", "task_queue": "p", "input_schema": {}}],
+        "deployment_name": "p",
+        "worker_name": "w",
+    }
+    answer = api.call("POST", "/v1/workflows/register", {**good, **change}, key="worker")
+    assert answer.status == 422
+    assert loc in [problem["loc"] for problem in answer.body["detail"]]
+    assert api.call("GET", "/v1/workflows").body["workflows"] == []
+    assert api.call("GET", "/v1/workflows/deployments", query="active_only=false").body["deployments"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "mail"}),
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 21}),
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": 0}),
+        ("commits", {"commits": []}),
+        ("commits", {"commits": [{"execution_id": "e"}]}),
+        ("activity-reports", {"reports": []}),
+        ("load", {"execution_id": "e", "run_id": "r", "after_index": -1}),
+        ("activity-checks", {"task": {"kind": "workflow_task"}}),
+    ],
+)
+def test_worker_calls_when_a_field_is_wrong_then_422(api: Api, path: str, body: Any) -> None:
+    """The worker protocol is as strict as the rest."""
+    answer = api.call("POST", f"/v1/workflows/workers/{path}", body, key="worker")
+    assert (answer.status, answer.body["code"]) == (422, "WF_1001")
+    assert answer.body["detail"]

@@ -1,0 +1,121 @@
+"""The docs say what the code says: generated pages are fresh, links and named files exist, tables match."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from levante_core.domain.events import ActivityScheduled
+from levante_core.domain.history import RunState
+from levante_core.domain.transitions import ActivityState
+from levante_core.errors import HTTP_ANSWERS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+NAMED_FILE = re.compile(r"`((?:core|functions|worker_runtime|tests|docs|examples|infra)/[\w./-]*|[\w-]+\.toml)(?:::(\w+))?`")
+
+
+def relative(page: Path) -> str:
+    """Name a page in a test's id."""
+    return str(page.relative_to(ROOT))
+
+
+def without_code(page: Path) -> str:
+    """Return a page's text without its fenced blocks, whose brackets are no links."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", without_code(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def make_state_diagrams() -> ModuleType:
+    """The script that writes `docs/state-machines.md`."""
+    spec = importlib.util.spec_from_file_location("make_state_diagrams", DOCS / "make_state_diagrams.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_state_diagrams_when_generated_again_then_the_committed_page_is_the_same(make_state_diagrams: ModuleType) -> None:
+    """A diagram that cannot lie: it is made from the tables that the code uses."""
+    committed = (DOCS / "state-machines.md").read_text(encoding="utf-8")
+    assert committed == make_state_diagrams.page(), "stale: run `python docs/make_state_diagrams.py`"
+
+
+@pytest.mark.parametrize(("owner", "state"), [("w", ActivityState.OWNED), (None, ActivityState.QUEUED)])
+def test_activity_when_scheduled_then_it_begins_where_the_diagram_says(owner: str | None, state: ActivityState) -> None:
+    """The tables do not hold the first states, so the diagram's are checked against the fold."""
+    run = RunState()
+    run.apply(ActivityScheduled(seq=1, name="a", input={}, owner=owner), 1, {})
+    assert run.activities[1].state is state
+    assert f"[*] --> {state.value}: activity_scheduled" in (DOCS / "state-machines.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_relative_links_when_followed_then_they_lead_somewhere(page: Path) -> None:
+    """No link of the docs is dead, sections included."""
+    dead = []
+    for target in LINK.findall(without_code(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        if not linked.exists() or (anchor and anchor not in anchors(linked)):
+            dead.append(target)
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_files_named_in_backticks_then_they_exist_with_what_is_named_in_them(page: Path) -> None:
+    """The docs follow the code by name: `path/file.py` is there, and `path/file.py::name` is defined in it."""
+    missing = []
+    for path, name in NAMED_FILE.findall(without_code(page)):
+        named = ROOT / path
+        defined = rf"^\s*((async )?def|class) {name}\b|^{name}\b.*="
+        if not named.exists() or (name and not re.search(defined, named.read_text(encoding="utf-8"), re.MULTILINE)):
+            missing.append(f"{path}::{name}" if name else path)
+    assert missing == []
+
+
+def test_architecture_when_read_then_it_names_files() -> None:
+    """The check above finds the names that it is there for."""
+    assert len(NAMED_FILE.findall(without_code(DOCS / "architecture.md"))) > 40
+
+
+def test_errors_when_listed_then_classes_statuses_codes_and_repeats_are_those_of_the_code() -> None:
+    """The reference of errors is complete and right."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d{3}) \| `(\w+)` \| (yes|no) \|", (DOCS / "reference/errors.md").read_text(), re.MULTILINE
+    )
+    listed = {name: (int(status), code, repeat == "yes") for name, status, code, repeat in rows}
+    assert listed == {
+        error.__name__: (answer.status, answer.code, answer.retryable) for error, answer in HTTP_ANSWERS.items()
+    }
+
+
+def test_codes_of_the_api_when_listed_then_none_is_missing() -> None:
+    """What the API answers by itself is in the reference, too."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "functions/api/levante_api").glob("*.py"))
+    codes = set(re.findall(r'because\(\s*\d{3}, "([A-Z_]+)"|"code": "([A-Z_]+)"', source))
+    text = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
+    assert {first or second for first, second in codes} - set(re.findall(r"`([A-Z][A-Z_0-9]+)`", text)) == set()
+
+
+def test_decisions_when_numbered_then_without_gaps_and_in_one_form() -> None:
+    """One page each: context, choice, consequence."""
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {int(page.name[:4])}. "), page.name
+        assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Choice", "Consequence"], page.name
