@@ -63,14 +63,6 @@ class ResultNotReady(LevanteError):
     """The execution did not close within the time that the caller wanted to wait. It goes on."""
 
 
-class ConcurrentAppend(LevanteError):
-    """Another writer took this index of the history: reload, and decide again."""
-
-
-class LeaseLost(LevanteError):
-    """The message is no longer the caller's: stop silently, somebody else carries on."""
-
-
 class Unavailable(LevanteError):
     """A service behind us is throttling or down. The same call may be repeated."""
 
@@ -98,8 +90,6 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     NotRunning: HttpAnswer(409, "WF_1102"),
     AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
     ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),
-    ConcurrentAppend: HttpAnswer(409, "CONCURRENT_APPEND"),
-    LeaseLost: HttpAnswer(409, "LEASE_LOST"),
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
     InconsistentHistory: HttpAnswer(500, "WF_1105"),
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from steps import step  # the module beside this one, as a worker started here sees it
+from steps import step  # type: ignore[import-not-found]  # the module beside this one, as a worker started here sees it
 
 import levante as workflows
 

@@ -33,8 +33,7 @@ class ActivityOptions(Frozen):
 class ActivityScheduled(Frozen):
     """An activity was asked for. owner: the worker that runs it in place; None sends it to the activity queue.
 
-    attempt: the first attempt still to be made (above 1 when one failed before anything was recorded).
-    delay_seconds: how long that attempt has to wait.
+    attempt: the first attempt still to be made: above 1 when a worker was lost that may have made one unrecorded.
     """
 
     kind: Literal["activity_scheduled"] = "activity_scheduled"
@@ -44,7 +43,6 @@ class ActivityScheduled(Frozen):
     options: ActivityOptions = ActivityOptions()
     owner: str | None = None
     attempt: Annotated[int, Field(ge=1)] = 1
-    delay_seconds: Seconds = 0.0
 
 
 class ActivityCancelRequested(Frozen):
@@ -110,7 +108,7 @@ class ActivityFailed(Frozen):
 
 
 class TimerFired(Frozen):
-    """The timer with this seq is due. at: the time that it was set to, or when it was noticed, if that is later."""
+    """The timer with this seq is due. at: the time that it was set to, whoever noticed it, and when."""
 
     kind: Literal["timer_fired"] = "timer_fired"
     seq: Seq

@@ -1,6 +1,6 @@
 """`plan`: what a change of the table asks for. Pure, so that the API and the dispatcher cannot disagree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, assert_never
@@ -122,10 +122,10 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
     for event in record.batch.events:
         match event:
             case ActivityScheduled() if event.owner is None and event.seq not in ended:
-                due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
                 work = ActivityWork(name=event.name, input=event.input, options=event.options)
-                task = _activity_task(record, event.seq, record.batch.index, event.attempt, due_at, work=work)
-                yield _when_due(task, record.recorded_at)
+                at = record.recorded_at
+                task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, work=work)
+                yield _when_due(task, at)
             case ActivityHandedOver() if event.activity not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
                 task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at)
@@ -181,12 +181,22 @@ def task_id(task: ActivityTask) -> str:
     return f"{task.run_id}:{task.seq}:{task.attempt}"
 
 
-def outstanding(run: RunKey, deployment_name: DeploymentName, state: RunState, untaken: Iterable[Fact]) -> list[Effect]:
+@dataclass(frozen=True, slots=True)
+class OpenWork:
+    """What is known of an open run. untaken: facts not in its history yet. retries: by seq, attempts that follow others."""
+
+    state: RunState
+    untaken: Sequence[Fact]
+    retries: Mapping[int, AttemptEnded]
+
+
+def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, now: datetime) -> list[Effect]:
     """Return what an open run needs to go on when every message may have been lost.
 
     A workflow task only if somebody has to look at the run: nothing is recorded yet, a fact waits, or the claim of an owner
     may have died with its message. Queued activities and timers are asked for again; all of it is to be checked on arrival.
     """
+    state = work.state
     address = {
         "workspace": run.workspace,
         "execution_id": run.execution_id,
@@ -196,13 +206,14 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, state: RunState, u
     }
     effects: list[Effect] = []
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
-    if state.last_index == 0 or owned or any(not state.is_void(fact.outcome) for fact in untaken):
+    if state.last_index == 0 or owned or any(not state.is_void(fact.outcome) for fact in work.untaken):
         effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
     for seq, activity in state.activities.items():
         if activity.state is ActivityState.QUEUED:
-            task = ActivityTask(
-                **address, fresh_at=EPOCH, seq=seq, scheduled_in=activity.batch_index, attempt=activity.attempt
-            )
-            effects.append(SendTask(task, task_id(task)))
+            retry = work.retries.get(seq)
+            attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
+            scheduled_in = activity.batch_index
+            task = ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
+            effects.append(_when_due(task, now))
     effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=seq)) for seq, timer in state.timers.items()]
     return effects

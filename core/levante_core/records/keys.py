@@ -1,4 +1,4 @@
-"""The keys of the table. Every partition but those of timers and API keys begins with the workspace's own prefix."""
+"""The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and open runs."""
 
 from datetime import datetime
 from zlib import crc32

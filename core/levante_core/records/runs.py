@@ -234,7 +234,7 @@ def record_of(change: Change) -> Record | None:
     if not partition.startswith("H#"):
         return None
     if sort.startswith(keys.ATTEMPT):
-        return _attempt_ended(new) if old is None or attempt_number(old) != attempt_number(new) else None
+        return attempt_of(new) if old is None or attempt_number(old) != attempt_number(new) else None
     return _recorded(new, sort) if old is None else None
 
 
@@ -257,7 +257,8 @@ def _recorded(item: Item, sort: str) -> Record | None:
     return None
 
 
-def _attempt_ended(item: Item) -> AttemptEnded:
+def attempt_of(item: Item) -> AttemptEnded:
+    """Read which attempt of an activity comes next, and when."""
     recorded, attributes = recorded_of(item), item.attributes
     return AttemptEnded(
         run=recorded.run,

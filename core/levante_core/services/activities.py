@@ -60,7 +60,7 @@ class ActivityService:
     def report(self, workspace: Workspace, reports: Sequence[ActivityReport]) -> list[ActivityReportResult]:
         """Record how attempts ended: an outcome, once, or the next attempt. A repeat is answered as stale.
 
-        Cost: a read and a write per report; two more reads for a failure.
+        Cost: a read and a write per report; four more reads for a failure.
         """
         now = self._clock.now()
         runs = (RunKey(workspace, report.execution_id, report.run_id) for report in reports)

@@ -23,6 +23,7 @@ from levante_core.records import catalogue as records
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
 from levante_core.services.dispatch import queue_name
+from levante_core.services.reading import read_all
 
 RACES = 5
 """How often a registration that lost a race is tried again at once."""
@@ -151,12 +152,12 @@ class CatalogueService:
         """List a deployment's workers, gone ones too."""
         first, last = keys.prefixed(keys.WORKER)
         partition = keys.deployment(workspace, deployment).partition
-        return [records.worker_of(item) for item in self._store.query(partition, first=first, last=last).items]
+        return [records.worker_of(item) for item in read_all(self._store, partition, first, last)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _entry(self, workspace: Workspace, name: WorkflowName) -> Entry | None:
-        items = self._store.query(keys.workflow(workspace, name).partition).items
+        items = list(read_all(self._store, keys.workflow(workspace, name).partition))
         workflows = [records.workflow_of(item) for item in items if item.key.sort == keys.WORKFLOW]
         if not workflows:
             return None

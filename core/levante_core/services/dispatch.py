@@ -1,6 +1,7 @@
 """Carrying out what `plan` asks for."""
 
 import hashlib
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,14 +12,18 @@ from math import ceil
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.plan import Effect, Record, SendLater, SendTask, plan
 from levante_core.domain.tasks import ActivityTask, Delayed, TimerDue, WorkflowTask
-from levante_core.errors import NotFound
+from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage, Queues
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
 
+logger = logging.getLogger("levante.dispatch")
+
 TIMERS_QUEUE = "timers"
+MAX_GROUP_LENGTH = 128
+"""Source: SQS API, SendMessage, MessageGroupId (read 2026-11-23)."""
 MAX_TASK_BYTES = 64 * 1024
 """SQS bills a message in steps of this size; what is larger is left out of a task and asked for by its worker."""
 
@@ -33,10 +38,15 @@ def queue_name(workspace: Workspace, deployment: DeploymentName, queue: TaskQueu
 def message(task: WorkflowTask | ActivityTask, deduplication_id: str) -> OutgoingMessage:
     """Write a task as a message: one group per execution for workflow tasks, one per activity for the others."""
     body = task.model_dump_json()
-    if len(body) > MAX_TASK_BYTES:
+    if len(body.encode()) > MAX_TASK_BYTES:
         body = _without_payload(task).model_dump_json()
     group = task.execution_id if isinstance(task, WorkflowTask) else f"{task.run_id}:{task.seq}"
-    return OutgoingMessage(body, f"{task.workspace}:{group}"[:128], deduplication_id)
+    return OutgoingMessage(body, _group_id(f"{task.workspace}:{group}"), deduplication_id)
+
+
+def _group_id(name: str) -> str:
+    """Keep within the length that SQS allows without letting two names share a group."""
+    return name if len(name) <= MAX_GROUP_LENGTH else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _without_payload(task: WorkflowTask | ActivityTask) -> WorkflowTask | ActivityTask:
@@ -55,10 +65,16 @@ class Dispatch:
         self._fast_path = fast_path
 
     def promptly(self, records: Iterable[Record]) -> None:
-        """Send at once the tasks that these records ask for. What is due later is left to the change feed."""
+        """Send at once the tasks that these records ask for. What is due later is left to the change feed.
+
+        Never raises for want of a queue: what is recorded is recorded, and the change feed asks for the same.
+        """
         if self._fast_path:
             effects = [effect for record in records for effect in plan(record)]
-            self.carry_out(effect for effect in effects if isinstance(effect, SendTask))
+            try:
+                self.carry_out(effect for effect in effects if isinstance(effect, SendTask))
+            except (Unavailable, NotFound):
+                logger.warning("the fast path could not send; the change feed will", exc_info=True)
 
     def carry_out(self, effects: Iterable[Effect], *, salt: str = "") -> None:
         """Carry out effects. A repeat is harmless; salt makes the queues accept one all the same.

@@ -136,7 +136,7 @@ class ExecutionService:
             "run_id": execution.key.run_id,
             "status": execution.status.value,
             "events": events,
-            "workflow_task_failure": self._task_failure(execution),
+            "workflow_task_failure": self._task_failure(execution, max(history.recorded_at, default=start.started_at)),
         }
 
     def list_runs(
@@ -182,7 +182,7 @@ class ExecutionService:
             started_at=now,
             deadline_at=now + spec.execution_timeout,
         )
-        if len(start.model_dump_json()) > MAX_INPUT_BYTES:
+        if len(start.model_dump_json().encode()) > MAX_INPUT_BYTES:
             raise InvalidInput.at(
                 ("body", "input"), "the input is larger than 2 MB: put the data elsewhere and pass a reference"
             )
@@ -213,9 +213,10 @@ class ExecutionService:
         except ConditionFailed:
             raise _taken(execution) from None
 
-    def _task_failure(self, execution: Execution) -> Json:
+    def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
+        """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
         item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
-        if item is None:
+        if item is None or str(item.attributes["recorded_at"]) < wire_time(advanced_at):
             return None
         attributes = item.attributes
         return {

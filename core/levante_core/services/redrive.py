@@ -1,17 +1,21 @@
 """The queues are disposable: everything that was in them can be asked for again from the table."""
 
+import logging
 from datetime import timedelta
 
 from levante_core.domain.execution import RunKey
 from levante_core.domain.history import fold
-from levante_core.domain.plan import SHORT_TIMEOUT, Effect, SendLater, outstanding
+from levante_core.domain.plan import SHORT_TIMEOUT, Effect, OpenWork, SendLater, outstanding
 from levante_core.domain.tasks import DeadlineDue
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import ItemStore
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, execution_of, summary_of
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.reading import read_history
+from levante_core.services.reading import read_history, read_retries
+
+logger = logging.getLogger("levante.redrive")
 
 REDRIVE_PAGE = 100
 
@@ -36,19 +40,27 @@ class RedriveService:
             while True:
                 page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=REDRIVE_PAGE, after=after)
                 for item in page.items:
-                    self._redrive_run(summary_of(item))
+                    self._try(summary_of(item))
                 count += len(page.items)
                 after = page.next
                 if after is None:
                     break
         return count
 
+    def _try(self, run: RunSummary) -> None:
+        """A run whose history is damaged must not keep the others from going on."""
+        try:
+            self._redrive_run(run)
+        except InconsistentHistory:
+            logger.exception("execution %s cannot be sent for: its history is damaged", run.key.execution_id)
+
     def _redrive_run(self, run: RunSummary) -> None:
         history = read_history(self._store, run.key)
         facts = {fact.key: fact.outcome for fact in history.facts}
         state = fold(history.batches, facts)
         untaken = [fact for fact in history.facts if fact.key not in state.taken]
-        effects = outstanding(run.key, run.deployment_name, state, untaken)
+        work = OpenWork(state, untaken, {retry.seq: retry for retry in read_retries(self._store, run.key)})
+        effects = outstanding(run.key, run.deployment_name, work, self._clock.now())
         effects += self._deadline(run.key)
         self._dispatch.carry_out(effects, salt=f":{self._ids.uuid()}")
 

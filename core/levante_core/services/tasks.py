@@ -1,6 +1,7 @@
 """Handing tasks to workers and taking them back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from levante_core.domain.execution import RunKey
@@ -74,18 +75,16 @@ class TaskService:
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
         """Extend, end and hand back leases. Returns the receipts that could not be extended: they are lost."""
         queue = queue_name(workspace, request.deployment_name, request.queue)
-        lost = self._queues.extend(queue, request.extend, LEASE_SECONDS) if request.extend else []
+        lost = self._extended(queue, request.extend, LEASE_SECONDS)
         if request.hand_back:
-            self._hand_back(request.hand_back)
+            self._hand_back(workspace, request.deployment_name, request.hand_back)
         done = [*request.done, *(returned.receipt for returned in request.hand_back)]
-        if done:
-            self._queues.delete(queue, done)
+        self._deleted(queue, done)
         return lost
 
     def done(self, workspace: Workspace, deployment: DeploymentName, queue: TaskQueue, receipts: Sequence[str]) -> None:
         """End leases because the work is recorded."""
-        if receipts:
-            self._queues.delete(queue_name(workspace, deployment, queue), receipts)
+        self._deleted(queue_name(workspace, deployment, queue), receipts)
 
     def load(self, workspace: Workspace, request: LoadRequest) -> LoadResponse:
         """Read a run's history after an index. Raises: NotFound."""
@@ -105,15 +104,28 @@ class TaskService:
         self._store.write(Put(Item(keys.task_failure(run), attributes, {"failure": request.failure.model_dump_json()})))
         delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
         queue = queue_name(workspace, request.deployment_name, TaskQueue.WORKFLOW)
-        self._queues.extend(queue, [request.receipt], delay)
+        self._extended(queue, [request.receipt], delay)
         return delay
 
-    def _hand_back(self, returned: Sequence[HandBack]) -> None:
+    def _extended(self, queue: str, receipts: Sequence[str], seconds: float) -> list[str]:
+        """Extend; the messages of a queue that is gone are lost."""
+        try:
+            return self._queues.extend(queue, receipts, seconds) if receipts else []
+        except NotFound:
+            return list(receipts)
+
+    def _deleted(self, queue: str, receipts: Sequence[str]) -> None:
+        with suppress(NotFound):
+            if receipts:
+                self._queues.delete(queue, receipts)
+
+    def _hand_back(self, workspace: Workspace, deployment: DeploymentName, returned: Sequence[HandBack]) -> None:
         """Send a copy of each task: a message that is only made visible again would count as lost."""
         salt = f":{self._ids.uuid()}"
         copies = []
         for one in returned:
-            task = one.task.model_copy(update={"verify": True})
+            own = {"workspace": workspace, "deployment_name": deployment, "verify": True}
+            task = one.task.model_copy(update=own)
             copies.append(SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"))
         self._dispatch.carry_out(copies, salt=salt)
 

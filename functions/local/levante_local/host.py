@@ -12,7 +12,7 @@ from typing import Any
 
 from levante_api.app import ApiSettings, create_app
 from levante_core.domain.names import Workspace
-from levante_core.errors import LevanteError
+from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.api_keys import SECRET_PREFIX, require
@@ -114,7 +114,9 @@ class Host:
         except ClientGone:
             return
         except BodyTooLarge:
-            await respond(send, _refusal(413, "the body is larger than 6 MB: put the data elsewhere and pass a reference"))
+            await respond(
+                send, _refusal(413, "TOO_LARGE", "the body is larger than 6 MB: put the data elsewhere and pass a reference")
+            )
             return
         await self._answer(event, receive, send)
 
@@ -138,8 +140,9 @@ class Host:
         try:
             key = self._engine.api_keys.authenticate(headers.get("authorization", "").removeprefix("Bearer ").strip())
             require(key, Role.WORKER)
-        except LevanteError as error:
-            await respond(send, _refusal(401, str(error)))
+        except (Unauthenticated, Forbidden) as error:
+            answer = HTTP_ANSWERS[type(error)]
+            await respond(send, _refusal(answer.status, answer.code, str(error)))
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -190,6 +193,6 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-def _refusal(status: int, detail: str) -> dict[str, Any]:
-    body = json.dumps({"detail": detail, "code": "WF_1000"})
+def _refusal(status: int, code: str, detail: str) -> dict[str, Any]:
+    body = json.dumps({"detail": detail, "code": code})
     return {"statusCode": status, "headers": {"content-type": "application/json"}, "body": body}

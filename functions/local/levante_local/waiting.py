@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
-from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -25,7 +25,7 @@ class _Pause(NamedTuple):
     seconds: float | None
 
 
-class _Call(greenlet):  # type: ignore[misc]
+class _Call(greenlet):
     """The greenlet of one `call`; its parent is the greenlet of the event loop."""
 
 

@@ -61,6 +61,25 @@ def test_async_execute_and_wait_when_many_wait_at_once_then_each_gets_its_own_re
     assert server.in_a_loop(talk) == [{"result": number} for number in range(50)]
 
 
+def test_async_execute_when_many_ask_for_one_id_then_exactly_one_starts(server: Server) -> None:
+    """Of callers that race for an execution id, one wins and the others are told."""
+    chosen = fresh("contested")
+
+    async def talk(client: Mistral) -> list[Any]:
+        execute = client.workflows.execute_workflow_async
+        racing = [
+            execute(workflow_identifier="nap", input={"seconds": NEVER_SECONDS}, execution_id=chosen) for _ in range(10)
+        ]
+        return await asyncio.gather(*racing, return_exceptions=True)
+
+    outcomes = server.in_a_loop(talk)
+    server.terminate(chosen)
+    losers = [outcome for outcome in outcomes if isinstance(outcome, SDKError)]
+    assert len(losers) == 9, outcomes
+    for loser in losers:
+        refusal(409, "WF_1101", loser)
+
+
 def test_async_execute_and_wait_when_the_workflow_fails_then_it_raises(server: Server) -> None:
     """The same errors as from the other calls."""
 

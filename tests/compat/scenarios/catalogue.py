@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DEPLOYMENT, Server, fresh, refused
+from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DEPLOYMENT, Server, fresh, invalid, refused
 
 NAMES = {
     "abandoned",
@@ -195,6 +195,20 @@ def test_list_deployment_workers_when_asked_then_the_same_workers_are_listed(ser
     assert listed.next_cursor is None
     assert len(deployments.list_deployment_workers(name=DEPLOYMENT, worker_status="active").workers) == 1
     assert deployments.list_deployment_workers(name=DEPLOYMENT, worker_status="inactive").workers == []
+
+
+def test_listing_when_the_query_is_wrong_then_the_parameter_is_named(server: Server) -> None:
+    """Limits go from 1 to 1000, and a cursor is one that was given out."""
+    workflows, deployments = server.client.workflows, server.client.workflows.deployments
+    for listing, arguments in (
+        (workflows.get_workflows, {}),
+        (workflows.get_workflow_registrations, {}),
+        (deployments.list_deployments, {}),
+        (deployments.list_deployment_workers, {"name": DEPLOYMENT}),
+    ):
+        for limit in (0, 1001):
+            assert list(invalid(listing, limit=limit, **arguments)) == [("query", "limit")]
+        assert list(invalid(listing, cursor="no-cursor", **arguments)) == [("query", "cursor")]
 
 
 def test_deployment_when_unknown_then_404(server: Server) -> None:

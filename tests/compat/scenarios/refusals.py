@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.compat.scenarios.server import DEPLOYMENT, NEVER_SECONDS, Server, fresh, invalid, refused
+from mistralai.client.errors import SDKError
+
+from tests.compat.scenarios.server import DEPLOYMENT, NEVER_SECONDS, Server, fresh, invalid, raised, refused
 
 GOOD_ORDER = {"customer": "Ada", "quantity": 1}
 
@@ -100,6 +102,15 @@ def test_execute_workflow_when_the_input_is_too_large_then_422(server: Server) -
         problems = invalid(server.start, "echo", {"value": value}, execution_id=chosen)
         assert list(problems) == [("body", "input")]
         assert "2 MB" in problems["body", "input"]
+    assert_not_started(server, chosen)
+
+
+def test_execute_workflow_when_the_body_is_larger_than_a_gateway_takes_then_413(server: Server) -> None:
+    """Bodies over 6 MB are not read at all."""
+    chosen = fresh("heaviest")
+    error = raised(SDKError, server.start, "echo", {"value": "x" * 6_500_000}, execution_id=chosen)
+    assert error.status_code == 413
+    assert "6 MB" in error.body
     assert_not_started(server, chosen)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.compat.scenarios.server import Server
+from tests.compat.scenarios.server import Server, refused
 
 MEGABYTE = 1_000_000
 TEXT = 'Grüße, Καλημέρα, 世界 \U0001f30d \u2028 "quoted" back\\slash\ttab\nline \x00 \x7f'
@@ -60,6 +60,20 @@ def test_result_when_it_has_one_and_a_half_megabytes_then_both_ways_of_waiting_r
     assert server.completed(server.start("large", {"size": size})).result == {"result": "x" * size}
     answer: Any = server.client.workflows.execute_workflow_and_wait("large", {"size": size}, use_api_sync=True)
     assert answer == {"result": "x" * size}
+
+
+def test_result_when_it_has_more_than_two_megabytes_then_the_execution_fails_and_says_why(server: Server) -> None:
+    """A result that does not fit is no result: the execution is FAILED at once, not stuck."""
+    body = refused(
+        409,
+        "EXECUTION_NOT_COMPLETED",
+        server.client.workflows.execute_workflow_and_wait,
+        "large",
+        {"size": 3 * MEGABYTE},
+        use_api_sync=True,
+    )
+    assert body["status"] == "FAILED"
+    assert "3,000,013 bytes" in body["detail"]
 
 
 def test_input_when_it_has_one_and_a_half_megabytes_then_it_is_taken(server: Server) -> None:

@@ -38,10 +38,10 @@ def test_list_runs_when_there_are_several_pages_then_the_pager_brings_each_run_o
     found = list(pages(server, workflow_identifier="listed", page_size=2))
     assert {len(page) for page in found[:-1]} == {2}
     assert len(found[-1]) <= 2
-    listed = [run.execution_id for page in found for run in page]
-    assert listed[:5] == expected[::-1]
-    assert len(set(listed)) == len(listed)
-    assert listed == ids(server, workflow_identifier="listed", page_size=1000)
+    listed = [run for page in found for run in page]
+    assert [run.execution_id for run in listed[:5]] == expected[::-1]
+    assert len({run.run_id for run in listed}) == len(listed)
+    assert [run.execution_id for run in listed] == ids(server, workflow_identifier="listed", page_size=1000)
 
 
 def test_list_runs_when_the_order_is_ascending_then_the_oldest_comes_first(server: Server) -> None:

@@ -16,6 +16,7 @@ from levante_core.protocol import (
     FactTaken,
     HistoryBatch,
     HistoryEvent,
+    InconsistentHistory,
     Outcome,
 )
 
@@ -41,10 +42,18 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
         elif isinstance(event, (FactTaken, *OUTCOMES)):
             if asked and not is_unrecorded:
                 raise _difference(event_id, _told(event), _wording(asked[0]))
-            asked.extend(run.apply(facts[event.fact] if isinstance(event, FactTaken) else event))
+            asked.extend(run.apply(_outcome(event, facts)))
     if asked and not is_unrecorded:
         raise _difference(event_id + 1, "nothing", _wording(asked[0]))
     return list(asked)
+
+
+def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Outcome]) -> Outcome:
+    if not isinstance(event, FactTaken):
+        return event
+    if event.fact not in facts:
+        raise InconsistentHistory(f"history takes fact {event.fact}, which is not recorded")
+    return facts[event.fact]
 
 
 def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:

@@ -37,6 +37,8 @@ FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 5.0
 CONNECTION_IDLE_SECONDS = 75.0
 HTTP_OK = 200
+DAMAGED_HISTORY = b'"WF_1105"'
+"""Code of an internal error that will not go away."""
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -122,7 +124,7 @@ class Api:
                     content = await response.read()
                 if response.status == HTTP_OK:
                     return content
-                if response.status not in RETRYABLE_STATUSES:
+                if response.status not in RETRYABLE_STATUSES or DAMAGED_HISTORY in content:
                     raise ApiError(response.status, content.decode(errors="replace")[:2000])
                 reason = f"it answered {response.status}"
             except (aiohttp.ClientError, TimeoutError) as error:

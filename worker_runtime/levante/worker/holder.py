@@ -59,23 +59,30 @@ class Holder:
         self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
         self._is_stopping = False
         self._is_dealt_with = False
+        self._is_redelivered = False
         self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._may_run_in_place = False
         self._looked_at = asyncio.get_running_loop().time()
 
-    async def advance(self, facts: Sequence[Fact], *, is_trusted: bool) -> bool:
+    async def advance(self, facts: Sequence[Fact], *, is_trusted: bool, is_redelivered: bool) -> bool:
         """Do all there is to do. Returns whether the messages are dealt with by a commit already.
 
         facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
-        do not tell of. Raises: WorkflowCodeFailed, NonDeterminismError, with all outcomes recorded that were had.
+        do not tell of. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
+        NonDeterminismError, with all outcomes recorded that were had.
         """
         self._may_run_in_place = is_trusted
+        self._is_redelivered = is_redelivered
         try:
             await self._open(facts, is_trusted=is_trusted)
             while self.live and not await self._step(self.live):
                 pass
         except WorkflowCodeFailed as error:
             await self._save_inputs(error)
+            self._drop()
+            raise
+        except BaseException:
+            self._drop()
             raise
         finally:
             self._cancel_running()
@@ -113,9 +120,12 @@ class Holder:
             return
         outcomes = {fact.key: fact.outcome for fact in loaded.facts}
         code = self._new_code_of(loaded)
-        commands = replay(code, loaded.batches, outcomes)
         live = self.live = self._prepared(LiveRun(code, fold(loaded.batches, outcomes), self._world))
-        live.ask(commands)
+        commands = replay(code, loaded.batches, outcomes)
+        if self._is_redelivered and not loaded.batches:
+            live.ask_again(commands, self._world.now())
+        else:
+            live.ask(commands)
         for fact in loaded.facts:
             live.take(fact)
         live.give_up_claims(OWNER_LOST, self._world.now())

@@ -54,6 +54,7 @@ class LiveRun:
         self.claims: Callable[[str, int], bool] = lambda _name, _claimed: False
         self._world = world
         self._facts: dict[str, Outcome] = {}
+        self._lost = 0
 
     @property
     def next_index(self) -> int:
@@ -96,12 +97,28 @@ class LiveRun:
                 self.is_urgent |= isinstance(command, CLOSINGS)
                 self._append(command)
 
+    def ask_again(self, commands: Iterable[Command], at: datetime) -> None:
+        """Note what the code asked for when a worker is lost that may have run it in place, all unrecorded.
+
+        That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
+        """
+        self._lost = 1
+        self.ask(commands)
+        self._lost = 0
+        for seq, activity in list(self.state.activities.items()):
+            if activity.scheduled.options.retry.max_attempts == 1:
+                self.tell(ActivityFailed(seq=seq, at=at, failure=OWNER_LOST))
+
     def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
-        """The code failed over the last input. unseen: outcomes that it was not told of any more."""
+        """The code failed over the last input. unseen: outcomes that it was not told of any more.
+
+        What else was claimed goes to the queue, and no attempt of it counts: nothing runs in place until the code is fixed.
+        """
         self._append(CodeFailed(failure=failure))
         for outcome in unseen:
             if not self.state.is_void(outcome):
                 self._append(outcome)
+        self.give_up_claims(failure, None)
 
     def retry(self, seq: int, failure: Failure, at: datetime) -> None:
         """An attempt made in place failed: let the queue make the next one, or record that there is none."""
@@ -149,7 +166,9 @@ class LiveRun:
             self.to_start.append(command.seq)
         else:
             self.is_urgent = True
-        return command.model_copy(update={"owner": owner, "options": self._world.with_defaults(command.options)})
+        options = self._world.with_defaults(command.options)
+        attempt = min(1 + self._lost, options.retry.max_attempts)
+        return command.model_copy(update={"owner": owner, "options": options, "attempt": attempt})
 
     def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure) -> None:
         activity = self.state.activities[seq]

@@ -40,7 +40,7 @@ class WorkerSettings(BaseModel):
     deployment_name: str
     worker_name: str = Field(default_factory=socket.gethostname)
     build_id: str | None = None
-    log_level: str = "info"
+    log_level: Annotated[str, Field(pattern="^(?i:debug|info|warning|error|critical)$")] = "info"
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0

@@ -211,12 +211,13 @@ class Worker:
     async def _advance_run(self, run_id: str, deliveries: Sequence[DeliveredTask]) -> None:
         tasks = [delivered.task for delivered in deliveries if isinstance(delivered.task, WorkflowTask)]
         receipts = [delivered.receipt for delivered in deliveries]
-        is_trusted = all(delivered.receive_count == 1 and self._is_fresh(delivered.task) for delivered in deliveries)
+        is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
+        is_trusted = not is_redelivered and all(self._is_fresh(delivered.task) for delivered in deliveries)
         holder = Holder(self._world, self._leases, tasks[0], receipts, self._cache.take(run_id))
         self._holders.add(holder)
         try:
             facts = [task.fact for task in tasks if task.fact]
-            is_dealt_with = await holder.advance(facts, is_trusted=is_trusted)
+            is_dealt_with = await holder.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
         except (WorkflowCodeFailed, NonDeterminismError, WorkflowUnknown, InconsistentHistory, ApiError) as error:
             await self._report_task_failure(deliveries, error)
             return
