@@ -26,6 +26,7 @@ from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
 from levante_core.domain.history import HistoryBatch, OpenActivity, RunState, closing_event, fold
 from levante_core.domain.names import DeploymentName, deployment_name, worker_name, workflow_name
+from levante_core.domain.payloads import problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.transitions import ActivityState, ExecutionStatus
@@ -79,6 +80,7 @@ __all__ = [
     "closing_event",
     "deployment_name",
     "fold",
+    "problem_with",
     "worker_name",
     "workflow_name",
 ]

@@ -11,6 +11,7 @@ from levante_core.domain.execution import NO_TRACING, Execution, RunKey, RunStar
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
 from levante_core.domain.transitions import ExecutionStatus
@@ -24,9 +25,6 @@ from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.reading import read_history
-
-MAX_INPUT_BYTES = 2 * 1024 * 1024
-"""Source: REST contract, section 1.5 (read 2026-11-23)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +173,9 @@ class ExecutionService:
         if spec is None:
             raise NotFound(f"registration {registration.registration_id} has no definition")
         registered = f"{registration.registration_id}@{wire_time(registration.registered_at)}"
+        _, problem = problem_with("the input", request.input)
+        if problem:
+            raise InvalidInput.at(("body", "input"), problem)
         self._inputs.check(spec.input_schema, request.input, name=registered, at=("body", "input"))
         start = RunStart(
             workflow_name=registration.workflow_name,
@@ -182,10 +183,6 @@ class ExecutionService:
             started_at=now,
             deadline_at=now + spec.execution_timeout,
         )
-        if len(start.model_dump_json().encode()) > MAX_INPUT_BYTES:
-            raise InvalidInput.at(
-                ("body", "input"), "the input is larger than 2 MB: put the data elsewhere and pass a reference"
-            )
         return Execution(
             key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
             workflow_id=registration.workflow_id,

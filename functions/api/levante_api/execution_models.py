@@ -6,7 +6,7 @@ Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
@@ -26,10 +26,10 @@ class WorkflowExecutionRequest(Frozen):
     execution_id: Id | None = None
     input: dict[str, Json] | None = None
     encoded_input: dict[str, Json] | None = None
-    wait_for_result: bool = False
+    wait_for_result: StrictBool = False
     timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     custom_tracing_attributes: dict[str, str] | None = None
-    force_new_trace: bool = False
+    force_new_trace: StrictBool = False
     traceparent: str | None = None
     extensions: dict[str, Json] | None = None
     task_queue: Id | None = None

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from levante.context import current_workflow
 from levante.errors import WorkflowError, activity_error, fails_execution, to_failure
-from levante.payloads import MAX_PAYLOAD_BYTES, size_bytes, too_large
 from levante.replay.loop import DeterministicLoop
 from levante_core.protocol import (
     ActivityCancelRequested,
@@ -23,12 +22,14 @@ from levante_core.protocol import (
     Command,
     ExecutionCompleted,
     ExecutionFailed,
+    Failure,
     Json,
     Outcome,
     RunStart,
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    problem_with,
 )
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ class WorkflowRun:
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         self._refuse_when_disposed()
-        size = size_bytes(input)
-        if size > MAX_PAYLOAD_BYTES:
-            raise WorkflowError(too_large(f"the input of {name}", size).message, non_retryable=True)
+        _, problem = problem_with(f"the input of {name}", input)
+        if problem:
+            raise WorkflowError(problem, non_retryable=True)
         seq = self._next_seq()
         self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))
         future = self._loop.create_future()
@@ -167,16 +168,23 @@ class WorkflowRun:
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is None:
-            self._commands.append(self._closing(self._definition.dump_result(main.result())))
+            self._commands.append(self._closing(self._result(main)))
         elif fails_execution(error):
             self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
         else:
             raise WorkflowCodeFailed(str(error)) from error
 
+    def _result(self, main: asyncio.Task[Any]) -> Json:
+        try:
+            return self._definition.dump_result(main.result())
+        except Exception as error:
+            raise WorkflowCodeFailed(str(error)) from error
+
     def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
-        size = size_bytes(result)
-        if size > MAX_PAYLOAD_BYTES:
-            return ExecutionFailed(seq=self._next_seq(), failure=too_large("the result of the workflow", size))
+        _, problem = problem_with("the result of the workflow", result)
+        if problem:
+            failure = Failure(type="PayloadRefused", message=problem, non_retryable=True)
+            return ExecutionFailed(seq=self._next_seq(), failure=failure)
         return ExecutionCompleted(seq=self._next_seq(), result=result)
 
     def _next_seq(self) -> int:

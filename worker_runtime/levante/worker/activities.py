@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from levante.context import ActivityContext, current_activity
 from levante.definitions import ActivityDefinition
 from levante.errors import to_failure
-from levante.payloads import MAX_PAYLOAD_BYTES, size_bytes, too_large
-from levante_core.protocol import ActivityWork, Failure, FailureKind, Json
+from levante_core.protocol import ActivityWork, Failure, FailureKind, Json, problem_with
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""
@@ -106,9 +105,9 @@ class ActivityRunner:
 
 
 def _success(name: str, result: Json) -> AttemptEnd:
-    size = size_bytes(result)
-    if size > MAX_PAYLOAD_BYTES:
-        return AttemptEnd(failure=too_large(f"the result of {name}", size))
+    size, problem = problem_with(f"the result of {name}", result)
+    if problem:
+        return AttemptEnd(failure=Failure(type="PayloadRefused", message=problem, non_retryable=True))
     return AttemptEnd(result=result, result_bytes=size)
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import aiohttp
 from pydantic import TypeAdapter
 
-from levante.errors import NonDeterminismError, to_failure
+from levante.errors import to_failure
 from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activities import Attempt
-from levante.worker.api import Api, ApiError
+from levante.worker.api import Api
 from levante.worker.cache import RunCache
-from levante.worker.holder import Holder, WorkflowUnknown
+from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases
 from levante.worker.world import World
-from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, InconsistentHistory, WorkflowTask
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask
 from levante_core.protocol.workers import (
     ActivityReport,
     ActivityReportResult,
@@ -218,11 +218,11 @@ class Worker:
         try:
             facts = [task.fact for task in tasks if task.fact]
             is_dealt_with = await holder.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
-        except (WorkflowCodeFailed, NonDeterminismError, WorkflowUnknown, InconsistentHistory, ApiError) as error:
-            await self._report_task_failure(deliveries, error)
-            return
         except LeaseIsLost:
             logger.warning("execution %s is advanced by another worker by now", tasks[0].execution_id)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run stays open, and says why
+            await self._report_task_failure(deliveries, error)
             return
         finally:
             self._holders.discard(holder)

@@ -1,0 +1,47 @@
+"""What a payload may be: the rules about size and depth, for the API and for workers alike."""
+
+from collections.abc import Iterable
+from math import isfinite
+
+from pydantic_core import to_json
+
+from levante_core.domain.frozen import Json
+
+MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
+"""Of one input or result. Source: SDK contract, section 7 (read 2026-11-23)."""
+MAX_PAYLOAD_DEPTH = 100
+"""Nested arrays and objects: well below the 200 at which JSON parsers give up, and messages wrap payloads in some more."""
+
+
+def problem_with(what: str, value: Json) -> tuple[int, str | None]:
+    """Return the size of a JSON value in bytes, and what is wrong with it, if anything is."""
+    text = to_json(value, inf_nan_mode="constants")
+    if len(text) > MAX_PAYLOAD_BYTES:
+        wording = f"{what} has {len(text):,} bytes, more than the {MAX_PAYLOAD_BYTES:,} that fit"
+        return len(text), f"{wording}: store the data elsewhere and pass a reference"
+    if text.count(b"[") + text.count(b"{") > MAX_PAYLOAD_DEPTH and _is_deeper_than(MAX_PAYLOAD_DEPTH, value):
+        return len(text), f"{what} is nested more than {MAX_PAYLOAD_DEPTH} levels deep: flatten it"
+    if (b"Infinity" in text or b"NaN" in text) and not _is_finite(value):
+        return len(text), f"{what} holds a number that JSON does not know (infinity or NaN): leave it out"
+    return len(text), None
+
+
+def _is_finite(value: Json) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return all(_is_finite(child) for child in _children(value))
+
+
+def _is_deeper_than(depth: int, value: Json) -> bool:
+    level: list[Json] = [value]
+    for _ in range(depth + 1):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: Json) -> Iterable[Json]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
