@@ -42,6 +42,7 @@ from levante_core.protocol.workers import (
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
+from levante_core.services.tasks import consumer_name
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
@@ -145,9 +146,10 @@ class Installation:
             definition = get_activity_definition(function)
             found[definition.name] = definition
         api: Any = self.api
+        worker_id = uuid4().hex
         world = World(
             settings=chosen,
-            worker_id=uuid4().hex,
+            worker_id=worker_id,
             api=api,
             commits=Batcher(send_commits(api)),
             reports=Batcher(send_reports(api)),
@@ -155,13 +157,23 @@ class Installation:
             workflows={get_workflow_definition(cls).name: get_workflow_definition(cls) for cls in workflows},
         )
         stop = asyncio.Event()
-        task = asyncio.create_task(Worker(world).run(stop))
+        task = asyncio.create_task(Worker(world).run(stop), name=worker_id)
         try:
             yield task
         finally:
             stop.set()
             with suppress(asyncio.CancelledError):
                 await task
+
+    def kill(self, worker: "asyncio.Task[None]") -> None:
+        """End a worker without a farewell, as a host does that sees its connection close."""
+        worker.cancel()
+        self.queues.release_consumer(consumer_name(WORKSPACE, worker.get_name()))
+
+    async def is_closed(self, execution_id: str) -> bool:
+        """Whether the execution has ended."""
+        execution = await call(self.engine.executions.get, WORKSPACE, execution_id)
+        return not execution.is_open
 
     async def start(self, workflow: str, input_: Any = None, **given: Any) -> str:
         """Start an execution. Returns its id."""
