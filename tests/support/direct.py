@@ -16,6 +16,7 @@ from levante.worker.settings import WorkerSettings
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
 from levante_core.domain.names import Workspace
+from levante_core.errors import NotFound
 from levante_core.protocol.workers import (
     ActivityReportsRequest,
     ActivityReportsResponse,
@@ -170,6 +171,12 @@ class Installation:
         worker.cancel()
         self.queues.release_consumer(consumer_name(WORKSPACE, worker.get_name()))
 
+    async def find(self, execution_id: str) -> Any:
+        """Return the execution, or None."""
+        with suppress(NotFound):
+            return await call(self.engine.executions.get, WORKSPACE, execution_id)
+        return None
+
     async def is_closed(self, execution_id: str) -> bool:
         """Whether the execution has ended."""
         execution = await call(self.engine.executions.get, WORKSPACE, execution_id)
@@ -178,7 +185,7 @@ class Installation:
     async def start(self, workflow: str, input_: Any = None, **given: Any) -> str:
         """Start an execution. Returns its id."""
         while True:
-            with suppress(Exception):
+            with suppress(NotFound):
                 await call(self.engine.catalogue.get, WORKSPACE, workflow)
                 break
             await asyncio.sleep(0)

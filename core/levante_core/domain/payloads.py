@@ -17,8 +17,8 @@ def problem_with(what: str, value: Json) -> tuple[int, str | None]:
     """Return the size of a JSON value in bytes, and what is wrong with it, if anything is."""
     text = to_json(value, inf_nan_mode="constants")
     if len(text) > MAX_PAYLOAD_BYTES:
-        wording = f"{what} has {len(text):,} bytes, more than the {MAX_PAYLOAD_BYTES:,} that fit"
-        return len(text), f"{wording}: store the data elsewhere and pass a reference"
+        problem = f"{what} has {len(text):,} bytes, and 2 MB fit: store the data elsewhere and pass a reference"
+        return len(text), problem
     if text.count(b"[") + text.count(b"{") > MAX_PAYLOAD_DEPTH and _is_deeper_than(MAX_PAYLOAD_DEPTH, value):
         return len(text), f"{what} is nested more than {MAX_PAYLOAD_DEPTH} levels deep: flatten it"
     if (b"Infinity" in text or b"NaN" in text) and not _is_finite(value):
