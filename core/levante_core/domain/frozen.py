@@ -1,6 +1,6 @@
 """The one way in which domain and wire types are made: immutable, closed, validated."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
@@ -11,7 +11,7 @@ Json: TypeAlias = Any
 
 def wire_time(at: datetime) -> str:
     """Write a time as UTC with microseconds and `Z`, so that texts sort as the times do."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 Time: TypeAlias = Annotated[AwareDatetime, PlainSerializer(wire_time, return_type=str, when_used="json")]

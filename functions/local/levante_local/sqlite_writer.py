@@ -70,6 +70,7 @@ class SqliteWriter:
         """How many commits have changed anything; each costs one fsync."""
         self.acknowledged = 0
         """The last change that nobody needs any more."""
+        self._forgotten = 0
         self._connection = connection
         self._execute = connection.execute
         self._listeners: tuple[Listener, ...] = ()
@@ -156,8 +157,10 @@ class SqliteWriter:
         changes: list[_Recorded] = []
         self._execute("BEGIN IMMEDIATE")
         outcomes = [[self._attempt(group, changes) for group in submission.groups] for submission in batch]
-        if changes:
-            self._execute(_FORGET, (self.acknowledged,))
+        forgettable = self.acknowledged
+        if changes and forgettable > self._forgotten:
+            self._execute(_FORGET, (forgettable,))
+            self._forgotten = forgettable
         self._execute("COMMIT")
         if changes:
             self.commits += 1
