@@ -41,6 +41,7 @@ from levante_core.protocol.workers import (
     WorkflowTaskFailedResponse,
 )
 from levante_core.records.offloading import OffloadingStore
+from levante_core.records.runs import concerns_dispatcher
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
 from levante_core.services.tasks import consumer_name
@@ -114,7 +115,7 @@ class Installation:
 
     def __init__(self, data: Path, *, fast_path: bool = False) -> None:
         clock = SystemClock()
-        self.store = SqliteItemStore(data / "levante.sqlite", "NORMAL")
+        self.store = SqliteItemStore(data / "levante.sqlite", "NORMAL", feeds=concerns_dispatcher, on_loop=True)
         self.queues = InProcessQueues(clock)
         watch = LocalChangeWatch()
         self.store.listen(watch.notify)

@@ -1,5 +1,6 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -225,7 +226,7 @@ def _run_key(item: Item) -> RunKey:
 def record_of(change: Change) -> Record | None:
     """Tell what a change of the table means for the work; None when it asks for nothing."""
     new, old = change.new, change.old
-    if new is None or not asks_for_work(new):
+    if new is None or not concerns_dispatcher(new.attributes):
         return None
     partition, sort = change.key.partition, change.key.sort
     if partition.startswith("X#") and sort == keys.EXECUTION:
@@ -238,9 +239,9 @@ def record_of(change: Change) -> Record | None:
     return _recorded(new, sort) if old is None else None
 
 
-def asks_for_work(item: Item) -> bool:
-    """Tell whether the dispatcher has to look at a change that led to this item."""
-    return bool(item.attributes.get(ASKS_FOR_WORK))
+def concerns_dispatcher(attributes: Mapping[str, Scalar]) -> bool:
+    """Tell whether the dispatcher has to look at a change that led to an item with these attributes."""
+    return bool(attributes.get(ASKS_FOR_WORK))
 
 
 def _started(item: Item) -> RunStarted:

@@ -15,6 +15,7 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
+from levante_core.records.runs import concerns_dispatcher
 from levante_core.services.api_keys import SECRET_PREFIX, require
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.tasks import consumer_name
@@ -58,7 +59,9 @@ class Host:
     def __init__(self, settings: HostSettings) -> None:
         clock, ids = SystemClock(), RandomIds()
         self._settings = settings
-        self._store = SqliteItemStore(settings.data / "levante.sqlite", settings.synchronous)
+        self._store = SqliteItemStore(
+            settings.data / "levante.sqlite", settings.synchronous, feeds=concerns_dispatcher, on_loop=True
+        )
         self._queues = InProcessQueues(clock)
         self._watch = LocalChangeWatch()
         self._store.listen(self._watch.notify)

@@ -48,6 +48,11 @@ def decode_if_there(key: Key, columns: Columns | None) -> Item | None:
     return None if columns is None else decode(key, columns)
 
 
+def attributes_of(columns: Columns) -> dict[str, Scalar]:
+    """Return the item's attributes alone."""
+    return _object(columns.attributes)
+
+
 def places(columns: Columns | None) -> dict[str, Key]:
     """Say where the item is listed: index name to place."""
     if columns is None or columns.indexes == _NOTHING:

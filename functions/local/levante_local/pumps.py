@@ -8,7 +8,6 @@ from typing import Any
 
 from levante_core.adapters.images import stream_record
 from levante_core.ports.item_store import Change
-from levante_core.records.runs import asks_for_work
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_dispatcher.handlers import DispatcherHandlers
 from levante_local.queues import InProcessQueues
@@ -58,15 +57,16 @@ class ChangePump:
         return last
 
     async def _hand_over(self, changes: Sequence[Change]) -> None:
-        event = {"Records": [stream_record(change) for change in changes if change.new and asks_for_work(change.new)]}
-        if event["Records"]:
-            await _until_done(lambda: call(self._handlers.stream, event, None), "the change feed")
+        event = {"Records": [stream_record(change) for change in changes]}
+        await _until_done(lambda: call(self._handlers.stream, event, None), "the change feed")
         self._store.acknowledge_changes(changes[-1].sequence)
 
     def _arrive(self, changes: Sequence[Change]) -> None:
-        """Called in the store's writer thread."""
-        self._arrived.extend(changes)
-        self._loop.call_soon_threadsafe(self._wake.set)
+        """Called wherever the store commits."""
+        kept = [change for change in changes if int(change.sequence)]
+        if kept:
+            self._arrived.extend(kept)
+            self._loop.call_soon_threadsafe(self._wake.set)
 
 
 async def pump_timers(queues: InProcessQueues, handlers: DispatcherHandlers) -> None:

@@ -13,7 +13,7 @@ from levante_core.errors import InvalidInput, Unavailable
 from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Update, Write
 from levante_local.item_columns import Columns, decode
 from levante_local.sqlite_schema import Synchronous, connect, lock, prepare
-from levante_local.sqlite_writer import Listener, SqliteWriter, as_change
+from levante_local.sqlite_writer import Feeds, Listener, SqliteWriter, as_change
 from levante_local.waiting import wait_for
 
 MAX_WRITES = 100
@@ -36,8 +36,13 @@ class SqliteItemStore:
     after its fsync, which it shares with all the writes that were waiting at that moment.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
+    def __init__(
+        self, path: Path, synchronous: Synchronous = "FULL", *, feeds: Feeds | None = None, on_loop: bool = False
+    ) -> None:
         """Open the file, or create it.
+
+        feeds: which items' changes the feed keeps, by the attributes they have afterwards; None keeps all. Listeners hear
+        of all in any case, with the sequence 0 for those that are not kept. on_loop: see SqliteWriter.
 
         Raises: StoreNotOpened if another process has it, or if this version cannot read it.
         """
@@ -46,7 +51,7 @@ class SqliteItemStore:
         self._lock = lock(path)
         try:
             prepare(path)
-            self._writer = SqliteWriter(connect(path, synchronous))
+            self._writer = SqliteWriter(connect(path, synchronous), feeds=feeds, on_loop=on_loop)
         except BaseException:
             os.close(self._lock)
             raise

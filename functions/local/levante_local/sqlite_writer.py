@@ -1,9 +1,9 @@
-"""The one thread that writes the SQLite file: everything waiting goes into one commit, so callers share its fsync."""
+"""What writes the SQLite file: everything waiting goes into one commit, so callers share its fsync."""
 
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,10 +11,12 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Change, ConditionFailed, Key, Write
-from levante_local.item_columns import Columns, decode_if_there, find_refusal, places, result_of
+from levante_core.ports.item_store import Change, ConditionFailed, Key, Scalar, Write
+from levante_local.item_columns import Columns, attributes_of, decode_if_there, find_refusal, places, result_of
+from levante_local.waiting import loop_of_call
 
 Outcome: TypeAlias = ConditionFailed | None
+Feeds: TypeAlias = Callable[[Mapping[str, Scalar]], bool]
 Listener: TypeAlias = Callable[[Sequence[Change]], None]
 
 _FIND = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
@@ -31,6 +33,11 @@ INSERT INTO changes (
 """
 _FORGET = "DELETE FROM changes WHERE sequence <= ?"
 _NO_COLUMNS = (None, None, None)
+
+NOT_KEPT = 0
+"""Sequence of a change that only listeners hear of."""
+FORGET_AT_ONCE = 256
+"""Changes forgotten by one statement: each statement writes pages, which the fsync has to wait for."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +69,18 @@ class SqliteWriter:
 
     Every group is judged on its own, on the state that the groups before it leave behind, those of the same commit
     included; nobody is told anything before the commit is durable.
+
+    It works in a thread of its own. With on_loop, what `waiting.call` submits is committed by the event loop itself, in one
+    go with all else that this turn of the loop submits: that blocks the loop for the fsync, but nearly everything waits for
+    the disk anyway, and handing each write to a thread and back costs more than SQLite does (docs/decisions/0010).
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take over the connection: nobody else may use it from now on."""
+    def __init__(self, connection: sqlite3.Connection, *, feeds: Feeds | None = None, on_loop: bool = False) -> None:
+        """Take over the connection: nobody else may use it from now on. feeds: see SqliteItemStore."""
+        self._feeds = feeds
+        self._on_loop = on_loop
+        self._turn: list[_Submission] = []
+        self._using = threading.Lock()
         self.commits = 0
         """How many commits have changed anything; each costs one fsync."""
         self.acknowledged = 0
@@ -94,7 +109,13 @@ class SqliteWriter:
             if self._closed:
                 msg = "the store is closed"
                 raise Unavailable(msg)
-            self._waiting.put(submission)
+            loop = loop_of_call() if self._on_loop else None
+            if loop is None:
+                self._waiting.put(submission)
+            else:
+                if not self._turn:
+                    loop.call_soon(self._commit_turn)
+                self._turn.append(submission)
         return submission.outcome
 
     def listen(self, listener: Listener) -> None:
@@ -115,7 +136,14 @@ class SqliteWriter:
             if not self._closed:
                 self._closed = True
                 self._waiting.put(None)
+        self._commit_turn()
         self._thread.join()
+
+    def _commit_turn(self) -> None:
+        taken, self._turn = self._turn, []
+        batch = [entry for entry in taken if entry.outcome.set_running_or_notify_cancel()]
+        if batch:
+            self._carry_out(batch)
 
     def _run(self) -> None:
         closing = False
@@ -140,9 +168,11 @@ class SqliteWriter:
     def _carry_out(self, batch: list[_Submission]) -> None:
         """Commit the batch; then tell the listeners, then the callers."""
         try:
-            outcomes, changes = self._commit(batch)
+            with self._using:
+                outcomes, changes = self._commit(batch)
         except Exception as error:  # noqa: BLE001 - the thread must outlive every failure, and nobody may wait for ever
-            self._roll_back()
+            with self._using:
+                self._roll_back()
             for submission in batch:
                 failure = Unavailable(f"the SQLite file refused a commit: {error}")
                 failure.__cause__ = error
@@ -158,7 +188,7 @@ class SqliteWriter:
         self._execute("BEGIN IMMEDIATE")
         outcomes = [[self._attempt(group, changes) for group in submission.groups] for submission in batch]
         forgettable = self.acknowledged
-        if changes and forgettable > self._forgotten:
+        if changes and forgettable >= self._forgotten + FORGET_AT_ONCE:
             self._execute(_FORGET, (forgettable,))
             self._forgotten = forgettable
         self._execute("COMMIT")
@@ -204,8 +234,13 @@ class SqliteWriter:
         else:
             self._execute(_REPLACE, (*address, *new))
         self._list_anew(write.key, places(old), places(new))
-        sequence = self._execute(_RECORD, (*address, *(old or _NO_COLUMNS), *(new or _NO_COLUMNS))).lastrowid
-        return _Recorded(sequence or 0, write.key, old, new)
+        sequence = NOT_KEPT
+        if self._keeps(new):
+            sequence = self._execute(_RECORD, (*address, *(old or _NO_COLUMNS), *(new or _NO_COLUMNS))).lastrowid or NOT_KEPT
+        return _Recorded(sequence, write.key, old, new)
+
+    def _keeps(self, new: Columns | None) -> bool:
+        return self._feeds is None or (new is not None and self._feeds(attributes_of(new)))
 
     def _list_anew(self, key: Key, old: dict[str, Key], new: dict[str, Key]) -> None:
         for index, place in old.items() - new.items():

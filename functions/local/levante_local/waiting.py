@@ -99,6 +99,11 @@ async def _settled(pause: _Pause) -> None:
             timer.cancel()
 
 
+def loop_of_call() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop whose `call` this code is in; None outside of `call`."""
+    return asyncio.get_running_loop() if isinstance(getcurrent(), _Call) else None
+
+
 class Signal:
     """Wakes one waiter, who then looks again. A signal given before the wait ends it at once."""
 

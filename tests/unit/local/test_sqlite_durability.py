@@ -1,3 +1,4 @@
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Item, Key, Put, Update
+from levante_core.ports.item_store import Absent, Change, ConditionFailed, Item, Key, Put, Update
+from levante_local import sqlite_writer
 from levante_local.sqlite_schema import StoreNotOpened
 from levante_local.sqlite_store import SqliteItemStore
+from levante_local.waiting import call
 
 KEY = Key("partition", "sort")
 
@@ -222,8 +225,11 @@ def test_acknowledge_changes_forgets_up_to_there(store: SqliteItemStore) -> None
     assert [change.sequence for change in store.read_changes(sequences[2], 10)] == sequences[3:]
 
 
-def test_acknowledge_changes_costs_no_commit_of_its_own(store: SqliteItemStore, path: Path) -> None:
-    """Rows go with the next commit that changes something."""
+def test_acknowledge_changes_costs_no_commit_of_its_own(
+    store: SqliteItemStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows go with the next commit that changes something, once there are enough of them."""
+    monkeypatch.setattr(sqlite_writer, "FORGET_AT_ONCE", 1)
     store.write(Put(Item(KEY, {"count": 0})))
     store.acknowledge_changes(store.read_changes(None, 1)[0].sequence)
     store.write(Put(Item(KEY, {"count": 0})))  # changes nothing
@@ -232,6 +238,32 @@ def test_acknowledge_changes_costs_no_commit_of_its_own(store: SqliteItemStore, 
         assert reader.execute("SELECT count(*) FROM changes").fetchone() == (1,)
         store.write(Put(Item(KEY, {"count": 1})))
         assert reader.execute("SELECT sequence FROM changes").fetchall() == [(2,)]
+
+
+def test_feed_when_it_is_told_what_to_keep_then_listeners_still_hear_of_all(path: Path) -> None:
+    """What the dispatcher never looks at costs no row, but whoever waits for it is woken."""
+    heard: list[Change] = []
+    with closing(SqliteItemStore(path, feeds=lambda attributes: bool(attributes.get("kept")))) as store:
+        store.listen(heard.extend)
+        store.write(Put(Item(KEY, {"kept": True})))
+        store.write(Put(Item(KEY, {"kept": False})))
+        assert [change.new for change in store.read_changes(None, 10)] == [Item(KEY, {"kept": True})]
+    assert [int(change.sequence) for change in heard] == [1, 0]
+
+
+def test_writes_of_one_turn_of_the_loop_share_a_commit(path: Path) -> None:
+    """Decision 10: with on_loop the event loop commits, all that one of its turns submits at once."""
+
+    async def scenario() -> int:
+        with closing(SqliteItemStore(path, on_loop=True)) as store:
+            keys = [Key("partition", str(number)) for number in range(50)]
+            await asyncio.gather(*[call(store.write, Put(Item(key), Absent())) for key in keys])
+            assert [item.key for item in store.query("partition").items] == sorted(keys)
+            with pytest.raises(ConditionFailed):
+                await call(store.write, Put(Item(keys[0]), Absent()))
+            return store.commits
+
+    assert asyncio.run(scenario()) == 1
 
 
 def test_sequences_when_everything_was_acknowledged_and_the_file_reopened_go_on(path: Path) -> None:
