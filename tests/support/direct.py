@@ -123,6 +123,7 @@ class Installation:
         self.engine = build_engine(items, self.queues, clock, RandomIds(), watch, fast_path=fast_path)
         self.api = DirectApi(self.engine)
         self.handlers = build_handlers(self.engine, items.resolved)
+        self.runners: list[ActivityRunner] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -158,6 +159,7 @@ class Installation:
             runner=ActivityRunner(found, chosen.max_concurrent_activities),
             workflows={get_workflow_definition(cls).name: get_workflow_definition(cls) for cls in workflows},
         )
+        self.runners.append(world.runner)
         stop = asyncio.Event()
         task = asyncio.create_task(Worker(world).run(stop), name=worker_id)
         try:
@@ -166,6 +168,16 @@ class Installation:
             stop.set()
             with suppress(asyncio.CancelledError):
                 await task
+
+    def believe_long(self, activity: str) -> None:
+        """Let all workers take an activity for a long one, which they leave to the queue."""
+        for runner in self.runners:
+            runner.learn(activity, 3600)
+
+    async def settled(self) -> None:
+        """Return when the pumps have nothing left to do."""
+        while self.store.read_changes(None, 1):
+            await asyncio.sleep(0)
 
     def kill(self, worker: "asyncio.Task[None]") -> None:
         """End a worker without a farewell, as a host does that sees its connection close."""

@@ -72,7 +72,7 @@ class ActivityRunner:
             async with self._semaphore:
                 began = time.perf_counter()
                 end = await self._run(attempt)
-                self._learn(attempt.work.name, time.perf_counter() - began)
+                self.learn(attempt.work.name, time.perf_counter() - began)
                 return end
         finally:
             self._load -= 1
@@ -99,7 +99,8 @@ class ActivityRunner:
         finally:
             current_activity.reset(token)
 
-    def _learn(self, name: str, seconds: float) -> None:
+    def learn(self, name: str, seconds: float) -> None:
+        """Take the duration of an attempt into account."""
         usual = self._usual_seconds.get(name, seconds)
         self._usual_seconds[name] = usual + WEIGHT_OF_LAST * (seconds - usual)
 
