@@ -1,8 +1,13 @@
 """The command line against a small server that answers as the API does; the rules themselves are tested elsewhere."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,28 +16,71 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from levante.cli import main
+from levante.cli import main, waiting
+from levante.cli.exits import EPILOG, Exit
+from levante.cli.options import DEFAULT_SERVER_URL
+from levante.worker.settings import DEFAULT_SERVER_URL as WORKERS_SERVER_URL
 
 EXECUTION = {
     "execution_id": "e1",
     "workflow_name": "w",
+    "root_execution_id": "e1",
     "status": "COMPLETED",
-    "start_time": "2026-11-23T00:00:00Z",
+    "start_time": "2026-11-23T00:00:00.123456Z",
     "end_time": None,
     "result": {"result": 5},
 }
+RUNNING = {**EXECUTION, "status": "RUNNING", "result": None}
+KEY = {
+    "key_id": "k1",
+    "name": "n",
+    "role": "worker",
+    "workspace": "default",
+    "created_at": "2026-11-23T00:00:00Z",
+    "revoked_at": None,
+}
+ONE = "/v1/workflows/executions/e1"
+EXECUTE = "/v1/workflows/w/execute"
+EVENTS = [
+    {"event_id": 1, "kind": "execution_started", "recorded_at": "2026-11-23T00:00:00Z", "workflow_name": "w"},
+    {"event_id": 2, "kind": "activity_scheduled", "recorded_at": "2026-11-23T00:00:01Z", "seq": 1, "name": "charge"},
+    {"event_id": 3, "kind": "activity_failed", "seq": 1, "failure": {"message": "declined", "type": "CardError"}},
+]
+WORKFLOW_SOURCE = """
+from levante import workflow
+
+@workflow.define(name="first")
+class First:
+    @workflow.entrypoint
+    async def run(self) -> None: ...
+
+@workflow.define(name="second")
+class Second:
+    @workflow.entrypoint
+    async def run(self) -> None: ...
+"""
 
 
 class Api(ThreadingHTTPServer):
-    """Answers what it is told to, and remembers what it was asked."""
+    """Answers what it is told to, the last of several answers for ever, and remembers what it was asked."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.answers: dict[tuple[str, str], list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, Any, str | None]] = []
+        self.headers: dict[str, str] = {}
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def on(self, method: str, path: str, *answers: tuple[int, Any]) -> None:
+        """Say how calls are answered, one after the other. Text is sent as it is, anything else as JSON."""
+        self.answers[method, path] = list(answers)
+
+    def next_answer(self, method: str, path: str) -> tuple[int, Any]:
+        """Return the answer whose turn it is."""
+        answers = self.answers.get((method, path), [(404, {"detail": "there is nothing here", "code": "NOT_FOUND"})])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -46,11 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         self.server.asked.append((self.command, self.path, body, self.headers.get("Authorization")))
-        path = self.path.partition("?")[0]
-        status, answer = self.server.answers.get((self.command, path), (404, {"detail": "nothing here", "code": "WF_1100"}))
-        content = b"" if answer is None else json.dumps(answer).encode()
+        status, answer = self.server.next_answer(self.command, self.path.partition("?")[0])
+        if self.path.endswith("/poll"):
+            time.sleep(0.05)  # a long poll that finds nothing
+        content = b"" if answer is None else (answer if isinstance(answer, str) else json.dumps(answer)).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
+        for name, value in {"Content-Length": str(len(content)), **self.server.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -60,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def api() -> Iterator[Api]:
     server = Api()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -68,164 +118,438 @@ def api() -> Iterator[Api]:
     thread.join()
 
 
-def run(api: Api | None, *args: str, text: str | None = None) -> Result:
-    """Run a command with a server and a key."""
-    environment = {
-        "LEVANTE_SERVER_URL": api.url if api else "http://127.0.0.1:1",
+@pytest.fixture(autouse=True)
+def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory whose modules are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    return tmp_path
+
+
+def run(api: Api | str, *args: str, text: str | bytes | None = None, **environment: str | None) -> Result:
+    """Run a command with a server, a key and a deployment name."""
+    given: dict[str, str | None] = {
+        "LEVANTE_SERVER_URL": api if isinstance(api, str) else api.url,
         "LEVANTE_API_KEY": "lev_secret",
-        "MISTRAL_API_KEY": "",
+        "MISTRAL_API_KEY": None,
+        "SERVER_URL": None,
+        "DEPLOYMENT_NAME": "d",
+        "WORKER_NAME": "w1",
+        "LOG_LEVEL": None,
     }
-    return CliRunner().invoke(main, args, env=environment, input=text)
+    return CliRunner().invoke(main, args, env={**given, **environment}, input=text)
+
+
+def assert_one_line(result: Result, *said: str, code: Exit = Exit.FAILED) -> None:
+    """Check for an error: nothing on stdout, one line on stderr."""
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    assert len(result.stderr.splitlines()) == 1
+    for part in said:
+        assert part in result.stderr
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
 
 
 def test_start_when_given_everything_then_the_request_carries_it(api: Api) -> None:
     """Options become the fields of the request, the key its bearer."""
-    api.answers["POST", "/v1/workflows/w/execute"] = (200, EXECUTION)
+    api.on("POST", EXECUTE, (200, RUNNING))
     result = run(api, "executions", "start", "w", "--input", '{"x": 1}', "--execution-id", "e1", "--deployment-name", "d")
-    assert result.exit_code == 0, result.output
+    assert (result.exit_code, "RUNNING" in result.stdout) == (0, True), result.output
     body = {"input": {"x": 1}, "execution_id": "e1", "deployment_name": "d"}
-    assert api.asked == [("POST", "/v1/workflows/w/execute", body, "Bearer lev_secret")]
+    assert api.asked == [("POST", EXECUTE, body, "Bearer lev_secret")]
+
+
+def test_start_when_given_nothing_then_nothing_is_made_up(api: Api) -> None:
+    """What the caller leaves out, the API decides."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    assert run(api, "executions", "start", "w").exit_code == 0
+    assert api.asked[0][2] == {}
 
 
 @pytest.mark.parametrize("source", ["-", "@file"])
-def test_start_when_the_input_comes_from_elsewhere_then_it_is_read_there(api: Api, tmp_path: Path, source: str) -> None:
-    """`-` is standard input, `@` a file."""
-    api.answers["POST", "/v1/workflows/w/execute"] = (200, EXECUTION)
-    (tmp_path / "input.json").write_text('{"x": 2}')
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+def test_start_when_the_input_comes_from_elsewhere_then_it_is_read_there(
+    api: Api, tmp_path: Path, source: str, prefix: bytes
+) -> None:
+    """`-` is standard input, `@` a file; both are UTF-8."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    content = prefix + '{"x": "é"}'.encode()
+    (tmp_path / "input.json").write_bytes(content)
     given = "-" if source == "-" else f"@{tmp_path / 'input.json'}"
-    assert run(api, "executions", "start", "w", "--input", given, text='{"x": 2}').exit_code == 0
-    assert api.asked[0][2] == {"input": {"x": 2}}
+    assert run(api, "executions", "start", "w", "--input", given, text=content).exit_code == 0
+    assert api.asked[0][2] == {"input": {"x": "é"}}
 
 
-def test_start_when_the_input_is_no_json_then_it_is_wrong_usage_and_nothing_is_sent(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["--input", "{x"], "from the option", id="no JSON"),
+        pytest.param(["--input", '{"x": NaN}'], "NaN is no JSON", id="what only Python reads"),
+        pytest.param(["--input", "[" * 100_000], "no JSON could be read", id="too deep"),
+        pytest.param(["--input", "[1]"], "must be a JSON object", id="no object"),
+        pytest.param(["--input", "@absent.json"], "from absent.json", id="no file"),
+        pytest.param(["--input", "-"], "from standard input", id="nothing on standard input"),
+        pytest.param(["--timeout", "1"], "--wait", id="a limit to no waiting"),
+        pytest.param(["--wait", "--timeout", "-1"], "--timeout", id="a negative limit"),
+        pytest.param(["--server-url", "localhost:8700"], "no address", id="no scheme"),
+        pytest.param(["--server-url", "file:///etc/hosts"], "no address", id="another scheme"),
+        pytest.param(["--server-url", "http://h:99999"], "no address", id="no port"),
+    ],
+)
+def test_start_when_its_options_are_wrong_then_it_is_wrong_usage_and_nothing_is_sent(
+    api: Api, arguments: list[str], said: str
+) -> None:
     """Bad input is refused at the earliest point."""
-    result = run(api, "executions", "start", "w", "--input", "{x")
-    assert result.exit_code == 2
-    assert "--input" in result.output
-    assert api.asked == []
+    result = run(api, "executions", "start", "w", *arguments)
+    assert (result.exit_code, result.stdout, api.asked) == (Exit.USAGE, "", [])
+    assert said in " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize(("status", "code"), [("COMPLETED", 0), ("FAILED", 3), ("TIMED_OUT", 3)])
-def test_start_when_it_waits_then_the_exit_code_says_how_it_ended(api: Api, status: str, code: int) -> None:
-    """Scripts can tell a completed execution from another end."""
-    api.answers["POST", "/v1/workflows/w/execute"] = (200, EXECUTION)
-    ended = {**EXECUTION, "status": status, "failure": {"message": "no luck"} if status == "FAILED" else None}
-    api.answers["GET", "/v1/workflows/executions/e1"] = (200, ended)
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_start_when_it_waits_then_it_prints_the_result_alone(api: Api) -> None:
+    """A script reads the result from stdout."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    api.on("GET", ONE, (200, RUNNING), (503, {"detail": "busy", "code": "UNAVAILABLE"}), (200, RUNNING), (200, EXECUTION))
     result = run(api, "executions", "start", "w", "--wait")
-    assert result.exit_code == code
-    assert '{"result": 5}' in result.output
-    assert ("no luck" in result.output) == (status == "FAILED")
+    assert (result.exit_code, result.stdout, result.stderr) == (Exit.OK, '{"result": 5}\n', "")
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "SOMETHING_NEW", None])
+def test_start_when_it_waits_for_another_end_then_the_exit_code_says_so(api: Api, status: str | None) -> None:
+    """Scripts can tell a completed execution from any other end; a status that is not known is no success."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    failure = {"message": "no\nluck", "type": "ValueError"}
+    ended = {**EXECUTION, "status": status, "failure": failure}
+    api.on("GET", ONE, (200, ended))
+    said = f"execution e1 ended as {status}: ValueError: no luck"
+    assert_one_line(run(api, "executions", "start", "w", "--wait"), said, code=Exit.NOT_COMPLETED)
+    as_json = run(api, "executions", "start", "w", "--wait", "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (Exit.NOT_COMPLETED, ended)
 
 
 def test_start_when_it_waits_too_long_then_the_exit_code_says_so(api: Api) -> None:
-    """Running out of time is no failure of the execution."""
-    running = {**EXECUTION, "status": "RUNNING"}
-    api.answers["POST", "/v1/workflows/w/execute"] = (200, running)
-    api.answers["GET", "/v1/workflows/executions/e1"] = (200, running)
-    result = run(api, "executions", "start", "w", "--wait", "--timeout", "0")
-    assert (result.exit_code, "it goes on" in result.output) == (4, True)
+    """Running out of time is no failure of the execution, which goes on."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    api.on("GET", ONE, (200, RUNNING))
+    wait = ["executions", "start", "w", "--wait", "--timeout", "0.02"]
+    assert_one_line(run(api, *wait), "still open after 0.02 s", "levante executions get e1", code=Exit.OUT_OF_TIME)
+    as_json = run(api, *wait, "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (Exit.OUT_OF_TIME, RUNNING)
+
+
+def test_start_when_waiting_is_refused_then_the_error_says_that_it_was_started(api: Api) -> None:
+    """What was started must not be started again because its id was lost."""
+    api.on("POST", EXECUTE, (200, RUNNING))
+    api.on("GET", ONE, (401, {"detail": "the key is revoked", "code": "UNAUTHENTICATED"}))
+    assert_one_line(run(api, "executions", "start", "w", "--wait"), "execution e1 was started", "the key is revoked")
+
+
+# --- looking up -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "answer", "shown"),
+    [
+        (["executions", "get", "e1"], ONE, EXECUTION, ["e1", "2026-11-23T00:00:00Z", '{"result": 5}']),
+        (
+            ["executions", "list"],
+            "/v1/workflows/runs",
+            {"executions": [RUNNING], "next_page_token": None},
+            ["e1", "RUNNING"],
+        ),
+        (
+            ["executions", "history", "e1"],
+            f"{ONE}/history",
+            {"events": EVENTS, "workflow_task_failure": {"failure": {"message": "event 2 differs", "type": None}}},
+            ["execution_started", "charge", "CardError: declined", "cannot be advanced at present: event 2 differs"],
+        ),
+        (["workflows", "list"], "/v1/workflows", {"workflows": [{"name": "w", "archived": False}]}, ["w", "no"]),
+        (["workflows", "get", "w"], "/v1/workflows/w", {"workflow": {"name": "w", "active": True}}, ["w", "yes"]),
+        (
+            ["deployments", "list"],
+            "/v1/workflows/deployments",
+            {"deployments": [{"name": "d", "worker_count": 2}]},
+            ["d", "2"],
+        ),
+        (["keys", "list"], "/v1/keys", {"keys": [KEY]}, ["k1", "worker", "default"]),
+    ],
+)
+def test_look_ups_when_asked_for_json_then_it_is_the_answer_of_the_api(
+    api: Api, command: list[str], path: str, answer: Any, shown: list[str]
+) -> None:
+    """`--json` is for programs: exactly what the API says. Without it people get a table."""
+    text = json.dumps(answer, indent=1)
+    api.on("GET", path, (200, text))
+    as_json = run(api, *command, "--json")
+    assert (as_json.exit_code, as_json.stdout, as_json.stderr) == (0, text + "\n", "")
+    table = run(api, *command)
+    assert (table.exit_code, table.stderr) == (0, "")
+    words = table.stdout.replace("\n", "  ").split("  ")
+    assert [word for word in shown if word not in [one.strip() for one in words]] == []
+
+
+def test_list_when_narrowed_then_the_query_says_so(api: Api) -> None:
+    """Filters are the API's work: statuses repeat the key."""
+    api.on("GET", "/v1/workflows/runs", (200, {"executions": [], "next_page_token": None}))
+    narrowed = ["--workflow", "a b", "--status", "failed", "--status", "RUNNING", "--limit", "2"]
+    result = run(api, "executions", "list", *narrowed)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no executions\n")
+    assert api.asked[0][1] == "/v1/workflows/runs?page_size=2&status=FAILED&status=RUNNING&workflow_identifier=a+b"
+
+
+@pytest.mark.parametrize("wrong", [["--limit", "0"], ["--limit", "1001"], ["--status", "DONE"]])
+def test_list_when_its_options_are_wrong_then_it_is_wrong_usage(api: Api, wrong: list[str]) -> None:
+    """Bad input is refused at the earliest point."""
+    assert run(api, "executions", "list", *wrong).exit_code == Exit.USAGE
+    assert api.asked == []
 
 
 @pytest.mark.parametrize(
     ("command", "path", "answer"),
     [
-        (["executions", "get", "e1"], "/v1/workflows/executions/e1", EXECUTION),
-        (["executions", "list"], "/v1/workflows/runs", {"executions": [EXECUTION], "next_page_token": None}),
-        (
-            ["executions", "history", "e1"],
-            "/v1/workflows/executions/e1/history",
-            {"events": [{"event_id": 1, "kind": "execution_started"}], "workflow_task_failure": None},
-        ),
-        (["workflows", "list"], "/v1/workflows", {"workflows": [{"name": "w"}], "next_cursor": None}),
-        (["workflows", "get", "w"], "/v1/workflows/w", {"workflow": {"name": "w", "active": True}}),
-        (["deployments", "list"], "/v1/workflows/deployments", {"deployments": [{"name": "d", "is_active": True}]}),
-        (["keys", "list"], "/v1/keys", {"keys": [{"key_id": "k", "name": "n", "role": "admin"}]}),
+        (["executions", "list"], "/v1/workflows/runs", {"executions": [RUNNING], "next_page_token": "t"}),
+        (["workflows", "list"], "/v1/workflows", {"workflows": [{"name": "w"}], "next_cursor": "c"}),
     ],
 )
-def test_look_ups_when_asked_for_json_then_it_is_the_answer_of_the_api(
+def test_list_when_there_is_more_then_it_says_so_beside_the_table(
     api: Api, command: list[str], path: str, answer: Any
 ) -> None:
-    """`--json` is for programs: exactly what the API says. Without it there is a table for people."""
-    api.answers["GET", path] = (200, answer)
-    as_json = run(api, *command, "--json")
-    assert (as_json.exit_code, json.loads(as_json.output)) == (0, answer)
-    table = run(api, *command)
-    assert table.exit_code == 0
-    assert len(table.output.splitlines()) == 2
+    """A table that is cut off must not look complete."""
+    api.on("GET", path, (200, answer))
+    result = run(api, *command)
+    assert (result.exit_code, result.stderr.startswith("these are the ")) == (0, True)
 
 
-def test_history_when_the_run_cannot_be_advanced_then_it_says_why(api: Api) -> None:
-    """A blocked run must not look like one that merely waits."""
-    failure = {"failure": {"message": "event 2 differs"}}
-    answer = {"events": [], "workflow_task_failure": failure}
-    api.answers["GET", "/v1/workflows/executions/e1/history"] = (200, answer)
-    assert "event 2 differs" in run(api, "executions", "history", "e1").output
+def test_tables_when_a_text_would_steer_the_terminal_then_it_stays_one_plain_line(api: Api) -> None:
+    """Descriptions are somebody else's."""
+    api.on("GET", "/v1/workflows", (200, {"workflows": [{"name": "w", "description": "\x1b[31mred\nalert" + "!" * 99}]}))
+    result = run(api, "workflows", "list")
+    assert ("\x1b" in result.stdout, len(result.stdout.splitlines())) == (False, 2)
+    assert result.stdout.rstrip().endswith("!…")
 
 
-def test_keys_when_created_and_revoked_then_the_secret_is_shown_once(api: Api) -> None:
+def test_ids_when_they_hold_slashes_then_they_stay_one_segment_of_the_path(api: Api) -> None:
+    """An id cannot lead to another endpoint."""
+    assert run(api, "executions", "get", "../runs?x=1").exit_code == 1
+    assert api.asked[0][1] == "/v1/workflows/executions/..%2Fruns%3Fx%3D1"
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "path"),
+    [
+        (["executions", "terminate", "e1"], "POST", f"{ONE}/terminate"),
+        (["keys", "revoke", "k1"], "DELETE", "/v1/keys/k1"),
+    ],
+)
+def test_endings_when_done_then_people_are_told_and_programs_get_the_empty_answer(
+    api: Api, command: list[str], method: str, path: str
+) -> None:
+    """The API answers 204 and nothing; so does --json."""
+    api.on(method, path, (204, None))
+    result, as_json = run(api, *command), run(api, *command, "--json")
+    assert (result.exit_code, command[-1] in result.stdout) == (0, True)
+    assert (as_json.exit_code, as_json.stdout) == (0, "")
+    assert api.asked == [(method, path, None, "Bearer lev_secret")] * 2
+
+
+def test_key_when_created_then_its_secret_is_printed(api: Api) -> None:
     """A key's secret is in the answer to its creation only."""
-    api.answers["POST", "/v1/keys"] = (200, {"key_id": "k1", "role": "worker", "secret": "lev_new"})
-    api.answers["DELETE", "/v1/keys/k1"] = (204, None)
-    assert "lev_new" in run(api, "keys", "create", "--name", "n", "--role", "worker").output
-    assert run(api, "keys", "revoke", "k1").exit_code == 0
-    assert run(api, "executions", "terminate", "e1").exit_code == 1
+    made = {**KEY, "secret": "lev_new"}
+    api.on("POST", "/v1/keys", (200, made))
+    create = ["keys", "create", "--name", "n", "--role", "worker"]
+    result, as_json = run(api, *create), run(api, *create, "--json")
+    assert (result.exit_code, "lev_new" in result.stdout, "cannot be shown again" in result.stderr) == (0, True, True)
+    assert (json.loads(as_json.stdout), as_json.stderr) == (made, "")
+    assert api.asked[0][2] == {"name": "n", "role": "worker"}
+
+
+@pytest.mark.parametrize("arguments", [["--role", "admin"], ["--name", "n"], ["--name", "n", "--role", "king"]])
+def test_key_when_asked_for_wrongly_then_it_is_wrong_usage(api: Api, arguments: list[str]) -> None:
+    """A key has a name and one of three roles."""
+    assert run(api, "keys", "create", *arguments).exit_code == Exit.USAGE
+    assert api.asked == []
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [
-        (404, {"detail": "no execution has the id 'e1'", "code": "WF_1100"}, "no execution has the id 'e1' (404 WF_1100)"),
-        (422, {"detail": [{"loc": ["body", "x"], "msg": "wrong", "type": "t"}]}, "body.x: wrong (422)"),
-        (502, "<html>", "the API answered 502"),
+        (
+            404,
+            {"detail": "no execution has the id 'e1'", "code": "WF_1100"},
+            "Error: no execution has the id 'e1' (404 WF_1100)\n",
+        ),
+        (422, {"detail": [{"loc": ["body", "x"], "msg": "wrong", "type": "t"}]}, "Error: body.x: wrong (422)\n"),
+        (401, {"detail": "who?", "code": "UNAUTHENTICATED"}, "set LEVANTE_API_KEY to a key that is not revoked"),
+        (403, {"detail": "it takes one with: admin", "code": "FORBIDDEN"}, "it takes one with: admin (403 FORBIDDEN)"),
+        (502, "<html>\n<b>", "the API answered 502: <html> <b>"),
+        (500, None, "the API answered 500: no reason was given"),
+        (422, {"detail": ["odd"]}, "the API answered 422"),
     ],
 )
-def test_refusal_when_the_api_gives_one_then_it_is_one_line_and_exit_code_1(
-    api: Api, status: int, answer: Any, said: str
-) -> None:
-    """Errors are one line with what was wrong."""
-    api.answers["GET", "/v1/workflows/executions/e1"] = (status, answer)
-    result = run(api, "executions", "get", "e1")
-    assert result.exit_code == 1
-    assert said in result.output
-    assert len(result.output.splitlines()) == 1
+def test_refusal_when_the_api_gives_one_then_it_is_one_line(api: Api, status: int, answer: Any, said: str) -> None:
+    """Errors are one line with what was wrong and, where that is known, what to do."""
+    api.on("GET", ONE, (status, answer))
+    assert_one_line(run(api, "executions", "get", "e1"), said)
+
+
+def test_redirect_when_it_comes_then_the_key_does_not_follow_it(api: Api) -> None:
+    """The key is for the server that the user named."""
+    api.headers["Location"] = f"{api.url}/elsewhere"
+    api.on("GET", ONE, (302, None))
+    assert_one_line(run(api, "executions", "get", "e1"), "redirects to", "LEVANTE_SERVER_URL")
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"executions": 1}', None])
+@pytest.mark.parametrize("command", ["list", "start"])
+def test_success_when_it_is_not_the_api_s_then_the_error_says_so(api: Api, command: str, answer: str | None) -> None:
+    """Some other server may be at the address."""
+    api.on("GET", "/v1/workflows/runs", (200, answer))
+    api.on("POST", EXECUTE, (200, answer))
+    arguments = ["start", "w"] if command == "start" else ["list"]
+    assert_one_line(run(api, "executions", *arguments), "not what the API answers here")
 
 
 def test_server_when_nothing_answers_then_the_error_says_what_to_do() -> None:
     """The first thing that goes wrong for a newcomer says how to go on."""
-    result = run(None, "workflows", "list")
-    assert (result.exit_code, "levante dev" in result.output) == (1, True)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        result = run(url, "workflows", "list")
+    assert_one_line(result, f"nothing answers at {url}", "start it with `levante dev` or set LEVANTE_SERVER_URL")
 
 
-def test_key_when_it_is_missing_then_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No request is made without a key."""
-    monkeypatch.delenv("LEVANTE_API_KEY", raising=False)
-    result = CliRunner().invoke(main, ["workflows", "list"], env={"MISTRAL_API_KEY": ""})
-    assert (result.exit_code, "LEVANTE_API_KEY" in result.output) == (1, True)
+def test_server_when_it_speaks_no_http_then_the_error_says_so() -> None:
+    """A port may belong to something else."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        result = run(f"http://127.0.0.1:{listener.getsockname()[1]}", "workflows", "list")
+        thread.join()
+    assert_one_line(result, "not what the API answers here", "no HTTP answer")
+
+
+def test_settings_when_only_the_vendor_s_names_are_set_then_they_work(api: Api) -> None:
+    """What is configured for the official client need not be configured again; ours come first."""
+    api.on("GET", "/v1/keys", (200, {"keys": []}))
+    vendor = {"SERVER_URL": api.url, "MISTRAL_API_KEY": "theirs"}
+    assert run("", "keys", "list", **vendor, LEVANTE_API_KEY=None, LEVANTE_SERVER_URL=None).exit_code == 0
+    assert run(api, "keys", "list", **{**vendor, "SERVER_URL": "http://127.0.0.1:1"}).exit_code == 0
+    options = ["--server-url", api.url + "/", "--api-key", "given"]
+    assert run("http://127.0.0.1:1", "keys", "list", *options).exit_code == 0
+    assert [asked[3] for asked in api.asked] == ["Bearer theirs", "Bearer lev_secret", "Bearer given"]
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "said"),
+    ("key", "said"), [(None, "no API key"), (" ", "no API key"), ("a\nb", "copy it again"), ("é", "copy")]
+)
+def test_key_when_it_is_missing_or_damaged_then_no_request_is_made(api: Api, key: str | None, said: str) -> None:
+    """The error names the variable."""
+    assert_one_line(run(api, "workflows", "list", LEVANTE_API_KEY=key), said, "LEVANTE_API_KEY")
+    assert api.asked == []
+
+
+def test_default_server_when_compared_then_it_is_the_worker_s() -> None:
+    """`levante dev`, workers and commands find one another without any setting."""
+    assert DEFAULT_SERVER_URL == WORKERS_SERVER_URL
+
+
+def test_exit_codes_when_help_is_read_then_they_are_there() -> None:
+    """The codes are part of the interface."""
+    for command in ([], ["executions", "start"], ["worker"]):
+        text = " ".join(run("", *command, "--help").stdout.split())
+        assert EPILOG in text
+
+
+# --- the worker -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 403, 422])
+@pytest.mark.parametrize(("target", "served"), [(":Second", ["second"]), ("", ["first", "second"])])
+def test_worker_when_the_api_refuses_it_then_it_ends_with_one_line(
+    api: Api, place: Path, status: int, target: str, served: list[str]
+) -> None:
+    """A refusal does not go away by itself, so there is nothing to wait for."""
+    (place / "cli_shop.py").write_text(WORKFLOW_SOURCE)
+    detail = [{"loc": ["body"], "msg": "not so", "type": "t"}] if status == 422 else "not so"
+    api.on("POST", "/v1/workflows/register", (status, {"detail": detail, "code": "C"}))
+    result = run(api, "worker", f"cli_shop{target}", "--deployment-name", "shop", "--worker-name", "me")
+    assert_one_line(result, f"not so ({status} C)")
+    registered = api.asked[0][2]
+    assert [one["name"] for one in registered["definitions"]] == served
+    assert (registered["deployment_name"], registered["worker_name"]) == ("shop", "me")
+
+
+def test_worker_when_two_workflows_have_one_name_then_it_ends_before_it_registers(api: Api, place: Path) -> None:
+    """The SDK's own errors are one line too."""
+    (place / "cli_twins.py").write_text(WORKFLOW_SOURCE.replace('"second"', '"first"'))
+    assert_one_line(run(api, "worker", "cli_twins"), "two workflows are named 'first'")
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
     [
-        (None, "cli_absent", "no module 'cli_absent'"),
-        ("x = 1", "cli_empty", "defines no workflows"),
-        ("class A: ...", "cli_plain:A", "is no workflow class"),
-        ("class A: ...", "cli_other:B", "is no workflow class"),
+        ({"DEPLOYMENT_NAME": None}, "set DEPLOYMENT_NAME"),
+        ({"DEPLOYMENT_NAME": "a b"}, "deployment_name 'a b' is not allowed"),
+        ({"LEVANTE_API_KEY": None}, "set LEVANTE_API_KEY or MISTRAL_API_KEY"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
     ],
 )
-def test_worker_when_its_target_is_wrong_then_the_error_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, target: str, said: str
+def test_worker_when_a_setting_is_wrong_then_the_error_names_it(
+    api: Api, place: Path, environment: dict[str, str | None], said: str
 ) -> None:
-    """A worker that could serve nothing does not start."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    if source is not None:
-        (tmp_path / f"{target.partition(':')[0]}.py").write_text(source)
-    result = run(None, "worker", target)
-    assert (result.exit_code, said in result.output) == (1, True), result.output
+    """Settings are checked before the user's code is imported."""
+    (place / "cli_raises.py").write_text("raise SystemError")
+    assert_one_line(run(api, "worker", "cli_raises", **environment), said)
 
 
-def test_dev_when_looked_for_then_the_command_of_the_host_is_found() -> None:
-    """The host's command joins by its entry point; the SDK does not import it."""
-    result = run(None, "dev", "--help")
-    assert (result.exit_code, "--data" in result.output) == (0, True)
-    assert "dev" in run(None, "--help").output
+def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Path) -> None:
+    """SIGTERM is how a worker is ended, so it is no failure; its log is on stderr."""
+    (tmp_path / "cli_shop.py").write_text(WORKFLOW_SOURCE)
+    refs = [{"workflow_id": "i", "workflow_registration_id": name} for name in ("1", "2")]
+    registered = {
+        "has_conflicts": False,
+        "workflow_registration_ids": ["1", "2"],
+        "workflow_registration_refs": refs,
+    }
+    api.on("POST", "/v1/workflows/register", (200, registered))
+    api.on("GET", "/v1/workflows/workers/whoami", (200, {"scheduler_url": "", "namespace": "n"}))
+    api.on("POST", "/v1/workflows/workers/poll", (200, {"tasks": []}))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(Path(one).absolute()) for one in sys.path if one),
+        "LEVANTE_SERVER_URL": api.url,
+        "LEVANTE_API_KEY": "lev_secret",
+        "DEPLOYMENT_NAME": "d",
+    }
+    command = [sys.executable, "-m", "levante", "worker", "cli_shop"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=-1, stderr=-1, text=True) as process:
+        while process.poll() is None and not any(asked[1].endswith("/poll") for asked in api.asked):
+            time.sleep(0.01)  # wait for the process, which has no clock of ours
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (0, ""), stderr
+    assert "serves first, second" in stderr

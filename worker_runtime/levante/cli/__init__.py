@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from levante.cli.deployments import deployments
 from levante.cli.executions import executions
+from levante.cli.exits import EPILOG
 from levante.cli.keys import keys
-from levante.cli.listings import deployments, workflows
+from levante.cli.plugins import find_plugin, plugin_names
 from levante.cli.worker import worker
+from levante.cli.workflows import workflows
 
-EPILOG = "Exit codes: 0 done, 1 refused or out of reach, 2 wrong usage, 3 the execution did not complete, 4 out of time."
+__all__ = ["main"]
 
 
 class _Commands(click.Group):
-    """A group that loads the commands of other packages only when they are called or listed."""
+    """A group that knows the commands of other packages, and leaves them alone until they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all commands."""
-        return sorted({*super().list_commands(ctx), *(point.name for point in entry_points(group="levante.commands"))})
+        return sorted({*super().list_commands(ctx), *plugin_names()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Find a command of ours, else of another package."""
-        command = super().get_command(ctx, cmd_name)
-        if command is None:
-            for point in entry_points(group="levante.commands", name=cmd_name):
-                loaded: click.Command = point.load()
-                return loaded
-        return command
+        """Find a command: ours first."""
+        return super().get_command(ctx, cmd_name) or find_plugin(cmd_name)
+
+
+def _print_version(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if not is_wanted or context.resilient_parsing:
+        return
+    try:
+        click.echo(f"levante {version('levante')}")
+    except PackageNotFoundError:
+        click.echo("levante, not installed: a checkout")
+    context.exit()
 
 
 @click.group(cls=_Commands, epilog=EPILOG)
-@click.version_option(version("levante"))
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version and exit."
+)
 def main() -> None:
-    """Durable workflows. Server and key come from LEVANTE_SERVER_URL and LEVANTE_API_KEY."""
+    """Durable workflows.
+
+    Server and key come from LEVANTE_SERVER_URL and LEVANTE_API_KEY (SERVER_URL and MISTRAL_API_KEY work too), or from
+    options of the commands.
+    """
 
 
 for _command in (deployments, executions, keys, worker, workflows):

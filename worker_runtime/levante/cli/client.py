@@ -1,66 +1,101 @@
-"""A small synchronous client of the HTTP API, and what all commands that use it share."""
+"""A small synchronous client of the HTTP API, on the standard library alone."""
 
 from __future__ import annotations
 
 import json
-import os
+import socket
+import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPException, IncompleteRead
+from ipaddress import ip_address
+from typing import IO, Any
+from urllib.parse import quote, urlencode, urlsplit
 
-import click
+from levante.cli.exits import CommandFailed, one_line
 
-from levante.worker.settings import DEFAULT_SERVER_URL
+REQUEST_SECONDS = 60.0
+SHOWN_CHARACTERS = 500
+"""What is shown of an answer that is not one of the API's."""
 
-T = TypeVar("T")
+TEMPORARY_STATUSES = frozenset({429, 500, 502, 503, 504})
+"""Answers after which the same call may succeed. Source: REST contract, section 1.4 (read 2026-11-23)."""
 
-TIMEOUT_SECONDS = 60
-
-
-class CommandFailed(click.ClickException):
-    """Ends the command with one line: the API refused it, or is out of reach."""
-
-    exit_code = 1
-
-
-class NotCompleted(CommandFailed):
-    """The execution ended otherwise."""
-
-    exit_code = 3
+_HOW_TO_GET_A_KEY = "`levante dev` prints the first one, `levante keys create` makes more"
+_ADVICE: Mapping[int, str] = {401: f"set LEVANTE_API_KEY to a key that is not revoked ({_HOW_TO_GET_A_KEY})"}
+NO_KEY = f"no API key: set LEVANTE_API_KEY ({_HOW_TO_GET_A_KEY})"
 
 
-class OutOfTime(CommandFailed):
-    """The execution did not end in time."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API answered: as it was sent, and as JSON. An answer without content is "" and None."""
 
-    exit_code = 4
+    text: str
+    value: Any
+
+    def field(self, name: str, kind: type) -> Any:
+        """Return a field of the answer. Raises: CommandFailed if it is not there, so not the API's."""
+        found = self.value.get(name) if isinstance(self.value, dict) else None
+        if not isinstance(found, kind):
+            raise _not_levante(f"there is no {name!r} in {self.text}")
+        return found
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Return a list of objects that the answer holds. Raises: CommandFailed as `field`."""
+        return [row for row in self.field(name, list) if isinstance(row, dict)]
 
 
 class Client:
-    """Calls the API with one key."""
+    """Calls the API with one key. Redirects are refused: they would take the key elsewhere."""
 
     def __init__(self, server_url: str, api_key: str) -> None:
         self._base = server_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self._opener = urllib.request.build_opener(_NoRedirects(), *_proxies(self._base))
 
-    def call(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON answer, None for an empty one. path: segments are quoted by the caller. Raises: CommandFailed."""
-        url = self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, self._headers, method=method)  # noqa: S310 - the user's own server
+    def get(self, path: str, query: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS) -> Answer:
+        """Read. query: lists repeat the key. Raises: CommandFailed."""
+        return self._call("GET", path + (f"?{urlencode(query, doseq=True)}" if query else ""), None, seconds)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Post a JSON object, or nothing. Raises: CommandFailed."""
+        return self._call("POST", path, None if body is None else json.dumps(body).encode(), REQUEST_SECONDS)
+
+    def delete(self, path: str) -> Answer:
+        """Delete. Raises: CommandFailed."""
+        return self._call("DELETE", path, None, REQUEST_SECONDS)
+
+    def _call(self, method: str, path: str, body: bytes | None, seconds: float) -> Answer:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310 - checked by options
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - as above
-                content = response.read()
+            with self._opener.open(request, timeout=seconds) as response:
+                return _answer(response.read())
         except urllib.error.HTTPError as error:
             with error:
-                raise CommandFailed(_refusal(error.code, error.read())) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            hint = "start it with `levante dev`, or set LEVANTE_SERVER_URL"
-            raise CommandFailed(f"nothing answers at {self._base} ({reason}): {hint}") from None
-        return json.loads(content) if content else None
+                raise _refused(error) from None
+        except (OSError, HTTPException) as error:
+            raise self._out_of_reach(error, seconds) from None
+
+    def _out_of_reach(self, error: Exception, seconds: float) -> CommandFailed:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        match reason:
+            case TimeoutError():
+                return CommandFailed(f"{self._base} did not answer within {seconds:.3g} s: try again", is_temporary=True)
+            case socket.gaierror():
+                host = urlsplit(self._base).hostname
+                return CommandFailed(f"no host {host!r} is known here: check LEVANTE_SERVER_URL ({self._base})")
+            case ssl.SSLError():
+                return CommandFailed(f"no secure connection to {self._base} ({reason}): check LEVANTE_SERVER_URL")
+            case OSError() | IncompleteRead():
+                what, todo = "nothing answers at", "start it with `levante dev` or set LEVANTE_SERVER_URL"
+                return CommandFailed(f"{what} {self._base} ({_said(reason)}): {todo}", is_temporary=True)
+            case _:
+                return _not_levante(f"{self._base} gave no HTTP answer: {_said(reason)}")
 
 
 def segment(text: str) -> str:
@@ -68,49 +103,76 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def with_client(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command its client as first argument, and the options that say which."""
-
-    @click.option("--server-url", help=f"Default: LEVANTE_SERVER_URL, else {DEFAULT_SERVER_URL}.")
-    @click.option("--api-key", help="Default: LEVANTE_API_KEY. Others on this machine can see the option; better set that.")
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> T:
-        given_url, given_key = options.pop("server_url"), options.pop("api_key")
-        url = given_url or os.environ.get("LEVANTE_SERVER_URL") or os.environ.get("SERVER_URL") or DEFAULT_SERVER_URL
-        key = given_key or os.environ.get("LEVANTE_API_KEY") or os.environ.get("MISTRAL_API_KEY")
-        if not key:
-            raise CommandFailed("no API key: set LEVANTE_API_KEY to the one that `levante dev` printed")
-        return command(Client(str(url), str(key)), *args, **options)
-
-    return run
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
-
-
-def show(answer: Any, *, as_json: bool, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print an answer as JSON, or its rows as a table."""
-    if as_json:
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    table = [list(columns), *[[_cell(row.get(column)) for column in columns] for row in rows]]
-    widths = [max(len(line[position]) for line in table) for position in range(len(columns))]
-    for line in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _refusal(status: int, content: bytes) -> str:
+def refusal(status: int, content: str) -> str:
+    """Say in one line why the API refused a call, and what to do if that is known."""
     try:
         answer = json.loads(content)
-        detail, code = answer["detail"], answer.get("code", "")
-    except (ValueError, KeyError, TypeError):
-        return f"the API answered {status}: {content.decode(errors='replace')[:500]}"
-    if isinstance(detail, list):
-        detail = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in detail)
-    return f"{detail} ({status}{f' {code}' if code else ''})"
+        detail, code = answer["detail"], answer.get("code")
+        if isinstance(detail, list):
+            detail = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        said = f"the API answered {status}: {content[:SHOWN_CHARACTERS].strip() or 'no reason was given'}"
+    else:
+        said = f"{detail} ({status} {code})" if code else f"{detail} ({status})"
+    return one_line(f"{said}: {_ADVICE[status]}" if status in _ADVICE else said)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Urllib would send the key along, to any host."""
+
+    def redirect_request(  # noqa: PLR0917 - urllib's signature
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,  # noqa: ARG002 - same
+    ) -> None:
+        """Follow no redirect."""
+        del req, fp, code, msg, headers
+
+
+def _proxies(base: str) -> list[urllib.request.BaseHandler]:
+    """No proxy for what runs on this machine; elsewhere what the environment says."""
+    return [urllib.request.ProxyHandler({})] if _is_loopback(urlsplit(base).hostname or "") else []
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _answer(content: bytes) -> Answer:
+    text = content.decode("utf-8", "replace").strip()
+    if not text:
+        return Answer("", None)
+    try:
+        return Answer(text, json.loads(text))
+    except (ValueError, RecursionError):
+        raise _not_levante(f"the answer is no JSON: {text}") from None
+
+
+def _refused(error: urllib.error.HTTPError) -> CommandFailed:
+    status, elsewhere = error.code, error.headers.get("Location")
+    if elsewhere is not None and status // 100 == 3:  # noqa: PLR2004 - redirects
+        return CommandFailed(f"the API is not here ({status}, redirects to {elsewhere}): correct LEVANTE_SERVER_URL")
+    content = b""
+    with suppress(OSError, HTTPException):
+        content = error.read()
+    text = refusal(status, content.decode("utf-8", "replace"))
+    return CommandFailed(text, is_temporary=status in TEMPORARY_STATUSES)
+
+
+def _not_levante(problem: str) -> CommandFailed:
+    return CommandFailed(
+        f"not what the API answers here (is it Levante at LEVANTE_SERVER_URL?): {problem[:SHOWN_CHARACTERS]}"
+    )
+
+
+def _said(reason: object) -> str:
+    """Return what an error says, without the number."""
+    text = reason.strerror if isinstance(reason, OSError) else None
+    return text or str(reason) or type(reason).__name__

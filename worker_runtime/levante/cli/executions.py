@@ -5,17 +5,48 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from levante.cli.client import Client, NotCompleted, OutOfTime, json_option, segment, show, with_client
+from levante.cli.client import Answer, Client, segment
+from levante.cli.exits import EPILOG, CommandFailed, NotCompleted, OutOfTime
+from levante.cli.options import json_option, with_client
+from levante.cli.output import Column, cell, print_json, print_record, print_table, print_value
+from levante.cli.waiting import Surroundings, wait_for_end
 
-FIRST_PAUSE_SECONDS = 0.1
-LAST_PAUSE_SECONDS = 1.0
 STATUSES = ["RUNNING", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW", "TIMED_OUT"]
-COLUMNS = ["execution_id", "workflow_name", "status", "start_time", "end_time"]
+RECORD = [
+    "execution_id",
+    "workflow_name",
+    "status",
+    "start_time",
+    "end_time",
+    "deployment_name",
+    "parent_execution_id",
+    "run_id",
+    "result",
+    "failure",
+]
+RUN_COLUMNS = [
+    Column("execution_id", "EXECUTION"),
+    Column("workflow_name", "WORKFLOW"),
+    Column("status", "STATUS"),
+    Column("start_time", "STARTED"),
+    Column("end_time", "ENDED"),
+]
+EVENT_COLUMNS = [
+    Column("event_id", "EVENT"),
+    Column("recorded_at", "RECORDED"),
+    Column("kind", "KIND"),
+    Column("seq", "SEQ"),
+    Column("about", "ABOUT", 80),
+]
+ABOUT = ("name", "result", "failure", "fire_at", "workflow_name", "fact")
+"""The fields of events that say most; each kind has one of them, or none."""
 
 
 @click.group()
@@ -23,109 +54,183 @@ def executions() -> None:
     """Start, look at and end executions."""
 
 
-@executions.command()
+@executions.command(epilog=EPILOG)
 @click.argument("workflow")
-@click.option("--input", help="JSON, @FILE, or - for standard input.")
-@click.option("--execution-id", help="Made up if not given.")
+@click.option("--input", "input_text", help="A JSON object; @FILE reads it from a file, - from standard input.")
+@click.option("--execution-id", help="The execution's id. Default: made by the API.")
 @click.option("--deployment-name", help="Which deployment, if several serve the workflow.")
-@click.option("--wait", is_flag=True, help="Wait for the end, and print the result.")
-@click.option("--timeout", type=click.FloatRange(min=0), help="Wait no longer than so many seconds.")
+@click.option("--wait", is_flag=True, help="Wait until the execution ends, and print its result.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="With --wait: wait no longer than so many seconds.")
 @json_option
 @with_client
-def start(client: Client, workflow: str, *, wait: bool, timeout: float | None, as_json: bool, **given: Any) -> None:
-    """Start an execution of WORKFLOW."""
-    body = {name: value for name, value in given.items() if value is not None}
-    if "input" in body:
-        body["input"] = _input(body["input"])
-    started = client.call("POST", f"/v1/workflows/{segment(workflow)}/execute", body)
+def start(
+    client: Client,
+    *,
+    workflow: str,
+    input_text: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+    **chosen: str | None,
+) -> None:
+    """Start an execution of WORKFLOW, a name or id."""
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout says how long to wait: give it with --wait")
+    body: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    if input_text is not None:
+        body["input"] = _read_input(input_text)
+    started = client.post(f"/v1/workflows/{segment(workflow)}/execute", body)
+    execution_id = started.field("execution_id", str)
     if wait:
-        _report(_wait(client, started["execution_id"], timeout), as_json=as_json)
+        ended = _wait(client, execution_id, timeout)
+        _report(execution_id, started, ended, timeout, as_json=as_json)
+    elif as_json:
+        print_json(started)
     else:
-        show(started, as_json=as_json, rows=[started], columns=COLUMNS[:3])
+        print_record(started.value, RECORD)
 
 
 @executions.command()
 @click.argument("execution_id")
 @json_option
 @with_client
-def get(client: Client, execution_id: str, *, as_json: bool) -> None:
+def get(client: Client, *, execution_id: str, as_json: bool) -> None:
     """Show an execution."""
-    found = client.call("GET", _path(execution_id))
-    show(found, as_json=as_json, rows=[found], columns=[*COLUMNS, "result"])
+    found = client.get(_path(execution_id))
+    if as_json:
+        print_json(found)
+        return
+    found.field("execution_id", str)
+    print_record(found.value, RECORD)
 
 
 @executions.command(name="list")
-@click.option("--workflow", help="Only those of this workflow.")
-@click.option("--status", multiple=True, type=click.Choice(STATUSES), help="Only those with one of these statuses.")
+@click.option("--workflow", help="Only runs of this workflow, a name or id.")
+@click.option("--status", multiple=True, type=click.Choice(STATUSES, case_sensitive=False), help="May be repeated.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @json_option
 @with_client
-def list_(client: Client, workflow: str | None, status: tuple[str, ...], limit: int, *, as_json: bool) -> None:
+def list_(client: Client, *, workflow: str | None, status: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List runs, the newest first."""
-    query: dict[str, Any] = {"page_size": limit}
-    if workflow:
+    query: dict[str, Any] = {"page_size": limit, "status": status}
+    if workflow is not None:
         query["workflow_identifier"] = workflow
-    if status:
-        query["status"] = status
-    found = client.call("GET", "/v1/workflows/runs", query=query)
-    show(found, as_json=as_json, rows=found["executions"], columns=COLUMNS)
+    found = client.get("/v1/workflows/runs", query)
+    if as_json:
+        print_json(found)
+        return
+    print_table(found.rows("executions"), RUN_COLUMNS, none="no executions")
+    if found.value.get("next_page_token"):
+        click.echo(f"these are the newest {limit}: raise --limit for more", err=True)
 
 
 @executions.command()
 @click.argument("execution_id")
 @json_option
 @with_client
-def history(client: Client, execution_id: str, *, as_json: bool) -> None:
-    """Show what is recorded of an execution."""
-    found = client.call("GET", f"{_path(execution_id)}/history")
-    columns = ["event_id", "recorded_at", "kind", "seq", "name"]
-    show(found, as_json=as_json, rows=found["events"], columns=columns)
-    failure = found["workflow_task_failure"]
-    if failure and not as_json:
-        click.echo(f"cannot be advanced at present: {failure['failure']['message']}", err=True)
+def history(client: Client, *, execution_id: str, as_json: bool) -> None:
+    """Show what is recorded of an execution, event by event."""
+    found = client.get(f"{_path(execution_id)}/history")
+    if as_json:
+        print_json(found)
+        return
+    events = [{**event, "about": _about(event)} for event in found.rows("events")]
+    print_table(events, EVENT_COLUMNS, none="no events")
+    stuck = found.value.get("workflow_task_failure")
+    if stuck:
+        click.echo(f"cannot be advanced at present: {cell(stuck.get('failure', stuck))}")
 
 
 @executions.command()
 @click.argument("execution_id")
+@json_option
 @with_client
-def terminate(client: Client, execution_id: str) -> None:
+def terminate(client: Client, *, execution_id: str, as_json: bool) -> None:
     """End an execution at once; none of its code runs any more."""
-    client.call("POST", f"{_path(execution_id)}/terminate")
-    click.echo(f"{execution_id} is terminated")
+    answer = client.post(f"{_path(execution_id)}/terminate")
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"execution {execution_id} is terminated")
 
 
 def _path(execution_id: str) -> str:
     return f"/v1/workflows/executions/{segment(execution_id)}"
 
 
-def _input(text: str) -> Any:
+def _about(event: dict[str, Any]) -> Any:
+    return next((event[field] for field in ABOUT if event.get(field) is not None), "")
+
+
+# --- input ------------------------------------------------------------------------------------------------------------
+
+
+def _read_input(text: str) -> Any:
     try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        return json.loads(text)
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"no JSON could be read: {error}", param_hint="--input") from None
+        value = json.loads(_content(text), parse_constant=_no_json)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.BadParameter(f"no JSON could be read from {_source(text)}: {error}", param_hint="--input") from None
+    if value is not None and not isinstance(value, dict):
+        problem = "the input must be a JSON object, keyed by the parameters of the workflow's entrypoint"
+        raise click.BadParameter(problem, param_hint="--input")
+    return value
 
 
-def _wait(client: Client, execution_id: str, timeout: float | None) -> dict[str, Any]:
-    began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
-    while True:
-        found: dict[str, Any] = client.call("GET", _path(execution_id))
-        waited = time.monotonic() - began
-        if found["status"] != "RUNNING":
-            return found
-        if timeout is not None and waited >= timeout:
-            raise OutOfTime(f"{execution_id} is still running after {timeout:g} s; it goes on")
-        if sys.stderr.isatty():
-            click.echo(f"\r{execution_id}: running for {waited:.0f} s", nl=False, err=True)
-        time.sleep(pause if timeout is None else min(pause, max(0.0, timeout - waited)))
-        pause = min(pause * 1.5, LAST_PAUSE_SECONDS)
+def _content(text: str) -> str | bytes:
+    if text == "-":
+        return sys.stdin.buffer.read()
+    return Path(text[1:]).read_bytes() if text.startswith("@") else text
 
 
-def _report(found: dict[str, Any], *, as_json: bool) -> None:
-    click.echo(json.dumps(found if as_json else found["result"], indent=2 if as_json else None, ensure_ascii=False))
-    if found["status"] != "COMPLETED":
-        reason = (found.get("failure") or {}).get("message", "")
-        raise NotCompleted(f"{found['execution_id']} ended as {found['status']} {reason}".rstrip())
+def _source(text: str) -> str:
+    if text == "-":
+        return "standard input"
+    return text[1:] if text.startswith("@") else "the option"
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def _wait(client: Client, execution_id: str, timeout: float | None) -> Answer | None:
+    """Return the execution as it ended; None if the time is over before that."""
+    try:
+        with _progress(execution_id) as world:
+            return wait_for_end(lambda seconds: client.get(_path(execution_id), seconds=seconds), timeout, world)
+    except CommandFailed as failed:
+        raise CommandFailed(f"execution {execution_id} was started, but then: {failed.message}") from None
+
+
+def _report(execution_id: str, started: Answer, ended: Answer | None, timeout: float | None, *, as_json: bool) -> None:
+    """Print what became of the execution. Raises: CommandFailed with the exit code of anything but COMPLETED."""
+    if as_json:
+        print_json(ended or started)
+    if ended is None:
+        hint = f"it goes on: see `levante executions get {execution_id}`"
+        raise OutOfTime(f"execution {execution_id} is still open after {timeout or 0:g} s; {hint}")
+    status, failure = ended.value.get("status"), ended.value.get("failure")
+    if status != "COMPLETED":
+        reason = f": {cell(failure)}" if failure else ""
+        raise NotCompleted(f"execution {execution_id} ended as {status}{reason}")
+    if not as_json:
+        print_value(ended.value.get("result"))
+
+
+@contextmanager
+def _progress(execution_id: str) -> Iterator[Surroundings]:
+    """Keep one line on stderr up to date if that is a terminal, and end it."""
+    shown = sys.stderr.isatty()
+
+    def progress(waited: float) -> None:
+        if shown:
+            click.echo(f"\rexecution {execution_id}: {waited:.0f} s", nl=False, err=True)
+
+    progress(0)
+    try:
+        yield Surroundings(time.monotonic, time.sleep, progress)
+    finally:
+        if shown:
+            click.echo(err=True)

@@ -1,69 +1,89 @@
-"""`levante worker`: serve the workflows of a module."""
+"""`levante worker`: serve the workflows of modules."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import os
 import sys
-from collections.abc import Coroutine, Sequence
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
-from levante.cli.client import CommandFailed
-from levante.definitions import WORKFLOW
+from levante.cli.client import refusal
+from levante.cli.exits import EPILOG, CommandFailed
+from levante.cli.options import API_KEY_HELP, SERVER_URL_HELP
+from levante.cli.targets import workflows_of
 from levante.errors import WorkflowsException
 
 
-@click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="MODULE[:CLASS]...")
-@click.option("--server-url", help="Default: LEVANTE_SERVER_URL.")
-@click.option("--api-key", help="Default: LEVANTE_API_KEY. Others on this machine can see the option; better set that.")
-@click.option("--deployment-name", help="Default: DEPLOYMENT_NAME.")
-@click.option("--worker-name", help="Default: WORKER_NAME, else the name of this machine.")
-def worker(targets: Sequence[str], **given: Any) -> None:
-    """Serve workflows until told to stop: all that a module defines, or one class of it."""
-    from levante.worker import run_worker  # noqa: PLC0415 - brings the HTTP client, which other commands do without
+@click.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, required=True, metavar="PACKAGE.MODULE[:CLASS]...")
+@click.option("--server-url", help=SERVER_URL_HELP)
+@click.option("--api-key", help=API_KEY_HELP)
+@click.option("--deployment-name", help="The deployment that the worker belongs to. Default: DEPLOYMENT_NAME.")
+@click.option("--worker-name", help="Tells workers apart. Default: WORKER_NAME, else the name of this machine.")
+def worker(
+    targets: tuple[str, ...],
+    *,
+    server_url: str | None,
+    api_key: str | None,
+    deployment_name: str | None,
+    worker_name: str | None,
+) -> None:
+    """Serve workflows until SIGTERM or Ctrl-C: all that a module defines, or one class of it.
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - sys.path holds texts
+    The current directory is searched for modules first. LOG_LEVEL says how much is logged, on stderr.
+    """
+    from levante.worker import run_worker  # noqa: PLC0415 - brings aiohttp, which the other commands do without
+    from levante.worker.settings import read_settings  # noqa: PLC0415 - same
+
+    given = {
+        "server_url": server_url,
+        "api_key": api_key,
+        "deployment_name": deployment_name,
+        "worker_name": worker_name,
+    }
     try:
-        _run(run_worker([cls for target in targets for cls in _workflows_of(target)], **given))
+        settings = read_settings(given)
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
+        _find_modules_here()
+        workflows = workflows_of(targets)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(
+                run_worker(
+                    workflows,
+                    server_url=server_url,
+                    api_key=api_key,
+                    deployment_name=deployment_name,
+                    worker_name=worker_name,
+                )
+            )
     except WorkflowsException as error:
-        raise CommandFailed(error.message) from None
+        raise CommandFailed(_reason(error)) from None
 
 
-def _workflows_of(target: str) -> list[type]:
-    name, _, class_name = target.partition(":")
+def _find_modules_here() -> None:
+    """Put the current directory first, as `python -m` does and a script does not."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the faster event loop where there is one."""
+    if sys.platform == "win32":
+        return None
     try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise CommandFailed(f"no module {error.name!r} to import from here: check the name and the directory") from None
-    found = _one(module, class_name) if class_name else _all(module)
-    if not found:
-        raise CommandFailed(f"module {name!r} defines no workflows: decorate a class with @workflow.define(name=...)")
-    return found
-
-
-def _one(module: ModuleType, class_name: str) -> list[type]:
-    cls = getattr(module, class_name, None)
-    if not isinstance(cls, type) or WORKFLOW not in vars(cls):
-        raise CommandFailed(f"{module.__name__}:{class_name} is no workflow class")
-    return [cls]
-
-
-def _all(module: ModuleType) -> list[type]:
-    classes = [value for value in vars(module).values() if isinstance(value, type)]
-    return [cls for cls in classes if WORKFLOW in vars(cls) and cls.__module__ == module.__name__]
-
-
-def _run(serving: Coroutine[Any, Any, Any]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415 - not on Windows
+        import uvloop  # noqa: PLC0415 - not for every interpreter
     except ImportError:
-        asyncio.run(serving)
-    else:
-        uvloop.run(serving)
+        return None
+    return uvloop.new_event_loop
+
+
+def _reason(error: WorkflowsException) -> str:
+    """Say an answer of the API as the other commands do; the SDK's own errors are plain already."""
+    before, colon, content = error.message.partition(": ")
+    return refusal(error.status, content) if colon and before.startswith("the API answered ") else error.message

@@ -1,0 +1,56 @@
+"""How a command ends: the exit codes, and the errors that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+import click
+
+
+class Exit(IntEnum):
+    """The exit codes; 2 is click's own."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_COMPLETED = 3
+    OUT_OF_TIME = 4
+
+
+MEANINGS: Mapping[Exit, str] = {
+    Exit.OK: "done",
+    Exit.FAILED: "refused by the API, out of reach, or failed here",
+    Exit.USAGE: "wrong usage",
+    Exit.NOT_COMPLETED: "the execution that was waited for ended without completing",
+    Exit.OUT_OF_TIME: "the execution that was waited for was still open after --timeout",
+}
+
+EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
+
+
+class CommandFailed(click.ClickException):
+    """Ends the command with one line on stderr that says what was wrong and what to do. is_temporary: try again later."""
+
+    exit_code = Exit.FAILED
+
+    def __init__(self, message: str, *, is_temporary: bool = False) -> None:
+        super().__init__(one_line(message))
+        self.is_temporary = is_temporary
+
+
+class NotCompleted(CommandFailed):
+    """The execution that was waited for failed, was terminated, or ran out of its own time."""
+
+    exit_code = Exit.NOT_COMPLETED
+
+
+class OutOfTime(CommandFailed):
+    """The execution that was waited for goes on."""
+
+    exit_code = Exit.OUT_OF_TIME
+
+
+def one_line(text: str) -> str:
+    """Keep a text of somebody else's to one line that cannot steer a terminal."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in " ".join(text.split()))

@@ -1,0 +1,85 @@
+"""What `levante worker` is told to serve: from `package.module[:Class]` to workflow classes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from levante.cli.exits import CommandFailed
+from levante.definitions import WORKFLOW
+
+logger = logging.getLogger("levante.cli")
+
+_DEFINE = "decorate a class with @workflow.define(name=...)"
+_OWN_CODE = (str(Path(__file__).parents[1]), "<frozen importlib")
+
+
+def workflows_of(targets: Iterable[str]) -> list[type]:
+    """Import the targets and return their workflow classes, each once. Raises: CommandFailed."""
+    return list(dict.fromkeys(cls for target in targets for cls in _workflows_of(target)))
+
+
+def _workflows_of(target: str) -> list[type]:
+    module_name, colon, class_name = target.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), *([class_name] if colon else [])]):
+        raise click.BadParameter(f"{target!r} is not of the form package.module[:Class], such as shop.orders:Checkout")
+    module = _imported(module_name)
+    return [_named(module, class_name)] if colon else _all(module)
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{name}.".startswith(f"{missing}."):
+            problem = f"no module {missing!r} here or among the installed packages: check the name and the directory"
+            raise CommandFailed(f"{problem} ({Path.cwd()})") from None
+        raise CommandFailed(f"module {name!r} needs {missing!r}, which is not installed ({_place(error)})") from None
+    except Exception as error:
+        logger.debug("importing %s failed", name, exc_info=True)
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        hint = "LOG_LEVEL=debug shows the traceback"
+        raise CommandFailed(f"importing {name!r} failed: {what} ({_place(error)}; {hint})") from None
+
+
+def _place(error: BaseException) -> str:
+    """Say where in the user's code an error came up."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_OWN_CODE) and "importlib" not in frame.filename]
+    last = (own or list(frames))[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
+def _named(module: ModuleType, class_name: str) -> type:
+    if not hasattr(module, class_name):
+        there = ", ".join(cls.__name__ for cls in _workflows_in(module)) or "none"
+        raise CommandFailed(f"module {module.__name__!r} has no {class_name!r}; workflows in it: {there}")
+    cls = getattr(module, class_name)
+    if not isinstance(cls, type) or WORKFLOW not in vars(cls):
+        raise CommandFailed(f"{module.__name__}:{class_name} is no workflow: {_DEFINE}")
+    return cls
+
+
+def _all(module: ModuleType) -> list[type]:
+    found = _workflows_in(module)
+    defined = [cls for cls in found if cls.__module__ == module.__name__]
+    if defined:
+        return defined
+    if found:
+        names = " ".join(f"{module.__name__}:{cls.__name__}" for cls in found)
+        raise CommandFailed(f"module {module.__name__!r} only imports workflows; name them to serve them: {names}")
+    raise CommandFailed(f"module {module.__name__!r} defines no workflows: {_DEFINE}")
+
+
+def _workflows_in(module: ModuleType) -> list[type]:
+    values = dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
+    return [cls for cls in values if WORKFLOW in vars(cls)]
