@@ -17,6 +17,7 @@ from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
 from levante_core.domain.names import Workspace
 from levante_core.errors import NotFound
+from levante_core.ports.item_store import Change
 from levante_core.protocol.workers import (
     ActivityReportsRequest,
     ActivityReportsResponse,
@@ -40,6 +41,7 @@ from levante_core.protocol.workers import (
     WorkflowTaskFailedRequest,
     WorkflowTaskFailedResponse,
 )
+from levante_core.records import keys
 from levante_core.records.offloading import OffloadingStore
 from levante_core.records.runs import concerns_dispatcher
 from levante_core.services.engine import Engine, build_engine
@@ -119,6 +121,8 @@ class Installation:
         self.queues = InProcessQueues(clock)
         watch = LocalChangeWatch()
         self.store.listen(watch.notify)
+        self.heard: list[Change] = []
+        self.store.listen(self.heard.extend)
         items = OffloadingStore(self.store, PayloadFiles(data / "payloads"))
         self.engine = build_engine(items, self.queues, clock, RandomIds(), watch, fast_path=fast_path)
         self.api = DirectApi(self.engine)
@@ -173,6 +177,10 @@ class Installation:
         """Let all workers take an activity for a long one, which they leave to the queue."""
         for runner in self.runners:
             runner.learn(activity, 3600)
+
+    def has_waiting_retry(self) -> bool:
+        """Whether some attempt of an activity waits for its time."""
+        return any(change.key.sort.startswith(keys.ATTEMPT) for change in self.heard)
 
     async def settled(self) -> None:
         """Return when the pumps have nothing left to do."""
