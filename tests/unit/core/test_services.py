@@ -1,0 +1,348 @@
+"""Services on local adapters and a clock that stands still: what is due, what ends runs, what races."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
+from levante_core.domain.execution import RunKey
+from levante_core.domain.failure import Failure
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.plan import SendLater
+from levante_core.domain.retry import RetryPolicy
+from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
+from levante_core.errors import AlreadyRunning, NotFound, NotRunning
+from levante_core.ports.item_store import Key
+from levante_core.protocol import ActivityOptions, WorkflowSpec
+from levante_core.protocol.workers import (
+    ActivityReport,
+    Commit,
+    CommitOutcome,
+    LoadRequest,
+    PollRequest,
+    RegisterRequest,
+    TaskQueue,
+)
+from levante_core.records.offloading import OffloadingStore
+from levante_core.services.dispatch import TIMERS_QUEUE
+from levante_core.services.engine import Engine, build_engine
+from levante_core.services.executions import StartRequest
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.payload_files import PayloadFiles
+from levante_local.queues import InProcessQueues
+from levante_local.sqlite_store import SqliteItemStore
+from levante_local.system import RandomIds
+from tests.fakes import FakeClock
+
+SPACE = Workspace("s")
+DEPLOYMENT = DeploymentName("d")
+HOUR = timedelta(hours=1)
+FAILURE = Failure(message="x")
+
+
+@dataclass
+class Place:
+    """An engine, and what it stands on. The fast path is on, so that no feed has to be pumped."""
+
+    engine: Engine
+    store: SqliteItemStore
+    queues: InProcessQueues
+    clock: FakeClock
+
+    def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
+        """Start an execution of a workflow with this timeout."""
+        spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timeout)
+        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
+        self.engine.catalogue.register(SPACE, request)
+        return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
+
+    def commit(self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0) -> CommitOutcome:
+        """Commit a batch."""
+        batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
+        commit = Commit(
+            execution_id=run.execution_id, run_id=run.run_id, deployment_name=DEPLOYMENT, batch=batch, mail_taken=mail
+        )
+        (outcome,) = self.engine.commits.append(run.workspace, [commit])
+        return outcome
+
+    def tasks(self, queue: TaskQueue) -> list[Any]:
+        """Take the tasks that are waiting."""
+        request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=queue, limit=100, wait_seconds=0)
+        return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request)]
+
+    def due(self) -> list[str]:
+        """Take the messages of the timers queue."""
+        self.queues.ensure(TIMERS_QUEUE)
+        found = self.queues.receive(TIMERS_QUEUE, limit=100, wait_seconds=0, visibility_seconds=30)
+        self.queues.delete(TIMERS_QUEUE, [message.receipt for message in found])
+        return [message.body for message in found]
+
+    def status(self, run: RunKey) -> str:
+        """Return the status of the execution."""
+        return self.engine.executions.get(SPACE, run.execution_id).status
+
+    def kinds(self, run: RunKey) -> list[str]:
+        """Return the kinds of the events in history."""
+        return [event["kind"] for event in self.engine.executions.history(SPACE, run.execution_id)["events"]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    clock = FakeClock()
+    with closing(SqliteItemStore(tmp_path / "items.sqlite", "NORMAL")) as store:
+        queues = InProcessQueues(clock)
+        items = OffloadingStore(store, PayloadFiles(tmp_path / "payloads"))
+        engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True)
+        yield Place(engine, store, queues, clock)
+
+
+def scheduled(seq: int = 1, attempts: int = 2) -> ActivityScheduled:
+    return ActivityScheduled(seq=seq, name="a", input={}, options=ActivityOptions(retry=RetryPolicy(max_attempts=attempts)))
+
+
+def report(run: RunKey, attempt: int, failure: Failure | None = None, result: Any = None) -> ActivityReport:
+    return ActivityReport(
+        execution_id=run.execution_id,
+        run_id=run.run_id,
+        deployment_name=DEPLOYMENT,
+        seq=1,
+        scheduled_in=1,
+        attempt=attempt,
+        failure=failure,
+        result=result,
+    )
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+def test_start_when_the_id_is_taken_then_it_is_free_again_once_its_run_is_closed(place: Place) -> None:
+    """Invariant 6: one open run per id; the run before is kept beside the new one."""
+    first = place.start(execution_id="e")
+    with pytest.raises(AlreadyRunning):
+        place.start(execution_id="e")
+    place.engine.closing.terminate(SPACE, ExecutionId("e"))
+    second = place.start(execution_id="e")
+    assert (first.run_id != second.run_id, place.status(second)) == (True, "RUNNING")
+    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=first.execution_id, run_id=first.run_id))
+    assert loaded.status == "TERMINATED"
+
+
+# --- the fence --------------------------------------------------------------------------------------------------------
+
+
+def test_commit_when_two_write_one_index_then_the_first_one_wins_and_may_repeat_itself(place: Place) -> None:
+    """Invariant 1: one writer wins each index; a repeat of its own commit is harmless."""
+    run = place.start()
+    assert place.commit(run, 1, scheduled(), commit_id="mine") is CommitOutcome.RECORDED
+    assert place.commit(run, 1, scheduled(), commit_id="other") is CommitOutcome.CONFLICT
+    assert place.commit(run, 1, scheduled(), commit_id="mine") is CommitOutcome.RECORDED
+    assert place.kinds(run) == ["execution_started", "activity_scheduled"]
+
+
+def test_close_when_it_races_with_terminate_then_there_is_one_end_and_nothing_follows(place: Place) -> None:
+    """Invariant 1: the closing transaction takes the next index, so who did not see the end cannot follow it."""
+    run = place.start()
+    place.engine.closing.terminate(SPACE, run.execution_id)
+    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1)) is CommitOutcome.CONFLICT
+    assert place.commit(run, 2, ExecutionCompleted(seq=1, result=1)) is CommitOutcome.CONFLICT
+    assert (place.status(run), place.kinds(run)) == ("TERMINATED", ["execution_started", "execution_terminated"])
+    other = place.start()
+    assert place.commit(other, 1, ExecutionCompleted(seq=1, result=1)) is CommitOutcome.RECORDED
+    with pytest.raises(NotRunning) as refusal:
+        place.engine.closing.terminate(SPACE, other.execution_id)
+    assert (refusal.value.status, place.kinds(other)) == ("COMPLETED", ["execution_started", "execution_completed"])
+
+
+def test_close_when_mail_is_unread_then_the_run_stays_open(place: Place) -> None:
+    """Invariant 5: a run that was sent something it has not read does not close."""
+    run = place.start()
+    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1), mail=1) is CommitOutcome.UNREAD_MAIL
+    assert (place.status(run), place.kinds(run)) == ("RUNNING", ["execution_started"])
+
+
+def test_run_id_of_another_workspace_when_used_then_it_leads_nowhere(place: Place) -> None:
+    """Invariant 9: no read or write crosses a workspace, even with ids that were guessed."""
+    run = place.start()
+    intruder = RunKey(Workspace("other"), run.execution_id, run.run_id)
+    place.commit(intruder, 1, scheduled())
+    with pytest.raises(NotFound):
+        place.engine.tasks.load(intruder.workspace, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    with pytest.raises(NotFound):
+        place.engine.closing.terminate(intruder.workspace, run.execution_id)
+    assert place.kinds(run) == ["execution_started"]
+
+
+# --- what is due ------------------------------------------------------------------------------------------------------
+
+
+def appended_timer(place: Place, seconds: float) -> RunKey:
+    """Commit a timer, and dispatch it as the change feed does."""
+    run = place.start()
+    timer = TimerStarted(seq=1, fire_at=place.clock.now() + timedelta(seconds=seconds))
+    place.commit(run, 1, timer)
+    task = TimerDue(
+        workspace=SPACE,
+        execution_id=run.execution_id,
+        run_id=run.run_id,
+        deployment_name=DEPLOYMENT,
+        fresh_at=timer.fire_at,
+        seq=1,
+    )
+
+    place.queues.ensure(TIMERS_QUEUE)
+    place.engine.dispatch.carry_out([SendLater(task)])
+    return run
+
+
+def test_timer_when_it_is_due_then_its_run_is_told_once(place: Place) -> None:
+    """A timer that fires twice has one fact; the second message is void."""
+    run = appended_timer(place, 10)
+    assert place.due() == []
+    place.clock.advance(10)
+    (body,) = place.due()
+    place.tasks(TaskQueue.WORKFLOW)
+    for _ in range(2):
+        place.engine.due.handle(body)
+    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    assert [fact.outcome.kind for fact in loaded.facts] == ["timer_fired"]
+
+
+def test_timer_when_its_message_is_early_then_it_is_sent_again(place: Place) -> None:
+    """Queues round delays; a timer never fires before its time."""
+    run = appended_timer(place, 10)
+    place.clock.advance(10)
+    (body,) = place.due()
+    early = DELAYED.validate_json(body).model_copy(update={"fresh_at": place.clock.now() + timedelta(seconds=5)})
+    place.engine.due.handle(early.model_dump_json())
+    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    assert loaded.facts == ()
+    place.clock.advance(5)
+    assert len(place.due()) == 1
+
+
+def test_timer_when_it_is_beyond_the_queue_then_the_sweep_brings_it_in_time(place: Place) -> None:
+    """What is due in more than 15 minutes waits in the table until it is within reach."""
+    appended_timer(place, 3600)
+    place.engine.due.sweep()
+    assert place.due() == []
+    place.clock.advance(3600 - 900)
+    place.engine.due.sweep()
+    place.engine.due.sweep()
+    place.clock.advance(900)
+    assert len(place.due()) == 1
+
+
+@pytest.mark.parametrize("timeout", [timedelta(seconds=30), HOUR])
+def test_execution_when_its_timeout_passes_then_it_is_timed_out_and_not_before(place: Place, timeout: timedelta) -> None:
+    """Short timeouts have a message, long ones the sweep; either ends the run, once."""
+    run = place.start(timeout)
+    place.clock.advance(timeout.total_seconds() - 1)
+    place.engine.due.sweep()
+    assert place.status(run) == "RUNNING"
+    place.clock.advance(1)
+    place.engine.due.sweep()
+    place.engine.due.sweep()
+    assert (place.status(run), place.kinds(run)) == ("TIMED_OUT", ["execution_started", "execution_timed_out"])
+
+
+# --- activities of the queue ------------------------------------------------------------------------------------------
+
+
+def test_report_when_an_attempt_was_given_up_then_it_is_stale_and_changes_nothing(place: Place) -> None:
+    """Invariant 3: an outcome is recorded at most once, and late reports are answered, not obeyed."""
+    run = place.start()
+    place.commit(run, 1, scheduled())
+    say = place.engine.activities.report
+    assert [one.stale for one in say(SPACE, [report(run, 1, FAILURE)])] == [False]
+    assert [one.stale for one in say(SPACE, [report(run, 1, FAILURE)])] == [True], "a repeat"
+    assert [one.stale for one in say(SPACE, [report(run, 1, result=1)])] == [True], "attempt 2 is on its way"
+    assert [one.stale for one in say(SPACE, [report(run, 2, result=2)])] == [False]
+    assert [one.stale for one in say(SPACE, [report(run, 2, result=3)])] == [True]
+    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    assert [fact.outcome.model_dump()["result"] for fact in loaded.facts] == [2]
+
+
+def test_check_when_a_task_was_delivered_before_then_the_lost_worker_counts_as_an_attempt(place: Place) -> None:
+    """What kills its worker is not tried for ever: each delivery that came to nothing is a failed attempt."""
+    run = place.start()
+    place.commit(run, 1, scheduled(attempts=2))
+    (task,) = place.tasks(TaskQueue.ACTIVITY)
+    check = place.engine.activities.check
+    assert check(SPACE, task, 1) == task
+    assert check(SPACE, task, 2) is None
+    second = task.model_copy(update={"attempt": 2, "work": None, "verify": True})
+    assert check(SPACE, second, 1) == task.model_copy(update={"attempt": 2})
+    assert check(SPACE, second, 2) is None
+    assert place.kinds(run) == ["execution_started", "activity_scheduled"]
+    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    assert [fact.outcome.kind for fact in loaded.facts] == ["activity_failed"]
+
+
+def test_check_when_the_run_is_closed_then_nothing_is_wanted(place: Place) -> None:
+    """Old messages ask first, and are dropped."""
+    run = place.start()
+    place.commit(run, 1, scheduled())
+    (task,) = place.tasks(TaskQueue.ACTIVITY)
+    place.engine.closing.terminate(SPACE, run.execution_id)
+    assert place.engine.activities.check(SPACE, task, 1) is None
+    assert [one.stale for one in place.engine.activities.report(SPACE, [report(run, 1, FAILURE)])] == [True]
+
+
+# --- redrive ----------------------------------------------------------------------------------------------------------
+
+
+def test_redrive_when_all_messages_are_lost_then_every_open_run_can_go_on(place: Place) -> None:
+    """The queues are disposable; runs that merely wait are left alone, closed ones too."""
+    fresh, queued, closed = place.start(), place.start(), place.start()
+    place.commit(queued, 1, scheduled())
+    place.engine.closing.terminate(SPACE, closed.execution_id)
+    place.tasks(TaskQueue.WORKFLOW)
+    place.tasks(TaskQueue.ACTIVITY)
+    place.clock.advance(3600)
+    place.tasks(TaskQueue.WORKFLOW)
+    place.tasks(TaskQueue.ACTIVITY)
+    replaced: Any = InProcessQueues(place.clock)
+    engine = build_engine(place.store, replaced, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)
+    assert engine.redrive.redrive() == 2
+    place.engine = engine
+    advanced: list[WorkflowTask] = place.tasks(TaskQueue.WORKFLOW)
+    asked: list[ActivityTask] = place.tasks(TaskQueue.ACTIVITY)
+    assert [(task.run_id, task.verify) for task in advanced] == [(fresh.run_id, True)]
+    assert [(task.run_id, task.verify, task.work) for task in asked] == [(queued.run_id, True, None)]
+
+
+def test_redrive_when_one_history_is_damaged_then_the_others_go_on(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Damage is reported, and does not spread."""
+    damaged, sound = place.start(), place.start()
+    place.commit(damaged, 2, scheduled())
+    place.tasks(TaskQueue.WORKFLOW)
+    place.tasks(TaskQueue.ACTIVITY)
+    assert place.engine.redrive.redrive() == 2
+    assert damaged.execution_id in caplog.text
+    place.clock.advance(60)
+    assert sound.run_id in [task.run_id for task in place.tasks(TaskQueue.WORKFLOW)]
+
+
+def test_payload_when_it_is_large_then_it_is_kept_elsewhere_and_read_back(place: Place) -> None:
+    """Documents over 64 KiB leave a reference in the table; who reads them does not notice."""
+    run = place.start(input={"text": "x" * 100_000})
+    raw = place.store.get(Key(f"X#s#{run.execution_id}", "X"))
+    assert raw is not None
+    assert not isinstance(raw.documents["start"], str)
+    assert place.engine.executions.get(SPACE, run.execution_id).start.input == {"text": "x" * 100_000}
+    (task,) = place.tasks(TaskQueue.WORKFLOW)
+    assert (task.start, task.verify) == (None, True), "too large for a message: its worker loads it"
+
+
+def test_run_id_when_it_is_unknown_then_loading_says_so(place: Place) -> None:
+    """A run that does not exist is not an empty one."""
+    run = place.start()
+    with pytest.raises(NotFound):
+        place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=RunId("nope")))
