@@ -21,4 +21,4 @@ Time: TypeAlias = Annotated[AwareDatetime, PlainSerializer(wire_time, return_typ
 class Frozen(BaseModel):
     """An immutable value that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
