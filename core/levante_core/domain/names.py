@@ -20,7 +20,6 @@ _FORMS = {
     "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
     "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
-    "workspace": (re.compile(r"[A-Za-z0-9_-]{1,64}"), "1 to 64 letters, digits, '_' or '-'"),
 }
 
 
@@ -44,11 +43,6 @@ def deployment_name(text: str) -> DeploymentName:
 def worker_name(text: str) -> str:
     """Check the form of a worker name. Raises: InvalidInput."""
     return _checked("worker_name", text)
-
-
-def workspace(text: str) -> Workspace:
-    """Check the form of a workspace name. Raises: InvalidInput."""
-    return Workspace(_checked("workspace", text))
 
 
 def workflow_name(text: str) -> WorkflowName:
