@@ -194,7 +194,8 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     """Return what an open run needs to go on when every message may have been lost.
 
     A workflow task only if somebody has to look at the run: nothing is recorded yet, a fact waits, or the claim of an owner
-    may have died with its message. Queued activities and timers are asked for again; all of it is to be checked on arrival.
+    may have died with its message. Queued activities and timers that no fact answers are asked for again; all of it is to be
+    checked on arrival.
     """
     state = work.state
     address = {
@@ -208,12 +209,13 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
     if state.last_index == 0 or owned or any(not state.is_void(fact.outcome) for fact in work.untaken):
         effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
+    answered = {fact.outcome.seq for fact in work.untaken}
     for seq, activity in state.activities.items():
-        if activity.state is ActivityState.QUEUED:
+        if activity.state is ActivityState.QUEUED and seq not in answered:
             retry = work.retries.get(seq)
             attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
             scheduled_in = activity.batch_index
             task = ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
             effects.append(_when_due(task, now))
-    effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=seq)) for seq, timer in state.timers.items()]
-    return effects
+    timers = [timer for seq, timer in state.timers.items() if seq not in answered]
+    return [*effects, *(SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers)]

@@ -1,4 +1,4 @@
-"""The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and open runs."""
+"""The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and the sweep."""
 
 from datetime import datetime
 from zlib import crc32
@@ -10,6 +10,9 @@ from levante_core.ports.item_store import AFTER_ALL, Key
 
 SHARDS = 4
 """Partitions that timers, and the list of open runs, are spread over."""
+
+RECHECK = Key("RECHECK", "R")
+"""Where the sweep goes on with its walk over the open runs."""
 
 EXECUTION = "X"
 EARLIER_RUN = "R#"

@@ -13,6 +13,7 @@ from levante_core.services.commits import CommitService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.executions import ExecutionService
+from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
 from levante_core.services.tasks import TaskService
 
@@ -30,6 +31,7 @@ class Engine:
     dispatch: Dispatch
     due: DueService
     executions: ExecutionService
+    recheck: RecheckService
     redrive: RedriveService
     tasks: TaskService
 
@@ -49,6 +51,7 @@ def build_engine(store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing),
         executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue),
+        recheck=RecheckService(store, clock, dispatch),
         redrive=RedriveService(store, clock, ids, dispatch),
         tasks=TaskService(store, queues, clock, ids, dispatch),
     )

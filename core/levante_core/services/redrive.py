@@ -4,8 +4,7 @@ import logging
 from datetime import timedelta
 
 from levante_core.domain.execution import RunKey
-from levante_core.domain.history import fold
-from levante_core.domain.plan import SHORT_TIMEOUT, Effect, OpenWork, SendLater, outstanding
+from levante_core.domain.plan import SHORT_TIMEOUT, Effect, SendLater, outstanding
 from levante_core.domain.tasks import DeadlineDue
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import ItemStore
@@ -13,7 +12,7 @@ from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, execution_of, summary_of
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.reading import read_history, read_retries
+from levante_core.services.reading import read_open_run
 
 logger = logging.getLogger("levante.redrive")
 
@@ -55,12 +54,8 @@ class RedriveService:
             logger.exception("execution %s cannot be sent for: its history is damaged", run.key.execution_id)
 
     def _redrive_run(self, run: RunSummary) -> None:
-        history = read_history(self._store, run.key)
-        facts = {fact.key: fact.outcome for fact in history.facts}
-        state = fold(history.batches, facts)
-        untaken = [fact for fact in history.facts if fact.key not in state.taken]
-        work = OpenWork(state, untaken, {retry.seq: retry for retry in read_retries(self._store, run.key)})
-        effects = outstanding(run.key, run.deployment_name, work, self._clock.now())
+        found = read_open_run(self._store, run.key, run.deployment_name)
+        effects = outstanding(run.key, run.deployment_name, found.work, self._clock.now())
         effects += self._deadline(run.key)
         self._dispatch.carry_out(effects, salt=f":{self._ids.uuid()}")
 

@@ -1,10 +1,6 @@
 """Services on local adapters and a clock that stands still: what is due, what ends runs, what races."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,94 +8,27 @@ import pytest
 from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
-from levante_core.domain.history import HistoryBatch
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
 from levante_core.errors import AlreadyRunning, NotFound, NotRunning
 from levante_core.ports.item_store import Key
-from levante_core.protocol import ActivityOptions, WorkflowSpec
+from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import (
     ActivityReport,
-    Commit,
     CommitOutcome,
     LoadRequest,
-    PollRequest,
-    RegisterRequest,
     TaskQueue,
 )
-from levante_core.records.offloading import OffloadingStore
 from levante_core.services.dispatch import TIMERS_QUEUE
-from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
+from levante_core.services.engine import build_engine
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
 from levante_local.system import RandomIds
-from tests.fakes import FakeClock
+from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 
-SPACE = Workspace("s")
-DEPLOYMENT = DeploymentName("d")
-HOUR = timedelta(hours=1)
 FAILURE = Failure(message="x")
-
-
-@dataclass
-class Place:
-    """An engine, and what it stands on. The fast path is on, so that no feed has to be pumped."""
-
-    engine: Engine
-    store: SqliteItemStore
-    queues: InProcessQueues
-    clock: FakeClock
-
-    def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
-        """Start an execution of a workflow with this timeout."""
-        spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timeout)
-        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
-        self.engine.catalogue.register(SPACE, request)
-        return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
-
-    def commit(self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0) -> CommitOutcome:
-        """Commit a batch."""
-        batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
-        commit = Commit(
-            execution_id=run.execution_id, run_id=run.run_id, deployment_name=DEPLOYMENT, batch=batch, mail_taken=mail
-        )
-        (outcome,) = self.engine.commits.append(run.workspace, [commit])
-        return outcome
-
-    def tasks(self, queue: TaskQueue) -> list[Any]:
-        """Take the tasks that are waiting."""
-        request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=queue, limit=100, wait_seconds=0)
-        return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request)]
-
-    def due(self) -> list[str]:
-        """Take the messages of the timers queue."""
-        self.queues.ensure(TIMERS_QUEUE)
-        found = self.queues.receive(TIMERS_QUEUE, limit=100, wait_seconds=0, visibility_seconds=30)
-        self.queues.delete(TIMERS_QUEUE, [message.receipt for message in found])
-        return [message.body for message in found]
-
-    def status(self, run: RunKey) -> str:
-        """Return the status of the execution."""
-        return self.engine.executions.get(SPACE, run.execution_id).status
-
-    def kinds(self, run: RunKey) -> list[str]:
-        """Return the kinds of the events in history."""
-        return [event["kind"] for event in self.engine.executions.history(SPACE, run.execution_id)["events"]]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    clock = FakeClock()
-    with closing(SqliteItemStore(tmp_path / "items.sqlite", "NORMAL")) as store:
-        queues = InProcessQueues(clock)
-        items = OffloadingStore(store, PayloadFiles(tmp_path / "payloads"))
-        engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True)
-        yield Place(engine, store, queues, clock)
 
 
 def scheduled(seq: int = 1, attempts: int = 2) -> ActivityScheduled:

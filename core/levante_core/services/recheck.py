@@ -1,0 +1,115 @@
+"""The sweep's second look: open runs in which nothing happens although something waits are sent for again.
+
+Everything that is recorded has a message, or a change in the feed, or a timer; this finds what lost it all the same (a
+message that outlived its queue's retention, a change that ended in a dead-letter queue), without anybody noticing first.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.plan import Effect, SendTask, outstanding
+from levante_core.errors import InconsistentHistory
+from levante_core.ports.item_store import Delete, Item, ItemStore, Put
+from levante_core.ports.surroundings import Clock
+from levante_core.records import keys
+from levante_core.records.runs import RunSummary, summary_of
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.reading import read_open_run
+
+logger = logging.getLogger("levante.recheck")
+
+RUNS_PER_LOOK = 100
+"""A look costs some three reads per run; more open runs than this are gone through over several minutes."""
+FIRST_AFTER = timedelta(minutes=1)
+LAST_LOOK = timedelta(seconds=90)
+"""The last look was less than this ago where one look goes through all runs: sweeps come once a minute, more or less."""
+
+
+class _Place(Frozen):
+    """Where the walk over all open runs goes on. began_at: of this walk; before: when the one before it began."""
+
+    shard: int = 0
+    after: str | None = None
+    began_at: Time
+    before: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many runs were looked at, and how many of them were sent for."""
+
+    runs: int = 0
+    sent_for: int = 0
+
+
+class RecheckService:
+    """Walks over the open runs, some at a time, again and again."""
+
+    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatch = dispatch
+
+    def recheck(self) -> Looked:
+        """Look at the next open runs. Several looks at once send the same messages, of which the queues keep one.
+
+        A run is sent for when it was quiet for 1, 2, 4, 8, ... minutes: a run that waits for workers, or for its code to be
+        fixed, collects few messages. Cost: a query per shard and a read, three queries per run looked at.
+        """
+        now = self._clock.now()
+        item = self._store.get(keys.RECHECK)
+        fresh = _Place(began_at=now, before=now - LAST_LOOK)
+        place = began = _Place.model_validate_json(item.documents["place"]) if item else fresh
+        looked = Looked()
+        while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK:
+            room = RUNS_PER_LOOK - looked.runs
+            page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(place.shard), limit=room, after=place.after)
+            sent_for = sum(self._try(summary_of(item), place.before, now) for item in page.items)
+            looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + sent_for)
+            shard = place.shard if page.next else place.shard + 1
+            place = place.model_copy(update={"shard": shard, "after": page.next})
+        is_whole = place.shard == keys.SHARDS and (began.shard, began.after) == (0, None)
+        if not is_whole:
+            self._remember(place, now)
+        elif item:
+            self._store.write(Delete(keys.RECHECK))
+        return looked
+
+    def _remember(self, place: _Place, now: datetime) -> None:
+        """Keep the place of a walk that takes more than one look; others need none."""
+        if place.shard == keys.SHARDS:
+            place = _Place(began_at=now, before=place.began_at)
+        self._store.write(Put(Item(keys.RECHECK, documents={"place": place.model_dump_json()})))
+
+    def _try(self, run: RunSummary, looked_before: datetime, now: datetime) -> bool:
+        """A run whose history is damaged must not keep the others from going on."""
+        try:
+            return self._look(run, looked_before, now)
+        except InconsistentHistory:
+            logger.exception("execution %s cannot be looked after: its history is damaged", run.key.execution_id)
+            return False
+
+    def _look(self, run: RunSummary, looked_before: datetime, now: datetime) -> bool:
+        found = read_open_run(self._store, run.key, run.deployment_name)
+        effects = outstanding(run.key, run.deployment_name, found.work, now)
+        waiting = [effect for effect in effects if _came_due(effect, now)]
+        came_due = [effect.due.fresh_at for effect in waiting if not isinstance(effect, SendTask)]
+        came_due += [retry.due_at for retry in found.work.retries.values() if retry.due_at <= now]
+        quiet_since = max([run.started_at, *came_due, *([found.last_recorded_at] if found.last_recorded_at else [])])
+        times = _doublings(now - quiet_since)
+        if not waiting or times == _doublings(looked_before - quiet_since):
+            return False
+        logger.warning("execution %s was quiet for %s: sending for it", run.key.execution_id, now - quiet_since)
+        self._dispatch.carry_out(waiting, salt=f":quiet{times}")
+        return True
+
+
+def _came_due(effect: Effect, now: datetime) -> bool:
+    return isinstance(effect, SendTask) or effect.due.fresh_at <= now
+
+
+def _doublings(quiet: timedelta) -> int:
+    """Return 0 below a minute, 1 below two, 2 below four, 3 below eight, and so on."""
+    return max(0, quiet // FIRST_AFTER).bit_length()

@@ -1,0 +1,98 @@
+"""An engine on local adapters, driven by hand: no worker, no HTTP, a clock that stands still."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from levante_core.domain.execution import RunKey
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.protocol import WorkflowSpec
+from levante_core.protocol.workers import Commit, CommitOutcome, PollRequest, RegisterRequest, TaskQueue
+from levante_core.records.offloading import OffloadingStore
+from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from levante_core.services.engine import Engine, build_engine
+from levante_core.services.executions import StartRequest
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.payload_files import PayloadFiles
+from levante_local.queues import InProcessQueues
+from levante_local.sqlite_store import SqliteItemStore
+from levante_local.system import RandomIds
+from tests.fakes import FakeClock
+
+SPACE = Workspace("s")
+DEPLOYMENT = DeploymentName("d")
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Place:
+    """An engine, and what it stands on. The fast path is on, so that no feed has to be pumped."""
+
+    engine: Engine
+    store: SqliteItemStore
+    queues: InProcessQueues
+    clock: FakeClock
+
+    def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
+        """Start an execution of a workflow with this timeout."""
+        spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timeout)
+        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
+        self.engine.catalogue.register(SPACE, request)
+        return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
+
+    def commit(self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0) -> CommitOutcome:
+        """Commit a batch."""
+        batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
+        commit = Commit(
+            execution_id=run.execution_id, run_id=run.run_id, deployment_name=DEPLOYMENT, batch=batch, mail_taken=mail
+        )
+        (outcome,) = self.engine.commits.append(run.workspace, [commit])
+        return outcome
+
+    def tasks(self, queue: TaskQueue) -> list[Any]:
+        """Take the tasks that are waiting."""
+        request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=queue, limit=100, wait_seconds=0)
+        return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request)]
+
+    def due(self) -> list[str]:
+        """Take the messages of the timers queue."""
+        return self._emptied(TIMERS_QUEUE)
+
+    def status(self, run: RunKey) -> str:
+        """Return the status of the execution."""
+        return self.engine.executions.get(SPACE, run.execution_id).status
+
+    def kinds(self, run: RunKey) -> list[str]:
+        """Return the kinds of the events in history."""
+        return [event["kind"] for event in self.engine.executions.history(SPACE, run.execution_id)["events"]]
+
+    def lose_messages(self) -> None:
+        """Lose every message of the deployment and of the timers."""
+        for queue in TaskQueue:
+            self.emptied(queue)
+        self.due()
+
+    def emptied(self, queue: TaskQueue) -> list[str]:
+        """Take the messages of a queue of the deployment for good."""
+        return self._emptied(queue_name(SPACE, DEPLOYMENT, queue))
+
+    def _emptied(self, queue: str) -> list[str]:
+        self.queues.ensure(queue)
+        found = self.queues.receive(queue, limit=100, wait_seconds=0, visibility_seconds=30)
+        self.queues.delete(queue, [message.receipt for message in found])
+        return [message.body for message in found]
+
+
+@contextmanager
+def new_place(directory: Path) -> Iterator[Place]:
+    """Build an engine on new local adapters."""
+    clock = FakeClock()
+    with closing(SqliteItemStore(directory / "items.sqlite", "NORMAL")) as store:
+        queues = InProcessQueues(clock)
+        items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
+        engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True)
+        yield Place(engine, store, queues, clock)
