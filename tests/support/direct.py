@@ -13,9 +13,10 @@ from levante.definitions import ActivityDefinition, get_activity_definition, get
 from levante.worker.activities import ActivityRunner
 from levante.worker.batching import Batcher
 from levante.worker.settings import WorkerSettings
+from levante.worker.tasks import ApiTasks
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
 from levante_core.protocol.workers import (
@@ -158,6 +159,7 @@ class Installation:
             settings=chosen,
             worker_id=worker_id,
             api=api,
+            tasks=ApiTasks(api, DeploymentName(chosen.deployment_name), worker_id),
             commits=Batcher(send_commits(api)),
             reports=Batcher(send_reports(api)),
             runner=ActivityRunner(found, chosen.max_concurrent_activities),

@@ -17,8 +17,10 @@ from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
 from levante.worker.settings import WorkerSettings, read_settings
+from levante.worker.tasks import ApiTasks
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
+from levante_core.protocol import DeploymentName
 
 __all__ = ["run_worker"]
 
@@ -77,10 +79,12 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
     with _stopping_on_signals(stop):
         async with Api(settings.server_url, settings.api_key.get_secret_value()) as api:
+            worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
             world = World(
                 settings=settings,
-                worker_id=f"{settings.worker_name[:80]}-{uuid4().hex}",
+                worker_id=worker_id,
                 api=api,
+                tasks=ApiTasks(api, DeploymentName(settings.deployment_name), worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
                 runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots),

@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from levante.worker.api import Api
-from levante_core.protocol import DeploymentName
-from levante_core.protocol.workers import LEASE_SECONDS, HandBack, LeasesRequest, TaskQueue
+from levante.worker.tasks import TaskSource
+from levante_core.protocol.workers import LEASE_SECONDS, TaskQueue
 
 logger = logging.getLogger("levante.worker")
 
@@ -24,9 +23,8 @@ class LeaseIsLost(Exception):
 class Leases:
     """The leases that this worker holds, by queue and receipt."""
 
-    def __init__(self, api: Api, deployment: DeploymentName) -> None:
-        self._api = api
-        self._deployment = deployment
+    def __init__(self, tasks: TaskSource) -> None:
+        self._tasks = tasks
         self._held: dict[tuple[TaskQueue, str], asyncio.Task[object]] = {}
 
     @asynccontextmanager
@@ -55,21 +53,11 @@ class Leases:
 
     async def confirm(self, receipts: Sequence[str]) -> None:
         """Make sure that workflow tasks are still ours. Raises: LeaseIsLost."""
-        request = LeasesRequest(deployment_name=self._deployment, queue=TaskQueue.WORKFLOW, extend=tuple(receipts))
-        if (await self._api.leases(request)).lost:
+        if await self._tasks.extend(TaskQueue.WORKFLOW, receipts):
             raise LeaseIsLost
 
-    async def done(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
-        """End leases because the work is recorded."""
-        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, done=tuple(receipts)))
-
-    async def hand_back(self, queue: TaskQueue, returned: Sequence[HandBack]) -> None:
-        """Give tasks to other workers at once."""
-        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, hand_back=tuple(returned)))
-
     async def _extend(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
-        request = LeasesRequest(deployment_name=self._deployment, queue=queue, extend=tuple(receipts))
-        for lost in (await self._api.leases(request)).lost:
+        for lost in await self._tasks.extend(queue, receipts):
             task = self._held.pop((queue, lost), None)
             if task:
                 logger.warning("a lease was lost: another worker carries on with its task")

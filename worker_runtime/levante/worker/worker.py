@@ -32,7 +32,6 @@ from levante_core.protocol.workers import (
     DeliveredTask,
     HandBack,
     HeartbeatRequest,
-    PollRequest,
     RegisterRequest,
     RegisterResponse,
     TaskQueue,
@@ -76,7 +75,7 @@ class Worker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._deployment = DeploymentName(world.settings.deployment_name)
-        self._leases = Leases(world.api, self._deployment)
+        self._leases = Leases(world.tasks)
         self._cache = RunCache(world.settings.max_cached_workflows)
         self._registration: RegisterResponse | None = None
         self._holders: set[Holder] = set()
@@ -153,10 +152,7 @@ class Worker:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            request = PollRequest(
-                deployment_name=self._deployment, worker_id=self._world.worker_id, queue=queue, limit=limit
-            )
-            receive((await self._world.api.poll(request)).tasks)
+            receive(await self._world.tasks.poll(queue, limit))
 
     def _room_for_runs(self) -> int:
         return max(0, MAX_HELD_RUNS - len(self._advancing))
@@ -229,7 +225,7 @@ class Worker:
         if holder.live:
             self._cache.put(run_id, holder.live)
         if not is_dealt_with:
-            await self._leases.done(TaskQueue.WORKFLOW, receipts)
+            await self._world.tasks.done(TaskQueue.WORKFLOW, receipts)
 
     async def _report_task_failure(self, deliveries: Sequence[DeliveredTask], error: Exception) -> None:
         """Leave one message for later, so that fixed code can carry on."""
@@ -237,7 +233,7 @@ class Worker:
         cause = error.__cause__ if isinstance(error, WorkflowCodeFailed) and error.__cause__ else error
         logger.error("execution %s cannot be advanced: %s", last.task.execution_id, cause, exc_info=cause)
         if others:
-            await self._leases.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
+            await self._world.tasks.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
         request = WorkflowTaskFailedRequest(
             execution_id=last.task.execution_id,
             run_id=last.task.run_id,
@@ -257,7 +253,7 @@ class Worker:
         async with self._leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
             task = await self._wanted(delivered)
             if task is None or task.work is None:
-                await self._leases.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             end = await self._world.runner.run(Attempt(task.execution_id, task.attempt, task.work))
             report = ActivityReport(
@@ -296,7 +292,7 @@ class Worker:
         returned = [HandBack(receipt=one.receipt, task=one.task) for one in self._activities.values()]
         await _cancelled(list(self._activities))
         if returned:
-            await self._leases.hand_back(TaskQueue.ACTIVITY, returned)
+            await self._world.tasks.hand_back(TaskQueue.ACTIVITY, returned)
         await _ended(list(self._advancing.values()), seconds)
         await _cancelled(list(self._advancing.values()))
 

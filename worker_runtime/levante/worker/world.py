@@ -11,6 +11,7 @@ from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
 from levante.worker.settings import WorkerSettings
+from levante.worker.tasks import TaskSource
 from levante_core.protocol import ActivityOptions, RetryPolicy
 from levante_core.protocol.workers import ActivityReportResult, CommitOutcome
 
@@ -22,6 +23,7 @@ class World:
     settings: WorkerSettings
     worker_id: str
     api: Api
+    tasks: TaskSource
     commits: Batcher[CommitOutcome]
     reports: Batcher[ActivityReportResult]
     runner: ActivityRunner
