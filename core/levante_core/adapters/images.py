@@ -6,9 +6,10 @@ in an index. Source: DynamoDB API, AttributeValue and StreamRecord (read 2026-11
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 
-from levante_core.ports.item_store import Change, Item, Key, Scalar
+from levante_core.ports.item_store import Change, Item, Json, Key, Scalar
 
 Image: TypeAlias = dict[str, dict[str, Any]]
 
@@ -20,13 +21,48 @@ def image_of(item: Item) -> Image:
     """Write an item as an image."""
     image = key_image(item.key)
     for name, value in item.attributes.items():
-        image[_ATTRIBUTE + name] = _value(value)
+        image[attribute_name(name)] = scalar_value(value)
     for name, document in item.documents.items():
-        image[_DOCUMENT + name] = {"S": json.dumps(document, ensure_ascii=False, separators=(",", ":"))}
+        image[document_name(name)] = document_value(document)
     for index, place in item.indexes.items():
-        image[f"{_INDEX}{index}.{PARTITION}"] = {"S": place.partition}
-        image[f"{_INDEX}{index}.{SORT}"] = {"S": place.sort}
+        image |= place_image(index, place)
     return image
+
+
+def place_image(index: str, place: Key) -> Image:
+    """Write an item's place in an index."""
+    partition, sort = place_names(index)
+    return {partition: {"S": place.partition}, sort: {"S": place.sort}}
+
+
+def attribute_name(name: str) -> str:
+    """Return what an attribute is called in an image."""
+    return _ATTRIBUTE + name
+
+
+def document_name(name: str) -> str:
+    """Return what a document is called in an image."""
+    return _DOCUMENT + name
+
+
+def place_names(index: str) -> tuple[str, str]:
+    """Return what the partition key and the sort key of an index are called in an image."""
+    return f"{_INDEX}{index}.{PARTITION}", f"{_INDEX}{index}.{SORT}"
+
+
+def document_value(document: Json) -> dict[str, Any]:
+    """Write a document as an attribute value."""
+    return {"S": json.dumps(document, ensure_ascii=False, separators=(",", ":"))}
+
+
+def is_same_image(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether two images are of one item: a number may be spelled in several ways."""
+    return one.keys() == other.keys() and all(_comparable(one[name]) == _comparable(other[name]) for name in one)
+
+
+def _comparable(value: Mapping[str, Any]) -> tuple[str, Any]:
+    ((kind, content),) = value.items()
+    return kind, Decimal(content) if kind == "N" else content
 
 
 def key_image(key: Key) -> Image:
@@ -46,7 +82,7 @@ def item_of(image: Mapping[str, Mapping[str, Any]]) -> Item:
             documents[name.removeprefix(_DOCUMENT)] = json.loads(value["S"])
         elif name.startswith(_INDEX) and name.endswith(f".{PARTITION}"):
             index = name.removeprefix(_INDEX).removesuffix(f".{PARTITION}")
-            indexes[index] = Key(value["S"], image[f"{_INDEX}{index}.{SORT}"]["S"])
+            indexes[index] = Key(value["S"], image[place_names(index)[1]]["S"])
     return Item(key_of(image), attributes, documents, indexes)
 
 
@@ -78,7 +114,8 @@ def change_of(record: Mapping[str, Any]) -> Change:
     )
 
 
-def _value(value: Scalar) -> dict[str, Any]:
+def scalar_value(value: Scalar) -> dict[str, Any]:
+    """Write an attribute as an attribute value."""
     match value:
         case None:
             return {"NULL": True}
@@ -96,8 +133,7 @@ def _scalar(value: Mapping[str, Any]) -> Scalar:
         case "NULL":
             return None
         case "N":
-            number = float(content)
-            return int(number) if number.is_integer() and "." not in content else number
+            return float(content) if set(content) & set(".eE") else int(content)
         case _:
             found: Scalar = content
             return found

@@ -139,7 +139,11 @@ class Change:
 
 
 class ItemStore(Protocol):
-    """Conditional writes, key and index queries. Every method may raise Unavailable, which is safe to repeat."""
+    """Conditional writes, key and index queries.
+
+    Every method may raise Unavailable, after which it is safe to repeat the call, even if it was carried out. Where that
+    would not be safe (an update that adds, with no condition that a repeat would break), another error is raised instead.
+    """
 
     def get(self, key: Key) -> Item | None:
         """Read one item as of its last acknowledged write. Cost: one consistent read."""
@@ -169,7 +173,10 @@ class ItemStore(Protocol):
         descending: bool = False,
         after: str | None = None,
     ) -> Page:
-        """Page through the items of a partition with first <= sort key <= last. `after`: a `Page.next`."""
+        """Page through the items of a partition with first <= sort key <= last. `after`: a `Page.next`.
+
+        A page may end before its limit; only a `next` of None says that it was the last.
+        """
         ...
 
     def query_index(
@@ -183,7 +190,10 @@ class ItemStore(Protocol):
         descending: bool = False,
         after: str | None = None,
     ) -> Page:
-        """Page through one partition of an index, eventually consistent. The items come without documents."""
+        """Page through one partition of an index, eventually consistent.
+
+        The items come without documents, and with no other attributes and places than the index carries.
+        """
         ...
 
 

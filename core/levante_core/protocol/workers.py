@@ -9,7 +9,7 @@ from pydantic import Field
 from levante_core.domain.events import Seq
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
@@ -154,6 +154,39 @@ class WorkflowTaskFailedResponse(Frozen):
     """retry_in_seconds: when the task comes again."""
 
     retry_in_seconds: float
+
+
+# --- the queues themselves --------------------------------------------------------------------------------------------
+
+
+class QueueAccessRequest(Frozen):
+    """Ask how to reach the queues of a deployment without the API in between."""
+
+    deployment_name: DeploymentName
+
+
+class QueueCredentials(Frozen):
+    """Short-lived AWS credentials for the two queues of one deployment, and nothing else."""
+
+    access_key_id: str
+    secret_access_key: Annotated[str, Field(repr=False)]
+    session_token: Annotated[str, Field(repr=False)]
+    expires_at: Time
+
+
+class QueueAccess(Frozen):
+    """Where the queues are. credentials: None for workers that use a role of their own."""
+
+    region: str
+    workflow_queue_url: str
+    activity_queue_url: str
+    credentials: QueueCredentials | None = None
+
+
+class QueueAccessResponse(Frozen):
+    """access: None where the queues can be reached through the API alone."""
+
+    access: QueueAccess | None
 
 
 # --- history ----------------------------------------------------------------------------------------------------------

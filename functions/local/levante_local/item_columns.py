@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
+from levante_core.adapters.write_rules import is_same_scalar
 from levante_core.ports.item_store import (
     Absent,
     AbsentOrMatches,
@@ -129,12 +130,7 @@ def _holds(condition: Condition, old: Columns | None) -> bool:
 def _has(columns: Columns, wanted: Mapping[str, Scalar]) -> bool:
     """An attribute that is not there has no value, so it is not None either."""
     attributes = _object(columns.attributes)
-    return all(name in attributes and _same(attributes[name], value) for name, value in wanted.items())
-
-
-def _same(one: Scalar, other: Scalar) -> bool:
-    """As in DynamoDB, 1 equals 1.0 but not True."""
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+    return all(name in attributes and is_same_scalar(attributes[name], value) for name, value in wanted.items())
 
 
 def _text(mapping: Mapping[str, Any]) -> str:

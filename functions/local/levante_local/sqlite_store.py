@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from levante_core.adapters.write_rules import check_group
 from levante_core.errors import InvalidInput, Unavailable
-from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Update, Write
+from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Write
 from levante_local.item_columns import Columns, decode
 from levante_local.sqlite_schema import Synchronous, connect, lock, prepare
 from levante_local.sqlite_writer import Feeds, Listener, SqliteWriter, as_change
 from levante_local.waiting import wait_for
-
-MAX_WRITES = 100
-"""Most writes in one group. Source: DynamoDB API, TransactWriteItems (read 2026-11-23)."""
 
 _ALL = -1
 """SQLite's LIMIT for no limit."""
@@ -81,7 +79,7 @@ class SqliteItemStore:
     def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
         """Carry out every group as `write` would, all in one commit; durable on return. Cost: a share of one fsync."""
         for group in groups:
-            _check(group)
+            check_group(group)
         return wait_for(self._writer.submit(groups)) if groups else []
 
     def query(
@@ -203,20 +201,6 @@ class SqliteItemStore:
                 self._idle.append(connection)
                 return
         connection.close()
-
-
-def _check(group: Sequence[Write]) -> None:
-    """Refuse what DynamoDB would refuse whatever the table holds."""
-    if len(group) > MAX_WRITES:
-        msg = f"{len(group)} writes in one group: at most {MAX_WRITES} are possible"
-        raise ValueError(msg)
-    if len(group) > 1 and len({write.key for write in group}) < len(group):
-        msg = "two writes of one group have the same key: make them one write"
-        raise ValueError(msg)
-    for write in group:
-        if isinstance(write, Update) and write.add.keys() & write.set_attributes.keys():
-            msg = f"an update of {write.key} sets and adds to the same attribute"
-            raise ValueError(msg)
 
 
 def _one_more(limit: int | None) -> int:

@@ -1,0 +1,49 @@
+"""What all suites share: the AWS emulators, which tests marked `emulators` run on."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import emulators
+
+WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
+NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "emulators: runs on an AWS emulator, which is installed when it is first wanted")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if WANTED:
+        return
+    for item in items:
+        if item.get_closest_marker("emulators"):
+            item.add_marker(pytest.mark.skip(reason=NOT_WANTED))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install before the first test, whose time limit would not cover it. What fails here is the fixture's to report."""
+    if WANTED and any(item.get_closest_marker("emulators") for item in session.items):
+        emulators.install_all()
+
+
+@pytest.fixture(scope="session")
+def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Endpoint of a ministack that all tests of the session share: name what you make in it after your test."""
+    try:
+        with emulators.ministack(tmp_path_factory.mktemp("ministack") / "log") as url:
+            yield url
+    except emulators.EmulatorMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Endpoint of a DynamoDB Local that all tests of the session share."""
+    try:
+        with emulators.dynamodb_local(tmp_path_factory.mktemp("dynamodb-local") / "log") as url:
+            yield url
+    except emulators.EmulatorMissing as missing:
+        pytest.skip(str(missing))
