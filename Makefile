@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test cover demo bench bench-quick wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test test-aws cover demo bench bench-quick wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -59,6 +59,12 @@ pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
 	$(BIN)/python -m pytest $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
+
+test-aws: setup $(CLIENT_2)/.stamp ## the tests that run on AWS emulators, which are fetched into .emulators and started
+	@echo "== emulators"
+	@$(BIN)/python -m tests.support.emulators
+	@echo "== tests on emulators"
+	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)

@@ -8,18 +8,25 @@ import pytest
 
 from tests.compat.other_environment import OtherEnvironment
 from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DEPLOYMENT, Server
-from tests.support.processes import Site
+from tests.support.deployed import Stack
+from tests.support.processes import LocalSite, Site
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host with a worker of each deployment; that of GONE_DEPLOYMENT has registered and gone."""
-    site = Site(tmp_path_factory.mktemp("compat"))
-    try:
+@pytest.fixture(scope="session", params=["local", pytest.param("deployed", marks=pytest.mark.emulators)])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An installation with a worker of each deployment; that of GONE_DEPLOYMENT has registered and gone."""
+    directory = tmp_path_factory.mktemp("compat")
+    site: Site
+    if request.param == "local":
+        site = LocalSite(directory)
         site.start_host()
+    else:
+        stack: Stack = request.getfixturevalue("stack")
+        site = stack.site(directory)
+    try:
         gone = site.start_worker("abandoned", HERE, deployment=GONE_DEPLOYMENT)
         site.start_worker("workflows", HERE, deployment=DEPLOYMENT)
         site.start_worker("workflows:Shared", HERE, deployment=SECOND_DEPLOYMENT)

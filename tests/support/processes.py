@@ -1,4 +1,4 @@
-"""Hosts and workers as real processes, and a plain HTTP client to look at them with."""
+"""Installations with workers as real processes, and a plain HTTP client to look at them with."""
 
 import json
 import os
@@ -83,27 +83,24 @@ class Process:
 
 
 class Site:
-    """One host with its data directory, and its workers. Everything is killed at the end."""
+    """An installation at a URL, and workers of it on this machine, which are killed at the end.
 
-    def __init__(self, directory: Path) -> None:
+    deployment: of workers and executions, where a test does not name one. recovery_seconds: within which another worker
+    takes over from one that was killed.
+    """
+
+    recovery_seconds = 15.0
+
+    def __init__(self, directory: Path, url: str, key: str, deployment: str = "d", **environment: str) -> None:
+        """Reach an installation. environment: of the workers, beside their settings."""
         self.directory = directory
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.key = f"lev_{secrets.token_urlsafe(24)}"
-        self.host: Process | None = None
+        self.url = url
+        self.key = key
+        self.deployment = deployment
         self.workers: list[Process] = []
+        self._environment = environment
 
-    def start_host(self) -> Process:
-        """Start the host, again on the same data if there is any, and wait until it answers."""
-        self.host = Process(
-            [sys.executable, "-m", "levante", "dev", "--data", str(self.directory / "data"), "--port", str(self.port)],
-            self.directory / "host.log",
-            {"LEVANTE_API_KEY": self.key},
-        )
-        wait_until(self._is_up, "the host answers")
-        return self.host
-
-    def start_worker(self, target: str, cwd: Path, *, deployment: str = "d", **environment: str) -> Process:
+    def start_worker(self, target: str, cwd: Path, *, deployment: str | None = None, **environment: str) -> Process:
         """Start a worker without waiting for it."""
         number = len(self.workers) + 1
         worker = Process(
@@ -112,8 +109,9 @@ class Site:
             {
                 "LEVANTE_SERVER_URL": self.url,
                 "LEVANTE_API_KEY": self.key,
-                "DEPLOYMENT_NAME": deployment,
+                "DEPLOYMENT_NAME": deployment or self.deployment,
                 "WORKER_NAME": f"w{number}",
+                **self._environment,
                 **environment,
             },
             cwd,
@@ -121,9 +119,10 @@ class Site:
         self.workers.append(worker)
         return worker
 
-    def wait_for_workers(self, count: int, deployment: str = "d") -> None:
+    def wait_for_workers(self, count: int, deployment: str | None = None) -> None:
         """Wait until so many workers have registered."""
-        wait_until(lambda: self._workers(deployment) >= count, f"{count} workers of {deployment} are registered")
+        name = deployment or self.deployment
+        wait_until(lambda: self._workers(name) >= count, f"{count} workers of {name} are registered")
 
     def call(self, method: str, path: str, body: Any = None, *, key: str | None = None, seconds: float = 60) -> Any:
         """Call the API. Raises: Refused; OSError if nothing answers."""
@@ -144,7 +143,8 @@ class Site:
 
     def start(self, workflow: str, input_: Any, **options: Any) -> str:
         """Start an execution. Returns its id."""
-        return str(self.call("POST", f"/v1/workflows/{workflow}/execute", {"input": input_, **options})["execution_id"])
+        body = {"input": input_, "deployment_name": self.deployment, **options}
+        return str(self.call("POST", f"/v1/workflows/{workflow}/execute", body)["execution_id"])
 
     def status(self, execution_id: str) -> str:
         """Return the status of an execution."""
@@ -163,10 +163,41 @@ class Site:
         return execution["result"]
 
     def close(self) -> None:
+        """Kill the workers."""
+        for worker in self.workers:
+            _end(worker)
+
+    def _workers(self, deployment: str) -> int:
+        try:
+            found = self.call("GET", f"/v1/workflows/deployments/{deployment}")
+        except Refused:
+            return 0
+        return int(found["active_worker_count"])
+
+
+class LocalSite(Site):
+    """One host on this machine with its data directory. It is killed at the end, too."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        super().__init__(directory, f"http://127.0.0.1:{self.port}", f"lev_{secrets.token_urlsafe(24)}")
+        self.host: Process | None = None
+
+    def start_host(self) -> Process:
+        """Start the host, again on the same data if there is any, and wait until it answers."""
+        self.host = Process(
+            [sys.executable, "-m", "levante", "dev", "--data", str(self.directory / "data"), "--port", str(self.port)],
+            self.directory / "host.log",
+            {"LEVANTE_API_KEY": self.key},
+        )
+        wait_until(self._is_up, "the host answers")
+        return self.host
+
+    def close(self) -> None:
         """Kill everything."""
-        for process in [*self.workers, *([self.host] if self.host else [])]:
-            process.signal(signal.SIGCONT) if process.is_running() else None
-            process.kill()
+        super().close()
+        if self.host:
+            _end(self.host)
 
     def _is_up(self) -> bool:
         if self.host and not self.host.is_running():
@@ -176,9 +207,9 @@ class Site:
         except OSError:
             return False
 
-    def _workers(self, deployment: str) -> int:
-        try:
-            found = self.call("GET", f"/v1/workflows/deployments/{deployment}")
-        except Refused:
-            return 0
-        return int(found["active_worker_count"])
+
+def _end(process: Process) -> None:
+    """Kill a process, even one that is stopped."""
+    if process.is_running():
+        process.signal(signal.SIGCONT)
+    process.kill()

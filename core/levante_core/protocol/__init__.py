@@ -30,7 +30,7 @@ from levante_core.domain.payloads import problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.transitions import ActivityState, ExecutionStatus
-from levante_core.errors import InconsistentHistory, InvalidInput
+from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "InvalidInput",
     "Json",
     "JsonSchema",
+    "LevanteError",
     "OpenActivity",
     "Outcome",
     "RetryAfter",

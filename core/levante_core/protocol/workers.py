@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
+from pydantic_core import from_json
 
 from levante_core.domain.events import Seq
 from levante_core.domain.execution import RunStart
@@ -110,6 +111,11 @@ class DeliveredTask(Frozen):
     task: Annotated[WorkflowTask | ActivityTask, Field(discriminator="kind")]
 
 
+def delivered(body: str, receipt: str, receive_count: int) -> DeliveredTask:
+    """Read a message of one of a deployment's two queues."""
+    return DeliveredTask.model_validate({"receipt": receipt, "receive_count": receive_count, "task": from_json(body)})
+
+
 class PollResponse(Frozen):
     """Tasks that are on lease to the caller for LEASE_SECONDS from now."""
 
@@ -175,12 +181,12 @@ class QueueCredentials(Frozen):
 
 
 class QueueAccess(Frozen):
-    """Where the queues are. credentials: None for workers that use a role of their own."""
+    """The names of the queues in SQS, and what opens them."""
 
     region: str
-    workflow_queue_url: str
-    activity_queue_url: str
-    credentials: QueueCredentials | None = None
+    workflow_queue: str
+    activity_queue: str
+    credentials: QueueCredentials
 
 
 class QueueAccessResponse(Frozen):

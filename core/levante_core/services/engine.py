@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from levante_core.ports.item_store import ItemStore
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
+from levante_core.ports.task_access import TaskAccess
 from levante_core.services.activities import ActivityService
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.catalogue import CatalogueService
@@ -36,8 +37,21 @@ class Engine:
     tasks: TaskService
 
 
-def build_engine(store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch: ChangeWatch, *, fast_path: bool) -> Engine:
-    """Wire the services. fast_path: whether the API dispatches what it writes; the change feed does so in any case."""
+def build_engine(
+    store: ItemStore,
+    queues: Queues,
+    clock: Clock,
+    ids: Ids,
+    watch: ChangeWatch,
+    *,
+    fast_path: bool,
+    access: TaskAccess | None = None,
+) -> Engine:
+    """Wire the services.
+
+    fast_path: whether the API dispatches what it writes; the change feed does so in any case. access: how workers reach the
+    queues themselves; None where they are reached through the API alone.
+    """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
     catalogue = CatalogueService(store, queues, clock, ids)
@@ -53,5 +67,5 @@ def build_engine(store: ItemStore, queues: Queues, clock: Clock, ids: Ids, watch
         executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue),
         recheck=RecheckService(store, clock, dispatch),
         redrive=RedriveService(store, clock, ids, dispatch),
-        tasks=TaskService(store, queues, clock, ids, dispatch),
+        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
     )

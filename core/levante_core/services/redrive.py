@@ -1,12 +1,14 @@
 """The queues are disposable: everything that was in them can be asked for again from the table."""
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 
 from levante_core.domain.execution import RunKey
+from levante_core.domain.names import Workspace
 from levante_core.domain.plan import SHORT_TIMEOUT, Effect, SendLater, outstanding
 from levante_core.domain.tasks import DeadlineDue
-from levante_core.errors import InconsistentHistory
+from levante_core.errors import InconsistentHistory, InvalidInput
 from levante_core.ports.item_store import ItemStore
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
@@ -19,6 +21,14 @@ logger = logging.getLogger("levante.redrive")
 REDRIVE_PAGE = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """How many runs were looked at. next: where to go on; None means that was all."""
+
+    runs: int
+    next: str | None
+
+
 class RedriveService:
     """Sends tasks for open runs, with ids of their own so that deduplication never swallows them."""
 
@@ -29,22 +39,31 @@ class RedriveService:
         self._dispatch = dispatch
 
     def redrive(self) -> int:
-        """Send whatever every open run needs to go on. Returns the number of runs looked at.
+        """Send whatever every open run of every workspace needs to go on. Returns the number of runs looked at.
 
         Cost: the history of each open run is read. Harmless at any time.
         """
-        count = 0
-        for shard in range(keys.SHARDS):
-            after: str | None = None
-            while True:
-                page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=REDRIVE_PAGE, after=after)
-                for item in page.items:
-                    self._try(summary_of(item))
-                count += len(page.items)
-                after = page.next
-                if after is None:
-                    break
-        return count
+        count, after = 0, None
+        while True:
+            page = self.redrive_page(None, after)
+            count += page.runs
+            after = page.next
+            if after is None:
+                return count
+
+    def redrive_page(self, workspace: Workspace | None, after: str | None) -> Redriven:
+        """Do so for a page of open runs. workspace: the one whose runs are meant; None for all. after: a `Redriven.next`.
+
+        Raises: InvalidInput for another `after`.
+        """
+        shard, token = _read_place(after)
+        page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=REDRIVE_PAGE, after=token)
+        runs = [run for run in map(summary_of, page.items) if workspace in (None, run.key.workspace)]
+        for run in runs:
+            self._try(run)
+        if page.next:
+            return Redriven(len(runs), f"{shard}:{page.next}")
+        return Redriven(len(runs), f"{shard + 1}:" if shard + 1 < keys.SHARDS else None)
 
     def _try(self, run: RunSummary) -> None:
         """A run whose history is damaged must not keep the others from going on."""
@@ -69,3 +88,13 @@ class RedriveService:
         address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
         deadline_at = execution.start.deadline_at
         return [SendLater(DeadlineDue(**address, deployment_name=execution.deployment_name, fresh_at=deadline_at))]
+
+
+def _read_place(after: str | None) -> tuple[int, str | None]:
+    """Read where to go on: a shard, and a page of it."""
+    if after is None:
+        return 0, None
+    shard, _, token = after.partition(":")
+    if shard not in map(str, range(keys.SHARDS)):
+        raise InvalidInput.at(("body", "after"), "not where a redrive goes on: take `next` from the answer before")
+    return int(shard), token or None

@@ -7,11 +7,12 @@ from functools import partial
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.plan import SendTask, task_id
-from levante_core.domain.tasks import ActivityTask, WorkflowTask
+from levante_core.domain.tasks import ActivityTask
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock, Ids
+from levante_core.ports.task_access import TaskAccess
 from levante_core.protocol.workers import (
     LEASE_SECONDS,
     DeliveredTask,
@@ -20,8 +21,10 @@ from levante_core.protocol.workers import (
     LoadRequest,
     LoadResponse,
     PollRequest,
+    QueueAccess,
     TaskQueue,
     WorkflowTaskFailedRequest,
+    delivered,
 )
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of
@@ -39,12 +42,15 @@ def consumer_name(workspace: Workspace, worker_id: str) -> str:
 class TaskService:
     """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
 
-    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, dispatch: Dispatch) -> None:
+    def __init__(
+        self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, *, dispatch: Dispatch, access: TaskAccess | None
+    ) -> None:
         self._store = store
         self._queues = queues
         self._clock = clock
         self._ids = ids
         self._dispatch = dispatch
+        self._access = access
 
     def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
         """Lease tasks to a worker, waiting for the first as long as the request says."""
@@ -62,15 +68,16 @@ class TaskService:
         except NotFound:
             self._queues.ensure(queue)
             messages = receive()
-        task_type = WorkflowTask if request.queue is TaskQueue.WORKFLOW else ActivityTask
-        return [
-            DeliveredTask(
-                receipt=message.receipt,
-                receive_count=message.receive_count,
-                task=task_type.model_validate_json(message.body),
-            )
-            for message in messages
-        ]
+        return [delivered(message.body, message.receipt, message.receive_count) for message in messages]
+
+    def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
+        """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""
+        if self._access is None:
+            return None
+        names = [queue_name(workspace, deployment, queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
+        for name in names:
+            self._queues.ensure(name)
+        return self._access.grant(*names)
 
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
         """Extend, end and hand back leases. Returns the receipts that could not be extended: they are lost."""

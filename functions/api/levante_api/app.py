@@ -12,6 +12,7 @@ from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
 from levante_api.keys import KeyEndpoints
 from levante_api.problems import answer_to
+from levante_api.redrive import RedriveEndpoints
 from levante_api.registrations import RegistrationEndpoints
 from levante_api.request_log import RequestLog
 from levante_api.resolver import OverlappingResolver, written
@@ -62,6 +63,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             RegistrationEndpoints(engine),
             DeploymentEndpoints(engine),
             KeyEndpoints(engine),
+            RedriveEndpoints(engine),
         ],
     )
     app.use([Gate(engine, endpoints, log)])

@@ -26,6 +26,8 @@ from levante_core.protocol.workers import (
     LoadResponse,
     PollRequest,
     PollResponse,
+    QueueAccessRequest,
+    QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
     TaskQueue,
@@ -50,6 +52,7 @@ class WorkerEndpoints:
             Endpoint("GET", f"{base}/whoami", self.whoami, READERS),
             Endpoint("POST", "/v1/workflows/register", self.register, WORKERS),
             Endpoint("POST", f"{base}/heartbeat", self.heartbeat, WORKERS),
+            Endpoint("POST", f"{base}/queue-access", self.queue_access, WORKERS),
             Endpoint("POST", f"{base}/poll", self.poll, WORKERS),
             Endpoint("POST", f"{base}/load", self.load, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/commits", self.commits, WORKERS),
@@ -70,6 +73,10 @@ class WorkerEndpoints:
     def heartbeat(self, request: Request, body: HeartbeatRequest) -> HeartbeatResponse:
         """Record that a worker is alive."""
         return HeartbeatResponse(all_active=self.engine.catalogue.heartbeat(workspace_of(request), body))
+
+    def queue_access(self, request: Request, body: QueueAccessRequest) -> QueueAccessResponse:
+        """Let workers of a deployment reach its queues themselves, where the installation offers that."""
+        return QueueAccessResponse(access=self.engine.tasks.access(workspace_of(request), body.deployment_name))
 
     def poll(self, request: Request, body: PollRequest) -> PollResponse:
         """Lease tasks to a worker, waiting up to 20 s for the first."""

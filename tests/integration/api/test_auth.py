@@ -34,6 +34,7 @@ CLIENT = {
 }
 WORKER = {
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
+    ("POST", f"{WORKERS}/queue-access"): {"deployment_name": "prod"},
     ("POST", f"{WORKERS}/poll"): {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0},
     ("POST", f"{WORKERS}/load"): {"execution_id": "e1", "run_id": "{run}"},
     ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
@@ -51,6 +52,7 @@ ADMIN = {
     ("GET", "/v1/keys"): None,
     ("POST", "/v1/keys"): {"name": "x", "role": "worker"},
     ("DELETE", "/v1/keys/{key}"): None,
+    ("POST", "/v1/redrive"): {},
 }
 EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
 ALLOWED = {"client": READ.keys() | CLIENT.keys(), "worker": READ.keys() | WORKER.keys(), "admin": EVERYTHING.keys()}

@@ -37,6 +37,12 @@ def test_whoami_when_asked_then_namespace_is_the_workspace_of_the_key(api: Api, 
     assert body == {"scheduler_url": "", "namespace": "home", "tls": False, "features": {"presence": True}}
 
 
+def test_queue_access_when_queues_are_reached_through_the_api_alone_then_there_is_none(api: Api) -> None:
+    """A worker learns that it has to poll."""
+    answer = api.call("POST", f"{WORKERS}/queue-access", {"deployment_name": "prod"}, key="worker")
+    assert (answer.status, answer.body) == (200, {"access": None})
+
+
 def test_register_when_repeated_then_ids_stay_in_the_order_of_the_definitions(api: Api) -> None:
     """A worker that restarts registers again."""
     first, second = api.register("b", "a"), api.register("b", "a")

@@ -41,6 +41,7 @@ KEY = {
 }
 ONE = "/v1/workflows/executions/e1"
 EXECUTE = "/v1/workflows/w/execute"
+QUEUE_ACCESS = "/v1/workflows/workers/queue-access"
 EVENTS = [
     {"event_id": 1, "kind": "execution_started", "recorded_at": "2026-11-23T00:00:00Z", "workflow_name": "w"},
     {"event_id": 2, "kind": "activity_scheduled", "recorded_at": "2026-11-23T00:00:01Z", "seq": 1, "name": "charge"},
@@ -382,6 +383,14 @@ def test_key_when_asked_for_wrongly_then_it_is_wrong_usage(api: Api, arguments: 
     assert api.asked == []
 
 
+def test_redrive_when_it_takes_several_calls_then_their_sum_is_printed(api: Api) -> None:
+    """The API redrives a part in each call, and says where to go on."""
+    api.on("POST", "/v1/redrive", (200, {"executions": 2, "next": "0:x"}), (200, {"executions": 1, "next": None}))
+    result = run(api, "redrive")
+    assert (result.exit_code, result.stdout) == (0, "3 open executions carry on\n")
+    assert [body for _, _, body, _ in api.asked] == [{}, {"after": "0:x"}]
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -494,10 +503,11 @@ def test_worker_when_the_api_refuses_it_then_it_ends_with_one_line(
     """A refusal does not go away by itself, so there is nothing to wait for."""
     (place / "cli_shop.py").write_text(WORKFLOW_SOURCE)
     detail = [{"loc": ["body"], "msg": "not so", "type": "t"}] if status == 422 else "not so"
+    api.on("POST", QUEUE_ACCESS, (200, {"access": None}))
     api.on("POST", "/v1/workflows/register", (status, {"detail": detail, "code": "C"}))
     result = run(api, "worker", f"cli_shop{target}", "--deployment-name", "shop", "--worker-name", "me")
     assert_one_line(result, f"not so ({status} C)")
-    registered = api.asked[0][2]
+    registered = api.asked[1][2]
     assert [one["name"] for one in registered["definitions"]] == served
     assert (registered["deployment_name"], registered["worker_name"]) == ("shop", "me")
 
@@ -535,6 +545,7 @@ def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Pa
         "workflow_registration_ids": ["1", "2"],
         "workflow_registration_refs": refs,
     }
+    api.on("POST", QUEUE_ACCESS, (200, {"access": None}))
     api.on("POST", "/v1/workflows/register", (200, registered))
     api.on("GET", "/v1/workflows/workers/whoami", (200, {"scheduler_url": "", "namespace": "n"}))
     api.on("POST", "/v1/workflows/workers/poll", (200, {"tasks": []}))

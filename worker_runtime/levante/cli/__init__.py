@@ -11,6 +11,7 @@ from levante.cli.executions import executions
 from levante.cli.exits import EPILOG
 from levante.cli.keys import keys
 from levante.cli.plugins import find_plugin, plugin_names
+from levante.cli.redrive import redrive
 from levante.cli.worker import worker
 from levante.cli.workflows import workflows
 
@@ -51,5 +52,5 @@ def main() -> None:
     """
 
 
-for _command in (deployments, executions, keys, worker, workflows):
+for _command in (deployments, executions, keys, redrive, worker, workflows):
     main.add_command(_command)

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
 from uuid import uuid4
 
 from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
@@ -16,13 +19,17 @@ from levante.errors import ErrorCode, WorkflowsException
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
+from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
-from levante.worker.tasks import ApiTasks
+from levante.worker.tasks import ApiTasks, TaskSource
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
 from levante_core.protocol import DeploymentName
+from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
 __all__ = ["run_worker"]
+
+logger = logging.getLogger("levante.worker")
 
 
 async def run_worker(
@@ -84,13 +91,34 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 settings=settings,
                 worker_id=worker_id,
                 api=api,
-                tasks=ApiTasks(api, DeploymentName(settings.deployment_name), worker_id),
+                tasks=await _task_source(settings, api, worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
                 runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots),
                 workflows=served,
             )
             await Worker(world).run(stop)
+
+
+async def _task_source(settings: WorkerSettings, api: Api, worker_id: str) -> TaskSource:
+    """Choose where tasks come from: as the settings say, but through the API where there is no other way."""
+    request = QueueAccessRequest(deployment_name=DeploymentName(settings.deployment_name))
+    through_api = ApiTasks(api, request.deployment_name, worker_id)
+    if settings.queue_access == "api" or (await api.queue_access(request)).access is None:
+        return through_api
+    if find_spec("boto3") is None:
+        logger.warning("tasks come through the API: `pip install 'levante[aws]'` lets them come from SQS itself")
+        return through_api
+    from levante_core.adapters.lent_queues import connect  # noqa: PLC0415 - boto3, which only some workers have
+
+    async def ask() -> QueueAccess:
+        access = (await api.queue_access(request)).access
+        if access is None:
+            raise WorkflowsException("the API gives no access to queues any more: restart the worker", status=503)
+        return access
+
+    connect_as_set = partial(connect, with_credentials=settings.queue_access == "lent")
+    return QueueTasks(through_api, ask, connect_as_set, lambda: datetime.now(UTC))
 
 
 class _stopping_on_signals:  # noqa: N801 - reads as what it does

@@ -22,6 +22,8 @@ from levante_core.protocol.workers import (
     LoadResponse,
     PollRequest,
     PollResponse,
+    QueueAccessRequest,
+    QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
     WhoAmI,
@@ -79,6 +81,10 @@ class Api:
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         """Say that the worker is alive."""
         return await self._post("/workers/heartbeat", request, HeartbeatResponse)
+
+    async def queue_access(self, request: QueueAccessRequest) -> QueueAccessResponse:
+        """Ask how to reach the queues themselves."""
+        return await self._post("/workers/queue-access", request, QueueAccessResponse)
 
     async def poll(self, request: PollRequest) -> PollResponse:
         """Wait for tasks."""

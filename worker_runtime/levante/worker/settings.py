@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -24,6 +24,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "max_concurrent_activities": ("MAX_CONCURRENT_ACTIVITIES",),
     "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
     "drain_seconds": ("DRAIN_SECONDS",),
+    "queue_access": ("LEVANTE_QUEUE_ACCESS",),
     "retry_max_attempts": ("RETRY_POLICY_MAX_ATTEMPTS",),
     "retry_backoff_coefficient": ("RETRY_POLICY_BACKOFF_COEFFICIENT",),
 }
@@ -31,7 +32,11 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 
 
 class WorkerSettings(BaseModel):
-    """drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time."""
+    """drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
+
+    queue_access: how tasks come: lent, from the queues themselves, where the API lends credentials for them; own, the same
+    with the credentials of the worker's environment; api, through the API.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +49,7 @@ class WorkerSettings(BaseModel):
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+    queue_access: Literal["lent", "own", "api"] = "lent"
     retry_max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
 

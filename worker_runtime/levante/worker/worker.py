@@ -101,6 +101,7 @@ class Worker:
                 task.result()
             await _cancelled(polls)
             await self._drain()
+            await self._world.tasks.close()
         finally:
             await _cancelled([*background, presence])
             self._cache.clear()

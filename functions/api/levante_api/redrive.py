@@ -1,0 +1,38 @@
+"""The endpoint that sends again what queues have lost."""
+
+from dataclasses import dataclass
+
+from aws_lambda_powertools.event_handler import Request
+
+from levante_api.endpoints import ADMINS, Endpoint, workspace_of
+from levante_core.domain.frozen import Frozen
+from levante_core.services.engine import Engine
+
+
+class RedriveRequest(Frozen):
+    """after: `next` of the answer before; absent at first."""
+
+    after: str | None = None
+
+
+class RedriveResponse(Frozen):
+    """How many open executions were looked at. next: send it as `after` for the following ones; null when that was all."""
+
+    executions: int
+    next: str | None
+
+
+@dataclass(frozen=True)
+class RedriveEndpoints:
+    """Redrives the open executions of the admin's own workspace."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        return [Endpoint("POST", "/v1/redrive", self.redrive, ADMINS)]
+
+    def redrive(self, request: Request, body: RedriveRequest) -> RedriveResponse:
+        """Send again, from what is recorded, whatever some of the open executions need to go on. Harmless at any time."""
+        page = self.engine.redrive.redrive_page(workspace_of(request), body.after)
+        return RedriveResponse(executions=page.runs, next=page.next)

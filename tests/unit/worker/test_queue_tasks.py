@@ -1,0 +1,190 @@
+"""Tasks from the queues themselves: access that ends, queues that refuse, polls that are given up."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from levante.errors import WorkflowsException
+from levante.worker import queue_tasks
+from levante.worker.queue_tasks import RENEW_BEFORE, QueueTasks
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.tasks import WorkflowTask
+from levante_core.errors import LevanteError
+from levante_core.protocol.workers import HandBack, QueueAccess, QueueCredentials, TaskQueue
+from tests.fakes import FakeClock
+
+TASK = WorkflowTask(
+    workspace=Workspace("s"),
+    execution_id=ExecutionId("e"),
+    run_id=RunId("r"),
+    deployment_name=DeploymentName("d"),
+    fresh_at=FakeClock().now(),
+)
+
+
+@dataclass
+class Message:
+    body: str = TASK.model_dump_json()
+    receipt: str = "receipt"
+    receive_count: int = 2
+
+
+@dataclass
+class Queues:
+    """Queues that give one message, or refuse what they are asked."""
+
+    refusals: list[LevanteError] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+    is_waiting: bool = False
+
+    def receive(self, queue: str, **wanted: Any) -> Sequence[Message]:
+        self._ask("receive", queue, wanted)
+        return [Message()]
+
+    def extend(self, queue: str, receipts: Sequence[str], visibility_seconds: float) -> Sequence[str]:
+        self._ask("extend", queue, (*receipts, visibility_seconds))
+        return receipts[1:]
+
+    def delete(self, queue: str, receipts: Sequence[str]) -> None:
+        self._ask("delete", queue, tuple(receipts))
+
+    def _ask(self, *what: Any) -> None:
+        self.is_waiting = not self.may_answer.is_set()
+        assert self.may_answer.wait(10)
+        self.asked.append(what)
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+
+class ThroughApi:
+    """What is left of the API's part."""
+
+    def __init__(self) -> None:
+        self.handed_back: list[HandBack] = []
+
+    async def hand_back(self, _: TaskQueue, returned: Sequence[HandBack]) -> None:
+        self.handed_back += returned
+
+
+class Place:
+    """A task source on fakes. asked: how often access was asked for."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.queues = Queues()
+        self.queues.may_answer.set()
+        self.api = ThroughApi()
+        self.asked = 0
+        self.refusal: Exception | None = None
+        through_api: Any = self.api
+        self.tasks = QueueTasks(through_api, self.ask, lambda _: self.queues, self.clock.now)
+
+    async def ask(self) -> QueueAccess:
+        self.asked += 1
+        if self.refusal:
+            raise self.refusal
+        credentials = QueueCredentials(
+            access_key_id="id",
+            secret_access_key="hush",
+            session_token="hush-hush",
+            expires_at=self.clock.now() + timedelta(hours=1),
+        )
+        return QueueAccess(region="r", workflow_queue="w.fifo", activity_queue="a.fifo", credentials=credentials)
+
+
+def on_a_loop(test: Callable[[Place], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        async def with_place() -> None:
+            place = Place()
+            try:
+                await test(place)
+            finally:
+                await place.tasks.close()
+
+        asyncio.run(with_place())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_tasks, "FIRST_PAUSE_SECONDS", 0.0)
+
+
+@on_a_loop
+async def test_poll_when_a_message_comes_then_it_is_delivered_as_the_api_would(place: Place) -> None:
+    """A message is a task, its receipt and how often it was delivered; leases are as long as those of the API."""
+    (delivered,) = await place.tasks.poll(TaskQueue.WORKFLOW, 7)
+    assert (delivered.task, delivered.receipt, delivered.receive_count) == (TASK, "receipt", 2)
+    assert place.queues.asked == [("receive", "w.fifo", {"limit": 7, "wait_seconds": 20, "visibility_seconds": 30})]
+
+
+@on_a_loop
+async def test_leases_when_extended_or_done_then_the_queue_of_the_task_is_asked(place: Place) -> None:
+    """Each kind of task has its queue; lost receipts are told."""
+    assert await place.tasks.extend(TaskQueue.ACTIVITY, ["a", "b"]) == ["b"]
+    await place.tasks.done(TaskQueue.ACTIVITY, ["a"])
+    assert place.queues.asked == [("extend", "a.fifo", ("a", "b", 30)), ("delete", "a.fifo", ("a",))]
+    assert place.asked == 1
+
+
+@on_a_loop
+async def test_access_when_it_is_about_to_end_then_it_is_renewed_before(place: Place) -> None:
+    """No call is made with credentials that might end while it is under way."""
+    await place.tasks.done(TaskQueue.WORKFLOW, ["a"])
+    place.clock.advance((timedelta(hours=1) - RENEW_BEFORE).total_seconds() - 1)
+    await place.tasks.done(TaskQueue.WORKFLOW, ["a"])
+    assert place.asked == 1
+    place.clock.advance(1)
+    await asyncio.gather(*[place.tasks.done(TaskQueue.WORKFLOW, ["a"]) for _ in range(5)])
+    assert place.asked == 2, "and many at once ask once"
+
+
+@on_a_loop
+async def test_queues_when_they_refuse_then_access_is_asked_for_anew_and_the_call_repeated(place: Place) -> None:
+    """Credentials that were revoked, a queue that was deleted: the API mends both."""
+    place.queues.refusals = [LevanteError("ExpiredToken"), LevanteError("no such queue")]
+    assert len(await place.tasks.poll(TaskQueue.WORKFLOW, 1)) == 1
+    assert (place.asked, len(place.queues.asked)) == (3, 3)
+
+
+@on_a_loop
+async def test_access_when_the_api_refuses_the_worker_then_the_poll_ends_with_that(place: Place) -> None:
+    """A worker whose key was revoked stops, and says why."""
+    await place.tasks.poll(TaskQueue.WORKFLOW, 1)
+    place.refusal = WorkflowsException("revoked", status=401)
+    place.queues.refusals = [LevanteError("ExpiredToken")]
+    with pytest.raises(WorkflowsException, match="revoked"):
+        await place.tasks.poll(TaskQueue.WORKFLOW, 1)
+
+
+@on_a_loop
+async def test_poll_when_it_is_cancelled_then_what_it_still_gets_is_handed_back(place: Place) -> None:
+    """A worker that stops loses no task over the poll that is under way: that would count as a lost worker."""
+    await place.tasks.done(TaskQueue.WORKFLOW, ["a"])
+    place.queues.may_answer.clear()
+    polling = asyncio.create_task(place.tasks.poll(TaskQueue.WORKFLOW, 1))
+    while not place.queues.is_waiting:
+        await asyncio.sleep(0)
+    polling.cancel()
+    with suppress(asyncio.CancelledError):
+        await polling
+    assert polling.cancelled()
+    place.queues.may_answer.set()
+    await place.tasks.close()
+    assert place.api.handed_back == [HandBack(receipt="receipt", task=TASK)]
+
+
+def test_credentials_when_shown_then_their_secrets_are_not() -> None:
+    """Secrets never reach logs."""
+    access = asyncio.run(Place().ask())
+    assert "hush" not in repr(access)
+    assert "hush" not in str(access.credentials)
