@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import emulators
+from tests.support.deployed import Stack, deploy
 
 WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
@@ -47,3 +48,11 @@ def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
             yield url
     except emulators.EmulatorMissing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def stack(ministack_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`template.yaml`, deployed. When all tests have passed over it, no dead-letter queue holds anything."""
+    deployed = deploy(ministack_url, tmp_path_factory.mktemp("stack"))
+    yield deployed
+    assert deployed.dead_letters() == {}

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import pytest
 
 from levante_core.ports.item_store import ChangeFeed, ItemStore
-from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import PayloadStore
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
+from tests.contract.aws_adapters import QueuesAndTime, s3_on_ministack, s3_on_moto, sqs_on_ministack, sqs_on_moto
 from tests.fakes import FakeClock
 from tests.support.dynamodb_tables import CONTRACT_INDEXES, EMULATORS, store_of
 
@@ -23,17 +21,9 @@ class StoreWithFeed(ItemStore, ChangeFeed, Protocol):
     """A store that reports its changes."""
 
 
-@dataclass(frozen=True)
-class QueuesAndTime:
-    """Queues, and the way to let time pass for them."""
-
-    queues: Queues
-    let_pass: Callable[[float], None]
-
-
 StoreFactory: TypeAlias = Callable[[pytest.FixtureRequest], AbstractContextManager[StoreWithFeed]]
-QueuesFactory: TypeAlias = Callable[[], AbstractContextManager[QueuesAndTime]]
-PayloadsFactory: TypeAlias = Callable[[Path], AbstractContextManager[PayloadStore]]
+QueuesFactory: TypeAlias = Callable[[pytest.FixtureRequest], AbstractContextManager[QueuesAndTime]]
+PayloadsFactory: TypeAlias = Callable[[pytest.FixtureRequest], AbstractContextManager[PayloadStore]]
 
 
 def sqlite(request: pytest.FixtureRequest) -> AbstractContextManager[StoreWithFeed]:
@@ -45,7 +35,7 @@ def dynamodb(name: str) -> StoreFactory:
 
 
 @contextmanager
-def in_process() -> Iterator[QueuesAndTime]:
+def in_process(_: pytest.FixtureRequest) -> Iterator[QueuesAndTime]:
     clock = FakeClock()
     queues = InProcessQueues(clock)
 
@@ -57,8 +47,8 @@ def in_process() -> Iterator[QueuesAndTime]:
 
 
 @contextmanager
-def files(directory: Path) -> Iterator[PayloadStore]:
-    yield PayloadFiles(directory / "payloads")
+def files(request: pytest.FixtureRequest) -> Iterator[PayloadStore]:
+    yield PayloadFiles(request.getfixturevalue("tmp_path") / "payloads")
 
 
 ITEM_STORES: Mapping[str, StoreFactory] = {
@@ -68,10 +58,13 @@ ITEM_STORES: Mapping[str, StoreFactory] = {
     "ministack": dynamodb("ministack"),
 }
 CHANGE_FEEDS: Mapping[str, StoreFactory] = ITEM_STORES
-QUEUES: Mapping[str, QueuesFactory] = {"in-process": in_process}
-PAYLOAD_STORES: Mapping[str, PayloadsFactory] = {"files": files}
+QUEUES: Mapping[str, QueuesFactory] = {"in-process": in_process, "moto": sqs_on_moto, "ministack": sqs_on_ministack}
+PAYLOAD_STORES: Mapping[str, PayloadsFactory] = {"files": files, "moto": s3_on_moto, "ministack": s3_on_ministack}
 
 
+_MOTO_WAITS_FOR_NEW_ONES = pytest.mark.skip(
+    reason="moto 5.2.5: a receive that waits does not see that a group is free again; SQS returns what becomes available"
+)
 KNOWN_WRONG: Mapping[tuple[str, str], pytest.MarkDecorator] = {
     ("moto", "a number is no boolean"): pytest.mark.xfail(reason="moto 5.2.5: 1 equals True"),
     ("moto", "test_store_when_given_any_writes_does_as_a_dict_would"): pytest.mark.skip(
@@ -80,8 +73,25 @@ KNOWN_WRONG: Mapping[tuple[str, str], pytest.MarkDecorator] = {
     ("moto", "test_read_changes_when_many_write_at_once_keeps_the_order_of_each_item"): pytest.mark.xfail(
         reason="moto 5.2.5: an update that creates its item is two changes"
     ),
+    ("moto", "test_receipt_when_received_again_since_is_lost"): pytest.mark.xfail(
+        reason="moto 5.2.5: an old receipt is as good as the newest; that of a FIFO queue has expired in SQS"
+    ),
+    ("moto", "test_receive_when_many_receivers_race_gives_each_message_to_one"): pytest.mark.skip(
+        reason="moto 5.2.5 has no locks: receivers that race get one message twice"
+    ),
+    ("moto", "test_receive_when_one_group_is_always_busy_serves_the_others_too"): pytest.mark.xfail(
+        reason="moto 5.2.5: the oldest message is always next, and SQS promises no other order among groups"
+    ),
+    ("ministack", "test_receive_when_one_group_is_always_busy_serves_the_others_too"): pytest.mark.xfail(
+        reason="ministack 1.5.33: the oldest message is always next, and SQS promises no other order among groups"
+    ),
+    ("moto", "what_becomes_available[moto-hand back]"): _MOTO_WAITS_FOR_NEW_ONES,
+    ("moto", "what_becomes_available[moto-delete before it]"): _MOTO_WAITS_FOR_NEW_ONES,
+    ("moto", "test_send_when_repeated_within_five_minutes_is_dropped"): pytest.mark.xfail(
+        reason="moto 5.2.5: a deduplication id is forgotten with its message; SQS remembers it for five minutes"
+    ),
 }
-"""Where a double of DynamoDB does as DynamoDB does not: adapter, and part of a test's name."""
+"""Where a double of AWS does as AWS does not: adapter, and part of a test's name."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,13 +118,13 @@ def store_with_feed(request: pytest.FixtureRequest) -> Iterator[StoreWithFeed]:
         yield adapter
 
 
-@pytest.fixture(params=QUEUES)
+@pytest.fixture(params=adapters(QUEUES))
 def queues_and_time(request: pytest.FixtureRequest) -> Iterator[QueuesAndTime]:
-    with QUEUES[request.param]() as adapter:
+    with QUEUES[request.param](request) as adapter:
         yield adapter
 
 
-@pytest.fixture(params=PAYLOAD_STORES)
-def payloads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PayloadStore]:
-    with PAYLOAD_STORES[request.param](tmp_path) as adapter:
+@pytest.fixture(params=adapters(PAYLOAD_STORES))
+def payloads(request: pytest.FixtureRequest) -> Iterator[PayloadStore]:
+    with PAYLOAD_STORES[request.param](request) as adapter:
         yield adapter

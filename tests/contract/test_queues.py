@@ -7,11 +7,11 @@ import pytest
 
 from levante_core.errors import NotFound
 from levante_core.ports.queues import OutgoingMessage, Queues, ReceivedMessage
-from tests.contract.conftest import QueuesAndTime
+from tests.contract.aws_adapters import QueuesAndTime
 
 FIFO = "tasks.fifo"
 STANDARD = "timers"
-VISIBILITY_SECONDS = 30
+VISIBILITY_SECONDS = 5
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ class TestFifo:
         assert bodies(received) == ["a"]
         queues.delete(FIFO, receipts(received))
         queues_and_time.let_pass(299)
-        queues.send(FIFO, [OutgoingMessage("same id, other body", "h", "g-a")])
+        queues.send(FIFO, [OutgoingMessage("same id, other body", "g", "g-a")])
         assert receive(queues) == []
 
     def test_send_when_repeated_after_five_minutes_is_accepted(self, queues: Queues, queues_and_time: QueuesAndTime) -> None:

@@ -18,7 +18,8 @@ def test_changed_code_when_it_replays_an_old_history_then_the_difference_is_name
     wait_until(lambda: any(e["kind"] == "timer_started" for e in site.history(execution)["events"]), "it sleeps")
     old.kill()
     changed = site.start_worker("changed", HERE)
-    failure = wait_until(lambda: site.history(execution)["workflow_task_failure"], "the difference is reported")
+    reported = "the difference is reported"
+    failure = wait_until(lambda: site.history(execution)["workflow_task_failure"], reported, site.patience_seconds)
     assert failure["failure"]["type"] == "NonDeterminismError"
     assert "event 2" in failure["failure"]["message"]
     assert "'step'" in failure["failure"]["message"]

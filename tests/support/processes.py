@@ -86,10 +86,11 @@ class Site:
     """An installation at a URL, and workers of it on this machine, which are killed at the end.
 
     deployment: of workers and executions, where a test does not name one. recovery_seconds: within which another worker
-    takes over from one that was killed.
+    takes over from one that was killed. patience_seconds: within which anything happens that is going to.
     """
 
     recovery_seconds = 15.0
+    patience_seconds = PATIENCE_SECONDS
 
     def __init__(self, directory: Path, url: str, key: str, deployment: str = "d", **environment: str) -> None:
         """Reach an installation. environment: of the workers, beside their settings."""
@@ -155,9 +156,10 @@ class Site:
         found: dict[str, Any] = self.call("GET", f"/v1/workflows/executions/{execution_id}/history")
         return found
 
-    def wait_for_result(self, execution_id: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    def wait_for_result(self, execution_id: str, seconds: float | None = None) -> Any:
         """Wait until the execution is closed. Returns its result; fails unless it completed."""
-        wait_until(lambda: self.status(execution_id) != "RUNNING", f"{execution_id} is closed", seconds)
+        patience = self.patience_seconds if seconds is None else seconds
+        wait_until(lambda: self.status(execution_id) != "RUNNING", f"{execution_id} is closed", patience)
         execution = self.call("GET", f"/v1/workflows/executions/{execution_id}")
         assert execution["status"] == "COMPLETED", execution
         return execution["result"]

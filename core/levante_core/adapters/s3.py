@@ -67,7 +67,7 @@ class S3Payloads:
         digest = hashlib.sha256(content).digest()
         sha256, checksum = digest.hex(), base64.b64encode(digest).decode()
         place = self._place(sha256)
-        put = partial(self._client.put_object, **place, Body=content, ChecksumSHA256=checksum)
+        put = partial(self._client.put_object, **place, Body=content, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
         repeats = self._repeats("putting", sha256)
         try:
             repeats.call(partial(put, IfNoneMatch="*"))

@@ -26,7 +26,7 @@ A workflow task whose code cannot be advanced comes again for as long as it take
 counts. After some 17 hours it is a dead letter, which raises an alarm, while the sweep goes on sending for the run. A lower
 number would only make noise: an activity task is never delivered twice and run twice, since its second delivery becomes an
 attempt of its own, with a message of its own.
-Source: SQS developer guide, Configuring a dead-letter queue (read 2026-11-23).
+Source: the words in which SQS refuses a larger number, as ministack 1.5.33 quotes them (read 2026-11-23).
 """
 
 _CONNECT_SECONDS = 2

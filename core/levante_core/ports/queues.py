@@ -1,8 +1,8 @@
 """Queues with the semantics of SQS, FIFO and standard. Adapters: `levante_local.queues`; SQS.
 
 A queue whose name ends in `.fifo` keeps the order within a message group, hands out no message of a group while another
-one of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted within
-five minutes.
+one of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted in the same
+group within five minutes.
 Source: SQS developer guide, FIFO delivery logic (read 2026-11-23).
 """
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from levante_core.adapters.message_rules import check_message
 from levante_core.errors import NotFound
-from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
 from levante_core.ports.surroundings import Clock
 from levante_local.queue_state import QueueState
 from levante_local.waiting import Signal
@@ -80,7 +81,7 @@ class InProcessQueues:
         Raises: NotFound for an unknown queue; ValueError for a message that a queue of this kind does not take.
         """
         for message in messages:
-            _check(queue, message)
+            check_message(queue, message)
         with self._change(queue) as (state, now):
             for message in messages:
                 state.accept(message, now)
@@ -161,16 +162,3 @@ class InProcessQueues:
             raise
         with self._lock:
             self._queues[queue].leave(signal)
-
-
-def _check(queue: str, message: OutgoingMessage) -> None:
-    if queue.endswith(".fifo"):
-        if message.group is None or message.deduplication_id is None or message.delay_seconds:
-            msg = f"{queue} is a FIFO queue: its messages need a group and a deduplication id, and take no delay"
-            raise ValueError(msg)
-    elif message.group is not None or message.deduplication_id is not None:
-        msg = f"{queue} is a standard queue: its messages take neither group nor deduplication id"
-        raise ValueError(msg)
-    if not 0 <= message.delay_seconds <= MAX_DELAY_SECONDS:
-        msg = f"delay of {message.delay_seconds} s: a queue delays by 0 to {MAX_DELAY_SECONDS} s"
-        raise ValueError(msg)
