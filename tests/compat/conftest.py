@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-@pytest.fixture(scope="session", params=["local", pytest.param("deployed", marks=pytest.mark.emulators)])
+@pytest.fixture(scope="session", params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(300)])])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An installation with a worker of each deployment; that of GONE_DEPLOYMENT has registered and gone."""
     directory = tmp_path_factory.mktemp("compat")

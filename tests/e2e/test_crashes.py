@@ -115,14 +115,15 @@ def test_executions_shared_by_two_workers_then_both_take_part_and_all_complete(s
     for _ in range(2):
         site.start_worker("steps", HERE)
     site.wait_for_workers(2)
-    with ThreadPoolExecutor(20) as pool:
+    many, at_once = site.many
+    with ThreadPoolExecutor(at_once) as pool:
         started = list(
-            pool.map(lambda _: site.start("steps", {"path": str(trace), "count": 2, "seconds": 0.01}), range(200))
+            pool.map(lambda _: site.start("steps", {"path": str(trace), "count": 2, "seconds": 0.01}), range(many))
         )
     for execution in started:
         assert site.wait_for_result(execution) == {"result": 2}
     assert {pid for _, _, pid in lines(trace)} == {str(worker.pid) for worker in site.workers}
-    assert sum(count(trace, "end").values()) == 400
+    assert sum(count(trace, "end").values()) == 2 * many
 
 
 @pytest.mark.timeout(150)

@@ -25,7 +25,9 @@ class DeployedSite(Site):
     """An installation on an emulator. It shares the stack with others, so its deployment has a name of its own."""
 
     recovery_seconds = patience_seconds = 100.0
-    """Nothing watches connections: a lease ends after 30 s, and so does that of a task that a lost worker's poll still got."""
+    """Nothing watches connections: a lease ends after 30 s, and so does that of what a lost worker's poll still got."""
+    many = (30, 3)
+    """The emulator runs each request that overlaps another in a process of its own, which takes a second to start."""
 
 
 @dataclass(frozen=True)

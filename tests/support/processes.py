@@ -91,6 +91,7 @@ class Site:
 
     recovery_seconds = 15.0
     patience_seconds = PATIENCE_SECONDS
+    many = (200, 20)
 
     def __init__(self, directory: Path, url: str, key: str, deployment: str = "d", **environment: str) -> None:
         """Reach an installation. environment: of the workers, beside their settings."""

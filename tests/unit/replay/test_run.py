@@ -17,8 +17,11 @@ from levante_core.protocol import (
     ActivityFailed,
     ActivityOptions,
     CodeFailed,
+    ExecutionFailed,
+    FactTaken,
     Failure,
     HistoryBatch,
+    InconsistentHistory,
     Outcome,
     RunStart,
     TimerFired,
@@ -270,3 +273,42 @@ def test_loop_when_asked_about_itself_then_it_answers_as_a_loop() -> None:
 
     (end,) = new_run(body).begin()
     assert end.model_dump()["result"] == [True, False, False, True, ["now"]]
+
+
+def test_result_when_it_cannot_be_written_then_the_run_stays_open_for_fixed_code() -> None:
+    """A result of the wrong type is a bug in the code, not an end of the execution."""
+
+    async def body() -> object:
+        return object()
+
+    class Fussy(Definition):
+        def dump_result(self, value: Any) -> Any:
+            raise TypeError(f"no JSON: {type(value).__name__}")
+
+    definition: Any = Fussy(body)
+    with pytest.raises(WorkflowCodeFailed, match="no JSON: object"):
+        WorkflowRun(definition, "e", "r", START).begin()
+
+
+def test_result_when_it_is_too_large_then_the_execution_fails_and_says_so() -> None:
+    """What could never be recorded ends the execution: no later code could return less."""
+
+    async def body() -> str:
+        return "x" * (2 * 1024 * 1024 + 1)
+
+    (end,) = new_run(body).begin()
+    assert isinstance(end, ExecutionFailed)
+    assert end.failure.type == "PayloadRefused"
+    assert "the result of the workflow" in end.failure.message
+
+
+def test_replay_when_history_takes_a_fact_that_is_not_there_then_it_is_inconsistent() -> None:
+    """A history without its facts is damaged; it is never replayed as if nothing had been taken."""
+
+    async def body() -> None:
+        await activity()
+
+    scheduled = HistoryBatch(index=1, commit_id="c", events=tuple(new_run(body).begin()))
+    taken = HistoryBatch(index=2, commit_id="c", events=(FactTaken(fact="00000001"),))
+    with pytest.raises(InconsistentHistory, match="fact 00000001"):
+        replay(new_run(body), [scheduled, taken], {})

@@ -87,12 +87,10 @@ class WorkflowRun:
         match outcome:
             case ActivityCompleted():
                 _, future = self._activities.pop(outcome.seq)
-                if not future.done():
-                    future.set_result(outcome.result)
+                future.set_result(outcome.result)
             case ActivityFailed():
                 name, future = self._activities.pop(outcome.seq)
-                if not future.done():
-                    future.set_exception(activity_error(name, outcome.attempt, outcome.failure))
+                future.set_exception(activity_error(name, outcome.attempt, outcome.failure))
             case TimerFired():
                 handle = self._timers.pop(outcome.seq)
                 del self._timer_seqs[id(handle)]
