@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import boto3
 
@@ -58,7 +57,7 @@ class Stack:
 def deploy(endpoint: str, directory: Path) -> Stack:
     """Build, deploy and bootstrap a stack as the deploy guide says."""
     outputs = sam.deploy(sam.build(directory / "build"), "levante-test", endpoint)
-    url = _reachable(outputs["ApiUrl"], endpoint)
+    url = sam.reachable(outputs["ApiUrl"], endpoint)
     command = [sys.executable, "infra/bootstrap", "--stack-name", "levante-test"]
     environment = {**os.environ, **ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
     done = subprocess.run(command, cwd=sam.ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -68,9 +67,3 @@ def deploy(endpoint: str, directory: Path) -> Stack:
     site = stack.site(directory)
     wait_until(lambda: site.call("GET", "/v1/health"), "the deployed API answers")
     return stack
-
-
-def _reachable(url: str, endpoint: str) -> str:
-    """Return the path of the API on the emulator: its own host, `ID.execute-api.HOST`, is known to no resolver."""
-    api_id = str(urlsplit(url).hostname).partition(".")[0]
-    return f"{endpoint}/_aws/execute-api/{api_id}/$default"

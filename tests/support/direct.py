@@ -16,6 +16,7 @@ from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
+from levante_core.adapters.system import RandomIds, SystemClock
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
@@ -54,7 +55,6 @@ from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, pump_timers
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
-from levante_local.system import RandomIds, SystemClock
 from levante_local.waiting import call
 
 WORKSPACE = Workspace("test")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.execution import RunKey
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, Workspace
@@ -20,7 +21,6 @@ from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
-from levante_local.system import RandomIds
 from tests.fakes import FakeClock
 
 SPACE = Workspace("s")

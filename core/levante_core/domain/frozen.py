@@ -19,6 +19,6 @@ Time: TypeAlias = Annotated[AwareDatetime, PlainSerializer(wire_time, return_typ
 
 
 class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields."""
+    """An immutable value that refuses unknown fields. Errors do not quote what they refuse: that may be a payload."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from levante_api.app import ApiSettings, create_app
+from levante_core.adapters.system import RandomIds, SystemClock
 from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.records.catalogue import Role
@@ -27,7 +28,6 @@ from levante_local.pumps import ChangePump, pump_sweeps, pump_timers
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_schema import Synchronous
 from levante_local.sqlite_store import SqliteItemStore
-from levante_local.system import RandomIds, SystemClock
 from levante_local.waiting import call
 
 logger = logging.getLogger("levante.host")

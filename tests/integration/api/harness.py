@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 from urllib.parse import parse_qsl, urlencode
 
 from levante_api.app import ApiSettings, LambdaHandler, create_app
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
@@ -19,7 +20,6 @@ from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
-from levante_local.system import RandomIds
 from tests.fakes import FakeClock
 
 SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger")}

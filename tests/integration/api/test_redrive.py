@@ -22,7 +22,8 @@ def test_redrive_when_messages_were_lost_then_every_open_execution_has_its_task_
     for execution_id in ids:
         api.start(execution_id)
     assert lose(api) == 9
-    body, count, calls = {}, 0, 0
+    body: dict[str, str] = {}
+    count = calls = 0
     while True:
         answer = api.call("POST", "/v1/redrive", body).body
         count, calls = count + answer["executions"], calls + 1

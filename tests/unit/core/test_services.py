@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
@@ -25,7 +26,6 @@ from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import build_engine
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.queues import InProcessQueues
-from levante_local.system import RandomIds
 from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 
 FAILURE = Failure(message="x")

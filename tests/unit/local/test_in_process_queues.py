@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from levante_core.adapters.system import SystemClock
 from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
 from levante_local.queues import InProcessQueues
-from levante_local.system import SystemClock
 from levante_local.waiting import call
 from tests.fakes import FakeClock
 

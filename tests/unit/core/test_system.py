@@ -1,7 +1,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from levante_local.system import RandomIds, SystemClock
+from levante_core.adapters.system import RandomIds, SystemClock
 
 
 def test_now_is_in_utc() -> None:

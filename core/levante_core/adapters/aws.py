@@ -1,0 +1,127 @@
+"""The composition on AWS: what each Lambda function and the deployment's scripts call, once per process."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from levante_core.adapters.dynamodb import DynamoItemStore
+from levante_core.adapters.dynamodb_client import dynamodb_client
+from levante_core.adapters.s3 import S3Payloads, s3_client
+from levante_core.adapters.sqs import SqsQueues, sqs_client
+from levante_core.adapters.sts import StsTaskAccess, sts_client
+from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
+from levante_core.records.offloading import OffloadingStore
+from levante_core.services.engine import Engine, build_engine
+
+LOG_LEVELS = ("INFO", "WARNING", "ERROR")
+"""No DEBUG: the AWS SDK's debug log quotes what it sends."""
+
+_SWITCH = {"on": True, "off": False}
+
+
+class WrongSettings(Exception):
+    """The environment does not say what it has to. The message names every variable that is missing or wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class LentRole:
+    """The role that the API lends to workers, and the region of the queues."""
+
+    arn: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """Where an installation keeps its things, as `template.yaml` tells its functions.
+
+    queue_prefix: of the names of all queues. dead_letter_arn: the FIFO queue that takes what no worker could deal with.
+    kms_key_arn: what new queues are encrypted with; None for a key of SQS.
+    lent: whose credentials workers get for their queues; None if they reach these through the API alone.
+    fast_path: whether the API sends the tasks that its own writes ask for, ahead of the table's stream.
+    tracing: whether requests are traced with X-Ray.
+    """
+
+    table: str
+    bucket: str
+    queue_prefix: str
+    dead_letter_arn: str
+    kms_key_arn: str | None = None
+    lent: LentRole | None = None
+    fast_path: bool = True
+    log_level: str = "INFO"
+    tracing: bool = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether requests go unlogged, and errors only are."""
+        return logging.getLevelNamesMapping()[self.log_level] > logging.INFO
+
+
+def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
+    """Read the settings from environment variables. Raises: WrongSettings, with all that is to be mended."""
+    reader = _Reader(environment)
+    settings = AwsSettings(
+        table=reader.text("LEVANTE_TABLE"),
+        bucket=reader.text("LEVANTE_BUCKET"),
+        queue_prefix=reader.text("LEVANTE_QUEUE_PREFIX"),
+        dead_letter_arn=reader.text("LEVANTE_DEAD_LETTER_ARN"),
+        kms_key_arn=reader.optional("LEVANTE_KMS_KEY_ARN"),
+        lent=_lent_role(reader),
+        fast_path=_SWITCH[reader.choice("LEVANTE_FAST_PATH", "on", _SWITCH)],
+        log_level=reader.choice("LEVANTE_LOG_LEVEL", "INFO", LOG_LEVELS),
+        tracing=_SWITCH[reader.choice("LEVANTE_TRACING", "off", _SWITCH)],
+    )
+    reader.finish()
+    return settings
+
+
+def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
+    """Build the services on DynamoDB, SQS and S3. Region, credentials and endpoints come from the environment.
+
+    Returns the store too, which finds the documents that records of the table's stream only refer to.
+    Cost: three or four clients, some 300 ms; no request. Raises: ValueError for a queue prefix that is too long.
+    """
+    kms_key_arn, lent = settings.kms_key_arn, settings.lent
+    store = OffloadingStore(DynamoItemStore(settings.table, dynamodb_client()), S3Payloads(s3_client(), settings.bucket))
+    queues = SqsQueues(
+        sqs_client(), settings.queue_prefix, dead_letter_arn=settings.dead_letter_arn, kms_key_arn=kms_key_arn
+    )
+    access = StsTaskAccess(sts_client(), lent.arn, queues, lent.region, kms_key_arn=kms_key_arn) if lent else None
+    engine = build_engine(
+        store, queues, SystemClock(), RandomIds(), PollingWatch(), fast_path=settings.fast_path, access=access
+    )
+    return engine, store
+
+
+def _lent_role(reader: "_Reader") -> LentRole | None:
+    arn = reader.optional("LEVANTE_WORKER_ROLE_ARN")
+    return LentRole(arn, reader.text("AWS_REGION")) if arn else None
+
+
+class _Reader:
+    """Reads variables one by one and remembers what was wrong, so that one error can name it all."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        value = self._environment.get(name, "")
+        if not value:
+            self._problems.append(f"{name} is missing")
+        return value
+
+    def optional(self, name: str) -> str | None:
+        return self._environment.get(name) or None
+
+    def choice(self, name: str, default: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:
+        value = self._environment.get(name) or default
+        if value in allowed:
+            return value
+        self._problems.append(f"{name} is {value!r}: it takes one of {', '.join(allowed)}")
+        return default
+
+    def finish(self) -> None:
+        if self._problems:
+            raise WrongSettings("; ".join(self._problems))
