@@ -11,11 +11,21 @@ from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DE
 from tests.support.deployed import Stack
 from tests.support.processes import LocalSite, Site
 
+CROWDS = ("many_wait_at_once", "many_ask_for_one_id")
+ONE_PROCESS_EACH = "the emulator runs requests that overlap in a process each, and two dozen of those start for minutes"
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-@pytest.fixture(scope="session", params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(300)])])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "[deployed" in item.name and any(crowd in item.name for crowd in CROWDS):
+            item.add_marker(pytest.mark.skip(reason=ONE_PROCESS_EACH))
+
+
+@pytest.fixture(
+    scope="session", params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(300)])]
+)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An installation with a worker of each deployment; that of GONE_DEPLOYMENT has registered and gone."""
     directory = tmp_path_factory.mktemp("compat")
