@@ -6,7 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 import levante as workflows
+from levante_core.services import reading
 from tests.support.direct import Installation
 
 RUNS: Counter[str] = Counter()
@@ -97,6 +100,24 @@ def test_retry_when_the_host_restarts_while_it_waits_then_it_is_made(tmp_path: P
         async with place.running(), place.worker(WORKFLOWS, ACTIVITIES):
             ended = await place.result(execution)
             assert (ended.ending.result, RUNS[key]) == ({"result": 3}, 3)
+
+    asyncio.run(scenario())
+
+
+def test_history_when_it_takes_many_answers_then_a_worker_replays_the_whole_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer holds 6 MB on AWS; a history may be longer."""
+    monkeypatch.setattr(reading, "PAGE_BYTES", 1)
+
+    async def scenario() -> None:
+        key = uuid4().hex
+        place = Installation(tmp_path)
+        async with place.running(), place.worker(WORKFLOWS, ACTIVITIES, max_cached_workflows=0):
+            execution = await place.start("recovery-flaky", {"key": key})
+            ended = await place.result(execution)
+            assert (ended.ending.result, RUNS[key]) == ({"result": 3}, 3)
+            assert place.api.calls["load"] > 2
 
     asyncio.run(scenario())
 

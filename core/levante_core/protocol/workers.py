@@ -199,21 +199,26 @@ class QueueAccessResponse(Frozen):
 
 
 class LoadRequest(Frozen):
-    """Ask for what follows a batch. open_from: lowest seq whose outcome is still of interest."""
+    """Ask for what follows a batch. open_from: lowest seq whose outcome is still of interest. after: `next` of a part."""
 
     execution_id: ExecutionId
     run_id: RunId
     after_index: Annotated[int, Field(ge=0)] = 0
     open_from: Annotated[int, Field(ge=0)] = 0
+    after: str | None = None
 
 
 class LoadResponse(Frozen):
-    """The start, the batches after `after_index`, and the facts from `open_from` on, taken or not."""
+    """The start, the batches after `after_index`, and the facts from `open_from` on, taken or not.
+
+    next: what does not fit into one answer is asked for with this as `after`; None when that was all.
+    """
 
     status: ExecutionStatus
     start: RunStart
     batches: tuple[HistoryBatch, ...]
     facts: tuple[Fact, ...]
+    next: str | None = None
 
 
 class Commit(Frozen):

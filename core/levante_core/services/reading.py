@@ -10,10 +10,18 @@ from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName
 from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
-from levante_core.errors import InconsistentHistory
+from levante_core.errors import InconsistentHistory, InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore
 from levante_core.records import keys
 from levante_core.records.runs import attempt_of, batch_of, fact_of, recorded_of
+
+PAGE_BYTES = 3 * 1024 * 1024
+"""Documents in one part of a history, or a single larger one: an answer of a Lambda function holds 6 MB, quotes escaped.
+
+Source: Lambda quotas (read 2026-11-23).
+"""
+PAGE_ITEMS = 100
+"""Items asked for at a time, as each may have a document of 2 MB elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,67 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
         facts=tuple(fact_of(item) for item in fact_items),
         facts_recorded_at=_times(fact_items),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A part of a history. next: where the following part begins; None means that this was the last one."""
+
+    batches: tuple[HistoryBatch, ...]
+    facts: tuple[Fact, ...]
+    next: str | None
+
+
+def read_page(store: ItemStore, run: RunKey, *, after_index: int, open_from: int, after: str | None) -> HistoryPage:
+    """Read what `read_history` reads in parts of PAGE_BYTES: batches first, then facts. after: a `HistoryPage.next`.
+
+    Raises: InconsistentHistory if a batch is missing; InvalidInput for another `after`.
+    """
+    batches: list[HistoryBatch] = []
+    facts: list[Fact] = []
+    size, last = 0, after
+    expected = _last_index(after, after_index) + 1
+    for item in _items_after(store, run, after_index, open_from, after):
+        is_batch = item.key.sort.startswith(keys.BATCH)
+        size += len(item.documents["batch" if is_batch else "fact"])
+        if size > PAGE_BYTES and (batches or facts):
+            return HistoryPage(tuple(batches), tuple(facts), last)
+        last = item.key.sort
+        if not is_batch:
+            facts.append(fact_of(item))
+            continue
+        batch = batch_of(item)
+        if batch.index != expected:
+            raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+        expected = batch.index + 1
+        batches.append(batch)
+    return HistoryPage(tuple(batches), tuple(facts), None)
+
+
+def _items_after(store: ItemStore, run: RunKey, after_index: int, open_from: int, after: str | None) -> Iterator[Item]:
+    """Read batches, then facts, each in order, from where a page ended."""
+    partition = keys.history(run.workspace, run.run_id)
+    first_batch = keys.batch(run, after_index + 1).sort
+    first_fact = keys.fact(run, keys.outcome_fact(open_from)).sort
+    if after is None or after.startswith(keys.BATCH):
+        yield from read_all(store, partition, _behind(after) or first_batch, keys.prefixed(keys.BATCH)[1], PAGE_ITEMS)
+        after = None
+    yield from read_all(store, partition, _behind(after) or first_fact, keys.prefixed(keys.FACT)[1], PAGE_ITEMS)
+
+
+def _last_index(after: str | None, after_index: int) -> int:
+    """Return the index of the last batch that was read. Raises: InvalidInput."""
+    if after is None or after.startswith(keys.FACT):
+        return after_index
+    index = after.removeprefix(keys.BATCH)
+    if index == after or not index.isdecimal():
+        raise InvalidInput.at(("body", "after"), "not where a part of a history ends: take `next` from the answer before")
+    return int(index)
+
+
+def _behind(sort: str | None) -> str | None:
+    """Return the sort key right behind another one."""
+    return sort and sort + "\0"
 
 
 def _times(items: list[Item]) -> tuple[datetime, ...]:
@@ -87,11 +156,13 @@ def _handed_over(history: History, run: RunKey, deployment: DeploymentName) -> I
                 )
 
 
-def read_all(store: ItemStore, partition: str, first: str = "", last: str = AFTER_ALL) -> Iterator[Item]:
-    """Read all items of a partition between two sort keys, page by page."""
+def read_all(
+    store: ItemStore, partition: str, first: str = "", last: str = AFTER_ALL, limit: int | None = None
+) -> Iterator[Item]:
+    """Read all items of a partition between two sort keys, page by page of at most `limit` items."""
     after: str | None = None
     while True:
-        page = store.query(partition, first=first, last=last, after=after)
+        page = store.query(partition, first=first, last=last, after=after, limit=limit)
         yield from page.items
         after = page.next
         if after is None:

@@ -29,7 +29,7 @@ from levante_core.protocol.workers import (
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of
 from levante_core.services.dispatch import Dispatch, queue_name
-from levante_core.services.reading import read_history
+from levante_core.services.reading import read_page
 
 MAX_TASK_RETRY_SECONDS = 60
 
@@ -94,11 +94,13 @@ class TaskService:
         self._deleted(queue_name(workspace, deployment, queue), receipts)
 
     def load(self, workspace: Workspace, request: LoadRequest) -> LoadResponse:
-        """Read a run's history after an index. Raises: NotFound."""
+        """Read a run's history after an index, or a part of it. Raises: NotFound; InvalidInput; InconsistentHistory."""
         run = RunKey(workspace, request.execution_id, request.run_id)
         execution = execution_of(self._run_item(run))
-        history = read_history(self._store, run, after_index=request.after_index, open_from=request.open_from)
-        return LoadResponse(status=execution.status, start=execution.start, batches=history.batches, facts=history.facts)
+        page = read_page(self._store, run, after_index=request.after_index, open_from=request.open_from, after=request.after)
+        return LoadResponse(
+            status=execution.status, start=execution.start, batches=page.batches, facts=page.facts, next=page.next
+        )
 
     def workflow_task_failed(self, workspace: Workspace, request: WorkflowTaskFailedRequest) -> float:
         """Record why a run cannot be advanced, and let the task come again later, to any worker.

@@ -13,15 +13,17 @@ from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
-from levante_core.errors import AlreadyRunning, NotFound, NotRunning
+from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import (
     ActivityReport,
     CommitOutcome,
     LoadRequest,
+    LoadResponse,
     TaskQueue,
 )
+from levante_core.services import reading
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import build_engine
 from levante_local.change_watch import LocalChangeWatch
@@ -179,6 +181,52 @@ def test_execution_when_its_timeout_passes_then_it_is_timed_out_and_not_before(p
     place.engine.due.sweep()
     place.engine.due.sweep()
     assert (place.status(run), place.kinds(run)) == ("TIMED_OUT", ["execution_started", "execution_timed_out"])
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def loaded_in_parts(place: Place, run: RunKey, **wanted: Any) -> list[LoadResponse]:
+    """Load a history part by part."""
+    parts: list[LoadResponse] = []
+    after = None
+    while True:
+        request = LoadRequest(execution_id=run.execution_id, run_id=run.run_id, after=after, **wanted)
+        parts.append(place.engine.tasks.load(run.workspace, request))
+        after = parts[-1].next
+        if after is None:
+            return parts
+
+
+def test_load_when_a_history_is_larger_than_an_answer_then_its_parts_are_the_whole(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of a Lambda function holds 6 MB, a history more: batches come first, then facts, nothing twice."""
+    run = place.start()
+    place.commit(run, 1, *[scheduled(seq) for seq in range(1, 6)])
+    for index in range(2, 8):
+        place.commit(run, index, TimerStarted(seq=index + 10, fire_at=place.clock.now()))
+    for seq in range(1, 6):
+        place.engine.activities.report(run.workspace, [report(run, 1, result="x" * 100).model_copy(update={"seq": seq})])
+    (whole,) = loaded_in_parts(place, run)
+    monkeypatch.setattr(reading, "PAGE_BYTES", 300)
+    monkeypatch.setattr(reading, "PAGE_ITEMS", 2)
+    parts = loaded_in_parts(place, run)
+    assert len(parts) > 5
+    assert tuple(batch for part in parts for batch in part.batches) == whole.batches
+    assert tuple(fact for part in parts for fact in part.facts) == whole.facts
+    some = loaded_in_parts(place, run, after_index=3, open_from=3)
+    assert [batch.index for part in some for batch in part.batches] == [4, 5, 6, 7]
+    assert [fact.key for part in some for fact in part.facts] == ["00000003", "00000004", "00000005"]
+
+
+@pytest.mark.parametrize("after", ["", "x", "L#", "L#one", "A#00000001"])
+def test_load_when_the_part_is_none_then_it_is_refused(place: Place, after: str) -> None:
+    """Only `next` of an answer says where the following part begins."""
+    run = place.start()
+    request = LoadRequest(execution_id=run.execution_id, run_id=run.run_id, after=after)
+    with pytest.raises(InvalidInput, match="next"):
+        place.engine.tasks.load(run.workspace, request)
 
 
 # --- activities of the queue ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
+from levante.worker.loading import load_whole
 from levante.worker.world import World
 from levante_core.protocol import (
     ActivityCompleted,
@@ -115,7 +116,9 @@ class Holder:
         """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on."""
         self._drop()
         self._may_run_in_place = False
-        loaded = await self._world.api.load(LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id))
+        loaded = await load_whole(
+            self._world.api, LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id)
+        )
         if loaded.status is not ExecutionStatus.RUNNING:
             return
         outcomes = {fact.key: fact.outcome for fact in loaded.facts}
@@ -145,7 +148,7 @@ class Holder:
             after_index=live.state.last_index,
             open_from=live.open_from,
         )
-        loaded = await self._world.api.load(request)
+        loaded = await load_whole(self._world.api, request)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
             await self._reload()
             return
