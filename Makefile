@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws cover demo bench bench-quick wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test test-aws cover demo demo-aws bench bench-quick wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -76,6 +76,10 @@ cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain an
 demo: $(VENV)/.runtime ## host, worker and an execution started by the official client
 	@echo "== demo"
 	$(BIN)/python examples/demo.py
+
+demo-aws: setup ## the same on an AWS emulator: template.yaml deployed by the real sam, a worker on its queues
+	@echo "== demo on an AWS emulator"
+	PYTHONPATH=. $(BIN)/python examples/demo_aws.py
 
 bench: ## Levante beside the peers that can be installed, three rounds
 	$(PYTHON) benchmarks/bench.py

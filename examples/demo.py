@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mistralai.client import Mistral
 
@@ -45,22 +46,27 @@ def show_execution(client: Mistral) -> None:
     print("3. starting an execution through the official mistralai client")
     execution = client.workflows.execute_workflow(workflow_identifier="order", input={"item": "kite", "quantity": 2})
     print(f"   execution {execution.execution_id}\n4. its events, as they happen:")
+    status, result = follow(client, execution.execution_id)
+    print(f"5. {status}, result: {result}")
+    if status != "COMPLETED":
+        raise SystemExit(1)
+
+
+def follow(client: Mistral, execution_id: str) -> tuple[str, Any]:
+    """Print the events of an execution as they happen. Returns the status that it ends with, and its result."""
     began, shown = time.monotonic(), 0
     while True:
-        latest = client.workflows.executions.get_workflow_execution(execution_id=execution.execution_id)
-        history = client.workflows.executions.get_workflow_execution_history(execution_id=execution.execution_id)
+        latest = client.workflows.executions.get_workflow_execution(execution_id=execution_id)
+        history = client.workflows.executions.get_workflow_execution_history(execution_id=execution_id)
         for event in history["events"][shown:]:
             name = event.get("name") or ""
-            print(f"   {time.monotonic() - began:5.2f} s  {event['event_id']:2}  {event['kind']:24} {name}")
+            print(f"   {time.monotonic() - began:5.2f} s  {event['event_id']:2}  {event['kind']:24} {name}", flush=True)
         shown = len(history["events"])
         if latest.status != "RUNNING":
-            break
+            return str(latest.status), latest.result
         if time.monotonic() - began > PATIENCE_SECONDS:
             raise TimeoutError("the execution did not end in time")
         time.sleep(0.1)
-    print(f"5. {latest.status}, result: {latest.result}")
-    if latest.status != "COMPLETED":
-        raise SystemExit(1)
 
 
 def until(attempt: Callable[[], object]) -> None:
