@@ -22,7 +22,6 @@ RECORDED: set[str] = set()
 """Labels of activities whose outcome is recorded."""
 RUN_AGAIN: list[str] = []
 """Labels of activities that were entered after that. Invariant 3: none, ever."""
-
 PAUSE_SECONDS = 5.0
 """Longer than a worker waits for by itself: the timer goes through the queue."""
 DAY = timedelta(days=1)
@@ -135,7 +134,8 @@ async def assert_completed_once(place: FaultyInstallation, execution_id: str, la
     """Wait for the end of an execution, and look at all that must be true of it.
 
     It completed with these activities' results; its history has no gap, one end, and an outcome for each activity; no
-    activity was entered after its outcome was recorded. (`history` itself raises for a gap.)
+    activity was entered after its outcome was recorded, and nothing recorded was written again. (`history` itself raises for
+    a gap.)
     """
     ended = await place.result(execution_id)
     assert (ended.status, ended.ending.failure) == (ExecutionStatus.COMPLETED, None)
@@ -149,6 +149,7 @@ async def assert_completed_once(place: FaultyInstallation, execution_id: str, la
         answered = [event["seq"] for event in events if event["kind"] == resolved]
         assert sorted(answered) == sorted(asked), f"each {scheduled} has one {resolved}: {json.dumps(events, indent=1)}"
     assert [label for label in RUN_AGAIN if label in labels] == []
+    assert place.rewritten == []
 
 
 def events_of(history: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ LINE_SECONDS = 1 + PAUSE_SECONDS + SLOW_SECONDS
 SOME = 4
 
 
-def installation(data: Path, faults: Faults = NO_FAULTS, **given: object) -> FaultyInstallation:
+def installation(data: Path, faults: Faults = NO_FAULTS, **given: Any) -> FaultyInstallation:
     """Make an installation whose outcomes are noted."""
-    place = FaultyInstallation(data, faults, **given)  # type: ignore[arg-type]
+    place = FaultyInstallation(data, faults, **given)
     place.store.listen(note_outcomes)
     return place
 

@@ -1,13 +1,16 @@
 """One fault at each position of a run in turn, before and after what fails has taken effect: it makes no difference."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from levante_core.domain.failure import FailureKind
 from tests.integration.faults_scenarios import (
     ACTIVITIES,
     WORKFLOWS,
     assert_completed_once,
+    events_of,
     labels_of,
     new_key,
     note_outcomes,
@@ -38,9 +41,17 @@ async def run_line(data: Path, fault: OneFault, *, fast_path: bool) -> dict[str,
         execution = await place.start("faults-line", {"key": key})
         await assert_completed_once(place, execution, labels_of(key, "abc"))
         fault.is_armed = False
+        lost = [event for event in events_of(await place.history(execution), "activity_handed_over") if is_lost(event)]
+    if fault.kind == "write":
+        assert lost == [], "a write that fails, or is repeated, costs no worker its task"
     assert place.timers.dead_letters == []
     assert [one for stream in place.streams for one in stream.discarded] == []
     return runs_of(key)
+
+
+def is_lost(event: dict[str, Any]) -> bool:
+    """Whether an attempt was counted as lost with its worker."""
+    return bool(event["failure"]["kind"] == FailureKind.WORKER_LOST)
 
 
 def disturb_each(tmp_path: Path, kind: str, how: Fate, *, fast_path: bool) -> int:

@@ -14,7 +14,8 @@ from uuid import UUID
 from levante.worker.api import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from levante.worker.world import World
 from levante_core.errors import InconsistentHistory, NotFound, Unavailable
-from levante_core.ports.item_store import Change, Item
+from levante_core.ports.item_store import Change, Item, Key
+from levante_core.records.keys import BATCH, FACT
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import Engine, build_engine
@@ -108,6 +109,8 @@ class FaultyInstallation(Installation):
         """Items whose records the stream's function cannot deal with, as if their payload were missing."""
         self.delivered: Counter[str] = Counter()
         """How many messages each queue handed to workers."""
+        self.rewritten: list[Key] = []
+        """Batches and facts that were written again. Invariants 1 and 3: none, ever."""
         self._payloads = PayloadFiles(data / "payloads")
         self._watch = LocalChangeWatch()
         self.store.listen(self._watch.notify)
@@ -152,6 +155,8 @@ class FaultyInstallation(Installation):
 
     def _feed(self, changes: Sequence[Change]) -> None:
         """Hand on what the table's stream has, without what its filter keeps back (which has the sequence 0)."""
+        again = (change.key for change in changes if change.old is not None and change.key.partition.startswith("H#"))
+        self.rewritten += [key for key in again if key.sort.startswith((BATCH, FACT))]
         kept = [change for change in changes if int(change.sequence)]
         for stream in self.streams:
             stream.arrive(kept)
