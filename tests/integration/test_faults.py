@@ -91,7 +91,7 @@ def test_stream_when_every_send_of_the_fast_path_fails_then_it_delivers_everythi
 def test_messages_when_several_send_the_same_then_each_arrives_once(
     tmp_path: Path, dispatchers: int, *, fast_path: bool
 ) -> None:
-    """The queue drops repeats, whoever sends them: work costs as many messages as ever (architecture.md, costs)."""
+    """The queue drops repeats, whoever sends them: work costs as many messages as test_costs.py allows."""
 
     async def scenario() -> None:
         place = installation(tmp_path, fast_path=fast_path, dispatchers=dispatchers, sweeps=dispatchers)

@@ -1,7 +1,7 @@
 """Lambda's event sources, as far as AWS documents what they do when a function fails.
 
-Sources: Lambda developer guide, "Using AWS Lambda with Amazon DynamoDB", "Configuring partial batch response with DynamoDB
-and Lambda" and "Handling errors for an SQS event source"; SQS developer guide, dead-letter queues (read 2026-11-23).
+Sources: Lambda developer guide, "Configuring partial batch response with DynamoDB and Lambda", "Retaining discarded records
+for a DynamoDB event source in Lambda" and "Handling errors for an SQS event source in Lambda" (read 2026-11-23).
 """
 
 import asyncio
@@ -73,10 +73,9 @@ class StreamSource:
     def __init__(self, handler: Handler, mapping: StreamMapping) -> None:
         self.discarded: list[Record] = []
         self.dealt_with: list[Record] = []
-        self.invocations = 0
         self._handler = handler
         self._mapping = mapping
-        self._lanes = [deque[tuple[float, Record]]() for _ in range(mapping.lanes)]
+        self._lanes = [deque[Record]() for _ in range(mapping.lanes)]
         self._arrived = [asyncio.Event() for _ in range(mapping.lanes)]
         self._born: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
@@ -86,27 +85,27 @@ class StreamSource:
         for change in changes:
             lane = crc32(change.key.partition.encode()) % self._mapping.lanes
             self._born[change.sequence] = self._loop.time()
-            self._lanes[lane].append((self._loop.time(), stream_record(change)))
+            self._lanes[lane].append(stream_record(change))
             self._arrived[lane].set()
 
     async def run(self) -> None:
         """Hand over what arrives."""
         await asyncio.gather(*map(self._serve, self._lanes, self._arrived))
 
-    async def _serve(self, lane: deque[tuple[float, Record]], arrived: asyncio.Event) -> None:
+    async def _serve(self, lane: deque[Record], arrived: asyncio.Event) -> None:
         while True:
             if not lane:
                 arrived.clear()
                 await arrived.wait()
             size = min(len(lane), self._mapping.batch_size)
-            await self._deal_with([lane.popleft()[1] for _ in range(size)])
+            await self._deal_with([lane.popleft() for _ in range(size)])
 
     async def _deal_with(self, records: Sequence[Record]) -> None:
         to_do = [_Batch(records, self._mapping.retries)]
         while to_do:
             batch = to_do.pop(0)
             young = [record for record in batch.records if not self._is_too_old(record)]
-            self.discarded += [record for record in batch.records if record not in young]
+            self.discarded += filter(self._is_too_old, batch.records)
             if young:
                 again = await self._hand_over(_Batch(young, batch.retries_left))
                 to_do = [*again, *to_do]
@@ -116,7 +115,6 @@ class StreamSource:
     async def _hand_over(self, batch: _Batch) -> list[_Batch]:
         """Invoke the function once. Returns what is to be handed over again."""
         records = batch.records
-        self.invocations += 1
         try:
             answer = await call(self._handler, {"Records": list(records)}, None)
         except Exception:  # noqa: BLE001 - whatever a function raises is a failed invocation
