@@ -35,24 +35,29 @@ class RandomIds:
 class PollingWatch:
     """A ChangeWatch for many processes on one table: whoever waits looks again, less and less often.
 
-    Cost of the reads between two waits: 0.1 s apart at first, 2 s after a while; some 20 in the 28 s of the longest wait.
+    Cost of the reads between two waits: 0.1 s apart at first, `longest_seconds` after a while; with 2 s, some 20 in the 28 s
+    of the longest wait for a result.
     """
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, *, longest_seconds: float = LONGEST_POLL_SECONDS
+    ) -> None:
         self._sleep = sleep
+        self._longest_seconds = longest_seconds
 
     @contextmanager
-    def watch(self, _partition: str) -> Iterator["_Intervals"]:
-        """Watch a partition from now on."""
-        yield _Intervals(self._sleep)
+    def watch(self, *_partitions: str) -> Iterator["_Intervals"]:
+        """Watch partitions from now on."""
+        yield _Intervals(self._sleep, self._longest_seconds)
 
 
 class _Intervals:
-    def __init__(self, sleep: Callable[[float], None]) -> None:
+    def __init__(self, sleep: Callable[[float], None], longest_seconds: float) -> None:
         self._sleep = sleep
+        self._longest_seconds = longest_seconds
         self._next = FIRST_POLL_SECONDS
 
     def wait(self, seconds: float) -> None:
         """Return when it is time to look again, or when the time is over."""
         self._sleep(max(0.0, min(seconds, self._next)))
-        self._next = min(self._next * POLL_GROWTH, LONGEST_POLL_SECONDS)
+        self._next = min(self._next * POLL_GROWTH, self._longest_seconds)

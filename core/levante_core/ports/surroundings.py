@@ -38,16 +38,16 @@ class PayloadStore(Protocol):
 
 
 class Watched(Protocol):
-    """A partition being watched."""
+    """Partitions being watched."""
 
     def wait(self, seconds: float) -> None:
-        """Return when the partition may have changed since the last wait, or when the time is over."""
+        """Return when one of the partitions may have changed since the last wait, or when the time is over."""
         ...
 
 
 class ChangeWatch(Protocol):
     """Tells when something was written, so that nobody has to ask again and again."""
 
-    def watch(self, partition: str) -> AbstractContextManager[Watched]:
-        """Watch a partition from now on. Open it before you read, then no change is missed."""
+    def watch(self, *partitions: str) -> AbstractContextManager[Watched]:
+        """Watch partitions from now on. Open it before you read, then no change is missed."""
         ...

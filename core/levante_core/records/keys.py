@@ -20,6 +20,8 @@ BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
 TASK_FAILURE = "W"
+STREAM_HEAD = "H"
+STREAM_EVENTS = "E#"
 WORKFLOW = "W"
 REGISTRATION = "D#"
 DEPLOYMENT = "D"
@@ -72,6 +74,26 @@ def attempt(key: RunKey, seq: int) -> Key:
 def task_failure(key: RunKey) -> Key:
     """Key of the last failure of a run's workflow task."""
     return Key(history(key.workspace, key.run_id), TASK_FAILURE)
+
+
+def stream(workspace: Workspace, root: ExecutionId) -> str:
+    """Partition of the stream events of an execution without parent and all below it."""
+    return f"S#{workspace}#{root}"
+
+
+def stream_head(workspace: Workspace, root: ExecutionId) -> Key:
+    """Key of how far a stream has come."""
+    return Key(stream(workspace, root), STREAM_HEAD)
+
+
+def stream_events(workspace: Workspace, root: ExecutionId, first: int) -> Key:
+    """Key of some stream events, by the sequence number of the first one."""
+    return Key(stream(workspace, root), f"{STREAM_EVENTS}{first:012d}")
+
+
+def ticket(digest: str) -> Key:
+    """Key of a ticket, by the SHA-256 of its secret."""
+    return Key(f"Q#{digest}", "Q")
 
 
 def shard(run_id: RunId) -> int:

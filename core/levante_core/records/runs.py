@@ -1,13 +1,15 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic import TypeAdapter
 
 from levante_core.domain.events import Outcome
 from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, wire_time
+from levante_core.domain.frozen import Frozen, Json, Time, wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunStarted, plan
@@ -193,8 +195,24 @@ def fact_of(item: Item) -> Fact:
     return Fact.model_validate_json(item.documents["fact"])
 
 
-def attempt_item(recorded: Recorded, ended: AttemptEnded, failure: Failure) -> Item:
-    """Write which attempt of an activity comes next, and what the last one failed with."""
+MOST_FAILURES = 20
+"""So many failed attempts of an activity are kept, the last ones."""
+
+
+class FailedAttempt(Frozen):
+    """How an attempt of the activity with this seq ended that is followed by another one."""
+
+    seq: int
+    attempt: int
+    at: Time
+    failure: Failure
+
+
+_FAILED_ATTEMPTS: TypeAdapter[tuple[FailedAttempt, ...]] = TypeAdapter(tuple[FailedAttempt, ...])
+
+
+def attempt_item(recorded: Recorded, ended: AttemptEnded, failed: Sequence[FailedAttempt]) -> Item:
+    """Write which attempt of an activity comes next, and how those before it ended."""
     attributes: dict[str, Scalar] = {
         **recorded.attributes(),
         "seq": ended.seq,
@@ -203,7 +221,13 @@ def attempt_item(recorded: Recorded, ended: AttemptEnded, failure: Failure) -> I
         "due_at": wire_time(ended.due_at),
         ASKS_FOR_WORK: True,
     }
-    return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failure": failure.model_dump_json()})
+    failures = _FAILED_ATTEMPTS.dump_json(tuple(failed[-MOST_FAILURES:])).decode()
+    return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failures": failures})
+
+
+def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
+    """Read how the attempts of an activity ended that were followed by others, in order."""
+    return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
 
 
 def attempt_number(item: Item) -> int:

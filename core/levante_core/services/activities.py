@@ -16,7 +16,16 @@ from levante_core.ports.item_store import Absent, AbsentOrMatches, ItemStore, Pu
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import ActivityReport, ActivityReportResult
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, attempt_item, attempt_number, batch_of, fact_item, outcome_fact
+from levante_core.records.runs import (
+    FailedAttempt,
+    Recorded,
+    attempt_item,
+    attempt_number,
+    batch_of,
+    fact_item,
+    failed_attempts,
+    outcome_fact,
+)
 from levante_core.services.dispatch import Dispatch
 
 WORKER_LOST = Failure(
@@ -82,8 +91,8 @@ class ActivityService:
         policy = self._scheduled(run, report.scheduled_in, report.seq).options.retry
         decision = after_failure(policy, report.attempt, report.failure)
         if not isinstance(decision, RetryAfter):
-            failed = ActivityFailed(seq=report.seq, at=now, failure=report.failure, attempt=report.attempt)
-            return _outcome(recorded, failed)
+            final = ActivityFailed(seq=report.seq, at=now, failure=report.failure, attempt=report.attempt)
+            return _outcome(recorded, final)
         ended = AttemptEnded(
             run=run,
             deployment_name=report.deployment_name,
@@ -94,7 +103,9 @@ class ActivityService:
             attempt=decision.attempt,
         )
         still_current = AbsentOrMatches({"attempt": report.attempt})
-        return _Answer(Put(attempt_item(recorded, ended, report.failure), still_current), ended)
+        failed = FailedAttempt(seq=report.seq, attempt=report.attempt, at=now, failure=report.failure)
+        before = failed_attempts(attempt) if attempt else ()
+        return _Answer(Put(attempt_item(recorded, ended, (*before, failed)), still_current), ended)
 
     def _is_wanted(self, run: RunKey, seq: int, attempt: int) -> bool:
         execution = self._store.get(keys.execution(run.workspace, run.execution_id))

@@ -16,7 +16,10 @@ from levante_core.services.due import DueService
 from levante_core.services.executions import ExecutionService
 from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
+from levante_core.services.streams import StreamService
+from levante_core.services.tails import TailService
 from levante_core.services.tasks import TaskService
+from levante_core.services.tickets import TicketService
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,10 @@ class Engine:
     executions: ExecutionService
     recheck: RecheckService
     redrive: RedriveService
+    streams: StreamService
+    tails: TailService
     tasks: TaskService
+    tickets: TicketService
 
 
 def build_engine(
@@ -55,6 +61,7 @@ def build_engine(
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
     catalogue = CatalogueService(store, queues, clock, ids)
+    streams = StreamService(store)
     return Engine(
         activities=ActivityService(store, clock, dispatch),
         api_keys=ApiKeyService(store, clock, ids),
@@ -67,5 +74,8 @@ def build_engine(
         executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue),
         recheck=RecheckService(store, clock, dispatch),
         redrive=RedriveService(store, clock, ids, dispatch),
+        streams=streams,
+        tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
+        tickets=TicketService(store, clock, ids),
     )

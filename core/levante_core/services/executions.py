@@ -137,6 +137,13 @@ class ExecutionService:
             "workflow_task_failure": self._task_failure(execution, max(history.recorded_at, default=start.started_at)),
         }
 
+    def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
+        """Return the execution that a run belongs to, once something was recorded of the run. Raises: NotFound."""
+        page = self._store.query(keys.history(workspace, RunId(run_id)), limit=1)
+        if not page.items:
+            raise NotFound(f"nothing is recorded of a run with the id {run_id!r}")
+        return ExecutionId(str(page.items[0].attributes["execution_id"]))
+
     def list_runs(
         self,
         workspace: Workspace,

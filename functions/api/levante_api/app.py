@@ -8,6 +8,7 @@ from typing import Any
 
 from levante_api.deployments import DeploymentEndpoints
 from levante_api.endpoints import mount
+from levante_api.events import EventEndpoints
 from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
 from levante_api.keys import KeyEndpoints
@@ -35,7 +36,9 @@ def _installed_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """features: for workers, in `whoami`. quiet: log errors only.
+    """features: for workers, in `whoami`. streams_at: address of the program that streams, if it is another one.
+
+    quiet: log errors only.
 
     max_wait_seconds: longest wait for a result; API Gateway gives up after 30 s (quotas of HTTP APIs, read 2026-11-23).
     """
@@ -44,6 +47,7 @@ class ApiSettings:
     version: str = field(default_factory=_installed_version)
     max_wait_seconds: float = 28.0
     quiet: bool = False
+    streams_at: str | None = None
 
 
 def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
@@ -58,6 +62,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             SystemEndpoints(settings.version, partial(_openapi_document, app, settings)),
             ExecutionEndpoints(engine, settings.max_wait_seconds),
             RunEndpoints(engine),
+            EventEndpoints(engine, settings.streams_at),
             WorkerEndpoints(engine, settings.features),
             WorkflowEndpoints(engine),
             RegistrationEndpoints(engine),

@@ -26,6 +26,9 @@ READERS: Roles = (Role.CLIENT, Role.WORKER)
 API_KEY = "api_key"
 """Where a request's context holds the key that it was made with."""
 
+BODILESS = (204, 307)
+"""Statuses of answers without a body."""
+
 _ERRORS: Mapping[int, str] = {
     401: "No API key, an unknown one or a revoked one",
     403: "The key's role does not allow this",
@@ -122,7 +125,7 @@ def refuse_unsupported(request: Request, names: frozenset[str]) -> None:
 
 def _responses(endpoint: Endpoint) -> dict[int, OpenAPIResponse]:
     success: OpenAPIResponse = {"description": "Success"}
-    if endpoint.status == 204:  # noqa: PLR2004 - no content
+    if endpoint.status in BODILESS:
         success["content"] = {}
     responses = {endpoint.status: success}
     for status in endpoint.error_statuses:

@@ -11,9 +11,10 @@ from aws_lambda_powertools.event_handler.middlewares.openapi_validation import O
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from levante_api.endpoints import API_KEY, Endpoint
-from levante_api.problems import Answer, Refused, answer_to, unknown_route, unsupported_method
+from levante_api.problems import Refused, answer_to, unknown_route, unsupported_method
 from levante_api.request_log import RequestLog
 from levante_api.resolver import written
+from levante_core.answers import Answer
 from levante_core.errors import InvalidInput, Unauthenticated
 from levante_core.services.api_keys import require
 from levante_core.services.engine import Engine

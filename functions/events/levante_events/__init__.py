@@ -1,1 +1,1 @@
-"""Live event streams over server-sent events."""
+"""Streams of events over HTTP, as they happen: server-sent events."""

@@ -17,18 +17,20 @@ class LocalChangeWatch:
         self._watchers: defaultdict[str, set[Signal]] = defaultdict(set)
 
     @contextmanager
-    def watch(self, partition: str) -> Iterator[Signal]:
-        """Watch a partition from now on. Open it before you read, then no change is missed."""
+    def watch(self, *partitions: str) -> Iterator[Signal]:
+        """Watch partitions from now on. Open it before you read, then no change is missed."""
         watcher = Signal()
         with self._lock:
-            self._watchers[partition].add(watcher)
+            for partition in partitions:
+                self._watchers[partition].add(watcher)
         try:
             yield watcher
         finally:
             with self._lock:
-                self._watchers[partition].discard(watcher)
-                if not self._watchers[partition]:
-                    del self._watchers[partition]
+                for partition in partitions:
+                    self._watchers[partition].discard(watcher)
+                    if not self._watchers[partition]:
+                        del self._watchers[partition]
 
     def notify(self, changes: Sequence[Change]) -> None:
         """Wake the watchers of every partition that was touched, from any thread. Meant for `SqliteItemStore.listen`."""

@@ -14,6 +14,7 @@ from levante_api.app import ApiSettings, create_app
 from levante_core.adapters.system import RandomIds, SystemClock
 from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
+from levante_core.protocol.streams import is_stream
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
 from levante_core.records.runs import concerns_dispatcher
@@ -21,6 +22,7 @@ from levante_core.services.api_keys import SECRET_PREFIX, require
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.tasks import consumer_name
 from levante_dispatcher.handlers import build_handlers
+from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.gateway import BodyTooLarge, ClientGone, Receive, Scope, Send, event_of, read_body, respond
 from levante_local.payload_files import PayloadFiles
@@ -69,6 +71,9 @@ class Host:
         self._engine: Engine = build_engine(items, self._queues, clock, ids, self._watch, fast_path=False)
         self._handlers = build_handlers(self._engine, items.resolved)
         api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
+        engine = self._engine
+        services = StreamServices(engine.api_keys, engine.tickets, engine.streams, engine.tails)
+        self._events = EventsApp(services, call, StreamSettings())
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 
     def first_key(self) -> str | None:
@@ -108,6 +113,9 @@ class Host:
         """Serve one request: the ASGI application."""
         path = scope.get("path", "")
         if scope["type"] != "http":
+            return
+        if is_stream(path) and scope["method"] == "GET":
+            await self._events(scope, receive, send)
             return
         if path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX) and scope["method"] == "GET":
             await self._watch_worker(scope, receive, send)

@@ -27,7 +27,13 @@ SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", 
 
 HOME = Workspace("home")
 
-SETTINGS = ApiSettings(features={"presence": True}, version="9.8.7", max_wait_seconds=300.0, quiet=True)
+SETTINGS = ApiSettings(
+    features={"presence": True},
+    version="9.8.7",
+    max_wait_seconds=300.0,
+    quiet=True,
+    streams_at="https://streams.example/",
+)
 INPUT_SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
 
 P = ParamSpec("P")

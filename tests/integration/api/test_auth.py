@@ -24,6 +24,9 @@ READ = {
     ("GET", "/v1/workflows/runs"): None,
     ("GET", "/v1/workflows/executions/e1"): None,
     ("GET", "/v1/workflows/executions/e1/history"): None,
+    ("GET", "/v1/workflows/executions/e1/stream"): None,
+    ("GET", "/v1/workflows/events/stream"): None,
+    ("GET", "/v1/workflows/events/list"): None,
     ("GET", f"{WORKERS}/whoami"): None,
 }
 CLIENT = {
@@ -55,6 +58,7 @@ ADMIN = {
     ("POST", "/v1/redrive"): {},
 }
 EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
+QUERIES = {("GET", "/v1/workflows/events/list"): "workflow_exec_id=e1"}
 ALLOWED = {"client": READ.keys() | CLIENT.keys(), "worker": READ.keys() | WORKER.keys(), "admin": EVERYTHING.keys()}
 
 OBJECTS = [
@@ -64,6 +68,7 @@ OBJECTS = [
     ("GET", "/v1/workflows/deployments/prod/workers"),
     ("GET", "/v1/workflows/executions/e1"),
     ("GET", "/v1/workflows/executions/e1/history"),
+    ("GET", "/v1/workflows/executions/e1/stream"),
     ("POST", "/v1/workflows/greet/execute"),
     ("POST", "/v1/workflows/registrations/{registration}/execute"),
     ("POST", "/v1/workflows/executions/e1/terminate"),
@@ -84,7 +89,7 @@ class Stocked:
         self.names = {"{registration}": ref["workflow_registration_id"], "{run}": run_id, "{key}": key.key_id}
 
     def call(self, route: tuple[str, str], key: str | None) -> Answer:
-        sent = self.api.event(route[0], route[1], EVERYTHING.get(route), key=key)
+        sent = self.api.event(*route, EVERYTHING.get(route), key=key, query=QUERIES.get(route, ""))
         for name, value in self.names.items():
             sent["rawPath"] = sent["rawPath"].replace(name, value)
             if "body" in sent:

@@ -1,0 +1,250 @@
+"""Stream events: what clients are told of executions, made of what is recorded. Pure.
+
+The types, their attributes and the envelope that readers get: REST contract, sections 4 and 5 (read 2026-11-23).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from levante_core.domain.events import (
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityHandedOver,
+    ActivityScheduled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionTerminated,
+    ExecutionTimedOut,
+    FactTaken,
+    HistoryEvent,
+    Outcome,
+)
+from levante_core.domain.execution import RunStart
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import ExecutionId, RunId
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class StreamEventType(StrEnum):
+    """The types of stream events. There is none for an execution that was terminated or timed out."""
+
+    WORKFLOW_EXECUTION_STARTED = "WORKFLOW_EXECUTION_STARTED"
+    WORKFLOW_EXECUTION_COMPLETED = "WORKFLOW_EXECUTION_COMPLETED"
+    WORKFLOW_EXECUTION_FAILED = "WORKFLOW_EXECUTION_FAILED"
+    WORKFLOW_EXECUTION_CANCELED = "WORKFLOW_EXECUTION_CANCELED"
+    WORKFLOW_EXECUTION_CONTINUED_AS_NEW = "WORKFLOW_EXECUTION_CONTINUED_AS_NEW"
+    WORKFLOW_TASK_TIMED_OUT = "WORKFLOW_TASK_TIMED_OUT"
+    WORKFLOW_TASK_FAILED = "WORKFLOW_TASK_FAILED"
+    CUSTOM_TASK_STARTED = "CUSTOM_TASK_STARTED"
+    CUSTOM_TASK_IN_PROGRESS = "CUSTOM_TASK_IN_PROGRESS"
+    CUSTOM_TASK_COMPLETED = "CUSTOM_TASK_COMPLETED"
+    CUSTOM_TASK_FAILED = "CUSTOM_TASK_FAILED"
+    CUSTOM_TASK_TIMED_OUT = "CUSTOM_TASK_TIMED_OUT"
+    CUSTOM_TASK_CANCELED = "CUSTOM_TASK_CANCELED"
+    ACTIVITY_TASK_STARTED = "ACTIVITY_TASK_STARTED"
+    ACTIVITY_TASK_COMPLETED = "ACTIVITY_TASK_COMPLETED"
+    ACTIVITY_TASK_RETRYING = "ACTIVITY_TASK_RETRYING"
+    ACTIVITY_TASK_FAILED = "ACTIVITY_TASK_FAILED"
+
+
+class StreamEvent(Frozen):
+    """One event as clients see it. event_id: made of what it tells of, so the same whenever it is made."""
+
+    event_id: str
+    event_timestamp: int
+    """Nanoseconds since 1970."""
+    root_workflow_exec_id: str
+    parent_workflow_exec_id: str | None
+    workflow_exec_id: str
+    workflow_run_id: str
+    workflow_name: str
+    continued_run_id: str | None = None
+    first_execution_run_id: str | None = None
+    chain_run_id: str | None = None
+    schedule_id: str | None = None
+    event_type: StreamEventType
+    attributes: Mapping[str, Json]
+
+
+class Told(Frozen):
+    """An event and what readers select by. stream: the type of a custom task; `workflow` or `activity` for all others."""
+
+    stream: str
+    scope: Literal["workflow", "activity"]
+    activity_id: str | None = None
+    activity_name: str | None = None
+    event: StreamEvent
+
+    @property
+    def at(self) -> datetime:
+        """When that happened which the event tells of."""
+        return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
+
+
+class OpenTask(Frozen):
+    """An activity without an outcome. attempt: the last one whose failure was told of."""
+
+    name: str
+    attempt: int = 0
+
+
+class Followed(Frozen):
+    """How far an execution has been told of. run_id: the run that is being told; None until one is there.
+
+    index: of the last batch told. open: activities without an outcome, by seq. told_until: time of the last event told.
+    is_closed: the end of the run was told.
+    """
+
+    execution_id: ExecutionId
+    parent_execution_id: ExecutionId | None = None
+    run_id: RunId | None = None
+    workflow_name: str = ""
+    started_at: Time | None = None
+    index: int = 0
+    open: Mapping[int, OpenTask] = Field(default_factory=dict)
+    task_failed_at: Time | None = None
+    told_until: Time = EPOCH
+    is_closed: bool = False
+
+
+class Telling:
+    """Tells what is new of one execution. `events` grows; `followed` says how far it has come."""
+
+    def __init__(self, root: ExecutionId, followed: Followed) -> None:
+        self.events: list[Told] = []
+        self._root = root
+        self._followed = followed
+        self._open = dict(followed.open)
+
+    @property
+    def followed(self) -> Followed:
+        """How far the execution has been told of by now."""
+        return self._followed.model_copy(update={"open": self._open})
+
+    def start(self, run_id: RunId, start: RunStart) -> None:
+        """Begin to tell of a run."""
+        self._open = {}
+        self._move(
+            run_id=run_id,
+            workflow_name=start.workflow_name,
+            started_at=start.started_at,
+            index=0,
+            task_failed_at=None,
+            is_closed=False,
+        )
+        given = _json([start.input])
+        attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
+        self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
+
+    def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Outcome]) -> None:
+        """Tell of the next batch. facts: what it takes."""
+        for position, event in enumerate(batch.events):
+            told = facts[event.fact] if isinstance(event, FactTaken) else event
+            self._tell(told, f"{batch.index}.{position}", at)
+        self._move(index=batch.index)
+
+    def retry(self, seq: int, attempt: int, at: datetime, failure: Failure) -> None:
+        """Tell of an attempt that failed and is followed by another one, unless it was told or no longer matters."""
+        task = self._open.get(seq)
+        if task is None or attempt <= task.attempt:
+            return
+        self._open[seq] = OpenTask(name=task.name, attempt=attempt)
+        attributes = {"attempt": attempt, "failure": _failure(failure)}
+        self._activity(StreamEventType.ACTIVITY_TASK_RETRYING, f"retry.{seq}.{attempt}", at, (seq, task.name), attributes)
+
+    def fail_task(self, at: datetime, failure: Failure) -> None:
+        """Tell that the workflow code could not be run, unless that was told."""
+        if self._followed.task_failed_at is None or at > self._followed.task_failed_at:
+            self._move(task_failed_at=at)
+            place = f"task.{at.isoformat()}"
+            self._workflow(StreamEventType.WORKFLOW_TASK_FAILED, place, at, {"failure": _failure(failure)})
+
+    def _tell(self, event: HistoryEvent, place: str, at: datetime) -> None:
+        match event:
+            case ActivityScheduled():
+                self._open[event.seq] = OpenTask(name=event.name)
+                attributes: dict[str, Any] = {"input": _json([event.input])}
+                self._activity(StreamEventType.ACTIVITY_TASK_STARTED, place, at, (event.seq, event.name), attributes)
+            case ActivityCompleted():
+                attributes = {"result": _json(event.result)}
+                self._outcome(StreamEventType.ACTIVITY_TASK_COMPLETED, place, event, attributes)
+            case ActivityFailed():
+                attributes = {"attempt": event.attempt, "failure": _failure(event.failure)}
+                self._outcome(StreamEventType.ACTIVITY_TASK_FAILED, place, event, attributes)
+            case ActivityCancelRequested():
+                self._open.pop(event.activity, None)
+            case ActivityHandedOver() if event.attempt > 1:
+                self.retry(event.activity, event.attempt - 1, at, event.failure)
+            case ExecutionCompleted():
+                attributes = {"result": _json(event.result), "attempt": 1}
+                self._close(StreamEventType.WORKFLOW_EXECUTION_COMPLETED, place, at, attributes)
+            case ExecutionFailed():
+                attributes = {"failure": _failure(event.failure), "attempt": 1}
+                self._close(StreamEventType.WORKFLOW_EXECUTION_FAILED, place, at, attributes)
+            case ExecutionTerminated() | ExecutionTimedOut():
+                self._move(is_closed=True)
+            case _:
+                pass
+
+    def _outcome(
+        self, kind: StreamEventType, place: str, outcome: ActivityCompleted | ActivityFailed, attributes: Mapping[str, Json]
+    ) -> None:
+        task = self._open.pop(outcome.seq, None)
+        if task is not None:
+            self._activity(kind, place, outcome.at, (outcome.seq, task.name), attributes)
+
+    def _close(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
+        self._workflow(kind, place, at, attributes)
+        self._move(is_closed=True)
+
+    def _workflow(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
+        event = self._event(kind, place, at, {"task_id": self._followed.run_id, **attributes})
+        self.events.append(Told(stream="workflow", scope="workflow", event=event))
+
+    def _activity(
+        self, kind: StreamEventType, place: str, at: datetime, task: tuple[int, str], attributes: Mapping[str, Json]
+    ) -> None:
+        seq, name = task
+        task_id = f"{self._followed.run_id}:{seq}"
+        event = self._event(kind, place, at, {"task_id": task_id, "activity_name": name, **attributes})
+        self.events.append(Told(stream="activity", scope="activity", activity_id=task_id, activity_name=name, event=event))
+
+    def _event(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> StreamEvent:
+        """Make an event. Those of one run never go back in time, though the clocks of those who recorded them differ."""
+        self._move(told_until=max(self._followed.told_until, at))
+        followed = self._followed
+        return StreamEvent(
+            event_id=f"{followed.run_id}:{place}",
+            event_timestamp=(followed.told_until - EPOCH) // timedelta(microseconds=1) * 1000,
+            root_workflow_exec_id=self._root,
+            parent_workflow_exec_id=followed.parent_execution_id,
+            workflow_exec_id=followed.execution_id,
+            workflow_run_id=str(followed.run_id),
+            workflow_name=followed.workflow_name,
+            event_type=kind,
+            attributes=attributes,
+        )
+
+    def _move(self, **changes: object) -> None:
+        self._followed = self._followed.model_copy(update=changes)
+
+
+def in_order(tellings: Sequence[Telling]) -> list[Told]:
+    """Merge what is told of several executions by time; the order within each stays."""
+    return sorted((told for telling in tellings for told in telling.events), key=lambda told: told.event.event_timestamp)
+
+
+def _json(value: Json) -> dict[str, Json]:
+    return {"type": "json", "value": value, "encoding_options": None}
+
+
+def _failure(failure: Failure) -> dict[str, Json]:
+    return {"message": failure.message}

@@ -1,0 +1,205 @@
+"""Streams of events: made of what is recorded when somebody asks for them, and kept from then on.
+
+Histories are the source; a stream is what readers were told of them, in one sequence for an execution without parent and
+all below it. Nobody pays for events that nobody reads (docs/decisions/0015).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from pydantic_core import to_json
+
+from levante_core.domain.events import FactTaken
+from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.failure import Failure
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.stream_events import Followed, Telling, Told, in_order
+from levante_core.errors import NotFound, Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.records import keys, streams
+from levante_core.records.runs import batch_of, execution_of, fact_of, failed_attempts, recorded_of
+from levante_core.records.streams import StreamHead
+from levante_core.services.reading import read_all
+
+BATCHES_AT_ONCE = 100
+WRITE_BYTES = 1024 * 1024
+"""So much is told in one write, but for what is told at one blow: a transaction takes 4 MB (DynamoDB quotas, 2026-11-23)."""
+ITEM_BYTES = 48 * 1024
+"""Events of one item, unless a single one is larger: below what is kept as a payload."""
+RACES = 50
+"""How often in a row a publisher that lost the race for a place looks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """An event and its place in the stream, from 1 on."""
+
+    sequence: int
+    told: Told
+
+
+class StreamService:
+    """The streams of all executions."""
+
+    def __init__(self, store: ItemStore) -> None:
+        self._store = store
+
+    def root_of(self, workspace: Workspace, execution_id: str) -> ExecutionId:
+        """Return the execution whose stream has the events of this one. Raises: NotFound. Cost: one read."""
+        return self._execution(workspace, ExecutionId(execution_id)).root_execution_id
+
+    def publish(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
+        """Add to the stream what was recorded and is not in it yet. Several at once do no harm: one wins each place.
+
+        Returns how far the stream has come. Raises: Unavailable. Cost: where nothing is new, a read for the stream and three
+        for each open execution; else three more reads and a transaction for every BATCHES_AT_ONCE.
+        """
+        lost = 0
+        while lost < RACES:
+            head = self.head(workspace, root)
+            tellings = self._tell_all(workspace, root, head)
+            following = [telling.followed for telling in tellings]
+            if following == list(head.following):
+                return head
+            told = StreamHead(head.version + 1, (following[0], *(one for one in following[1:] if not one.is_closed)))
+            lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
+        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
+
+    def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
+        """Read the stream from a sequence number on, as far as it has come. Cost: two queries, or more for long streams."""
+        partition = keys.stream(workspace, root)
+        lowest, highest = keys.prefixed(keys.STREAM_EVENTS)
+        start = keys.stream_events(workspace, root, first).sort
+        page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
+        inside = [item for item in page.items if streams.after(item) > first]
+        for item in (*inside, *read_all(self._store, partition, start + "\0", highest)):
+            for sequence, told in enumerate(streams.events_of(item), streams.first_of(item)):
+                if sequence >= first:
+                    yield Sequenced(sequence, told)
+
+    def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
+        """Return how far the stream has come. Cost: one read."""
+        item = self._store.get(keys.stream_head(workspace, root))
+        return streams.head_of(item) if item else StreamHead(0, (Followed(execution_id=root),))
+
+    def _execution(self, workspace: Workspace, execution_id: ExecutionId) -> Execution:
+        item = self._store.get(keys.execution(workspace, execution_id))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        return execution_of(item)
+
+    def _append(
+        self, workspace: Workspace, root: ExecutionId, told: Sequence[Told], moved: tuple[StreamHead, StreamHead]
+    ) -> bool:
+        """Write events at the next places, and how far they come. Tells whether no other publisher was first."""
+        before, head = moved
+        first = self.next(workspace, root)
+        unchanged = Matches({"version": before.version}) if before.version else Absent()
+        writes = [Put(streams.head_item(workspace, root, head), unchanged)]
+        for part in _parts(told):
+            writes.append(Put(streams.events_item(workspace, root, first, part), Absent()))
+            first += len(part)
+        try:
+            self._store.write(*writes)
+        except ConditionFailed:
+            return False
+        return True
+
+    def next(self, workspace: Workspace, root: ExecutionId) -> int:
+        """Return the sequence number of the event that will be added next. Cost: one query."""
+        first, last = keys.prefixed(keys.STREAM_EVENTS)
+        page = self._store.query(keys.stream(workspace, root), first=first, last=last, limit=1, descending=True)
+        return streams.after(page.items[0]) if page.items else 1
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _tell_all(self, workspace: Workspace, root: ExecutionId, head: StreamHead) -> list[Telling]:
+        """Tell what is new of every execution that is followed, until that is enough for one write."""
+        tellings = [Telling(root, followed) for followed in head.following]
+        room = WRITE_BYTES
+        for telling in tellings:
+            followed = telling.followed
+            if followed.run_id and not followed.is_closed:
+                room -= self._tell_run(RunKey(workspace, followed.execution_id, followed.run_id), telling, room)
+            if telling.followed.run_id is None or telling.followed.is_closed:
+                self._tell_next_run(workspace, telling)
+            if room <= 0:
+                break
+        return tellings
+
+    def _tell_next_run(self, workspace: Workspace, telling: Telling) -> None:
+        """Begin to tell of the run that follows, if there is one."""
+        followed = telling.followed
+        item = self._store.get(keys.execution(workspace, followed.execution_id))
+        if item is None or item.attributes["run_id"] == followed.run_id:
+            return
+        runs = [execution_of(item)]
+        partition = keys.execution(workspace, followed.execution_id).partition
+        runs += map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
+        runs.sort(key=lambda run: run.start.started_at)
+        told = [position for position, run in enumerate(runs, 1) if run.key.run_id == followed.run_id]
+        following = runs[max(told, default=0)]
+        telling.start(following.key.run_id, following.start)
+
+    def _tell_run(self, run: RunKey, telling: Telling, room: int) -> int:
+        """Tell what is new of a run, as far as there is room. Returns how many bytes that took."""
+        size = 0
+        for item in self._batches(run, telling.followed.index):
+            batch = batch_of(item)
+            taken = self._facts(run, [event.fact for event in batch.events if isinstance(event, FactTaken)])
+            if taken:
+                self._tell_retries(run, telling)
+            telling.append(batch, recorded_of(item).at, {fact.key: fact.outcome for fact in map(fact_of, taken)})
+            size += sum(len(text) for one in (item, *taken) for text in one.documents.values())
+            if size >= room:
+                return size
+        if not telling.followed.is_closed:
+            self._tell_retries(run, telling)
+            self._tell_task_failure(run, telling)
+        return size
+
+    def _tell_task_failure(self, run: RunKey, telling: Telling) -> None:
+        item = self._store.get(keys.task_failure(run))
+        if item:
+            telling.fail_task(recorded_of(item).at, Failure.model_validate_json(item.documents["failure"]))
+
+    def _batches(self, run: RunKey, index: int) -> Sequence[Item]:
+        """Read the batches that follow an index, without a gap: a page of them."""
+        first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
+        page = self._store.query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE)
+        expected = (keys.batch(run, number).sort for number in range(index + 1, index + 1 + len(page.items)))
+        return [
+            item for item, _ in takewhile(lambda pair: pair[0].key.sort == pair[1], zip(page.items, expected, strict=True))
+        ]
+
+    def _facts(self, run: RunKey, names: Sequence[str]) -> list[Item]:
+        """Read some facts, and those that lie between them."""
+        if not names:
+            return []
+        first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
+        return list(read_all(self._store, first.partition, first.sort, last.sort))
+
+    def _tell_retries(self, run: RunKey, telling: Telling) -> None:
+        """Tell of the failed attempts of open activities; those of others no longer matter."""
+        unresolved = telling.followed.open
+        if unresolved:
+            first, last = keys.attempt(run, min(unresolved)), keys.attempt(run, max(unresolved))
+            for item in read_all(self._store, first.partition, first.sort, last.sort):
+                for failed in failed_attempts(item):
+                    telling.retry(failed.seq, failed.attempt, failed.at, failed.failure)
+
+
+def _parts(told: Sequence[Told]) -> Iterator[Sequence[Told]]:
+    """Cut events into parts that fit an item each."""
+    part: list[Told] = []
+    size = 0
+    for one in told:
+        length = len(to_json(one))
+        if part and size + length > ITEM_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += length
+    if part:
+        yield part

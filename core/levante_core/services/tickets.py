@@ -1,0 +1,39 @@
+"""Tickets: short-lived secrets that let a caller go on at another address, where its API key is not sent."""
+
+from datetime import timedelta
+
+from levante_core.domain.names import Workspace
+from levante_core.errors import Unauthenticated
+from levante_core.ports.item_store import Absent, Item, ItemStore, Put, Scalar
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.records import keys
+from levante_core.services.api_keys import digest_of
+
+VALID_FOR = timedelta(minutes=1)
+"""Time to follow a redirect; what was opened with a ticket stays open."""
+
+
+class TicketService:
+    """Makes tickets, and says what they are for. A ticket may be used again while it is valid: clients repeat requests."""
+
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    def issue(self, workspace: Workspace, purpose: str) -> str:
+        """Make a ticket for one purpose in a workspace. Returns its secret. Cost: one write; the item expires by itself."""
+        secret = self._ids.secret()
+        expires_at = int((self._clock.now() + VALID_FOR).timestamp())
+        attributes: dict[str, Scalar] = {"workspace": workspace, "purpose": purpose, "expires_at": expires_at}
+        self._store.write(Put(Item(keys.ticket(digest_of(secret)), attributes), Absent()))
+        return secret
+
+    def redeem(self, secret: str, purpose: str) -> Workspace:
+        """Return the workspace that a ticket is for. Raises: Unauthenticated. Cost: one read."""
+        item = self._store.get(keys.ticket(digest_of(secret)))
+        if item is None or item.attributes["purpose"] != purpose:
+            raise Unauthenticated("this ticket is not known here: follow the redirect anew")
+        if int(str(item.attributes["expires_at"])) < self._clock.now().timestamp():
+            raise Unauthenticated("this ticket has expired: follow the redirect anew")
+        return Workspace(str(item.attributes["workspace"]))

@@ -1,0 +1,113 @@
+"""Endpoints of stream events: lists of them, and the way to where they are streamed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+from urllib.parse import urlencode
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.problems import unknown_route
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.names import Workspace
+from levante_core.domain.stream_events import StreamEvent
+from levante_core.errors import InvalidInput
+from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, STREAM_TICKET
+from levante_core.services.engine import Engine
+from levante_core.services.streams import Sequenced
+
+
+class EventsQuery(Frozen):
+    """Which events: of an execution without parent and all below it, of one execution, or of one run."""
+
+    root_workflow_exec_id: str | None = None
+    workflow_exec_id: str | None = None
+    workflow_run_id: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: str | None = None
+
+
+class EventsResponse(Frozen):
+    """Events in the order of the stream. next_cursor: for what follows; null after the last one there is so far."""
+
+    events: tuple[StreamEvent, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class EventEndpoints:
+    """streams_at: the address of the program that streams, where that is not this one's."""
+
+    engine: Engine
+    streams_at: str | None
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        return [
+            Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
+            Endpoint("GET", EVENTS_STREAM, self.get_stream_events, READERS, status=307, errors=(404,)),
+            Endpoint("GET", EXECUTION_STREAM, self.stream, READERS, status=307, errors=(404,)),
+        ]
+
+    def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventsResponse:
+        """List stream events, oldest first; pages are full but for the last one."""
+        workspace = workspace_of(request)
+        execution_id = query.root_workflow_exec_id or query.workflow_exec_id
+        if execution_id is None and query.workflow_run_id:
+            execution_id = self.engine.executions.execution_of_run(workspace, query.workflow_run_id)
+        if execution_id is None:
+            problem = "name what to list the events of: root_workflow_exec_id, workflow_exec_id or workflow_run_id"
+            raise InvalidInput.at(("query", "workflow_exec_id"), problem, "missing")
+        root = self.engine.streams.root_of(workspace, execution_id)
+        self.engine.streams.publish(workspace, root)
+        found = _wanted(self.engine.streams.read(workspace, root, _place(query.cursor)), query)
+        page = list(islice(found, query.limit))
+        more = next(found, None)
+        return EventsResponse(
+            events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
+        )
+
+    def get_stream_events(self, request: Request) -> Response[None]:
+        """Stream the events of executions as they happen: this leads to where they are streamed."""
+        return self._redirect(workspace_of(request), request)
+
+    def stream(self, request: Request, execution_id: str) -> Response[None]:
+        """Stream the events of one execution as they happen: this leads to where they are streamed."""
+        workspace = workspace_of(request)
+        self.engine.streams.root_of(workspace, execution_id)
+        return self._redirect(workspace, request)
+
+    def _redirect(self, workspace: Workspace, request: Request) -> Response[None]:
+        """Send the caller on with a ticket, because clients do not send their key to another host."""
+        event = request.resolved_event
+        if self.streams_at is None:
+            raise unknown_route("GET", event.path)
+        ticket = self.engine.tickets.issue(workspace, STREAM_TICKET)
+        query = "&".join(
+            part for part in (str(event.raw_event.get("rawQueryString", "")), urlencode({"ticket": ticket})) if part
+        )
+        location = f"{self.streams_at.rstrip('/')}{event.path}?{query}"
+        return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
+
+
+def _place(cursor: str | None) -> int:
+    if not cursor:
+        return 1
+    if not cursor.isdecimal():
+        raise InvalidInput.at(("query", "cursor"), "not a cursor of ours: take next_cursor from the page before")
+    return int(cursor)
+
+
+def _wanted(events: Iterator[Sequenced], query: EventsQuery) -> Iterator[Sequenced]:
+    for one in events:
+        event = one.told.event
+        if query.root_workflow_exec_id not in (None, event.root_workflow_exec_id):
+            continue
+        if query.workflow_exec_id not in (None, event.workflow_exec_id):
+            continue
+        if query.workflow_run_id in (None, event.workflow_run_id):
+            yield one

@@ -1,0 +1,153 @@
+"""The ASGI application that streams events: unchanged behind the Lambda Web Adapter and in the one-machine host."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import unquote
+
+from pydantic_core import to_json
+
+from levante_core.answers import Answer, answer_to
+from levante_core.domain.names import Workspace
+from levante_core.errors import LevanteError, NotFound, Unauthenticated
+from levante_core.protocol.streams import STREAM_TICKET, is_stream
+from levante_core.records.catalogue import Role
+from levante_core.services.api_keys import ApiKeyService, require
+from levante_core.services.streams import StreamService
+from levante_core.services.tails import Tail, TailService, Tidings
+from levante_core.services.tickets import TicketService
+from levante_events.frames import KEEP_ALIVE, StreamProblem, error_frame, event_frame, retry_frame
+from levante_events.selection import EventSource, NoExecution, Selection, select, ticket_in
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+
+KEEP_ALIVE_SECONDS = 15.0
+"""Readers hear something at least so often. Clients give up after 300 s, API Gateway and proxies earlier."""
+RETRY_SECONDS = 1.0
+
+
+class Run(Protocol):
+    """Runs a synchronous function without holding up the event loop."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
+        """Return what the function returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamServices:
+    """The services that streams need."""
+
+    api_keys: ApiKeyService
+    tickets: TicketService
+    streams: StreamService
+    tails: TailService
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """longest_seconds: a stream ends after this, and its reader comes again; None for no limit."""
+
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    longest_seconds: float | None = None
+
+
+class EventsApp:
+    """Streams to every reader what it selects, from where it was, until the execution has ended."""
+
+    def __init__(self, services: StreamServices, run: Run, settings: StreamSettings) -> None:
+        self._services = services
+        self._run = run
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = scope["query_string"].decode("latin-1")
+        try:
+            if scope["method"] != "GET" or not is_stream(scope["path"]):
+                raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
+            workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
+            selection = select(unquote(scope["path"]), query, headers.get("last-event-id"))
+            tail = await self._run(self._open, workspace, selection)
+        except NoExecution as error:
+            await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
+        except LevanteError as error:
+            await _refuse(send, answer_to(error))
+        else:
+            await self._stream(tail, selection, receive, send)
+
+    def _admit(self, authorization: str, ticket: str | None) -> Workspace:
+        """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""
+        if ticket:
+            return self._services.tickets.redeem(ticket, STREAM_TICKET)
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")
+        key = self._services.api_keys.authenticate(secret.strip())
+        require(key, Role.CLIENT, Role.WORKER)
+        return key.workspace
+
+    def _open(self, workspace: Workspace, selection: Selection) -> Tail:
+        tail = self._services.tails.open(workspace, selection.execution_id, selection.first)
+        if selection.source is EventSource.LIVE:
+            self._services.streams.publish(workspace, tail.root)
+            tail.next = self._services.streams.next(workspace, tail.root)
+        return tail
+
+    async def _stream(self, tail: Tail, selection: Selection, receive: Receive, send: Send) -> None:
+        """Stream until all is told, the time is over, or the reader has left."""
+        head = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send(_part(retry_frame(RETRY_SECONDS)))
+        telling = asyncio.create_task(self._tell(tail, selection, send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait(
+                {telling, leaving}, timeout=self._settings.longest_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            telling.cancel()
+            leaving.cancel()
+            await asyncio.gather(telling, leaving, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
+        seconds = 0.0 if selection.source is EventSource.DATABASE else self._settings.keep_alive_seconds
+        try:
+            while True:
+                tidings: Tidings = await self._run(tail.wait, seconds)
+                wanted = [one for one in tidings.events if selection.admits(one.told)]
+                frames = b"".join(event_frame(tail.workspace, one) for one in wanted)
+                if tidings.is_over or (selection.source is EventSource.DATABASE and not tidings.events):
+                    await send(_part(frames))
+                    return
+                await send(_part(frames or KEEP_ALIVE))
+        except LevanteError as error:
+            reason = "stream_error" if answer_to(error).status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
+            await send(_part(error_frame(StreamProblem(error=str(answer_to(error).body["detail"]), reason=reason))))
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the reader has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, answer: Answer) -> None:
+    headers: Mapping[str, str] = {"content-type": "application/json", **answer.headers}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    with suppress(ConnectionError):
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": to_json(answer.body)})
+
+
+def _part(body: bytes) -> MutableMapping[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}

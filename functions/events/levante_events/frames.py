@@ -1,0 +1,64 @@
+"""Server-sent events as bytes. Format: HTML standard, Server-sent events (read 2026-11-23)."""
+
+from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.names import Workspace
+from levante_core.domain.stream_events import StreamEvent
+from levante_core.services.streams import Sequenced
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class WorkflowContext(Frozen):
+    """The execution that an event is of. namespace: its workspace."""
+
+    namespace: str
+    workflow_name: str
+    workflow_exec_id: str
+    parent_workflow_exec_id: str | None
+    root_workflow_exec_id: str
+
+
+class StreamPayload(Frozen):
+    """What a frame carries. broker_sequence: the event's place in the stream, from 1 on, without a gap."""
+
+    stream: str
+    data: StreamEvent
+    workflow_context: WorkflowContext
+    broker_sequence: int
+    timestamp: Time
+
+
+class StreamProblem(Frozen):
+    """What a frame carries that ends a stream before its time. reason: `stream_error` or `internal_error`."""
+
+    error: str
+    reason: str
+
+
+def retry_frame(seconds: float) -> bytes:
+    """Ask readers to wait so long before they come again."""
+    return f"retry: {round(seconds * 1000)}\n\n".encode()
+
+
+def event_frame(workspace: Workspace, sequenced: Sequenced) -> bytes:
+    """Write an event. Its id is its sequence number, which is where a reader goes on that comes again."""
+    told = sequenced.told
+    payload = StreamPayload(
+        stream=told.stream,
+        data=told.event,
+        workflow_context=WorkflowContext(
+            namespace=workspace,
+            workflow_name=told.event.workflow_name,
+            workflow_exec_id=told.event.workflow_exec_id,
+            parent_workflow_exec_id=told.event.parent_workflow_exec_id,
+            root_workflow_exec_id=told.event.root_workflow_exec_id,
+        ),
+        broker_sequence=sequenced.sequence,
+        timestamp=told.at,
+    )
+    return f"id: {sequenced.sequence}\ndata: {payload.model_dump_json()}\n\n".encode()
+
+
+def error_frame(problem: StreamProblem) -> bytes:
+    """Write why a stream ends before its time."""
+    return f"event: error\ndata: {problem.model_dump_json()}\n\n".encode()

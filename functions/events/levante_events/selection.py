@@ -1,0 +1,137 @@
+"""What a reader asks for: which execution's stream, from where on, and which of its events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, get_origin
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, Field, ValidationError
+
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.stream_events import StreamEventType, Told
+from levante_core.errors import InvalidInput, LevanteError
+from levante_core.protocol.streams import execution_in
+
+ANY = "*"
+TICKET = "ticket"
+"""Query parameter of callers that the API sent here."""
+
+Query = TypeVar("Query", bound=BaseModel)
+
+
+class NoExecution(LevanteError):
+    """The caller named no execution, so there is no stream to read."""
+
+
+class EventSource(StrEnum):
+    """Which events of an execution: those there are, those to come, or both."""
+
+    DATABASE = "DATABASE"
+    LIVE = "LIVE"
+    HYBRID = "HYBRID"
+
+
+class EventsQuery(Frozen):
+    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted."""
+
+    scope: Literal["activity", "workflow", "*"] = "*"
+    activity_name: str = ANY
+    activity_id: str = ANY
+    workflow_name: str = ANY
+    workflow_exec_id: str = ANY
+    root_workflow_exec_id: str = ANY
+    parent_workflow_exec_id: str = ANY
+    stream: str = ANY
+    start_seq: Annotated[int, Field(ge=0)] = 0
+    workflow_event_types: tuple[StreamEventType, ...] = ()
+
+
+class ExecutionQuery(Frozen):
+    """How to read the stream of one execution. last_event_id: the sequence number of the last event seen."""
+
+    event_source: EventSource = EventSource.HYBRID
+    last_event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a reader wants. execution_id: whose stream, and whose end ends it. first: sequence number to begin at.
+
+    filters: None for the execution's own events and those of all that it has started.
+    """
+
+    execution_id: str
+    first: int
+    source: EventSource = EventSource.HYBRID
+    filters: EventsQuery | None = None
+
+    def admits(self, told: Told) -> bool:
+        """Tell whether the reader wants this event."""
+        event, filters = told.event, self.filters
+        if filters is None:
+            lineage = (event.workflow_exec_id, event.parent_workflow_exec_id, event.root_workflow_exec_id)
+            return self.execution_id in lineage
+        if filters.workflow_event_types and event.event_type not in filters.workflow_event_types:
+            return False
+        return all(
+            wanted in (ANY, value)
+            for wanted, value in (
+                (filters.scope, told.scope),
+                (filters.activity_name, told.activity_name),
+                (filters.activity_id, told.activity_id),
+                (filters.workflow_name, event.workflow_name),
+                (filters.workflow_exec_id, event.workflow_exec_id),
+                (filters.root_workflow_exec_id, event.root_workflow_exec_id),
+                (filters.parent_workflow_exec_id, event.parent_workflow_exec_id),
+                (filters.stream, told.stream),
+            )
+        )
+
+
+def select(path: str, query_string: str, last_event_id: str | None) -> Selection:
+    """Read what a request asks for. last_event_id: of its header, which goes before what the query says.
+
+    Raises: InvalidInput; NoExecution.
+    """
+    execution_id = execution_in(path)
+    if execution_id is not None:
+        one = _read(ExecutionQuery, query_string)
+        return Selection(execution_id, _behind(last_event_id or one.last_event_id) or 1, one.event_source)
+    filters = _read(EventsQuery, query_string)
+    named = (filters.workflow_exec_id, filters.root_workflow_exec_id, filters.parent_workflow_exec_id)
+    wanted = next((name for name in named if name != ANY), None)
+    if wanted is None:
+        raise NoExecution("name an execution in workflow_exec_id, root_workflow_exec_id or parent_workflow_exec_id")
+    return Selection(wanted, _behind(last_event_id) or max(filters.start_seq, 1), filters=filters)
+
+
+def ticket_in(query_string: str) -> str | None:
+    """Return the ticket that came with a request, if one did."""
+    return parse_qs(query_string).get(TICKET, [None])[0]
+
+
+def _read(model: type[Query], query_string: str) -> Query:
+    given: Mapping[str, Sequence[str]] = parse_qs(query_string, keep_blank_values=True)
+    values: dict[str, Any] = {}
+    for name, texts in given.items():
+        field = model.model_fields.get(name)
+        if name != TICKET:
+            values[name] = texts if field is not None and get_origin(field.annotation) is tuple else texts[-1]
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidInput(
+            [{"loc": ["query", *one["loc"]], "msg": str(one["msg"]), "type": one["type"]} for one in found]
+        ) from None
+
+
+def _behind(last_event_id: str | None) -> int | None:
+    """Return the sequence number that follows the last one seen; None if none was. Raises: InvalidInput."""
+    if not last_event_id:
+        return None
+    if not last_event_id.isdecimal():
+        problem = f"{last_event_id[:40]!r} is no event id of ours: send back the `id` of the last event that was received"
+        raise InvalidInput.at(("query", "last_event_id"), problem)
+    return int(last_event_id) + 1
