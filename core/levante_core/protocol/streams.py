@@ -1,4 +1,4 @@
-"""The paths of event streams, which the API leads to and the events program answers."""
+"""The paths and places of event streams, which the API leads to and the events program answers."""
 
 import re
 
@@ -8,7 +8,16 @@ EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
 STREAM_TICKET = "stream"
 """The purpose of tickets that open streams."""
 
+MOST_EVENTS = 10**12 - 1
+"""The last sequence number that a stream has room for."""
+
 _EXECUTION = re.compile(EXECUTION_STREAM.replace("<execution_id>", "([^/]+)"))
+_SEQUENCE = re.compile(f"[0-9]{{1,{len(str(MOST_EVENTS))}}}")
+
+
+def sequence_in(text: str) -> int | None:
+    """Read a sequence number that a reader sends back; None if it is none of ours."""
+    return int(text) if _SEQUENCE.fullmatch(text) else None
 
 
 def is_stream(path: str) -> bool:

@@ -56,6 +56,11 @@ def after(item: Item) -> int:
     return first_of(item) + int(str(item.attributes["count"]))
 
 
+def size_bytes(item: Item) -> int:
+    """Return the length of an item's events as JSON."""
+    return len(item.documents["events"])
+
+
 def events_of(item: Item) -> tuple[Told, ...]:
     """Read an item's events."""
     return _TOLD.validate_json(item.documents["events"])

@@ -6,7 +6,7 @@ all below it. Nobody pays for events that nobody reads (docs/decisions/0015).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from pydantic_core import to_json
 
@@ -27,16 +27,22 @@ WRITE_BYTES = 1024 * 1024
 """So much is told in one write, but for what is told at one blow: a transaction takes 4 MB (DynamoDB quotas, 2026-11-23)."""
 ITEM_BYTES = 48 * 1024
 """Events of one item, unless a single one is larger: below what is kept as a payload."""
+SHARES = 30
+"""Of more than SHARES items, each gets such a share of the whole instead, and so may become a payload: at most twice as many
+are made, and one, which a transaction takes even if each of them is just not a payload."""
+ITEMS_AT_ONCE = 50
+"""Items asked for at a time: most have few events, and some a payload elsewhere."""
 RACES = 50
 """How often in a row a publisher that lost the race for a place looks again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequenced:
-    """An event and its place in the stream, from 1 on."""
+    """An event and its place in the stream, from 1 on. size_bytes: its share of the item that it is kept in."""
 
     sequence: int
     told: Told
+    size_bytes: int
 
 
 class StreamService:
@@ -73,10 +79,11 @@ class StreamService:
         start = keys.stream_events(workspace, root, first).sort
         page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
         inside = [item for item in page.items if streams.after(item) > first]
-        for item in (*inside, *read_all(self._store, partition, start + "\0", highest)):
+        for item in chain(inside, read_all(self._store, partition, start + "\0", highest, ITEMS_AT_ONCE)):
+            share = streams.size_bytes(item) // (streams.after(item) - streams.first_of(item))
             for sequence, told in enumerate(streams.events_of(item), streams.first_of(item)):
                 if sequence >= first:
-                    yield Sequenced(sequence, told)
+                    yield Sequenced(sequence, told, share)
 
     def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Return how far the stream has come. Cost: one read."""
@@ -134,10 +141,9 @@ class StreamService:
         item = self._store.get(keys.execution(workspace, followed.execution_id))
         if item is None or item.attributes["run_id"] == followed.run_id:
             return
-        runs = [execution_of(item)]
         partition = keys.execution(workspace, followed.execution_id).partition
-        runs += map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
-        runs.sort(key=lambda run: run.start.started_at)
+        earlier = map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
+        runs = [*sorted(earlier, key=lambda run: run.start.started_at), execution_of(item)]
         told = [position for position, run in enumerate(runs, 1) if run.key.run_id == followed.run_id]
         following = runs[max(told, default=0)]
         telling.start(following.key.run_id, following.start)
@@ -145,24 +151,24 @@ class StreamService:
     def _tell_run(self, run: RunKey, telling: Telling, room: int) -> int:
         """Tell what is new of a run, as far as there is room. Returns how many bytes that took."""
         size = 0
-        for item in self._batches(run, telling.followed.index):
-            batch = batch_of(item)
+        batches = self._batches(run, telling.followed.index)
+        failed = self._store.get(keys.task_failure(run))
+        for item in batches:
+            batch, at = batch_of(item), recorded_of(item).at
+            if failed and recorded_of(failed).at < at:
+                _tell_task_failure(failed, telling)
             taken = self._facts(run, [event.fact for event in batch.events if isinstance(event, FactTaken)])
             if taken:
                 self._tell_retries(run, telling)
-            telling.append(batch, recorded_of(item).at, {fact.key: fact.outcome for fact in map(fact_of, taken)})
+            telling.append(batch, at, {fact.key: fact.outcome for fact in map(fact_of, taken)})
             size += sum(len(text) for one in (item, *taken) for text in one.documents.values())
             if size >= room:
                 return size
         if not telling.followed.is_closed:
             self._tell_retries(run, telling)
-            self._tell_task_failure(run, telling)
+            if failed:
+                _tell_task_failure(failed, telling)
         return size
-
-    def _tell_task_failure(self, run: RunKey, telling: Telling) -> None:
-        item = self._store.get(keys.task_failure(run))
-        if item:
-            telling.fail_task(recorded_of(item).at, Failure.model_validate_json(item.documents["failure"]))
 
     def _batches(self, run: RunKey, index: int) -> Sequence[Item]:
         """Read the batches that follow an index, without a gap: a page of them."""
@@ -190,13 +196,18 @@ class StreamService:
                     telling.retry(failed.seq, failed.attempt, failed.at, failed.failure)
 
 
+def _tell_task_failure(item: Item, telling: Telling) -> None:
+    telling.fail_task(recorded_of(item).at, Failure.model_validate_json(item.documents["failure"]))
+
+
 def _parts(told: Sequence[Told]) -> Iterator[Sequence[Told]]:
-    """Cut events into parts that fit an item each."""
+    """Cut events into parts that fit an item each, and together a transaction."""
+    lengths = [len(to_json(one)) for one in told]
+    most = max(ITEM_BYTES, sum(lengths) // SHARES)
     part: list[Told] = []
     size = 0
-    for one in told:
-        length = len(to_json(one))
-        if part and size + length > ITEM_BYTES:
+    for one, length in zip(told, lengths, strict=True):
+        if part and size + length > most:
             yield part
             part, size = [], 0
         part.append(one)

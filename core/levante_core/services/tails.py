@@ -12,7 +12,8 @@ from levante_core.records.streams import StreamHead
 from levante_core.services.streams import Sequenced, StreamService
 
 EVENTS_AT_ONCE = 200
-"""So many events a reader is given at a time; what it has not taken stays in the store."""
+BYTES_AT_ONCE = 1024 * 1024
+"""So much a reader is given at a time, or a single larger event; what it has not taken stays in the store."""
 LEADERLESS_SECONDS = 1.0
 """After so long, a reader that waits for another one to publish looks whether that one is still there."""
 
@@ -81,21 +82,27 @@ class TailService:
                 if told is not None and told.is_over:
                     more = self._told(tail, self._streams.publish(tail.workspace, tail.root)) or NOTHING
                     return Tidings((*told.events, *more.events), more.is_over)
-                if told is not None or seconds <= 0:
+                if told is not None or seconds <= 0 or (tail.workspace, tail.root) not in self._led:
                     return told or NOTHING
                 watched.wait(min(seconds, LEADERLESS_SECONDS))
-                if (tail.workspace, tail.root) not in self._led:
-                    return NOTHING
 
     def _left(self, deadline: datetime) -> float:
         return (deadline - self._clock.now()).total_seconds()
 
     def _told(self, tail: "Tail", head: StreamHead) -> Tidings | None:
-        events = tuple(islice(self._streams.read(tail.workspace, tail.root, tail.next), EVENTS_AT_ONCE))
+        found = self._streams.read(tail.workspace, tail.root, tail.next)
+        events: list[Sequenced] = []
+        room = BYTES_AT_ONCE
+        for one in islice(found, EVENTS_AT_ONCE):
+            events.append(one)
+            room -= one.size_bytes
+            if room <= 0:
+                break
         if events:
             tail.next = events[-1].sequence + 1
-        over = len(events) < EVENTS_AT_ONCE and head.has_told_all_of(tail.execution_id)
-        return Tidings(events, over) if events or over else None
+        is_all = room > 0 and len(events) < EVENTS_AT_ONCE
+        over = is_all and head.has_told_all_of(tail.execution_id)
+        return Tidings(tuple(events), over) if events or over else None
 
 
 class Tail:

@@ -16,8 +16,9 @@ from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import Workspace
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
-from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, STREAM_TICKET
+from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, STREAM_TICKET, sequence_in
 from levante_core.services.engine import Engine
+from levante_core.services.reading import PAGE_BYTES
 from levante_core.services.streams import Sequenced
 
 
@@ -54,7 +55,7 @@ class EventEndpoints:
         ]
 
     def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventsResponse:
-        """List stream events, oldest first; pages are full but for the last one."""
+        """List stream events, oldest first; pages are full but for the last one, and where the events are large."""
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
         if execution_id is None and query.workflow_run_id:
@@ -65,7 +66,13 @@ class EventEndpoints:
         root = self.engine.streams.root_of(workspace, execution_id)
         self.engine.streams.publish(workspace, root)
         found = _wanted(self.engine.streams.read(workspace, root, _place(query.cursor)), query)
-        page = list(islice(found, query.limit))
+        page: list[Sequenced] = []
+        room = PAGE_BYTES
+        for one in islice(found, query.limit):
+            page.append(one)
+            room -= one.size_bytes
+            if room <= 0:
+                break
         more = next(found, None)
         return EventsResponse(
             events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
@@ -97,9 +104,10 @@ class EventEndpoints:
 def _place(cursor: str | None) -> int:
     if not cursor:
         return 1
-    if not cursor.isdecimal():
+    place = sequence_in(cursor)
+    if place is None:
         raise InvalidInput.at(("query", "cursor"), "not a cursor of ours: take next_cursor from the page before")
-    return int(cursor)
+    return place
 
 
 def _wanted(events: Iterator[Sequenced], query: EventsQuery) -> Iterator[Sequenced]:

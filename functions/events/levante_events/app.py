@@ -1,6 +1,7 @@
 """The ASGI application that streams events: unchanged behind the Lambda Web Adapter and in the one-machine host."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
+
+logger = logging.getLogger("levante.events")
 
 KEEP_ALIVE_SECONDS = 15.0
 """Readers hear something at least so often. Clients give up after 300 s, API Gateway and proxies earlier."""
@@ -97,8 +100,9 @@ class EventsApp:
 
     def _open(self, workspace: Workspace, selection: Selection) -> Tail:
         tail = self._services.tails.open(workspace, selection.execution_id, selection.first)
-        if selection.source is EventSource.LIVE:
+        if selection.source is not EventSource.HYBRID:
             self._services.streams.publish(workspace, tail.root)
+        if selection.source is EventSource.LIVE:
             tail.next = self._services.streams.next(workspace, tail.root)
         return tail
 
@@ -130,7 +134,9 @@ class EventsApp:
                     await send(_part(frames))
                     return
                 await send(_part(frames or KEEP_ALIVE))
-        except LevanteError as error:
+        except Exception as error:  # whatever ends a stream before its time, its reader must hear of it
+            if not isinstance(error, LevanteError):
+                logger.exception("the stream of execution %s ends with an error", tail.execution_id)
             reason = "stream_error" if answer_to(error).status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
             await send(_part(error_frame(StreamProblem(error=str(answer_to(error).body["detail"]), reason=reason))))
 

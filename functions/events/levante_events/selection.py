@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEventType, Told
 from levante_core.errors import InvalidInput, LevanteError
-from levante_core.protocol.streams import execution_in
+from levante_core.protocol.streams import MOST_EVENTS, execution_in, sequence_in
 
 ANY = "*"
 TICKET = "ticket"
@@ -43,7 +43,7 @@ class EventsQuery(Frozen):
     root_workflow_exec_id: str = ANY
     parent_workflow_exec_id: str = ANY
     stream: str = ANY
-    start_seq: Annotated[int, Field(ge=0)] = 0
+    start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
     workflow_event_types: tuple[StreamEventType, ...] = ()
 
 
@@ -131,7 +131,8 @@ def _behind(last_event_id: str | None) -> int | None:
     """Return the sequence number that follows the last one seen; None if none was. Raises: InvalidInput."""
     if not last_event_id:
         return None
-    if not last_event_id.isdecimal():
+    last = sequence_in(last_event_id)
+    if last is None:
         problem = f"{last_event_id[:40]!r} is no event id of ours: send back the `id` of the last event that was received"
         raise InvalidInput.at(("query", "last_event_id"), problem)
-    return int(last_event_id) + 1
+    return last + 1

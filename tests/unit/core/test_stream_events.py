@@ -1,0 +1,370 @@
+"""What of a history is told, in which words: types, attributes, order, and that nothing is told twice."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mistralai.client.models import ListWorkflowEventResponse
+
+from levante_core.domain import stream_events
+from levante_core.domain.events import (
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityHandedOver,
+    ActivityScheduled,
+    CodeFailed,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionTerminated,
+    ExecutionTimedOut,
+    FactTaken,
+    HistoryEvent,
+    Outcome,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+)
+from levante_core.domain.execution import RunStart
+from levante_core.domain.failure import Failure
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.stream_events import Followed, StreamEventType, Telling, Told
+
+ROOT = ExecutionId("e")
+RUN = RunId("r1")
+START = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+START_NANOSECONDS = 1767268800_123456_000
+FAILURE = Failure(message="no stock", stack="secret.py, line 7")
+RUN_START = RunStart(workflow_name=WorkflowName("w"), input={"a": 1}, started_at=START, deadline_at=START)
+
+KEYS = {
+    "event_id", "event_timestamp", "root_workflow_exec_id", "parent_workflow_exec_id", "workflow_exec_id",
+    "workflow_run_id", "workflow_name", "continued_run_id", "first_execution_run_id", "chain_run_id", "schedule_id",
+    "event_type", "attributes",
+}  # fmt: skip
+"""Keys of every event. Source: REST contract, section 5; the older client requires all of them, nulls included."""
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def json_value(value: Any) -> dict[str, Any]:
+    return {"type": "json", "value": value, "encoding_options": None}
+
+
+def new_telling() -> Telling:
+    return Telling(ROOT, Followed(execution_id=ROOT))
+
+
+def begun() -> Telling:
+    """A telling that has told of the start of its run."""
+    telling = new_telling()
+    telling.start(RUN, RUN_START)
+    return telling
+
+
+def append(telling: Telling, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
+    """Tell of the next batch. facts: those that it takes, by seq."""
+    batch = HistoryBatch(index=telling.followed.index + 1, commit_id="c", events=events)
+    telling.append(batch, at(seconds), {str(fact.seq): fact for fact in facts})
+
+
+def types(telling: Telling) -> list[str]:
+    """Return the types of what was told, without what they have in common."""
+    return [told.event.event_type.removeprefix("WORKFLOW_").removeprefix("ACTIVITY_TASK_") for told in telling.events]
+
+
+def scheduled(seq: int, name: str = "charge") -> ActivityScheduled:
+    return ActivityScheduled(seq=seq, name=name, input={"order": seq})
+
+
+def completed(seq: int, result: Any = None, seconds: float = 2) -> ActivityCompleted:
+    return ActivityCompleted(seq=seq, at=at(seconds), result=result)
+
+
+def whole_story() -> list[Told]:
+    """One event of every type that is told today."""
+    telling = begun()
+    append(telling, scheduled(1), scheduled(2, "pack"), seconds=1)
+    telling.retry(1, 1, at(2), FAILURE)
+    append(telling, completed(1, {"paid": 12}, 3), seconds=3)
+    append(telling, ActivityFailed(seq=2, at=at(4), failure=FAILURE, attempt=3), seconds=4)
+    telling.fail_task(at(5), FAILURE)
+    append(telling, ExecutionFailed(seq=3, failure=FAILURE), seconds=6)
+    other = new_telling()
+    other.start(RunId("r2"), RUN_START)
+    append(other, ExecutionCompleted(seq=1, result=[1, None]), seconds=7)
+    return [*telling.events, *other.events]
+
+
+STORY = whole_story()
+SAID: dict[str, dict[str, Any]] = {
+    "WORKFLOW_EXECUTION_STARTED": {
+        "task_id": RUN, "workflow_name": "w", "input": json_value([{"a": 1}]), "display_name": None, "attempt": 1,
+    },
+    "ACTIVITY_TASK_STARTED": {"task_id": "r1:1", "activity_name": "charge", "input": json_value([{"order": 1}])},
+    "ACTIVITY_TASK_RETRYING": {
+        "task_id": "r1:1", "activity_name": "charge", "attempt": 1, "failure": {"message": "no stock"},
+    },
+    "ACTIVITY_TASK_COMPLETED": {"task_id": "r1:1", "activity_name": "charge", "result": json_value({"paid": 12})},
+    "ACTIVITY_TASK_FAILED": {
+        "task_id": "r1:2", "activity_name": "pack", "attempt": 3, "failure": {"message": "no stock"},
+    },
+    "WORKFLOW_TASK_FAILED": {"task_id": RUN, "failure": {"message": "no stock"}},
+    "WORKFLOW_EXECUTION_FAILED": {"task_id": RUN, "failure": {"message": "no stock"}, "attempt": 1},
+    "WORKFLOW_EXECUTION_COMPLETED": {"task_id": "r2", "result": json_value([1, None]), "attempt": 1},
+}  # fmt: skip
+"""Attributes by type. Source: REST contract, section 5."""
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_event_when_told_then_its_attributes_are_those_of_the_contract(kind: str) -> None:
+    """Every attribute of the type is there, the optional ones as well; of a failure nothing but its message."""
+    told = next(told for told in STORY if told.event.event_type == kind)
+    assert dict(told.event.attributes) == SAID[kind]
+
+
+def test_events_when_all_types_are_counted_then_none_is_told_that_the_table_above_lacks() -> None:
+    """A new type has to come with its row."""
+    assert {told.event.event_type for told in STORY} == set(SAID)
+    assert set(SAID) < {kind.value for kind in StreamEventType}
+    assert len(StreamEventType) == 17
+
+
+def test_events_when_written_as_json_then_nullable_keys_are_there_as_null() -> None:
+    """The older client requires every nullable key; the same ones of every event."""
+    for told in STORY:
+        written = json.loads(told.event.model_dump_json())
+        assert written.keys() == KEYS
+        assert (written["parent_workflow_exec_id"], written["schedule_id"], written["continued_run_id"]) == (None,) * 3
+
+
+def test_events_when_the_official_client_reads_them_then_nothing_is_lost() -> None:
+    """The client's own models take every event, and hold what was written."""
+    written = [json.loads(told.event.model_dump_json()) for told in STORY]
+    read: Any = ListWorkflowEventResponse.model_validate({"events": written, "next_cursor": None})
+    for ours, theirs in zip(written, read.events, strict=True):
+        assert type(theirs).__name__.lower() == ours["event_type"].replace("_", "").lower() + "response"
+        kept = json.loads(theirs.model_dump_json(by_alias=True))
+        assert {key: kept[key] for key in ours if key != "attributes"} == {
+            key: value for key, value in ours.items() if key != "attributes"
+        }
+        for key, value in ours["attributes"].items():
+            assert kept["attributes"][key] == value, (ours["event_type"], key)
+
+
+def test_event_when_told_then_it_says_whose_it_is() -> None:
+    """The envelope names root, execution, run and workflow; times are nanoseconds since 1970."""
+    event = begun().events[0].event
+    assert (event.root_workflow_exec_id, event.workflow_exec_id, event.workflow_run_id) == (ROOT, ROOT, RUN)
+    assert (event.workflow_name, event.event_timestamp) == ("w", START_NANOSECONDS)
+    assert begun().events[0].at == START
+
+
+def test_events_when_told_then_stream_and_scope_tell_workflow_from_activity() -> None:
+    """What filters select by; ids and names of activities are those of the attributes."""
+    for told in STORY:
+        is_activity = told.event.event_type.startswith("ACTIVITY_")
+        assert told.stream == told.scope == ("activity" if is_activity else "workflow")
+        assert told.activity_name == told.event.attributes.get("activity_name")
+        assert told.activity_id == (told.event.attributes["task_id"] if is_activity else None)
+
+
+# --- what history events become ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (scheduled(1), ["STARTED"]),
+        (TimerStarted(seq=1, fire_at=START), []),
+        (TimerCanceled(seq=2, timer=1), []),
+        (TimerFired(seq=1, at=START), []),
+        (CodeFailed(failure=FAILURE), []),
+        (ExecutionCompleted(seq=1, result=1), ["EXECUTION_COMPLETED"]),
+        (ExecutionFailed(seq=1, failure=FAILURE), ["EXECUTION_FAILED"]),
+        (ExecutionTerminated(at=START), []),
+        (ExecutionTimedOut(at=START), []),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_history_event_when_appended_then_this_is_told(event: HistoryEvent, expected: list[str]) -> None:
+    """Timers and notes are nobody's business; there is no type for terminated and timed out."""
+    telling = begun()
+    append(telling, event)
+    assert types(telling)[1:] == expected
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        ExecutionCompleted(seq=1, result=1),
+        ExecutionFailed(seq=1, failure=FAILURE),
+        ExecutionTerminated(at=START),
+        ExecutionTimedOut(at=START),
+    ],
+    ids=lambda event: str(event.kind),
+)
+def test_run_when_its_end_is_told_then_it_is_closed_and_not_before(closing: HistoryEvent) -> None:
+    """Whatever the end, it ends the stream: readers of a terminated execution are not left waiting."""
+    telling = begun()
+    append(telling, scheduled(1))
+    assert not telling.followed.is_closed
+    append(telling, closing)
+    assert telling.followed.is_closed
+
+
+def test_fact_when_a_batch_takes_it_then_what_it_says_is_told_at_its_own_time() -> None:
+    """History names the fact; readers get the outcome."""
+    telling = begun()
+    append(telling, scheduled(7))
+    append(telling, FactTaken(fact="7"), seconds=30, facts=[completed(7, "done", seconds=20)])
+    assert types(telling) == ["EXECUTION_STARTED", "STARTED", "COMPLETED"]
+    assert telling.events[-1].at == at(20)
+
+
+def test_outcome_when_nothing_of_that_seq_is_open_then_it_is_not_told() -> None:
+    """An activity that was given up, or has its outcome, has no other end; nor has one that nobody asked for."""
+    telling = begun()
+    append(telling, scheduled(1), scheduled(2))
+    append(telling, ActivityCancelRequested(seq=3, activity=1), completed(2))
+    told = types(telling)
+    append(telling, completed(1), completed(2), completed(9), ActivityFailed(seq=1, at=START, failure=FAILURE))
+    assert types(telling) == told == ["EXECUTION_STARTED", "STARTED", "STARTED", "COMPLETED"]
+
+
+# --- retries and failures of the workflow task ------------------------------------------------------------------------
+
+
+def test_retries_when_seen_again_then_each_attempt_is_told_once_and_in_order() -> None:
+    """Publishers see the same failed attempts at every look."""
+    telling = begun()
+    append(telling, scheduled(1))
+    for attempts in ([1], [1, 2], [1, 2], [2, 3]):
+        for attempt in attempts:
+            telling.retry(1, attempt, at(attempt), FAILURE)
+    append(telling, completed(1))
+    telling.retry(1, 4, at(4), FAILURE)
+    assert types(telling)[2:] == ["RETRYING", "RETRYING", "RETRYING", "COMPLETED"]
+    assert [told.event.attributes["attempt"] for told in telling.events[2:5]] == [1, 2, 3]
+
+
+def test_retry_when_the_activity_was_handed_over_after_a_failure_then_it_is_told_there() -> None:
+    """What failed in place has no attempt item; what was handed over unharmed has not failed."""
+    telling = begun()
+    append(telling, scheduled(1), scheduled(2))
+    append(telling, ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE))
+    append(telling, ActivityHandedOver(activity=2, scheduled_in=1, attempt=1, failure=FAILURE))
+    telling.retry(1, 1, at(9), FAILURE)
+    assert types(telling)[3:] == ["RETRYING"]
+    assert telling.events[-1].event.attributes["task_id"] == "r1:1"
+
+
+def test_task_failure_when_it_is_seen_again_then_it_is_told_once() -> None:
+    """There is one item for the last failure: it is told anew when it was written anew."""
+    telling = begun()
+    for seconds in (1, 1, 3, 3, 2):
+        telling.fail_task(at(seconds), FAILURE)
+    assert types(telling)[1:] == ["TASK_FAILED", "TASK_FAILED"]
+    assert [told.at for told in telling.events[1:]] == [at(1), at(3)]
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_times_when_clocks_differ_then_events_of_a_run_do_not_go_back() -> None:
+    """Workers' and functions' clocks differ by some milliseconds; the order of the history is the truth."""
+    telling = begun()
+    append(telling, scheduled(1), seconds=10)
+    append(telling, completed(1, seconds=4), scheduled(2), seconds=5)
+    assert [told.at for told in telling.events] == [at(0), at(10), at(10), at(10)]
+
+
+def test_tellings_when_merged_then_by_time_and_each_in_its_own_order() -> None:
+    """One sequence for a root and all below it."""
+    first, second = begun(), Telling(ROOT, Followed(execution_id=ExecutionId("child"), parent_execution_id=ROOT))
+    append(first, scheduled(1), scheduled(2), seconds=2)
+    second.start(RunId("r9"), RUN_START.model_copy(update={"started_at": at(1)}))
+    append(second, scheduled(3), seconds=2)
+    told = [(one.event.workflow_exec_id, one.at) for one in stream_events.in_order([first, second])]
+    assert told == [("e", at(0)), ("child", at(1)), ("e", at(2)), ("e", at(2)), ("child", at(2))]
+    assert {one.event.parent_workflow_exec_id for one in second.events} == {ROOT}
+
+
+def test_run_when_another_follows_then_nothing_of_the_one_before_is_open() -> None:
+    """Numbers of commands begin anew with each run, and so do attempts and failures."""
+    telling = begun()
+    append(telling, scheduled(1))
+    telling.retry(1, 5, at(1), FAILURE)
+    telling.fail_task(at(2), FAILURE)
+    append(telling, ExecutionTerminated(at=at(3)), seconds=3)
+    telling.start(RunId("r2"), RUN_START)
+    append(telling, completed(1))
+    assert (types(telling)[-1], telling.followed.is_closed) == ("EXECUTION_STARTED", False)
+    append(telling, scheduled(1))
+    telling.retry(1, 1, at(4), FAILURE)
+    telling.fail_task(at(1), FAILURE)
+    assert types(telling)[-3:] == ["STARTED", "RETRYING", "TASK_FAILED"]
+    assert {told.event.workflow_run_id for told in telling.events[-4:]} == {"r2"}
+
+
+def as_history_has_them(steps: list[Any]) -> list[Any]:
+    """Leave out what schedules a second activity of the same seq: seqs are given once."""
+    kept, seqs = [], set()
+    for step in steps:
+        seq = step[1].seq if isinstance(step[1], ActivityScheduled) else None
+        if seq is None or seq not in seqs:
+            kept.append(step)
+        seqs.add(seq)
+    return kept
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.builds(scheduled, st.integers(1, 4)).map(lambda event: ("batch", event)),
+        st.builds(completed, st.integers(1, 4)).map(lambda event: ("batch", event)),
+        st.builds(ActivityCancelRequested, seq=st.just(9), activity=st.integers(1, 4)).map(lambda event: ("batch", event)),
+        st.tuples(st.just("retry"), st.integers(1, 4), st.integers(1, 5)),
+        st.tuples(st.just("fail"), st.integers(0, 9)),
+    ),
+    max_size=30,
+).map(as_history_has_them)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS, cuts=st.sets(st.integers(0, 30)))
+def test_telling_when_another_publisher_carries_on_anywhere_then_the_events_are_the_same(
+    steps: list[Any], cuts: set[int]
+) -> None:
+    """How far an execution was told, as it is kept, is all that the next publisher needs; ids are never given twice."""
+    whole, part = begun(), begun()
+    events = list(part.events)
+    for number, step in enumerate(steps):
+        if number in cuts:
+            part = Telling(ROOT, Followed.model_validate_json(part.followed.model_dump_json()))
+        before = len(part.events)
+        for telling in (whole, part):
+            tell(telling, step, number)
+        events += part.events[before:]
+    assert events == whole.events
+    ids = [told.event.event_id for told in events]
+    assert len(set(ids)) == len(ids)
+    times = [told.at for told in events]
+    assert times == sorted(times)
+
+
+def tell(telling: Telling, step: Any, number: int) -> None:
+    """Carry out one step of the test above."""
+    match step:
+        case ("batch", event):
+            append(telling, event, seconds=number)
+        case ("retry", seq, attempt):
+            telling.retry(seq, attempt, at(number), FAILURE)
+        case (_, seconds):
+            telling.fail_task(at(seconds), FAILURE)

@@ -1,0 +1,425 @@
+"""Readers at the end of a stream: they wait, are woken, share one publisher, and are told when all is told."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from levante_core.adapters.system import SystemClock
+from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.errors import NotFound, Unavailable
+from levante_core.ports.item_store import ItemStore
+from levante_core.records import keys
+from levante_core.services import tails as tails_module
+from levante_core.services.streams import StreamService
+from levante_core.services.tails import EVENTS_AT_ONCE, LEADERLESS_SECONDS, NOTHING, Tail, TailService, Tidings
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.waiting import call
+from tests.support.faults import Fate, FaultyStore, OneFault, Operations
+from tests.support.place import SPACE, Place
+
+ROOT = ExecutionId("e")
+STREAM = (SPACE, ROOT)
+LONG_SECONDS = 20.0
+"""Longer than anything here takes."""
+
+
+class Script:
+    """A ChangeWatch whose waits do, one after the other, what a test says; then they let the time pass."""
+
+    def __init__(self, place: Place, *actions: Callable[[], object]) -> None:
+        self.waited: list[float] = []
+        self.watched: list[Sequence[str]] = []
+        self._actions = iter(actions)
+        self._clock = place.clock
+
+    @contextmanager
+    def watch(self, *partitions: str) -> Iterator["Script"]:
+        """See ChangeWatch."""
+        self.watched.append(partitions)
+        yield self
+
+    def wait(self, seconds: float) -> None:
+        """See Watched."""
+        self.waited.append(seconds)
+        action = next(self._actions, None)
+        if action is None:
+            self._clock.advance(seconds)
+        else:
+            action()
+
+
+class CountingStore(FaultyStore):
+    """Counts the writes that are tried."""
+
+    def __init__(self, store: ItemStore) -> None:
+        super().__init__(store, Operations("publisher", self))
+        self.writes = 0
+
+    def fate(self, operation: str) -> Fate:
+        self.writes += operation.endswith("write")
+        return Fate.DONE
+
+
+def items_of(place: Place) -> ItemStore:
+    return place.engine.streams._store
+
+
+def tails_of(place: Place, script: Script) -> TailService:
+    return TailService(place.engine.streams, place.clock, script)
+
+
+def live_tails(place: Place, store: ItemStore | None = None) -> tuple[TailService, LocalChangeWatch]:
+    """Tails that are woken by the store's own writer, on a clock that goes."""
+    watch = LocalChangeWatch()
+    place.store.listen(watch.notify)
+    return TailService(StreamService(store or items_of(place)), SystemClock(), watch), watch
+
+
+def begun(place: Place) -> RunKey:
+    return place.start(execution_id=ROOT)
+
+
+def step(place: Place, run: RunKey, index: int, count: int = 1) -> None:
+    """Commit a batch that so many events are told of."""
+    events = [ActivityScheduled(seq=1000 * index + number, name="a", input=None) for number in range(count)]
+    place.commit(run, index, *events, commit_id=f"c{index}")
+
+
+def complete(place: Place, run: RunKey, index: int) -> None:
+    place.commit(run, index, ExecutionCompleted(seq=9999, result=None))
+
+
+def sequences(tidings: Tidings) -> list[int]:
+    return [one.sequence for one in tidings.events]
+
+
+# --- one reader -------------------------------------------------------------------------------------------------------
+
+
+def test_wait_when_events_are_there_then_they_come_at_once_from_where_the_reader_was(place: Place) -> None:
+    """Nobody waits for what is recorded already; what was given is not given again."""
+    run = begun(place)
+    step(place, run, 1, 3)
+    script = Script(place)
+    tails = tails_of(place, script)
+    tail, later = tails.open(SPACE, ROOT, 1), tails.open(SPACE, ROOT, 3)
+    assert (sequences(tail.wait(LONG_SECONDS)), tail.next) == ([1, 2, 3, 4], 5)
+    assert sequences(later.wait(LONG_SECONDS)) == [3, 4]
+    step(place, run, 2)
+    assert sequences(tail.wait(LONG_SECONDS)) == [5]
+    assert script.waited == []
+
+
+def test_wait_when_something_is_recorded_then_the_reader_is_given_it(place: Place) -> None:
+    """A write to the run's history wakes it; one that tells nothing lets it wait on, for the time that is left."""
+    run = begun(place)
+
+    def nothing_to_tell() -> None:
+        place.clock.advance(5)
+        place.commit(run, 1, TimerStarted(seq=1, fire_at=place.clock.now()))
+
+    script = Script(place, nothing_to_tell, lambda: step(place, run, 2))
+    tail = tails_of(place, script).open(SPACE, ROOT, 2)
+    assert sequences(tail.wait(LONG_SECONDS)) == [2]
+    assert script.waited == [LONG_SECONDS, LONG_SECONDS - 5]
+    assert keys.history(SPACE, run.run_id) in script.watched[-1]
+
+
+def test_wait_when_the_time_is_over_then_it_returns_nothing(place: Place) -> None:
+    """That is no error: the reader gets a sign of life, and waits again."""
+    begun(place)
+    script = Script(place)
+    tail = tails_of(place, script).open(SPACE, ROOT, 2)
+    assert tail.wait(7) == NOTHING
+    assert (script.waited, tail.next) == ([7], 2)
+    assert tail.wait(0) == NOTHING
+    assert script.waited == [7], "no time at all is for one look"
+
+
+def test_watch_when_it_begins_then_the_reader_looks_once_more_before_it_waits(place: Place) -> None:
+    """What is recorded between the first look and the watch would otherwise be seen when the time is over."""
+    run = begun(place)
+    recorded = iter([lambda: step(place, run, 1)])
+
+    class Late(Script):
+        @contextmanager
+        def watch(self, *partitions: str) -> Iterator[Script]:
+            with super().watch(*partitions) as watched:
+                if partitions:
+                    yield watched
+                else:
+                    yield watched
+                    next(recorded)()
+
+    script = Late(place)
+    tail = tails_of(place, script).open(SPACE, ROOT, 2)
+    assert sequences(tail.wait(LONG_SECONDS)) == [2]
+    assert script.waited == []
+
+
+@pytest.mark.parametrize("ends", ["completes", "is terminated"])
+def test_end_when_it_is_recorded_then_the_reader_is_told_with_the_last_events(place: Place, ends: str) -> None:
+    """Also where no event says so; and whoever comes after the end learns it at once."""
+    run = begun(place)
+
+    def end() -> None:
+        if ends == "completes":
+            complete(place, run, 1)
+        else:
+            place.engine.closing.terminate(SPACE, ROOT)
+
+    tails = tails_of(place, Script(place, end))
+    tail = tails.open(SPACE, ROOT, 1)
+    assert tail.wait(LONG_SECONDS) == Tidings(tuple(place.engine.streams.read(SPACE, ROOT, 1)), is_over=False)
+    last = tail.wait(LONG_SECONDS)
+    assert (sequences(last), last.is_over) == ([2] if ends == "completes" else [], True)
+    assert tail.wait(LONG_SECONDS) == Tidings((), is_over=True)
+    assert tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS).is_over
+
+
+def test_end_when_there_is_more_than_a_reader_is_given_at_a_time_then_it_comes_with_the_last_part(place: Place) -> None:
+    """Memory of a reader is bounded: so many events at a time, though the execution has long ended."""
+    run = begun(place)
+    step(place, run, 1, 2 * EVENTS_AT_ONCE)
+    complete(place, run, 2)
+    tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
+    given = [tail.wait(LONG_SECONDS) for _ in range(3)]
+    assert [(len(tidings.events), tidings.is_over) for tidings in given] == [
+        (EVENTS_AT_ONCE, False),
+        (EVENTS_AT_ONCE, False),
+        (2, True),
+    ]
+    assert [number for tidings in given for number in sequences(tidings)] == list(range(1, 2 * EVENTS_AT_ONCE + 3))
+
+
+def test_end_when_the_last_part_is_exactly_full_then_the_end_comes_after_it(place: Place) -> None:
+    """Nothing is held back, and nothing is said to be over before it is."""
+    run = begun(place)
+    step(place, run, 1, EVENTS_AT_ONCE - 2)
+    complete(place, run, 2)
+    tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
+    first, second = tail.wait(LONG_SECONDS), tail.wait(LONG_SECONDS)
+    assert (len(first.events), first.is_over) == (EVENTS_AT_ONCE, False)
+    assert second == Tidings((), is_over=True)
+
+
+def test_events_when_they_are_large_then_a_reader_is_given_fewer_at_a_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events have up to 2 MB each: their number alone bounds nothing."""
+    monkeypatch.setattr(tails_module, "BYTES_AT_ONCE", 10_000)
+    run = begun(place)
+    for index in range(1, 7):
+        large = ActivityScheduled(seq=index, name="a", input="x" * 6_000)
+        place.commit(run, index, large, commit_id=f"c{index}")
+    complete(place, run, 7)
+    tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
+    given = list(islice(iter(lambda: tail.wait(LONG_SECONDS), None), 5))
+    assert max(len(tidings.events) for tidings in given) == 3, "the start, and two that exceed it"
+    assert [number for tidings in given for number in sequences(tidings)] == list(range(1, 9))
+    assert [tidings.is_over for tidings in given].index(True) >= 3
+
+
+@pytest.mark.parametrize(("space", "execution"), [(SPACE, "unknown"), (Workspace("other"), ROOT)])
+def test_open_when_the_workspace_has_no_such_execution_then_not_found(
+    place: Place, space: Workspace, execution: str
+) -> None:
+    """Invariant 9: to another workspace the execution does not exist."""
+    begun(place)
+    with pytest.raises(NotFound, match=execution):
+        place.engine.tails.open(space, execution, 1)
+
+
+@pytest.mark.parametrize("first", [-5, 0, 1])
+def test_open_when_the_place_is_before_the_first_then_it_begins_with_the_first(place: Place, first: int) -> None:
+    """Readers say 0 when they have seen nothing."""
+    begun(place)
+    tail = tails_of(place, Script(place)).open(SPACE, ROOT, first)
+    assert (sequences(tail.wait(0)), tail.next) == ([1], 2)
+
+
+def test_wait_when_publishing_fails_then_the_next_one_publishes(place: Place) -> None:
+    """A reader whose publish failed is told so, and stands in nobody's way."""
+    run = begun(place)
+    step(place, run, 1)
+    fault = OneFault("write", 1, Fate.REFUSED, is_armed=True)
+    streams = StreamService(FaultyStore(items_of(place), Operations("publisher", fault)))
+    tails = TailService(streams, place.clock, Script(place))
+    unlucky, other = tails.open(SPACE, ROOT, 1), tails.open(SPACE, ROOT, 1)
+    with pytest.raises(Unavailable):
+        unlucky.wait(LONG_SECONDS)
+    assert sequences(other.wait(LONG_SECONDS)) == [1, 2]
+    assert sequences(unlucky.wait(LONG_SECONDS)) == [1, 2]
+
+
+# --- those who follow -------------------------------------------------------------------------------------------------
+
+
+def test_follower_when_another_reader_publishes_then_it_reads_and_writes_nothing(place: Place) -> None:
+    """One publisher a process and stream: the others wait for what it writes, and look whether it is still there."""
+    run = begun(place)
+    step(place, run, 1)
+
+    def publish() -> None:
+        StreamService(items_of(place)).publish(SPACE, ROOT)
+
+    store, script = CountingStore(items_of(place)), Script(place, publish)
+    tails = TailService(StreamService(store), place.clock, script)
+    tails._led.add(STREAM)
+    tail = tails.open(SPACE, ROOT, 1)
+    assert sequences(tail.wait(LONG_SECONDS)) == [1, 2]
+    assert (store.writes, script.waited) == (0, [LEADERLESS_SECONDS])
+    assert script.watched == [(keys.stream(SPACE, ROOT),)]
+
+
+def test_follower_when_the_publisher_leaves_then_it_takes_over(place: Place) -> None:
+    """What was recorded while nobody published is not lost, and not late by more than a moment."""
+    run = begun(place)
+    script = Script(place, lambda: step(place, run, 1), lambda: tails._led.discard(STREAM))
+    tails = tails_of(place, script)
+    tails._led.add(STREAM)
+    tail = tails.open(SPACE, ROOT, 1)
+    assert tail.wait(LONG_SECONDS) == NOTHING
+    assert script.waited == [LEADERLESS_SECONDS] * 2
+    assert sequences(tail.wait(LONG_SECONDS)) == [1, 2]
+    assert STREAM not in tails._led
+
+
+def test_follower_when_the_publisher_left_with_the_news_then_they_are_read_all_the_same(place: Place) -> None:
+    """The publisher is gone for as long as it takes to send to its own reader: that costs the others nothing."""
+    run = begun(place)
+
+    def publish_and_leave() -> None:
+        step(place, run, 1)
+        place.engine.streams.publish(SPACE, ROOT)
+        tails._led.discard(STREAM)
+
+    tails = tails_of(place, Script(place, publish_and_leave))
+    tails._led.add(STREAM)
+    assert sequences(tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS)) == [1, 2]
+
+
+def test_follower_when_the_time_is_over_then_it_returns_nothing(place: Place) -> None:
+    """It waits in moments, which do not add up to more than its time."""
+    begun(place)
+    place.engine.streams.publish(SPACE, ROOT)
+    script = Script(place)
+    tails = tails_of(place, script)
+    tails._led.add(STREAM)
+    tail = tails.open(SPACE, ROOT, 2)
+    assert tail.wait(2.5) == NOTHING
+    assert script.waited == [1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_follower_when_all_was_told_then_it_makes_sure_that_this_was_the_end(place: Place, *, again: bool) -> None:
+    """The publisher may be slow, and the id may be used again: the last look is the reader's own."""
+    first = begun(place)
+    complete(place, first, 1)
+    place.engine.streams.publish(SPACE, ROOT)
+    if again:
+        place.clock.advance(1)
+        begun(place)
+    tails = tails_of(place, Script(place))
+    tails._led.add(STREAM)
+    tidings = tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS)
+    assert (sequences(tidings), tidings.is_over) == (([1, 2, 3], False) if again else ([1, 2], True))
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+async def read_all(tail: Tail, seen: list[int]) -> None:
+    """Read until all is told."""
+    while True:
+        tidings = await call(tail.wait, LONG_SECONDS)
+        seen += sequences(tidings)
+        if tidings.is_over:
+            return
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def test_readers_when_many_share_a_process_then_each_gets_everything_once_though_publishers_leave(place: Place) -> None:
+    """Readers come at any point; the one that publishes leaves in the middle, twice; nobody publishes in vain."""
+    run = begun(place)
+    store = CountingStore(items_of(place))
+    tails, watch = live_tails(place, store)
+
+    async def main() -> list[list[int]]:
+        seen: list[list[int]] = [[] for _ in range(20)]
+        reading = [asyncio.create_task(read_all(tails.open(SPACE, ROOT, 1), mine)) for mine in seen[:15]]
+        for index in range(1, 31):
+            await call(step, place, run, index)
+            await until(lambda: seen[14][-1:] == [index + 1])
+            if index in (10, 20):
+                leaver = reading.pop(0)
+                leaver.cancel()
+                await asyncio.gather(leaver, return_exceptions=True)
+            if index % 6 == 0:
+                mine = seen[14 + index // 6]
+                reading.append(asyncio.create_task(read_all(tails.open(SPACE, ROOT, 1), mine)))
+        await call(complete, place, run, 31)
+        await asyncio.wait_for(asyncio.gather(*reading), LONG_SECONDS)
+        return seen
+
+    seen = asyncio.run(main())
+    assert all(mine == list(range(1, 33)) for mine in seen[2:])
+    assert all(mine == list(range(1, len(mine) + 1)) for mine in seen[:2])
+    assert store.writes == place.engine.streams.head(SPACE, ROOT).version, "no race was lost, as nobody raced"
+    assert (tails._led, watch._watchers) == (set(), {})
+
+
+def test_reader_when_it_is_slow_then_nobody_waits_for_it(place: Place) -> None:
+    """It may be the one that published last; the others go on, and what it has not taken stays in the store."""
+    run = begun(place)
+    tails, _ = live_tails(place)
+
+    async def main() -> tuple[list[int], list[int]]:
+        slow, quick = tails.open(SPACE, ROOT, 1), tails.open(SPACE, ROOT, 1)
+        late = sequences(await call(slow.wait, LONG_SECONDS))
+        seen: list[int] = []
+        reading = asyncio.create_task(read_all(quick, seen))
+        for index in range(1, 20):
+            await call(step, place, run, index)
+        await call(complete, place, run, 20)
+        await asyncio.wait_for(reading, LONG_SECONDS)
+        await read_all(slow, late)
+        return seen, late
+
+    seen, late = asyncio.run(main())
+    assert seen == late == list(range(1, 22))
+
+
+def test_readers_when_they_are_threads_then_each_gets_everything_once(place: Place) -> None:
+    """Behind another server, synchronous code runs in threads; there two may publish at once, and no harm is done."""
+    run = begun(place)
+    tails, _ = live_tails(place)
+    seen: list[list[int]] = [[] for _ in range(6)]
+
+    def read(mine: list[int]) -> None:
+        tail = tails.open(SPACE, ROOT, 1)
+        tidings: Any = NOTHING
+        while not tidings.is_over:
+            tidings = tail.wait(LONG_SECONDS)
+            mine += sequences(tidings)
+
+    readers = [threading.Thread(target=read, args=(mine,)) for mine in seen]
+    for reader in readers:
+        reader.start()
+    for index in range(1, 30):
+        step(place, run, index)
+    complete(place, run, 30)
+    for reader in readers:
+        reader.join(LONG_SECONDS)
+    assert seen == [list(range(1, 32))] * 6
