@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from levante_core.domain.events import (
     CLOSINGS,
@@ -16,12 +16,6 @@ from levante_core.domain.events import (
     CancelRequested,
     Closing,
     CodeFailed,
-    ExecutionCanceled,
-    ExecutionCompleted,
-    ExecutionContinuedAsNew,
-    ExecutionFailed,
-    ExecutionTerminated,
-    ExecutionTimedOut,
     FactTaken,
     HistoryEvent,
     Input,
@@ -70,6 +64,19 @@ class OpenActivity:
     attempt: int
 
 
+_WorkEvent: TypeAlias = (
+    ActivityScheduled
+    | ActivityCancelRequested
+    | TimerStarted
+    | TimerCanceled
+    | Answer
+    | Outcome
+    | ActivityHandedOver
+    | CodeFailed
+)
+"""Events about single pieces of work."""
+
+
 @dataclass(slots=True)
 class RunState:
     """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key.
@@ -109,6 +116,16 @@ class RunState:
         """Apply one event of the batch with this index."""
         if self.status is not ExecutionStatus.RUNNING:
             raise InconsistentHistory(f"{event.kind} follows the end of the run")
+        if isinstance(event, CLOSINGS):
+            self.status = step(EXECUTION, self.status, event.kind)
+        elif isinstance(event, FactTaken):
+            self._take(event.fact, batch_index, facts)
+        elif isinstance(event, MailTaken):
+            self._receive(event.until, facts)
+        else:
+            self._advance(event, batch_index)
+
+    def _advance(self, event: _WorkEvent, batch_index: int) -> None:
         match event:
             case ActivityScheduled():
                 state = ActivityState.OWNED if event.owner else ActivityState.QUEUED
@@ -123,21 +140,8 @@ class RunState:
                 self._end(event)
             case CodeFailed():
                 pass
-            case FactTaken():
-                self._take(event.fact, batch_index, facts)
-            case MailTaken():
-                self._receive(event.until, facts)
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)
-            case (
-                ExecutionCompleted()
-                | ExecutionFailed()
-                | ExecutionCanceled()
-                | ExecutionContinuedAsNew()
-                | ExecutionTerminated()
-                | ExecutionTimedOut()
-            ):
-                self.status = step(EXECUTION, self.status, event.kind)
             case _:
                 assert_never(event)
 
