@@ -28,7 +28,8 @@ def test_query_when_asked_then_the_answer_is_not_wrapped(server: Server) -> None
 
 def test_update_when_sent_then_its_answer_is_returned(server: Server) -> None:
     """An update changes the workflow and answers, in one call."""
-    executions, execution_id = server.client.workflows.executions, server.start("counter", {"start": 5})
+    executions, execution_id = server.client.workflows.executions, server.start("counter")
+    executions.signal_workflow_execution(execution_id=execution_id, name="add", input={"number": 5})
     answer = executions.update_workflow_execution(execution_id=execution_id, name="double", input={"times": 2})
     assert (answer.update_name, answer.result) == ("double", {"count": 20})
     executions.signal_workflow_execution(execution_id=execution_id, name="stop")
@@ -102,11 +103,11 @@ def test_messages_when_the_execution_is_closed_then_409_with_its_status(server: 
 
 def test_messages_when_sent_asynchronously_then_they_do_the_same(server: Server) -> None:
     """Every method has an asynchronous twin."""
-    execution_id = server.start("counter", {"start": 1})
+    execution_id = server.start("counter")
 
     async def talk(client: Mistral) -> Any:
         executions = client.workflows.executions
-        await executions.signal_workflow_execution_async(execution_id=execution_id, name="add", input={"number": 4})
+        await executions.signal_workflow_execution_async(execution_id=execution_id, name="add", input={"number": 5})
         asked = await executions.query_workflow_execution_async(execution_id=execution_id, name="current")
         doubled = await executions.update_workflow_execution_async(execution_id=execution_id, name="double")
         await executions.cancel_workflow_execution_async(execution_id=execution_id)
