@@ -54,19 +54,15 @@ def show_execution(client: Mistral) -> None:
 
 def follow(client: Mistral, execution_id: str) -> tuple[str, Any]:
     """Print the events of an execution as they happen. Returns the status that it ends with, and its result."""
-    began, shown = time.monotonic(), 0
-    while True:
-        latest = client.workflows.executions.get_workflow_execution(execution_id=execution_id)
-        history = client.workflows.executions.get_workflow_execution_history(execution_id=execution_id)
-        for event in history["events"][shown:]:
-            name = event.get("name") or ""
-            print(f"   {time.monotonic() - began:5.2f} s  {event['event_id']:2}  {event['kind']:24} {name}", flush=True)
-        shown = len(history["events"])
-        if latest.status != "RUNNING":
-            return str(latest.status), latest.result
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            raise TimeoutError("the execution did not end in time")
-        time.sleep(0.1)
+    began = time.monotonic()
+    with client.workflows.executions.stream(execution_id=execution_id) as frames:
+        for frame in frames:
+            if frame.data:
+                event: Any = frame.data.data
+                name = getattr(event.attributes, "activity_name", "")
+                print(f"   {time.monotonic() - began:6.2f} s  {event.event_type.lower()} {name}".rstrip())
+    ended = client.workflows.executions.get_workflow_execution(execution_id=execution_id)
+    return str(ended.status), ended.result
 
 
 def until(attempt: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from examples.demo import follow
 from mistralai.client import Mistral
 
 from tests.support import emulators, sam
-from tests.support.deployed import DeployedSite, deploy
+from tests.support.deployed import DeployedSite, deployed
 
 EXAMPLES = Path(__file__).parent
 
@@ -41,16 +41,14 @@ def show(directory: Path) -> str:
         emulators.install_ministack()
     with emulators.ministack(directory / "ministack.log") as endpoint:
         print(f"   ministack plays AWS on {endpoint}")
-        with step("2. sam build, sam deploy, infra/bootstrap: as the deploy guide has it"):
-            stack = deploy(endpoint, directory)
-        print(f"   the API is at {stack.url}\n   the first key is made")
-        site = stack.site(directory)
-        try:
+        with ExitStack() as until_the_end:
+            with step("2. sam build, sam deploy, infra/bootstrap: as the deploy guide has it"):
+                stack = until_the_end.enter_context(deployed(endpoint, directory))
+            print(f"   the API is at {stack.url}\n   the first key is made")
+            site = until_the_end.enter_context(closing(stack.site(directory)))
             show_worker(site)
             status = show_execution(site)
-        finally:
-            site.close()
-        print(f"6. dead letters: {stack.dead_letters() or 'none'}")
+            print(f"6. dead letters: {stack.dead_letters() or 'none'}")
     return status
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import emulators
-from tests.support.deployed import Stack, deploy
+from tests.support.deployed import Stack, deployed
 
 WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
@@ -53,6 +53,6 @@ def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 @pytest.fixture(scope="session")
 def stack(ministack_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`template.yaml`, deployed. When all tests have passed over it, no dead-letter queue holds anything."""
-    deployed = deploy(ministack_url, tmp_path_factory.mktemp("stack"))
-    yield deployed
-    assert deployed.dead_letters() == {}
+    with deployed(ministack_url, tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+        assert stack.dead_letters() == {}

@@ -7,6 +7,7 @@ from levante_core.domain.frozen import Json
 from levante_core.errors import (
     HTTP_ANSWERS,
     AmbiguousWorkflow,
+    HandlerFailed,
     HttpAnswer,
     InvalidInput,
     LevanteError,
@@ -19,7 +20,11 @@ from levante_core.errors import (
 GENERIC = "An error occurred"
 """All that callers hear of errors that are not theirs. Source: REST contract, section 1.4 (read 2026-11-23)."""
 
-_EXTRA_FIELDS: Mapping[type[LevanteError], str] = {NotRunning: "status", AmbiguousWorkflow: "deployments"}
+_EXTRA_FIELDS: Mapping[type[LevanteError], str] = {
+    NotRunning: "status",
+    HandlerFailed: "failure",
+    AmbiguousWorkflow: "deployments",
+}
 _HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {Unauthenticated: {"WWW-Authenticate": "Bearer"}}
 _SPOKEN: Mapping[type[LevanteError], str | None] = {
     Unavailable: "a service behind this one is busy or down: try again",

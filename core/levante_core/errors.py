@@ -51,6 +51,14 @@ class NotRunning(LevanteError):
         super().__init__(message)
 
 
+class HandlerFailed(LevanteError):
+    """A query or an update reached its handler, which raised. `failure`: what it raised, as JSON."""
+
+    def __init__(self, message: str, failure: Mapping[str, Any]) -> None:
+        self.failure = failure
+        super().__init__(message)
+
+
 class AmbiguousWorkflow(LevanteError):
     """Several active deployments own the workflow; the caller must name one."""
 
@@ -88,6 +96,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     NotFound: HttpAnswer(404, "WF_1100"),
     AlreadyRunning: HttpAnswer(409, "WF_1101"),
     NotRunning: HttpAnswer(409, "WF_1102"),
+    HandlerFailed: HttpAnswer(409, "HANDLER_FAILED"),
     AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
     ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),

@@ -3,10 +3,14 @@
 PYTHON ?= $(shell python3.13 -c 'import pip; print("python3.13")' 2>/dev/null || echo python3)
 PACKAGE := $(PYTHON) infra/build/package.py --architecture $(ARCHITECTURE) --into "$(ARTIFACTS_DIR)"
 
-.PHONY: build-ApiFunction build-StreamFunction build-TimersFunction build-SweepFunction
+.PHONY: build-ApiFunction build-EventsFunction build-StreamFunction build-TimersFunction build-SweepFunction
 
 build-ApiFunction:
 	$(PACKAGE) functions/api/levante_api
+
+build-EventsFunction:
+	$(PACKAGE) functions/events/levante_events
+	install -m 755 functions/events/run.sh "$(ARTIFACTS_DIR)"
 
 build-StreamFunction build-TimersFunction build-SweepFunction:
 	$(PACKAGE) functions/dispatcher/levante_dispatcher

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.emulators, pytest.mark.timeout(900)]
 MOST_BYTES = 15_000_000
 FUNCTIONS = {
     "ApiFunction": "levante_api.lambda_function",
+    "EventsFunction": "levante_events.lambda_app",
     "StreamFunction": "levante_dispatcher.lambda_function",
     "TimersFunction": "levante_dispatcher.lambda_function",
     "SweepFunction": "levante_dispatcher.lambda_function",

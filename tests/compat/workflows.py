@@ -148,6 +148,45 @@ class Listed:
             await workflows.workflow.wait_condition(lambda: False)
 
 
+@workflows.workflow.define(name="counter")
+class Counter:
+    """Counts what it is told, until it is stopped or cancelled."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_stopped = False
+
+    @workflows.workflow.entrypoint
+    async def run(self, start: int = 0) -> int:
+        """Wait to be stopped."""
+        self.count += start
+        await workflows.workflow.wait_condition(lambda: self.is_stopped)
+        return self.count
+
+    @workflows.workflow.signal(name="add")
+    def add(self, number: int) -> None:
+        """Add."""
+        self.count += number
+
+    @workflows.workflow.signal(name="stop")
+    def stop(self) -> None:
+        """End."""
+        self.is_stopped = True
+
+    @workflows.workflow.query(name="current")
+    def current(self) -> int:
+        """Tell the count."""
+        return self.count
+
+    @workflows.workflow.update(name="double")
+    async def double(self, times: int = 1) -> dict[str, int]:
+        """Double the count, and tell it."""
+        if times > 10:
+            raise workflows.WorkflowError("that is too much")
+        self.count *= 2**times
+        return {"count": self.count}
+
+
 @workflows.workflow.define(name="shared")
 class Shared:
     """Served by two deployments."""

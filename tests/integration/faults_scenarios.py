@@ -114,7 +114,9 @@ def note_outcomes(changes: Sequence[Change]) -> None:
         if change.key.sort.startswith(keys.BATCH):
             events = list(batch_of(change.new).events)
         elif change.key.sort.startswith(keys.FACT):
-            events = [fact_of(change.new).outcome]
+            told = fact_of(change.new).input
+            RECORDED.update([told.result] if isinstance(told, ActivityCompleted) else [])
+            continue
         else:
             continue
         RECORDED.update(event.result for event in events if isinstance(event, ActivityCompleted))

@@ -27,7 +27,7 @@ def loaded(path: Path) -> tuple[WorkflowRun, LoadResponse]:
 
 
 def outcomes(response: LoadResponse) -> dict[str, Any]:
-    return {fact.key: fact.outcome for fact in response.facts}
+    return {fact.key: fact.input for fact in response.facts}
 
 
 def changed(response: LoadResponse, number: int, **fields: Any) -> list[HistoryBatch]:

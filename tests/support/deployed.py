@@ -4,16 +4,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import boto3
 
-from tests.support import sam
+from tests.support import emulators, sam
 from tests.support.emulators import CREDENTIALS, ENVIRONMENT, REGION
-from tests.support.processes import Site, wait_until
+from tests.support.processes import Site, free_port, wait_until
 
 DEAD_LETTERS = ("TaskDeadLettersUrl", "StreamDeadLettersUrl", "TimerDeadLettersUrl", "SweepDeadLettersUrl")
 
@@ -54,9 +55,14 @@ class Stack:
         return {queue: number for queue, number in found.items() if number}
 
 
-def deploy(endpoint: str, directory: Path) -> Stack:
-    """Build, deploy and bootstrap a stack as the deploy guide says."""
-    outputs = sam.deploy(sam.build(directory / "build"), "levante-test", endpoint)
+@contextmanager
+def deployed(endpoint: str, directory: Path) -> Iterator[Stack]:
+    """Build, deploy and bootstrap a stack as the deploy guide says; its streams are served inside the block.
+
+    The emulator has no Lambda Web Adapter, so its events function runs here as that would run it.
+    """
+    built, port = sam.build(directory / "build"), free_port()
+    outputs = sam.deploy(built, "levante-test", endpoint, **sam.LOCAL, EventsUrl=f"http://127.0.0.1:{port}")
     url = sam.reachable(outputs["ApiUrl"], endpoint)
     command = [sys.executable, "infra/bootstrap", "--stack-name", "levante-test"]
     environment = {**os.environ, **ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
@@ -64,6 +70,29 @@ def deploy(endpoint: str, directory: Path) -> Stack:
     found = re.search(r"First API key .*: (\S+)", done.stdout)
     assert found, f"{done.stdout}\n{done.stderr}"
     stack = Stack(url, endpoint, found[1], outputs)
-    site = stack.site(directory)
-    wait_until(lambda: site.call("GET", "/v1/health"), "the deployed API answers")
-    return stack
+    with _events_function(built.parent / "EventsFunction", stack, port, directory):
+        site = stack.site(directory)
+        wait_until(lambda: site.call("GET", "/v1/health"), "the deployed API answers")
+        yield stack
+
+
+@contextmanager
+def _events_function(artifact: Path, stack: Stack, port: int, directory: Path) -> Iterator[None]:
+    """Start what was built of the events function, with the variables it was deployed with, where the API sends clients."""
+    client = boto3.client("lambda", endpoint_url=stack.endpoint, region_name=REGION, **CREDENTIALS)
+    function = client.get_function_configuration(FunctionName=stack.outputs["EventsFunctionName"])
+    python = emulators.install_ministack()
+    (libraries,) = python.parent.parent.glob("lib/python3.*/site-packages")
+    environment = {
+        **ENVIRONMENT,
+        **function["Environment"]["Variables"],
+        "AWS_ENDPOINT_URL": stack.endpoint,
+        "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"],
+        "AWS_LWA_PORT": str(port),
+        "LAMBDA_TASK_ROOT": str(artifact),
+        "LAMBDA_RUNTIME_DIR": str(libraries),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    log = directory / "events.log"
+    with emulators.running([str(artifact / function["Handler"])], f"http://127.0.0.1:{port}", log, environment, artifact):
+        yield

@@ -36,6 +36,8 @@ from levante_core.protocol.workers import (
     LoadResponse,
     PollRequest,
     PollResponse,
+    QueryAnswersRequest,
+    QueryAnswersResponse,
     RegisterRequest,
     RegisterResponse,
     TaskQueue,
@@ -86,6 +88,11 @@ class DirectApi:
     async def check(self, request: CheckRequest) -> CheckResponse:
         self.calls["check"] += 1
         return CheckResponse(task=await call(self.engine.activities.check, WORKSPACE, request.task, request.receive_count))
+
+    async def answer_queries(self, request: QueryAnswersRequest) -> QueryAnswersResponse:
+        self.calls["answer_queries"] += 1
+        await call(self.engine.queries.take, WORKSPACE, request.answers)
+        return QueryAnswersResponse()
 
     async def leases(self, request: LeasesRequest) -> LeasesResponse:
         self.calls["leases"] += 1

@@ -64,7 +64,7 @@ def ministack(log: Path, **environment: str) -> Iterator[str]:
         **environment,
     }
     url = f"http://127.0.0.1:{port}"
-    with _running([str(python.parent / "ministack")], f"{url}/_ministack/health", log, settings):
+    with running([str(python.parent / "ministack")], f"{url}/_ministack/health", log, settings):
         yield url
 
 
@@ -79,12 +79,12 @@ def dynamodb_local(log: Path) -> Iterator[str]:
     options = ["-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry"]
     command = ["java", f"-Djava.library.path={home}/DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar", *options]
     url = f"http://127.0.0.1:{port}"
-    with _running(command, url, log, {}, home):
+    with running(command, url, log, {}, home):
         yield url
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str], url: str, log: Path, environment: Mapping[str, str], cwd: Path | None = None
 ) -> Iterator[None]:
     """Run a program until the block ends. It leads a process group, so that what it started ends with it."""

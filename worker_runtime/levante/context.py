@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
-from levante_core.protocol import ActivityOptions
+from levante_core.protocol import ActivityOptions, Json
 
 
 class WorkflowContext(Protocol):
@@ -31,6 +31,14 @@ class WorkflowContext(Protocol):
 
     def uuid4(self) -> UUID:
         """A UUID drawn from `random`."""
+        ...
+
+    def should_continue_as_new(self) -> bool:
+        """Whether the history has become long."""
+        ...
+
+    def continue_as_new(self, input: Json) -> NoReturn:
+        """End the run, and go on as a new one with this input. Raises: InvalidArguments for an input that does not fit."""
         ...
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:

@@ -39,9 +39,9 @@ class WorkflowDefinition:
     queries: Mapping[str, HandlerDefinition]
     updates: Mapping[str, HandlerDefinition]
 
-    async def run(self, value: Json) -> Any:
-        """Run the workflow code on a JSON input. Raises: InvalidArguments, and whatever the code raises."""
-        return await self.entrypoint.call(self.cls(), value)
+    async def run(self, instance: object, value: Json) -> Any:
+        """Run the entrypoint on a JSON input. Raises: InvalidArguments, and whatever the code raises."""
+        return await self.entrypoint.call(instance, value)
 
     def dump_result(self, value: Any) -> Json:
         """Return what `run` returned as JSON. Raises: WorkflowsException when JSON cannot carry it."""

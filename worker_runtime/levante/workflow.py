@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from levante.context import WorkflowContext, current_workflow
 from levante.definitions import WORKFLOW, WorkflowDefinition
@@ -28,11 +30,13 @@ from levante.schemas import Owner
 from levante_core.protocol import InvalidInput, workflow_name
 
 __all__ = [
+    "continue_as_new",
     "define",
     "entrypoint",
     "now",
     "query",
     "random",
+    "should_continue_as_new",
     "signal",
     "sleep",
     "unsafe",
@@ -188,6 +192,25 @@ async def sleep(duration: timedelta | float, summary: str | None = None) -> None
     """
     _context("sleep")
     await asyncio.sleep(_seconds(duration))
+
+
+def continue_as_new(params: BaseModel | Mapping[str, Any] | None = None) -> NoReturn:
+    """End this run, and go on as a new one of the same execution, with an empty history. Never returns.
+
+    params: the input of the new run, a model or a mapping whose keys are those that the entrypoint takes. What was sent to
+    the execution and not taken yet is the new run's.
+    Raises: InvalidArguments for an input that the entrypoint does not take; WorkflowsException outside a workflow.
+    """
+    context = _context("continue_as_new")
+    context.continue_as_new(params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params)
+
+
+def should_continue_as_new() -> bool:
+    """Tell whether the history has become long: 10,000 events, of 51,200 that are possible.
+
+    Raises: WorkflowsException outside a workflow.
+    """
+    return _context("should_continue_as_new").should_continue_as_new()
 
 
 async def wait_condition(

@@ -39,7 +39,7 @@ class AwsSettings:
     kms_key_arn: what new queues are encrypted with; None for a key of SQS.
     lent: whose credentials workers get for their queues; None if they reach these through the API alone.
     fast_path: whether the API sends the tasks that its own writes ask for, ahead of the table's stream.
-    tracing: whether requests are traced with X-Ray.
+    tracing: whether requests are traced with X-Ray. streams_at: where the API sends those who want to stream events.
     """
 
     table: str
@@ -51,6 +51,7 @@ class AwsSettings:
     fast_path: bool = True
     log_level: str = "INFO"
     tracing: bool = False
+    streams_at: str | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -71,9 +72,15 @@ def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
         fast_path=_SWITCH[reader.choice("LEVANTE_FAST_PATH", "on", _SWITCH)],
         log_level=reader.choice("LEVANTE_LOG_LEVEL", "INFO", LOG_LEVELS),
         tracing=_SWITCH[reader.choice("LEVANTE_TRACING", "off", _SWITCH)],
+        streams_at=reader.optional("LEVANTE_STREAMS_URL"),
     )
     reader.finish()
     return settings
+
+
+def build_aws_store(settings: AwsSettings) -> OffloadingStore:
+    """Build the item store on DynamoDB and S3, for programs that need no more. Cost: two clients; no request."""
+    return OffloadingStore(DynamoItemStore(settings.table, dynamodb_client()), S3Payloads(s3_client(), settings.bucket))
 
 
 def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
@@ -83,7 +90,7 @@ def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
     Cost: three or four clients, some 300 ms; no request. Raises: ValueError for a queue prefix that is too long.
     """
     kms_key_arn, lent = settings.kms_key_arn, settings.lent
-    store = OffloadingStore(DynamoItemStore(settings.table, dynamodb_client()), S3Payloads(s3_client(), settings.bucket))
+    store = build_aws_store(settings)
     queues = SqsQueues(
         sqs_client(), settings.queue_prefix, dead_letter_arn=settings.dead_letter_arn, kms_key_arn=kms_key_arn
     )

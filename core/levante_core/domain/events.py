@@ -4,7 +4,8 @@ Commands were asked for by workflow code; replay must ask for the same ones at t
 code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
 replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
 
-`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them.
+`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them; `number` numbers its mail
+(signals, updates and requests to cancel) from 1 in the order in which it was accepted.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -13,9 +14,11 @@ from pydantic import Field, TypeAdapter
 
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.names import RunId
 from levante_core.domain.retry import RetryPolicy
 
 Seq = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -85,6 +88,44 @@ class ExecutionFailed(Frozen):
     failure: Failure
 
 
+class ExecutionCanceled(Frozen):
+    """The workflow ended because its cancellation was asked for."""
+
+    kind: Literal["execution_canceled"] = "execution_canceled"
+    seq: Seq
+
+
+class ExecutionContinuedAsNew(Frozen):
+    """The workflow goes on as a new run, with an empty history. run_id: of that run.
+
+    mail_taken: number of the last mail that this run has taken; what came later is the new run's.
+    """
+
+    kind: Literal["execution_continued_as_new"] = "execution_continued_as_new"
+    seq: Seq
+    run_id: RunId
+    input: Json
+    mail_taken: Annotated[int, Field(ge=0)] = 0
+
+
+class UpdateCompleted(Frozen):
+    """The handler of the update with this number returned."""
+
+    kind: Literal["update_completed"] = "update_completed"
+    seq: Seq
+    update: Number
+    result: Json
+
+
+class UpdateFailed(Frozen):
+    """The update with this number was refused, or its handler failed; the workflow goes on."""
+
+    kind: Literal["update_failed"] = "update_failed"
+    seq: Seq
+    update: Number
+    failure: Failure
+
+
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
@@ -115,11 +156,49 @@ class TimerFired(Frozen):
     at: Time
 
 
+class SignalReceived(Frozen):
+    """A signal was accepted. number: its place in the mail of the run, from 1 on."""
+
+    kind: Literal["signal_received"] = "signal_received"
+    number: Number
+    at: Time
+    name: str
+    input: Json
+
+
+class UpdateRequested(Frozen):
+    """An update was accepted; its caller waits for the answer."""
+
+    kind: Literal["update_requested"] = "update_requested"
+    number: Number
+    at: Time
+    name: str
+    input: Json
+
+
+class CancelRequested(Frozen):
+    """Cancellation of the execution was asked for."""
+
+    kind: Literal["cancel_requested"] = "cancel_requested"
+    number: Number
+    at: Time
+
+
 class FactTaken(Frozen):
-    """A fact was taken into history here; what it says stays in the fact."""
+    """The outcome that a fact brought was taken into history here; what it says stays in the fact."""
 
     kind: Literal["fact_taken"] = "fact_taken"
     fact: str
+
+
+class MailTaken(Frozen):
+    """All mail up to this number, that was not taken before, was taken at once: handed over before the code ran on.
+
+    As the first event of a history it says that this was handed over before the entrypoint began.
+    """
+
+    kind: Literal["mail_taken"] = "mail_taken"
+    until: Number
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------
@@ -165,19 +244,40 @@ class ExecutionTimedOut(Frozen):
 
 Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired
 """What resolves a command."""
-Command: TypeAlias = (
-    ActivityScheduled | ActivityCancelRequested | TimerStarted | TimerCanceled | ExecutionCompleted | ExecutionFailed
-)
-Input: TypeAlias = Outcome | FactTaken
+Mail: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
+"""What callers send to a run while it is open."""
+Input: TypeAlias = Outcome | Mail
+"""What workflow code is told."""
+Answer: TypeAlias = UpdateCompleted | UpdateFailed
+Ended: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionContinuedAsNew
+"""How workflow code ends a run."""
+Command: TypeAlias = ActivityScheduled | ActivityCancelRequested | TimerStarted | TimerCanceled | Answer | Ended
 Note: TypeAlias = ActivityHandedOver | CodeFailed
-Closing: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionTerminated | ExecutionTimedOut
+Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
-    Command | Input | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")
+    Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")
 ]
+"""Mail is not among them: it is recorded as facts, and history says when it was taken."""
 
 OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired)
-COMMANDS = (ActivityScheduled, ActivityCancelRequested, TimerStarted, TimerCanceled, ExecutionCompleted, ExecutionFailed)
-CLOSINGS = (ExecutionCompleted, ExecutionFailed, ExecutionTerminated, ExecutionTimedOut)
+MAIL = (SignalReceived, UpdateRequested, CancelRequested)
+ENDED = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionContinuedAsNew)
+COMMANDS = (
+    ActivityScheduled,
+    ActivityCancelRequested,
+    TimerStarted,
+    TimerCanceled,
+    UpdateCompleted,
+    UpdateFailed,
+    *ENDED,
+)
+CLOSINGS = (*ENDED, ExecutionTerminated, ExecutionTimedOut)
+
+
+def mail_key(number: int) -> str:
+    """Return the key of the fact that is the mail with this number; all of them sort after those of outcomes."""
+    return f"M{number:08d}"
+
 
 EVENTS: TypeAdapter[tuple[HistoryEvent, ...]] = TypeAdapter(tuple[HistoryEvent, ...])
 """Reads and writes the events of a batch as JSON."""

@@ -1,12 +1,12 @@
 """An execution as its latest run stands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import Field
 
-from levante_core.domain.events import Closing, ExecutionCompleted, ExecutionFailed
+from levante_core.domain.events import Closing, ExecutionCompleted, ExecutionContinuedAsNew, ExecutionFailed
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
@@ -23,12 +23,17 @@ class RunKey:
 
 
 class RunStart(Frozen):
-    """Batch 0 of a run: what the workflow code is started with."""
+    """Batch 0 of a run: what the workflow code is started with.
+
+    first_run_id: of the runs that this one continues; continued_run_id: the last of them. None for a first run.
+    """
 
     workflow_name: WorkflowName
     input: Json
     started_at: Time
     deadline_at: Time
+    first_run_id: RunId | None = None
+    continued_run_id: RunId | None = None
 
 
 class Tracing(Frozen):
@@ -54,7 +59,10 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution with its latest run. mail_count: signals and updates accepted for the run."""
+    """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
+
+    mail_held_until: the run is about to end, and takes no more mail before this time.
+    """
 
     key: RunKey
     workflow_id: str
@@ -64,6 +72,8 @@ class Execution:
     status: ExecutionStatus = ExecutionStatus.RUNNING
     parent_execution_id: ExecutionId | None = None
     mail_count: int = 0
+    is_cancel_requested: bool = False
+    mail_held_until: datetime | None = None
     tracing: Tracing = NO_TRACING
     ending: Ending | None = None
 
@@ -79,3 +89,18 @@ def close(event: Closing, at: datetime) -> tuple[ExecutionStatus, Ending]:
     result = event.result if isinstance(event, ExecutionCompleted) else None
     failure = event.failure if isinstance(event, ExecutionFailed) else None
     return status, Ending(at, result, failure)
+
+
+def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime, *, mail_count: int) -> Execution:
+    """Return the execution with the run that follows on this one. mail_count: mail that the new run begins with."""
+    old = execution.start
+    start = RunStart(
+        workflow_name=old.workflow_name,
+        input=event.input,
+        started_at=at,
+        deadline_at=old.deadline_at,
+        first_run_id=old.first_run_id or execution.key.run_id,
+        continued_run_id=execution.key.run_id,
+    )
+    key = replace(execution.key, run_id=event.run_id)
+    return replace(execution, key=key, start=start, mail_count=mail_count, is_cancel_requested=False, mail_held_until=None)

@@ -2,27 +2,34 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from levante_core.domain.events import (
     CLOSINGS,
+    MAIL,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    Answer,
+    CancelRequested,
     Closing,
     CodeFailed,
-    ExecutionCompleted,
-    ExecutionFailed,
-    ExecutionTerminated,
-    ExecutionTimedOut,
     FactTaken,
     HistoryEvent,
+    Input,
+    Mail,
+    MailTaken,
     Outcome,
+    SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    UpdateCompleted,
+    UpdateFailed,
+    UpdateRequested,
+    mail_key,
 )
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.transitions import ACTIVITY, EXECUTION, TIMER, ActivityState, ExecutionStatus, TimerState, step
@@ -57,17 +64,35 @@ class OpenActivity:
     attempt: int
 
 
+_WorkEvent: TypeAlias = (
+    ActivityScheduled
+    | ActivityCancelRequested
+    | TimerStarted
+    | TimerCanceled
+    | Answer
+    | Outcome
+    | ActivityHandedOver
+    | CodeFailed
+)
+"""Events about single pieces of work."""
+
+
 @dataclass(slots=True)
 class RunState:
-    """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key."""
+    """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key.
+
+    updates: numbers of those without an answer. mail_taken: number of the last mail taken.
+    """
 
     status: ExecutionStatus = ExecutionStatus.RUNNING
     last_index: int = 0
     activities: dict[int, OpenActivity] = field(default_factory=dict)
     timers: dict[int, TimerStarted] = field(default_factory=dict)
+    updates: set[int] = field(default_factory=set)
+    mail_taken: int = 0
     taken: set[str] = field(default_factory=set)
 
-    def append(self, batch: HistoryBatch, facts: Mapping[str, Outcome]) -> None:
+    def append(self, batch: HistoryBatch, facts: Mapping[str, Input]) -> None:
         """Apply the next batch. `facts` must hold what the batch takes. Raises: InconsistentHistory."""
         if batch.index != self.last_index + 1:
             raise InconsistentHistory(f"batch {batch.index} follows batch {self.last_index}")
@@ -75,14 +100,32 @@ class RunState:
             self.apply(event, batch.index, facts)
         self.last_index = batch.index
 
-    def is_void(self, outcome: Outcome) -> bool:
-        """Tell whether history already resolves what this would resolve: the first answer counts."""
-        return outcome.seq not in (self.timers if isinstance(outcome, TimerFired) else self.activities)
+    def is_void(self, told: Input) -> bool:
+        """Tell whether history already resolves what this would resolve, for the first answer counts, or has this mail."""
+        match told:
+            case TimerFired():
+                return told.seq not in self.timers
+            case ActivityCompleted() | ActivityFailed():
+                return told.seq not in self.activities
+            case SignalReceived() | UpdateRequested() | CancelRequested():
+                return told.number <= self.mail_taken
+            case _:
+                assert_never(told)
 
-    def apply(self, event: HistoryEvent, batch_index: int, facts: Mapping[str, Outcome]) -> None:
+    def apply(self, event: HistoryEvent, batch_index: int, facts: Mapping[str, Input]) -> None:
         """Apply one event of the batch with this index."""
         if self.status is not ExecutionStatus.RUNNING:
             raise InconsistentHistory(f"{event.kind} follows the end of the run")
+        if isinstance(event, CLOSINGS):
+            self.status = step(EXECUTION, self.status, event.kind)
+        elif isinstance(event, FactTaken):
+            self._take(event.fact, batch_index, facts)
+        elif isinstance(event, MailTaken):
+            self._receive(event.until, facts)
+        else:
+            self._advance(event, batch_index)
+
+    def _advance(self, event: _WorkEvent, batch_index: int) -> None:
         match event:
             case ActivityScheduled():
                 state = ActivityState.OWNED if event.owner else ActivityState.QUEUED
@@ -97,18 +140,31 @@ class RunState:
                 self._end(event)
             case CodeFailed():
                 pass
-            case FactTaken():
-                self._take(event.fact, batch_index, facts)
-            case ExecutionCompleted() | ExecutionFailed() | ExecutionTerminated() | ExecutionTimedOut():
-                self.status = step(EXECUTION, self.status, event.kind)
+            case UpdateCompleted() | UpdateFailed():
+                self._answer(event)
             case _:
                 assert_never(event)
 
-    def _take(self, key: str, batch_index: int, facts: Mapping[str, Outcome]) -> None:
+    def _take(self, key: str, batch_index: int, facts: Mapping[str, Input]) -> None:
         if key not in facts:
             raise InconsistentHistory(f"history takes fact {key}, which is not recorded")
         self.taken.add(key)
-        self.apply(facts[key], batch_index, facts)
+        told = facts[key]
+        if isinstance(told, MAIL):
+            raise InconsistentHistory(f"history takes mail {told.number} as if it were an outcome")
+        self.apply(told, batch_index, facts)
+
+    def _receive(self, until: int, facts: Mapping[str, Input]) -> None:
+        for mail in mail_in(facts, self.mail_taken, until):
+            self.taken.add(mail_key(mail.number))
+            if isinstance(mail, UpdateRequested):
+                self.updates.add(mail.number)
+        self.mail_taken = until
+
+    def _answer(self, answer: Answer) -> None:
+        if answer.update not in self.updates:
+            raise InconsistentHistory(f"{answer.kind}: no update {answer.update} waits for an answer")
+        self.updates.remove(answer.update)
 
     def _activity(self, seq: int) -> OpenActivity:
         if seq not in self.activities:
@@ -139,7 +195,20 @@ class RunState:
         del self.timers[seq]
 
 
-def fold(batches: Iterable[HistoryBatch], facts: Mapping[str, Outcome]) -> RunState:
+def mail_in(facts: Mapping[str, Input], after: int, until: int) -> list[Mail]:
+    """Return the mail that follows a number, up to another. Raises: InconsistentHistory if some is missing."""
+    found: list[Mail] = []
+    for number in range(after + 1, until + 1):
+        told = facts.get(mail_key(number))
+        if not isinstance(told, MAIL):
+            raise InconsistentHistory(f"history takes mail {number}, which is not recorded")
+        found.append(told)
+    if not found:
+        raise InconsistentHistory(f"mail {until} is taken after mail {after}")
+    return found
+
+
+def fold(batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> RunState:
     """Read a whole history, batch 1 onwards. Raises: InconsistentHistory if it breaks a rule."""
     state = RunState()
     for batch in batches:

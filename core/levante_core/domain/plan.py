@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, assert_never
 
 from levante_core.domain.events import (
+    MAIL,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -207,9 +208,9 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     }
     effects: list[Effect] = []
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
-    if state.last_index == 0 or owned or any(not state.is_void(fact.outcome) for fact in work.untaken):
+    if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
         effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
-    answered = {fact.outcome.seq for fact in work.untaken}
+    answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, MAIL)}
     for seq, activity in state.activities.items():
         if activity.state is ActivityState.QUEUED and seq not in answered:
             retry = work.retries.get(seq)

@@ -6,7 +6,7 @@ The types, their attributes and the envelope that readers get: REST contract, se
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pydantic import Field
 
@@ -16,13 +16,17 @@ from levante_core.domain.events import (
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    Ended,
+    ExecutionCanceled,
     ExecutionCompleted,
+    ExecutionContinuedAsNew,
     ExecutionFailed,
     ExecutionTerminated,
     ExecutionTimedOut,
     FactTaken,
     HistoryEvent,
-    Outcome,
+    Input,
+    Mail,
 )
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
@@ -108,6 +112,8 @@ class Followed(Frozen):
     run_id: RunId | None = None
     workflow_name: str = ""
     started_at: Time | None = None
+    continued_run_id: RunId | None = None
+    first_run_id: RunId | None = None
     index: int = 0
     open: Mapping[int, OpenTask] = Field(default_factory=dict)
     task_failed_at: Time | None = None
@@ -136,6 +142,8 @@ class Telling:
             run_id=run_id,
             workflow_name=start.workflow_name,
             started_at=start.started_at,
+            continued_run_id=start.continued_run_id,
+            first_run_id=start.first_run_id or run_id,
             index=0,
             task_failed_at=None,
             is_closed=False,
@@ -144,7 +152,7 @@ class Telling:
         attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
         self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
 
-    def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Outcome]) -> None:
+    def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Input]) -> None:
         """Tell of the next batch. facts: what it takes."""
         for position, event in enumerate(batch.events):
             told = facts[event.fact] if isinstance(event, FactTaken) else event
@@ -167,7 +175,7 @@ class Telling:
             place = f"task.{at.isoformat()}"
             self._workflow(StreamEventType.WORKFLOW_TASK_FAILED, place, at, {"failure": _failure(failure)})
 
-    def _tell(self, event: HistoryEvent, place: str, at: datetime) -> None:
+    def _tell(self, event: HistoryEvent | Mail, place: str, at: datetime) -> None:
         match event:
             case ActivityScheduled():
                 self._open[event.seq] = OpenTask(name=event.name)
@@ -183,16 +191,33 @@ class Telling:
                 self._open.pop(event.activity, None)
             case ActivityHandedOver() if event.attempt > 1:
                 self.retry(event.activity, event.attempt - 1, at, event.failure)
+            case ExecutionTerminated() | ExecutionTimedOut():
+                self._move(is_closed=True)
+            case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled() | ExecutionContinuedAsNew():
+                self._tell_end(event, place, at)
+            case _:
+                pass
+
+    def _tell_end(self, event: Ended, place: str, at: datetime) -> None:
+        match event:
             case ExecutionCompleted():
-                attributes = {"result": _json(event.result), "attempt": 1}
+                attributes: dict[str, Json] = {"result": _json(event.result), "attempt": 1}
                 self._close(StreamEventType.WORKFLOW_EXECUTION_COMPLETED, place, at, attributes)
             case ExecutionFailed():
                 attributes = {"failure": _failure(event.failure), "attempt": 1}
                 self._close(StreamEventType.WORKFLOW_EXECUTION_FAILED, place, at, attributes)
-            case ExecutionTerminated() | ExecutionTimedOut():
-                self._move(is_closed=True)
+            case ExecutionCanceled():
+                attributes = {"reason": None, "attempt": 1}
+                self._close(StreamEventType.WORKFLOW_EXECUTION_CANCELED, place, at, attributes)
+            case ExecutionContinuedAsNew():
+                attributes = {
+                    "new_execution_run_id": event.run_id,
+                    "workflow_name": self._followed.workflow_name,
+                    "input": _json([event.input]),
+                }
+                self._close(StreamEventType.WORKFLOW_EXECUTION_CONTINUED_AS_NEW, place, at, attributes)
             case _:
-                pass
+                assert_never(event)
 
     def _outcome(
         self, kind: StreamEventType, place: str, outcome: ActivityCompleted | ActivityFailed, attributes: Mapping[str, Json]
@@ -229,6 +254,9 @@ class Telling:
             workflow_exec_id=followed.execution_id,
             workflow_run_id=str(followed.run_id),
             workflow_name=followed.workflow_name,
+            continued_run_id=followed.continued_run_id,
+            first_execution_run_id=followed.first_run_id,
+            chain_run_id=followed.first_run_id,
             event_type=kind,
             attributes=attributes,
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from levante_core.domain.events import ActivityOptions, Outcome, Seq
+from levante_core.domain.events import ActivityOptions, Input, Seq
 from levante_core.domain.execution import RunStart
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
@@ -17,7 +17,7 @@ class Fact(Frozen):
     """A recorded fact. key: unique within the run."""
 
     key: str
-    outcome: Annotated[Outcome, Field(discriminator="kind")]
+    input: Annotated[Input, Field(discriminator="kind")]
 
 
 class _Task(Frozen):

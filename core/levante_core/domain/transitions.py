@@ -43,6 +43,8 @@ class TimerState(StrEnum):
 EXECUTION: Mapping[tuple[ExecutionStatus, str], ExecutionStatus] = {
     (ExecutionStatus.RUNNING, "execution_completed"): ExecutionStatus.COMPLETED,
     (ExecutionStatus.RUNNING, "execution_failed"): ExecutionStatus.FAILED,
+    (ExecutionStatus.RUNNING, "execution_canceled"): ExecutionStatus.CANCELED,
+    (ExecutionStatus.RUNNING, "execution_continued_as_new"): ExecutionStatus.CONTINUED_AS_NEW,
     (ExecutionStatus.RUNNING, "execution_terminated"): ExecutionStatus.TERMINATED,
     (ExecutionStatus.RUNNING, "execution_timed_out"): ExecutionStatus.TIMED_OUT,
 }

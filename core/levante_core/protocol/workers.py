@@ -199,30 +199,63 @@ class QueueAccessResponse(Frozen):
 
 
 class LoadRequest(Frozen):
-    """Ask for what follows a batch. open_from: lowest seq whose outcome is still of interest. after: `next` of a part."""
+    """Ask for what follows a batch. after: `next` of a part.
+
+    open_from: lowest seq whose outcome is still of interest. mail_from: lowest number of mail that is.
+    """
 
     execution_id: ExecutionId
     run_id: RunId
     after_index: Annotated[int, Field(ge=0)] = 0
     open_from: Annotated[int, Field(ge=0)] = 0
+    mail_from: Annotated[int, Field(ge=1)] = 1
     after: str | None = None
 
 
-class LoadResponse(Frozen):
-    """The start, the batches after `after_index`, and the facts from `open_from` on, taken or not.
+class QueryRequest(Frozen):
+    """A query that waits for an answer."""
 
-    next: what does not fit into one answer is asked for with this as `after`; None when that was all.
+    query_id: str
+    name: str
+    input: Json
+
+
+class LoadResponse(Frozen):
+    """The start, the batches after `after_index`, and the facts from `open_from` and `mail_from` on, taken or not.
+
+    queries: those that wait. next: what does not fit into one answer is asked for with this as `after`.
     """
 
     status: ExecutionStatus
     start: RunStart
     batches: tuple[HistoryBatch, ...]
     facts: tuple[Fact, ...]
+    queries: tuple[QueryRequest, ...] = ()
     next: str | None = None
 
 
+class QueryAnswer(Frozen):
+    """What a query handler said. failure: None if it returned."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    query_id: str
+    result: Json = None
+    failure: Failure | None = None
+
+
+class QueryAnswersRequest(Frozen):
+    """Answers to queries."""
+
+    answers: Annotated[tuple[QueryAnswer, ...], Field(min_length=1, max_length=100)]
+
+
+class QueryAnswersResponse(Frozen):
+    """The answers are taken."""
+
+
 class Commit(Frozen):
-    """One batch of one run. mail_taken: how many signals and updates the history takes in up to here.
+    """One batch of one run. mail_taken: number of the last mail that the history takes in up to here.
 
     done: receipts of workflow tasks that are dealt with once the batch is recorded.
     """

@@ -19,6 +19,9 @@ EARLIER_RUN = "R#"
 BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
+QUERY = "FQ#"
+"""Right behind the facts, so that both are read at once."""
+QUERY_ANSWER = "QA#"
 TASK_FAILURE = "W"
 STREAM_HEAD = "H"
 STREAM_EVENTS = "E#"
@@ -59,6 +62,21 @@ def batch(key: RunKey, index: int) -> Key:
 def outcome_fact(seq: int) -> str:
     """Name of the fact that says how the command with this seq ended."""
     return f"{seq:08d}"
+
+
+def outcomes_end() -> str:
+    """Sort key behind all facts that are outcomes, before all that are mail."""
+    return f"{FACT}:"
+
+
+def query(key: RunKey, query_id: str) -> Key:
+    """Key of a query that waits for an answer."""
+    return Key(history(key.workspace, key.run_id), f"{QUERY}{query_id}")
+
+
+def query_answer(key: RunKey, query_id: str) -> Key:
+    """Key of the answer to a query."""
+    return Key(history(key.workspace, key.run_id), f"{QUERY_ANSWER}{query_id}")
 
 
 def fact(key: RunKey, name: str) -> Key:

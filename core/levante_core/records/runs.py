@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 
-from levante_core.domain.events import Outcome
+from levante_core.domain.events import Mail, Outcome, mail_key
 from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time, wire_time
@@ -16,6 +16,7 @@ from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, 
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Key, Scalar
+from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
 
 
@@ -24,6 +25,7 @@ class _EndingDocument(Frozen):
     failure: Failure | None = None
 
 
+MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
 
@@ -60,6 +62,7 @@ def earlier_run_item(execution: Execution) -> Item:
 
 def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
     run, start, ending = execution.key, execution.start, execution.ending
+    held_until = execution.mail_held_until
     attributes: dict[str, Scalar] = {
         "workspace": run.workspace,
         "execution_id": run.execution_id,
@@ -73,6 +76,8 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
         "mail_count": execution.mail_count,
+        "is_cancel_requested": execution.is_cancel_requested,
+        MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
     }
@@ -100,6 +105,7 @@ def ending_document(ending: Ending) -> str:
 def execution_of(item: Item) -> Execution:
     """Read an execution item or the item of an earlier run."""
     summary = summary_of(item)
+    held_until = item.attributes[MAIL_HELD_UNTIL]
     ending = None
     if summary.ended_at is not None:
         document = _EndingDocument.model_validate_json(item.documents["ending"])
@@ -113,6 +119,8 @@ def execution_of(item: Item) -> Execution:
         status=summary.status,
         parent_execution_id=summary.parent_execution_id,
         mail_count=int(str(item.attributes["mail_count"])),
+        is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
+        mail_held_until=datetime.fromisoformat(str(held_until)) if held_until else None,
         tracing=Tracing.model_validate_json(item.documents["tracing"]),
         ending=ending,
     )
@@ -187,7 +195,12 @@ def fact_item(recorded: Recorded, fact: Fact) -> Item:
 
 def outcome_fact(outcome: Outcome) -> Fact:
     """Make the fact that brings this outcome."""
-    return Fact(key=keys.outcome_fact(outcome.seq), outcome=outcome)
+    return Fact(key=keys.outcome_fact(outcome.seq), input=outcome)
+
+
+def mail_fact(mail: Mail) -> Fact:
+    """Make the fact that brings this mail."""
+    return Fact(key=mail_key(mail.number), input=mail)
 
 
 def fact_of(item: Item) -> Fact:
@@ -228,6 +241,16 @@ def attempt_item(recorded: Recorded, ended: AttemptEnded, failed: Sequence[Faile
 def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     """Read how the attempts of an activity ended that were followed by others, in order."""
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
+
+
+def query_item(run: RunKey, request: QueryRequest, expires_at: int) -> Item:
+    """Write a query that waits for an answer. expires_at: seconds since 1970."""
+    return Item(keys.query(run, request.query_id), {"expires_at": expires_at}, {"query": request.model_dump_json()})
+
+
+def query_of(item: Item) -> QueryRequest:
+    """Read a query."""
+    return QueryRequest.model_validate_json(item.documents["query"])
 
 
 def attempt_number(item: Item) -> int:

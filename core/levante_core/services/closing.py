@@ -14,6 +14,7 @@ from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Ma
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import ASKS_FOR_WORK, Recorded, batch_item, ending_document, execution_of
+from levante_core.services.reading import last_index
 
 RACES = 20
 """How often a close that lost the race for an index is tried again at once."""
@@ -74,7 +75,7 @@ class ClosingService:
             at = self._clock.now()
             event = closing(at)
             status, ending = close(event, at)
-            batch = HistoryBatch(index=self._next_index(run), commit_id=commit_id, events=(event,))
+            batch = HistoryBatch(index=last_index(self._store, run) + 1, commit_id=commit_id, events=(event,))
             recorded = Recorded(run, execution.deployment_name, at)
             append: Write = Put(batch_item(recorded, batch), Absent())
             try:
@@ -88,8 +89,3 @@ class ClosingService:
         if execution.is_open:
             raise Unavailable(f"execution {run.execution_id!r} is advancing too fast to be closed: try again")
         return False
-
-    def _next_index(self, run: RunKey) -> int:
-        first, last = keys.prefixed(keys.BATCH)
-        page = self._store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
-        return 1 + max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)

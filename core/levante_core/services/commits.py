@@ -1,24 +1,48 @@
 """Appending to histories: the conditional put that is the fence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from levante_core.domain.execution import RunKey, close
+from levante_core.domain.events import MAIL, ExecutionContinuedAsNew, mail_key
+from levante_core.domain.execution import Ending, RunKey, close, continued
+from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import closing_event
 from levante_core.domain.names import Workspace
-from levante_core.domain.plan import BatchAppended
+from levante_core.domain.plan import BatchAppended, Record, RunStarted
+from levante_core.domain.tasks import Fact
+from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome
-from levante_core.records.runs import Recorded, batch_item
+from levante_core.records import keys
+from levante_core.records.runs import (
+    MAIL_HELD_UNTIL,
+    Recorded,
+    batch_item,
+    earlier_run_item,
+    execution_item,
+    execution_of,
+    fact_item,
+    fact_of,
+    mail_fact,
+)
 from levante_core.services.closing import closing_write
 from levante_core.services.dispatch import Dispatch
+
+MOST_CARRIED = 90
+"""Mail that a new run begins with, in the same transaction; a run with more has to take some of it first."""
+
+
+MAIL_HELD_FOR = timedelta(seconds=2)
+"""Time for a worker to read what an execution was sent last, and to end it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    record: BatchAppended
+    records: tuple[Record, ...]
     writes: tuple[Write, ...]
 
 
@@ -38,8 +62,13 @@ class CommitService:
         prepared = [self._prepare(workspace, commit) for commit in commits]
         refusals = self._store.write_each([one.writes for one in prepared])
         outcomes = [_outcome(commit, refused) for commit, refused in zip(commits, refusals, strict=True)]
-        recorded = (one.record for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED)
-        self._dispatch.promptly(recorded)
+        recorded = (
+            one.records for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED
+        )
+        self._dispatch.promptly(record for records in recorded for record in records)
+        for commit, outcome in zip(commits, outcomes, strict=True):
+            if outcome is CommitOutcome.UNREAD_MAIL:
+                self._hold_mail(RunKey(workspace, commit.execution_id, commit.run_id))
         return outcomes
 
     def _prepare(self, workspace: Workspace, commit: Commit) -> _Prepared:
@@ -54,9 +83,50 @@ class CommitService:
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
         record = BatchAppended(run, commit.deployment_name, now, commit.batch)
         if closing is None:
-            return _Prepared(record, (append,))
+            return _Prepared((record,), (append,))
         status, ending = close(closing, now)
-        return _Prepared(record, (append, closing_write(run, status, ending, commit.mail_taken)))
+        if isinstance(closing, ExecutionContinuedAsNew):
+            writes, started = self._continued(run, closing, status, ending)
+            return _Prepared((record, *started), (append, *writes))
+        return _Prepared((record,), (append, closing_write(run, status, ending, commit.mail_taken)))
+
+    def _hold_mail(self, run: RunKey) -> None:
+        """Let a run that is about to end take the mail it has, without more coming all the time."""
+        until = wire_time(self._clock.now() + MAIL_HELD_FOR)
+        is_open = Matches({"run_id": run.run_id, "is_open": True})
+        with suppress(ConditionFailed):
+            key = keys.execution(run.workspace, run.execution_id)
+            self._store.write(Update(key, set_attributes={MAIL_HELD_UNTIL: until}, condition=is_open))
+
+    def _continued(
+        self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending
+    ) -> tuple[list[Write], list[Record]]:
+        """Make the writes that put a new run in the place of this one, with the mail that this one has not taken.
+
+        They are refused if the run is not the latest, or mail comes meanwhile.
+        """
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        old = item and execution_of(item)
+        if old is None or old.key != run or not old.is_open or old.mail_count - event.mail_taken > MOST_CARRIED:
+            return [closing_write(run, status, ending, event.mail_taken)], []
+        unread = old.mail_count - event.mail_taken
+        new = continued(old, event, ending.ended_at, mail_count=unread)
+        unchanged = Matches({"run_id": run.run_id, "is_open": True, "mail_count": old.mail_count})
+        earlier = replace(old, status=status, ending=ending)
+        writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
+        recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
+        for number in range(1, unread + 1):
+            fact = self._carried(run, event.mail_taken + number, number)
+            writes.append(Put(fact_item(recorded, fact), Absent()))
+        return writes, [RunStarted(new.key, new.deployment_name, new.start)]
+
+    def _carried(self, run: RunKey, old_number: int, number: int) -> Fact:
+        """Return a piece of mail under its number in the new run."""
+        item = self._store.get(keys.fact(run, mail_key(old_number)))
+        mail = item and fact_of(item).input
+        if not isinstance(mail, MAIL):
+            raise InconsistentHistory(f"mail {old_number} of run {run.run_id} is counted, but missing")
+        return mail_fact(mail.model_copy(update={"number": number}))
 
 
 def _outcome(commit: Commit, refused: ConditionFailed | None) -> CommitOutcome:

@@ -14,6 +14,10 @@ from levante_core.services.commits import CommitService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.executions import ExecutionService
+from levante_core.services.handler_checks import HandlerChecks
+from levante_core.services.input_schema import InputChecks
+from levante_core.services.mail import MailService
+from levante_core.services.queries import QueryService
 from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
 from levante_core.services.streams import StreamService
@@ -35,6 +39,8 @@ class Engine:
     dispatch: Dispatch
     due: DueService
     executions: ExecutionService
+    mail: MailService
+    queries: QueryService
     recheck: RecheckService
     redrive: RedriveService
     streams: StreamService
@@ -61,6 +67,8 @@ def build_engine(
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
     catalogue = CatalogueService(store, queues, clock, ids)
+    inputs = InputChecks()
+    checks = HandlerChecks(catalogue, inputs)
     streams = StreamService(store)
     return Engine(
         activities=ActivityService(store, clock, dispatch),
@@ -71,7 +79,9 @@ def build_engine(
         commits=CommitService(store, clock, dispatch),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing),
-        executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue),
+        executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs),
+        mail=MailService(store, clock, watch, dispatch=dispatch, checks=checks),
+        queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         recheck=RecheckService(store, clock, dispatch),
         redrive=RedriveService(store, clock, ids, dispatch),
         streams=streams,

@@ -1,15 +1,16 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from levante_core.domain import names
-from levante_core.domain.events import FactTaken, HistoryEvent, Outcome
+from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken
 from levante_core.domain.execution import NO_TRACING, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.history import mail_in
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
@@ -57,6 +58,7 @@ class ExecutionService:
         *,
         dispatch: Dispatch,
         catalogue: CatalogueService,
+        inputs: InputChecks,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -64,7 +66,7 @@ class ExecutionService:
         self._watch = watch
         self._dispatch = dispatch
         self._catalogue = catalogue
-        self._inputs = InputChecks()
+        self._inputs = inputs
 
     def start(self, workspace: Workspace, workflow: str, request: StartRequest) -> Execution:
         """Start an execution; it is durable on return.
@@ -119,14 +121,17 @@ class ExecutionService:
         """
         execution = self.get(workspace, execution_id)
         history = read_history(self._store, execution.key)
-        facts = {fact.key: fact.outcome for fact in history.facts}
+        facts = {fact.key: fact.input for fact in history.facts}
         start = execution.start
         events: list[dict[str, Any]] = [
             {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
         ]
+        taken = 0
         for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
             at = {"recorded_at": wire_time(recorded_at)}
-            events += [{**_resolved(event, facts).model_dump(mode="json"), **at} for event in batch.events]
+            for event in batch.events:
+                events += [{**told.model_dump(mode="json"), **at} for told in _resolved(event, facts, taken)]
+                taken = event.until if isinstance(event, MailTaken) else taken
         for event_id, said in enumerate(events, 1):
             said["event_id"] = event_id
         return {
@@ -236,5 +241,12 @@ def _taken(execution: Execution) -> AlreadyRunning:
     )
 
 
-def _resolved(event: HistoryEvent, facts: dict[str, Outcome]) -> HistoryEvent:
-    return facts[event.fact] if isinstance(event, FactTaken) else event
+def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:
+    """Return what an event stands for: facts in the places where they were taken."""
+    match event:
+        case FactTaken():
+            return [facts[event.fact]]
+        case MailTaken():
+            return mail_in(facts, mail_taken, event.until)
+        case _:
+            return [event]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from levante_core.domain.events import ActivityHandedOver
+from levante_core.domain.events import ActivityHandedOver, mail_key
 from levante_core.domain.execution import RunKey
 from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName
@@ -12,8 +12,9 @@ from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
 from levante_core.errors import InconsistentHistory, InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore
+from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.records import keys
-from levante_core.records.runs import attempt_of, batch_of, fact_of, recorded_of
+from levante_core.records.runs import attempt_of, batch_of, fact_of, query_of, recorded_of
 
 PAGE_BYTES = 3 * 1024 * 1024
 """Documents in one part of a history, or a single larger one: an answer of a Lambda function holds 6 MB, quotes escaped.
@@ -57,63 +58,78 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A part of a history. next: where the following part begins; None means that this was the last one."""
+    """A part of a history, and queries. next: where the following part begins; None means that this was the last one."""
 
     batches: tuple[HistoryBatch, ...]
     facts: tuple[Fact, ...]
+    queries: tuple[QueryRequest, ...]
     next: str | None
 
 
-def read_page(store: ItemStore, run: RunKey, *, after_index: int, open_from: int, after: str | None) -> HistoryPage:
-    """Read what `read_history` reads in parts of PAGE_BYTES: batches first, then facts. after: a `HistoryPage.next`.
+def read_page(store: ItemStore, run: RunKey, request: LoadRequest) -> HistoryPage:
+    """Read what a worker asks for in parts of PAGE_BYTES: batches first, then facts, then the queries that wait.
 
-    Raises: InconsistentHistory if a batch is missing; InvalidInput for another `after`.
+    Raises: InconsistentHistory if a batch is missing; InvalidInput for an `after` that no part ended with.
     """
     batches: list[HistoryBatch] = []
     facts: list[Fact] = []
-    size, last = 0, after
-    expected = _last_index(after, after_index) + 1
-    for item in _items_after(store, run, after_index, open_from, after):
-        is_batch = item.key.sort.startswith(keys.BATCH)
-        size += len(item.documents["batch" if is_batch else "fact"])
-        if size > PAGE_BYTES and (batches or facts):
-            return HistoryPage(tuple(batches), tuple(facts), last)
+    queries: list[QueryRequest] = []
+    size, last = 0, request.after
+    expected = _last_index(request) + 1
+    for item in _items(store, run, request):
+        size += sum(map(len, item.documents.values()))
+        if size > PAGE_BYTES and (batches or facts or queries):
+            return HistoryPage(tuple(batches), tuple(facts), tuple(queries), last)
         last = item.key.sort
-        if not is_batch:
+        if last.startswith(keys.FACT):
             facts.append(fact_of(item))
-            continue
-        batch = batch_of(item)
-        if batch.index != expected:
-            raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
-        expected = batch.index + 1
-        batches.append(batch)
-    return HistoryPage(tuple(batches), tuple(facts), None)
+        elif last.startswith(keys.QUERY):
+            queries.append(query_of(item))
+        else:
+            batch = batch_of(item)
+            if batch.index != expected:
+                raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+            expected = batch.index + 1
+            batches.append(batch)
+    return HistoryPage(tuple(batches), tuple(facts), tuple(queries), None)
 
 
-def _items_after(store: ItemStore, run: RunKey, after_index: int, open_from: int, after: str | None) -> Iterator[Item]:
-    """Read batches, then facts, each in order, from where a page ended."""
+def _items(store: ItemStore, run: RunKey, request: LoadRequest) -> Iterator[Item]:
+    """Read batches, then facts and queries, each in order, from where a part ended."""
     partition = keys.history(run.workspace, run.run_id)
-    first_batch = keys.batch(run, after_index + 1).sort
-    first_fact = keys.fact(run, keys.outcome_fact(open_from)).sort
-    if after is None or after.startswith(keys.BATCH):
-        yield from read_all(store, partition, _behind(after) or first_batch, keys.prefixed(keys.BATCH)[1], PAGE_ITEMS)
+    outcomes = keys.fact(run, keys.outcome_fact(request.open_from)).sort
+    mail = keys.fact(run, mail_key(request.mail_from)).sort
+    end = keys.prefixed(keys.QUERY)[1]
+    ranges = [(keys.batch(run, request.after_index + 1).sort, keys.prefixed(keys.BATCH)[1])]
+    ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (mail, end)]
+    after = request.after
+    while after is not None and not _is_within(after, ranges[0]):
+        del ranges[0]
+    for first, last in ranges:
+        yield from read_all(store, partition, max(first, after + "\0") if after else first, last, PAGE_ITEMS)
         after = None
-    yield from read_all(store, partition, _behind(after) or first_fact, keys.prefixed(keys.FACT)[1], PAGE_ITEMS)
 
 
-def _last_index(after: str | None, after_index: int) -> int:
+def _is_within(sort: str, bounds: tuple[str, str]) -> bool:
+    return bounds[0] <= sort <= bounds[1]
+
+
+def _last_index(request: LoadRequest) -> int:
     """Return the index of the last batch that was read. Raises: InvalidInput."""
-    if after is None or after.startswith(keys.FACT):
-        return after_index
+    after = request.after
+    if after is None or after.startswith((keys.FACT, keys.QUERY)):
+        return request.after_index
     index = after.removeprefix(keys.BATCH)
     if index == after or not index.isdecimal():
         raise InvalidInput.at(("body", "after"), "not where a part of a history ends: take `next` from the answer before")
     return int(index)
 
 
-def _behind(sort: str | None) -> str | None:
-    """Return the sort key right behind another one."""
-    return sort and sort + "\0"
+def last_index(store: ItemStore, run: RunKey) -> int:
+    """Return the index of the last batch; 0 if there is none. Cost: one query."""
+    first, last = keys.prefixed(keys.BATCH)
+    page = store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
+    return max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)
 
 
 def _times(items: list[Item]) -> tuple[datetime, ...]:
@@ -131,7 +147,7 @@ class OpenRun:
 def read_open_run(store: ItemStore, run: RunKey, deployment: DeploymentName) -> OpenRun:
     """Read what an open run waits for. Raises: InconsistentHistory. Cost: three queries, or more for large histories."""
     history = read_history(store, run)
-    state = fold(history.batches, {fact.key: fact.outcome for fact in history.facts})
+    state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
     untaken = [fact for fact in history.facts if fact.key not in state.taken]
     partition = keys.history(run.workspace, run.run_id)
     later = [attempt_of(item) for item in read_all(store, partition, *keys.prefixed(keys.ATTEMPT))]

@@ -160,7 +160,7 @@ class StreamService:
             taken = self._facts(run, [event.fact for event in batch.events if isinstance(event, FactTaken)])
             if taken:
                 self._tell_retries(run, telling)
-            telling.append(batch, at, {fact.key: fact.outcome for fact in map(fact_of, taken)})
+            telling.append(batch, at, {fact.key: fact.input for fact in map(fact_of, taken)})
             size += sum(len(text) for one in (item, *taken) for text in one.documents.values())
             if size >= room:
                 return size

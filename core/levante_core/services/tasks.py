@@ -97,9 +97,14 @@ class TaskService:
         """Read a run's history after an index, or a part of it. Raises: NotFound; InvalidInput; InconsistentHistory."""
         run = RunKey(workspace, request.execution_id, request.run_id)
         execution = execution_of(self._run_item(run))
-        page = read_page(self._store, run, after_index=request.after_index, open_from=request.open_from, after=request.after)
+        page = read_page(self._store, run, request)
         return LoadResponse(
-            status=execution.status, start=execution.start, batches=page.batches, facts=page.facts, next=page.next
+            status=execution.status,
+            start=execution.start,
+            batches=page.batches,
+            facts=page.facts,
+            queries=page.queries,
+            next=page.next,
         )
 
     def workflow_task_failed(self, workspace: Workspace, request: WorkflowTaskFailedRequest) -> float:

@@ -12,6 +12,7 @@ from levante_api.events import EventEndpoints
 from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
 from levante_api.keys import KeyEndpoints
+from levante_api.messages import MessageEndpoints
 from levante_api.problems import answer_to
 from levante_api.redrive import RedriveEndpoints
 from levante_api.registrations import RegistrationEndpoints
@@ -61,6 +62,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
         [
             SystemEndpoints(settings.version, partial(_openapi_document, app, settings)),
             ExecutionEndpoints(engine, settings.max_wait_seconds),
+            MessageEndpoints(engine, settings.max_wait_seconds),
             RunEndpoints(engine),
             EventEndpoints(engine, settings.streams_at),
             WorkerEndpoints(engine, settings.features),

@@ -76,25 +76,6 @@ class WorkflowExecutionListResponse(Frozen):
     next_page_token: str | None
 
 
-class BatchExecutionBody(Frozen):
-    """The executions to act on."""
-
-    execution_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
-
-
-class BatchExecutionResult(Frozen):
-    """What became of one execution: success, or failure and why."""
-
-    status: str
-    error: str | None = None
-
-
-class BatchExecutionResponse(Frozen):
-    """One result per execution id."""
-
-    results: dict[str, BatchExecutionResult]
-
-
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
     """Show an execution. Search keys cannot be set yet, so there are none to show."""
     run, ending = execution.key, execution.ending

@@ -7,11 +7,9 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from levante_api import traceparent
+from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
 from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
 from levante_api.execution_models import (
-    BatchExecutionBody,
-    BatchExecutionResponse,
-    BatchExecutionResult,
     WorkflowExecutionRequest,
     WorkflowExecutionResponse,
     WorkflowExecutionSyncResponse,
@@ -111,17 +109,7 @@ class ExecutionEndpoints:
     def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
         """End up to 100 executions at once, each on its own."""
         workspace = workspace_of(request)
-        results = {
-            execution_id: self._terminated(workspace, execution_id) for execution_id in dict.fromkeys(body.execution_ids)
-        }
-        return BatchExecutionResponse(results=results)
-
-    def _terminated(self, workspace: Workspace, execution_id: str) -> BatchExecutionResult:
-        try:
-            self.engine.closing.terminate(workspace, ExecutionId(execution_id))
-        except LevanteError as error:
-            return BatchExecutionResult(status="failure", error=answer_to(error).body["detail"])
-        return BatchExecutionResult(status="success")
+        return each_on_its_own(body, lambda one: self.engine.closing.terminate(workspace, ExecutionId(one)))
 
     def _answer(
         self, workspace: Workspace, execution: Execution, body: WorkflowExecutionRequest

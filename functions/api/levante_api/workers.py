@@ -26,6 +26,8 @@ from levante_core.protocol.workers import (
     LoadResponse,
     PollRequest,
     PollResponse,
+    QueryAnswersRequest,
+    QueryAnswersResponse,
     QueueAccessRequest,
     QueueAccessResponse,
     RegisterRequest,
@@ -58,6 +60,7 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/commits", self.commits, WORKERS),
             Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
             Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
         ]
@@ -110,6 +113,11 @@ class WorkerEndpoints:
             receipts[report.deployment_name] += [report.receipt] if report.receipt else []
         self._end_leases(workspace, TaskQueue.ACTIVITY, receipts)
         return ActivityReportsResponse(results=tuple(results))
+
+    def query_answers(self, request: Request, body: QueryAnswersRequest) -> QueryAnswersResponse:
+        """Take answers to queries; those that nobody waits for any more are dropped."""
+        self.engine.queries.take(workspace_of(request), body.answers)
+        return QueryAnswersResponse()
 
     def leases(self, request: Request, body: LeasesRequest) -> LeasesResponse:
         """Extend leases, end them, or hand their tasks back."""

@@ -33,6 +33,11 @@ CLIENT = {
     ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/registrations/{registration}/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["nobody"]},
+    ("POST", "/v1/workflows/executions/e1/signals"): {"name": "nobody"},
+    ("POST", "/v1/workflows/executions/e1/queries"): {"name": "nobody"},
+    ("POST", "/v1/workflows/executions/e1/updates"): {"name": "nobody"},
+    ("POST", "/v1/workflows/executions/e1/cancel"): None,
+    ("POST", "/v1/workflows/executions/cancel"): {"execution_ids": ["nobody"]},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
 }
 WORKER = {
@@ -43,6 +48,7 @@ WORKER = {
     ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
     ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
     ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
+    ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "r", "query_id": "q"}]},
     ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
     ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},
     ("POST", "/v1/workflows/register"): {
@@ -71,6 +77,10 @@ OBJECTS = [
     ("GET", "/v1/workflows/executions/e1/stream"),
     ("POST", "/v1/workflows/greet/execute"),
     ("POST", "/v1/workflows/registrations/{registration}/execute"),
+    ("POST", "/v1/workflows/executions/e1/signals"),
+    ("POST", "/v1/workflows/executions/e1/queries"),
+    ("POST", "/v1/workflows/executions/e1/updates"),
+    ("POST", "/v1/workflows/executions/e1/cancel"),
     ("POST", "/v1/workflows/executions/e1/terminate"),
     ("POST", f"{WORKERS}/load"),
     ("DELETE", "/v1/keys/{key}"),

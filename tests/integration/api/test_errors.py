@@ -11,6 +11,7 @@ from levante_core.errors import (
     AlreadyRunning,
     AmbiguousWorkflow,
     Forbidden,
+    HandlerFailed,
     InconsistentHistory,
     InvalidInput,
     LevanteError,
@@ -41,6 +42,11 @@ CASES: list[tuple[Exception, int, dict[str, Any]]] = [
     (Unheard("no such thing"), 404, {"detail": "no such thing", "code": "WF_1100"}),
     (AlreadyRunning("it runs"), 409, {"detail": "it runs", "code": "WF_1101"}),
     (NotRunning("it ended", "FAILED"), 409, {"detail": "it ended", "code": "WF_1102", "status": "FAILED"}),
+    (
+        HandlerFailed("it raised", {"message": "m"}),
+        409,
+        {"detail": "it raised", "code": "HANDLER_FAILED", "failure": {"message": "m"}},
+    ),
     (
         AmbiguousWorkflow("name one", ["a", "b"]),
         409,

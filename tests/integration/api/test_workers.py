@@ -134,7 +134,7 @@ def test_activity_report_when_repeated_then_it_is_stale_and_its_lease_ends_all_t
     assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": [task["receipt"]]}
     assert api.call("POST", f"{WORKERS}/activity-checks", {"task": task["task"]}).body == {"task": None}
     (woken,) = api.poll()
-    assert woken["task"]["fact"]["outcome"]["result"] == {"paid": True}
+    assert woken["task"]["fact"]["input"]["result"] == {"paid": True}
 
 
 def test_leases_when_a_task_is_handed_back_then_it_comes_again_and_does_not_count_as_lost(api: Api) -> None:

@@ -90,7 +90,7 @@ def test_plan_when_a_claim_was_handed_over_then_the_queue_carries_on(delay: floa
 
 def test_plan_when_a_fact_is_recorded_then_its_run_is_advanced() -> None:
     """Each fact has a message, so none waits for another."""
-    fact = Fact(key="00000001", outcome=TimerFired(seq=1, at=NOW))
+    fact = Fact(key="00000001", input=TimerFired(seq=1, at=NOW))
     task = WorkflowTask(**ADDRESS, fresh_at=NOW, fact=fact)
     assert plan(FactRecorded(RUN, DEPLOYMENT, NOW, fact)) == [SendTask(task, "r:00000001")]
 
@@ -125,7 +125,7 @@ def test_outstanding_when_somebody_has_to_look_then_there_is_a_workflow_task(why
     events = {"nothing recorded": [], "an owner": [scheduled(1, owner="me")]}.get(why, [scheduled(1)])
     history = [HistoryBatch(index=1, commit_id="c", events=tuple(events))] if events else []
     outcome = {"a fact": ActivityCompleted(seq=1, at=NOW, result=1), "a void fact": TimerFired(seq=1, at=NOW)}.get(why)
-    untaken = [Fact(key="1", outcome=outcome)] if outcome else []
+    untaken = [Fact(key="1", input=outcome)] if outcome else []
     effects = outstanding(RUN, DEPLOYMENT, OpenWork(fold(history, {}), untaken, {}), NOW)
     task = SendTask(WorkflowTask(**ADDRESS, fresh_at=EPOCH, verify=True), "r:advance")
     assert (task in effects) == (why != "a void fact")

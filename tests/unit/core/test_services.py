@@ -142,7 +142,7 @@ def test_timer_when_it_is_due_then_its_run_is_told_once(place: Place) -> None:
     for _ in range(2):
         place.engine.due.handle(body)
     loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
-    assert [fact.outcome.kind for fact in loaded.facts] == ["timer_fired"]
+    assert [fact.input.kind for fact in loaded.facts] == ["timer_fired"]
 
 
 def test_timer_when_its_message_is_early_then_it_is_sent_again(place: Place) -> None:
@@ -243,7 +243,7 @@ def test_report_when_an_attempt_was_given_up_then_it_is_stale_and_changes_nothin
     assert [one.stale for one in say(SPACE, [report(run, 2, result=2)])] == [False]
     assert [one.stale for one in say(SPACE, [report(run, 2, result=3)])] == [True]
     loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
-    assert [fact.outcome.model_dump()["result"] for fact in loaded.facts] == [2]
+    assert [fact.input.model_dump()["result"] for fact in loaded.facts] == [2]
 
 
 def test_check_when_a_task_was_delivered_before_then_the_lost_worker_counts_as_an_attempt(place: Place) -> None:
@@ -259,7 +259,7 @@ def test_check_when_a_task_was_delivered_before_then_the_lost_worker_counts_as_a
     assert check(SPACE, second, 2) is None
     assert place.kinds(run) == ["execution_started", "activity_scheduled"]
     loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
-    assert [fact.outcome.kind for fact in loaded.facts] == ["activity_failed"]
+    assert [fact.input.kind for fact in loaded.facts] == ["activity_failed"]
 
 
 def test_check_when_the_run_is_closed_then_nothing_is_wanted(place: Place) -> None:

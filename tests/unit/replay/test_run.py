@@ -38,7 +38,9 @@ class Definition:
     def __init__(self, body: Body) -> None:
         self._body = body
 
-    async def run(self, _: Any) -> Any:
+    cls = object
+
+    async def run(self, _instance: object, _input: Any) -> Any:
         return await self._body()
 
     def dump_result(self, value: Any) -> Any:
@@ -310,5 +312,5 @@ def test_replay_when_history_takes_a_fact_that_is_not_there_then_it_is_inconsist
 
     scheduled = HistoryBatch(index=1, commit_id="c", events=tuple(new_run(body).begin()))
     taken = HistoryBatch(index=2, commit_id="c", events=(FactTaken(fact="00000001"),))
-    with pytest.raises(InconsistentHistory, match="fact 00000001"):
+    with pytest.raises(InconsistentHistory, match="00000001"):
         replay(new_run(body), [scheduled, taken], {})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
@@ -54,6 +54,12 @@ class FakeRun:
         raise NotImplementedError
 
     def uuid4(self) -> UUID:
+        raise NotImplementedError
+
+    def should_continue_as_new(self) -> bool:
+        raise NotImplementedError
+
+    def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
         raise NotImplementedError
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:  # noqa: A002

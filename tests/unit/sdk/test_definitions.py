@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
@@ -110,7 +110,7 @@ def test_spec_when_sent_then_durations_are_seconds_and_come_back() -> None:
 def test_definition_when_run_then_the_entrypoint_of_a_new_instance_gets_the_input() -> None:
     """Each run has an instance of its own."""
     definition = get_workflow_definition(OrderWorkflow)
-    assert asyncio.run(definition.run({"sku": "abc"})) == 3
+    assert asyncio.run(definition.run(OrderWorkflow(), {"sku": "abc"})) == 3
     assert definition.dump_result(3) == {"result": 3}
 
 
@@ -357,6 +357,12 @@ class FakeRun:
 
     def uuid4(self) -> UUID:
         return UUID(int=self.random.getrandbits(128), version=4)
+
+    def should_continue_as_new(self) -> bool:
+        raise NotImplementedError
+
+    def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
+        raise NotImplementedError
 
     def start_activity(self, name: str, input: Any, options: Any) -> asyncio.Future[Any]:  # noqa: A002
         raise NotImplementedError

@@ -17,43 +17,51 @@ from levante_core.protocol import (
     HistoryBatch,
     HistoryEvent,
     InconsistentHistory,
+    Input,
+    MailTaken,
     Outcome,
+    mail_in,
 )
 
 FIRST_EVENT_ID = 2
 """Event 1 is the start of the execution, which is batch 0."""
 
 
-def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str, Outcome]) -> list[Command]:
+def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> list[Command]:
     """Bring a new run to where its history ends. Returns the commands that are not recorded yet.
 
     There are such commands only where nothing is recorded of what an input led to: at the start of a run, and where code
     failed over an input. Raises: NonDeterminismError, naming the first event that differs; WorkflowCodeFailed.
     """
-    asked = deque(run.begin())
+    events = [event for batch in batches for event in batch.events]
+    mail_taken = events[0].until if events and isinstance(events[0], MailTaken) else 0
+    asked = deque(run.begin(mail_in(facts, 0, mail_taken) if mail_taken else ()))
     is_unrecorded = True
     event_id = 1
-    for event_id, event in enumerate((event for batch in batches for event in batch.events), FIRST_EVENT_ID):
+    for event_id, event in enumerate(events, FIRST_EVENT_ID):
         if isinstance(event, COMMANDS):
             _match(event_id, event, asked)
             is_unrecorded = False
         elif isinstance(event, CodeFailed):
             is_unrecorded = True
-        elif isinstance(event, (FactTaken, *OUTCOMES)):
+        elif isinstance(event, (FactTaken, MailTaken, *OUTCOMES)) and event_id > FIRST_EVENT_ID - (not mail_taken):
             if asked and not is_unrecorded:
                 raise _difference(event_id, _told(event), _wording(asked[0]))
-            asked.extend(run.apply(_outcome(event, facts)))
+            if isinstance(event, MailTaken):
+                asked.extend(run.receive(mail_in(facts, mail_taken, event.until)))
+                mail_taken = event.until
+            else:
+                asked.extend(run.apply(_outcome(event, facts)))
     if asked and not is_unrecorded:
         raise _difference(event_id + 1, "nothing", _wording(asked[0]))
     return list(asked)
 
 
-def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Outcome]) -> Outcome:
-    if not isinstance(event, FactTaken):
-        return event
-    if event.fact not in facts:
-        raise InconsistentHistory(f"history takes fact {event.fact}, which is not recorded")
-    return facts[event.fact]
+def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Input]) -> Outcome:
+    told = facts.get(event.fact) if isinstance(event, FactTaken) else event
+    if not isinstance(told, OUTCOMES):
+        raise InconsistentHistory(f"history takes {event!r}, whose outcome is not recorded")
+    return told
 
 
 def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
@@ -80,6 +88,8 @@ def _identity(command: Command) -> tuple[str, int, str | int | None]:
             return command.kind, command.seq, command.activity
         case "timer_canceled":
             return command.kind, command.seq, command.timer
+        case "update_completed" | "update_failed":
+            return command.kind, command.seq, command.update
         case _:
             return command.kind, command.seq, None
 

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from uuid import UUID
 
 from levante.context import current_workflow
-from levante.errors import WorkflowError, activity_error, fails_execution, to_failure
+from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
 from levante.replay.loop import DeterministicLoop
+from levante.replay.messages import Messages
 from levante_core.protocol import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityOptions,
     ActivityScheduled,
+    CancelRequested,
     Command,
+    ExecutionCanceled,
     ExecutionCompleted,
+    ExecutionContinuedAsNew,
     ExecutionFailed,
     Failure,
     Json,
+    Mail,
     Outcome,
+    RunId,
     RunStart,
+    SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    UpdateCompleted,
+    UpdateFailed,
+    UpdateRequested,
     problem_with,
 )
 
@@ -36,6 +46,18 @@ if TYPE_CHECKING:
     from levante.definitions import WorkflowDefinition
 
 DISPOSE_ROUNDS = 10
+
+
+LONG_HISTORY = 10_000
+"""Events after which a workflow is advised to continue as new; a fifth of what a history may hold."""
+
+
+class ContinueAsNew(BaseException):
+    """Ends the code of a run; no `except Exception` of a user's stops it on its way."""
+
+    def __init__(self, input: Json) -> None:
+        super().__init__("the workflow continues as new")
+        self.input = input
 
 
 class WorkflowCodeFailed(Exception):
@@ -63,7 +85,14 @@ class WorkflowRun:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._timer_seqs: dict[int, int] = {}
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._context = copy_context()
+        self._context.run(current_workflow.set, self)
+        self._instance: object = None
+        self._messages = Messages(definition, self._spawn, self._answer)
         self._main: asyncio.Task[Any] | None = None
+        self._events_seen = 0
+        self._is_cancel_requested = False
+        self._is_answering = False
         self._is_disposed = False
 
     @property
@@ -73,17 +102,31 @@ class WorkflowRun:
 
     # --- driven by the worker -----------------------------------------------------------------------------------------
 
-    def begin(self) -> list[Command]:
-        """Run the code from its start until it waits. Raises: WorkflowCodeFailed."""
-        context = copy_context()
-        context.run(current_workflow.set, self)
-        self._main = self._loop.create_task(self._definition.run(self._start.input), context=context)
+    def begin(self, mail: Sequence[Mail] = ()) -> list[Command]:
+        """Run the code from its start until it waits; mail that came before is handed over first.
+
+        Raises: WorkflowCodeFailed.
+        """
+        try:
+            self._instance = self._context.run(self._definition.cls)
+        except Exception as error:
+            raise WorkflowCodeFailed(str(error)) from error
+        for letter in mail:
+            self._hand_over(letter)
+        self._main = self._loop.create_task(self._definition.run(self._instance, self._start.input), context=self._context)
+        if self._is_cancel_requested:
+            self._main.cancel()
+        return self._advance()
+
+    def receive(self, mail: Sequence[Mail]) -> list[Command]:
+        """Hand over what the run was sent, all of it, then run the code until it waits. Raises: WorkflowCodeFailed."""
+        for letter in mail:
+            self._hand_over(letter)
         return self._advance()
 
     def apply(self, outcome: Outcome) -> list[Command]:
         """Tell the code how something that it asked for ended, and run it until it waits. Raises: WorkflowCodeFailed."""
-        self._now = max(self._now, outcome.at)
-        self._loop.advance_to(self._now.timestamp())
+        self._move_to(outcome.at)
         match outcome:
             case ActivityCompleted():
                 _, future = self._activities.pop(outcome.seq)
@@ -98,6 +141,14 @@ class WorkflowRun:
             case _:
                 assert_never(outcome)
         return self._advance()
+
+    def query(self, name: str, value: Json) -> Json:
+        """Return what a query handler says of the run as it stands. Raises: whatever the handler raises."""
+        self._is_answering = True
+        try:
+            return self._context.copy().run(self._messages.query, self._instance, name, value)
+        finally:
+            self._is_answering = False
 
     def dispose(self) -> None:
         """Throw the live code away; nothing that it still does reaches the outside."""
@@ -120,8 +171,11 @@ class WorkflowRun:
     def uuid4(self) -> UUID:
         return UUID(int=self.random.getrandbits(128), version=4)
 
+    def should_continue_as_new(self) -> bool:
+        return self._events_seen + self._last_seq >= LONG_HISTORY
+
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
-        self._refuse_when_disposed()
+        self._refuse_commands()
         _, problem = problem_with(f"the input of {name}", input)
         if problem:
             raise WorkflowError(problem, non_retryable=True)
@@ -131,6 +185,11 @@ class WorkflowRun:
         self._activities[seq] = (name, future)
         future.add_done_callback(lambda done: self._activity_canceled(seq) if done.cancelled() else None)
         return future
+
+    def continue_as_new(self, input: Json) -> NoReturn:
+        self._refuse_commands()
+        self._definition.entrypoint.input.bind(input)
+        raise ContinueAsNew(input)
 
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
         if predicate():
@@ -151,6 +210,8 @@ class WorkflowRun:
             self._run_until_idle()
         if self._main and self._main.done():
             self._end(self._main)
+        elif self._messages.failure:
+            self._fail(self._messages.failure)
         commands, self._commands = self._commands, []
         return commands
 
@@ -163,14 +224,53 @@ class WorkflowRun:
             future.set_result(None)
         return bool(met)
 
+    def _move_to(self, at: datetime) -> None:
+        self._now = max(self._now, at)
+        self._loop.advance_to(self._now.timestamp())
+        self._events_seen += 1
+
+    def _hand_over(self, mail: Mail) -> None:
+        self._move_to(mail.at)
+        match mail:
+            case SignalReceived():
+                self._messages.signal(self._instance, mail)
+            case UpdateRequested():
+                self._messages.update(self._instance, mail)
+            case CancelRequested():
+                self._is_cancel_requested = True
+                if self._main:
+                    self._main.cancel()
+            case _:
+                assert_never(mail)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
+        return self._loop.create_task(work, context=self._context)
+
+    def _answer(self, number: int, result: Json, failure: Failure | None) -> None:
+        if self._is_disposed:
+            return
+        seq = self._next_seq()
+        if failure is None:
+            self._commands.append(UpdateCompleted(seq=seq, update=number, result=result))
+        else:
+            self._commands.append(UpdateFailed(seq=seq, update=number, failure=failure))
+
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is None:
             self._commands.append(self._closing(self._result(main)))
-        elif fails_execution(error):
-            self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
+        elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
+            self._commands.append(ExecutionCanceled(seq=self._next_seq()))
+        elif isinstance(error, ContinueAsNew):
+            run_id = RunId(str(self.uuid4()))
+            self._commands.append(ExecutionContinuedAsNew(seq=self._next_seq(), run_id=run_id, input=error.input))
         else:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not fails_execution(error):
             raise WorkflowCodeFailed(str(error)) from error
+        self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
 
     def _result(self, main: asyncio.Task[Any]) -> Json:
         try:
@@ -194,7 +294,7 @@ class WorkflowRun:
             self._commands.append(ActivityCancelRequested(seq=self._next_seq(), activity=activity))
 
     def _timer_started(self, handle: asyncio.TimerHandle) -> None:
-        self._refuse_when_disposed()
+        self._refuse_commands()
         seq = self._next_seq()
         self._timers[seq] = handle
         self._timer_seqs[id(handle)] = seq
@@ -206,6 +306,10 @@ class WorkflowRun:
             del self._timers[timer]
             self._commands.append(TimerCanceled(seq=self._next_seq(), timer=timer))
 
-    def _refuse_when_disposed(self) -> None:
+    def _refuse_commands(self) -> None:
+        """Let nothing be asked for by code that is thrown away, or that only answers a query."""
         if self._is_disposed:
             raise asyncio.CancelledError
+        if self._is_answering:
+            problem = "a query handler must not start anything: answer from what the workflow knows"
+            raise WorkflowsException(problem, code=ErrorCode.REJECTED_QUERY_ERROR)

@@ -22,6 +22,8 @@ from levante_core.protocol.workers import (
     LoadResponse,
     PollRequest,
     PollResponse,
+    QueryAnswersRequest,
+    QueryAnswersResponse,
     QueueAccessRequest,
     QueueAccessResponse,
     RegisterRequest,
@@ -97,6 +99,10 @@ class Api:
     async def check(self, request: CheckRequest) -> CheckResponse:
         """Ask whether an activity task is wanted."""
         return await self._post("/workers/activity-checks", request, CheckResponse)
+
+    async def answer_queries(self, request: QueryAnswersRequest) -> QueryAnswersResponse:
+        """Answer queries."""
+        return await self._post("/workers/query-answers", request, QueryAnswersResponse)
 
     async def leases(self, request: LeasesRequest) -> LeasesResponse:
         """Extend, end or hand back leases."""

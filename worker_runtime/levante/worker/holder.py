@@ -17,6 +17,7 @@ from levante.worker.live_run import OWNER_LOST, LiveRun
 from levante.worker.loading import load_whole
 from levante.worker.world import World
 from levante_core.protocol import (
+    OUTCOMES,
     ActivityCompleted,
     ActivityWork,
     ExecutionStatus,
@@ -24,12 +25,22 @@ from levante_core.protocol import (
     Failure,
     FailureKind,
     HistoryBatch,
+    Outcome,
     RunState,
     TimerFired,
     WorkflowTask,
     fold,
+    problem_with,
 )
-from levante_core.protocol.workers import Commit, CommitOutcome, LoadRequest, LoadResponse
+from levante_core.protocol.workers import (
+    Commit,
+    CommitOutcome,
+    LoadRequest,
+    LoadResponse,
+    QueryAnswer,
+    QueryAnswersRequest,
+    QueryRequest,
+)
 
 LOOK_SECONDS = 1.0
 """How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
@@ -61,6 +72,7 @@ class Holder:
         self._is_stopping = False
         self._is_dealt_with = False
         self._is_redelivered = False
+        self._queries: list[QueryRequest] = []
         self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._may_run_in_place = False
         self._looked_at = asyncio.get_running_loop().time()
@@ -101,19 +113,21 @@ class Holder:
         if self.live is None and is_trusted and self._task.start:
             code = self._new_code(self._task.start.workflow_name, self._task)
             self.live = self._prepared(LiveRun(code, RunState(), self._world))
-            self.live.ask(code.begin())
+            self.live.begin(facts)
         elif self.live is None:
             await self._load()
         elif is_trusted:
-            self._prepared(self.live)
-            for fact in facts:
-                self.live.take(fact)
+            self._prepared(self.live).take(facts)
         else:
-            self._prepared(self.live)
+            await self._look(self._prepared(self.live))
+        if self.live and self.live.lacks_mail:
             await self._look(self.live)
 
-    async def _load(self) -> None:
-        """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on."""
+    async def _load(self, had: Sequence[Outcome] = ()) -> None:
+        """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on.
+
+        had: outcomes that this worker brought about and could not record.
+        """
         self._drop()
         self._may_run_in_place = False
         loaded = await load_whole(
@@ -121,23 +135,24 @@ class Holder:
         )
         if loaded.status is not ExecutionStatus.RUNNING:
             return
-        outcomes = {fact.key: fact.outcome for fact in loaded.facts}
+        inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
-        live = self.live = self._prepared(LiveRun(code, fold(loaded.batches, outcomes), self._world))
-        commands = replay(code, loaded.batches, outcomes)
-        if self._is_redelivered and not loaded.batches:
-            live.ask_again(commands, self._world.now())
+        live = self.live = self._prepared(LiveRun(code, fold(loaded.batches, inputs), self._world))
+        self._queries += loaded.queries
+        if loaded.batches:
+            live.ask(replay(code, loaded.batches, inputs))
         else:
-            live.ask(commands)
-        for fact in loaded.facts:
-            live.take(fact)
+            live.begin(loaded.facts, lost_at=self._world.now() if self._is_redelivered else None)
+        live.take(loaded.facts)
+        for outcome in had:
+            live.tell(outcome)
         live.give_up_claims(OWNER_LOST, self._world.now())
 
-    async def _reload(self) -> None:
+    async def _reload(self, had: Sequence[Outcome] = ()) -> None:
         """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
         self._drop()
         await self._leases.confirm(self._receipts)
-        await self._load()
+        await self._load(had)
 
     async def _look(self, live: LiveRun) -> None:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
@@ -147,13 +162,14 @@ class Holder:
             run_id=self._task.run_id,
             after_index=live.state.last_index,
             open_from=live.open_from,
+            mail_from=live.state.mail_taken + 1,
         )
         loaded = await load_whole(self._world.api, request)
+        self._queries = list(loaded.queries)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
             await self._reload()
             return
-        for fact in loaded.facts:
-            live.take(fact)
+        live.take(loaded.facts)
 
     def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
         return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
@@ -183,6 +199,11 @@ class Holder:
             await self._commit(live)
             return self._is_dealt_with
         self._start(live)
+        if self._queries:
+            await self._answer_queries(live)
+        if self._running and asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
+            await self._look(live)
+            return False
         if self._running or self._has_near_timer(live):
             await self._wait(live)
             return False
@@ -254,7 +275,7 @@ class Holder:
 
     async def _commit(self, live: LiveRun) -> None:
         """Record what is pending. The last commit of a hold deals with its messages too."""
-        is_last = live.is_closing or not (self._running or live.to_start or self._has_near_timer(live))
+        is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
         outcome = await self._submit(live, self._receipts if is_last else ())
         match outcome:
             case CommitOutcome.RECORDED:
@@ -264,7 +285,9 @@ class Holder:
                 self._may_run_in_place = True
                 if is_closed:
                     self._drop()
-            case CommitOutcome.CONFLICT | CommitOutcome.UNREAD_MAIL:
+            case CommitOutcome.UNREAD_MAIL:
+                await self._reload([event for event in live.pending if isinstance(event, OUTCOMES)])
+            case CommitOutcome.CONFLICT:
                 await self._reload()
 
     async def _submit(self, live: LiveRun, done: Sequence[str]) -> CommitOutcome:
@@ -274,9 +297,28 @@ class Holder:
             run_id=self._task.run_id,
             deployment_name=self._task.deployment_name,
             batch=batch,
+            mail_taken=live.state.mail_taken,
             done=tuple(done),
         )
         return await self._world.commits.submit(commit.model_dump_json().encode())
+
+    async def _answer_queries(self, live: LiveRun) -> None:
+        """Answer what was asked, from what is recorded."""
+        queries, self._queries = self._queries, []
+        answers = tuple(self._answer(live, query) for query in queries)
+        await self._world.api.answer_queries(QueryAnswersRequest(answers=answers))
+
+    def _answer(self, live: LiveRun, query: QueryRequest) -> QueryAnswer:
+        task = self._task
+        answer = QueryAnswer(execution_id=task.execution_id, run_id=task.run_id, query_id=query.query_id)
+        try:
+            result = live.code.query(query.name, query.input)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is for who asked
+            return answer.model_copy(update={"failure": to_failure(error)})
+        _, problem = problem_with(f"the answer to query {query.name!r}", result)
+        if problem:
+            return answer.model_copy(update={"failure": Failure(type="PayloadRefused", message=problem)})
+        return answer.model_copy(update={"result": result})
 
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
         """Record outcomes that were had all the same, so that their activities are not run again."""

@@ -9,21 +9,29 @@ from levante.replay.run import WorkflowRun
 from levante.worker.world import World
 from levante_core.protocol import (
     CLOSINGS,
+    MAIL,
+    OUTCOMES,
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
     ActivityState,
     CodeFailed,
     Command,
+    ExecutionContinuedAsNew,
     Fact,
     FactTaken,
     Failure,
     FailureKind,
     GiveUp,
     HistoryEvent,
+    Input,
+    Mail,
+    MailTaken,
     Outcome,
     RetryAfter,
     RunState,
+    UpdateCompleted,
+    UpdateFailed,
     after_failure,
     closing_event,
 )
@@ -38,7 +46,7 @@ NOTHING_OPEN = 99_999_999
 
 
 class LiveRun:
-    """Bookkeeping between the code of a run and its history.
+    """Bookkeeping between the code of a run and its history. lacks_mail: some came before what was accepted before it.
 
     claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
     started; they may start as soon as no input is unrecorded, for then everything that led to them is.
@@ -51,9 +59,10 @@ class LiveRun:
         self.to_start: list[int] = []
         self.has_inputs = False
         self.is_urgent = False
+        self.lacks_mail = False
         self.claims: Callable[[str, int], bool] = lambda _name, _claimed: False
         self._world = world
-        self._facts: dict[str, Outcome] = {}
+        self._facts: dict[str, Input] = {}
         self._lost = 0
 
     @property
@@ -76,12 +85,51 @@ class LiveRun:
         """When the first open timer is due."""
         return min((timer.fire_at for timer in self.state.timers.values()), default=None)
 
-    def take(self, fact: Fact) -> None:
-        """Take a fact into history, unless it is void or taken already."""
-        if fact.key in self.state.taken or self.state.is_void(fact.outcome):
+    def begin(self, facts: Iterable[Fact] = (), *, lost_at: datetime | None = None) -> None:
+        """Start the code, with the mail that is among these facts; outcomes cannot be among them.
+
+        lost_at: when it was noticed that a worker is lost that may have run in place what the code asks for, all unrecorded.
+        That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
+        """
+        mail = self._next_mail(facts)
+        if mail:
+            self._append(MailTaken(until=mail[-1].number))
+            self.has_inputs = True
+        if lost_at is None:
+            self.ask(self.code.begin(mail))
             return
-        self._facts[fact.key] = fact.outcome
-        self._input(FactTaken(fact=fact.key), fact.outcome)
+        self._lost = 1
+        self.ask(self.code.begin(mail))
+        self._lost = 0
+        for seq, activity in list(self.state.activities.items()):
+            if activity.scheduled.options.retry.max_attempts == 1:
+                self.tell(ActivityFailed(seq=seq, at=lost_at, failure=OWNER_LOST))
+
+    def take(self, facts: Iterable[Fact]) -> None:
+        """Take facts into history, unless they are void or taken already: mail at once, then outcomes one by one.
+
+        Mail waits for what was accepted before it.
+        """
+        facts = tuple(facts)
+        mail = self._next_mail(facts)
+        if mail and not self.is_closing:
+            self._append(MailTaken(until=mail[-1].number))
+            self.has_inputs = True
+            self.ask(self.code.receive(mail))
+        for fact in facts:
+            if isinstance(fact.input, OUTCOMES) and fact.key not in self.state.taken and not self.state.is_void(fact.input):
+                self._facts[fact.key] = fact.input
+                self._input(FactTaken(fact=fact.key), fact.input)
+
+    def _next_mail(self, facts: Iterable[Fact]) -> list[Mail]:
+        """Return the mail that comes next, in order."""
+        numbered = {fact.input.number: fact for fact in facts if isinstance(fact.input, MAIL)}
+        mail: list[Mail] = []
+        while (fact := numbered.get(self.state.mail_taken + len(mail) + 1)) and isinstance(fact.input, MAIL):
+            self._facts[fact.key] = fact.input
+            mail.append(fact.input)
+        self.lacks_mail = max(numbered, default=0) > self.state.mail_taken + len(mail)
+        return mail
 
     def tell(self, outcome: Outcome) -> None:
         """Record an outcome that this worker brought about itself, unless it is void."""
@@ -94,20 +142,8 @@ class LiveRun:
             if isinstance(command, ActivityScheduled) and not self.code.is_over:
                 self._append(self._assigned(command))
             else:
-                self.is_urgent |= isinstance(command, CLOSINGS)
-                self._append(command)
-
-    def ask_again(self, commands: Iterable[Command], at: datetime) -> None:
-        """Note what the code asked for when a worker is lost that may have run it in place, all unrecorded.
-
-        That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
-        """
-        self._lost = 1
-        self.ask(commands)
-        self._lost = 0
-        for seq, activity in list(self.state.activities.items()):
-            if activity.scheduled.options.retry.max_attempts == 1:
-                self.tell(ActivityFailed(seq=seq, at=at, failure=OWNER_LOST))
+                self.is_urgent |= isinstance(command, (*CLOSINGS, UpdateCompleted, UpdateFailed))
+                self._append(self._addressed(command))
 
     def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
         """The code failed over the last input. unseen: outcomes that it was not told of any more.
@@ -136,7 +172,7 @@ class LiveRun:
 
         at: count the attempts that ran as failed at this time; None where they were stopped on purpose and do not count.
         """
-        for seq, activity in list(self.state.activities.items()):
+        for seq, activity in list(self.state.activities.items() if not self.is_closing else ()):
             if activity.state is ActivityState.OWNED:
                 if at is None:
                     self._hand_over(seq, activity.attempt, 0.0, failure)
@@ -152,9 +188,11 @@ class LiveRun:
         self.has_inputs = self.is_urgent = False
 
     def _input(self, event: HistoryEvent, outcome: Outcome) -> None:
-        self._append(event)
-        self.has_inputs = True
-        self.ask(self.code.apply(outcome))
+        """Tell the code something; once it has ended, nothing more can be told to it."""
+        if not self.is_closing:
+            self._append(event)
+            self.has_inputs = True
+            self.ask(self.code.apply(outcome))
 
     def _append(self, event: HistoryEvent) -> None:
         self.state.apply(event, self.next_index, self._facts)
@@ -169,6 +207,12 @@ class LiveRun:
         options = self._world.with_defaults(command.options)
         attempt = min(1 + self._lost, options.retry.max_attempts)
         return command.model_copy(update={"owner": owner, "options": options, "attempt": attempt})
+
+    def _addressed(self, command: Command) -> Command:
+        """Say of a run that is continued how much of its mail it has taken."""
+        if isinstance(command, ExecutionContinuedAsNew):
+            return command.model_copy(update={"mail_taken": self.state.mail_taken})
+        return command
 
     def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure) -> None:
         activity = self.state.activities[seq]

@@ -1,0 +1,190 @@
+"""Mail: what callers send to a run while it is open, numbered as it is accepted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from levante_core.domain.events import (
+    CLOSINGS,
+    Answer,
+    CancelRequested,
+    ExecutionContinuedAsNew,
+    Mail,
+    SignalReceived,
+    UpdateCompleted,
+    UpdateFailed,
+    UpdateRequested,
+)
+from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.plan import FactRecorded
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update
+from levante_core.ports.surroundings import ChangeWatch, Clock
+from levante_core.records import keys
+from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
+from levante_core.services.reading import last_index, read_all
+
+RACES = 50
+"""How often mail that lost the race for a number is tried again at once."""
+
+Write: TypeAlias = Callable[[int, datetime], Mail]
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """Mail as it was accepted. index: of the last batch before; the answer can only follow."""
+
+    run: RunKey
+    number: int
+    index: int
+
+
+class MailService:
+    """Accepts signals, updates and requests to cancel, and waits for the answers to updates."""
+
+    def __init__(
+        self, store: ItemStore, clock: Clock, watch: ChangeWatch, *, dispatch: Dispatch, checks: HandlerChecks
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._watch = watch
+        self._dispatch = dispatch
+        self._checks = checks
+
+    def signal(self, workspace: Workspace, execution_id: str, name: str, value: Json) -> None:
+        """Accept a signal; it is durable on return. A repeat is another signal.
+
+        Raises: NotFound, NotRunning, InvalidInput. Cost: two reads and a transaction.
+        """
+        execution = self._open(workspace, execution_id)
+        self._checks.check(execution, HandlerKind.SIGNAL, name, value)
+        self._accept(execution, lambda number, at: SignalReceived(number=number, at=at, name=name, input=value))
+
+    def cancel(self, workspace: Workspace, execution_id: str) -> None:
+        """Ask the workflow code to end. A repeat is harmless. Raises: NotFound, NotRunning. Cost: as `signal`."""
+        execution = self._open(workspace, execution_id)
+        if not execution.is_cancel_requested:
+            self._accept(execution, lambda number, at: CancelRequested(number=number, at=at))
+
+    def update(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
+        """Accept an update, and return what its handler answers.
+
+        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, and the update goes
+        on. Cost: as `signal`, a query before, and one for every look; see ChangeWatch.
+        """
+        execution = self._open(workspace, execution_id)
+        self._checks.check(execution, HandlerKind.UPDATE, name, value)
+        index = last_index(self._store, execution.key)
+        run, number = self._accept(
+            execution, lambda number, at: UpdateRequested(number=number, at=at, name=name, input=value)
+        )
+        answer = self._answer(_Accepted(run, number, index if run == execution.key else 0), seconds)
+        if isinstance(answer, UpdateFailed):
+            raise refused(f"update {name!r}", answer.failure)
+        return answer.result
+
+    # --- accepting ----------------------------------------------------------------------------------------------------
+
+    def _open(self, workspace: Workspace, execution_id: str) -> Execution:
+        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        execution = execution_of(item)
+        if not execution.is_open:
+            raise _closed(execution_id, execution.status)
+        return execution
+
+    def _accept(self, execution: Execution, write: Write) -> tuple[RunKey, int]:
+        """Record mail under the next number of the latest run. Returns the run and the number."""
+        for _ in range(RACES):
+            execution = self._ready(execution)
+            run, number, now = execution.key, execution.mail_count + 1, self._clock.now()
+            fact = mail_fact(write(number, now))
+            counted: dict[str, Scalar] = {"mail_count": number}
+            if isinstance(fact.input, CancelRequested):
+                counted["is_cancel_requested"] = True
+            held_until = execution.mail_held_until
+            unchanged = Matches(
+                {
+                    "run_id": run.run_id,
+                    "is_open": True,
+                    "mail_count": execution.mail_count,
+                    MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
+                }
+            )
+            key = keys.execution(run.workspace, run.execution_id)
+            recorded = Recorded(run, execution.deployment_name, now)
+            try:
+                self._store.write(
+                    Update(key, set_attributes=counted, condition=unchanged), Put(fact_item(recorded, fact), Absent())
+                )
+            except ConditionFailed:
+                execution = self._open(run.workspace, run.execution_id)
+            else:
+                self._dispatch.promptly([FactRecorded(run, execution.deployment_name, now, fact)])
+                return run, number
+        raise Unavailable(f"execution {execution.key.execution_id!r} gets too much mail at once: try again")
+
+    def _ready(self, execution: Execution) -> Execution:
+        """Wait while an execution that is about to end takes no more mail. Raises: NotRunning when it has ended."""
+        run = execution.key
+        while execution.mail_held_until and (left := (execution.mail_held_until - self._clock.now()).total_seconds()) > 0:
+            with self._watch.watch(keys.execution(run.workspace, run.execution_id).partition) as watched:
+                execution = self._open(run.workspace, run.execution_id)
+                watched.wait(left)
+            execution = self._open(run.workspace, run.execution_id)
+        return execution
+
+    # --- waiting for an answer ----------------------------------------------------------------------------------------
+
+    def _answer(self, accepted: _Accepted, seconds: float) -> Answer:
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        while True:
+            run = accepted.run
+            with self._watch.watch(keys.history(run.workspace, run.run_id)) as watched:
+                while isinstance(found := self._look(accepted), int):
+                    accepted = _Accepted(run, accepted.number, found)
+                    left = (deadline - self._clock.now()).total_seconds()
+                    if left <= 0:
+                        raise ResultNotReady(f"the update is not answered after {seconds:g} s; it goes on")
+                    watched.wait(left)
+            if not isinstance(found, _Accepted):
+                return found
+            accepted = found
+
+    def _look(self, accepted: _Accepted) -> Answer | _Accepted | int:
+        """Return the answer, if it is there; where to look for it, if a new run has the mail; else the last index seen."""
+        run, index = accepted.run, accepted.index
+        first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
+        for item in read_all(self._store, first.partition, first.sort, last):
+            batch = batch_of(item)
+            index = batch.index
+            for event in batch.events:
+                if isinstance(event, UpdateCompleted | UpdateFailed) and event.update == accepted.number:
+                    return event
+                if isinstance(event, ExecutionContinuedAsNew) and event.mail_taken < accepted.number:
+                    follower = RunKey(run.workspace, run.execution_id, RunId(event.run_id))
+                    return _Accepted(follower, accepted.number - event.mail_taken, 0)
+                if isinstance(event, CLOSINGS):
+                    status = self._status(run)
+                    problem = f"execution {run.execution_id!r} ended before it answered the update: it is {status.value}"
+                    raise NotRunning(problem, status.value)
+        return index
+
+    def _status(self, run: RunKey) -> ExecutionStatus:
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if item is None or item.attributes["run_id"] != run.run_id:
+            item = self._store.get(keys.earlier_run(run))
+        if item is None:
+            raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")
+        return execution_of(item).status
+
+
+def _closed(execution_id: str, status: ExecutionStatus) -> NotRunning:
+    return NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)

@@ -1,0 +1,118 @@
+"""Queries: what a running workflow says of itself. Nothing of them is recorded in history."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.frozen import Json
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.plan import SendTask
+from levante_core.domain.tasks import WorkflowTask
+from levante_core.errors import NotFound, NotRunning, ResultNotReady
+from levante_core.ports.item_store import Delete, Item, ItemStore, Matches, Put, Write
+from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
+from levante_core.protocol.workers import QueryAnswer, QueryRequest
+from levante_core.records import keys
+from levante_core.records.runs import execution_of, query_item
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
+
+KEPT_FOR = timedelta(hours=1)
+"""Queries and answers that nobody cleared away expire after this."""
+
+
+class QueryService:
+    """Asks workers, and takes their answers."""
+
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        ids: Ids,
+        watch: ChangeWatch,
+        *,
+        dispatch: Dispatch,
+        checks: HandlerChecks,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._watch = watch
+        self._dispatch = dispatch
+        self._checks = checks
+
+    def ask(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
+        """Return what a query handler of the latest run answers.
+
+        A worker that holds the execution answers within a second; else any worker of the deployment does.
+        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over.
+        Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch.
+        """
+        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        execution = execution_of(item)
+        if not execution.is_open:
+            status = execution.status.value
+            raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)
+        self._checks.check(execution, HandlerKind.QUERY, name, value)
+        request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
+        answer = self._answer(execution, request, seconds)
+        if answer.failure is not None:
+            raise refused(f"query {name!r}", answer.failure)
+        return answer.result
+
+    def take(self, workspace: Workspace, answers: Sequence[QueryAnswer]) -> None:
+        """Take answers to queries; one that nobody waits for any more is dropped. Cost: a write each."""
+        writes: list[list[Write]] = []
+        for answer in answers:
+            run = RunKey(workspace, answer.execution_id, answer.run_id)
+            place = keys.query_answer(run, answer.query_id)
+            item = Item(place, {"expires_at": self._expiry()}, {"answer": answer.model_dump_json()})
+            writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])
+        self._store.write_each(writes)
+
+    def _answer(self, execution: Execution, request: QueryRequest, seconds: float) -> QueryAnswer:
+        """Ask, and wait."""
+        run = execution.key
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        asked, answered = keys.query(run, request.query_id), keys.query_answer(run, request.query_id)
+        partition = keys.execution(run.workspace, run.execution_id).partition
+        with self._watch.watch(asked.partition, partition) as watched:
+            self._store.write(Put(query_item(run, request, self._expiry())))
+            try:
+                self._dispatch.carry_out([_wake(execution, request.query_id, self._clock.now())])
+                while (item := self._store.get(answered)) is None:
+                    self._refuse_closed(run)
+                    left = (deadline - self._clock.now()).total_seconds()
+                    if left <= 0:
+                        raise ResultNotReady(f"no worker answered the query within {seconds:g} s: ask again")
+                    watched.wait(left)
+            finally:
+                self._store.write_each([[Delete(asked)], [Delete(answered)]])
+        return QueryAnswer.model_validate_json(item.documents["answer"])
+
+    def _refuse_closed(self, run: RunKey) -> None:
+        """Raises: NotRunning once the run has ended: nobody will answer any more."""
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        execution = item and execution_of(item)
+        if execution is None or execution.key != run or not execution.is_open:
+            status = execution.status.value if execution and execution.key == run else "replaced by a new run"
+            raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
+
+    def _expiry(self) -> int:
+        return int((self._clock.now() + KEPT_FOR).timestamp())
+
+
+def _wake(execution: Execution, query_id: str, now: datetime) -> SendTask:
+    """Make the task that lets a worker look at the run, and so find the query."""
+    run = execution.key
+    task = WorkflowTask(
+        workspace=run.workspace,
+        execution_id=run.execution_id,
+        run_id=run.run_id,
+        deployment_name=execution.deployment_name,
+        fresh_at=now,
+        verify=True,
+    )
+    return SendTask(task, f"{run.run_id}:query:{query_id}")

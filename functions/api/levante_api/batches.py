@@ -1,0 +1,42 @@
+"""Acting on many executions in one request. Source of the models: the REST contract, §10 (read 2026-11-23)."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from levante_api.problems import answer_to
+from levante_core.domain.frozen import Frozen
+from levante_core.errors import LevanteError
+
+
+class BatchExecutionBody(Frozen):
+    """The executions to act on."""
+
+    execution_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+
+
+class BatchExecutionResult(Frozen):
+    """What became of one execution: success, or failure and why."""
+
+    status: str
+    error: str | None = None
+
+
+class BatchExecutionResponse(Frozen):
+    """One result per execution id."""
+
+    results: dict[str, BatchExecutionResult]
+
+
+def each_on_its_own(body: BatchExecutionBody, act: Callable[[str], None]) -> BatchExecutionResponse:
+    """Act on each execution of a batch, whatever becomes of the others."""
+
+    def outcome(execution_id: str) -> BatchExecutionResult:
+        try:
+            act(execution_id)
+        except LevanteError as error:
+            return BatchExecutionResult(status="failure", error=str(answer_to(error).body["detail"]))
+        return BatchExecutionResult(status="success")
+
+    return BatchExecutionResponse(results={one: outcome(one) for one in dict.fromkeys(body.execution_ids)})

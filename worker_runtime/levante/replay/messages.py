@@ -1,0 +1,88 @@
+"""Signals, updates and queries of one run, handed to the methods that take them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
+from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested, problem_with
+
+if TYPE_CHECKING:
+    from levante.definitions import WorkflowDefinition
+    from levante.handlers import HandlerDefinition
+
+logger = logging.getLogger("levante.workflow")
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Answer = Callable[[int, Json, Failure | None], None]
+
+
+class Messages:
+    """Hands messages to an instance of the workflow class.
+
+    spawn: runs a coroutine on the run's loop. answer: takes the number of an update, and its result or failure.
+    failure: what a handler raised that concerns the run as a whole.
+    """
+
+    def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer) -> None:
+        self.failure: BaseException | None = None
+        self._definition = definition
+        self._spawn = spawn
+        self._answer = answer
+
+    def signal(self, instance: object, signal: SignalReceived) -> None:
+        """Hand a signal over. One that no method takes, or none can, is dropped: nobody could be told."""
+        handler = self._definition.signals.get(signal.name)
+        if handler is None:
+            logger.warning("workflow %r has no signal %r: it is dropped", self._definition.name, signal.name)
+        else:
+            self._spawn(self._run_signal(instance, handler, signal))
+
+    def update(self, instance: object, update: UpdateRequested) -> None:
+        """Hand an update over; its answer follows."""
+        handler = self._definition.updates.get(update.name)
+        if handler is None:
+            self._answer(update.number, None, to_failure(self._unknown("update", update.name)))
+        else:
+            self._spawn(self._run_update(instance, handler, update))
+
+    def query(self, instance: object, name: str, value: Json) -> Json:
+        """Return what a query handler says. Raises: whatever the handler raises; WorkflowsException; InvalidArguments."""
+        handler = self._definition.queries.get(name)
+        if handler is None:
+            raise self._unknown("query", name)
+        return handler.dump_result(handler.call(instance, value))
+
+    async def _run_signal(self, instance: object, handler: HandlerDefinition, signal: SignalReceived) -> None:
+        try:
+            called = handler.call(instance, signal.input)
+            if handler.is_async:
+                await called
+        except InvalidArguments as error:
+            logger.warning("signal %r is dropped, because its input does not fit: %s", signal.name, error)
+        except Exception as error:  # noqa: BLE001 - what a handler raises is raised by the workflow
+            self.failure = self.failure or error
+
+    async def _run_update(self, instance: object, handler: HandlerDefinition, update: UpdateRequested) -> None:
+        try:
+            result = handler.call(instance, update.input)
+            value = handler.dump_result(await result if handler.is_async else result)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - errors on purpose go to the caller, bugs are raised by the workflow
+            if fails_execution(error) or isinstance(error, InvalidArguments):
+                self._answer(update.number, None, to_failure(error))
+            else:
+                self.failure = self.failure or error
+            return
+        _, problem = problem_with(f"the result of update {update.name!r}", value)
+        refused = Failure(type="PayloadRefused", message=problem, non_retryable=True) if problem else None
+        self._answer(update.number, None if problem else value, refused)
+
+    def _unknown(self, kind: str, name: str) -> WorkflowsException:
+        known = self._definition.queries if kind == "query" else self._definition.updates
+        problem = f"workflow {self._definition.name!r} has no {kind} {name!r}; it has: {', '.join(known) or 'none'}"
+        return WorkflowsException(problem, status=404, code=ErrorCode.WORKFLOW_QUERY_ERROR)
