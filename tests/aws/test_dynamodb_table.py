@@ -7,7 +7,7 @@ import pytest
 
 from levante_core.adapters.dynamodb import DynamoItemStore
 from levante_core.adapters.dynamodb_table import INDEXES, table_definition
-from levante_core.domain.execution import Ending, Execution, RunKey, RunStart
+from levante_core.domain.execution import Ending, Execution, Parent, RunKey, RunStart
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Item, Put
@@ -40,14 +40,14 @@ RUN = Execution(
     deployment_name=DEPLOYMENT,
     start=RunStart(workflow_name=NAME, input={"order": 1}, started_at=NOW, deadline_at=NOW + timedelta(hours=1)),
     root_execution_id=ExecutionId("root"),
-    parent_execution_id=ExecutionId("parent"),
+    parent=Parent(ExecutionId("parent"), RunId("parent-run"), DEPLOYMENT, 3),
     mail_count=2,
 )
 CLOSED_RUN = replace(
     RUN,
     key=replace(RUN.key, run_id=RunId("run-1")),
     status=ExecutionStatus.COMPLETED,
-    parent_execution_id=None,
+    parent=None,
     ending=Ending(NOW, result=1),
 )
 WORKFLOW = Workflow(SPACE, "workflow-1", NAME, "Check out", "sells", is_technical=False, is_archived=True, tags=("a", "b"))

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from levante import workflow
 from levante.activity import activity
+from levante.children import ChildHandle, execute_workflow
 from levante.context import get_execution_id
 from levante.definitions import get_activity_definition, get_workflow_definition
 from levante.errors import (
     ActivityError,
+    ChildWorkflowError,
     ErrorCode,
     InvalidArguments,
     NonDeterminismError,
@@ -15,19 +17,24 @@ from levante.errors import (
     WorkflowError,
     WorkflowsException,
 )
+from levante_core.protocol import ParentClosePolicy
 
 if TYPE_CHECKING:
     from levante.worker import run_worker
 
 __all__ = [
     "ActivityError",
+    "ChildHandle",
+    "ChildWorkflowError",
     "ErrorCode",
     "InvalidArguments",
     "NonDeterminismError",
+    "ParentClosePolicy",
     "RecordedError",
     "WorkflowError",
     "WorkflowsException",
     "activity",
+    "execute_workflow",
     "get_activity_definition",
     "get_execution_id",
     "get_workflow_definition",

@@ -11,7 +11,32 @@ from random import Random
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
-from levante_core.protocol import ActivityOptions, Json
+from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ChildWorkflow:
+    """A child to be started. execution_id: None for one that is made up. timeout_seconds: None for what it declares."""
+
+    workflow_name: str
+    input: Json
+    close_policy: ParentClosePolicy
+    is_awaited: bool
+    execution_id: str | None = None
+    timeout_seconds: float | None = None
+
+
+class Child(Protocol):
+    """What workflow code can wait for: that a child has started, and its JSON result. Either raises ChildWorkflowError."""
+
+    @property
+    def scheduled(self) -> ChildScheduled: ...
+
+    @property
+    def started(self) -> asyncio.Future[str]: ...
+
+    @property
+    def ended(self) -> asyncio.Future[Json]: ...
 
 
 class WorkflowContext(Protocol):
@@ -43,6 +68,10 @@ class WorkflowContext(Protocol):
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         """Ask for an activity. The future brings its JSON result, or raises ActivityError."""
+        ...
+
+    def start_child(self, child: ChildWorkflow) -> Child:
+        """Ask for a child workflow."""
         ...
 
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:

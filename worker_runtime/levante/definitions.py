@@ -47,6 +47,10 @@ class WorkflowDefinition:
         """Return what `run` returned as JSON. Raises: WorkflowsException when JSON cannot carry it."""
         return self.entrypoint.dump_result(value)
 
+    def load_result(self, value: Json) -> Any:
+        """Return what the workflow returned, from what `dump_result` made of it."""
+        return self.entrypoint.output.load(value)
+
     def spec(self, task_queue: str) -> WorkflowSpec:
         """Describe the workflow for registration."""
         return WorkflowSpec(

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pydantic_core import from_json, to_json
 
-from levante_core.protocol import Failure, FailureKind, Json
+from levante_core.protocol import ChildFailed, Failure, FailureKind, Json
 
 MESSAGE_BYTES = 8 * 1024
 STACK_BYTES = 16 * 1024
@@ -122,6 +122,25 @@ class ActivityError(Exception):
         return self.__cause__
 
 
+class ChildWorkflowError(Exception):
+    """A child workflow did not complete. status: how its execution ended; None if it could not be started.
+
+    `cause` holds what it raised.
+    """
+
+    def __init__(self, message: str, *, workflow_name: str, execution_id: str, status: str | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.workflow_name = workflow_name
+        self.execution_id = execution_id
+        self.status = status
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What the child raised; its own causes follow by `__cause__`."""
+        return self.__cause__
+
+
 class NonDeterminismError(Exception):
     """Workflow code asked for something else than what is recorded. Ends no execution: fixed code carries on."""
 
@@ -134,11 +153,25 @@ def activity_error(name: str, attempt: int, failure: Failure) -> ActivityError:
     return error
 
 
+def child_error(workflow_name: str, execution_id: str, outcome: ChildFailed) -> ChildWorkflowError:
+    """Build what workflow code sees of a child that did not complete."""
+    how = outcome.status.value if outcome.status else "not started"
+    message = f"child {execution_id!r} of workflow {workflow_name!r} is {how}: {outcome.failure.message}"
+    error = ChildWorkflowError(
+        message,
+        workflow_name=workflow_name,
+        execution_id=execution_id,
+        status=outcome.status.value if outcome.status else None,
+    )
+    error.__cause__ = _recorded(outcome.failure)
+    return error
+
+
 def fails_execution(exc: BaseException) -> bool:
     """Tell an error that ends the execution from a bug, which leaves it open for fixed code to carry on."""
     if isinstance(exc, BaseExceptionGroup):
         return all(fails_execution(member) for member in exc.exceptions)
-    return isinstance(exc, WorkflowError | ActivityError)
+    return isinstance(exc, WorkflowError | ActivityError | ChildWorkflowError)
 
 
 def to_failure(exc: BaseException) -> Failure:

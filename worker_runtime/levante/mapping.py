@@ -316,6 +316,14 @@ class HandlerOutput:
             return self._raw(value)
         return {"result": plain} if self._wraps and value is not None else plain
 
+    def load(self, value: Json) -> Any:
+        """Return what was returned, from what `dump` made of it; what does not fit the annotation is passed on as it is."""
+        is_wrapped = self._wraps and isinstance(value, dict) and value.keys() == {"result"}
+        try:
+            return self._type.read(value["result"] if is_wrapped else value)
+        except ValidationError:
+            return value
+
     def _raw(self, value: Any) -> Json:
         try:
             return from_json(to_json(value, inf_nan_mode="null"))

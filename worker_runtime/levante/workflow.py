@@ -22,6 +22,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
 from levante.definitions import WORKFLOW, WorkflowDefinition
 from levante.errors import ErrorCode, WorkflowsException
@@ -33,6 +34,7 @@ __all__ = [
     "continue_as_new",
     "define",
     "entrypoint",
+    "execute_workflow",
     "now",
     "query",
     "random",

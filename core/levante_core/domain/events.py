@@ -8,14 +8,16 @@ replay passes over them. The execution's start is batch 0; it is carried by the 
 (signals, updates and requests to cancel) from 1 in the order in which it was accepted.
 """
 
+from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.names import RunId
+from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.retry import RetryPolicy
+from levante_core.domain.transitions import ExecutionStatus
 
 Seq = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=1)]
@@ -70,6 +72,39 @@ class TimerCanceled(Frozen):
     kind: Literal["timer_canceled"] = "timer_canceled"
     seq: Seq
     timer: Seq
+
+
+class ParentClosePolicy(StrEnum):
+    """What becomes of a child when the run that started it ends first."""
+
+    TERMINATE = "terminate"
+    REQUEST_CANCEL = "request_cancel"
+    ABANDON = "abandon"
+
+
+class ChildScheduled(Frozen):
+    """A child workflow was asked for. is_awaited: False tells the code when it has started, apart from how it ends.
+
+    timeout_seconds: of the child's execution; None for what its workflow declares.
+    """
+
+    kind: Literal["child_scheduled"] = "child_scheduled"
+    seq: Seq
+    workflow_name: str
+    execution_id: ExecutionId
+    input: Json
+    close_policy: ParentClosePolicy
+    is_awaited: bool = True
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+
+
+class ChildCancelRequested(Frozen):
+    """Workflow code no longer waits for this child, which is asked to end."""
+
+    kind: Literal["child_cancel_requested"] = "child_cancel_requested"
+    seq: Seq
+    child: Seq
+    execution_id: ExecutionId
 
 
 class ExecutionCompleted(Frozen):
@@ -184,6 +219,34 @@ class CancelRequested(Frozen):
     at: Time
 
 
+class ChildStarted(Frozen):
+    """The child with this seq has started."""
+
+    kind: Literal["child_started"] = "child_started"
+    seq: Seq
+    at: Time
+    run_id: RunId
+
+
+class ChildCompleted(Frozen):
+    """The child with this seq returned."""
+
+    kind: Literal["child_completed"] = "child_completed"
+    seq: Seq
+    at: Time
+    result: Json
+
+
+class ChildFailed(Frozen):
+    """The child with this seq ended otherwise, or could not be started. status: None if it did not start."""
+
+    kind: Literal["child_failed"] = "child_failed"
+    seq: Seq
+    at: Time
+    failure: Failure
+    status: ExecutionStatus | None = None
+
+
 class FactTaken(Frozen):
     """The outcome that a fact brought was taken into history here; what it says stays in the fact."""
 
@@ -242,8 +305,9 @@ class ExecutionTimedOut(Frozen):
     at: Time
 
 
-Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired
-"""What resolves a command."""
+ChildOutcome: TypeAlias = ChildStarted | ChildCompleted | ChildFailed
+Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired | ChildOutcome
+"""What resolves a command, or says how far it has come."""
 Mail: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
 """What callers send to a run while it is open."""
 Input: TypeAlias = Outcome | Mail
@@ -251,7 +315,16 @@ Input: TypeAlias = Outcome | Mail
 Answer: TypeAlias = UpdateCompleted | UpdateFailed
 Ended: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionContinuedAsNew
 """How workflow code ends a run."""
-Command: TypeAlias = ActivityScheduled | ActivityCancelRequested | TimerStarted | TimerCanceled | Answer | Ended
+Command: TypeAlias = (
+    ActivityScheduled
+    | ActivityCancelRequested
+    | TimerStarted
+    | TimerCanceled
+    | ChildScheduled
+    | ChildCancelRequested
+    | Answer
+    | Ended
+)
 Note: TypeAlias = ActivityHandedOver | CodeFailed
 Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
@@ -259,7 +332,7 @@ HistoryEvent: TypeAlias = Annotated[
 ]
 """Mail is not among them: it is recorded as facts, and history says when it was taken."""
 
-OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired)
+OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired, ChildStarted, ChildCompleted, ChildFailed)
 MAIL = (SignalReceived, UpdateRequested, CancelRequested)
 ENDED = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionContinuedAsNew)
 COMMANDS = (
@@ -267,6 +340,8 @@ COMMANDS = (
     ActivityCancelRequested,
     TimerStarted,
     TimerCanceled,
+    ChildScheduled,
+    ChildCancelRequested,
     UpdateCompleted,
     UpdateFailed,
     *ENDED,

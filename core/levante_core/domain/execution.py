@@ -58,10 +58,20 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The run that started a child, and the seq of the command that asked for it."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
 
-    mail_held_until: the run is about to end, and takes no more mail before this time.
+    has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
     """
 
     key: RunKey
@@ -70,12 +80,18 @@ class Execution:
     start: RunStart
     root_execution_id: ExecutionId
     status: ExecutionStatus = ExecutionStatus.RUNNING
-    parent_execution_id: ExecutionId | None = None
+    parent: Parent | None = None
+    has_children: bool = False
     mail_count: int = 0
     is_cancel_requested: bool = False
     mail_held_until: datetime | None = None
     tracing: Tracing = NO_TRACING
     ending: Ending | None = None
+
+    @property
+    def parent_execution_id(self) -> ExecutionId | None:
+        """The execution that started this one, if one did."""
+        return self.parent.execution_id if self.parent else None
 
     @property
     def is_open(self) -> bool:
@@ -103,4 +119,12 @@ def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime
         continued_run_id=execution.key.run_id,
     )
     key = replace(execution.key, run_id=event.run_id)
-    return replace(execution, key=key, start=start, mail_count=mail_count, is_cancel_requested=False, mail_held_until=None)
+    return replace(
+        execution,
+        key=key,
+        start=start,
+        mail_count=mail_count,
+        has_children=False,
+        is_cancel_requested=False,
+        mail_held_until=None,
+    )

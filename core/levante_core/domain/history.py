@@ -14,6 +14,12 @@ from levante_core.domain.events import (
     ActivityScheduled,
     Answer,
     CancelRequested,
+    ChildCancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildOutcome,
+    ChildScheduled,
+    ChildStarted,
     Closing,
     CodeFailed,
     FactTaken,
@@ -32,7 +38,17 @@ from levante_core.domain.events import (
     mail_key,
 )
 from levante_core.domain.frozen import Frozen
-from levante_core.domain.transitions import ACTIVITY, EXECUTION, TIMER, ActivityState, ExecutionStatus, TimerState, step
+from levante_core.domain.transitions import (
+    ACTIVITY,
+    CHILD,
+    EXECUTION,
+    TIMER,
+    ActivityState,
+    ChildState,
+    ExecutionStatus,
+    TimerState,
+    step,
+)
 from levante_core.errors import InconsistentHistory
 
 
@@ -69,12 +85,22 @@ _WorkEvent: TypeAlias = (
     | ActivityCancelRequested
     | TimerStarted
     | TimerCanceled
+    | ChildScheduled
+    | ChildCancelRequested
     | Answer
     | Outcome
     | ActivityHandedOver
     | CodeFailed
 )
 """Events about single pieces of work."""
+
+
+@dataclass(slots=True)
+class OpenChild:
+    """A child without an end."""
+
+    scheduled: ChildScheduled
+    state: ChildState = ChildState.SCHEDULED
 
 
 @dataclass(slots=True)
@@ -88,6 +114,7 @@ class RunState:
     last_index: int = 0
     activities: dict[int, OpenActivity] = field(default_factory=dict)
     timers: dict[int, TimerStarted] = field(default_factory=dict)
+    children: dict[int, OpenChild] = field(default_factory=dict)
     updates: set[int] = field(default_factory=set)
     mail_taken: int = 0
     taken: set[str] = field(default_factory=set)
@@ -107,6 +134,11 @@ class RunState:
                 return told.seq not in self.timers
             case ActivityCompleted() | ActivityFailed():
                 return told.seq not in self.activities
+            case ChildStarted():
+                child = self.children.get(told.seq)
+                return child is None or child.state is not ChildState.SCHEDULED
+            case ChildCompleted() | ChildFailed():
+                return told.seq not in self.children
             case SignalReceived() | UpdateRequested() | CancelRequested():
                 return told.number <= self.mail_taken
             case _:
@@ -138,6 +170,10 @@ class RunState:
                 self.timers[event.seq] = event
             case ActivityCompleted() | ActivityFailed() | ActivityCancelRequested() | TimerFired() | TimerCanceled():
                 self._end(event)
+            case ChildScheduled():
+                self.children[event.seq] = OpenChild(event)
+            case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
+                self._move_child(event)
             case CodeFailed():
                 pass
             case UpdateCompleted() | UpdateFailed():
@@ -171,7 +207,7 @@ class RunState:
             raise InconsistentHistory(f"no activity {seq} is open")
         return self.activities[seq]
 
-    def _end(self, event: Outcome | ActivityCancelRequested | TimerCanceled) -> None:
+    def _end(self, event: ActivityCompleted | ActivityFailed | TimerFired | ActivityCancelRequested | TimerCanceled) -> None:
         match event:
             case ActivityCompleted() | ActivityFailed():
                 self._end_activity(event.seq, event.kind)
@@ -183,6 +219,16 @@ class RunState:
                 self._end_timer(event.timer, event.kind)
             case _:
                 assert_never(event)
+
+    def _move_child(self, event: ChildOutcome | ChildCancelRequested) -> None:
+        seq = event.child if isinstance(event, ChildCancelRequested) else event.seq
+        if seq not in self.children:
+            raise InconsistentHistory(f"no child {seq} is open")
+        state = step(CHILD, self.children[seq].state, event.kind)
+        if state is ChildState.STARTED:
+            self.children[seq].state = state
+        else:
+            del self.children[seq]
 
     def _end_activity(self, seq: int, kind: str) -> None:
         step(ACTIVITY, self._activity(seq).state, kind)

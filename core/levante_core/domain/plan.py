@@ -12,14 +12,18 @@ from levante_core.domain.events import (
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    ChildCancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildScheduled,
     HistoryEvent,
     TimerCanceled,
     TimerFired,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey, RunStart
+from levante_core.domain.execution import Parent, RunKey, RunStart
 from levante_core.domain.history import HistoryBatch, RunState
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.names import DeploymentName, ExecutionId
 from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ActivityState
 
@@ -72,7 +76,18 @@ class AttemptEnded:
     attempt: int
 
 
-Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded
+@dataclass(frozen=True, slots=True)
+class RunClosed:
+    """A run ended that has a parent or children. outcome: what its parent is told; None if the execution goes on."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    has_children: bool
+    parent: Parent | None = None
+    outcome: ChildCompleted | ChildFailed | None = None
+
+
+Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,44 @@ class SendLater:
     due: Delayed
 
 
-Effect: TypeAlias = SendTask | SendLater
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start a child, unless it has started; tell the parent what is to be told of it."""
+
+    parent: RunKey
+    deployment_name: DeploymentName
+    child: ChildScheduled
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChild:
+    """Ask a child to end that nobody waits for any more. seq: of the command that asked for it."""
+
+    parent: RunKey
+    execution_id: ExecutionId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellParent:
+    """Record in the parent's run how a child ended."""
+
+    child: RunKey
+    parent: Parent
+    outcome: ChildCompleted | ChildFailed
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveChildren:
+    """Do with the open children of a run that has ended what their policies say."""
+
+    run: RunKey
+
+
+MessageEffect: TypeAlias = SendTask | SendLater
+FamilyEffect: TypeAlias = StartChild | CancelChild | TellParent | LeaveChildren
+"""What is between executions."""
+Effect: TypeAlias = MessageEffect | FamilyEffect
 
 
 def plan(record: Record) -> list[Effect]:
@@ -103,6 +155,8 @@ def plan(record: Record) -> list[Effect]:
         case FactRecorded():
             task = WorkflowTask(**_address(record), fresh_at=record.recorded_at, fact=record.fact)
             return [SendTask(task, f"{record.run.run_id}:{record.fact.key}")]
+        case RunClosed():
+            return list(_closed(record))
         case AttemptEnded():
             retry = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at)
             return [_when_due(retry, record.recorded_at)]
@@ -133,8 +187,19 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
                 yield _when_due(task, record.recorded_at)
             case TimerStarted() if event.seq not in ended:
                 yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
+            case ChildScheduled():
+                yield StartChild(record.run, record.deployment_name, event)
+            case ChildCancelRequested():
+                yield CancelChild(record.run, event.execution_id, event.child)
             case _:
                 pass
+
+
+def _closed(record: RunClosed) -> Iterator[Effect]:
+    if record.parent and record.outcome:
+        yield TellParent(record.run, record.parent, record.outcome)
+    if record.has_children:
+        yield LeaveChildren(record.run)
 
 
 def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:
@@ -211,6 +276,7 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
         effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
     answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, MAIL)}
+    ended = {fact.input.seq for fact in work.untaken if isinstance(fact.input, ChildCompleted | ChildFailed)}
     for seq, activity in state.activities.items():
         if activity.state is ActivityState.QUEUED and seq not in answered:
             retry = work.retries.get(seq)
@@ -219,4 +285,6 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
             task = ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
             effects.append(_when_due(task, now))
     timers = [timer for seq, timer in state.timers.items() if seq not in answered]
-    return [*effects, *(SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers)]
+    effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers]
+    children = [child.scheduled for seq, child in state.children.items() if seq not in ended]
+    return [*effects, *(StartChild(run, deployment_name, child) for child in children)]

@@ -16,6 +16,8 @@ from levante_core.domain.events import (
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    ChildFailed,
+    ChildScheduled,
     Ended,
     ExecutionCanceled,
     ExecutionCompleted,
@@ -103,12 +105,15 @@ class OpenTask(Frozen):
 class Followed(Frozen):
     """How far an execution has been told of. run_id: the run that is being told; None until one is there.
 
+    asked_by: seq of the command of its parent that asked for it, if it has one.
+
     index: of the last batch told. open: activities without an outcome, by seq. told_until: time of the last event told.
     is_closed: the end of the run was told.
     """
 
     execution_id: ExecutionId
     parent_execution_id: ExecutionId | None = None
+    asked_by: int | None = None
     run_id: RunId | None = None
     workflow_name: str = ""
     started_at: Time | None = None
@@ -122,10 +127,15 @@ class Followed(Frozen):
 
 
 class Telling:
-    """Tells what is new of one execution. `events` grows; `followed` says how far it has come."""
+    """Tells what is new of one execution. `events` grows; `followed` says how far it has come.
+
+    children: those that it has asked for. unborn: seqs of the commands that led to none.
+    """
 
     def __init__(self, root: ExecutionId, followed: Followed) -> None:
         self.events: list[Told] = []
+        self.children: list[Followed] = []
+        self.unborn: set[int] = set()
         self._root = root
         self._followed = followed
         self._open = dict(followed.open)
@@ -189,6 +199,11 @@ class Telling:
                 self._outcome(StreamEventType.ACTIVITY_TASK_FAILED, place, event, attributes)
             case ActivityCancelRequested():
                 self._open.pop(event.activity, None)
+            case ChildScheduled():
+                own = self._followed.execution_id
+                self.children.append(Followed(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
+            case ChildFailed() if event.status is None:
+                self.unborn.add(event.seq)
             case ActivityHandedOver() if event.attempt > 1:
                 self.retry(event.activity, event.attempt - 1, at, event.failure)
             case ExecutionTerminated() | ExecutionTimedOut():

@@ -40,6 +40,17 @@ class TimerState(StrEnum):
     CANCELED = "canceled"
 
 
+class ChildState(StrEnum):
+    """Where a child stands in the history of the run that asked for it."""
+
+    SCHEDULED = "scheduled"
+    STARTED = "started"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """Workflow code no longer waits for it."""
+
+
 EXECUTION: Mapping[tuple[ExecutionStatus, str], ExecutionStatus] = {
     (ExecutionStatus.RUNNING, "execution_completed"): ExecutionStatus.COMPLETED,
     (ExecutionStatus.RUNNING, "execution_failed"): ExecutionStatus.FAILED,
@@ -62,6 +73,16 @@ ACTIVITY: Mapping[tuple[ActivityState, str], ActivityState] = {
 TIMER: Mapping[tuple[TimerState, str], TimerState] = {
     (TimerState.STARTED, "timer_fired"): TimerState.FIRED,
     (TimerState.STARTED, "timer_canceled"): TimerState.CANCELED,
+}
+
+CHILD: Mapping[tuple[ChildState, str], ChildState] = {
+    (ChildState.SCHEDULED, "child_started"): ChildState.STARTED,
+    (ChildState.SCHEDULED, "child_completed"): ChildState.COMPLETED,
+    (ChildState.SCHEDULED, "child_failed"): ChildState.FAILED,
+    (ChildState.SCHEDULED, "child_cancel_requested"): ChildState.ABANDONED,
+    (ChildState.STARTED, "child_completed"): ChildState.COMPLETED,
+    (ChildState.STARTED, "child_failed"): ChildState.FAILED,
+    (ChildState.STARTED, "child_cancel_requested"): ChildState.ABANDONED,
 }
 
 State = TypeVar("State", bound=StrEnum)

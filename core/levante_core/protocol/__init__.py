@@ -12,6 +12,12 @@ from levante_core.domain.events import (
     ActivityOptions,
     ActivityScheduled,
     CancelRequested,
+    ChildCancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildOutcome,
+    ChildScheduled,
+    ChildStarted,
     CodeFailed,
     Command,
     ExecutionCanceled,
@@ -24,6 +30,7 @@ from levante_core.domain.events import (
     Mail,
     MailTaken,
     Outcome,
+    ParentClosePolicy,
     SignalReceived,
     TimerCanceled,
     TimerFired,
@@ -36,7 +43,15 @@ from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
 from levante_core.domain.history import HistoryBatch, OpenActivity, RunState, closing_event, fold, mail_in
-from levante_core.domain.names import DeploymentName, RunId, deployment_name, worker_name, workflow_name
+from levante_core.domain.names import (
+    DeploymentName,
+    ExecutionId,
+    RunId,
+    deployment_name,
+    execution_id,
+    worker_name,
+    workflow_name,
+)
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
@@ -60,6 +75,12 @@ __all__ = [
     "ActivityTask",
     "ActivityWork",
     "CancelRequested",
+    "ChildCancelRequested",
+    "ChildCompleted",
+    "ChildFailed",
+    "ChildOutcome",
+    "ChildScheduled",
+    "ChildStarted",
     "CodeFailed",
     "Command",
     "DeploymentName",
@@ -67,6 +88,7 @@ __all__ = [
     "ExecutionCompleted",
     "ExecutionContinuedAsNew",
     "ExecutionFailed",
+    "ExecutionId",
     "ExecutionStatus",
     "Fact",
     "FactTaken",
@@ -86,6 +108,7 @@ __all__ = [
     "MailTaken",
     "OpenActivity",
     "Outcome",
+    "ParentClosePolicy",
     "RetryAfter",
     "RetryPolicy",
     "RunId",
@@ -103,6 +126,7 @@ __all__ = [
     "after_failure",
     "closing_event",
     "deployment_name",
+    "execution_id",
     "fold",
     "mail_in",
     "problem_with",

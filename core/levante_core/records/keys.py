@@ -69,6 +69,11 @@ def outcomes_end() -> str:
     return f"{FACT}:"
 
 
+def started_fact(seq: int) -> str:
+    """Name of the fact that says that the child with this seq has started; it follows on those of its outcome."""
+    return f"{outcome_fact(seq)}.started"
+
+
 def query(key: RunKey, query_id: str) -> Key:
     """Key of a query that waits for an answer."""
     return Key(history(key.workspace, key.run_id), f"{QUERY}{query_id}")

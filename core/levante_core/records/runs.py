@@ -1,18 +1,18 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import TypeAdapter
 
-from levante_core.domain.events import Mail, Outcome, mail_key
-from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
-from levante_core.domain.failure import Failure
+from levante_core.domain.events import ChildCompleted, ChildFailed, ChildStarted, Mail, Outcome, mail_key
+from levante_core.domain.execution import Ending, Execution, Parent, RunKey, RunStart, Tracing
+from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.frozen import Frozen, Json, Time, wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunStarted, plan
+from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunClosed, RunStarted, plan
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Key, Scalar
@@ -28,6 +28,9 @@ class _EndingDocument(Frozen):
 MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
+HAS_FAMILY = "has_family"
+"""Attribute of runs with a parent or children, which concern the dispatcher when they end too."""
+HAS_CHILDREN = "has_children"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def earlier_run_item(execution: Execution) -> Item:
 
 def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
     run, start, ending = execution.key, execution.start, execution.ending
-    held_until = execution.mail_held_until
+    held_until, parent = execution.mail_held_until, execution.parent
     attributes: dict[str, Scalar] = {
         "workspace": run.workspace,
         "execution_id": run.execution_id,
@@ -72,6 +75,11 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "deployment_name": execution.deployment_name,
         "root_execution_id": execution.root_execution_id,
         "parent_execution_id": execution.parent_execution_id,
+        "parent_run_id": parent.run_id if parent else None,
+        "parent_deployment_name": parent.deployment_name if parent else None,
+        "parent_seq": parent.seq if parent else None,
+        HAS_CHILDREN: execution.has_children,
+        HAS_FAMILY: execution.has_children or parent is not None,
         "status": execution.status.value,
         "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
@@ -117,13 +125,39 @@ def execution_of(item: Item) -> Execution:
         start=RunStart.model_validate_json(item.documents["start"]),
         root_execution_id=summary.root_execution_id,
         status=summary.status,
-        parent_execution_id=summary.parent_execution_id,
+        parent=_parent_of(item),
+        has_children=bool(item.attributes[HAS_CHILDREN]),
         mail_count=int(str(item.attributes["mail_count"])),
         is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
         mail_held_until=datetime.fromisoformat(str(held_until)) if held_until else None,
         tracing=Tracing.model_validate_json(item.documents["tracing"]),
         ending=ending,
     )
+
+
+def _parent_of(item: Item) -> Parent | None:
+    attributes = item.attributes
+    if attributes["parent_execution_id"] is None:
+        return None
+    return Parent(
+        ExecutionId(str(attributes["parent_execution_id"])),
+        RunId(str(attributes["parent_run_id"])),
+        DeploymentName(str(attributes["parent_deployment_name"])),
+        int(str(attributes["parent_seq"])),
+    )
+
+
+def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
+    """Return what a parent is told of how a child ended; None while it has not, and for what is nobody's child."""
+    parent, ending = execution.parent, execution.ending
+    if parent is None or ending is None or execution.status is ExecutionStatus.CONTINUED_AS_NEW:
+        return None
+    if execution.status is ExecutionStatus.COMPLETED:
+        return ChildCompleted(seq=parent.seq, at=ending.ended_at, result=ending.result)
+    status = execution.status
+    kind = FailureKind.CANCELED if status is ExecutionStatus.CANCELED else FailureKind.APPLICATION
+    plain = Failure(kind=kind, type=f"Child{status.value.title().replace('_', '')}", message=f"the child is {status.value}")
+    return ChildFailed(seq=parent.seq, at=ending.ended_at, failure=ending.failure or plain, status=status)
 
 
 def summary_of(item: Item) -> RunSummary:
@@ -198,6 +232,11 @@ def outcome_fact(outcome: Outcome) -> Fact:
     return Fact(key=keys.outcome_fact(outcome.seq), input=outcome)
 
 
+def started_fact(started: ChildStarted) -> Fact:
+    """Make the fact that says that a child has started."""
+    return Fact(key=keys.started_fact(started.seq), input=started)
+
+
 def mail_fact(mail: Mail) -> Fact:
     """Make the fact that brings this mail."""
     return Fact(key=mail_key(mail.number), input=mail)
@@ -270,25 +309,37 @@ def _run_key(item: Item) -> RunKey:
 # --- the change feed --------------------------------------------------------------------------------------------------
 
 
-def record_of(change: Change) -> Record | None:
-    """Tell what a change of the table means for the work; None when it asks for nothing."""
+def records_of(change: Change) -> list[Record]:
+    """Tell what a change of the table means for the work; most ask for nothing."""
     new, old = change.new, change.old
     if new is None or not concerns_dispatcher(new.attributes):
-        return None
+        return []
     partition, sort = change.key.partition, change.key.sort
-    if partition.startswith("X#") and sort == keys.EXECUTION:
-        is_new_run = old is None or old.attributes["run_id"] != new.attributes["run_id"]
-        return _started(new) if new.attributes["is_open"] and is_new_run else None
+    if partition.startswith("X#"):
+        return list(_of_run(new, old, sort))
     if not partition.startswith("H#"):
-        return None
+        return []
     if sort.startswith(keys.ATTEMPT):
-        return attempt_of(new) if old is None or attempt_number(old) != attempt_number(new) else None
-    return _recorded(new, sort) if old is None else None
+        return [attempt_of(new)] if old is None or attempt_number(old) != attempt_number(new) else []
+    record = _recorded(new, sort) if old is None else None
+    return [record] if record else []
+
+
+def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
+    is_new = old is None or old.attributes["run_id"] != new.attributes["run_id"]
+    if sort == keys.EXECUTION and new.attributes["is_open"]:
+        if is_new:
+            yield _started(new)
+    elif new.attributes[HAS_FAMILY] and (is_new or old is None or old.attributes["is_open"]):
+        execution = execution_of(new)
+        yield RunClosed(
+            execution.key, execution.deployment_name, execution.has_children, execution.parent, child_outcome(execution)
+        )
 
 
 def concerns_dispatcher(attributes: Mapping[str, Scalar]) -> bool:
     """Tell whether the dispatcher has to look at a change that led to an item with these attributes."""
-    return bool(attributes.get(ASKS_FOR_WORK))
+    return bool(attributes.get(ASKS_FOR_WORK) or attributes.get(HAS_FAMILY))
 
 
 def _started(item: Item) -> RunStarted:

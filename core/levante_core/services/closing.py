@@ -1,6 +1,6 @@
 """Ends that are decided outside workflow code: they write a batch at the next free index, like everyone else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from levante_core.domain.events import Closing, ExecutionTerminated, ExecutionTimedOut
@@ -13,15 +13,32 @@ from levante_core.errors import NotFound, NotRunning, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
-from levante_core.records.runs import ASKS_FOR_WORK, Recorded, batch_item, ending_document, execution_of
+from levante_core.records.runs import (
+    ASKS_FOR_WORK,
+    HAS_CHILDREN,
+    HAS_FAMILY,
+    Recorded,
+    batch_item,
+    ending_document,
+    execution_of,
+)
 from levante_core.services.reading import last_index
 
 RACES = 20
 """How often a close that lost the race for an index is tried again at once."""
 
 
-def closing_write(run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None) -> Update:
-    """Make the write that closes the execution item. mail_count: None where unread mail may be left behind."""
+WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
+"""Attributes of a run once it has asked for children."""
+
+
+def closing_write(
+    run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None, *, has_children: bool = False
+) -> Update:
+    """Make the write that closes the execution item. mail_count: None where unread mail may be left behind.
+
+    has_children: the same commit asked for some.
+    """
     condition: dict[str, Scalar] = {"run_id": run.run_id, "is_open": True}
     if mail_count is not None:
         condition["mail_count"] = mail_count
@@ -32,6 +49,7 @@ def closing_write(run: RunKey, status: ExecutionStatus, ending: Ending, mail_cou
             "is_open": False,
             ASKS_FOR_WORK: False,
             "ended_at": wire_time(ending.ended_at),
+            **(WITH_CHILDREN if has_children else {}),
         },
         set_documents={"ending": ending_document(ending)},
         set_indexes={keys.OPEN_RUNS: None},

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from levante_core.domain.events import MAIL, ExecutionContinuedAsNew, mail_key
+from levante_core.domain.events import MAIL, ChildScheduled, ExecutionContinuedAsNew, mail_key
 from levante_core.domain.execution import Ending, RunKey, close, continued
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import closing_event
@@ -29,7 +29,7 @@ from levante_core.records.runs import (
     fact_of,
     mail_fact,
 )
-from levante_core.services.closing import closing_write
+from levante_core.services.closing import WITH_CHILDREN, closing_write
 from levante_core.services.dispatch import Dispatch
 
 MOST_CARRIED = 90
@@ -82,13 +82,16 @@ class CommitService:
         now = self._clock.now()
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
         record = BatchAppended(run, commit.deployment_name, now, commit.batch)
+        has_children = any(isinstance(event, ChildScheduled) for event in commit.batch.events)
         if closing is None:
-            return _Prepared((record,), (append,))
+            return _Prepared((record,), (append, *([_with_children(run)] if has_children else [])))
         status, ending = close(closing, now)
         if isinstance(closing, ExecutionContinuedAsNew):
-            writes, started = self._continued(run, closing, status, ending)
+            writes, started = self._continued(run, closing, status, ending, has_children=has_children)
             return _Prepared((record, *started), (append, *writes))
-        return _Prepared((record,), (append, closing_write(run, status, ending, commit.mail_taken)))
+        return _Prepared(
+            (record,), (append, closing_write(run, status, ending, commit.mail_taken, has_children=has_children))
+        )
 
     def _hold_mail(self, run: RunKey) -> None:
         """Let a run that is about to end take the mail it has, without more coming all the time."""
@@ -99,7 +102,7 @@ class CommitService:
             self._store.write(Update(key, set_attributes={MAIL_HELD_UNTIL: until}, condition=is_open))
 
     def _continued(
-        self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending
+        self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, *, has_children: bool
     ) -> tuple[list[Write], list[Record]]:
         """Make the writes that put a new run in the place of this one, with the mail that this one has not taken.
 
@@ -112,7 +115,7 @@ class CommitService:
         unread = old.mail_count - event.mail_taken
         new = continued(old, event, ending.ended_at, mail_count=unread)
         unchanged = Matches({"run_id": run.run_id, "is_open": True, "mail_count": old.mail_count})
-        earlier = replace(old, status=status, ending=ending)
+        earlier = replace(old, status=status, ending=ending, has_children=old.has_children or has_children)
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
         for number in range(1, unread + 1):
@@ -127,6 +130,12 @@ class CommitService:
         if not isinstance(mail, MAIL):
             raise InconsistentHistory(f"mail {old_number} of run {run.run_id} is counted, but missing")
         return mail_fact(mail.model_copy(update={"number": number}))
+
+
+def _with_children(run: RunKey) -> Update:
+    """Make the write that says of a run that it has asked for children."""
+    is_current = Matches({"run_id": run.run_id, "is_open": True})
+    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=WITH_CHILDREN, condition=is_current)
 
 
 def _outcome(commit: Commit, refused: ConditionFailed | None) -> CommitOutcome:

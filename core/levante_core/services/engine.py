@@ -13,7 +13,9 @@ from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
+from levante_core.services.effects import EffectService
 from levante_core.services.executions import ExecutionService
+from levante_core.services.family import FamilyService
 from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.mail import MailService
@@ -38,6 +40,7 @@ class Engine:
     commits: CommitService
     dispatch: Dispatch
     due: DueService
+    effects: EffectService
     executions: ExecutionService
     mail: MailService
     queries: QueryService
@@ -69,6 +72,10 @@ def build_engine(
     catalogue = CatalogueService(store, queues, clock, ids)
     inputs = InputChecks()
     checks = HandlerChecks(catalogue, inputs)
+    executions = ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs)
+    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
+    family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
+    effects = EffectService(dispatch, family)
     streams = StreamService(store)
     return Engine(
         activities=ActivityService(store, clock, dispatch),
@@ -79,11 +86,12 @@ def build_engine(
         commits=CommitService(store, clock, dispatch),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing),
-        executions=ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs),
-        mail=MailService(store, clock, watch, dispatch=dispatch, checks=checks),
+        effects=effects,
+        executions=executions,
+        mail=mail,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
-        recheck=RecheckService(store, clock, dispatch),
-        redrive=RedriveService(store, clock, ids, dispatch),
+        recheck=RecheckService(store, clock, effects),
+        redrive=RedriveService(store, clock, ids, effects),
         streams=streams,
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),

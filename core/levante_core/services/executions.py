@@ -1,13 +1,13 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from levante_core.domain import names
-from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken
-from levante_core.domain.execution import NO_TRACING, Execution, RunKey, RunStart, Tracing
+from levante_core.domain.events import ChildScheduled, FactTaken, HistoryEvent, Input, Mail, MailTaken
+from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history import mail_in
@@ -80,6 +80,24 @@ class ExecutionService:
         """Start an execution of exactly this registration. Raises: as `start`."""
         workflow, registration = self._catalogue.get_registration(workspace, registration_id)
         return self._start(workspace, Entry(workflow, (registration,)), request)
+
+    def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
+        """Start a child, in the parent's deployment if that serves the workflow. Raises: as `start`."""
+        root = self.get(workspace, parent.execution_id).root_execution_id
+        entry = self._catalogue.get(workspace, child.workflow_name)
+        owners = self._catalogue.owners(workspace, entry)
+        is_at_home = any(owner.deployment_name == parent.deployment_name for owner in owners)
+        now = self._clock.now()
+        deployment = choose(entry.workflow.name, owners, parent.deployment_name if is_at_home else None, now)
+        registration = next(one for one in entry.registrations if one.deployment_name == deployment)
+        execution = self._new(workspace, child.execution_id, registration, StartRequest(input=child.input), now)
+        start = execution.start
+        if child.timeout_seconds:
+            start = start.model_copy(update={"deadline_at": now + timedelta(seconds=child.timeout_seconds)})
+        execution = replace(execution, start=start, root_execution_id=root, parent=parent)
+        self._put(execution)
+        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        return execution
 
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution_id = names.execution_id(request.execution_id or self._ids.uuid().replace("-", ""))

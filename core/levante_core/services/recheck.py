@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from levante_core.domain.frozen import Frozen, Time
-from levante_core.domain.plan import Effect, SendTask, outstanding
+from levante_core.domain.plan import Effect, SendLater, SendTask, outstanding
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, summary_of
-from levante_core.services.dispatch import Dispatch
+from levante_core.services.effects import EffectService
 from levante_core.services.reading import read_open_run
 
 logger = logging.getLogger("levante.recheck")
@@ -47,10 +47,10 @@ class Looked:
 class RecheckService:
     """Walks over the open runs, some at a time, again and again."""
 
-    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, effects: EffectService) -> None:
         self._store = store
         self._clock = clock
-        self._dispatch = dispatch
+        self._effects = effects
 
     def recheck(self) -> Looked:
         """Look at the next open runs. Several looks at once send the same messages, of which the queues keep one.
@@ -95,19 +95,21 @@ class RecheckService:
         found = read_open_run(self._store, run.key, run.deployment_name)
         effects = outstanding(run.key, run.deployment_name, found.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]
-        came_due = [effect.due.fresh_at for effect in waiting if not isinstance(effect, SendTask)]
+        came_due = [effect.due.fresh_at for effect in waiting if isinstance(effect, SendLater)]
         came_due += [retry.due_at for retry in found.work.retries.values() if retry.due_at <= now]
         quiet_since = max([run.started_at, *came_due, *([found.last_recorded_at] if found.last_recorded_at else [])])
         times = _doublings(now - quiet_since)
         if not waiting or times == _doublings(looked_before - quiet_since):
             return False
-        logger.warning("execution %s was quiet for %s: sending for it", run.key.execution_id, now - quiet_since)
-        self._dispatch.carry_out(waiting, salt=f":quiet{times}")
+        if any(isinstance(effect, SendTask | SendLater) for effect in waiting):
+            logger.warning("execution %s was quiet for %s: sending for it", run.key.execution_id, now - quiet_since)
+        self._effects.carry_out(waiting, salt=f":quiet{times}")
         return True
 
 
 def _came_due(effect: Effect, now: datetime) -> bool:
-    return isinstance(effect, SendTask) or effect.due.fresh_at <= now
+    """Tell what can be done now; a child that takes its time is looked at too, which changes nothing."""
+    return not isinstance(effect, SendLater) or effect.due.fresh_at <= now
 
 
 def _doublings(quiet: timedelta) -> int:

@@ -13,7 +13,7 @@ from levante_core.ports.item_store import ItemStore
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, execution_of, summary_of
-from levante_core.services.dispatch import Dispatch
+from levante_core.services.effects import EffectService
 from levante_core.services.reading import read_open_run
 
 logger = logging.getLogger("levante.redrive")
@@ -32,11 +32,11 @@ class Redriven:
 class RedriveService:
     """Sends tasks for open runs, with ids of their own so that deduplication never swallows them."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, dispatch: Dispatch) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, effects: EffectService) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
-        self._dispatch = dispatch
+        self._effects = effects
 
     def redrive(self) -> int:
         """Send whatever every open run of every workspace needs to go on. Returns the number of runs looked at.
@@ -76,7 +76,7 @@ class RedriveService:
         found = read_open_run(self._store, run.key, run.deployment_name)
         effects = outstanding(run.key, run.deployment_name, found.work, self._clock.now())
         effects += self._deadline(run.key)
-        self._dispatch.carry_out(effects, salt=f":{self._ids.uuid()}")
+        self._effects.carry_out(effects, salt=f":{self._ids.uuid()}")
 
     def _deadline(self, run: RunKey) -> list[Effect]:
         item = self._store.get(keys.execution(run.workspace, run.execution_id))

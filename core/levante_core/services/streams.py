@@ -18,7 +18,7 @@ from levante_core.domain.stream_events import Followed, Telling, Told, in_order
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
-from levante_core.records.runs import batch_of, execution_of, fact_of, failed_attempts, recorded_of
+from levante_core.records.runs import batch_of, execution_of, fact_of, failed_attempts, recorded_of, summary_of
 from levante_core.records.streams import StreamHead
 from levante_core.services.reading import read_all
 
@@ -65,10 +65,10 @@ class StreamService:
         while lost < RACES:
             head = self.head(workspace, root)
             tellings = self._tell_all(workspace, root, head)
-            following = [telling.followed for telling in tellings]
+            following = _followed_from(tellings)
             if following == list(head.following):
                 return head
-            told = StreamHead(head.version + 1, (following[0], *(one for one in following[1:] if not one.is_closed)))
+            told = StreamHead(head.version + 1, tuple(following))
             lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
@@ -141,6 +141,8 @@ class StreamService:
         item = self._store.get(keys.execution(workspace, followed.execution_id))
         if item is None or item.attributes["run_id"] == followed.run_id:
             return
+        if summary_of(item).parent_execution_id != followed.parent_execution_id:
+            return  # somebody else's execution, which had the id first
         partition = keys.execution(workspace, followed.execution_id).partition
         earlier = map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
         runs = [*sorted(earlier, key=lambda run: run.start.started_at), execution_of(item)]
@@ -198,6 +200,21 @@ class StreamService:
 
 def _tell_task_failure(item: Item, telling: Telling) -> None:
     telling.fail_task(recorded_of(item).at, Failure.model_validate_json(item.documents["failure"]))
+
+
+def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:
+    """Return what is to be followed from now on: the root; others while they are open; and who was asked for."""
+    unborn = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.unborn}
+    root, *others = [telling.followed for telling in tellings]
+    children = [child for telling in tellings for child in telling.children]
+    return [
+        root,
+        *(
+            one
+            for one in [*others, *children]
+            if not one.is_closed and (one.parent_execution_id, one.asked_by) not in unborn
+        ),
+    ]
 
 
 def _parts(told: Sequence[Told]) -> Iterator[Sequence[Told]]:

@@ -14,7 +14,7 @@ from levante_core.adapters.images import change_of
 from levante_core.domain.plan import plan
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Change, Item
-from levante_core.records.runs import record_of
+from levante_core.records.runs import records_of
 from levante_core.services.engine import Engine
 
 Event: TypeAlias = Mapping[str, Any]
@@ -39,8 +39,8 @@ def build_handlers(engine: Engine, resolve: Resolve) -> DispatcherHandlers:
     def stream(event: Event, _: object) -> dict[str, Any]:
         """Carry out what a batch of changes asks for. If this raises, the whole batch comes again, which is harmless."""
         changes = (_resolved(change_of(record), resolve) for record in event["Records"])
-        records = [record for record in map(record_of, changes) if record]
-        engine.dispatch.carry_out([effect for record in records for effect in plan(record)])
+        records = [record for change in changes for record in records_of(change)]
+        engine.effects.carry_out(effect for record in records for effect in plan(record))
         return {"batchItemFailures": []}
 
     def timers(event: Event, _: object) -> dict[str, Any]:

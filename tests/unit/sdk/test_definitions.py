@@ -361,6 +361,9 @@ class FakeRun:
     def should_continue_as_new(self) -> bool:
         raise NotImplementedError
 
+    def start_child(self, child: Any) -> Any:
+        raise NotImplementedError
+
     def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
         raise NotImplementedError
 

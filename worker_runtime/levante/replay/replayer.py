@@ -11,6 +11,7 @@ from levante_core.protocol import (
     COMMANDS,
     OUTCOMES,
     ActivityScheduled,
+    ChildScheduled,
     CodeFailed,
     Command,
     FactTaken,
@@ -25,6 +26,18 @@ from levante_core.protocol import (
 
 FIRST_EVENT_ID = 2
 """Event 1 is the start of the execution, which is batch 0."""
+
+
+TARGETS: Mapping[str, str] = {
+    "activity_scheduled": "name",
+    "activity_cancel_requested": "activity",
+    "timer_canceled": "timer",
+    "child_scheduled": "workflow_name",
+    "child_cancel_requested": "child",
+    "update_completed": "update",
+    "update_failed": "update",
+}
+"""What commands of a kind are about: the field that must be the same on replay."""
 
 
 def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> list[Command]:
@@ -79,23 +92,14 @@ def _difference(event_id: int, recorded: str, asked: str) -> NonDeterminismError
     )
 
 
-def _identity(command: Command) -> tuple[str, int, str | int | None]:
+def _identity(command: Command) -> tuple[str, int, object]:
     """Return what must be equal: kind, position, and the name or target."""
-    match command.kind:
-        case "activity_scheduled":
-            return command.kind, command.seq, command.name
-        case "activity_cancel_requested":
-            return command.kind, command.seq, command.activity
-        case "timer_canceled":
-            return command.kind, command.seq, command.timer
-        case "update_completed" | "update_failed":
-            return command.kind, command.seq, command.update
-        case _:
-            return command.kind, command.seq, None
+    return command.kind, command.seq, getattr(command, TARGETS[command.kind]) if command.kind in TARGETS else None
 
 
 def _wording(command: Command) -> str:
     name = f" {command.name!r}" if isinstance(command, ActivityScheduled) else ""
+    name = f" {command.workflow_name!r}" if isinstance(command, ChildScheduled) else name
     return f"{command.kind}{name} (command {command.seq})"
 
 

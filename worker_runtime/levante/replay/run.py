@@ -10,8 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from uuid import UUID
 
-from levante.context import current_workflow
+from levante.context import ChildWorkflow, current_workflow
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
+from levante.replay.children import Children, StartedChild
 from levante.replay.loop import DeterministicLoop
 from levante.replay.messages import Messages
 from levante_core.protocol import (
@@ -21,6 +22,10 @@ from levante_core.protocol import (
     ActivityOptions,
     ActivityScheduled,
     CancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildScheduled,
+    ChildStarted,
     Command,
     ExecutionCanceled,
     ExecutionCompleted,
@@ -39,6 +44,7 @@ from levante_core.protocol import (
     UpdateCompleted,
     UpdateFailed,
     UpdateRequested,
+    execution_id,
     problem_with,
 )
 
@@ -84,6 +90,7 @@ class WorkflowRun:
         self._activities: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._timer_seqs: dict[int, int] = {}
+        self._children = Children(self._loop, self._ask)
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
@@ -138,6 +145,8 @@ class WorkflowRun:
                 handle = self._timers.pop(outcome.seq)
                 del self._timer_seqs[id(handle)]
                 self._loop.fire(handle)
+            case ChildStarted() | ChildCompleted() | ChildFailed():
+                self._children.apply(outcome)
             case _:
                 assert_never(outcome)
         return self._advance()
@@ -191,6 +200,24 @@ class WorkflowRun:
         self._definition.entrypoint.input.bind(input)
         raise ContinueAsNew(input)
 
+    def start_child(self, child: ChildWorkflow) -> StartedChild:
+        self._refuse_commands()
+        _, problem = problem_with(f"the input of child workflow {child.workflow_name}", child.input)
+        if problem:
+            raise WorkflowError(problem, non_retryable=True)
+        chosen = execution_id(child.execution_id or self.uuid4().hex)
+        return self._children.start(
+            lambda seq: ChildScheduled(
+                seq=seq,
+                workflow_name=child.workflow_name,
+                execution_id=chosen,
+                input=child.input,
+                close_policy=child.close_policy,
+                is_awaited=child.is_awaited,
+                timeout_seconds=child.timeout_seconds,
+            )
+        )
+
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
         if predicate():
             return
@@ -242,6 +269,13 @@ class WorkflowRun:
                     self._main.cancel()
             case _:
                 assert_never(mail)
+
+    def _ask(self, make: Callable[[int], Command]) -> int:
+        """Record a command unless the code is thrown away. Returns its seq."""
+        seq = self._next_seq()
+        if not self._is_disposed:
+            self._commands.append(make(seq))
+        return seq
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         return self._loop.create_task(work, context=self._context)

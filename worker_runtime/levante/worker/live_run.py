@@ -15,6 +15,7 @@ from levante_core.protocol import (
     ActivityHandedOver,
     ActivityScheduled,
     ActivityState,
+    ChildScheduled,
     CodeFailed,
     Command,
     ExecutionContinuedAsNew,
@@ -78,7 +79,7 @@ class LiveRun:
     @property
     def open_from(self) -> int:
         """Lowest seq whose outcome is still of interest."""
-        return min([*self.state.activities, *self.state.timers], default=NOTHING_OPEN)
+        return min([*self.state.activities, *self.state.timers, *self.state.children], default=NOTHING_OPEN)
 
     @property
     def next_timer_at(self) -> datetime | None:
@@ -142,7 +143,7 @@ class LiveRun:
             if isinstance(command, ActivityScheduled) and not self.code.is_over:
                 self._append(self._assigned(command))
             else:
-                self.is_urgent |= isinstance(command, (*CLOSINGS, UpdateCompleted, UpdateFailed))
+                self.is_urgent |= isinstance(command, (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled))
                 self._append(self._addressed(command))
 
     def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:

@@ -1,0 +1,152 @@
+"""What is between executions: children are started, asked to end and left behind, and parents told how they ended."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import assert_never
+
+from levante_core.domain.events import (
+    ChildFailed,
+    ChildOutcome,
+    ChildScheduled,
+    ChildStarted,
+    ParentClosePolicy,
+)
+from levante_core.domain.execution import Execution, Parent, RunKey
+from levante_core.domain.failure import Failure, FailureKind
+from levante_core.domain.history import fold
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.plan import CancelChild, FactRecorded, FamilyEffect, LeaveChildren, StartChild, TellParent
+from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InvalidInput, NotFound, NotRunning
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
+from levante_core.ports.surroundings import Clock
+from levante_core.records import keys
+from levante_core.records.runs import Recorded, child_outcome, execution_of, fact_item, outcome_fact, started_fact
+from levante_core.services.closing import ClosingService
+from levante_core.services.dispatch import Dispatch
+from levante_core.services.executions import ExecutionService
+from levante_core.services.mail import MailService
+from levante_core.services.reading import read_history
+
+
+class FamilyService:
+    """Carries out what `plan` asks for between executions. Every effect may be repeated at any later time."""
+
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        *,
+        dispatch: Dispatch,
+        executions: ExecutionService,
+        closing: ClosingService,
+        mail: MailService,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatch = dispatch
+        self._executions = executions
+        self._closing = closing
+        self._mail = mail
+
+    def carry_out(self, effects: Iterable[FamilyEffect]) -> None:
+        """Carry out effects in order. Raises: Unavailable, after which some may have been carried out."""
+        for effect in effects:
+            match effect:
+                case StartChild():
+                    self._start(effect)
+                case CancelChild():
+                    self._cancel(effect.execution_id, effect.parent, effect.seq)
+                case TellParent():
+                    self._tell(effect.parent, effect.child.workspace, effect.outcome)
+                case LeaveChildren():
+                    self._leave_children(effect.run)
+                case _:
+                    assert_never(effect)
+
+    def _start(self, effect: StartChild) -> None:
+        """Start a child unless that was done; tell the parent what became of it; leave it if the parent is gone by now."""
+        run, scheduled = effect.parent, effect.child
+        parent = Parent(run.execution_id, run.run_id, effect.deployment_name, scheduled.seq)
+        child = self._find(run, scheduled)
+        if child is None:
+            if self._is_told(run, scheduled):
+                return
+            try:
+                child = self._executions.start_child(run.workspace, parent, scheduled)
+            except (NotFound, AmbiguousWorkflow, InvalidInput, AlreadyRunning) as error:
+                self._tell(parent, run.workspace, _refusal(scheduled, error, self._clock.now()))
+                return
+        if not scheduled.is_awaited:
+            first_run_id = child.start.first_run_id or child.key.run_id
+            started = ChildStarted(seq=scheduled.seq, at=child.start.started_at, run_id=first_run_id)
+            self._tell(parent, run.workspace, started)
+        outcome = child_outcome(child)
+        if outcome:
+            self._tell(parent, run.workspace, outcome)
+        elif not self._is_current(run):
+            self._leave(run, scheduled)
+
+    def _find(self, run: RunKey, scheduled: ChildScheduled) -> Execution | None:
+        """Return the child, if this command has started it."""
+        item = self._store.get(keys.execution(run.workspace, scheduled.execution_id))
+        child = item and execution_of(item)
+        return child if child and _is_of(child, run, scheduled.seq) else None
+
+    def _is_told(self, run: RunKey, scheduled: ChildScheduled) -> bool:
+        """Tell whether the parent knows more than that it asked: a repeat, long after, must not start the child again."""
+        names = [keys.outcome_fact(scheduled.seq), keys.started_fact(scheduled.seq)]
+        return any(self._store.get(keys.fact(run, name)) for name in names)
+
+    def _is_current(self, run: RunKey) -> bool:
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        return item is not None and bool(item.attributes["is_open"]) and item.attributes["run_id"] == run.run_id
+
+    def _tell(self, parent: Parent, workspace: Workspace, outcome: ChildOutcome) -> None:
+        """Record in the parent's run what became of a child; once the run has ended, nobody wants to know."""
+        run = RunKey(workspace, parent.execution_id, parent.run_id)
+        if not self._is_current(run):
+            return
+        now = self._clock.now()
+        fact = started_fact(outcome) if isinstance(outcome, ChildStarted) else outcome_fact(outcome)
+        recorded = Recorded(run, parent.deployment_name, now)
+        with suppress(ConditionFailed):
+            self._store.write(Put(fact_item(recorded, fact), Absent()))
+            self._dispatch.promptly([FactRecorded(run, recorded.deployment_name, now, fact)])
+
+    def _leave_children(self, run: RunKey) -> None:
+        history = read_history(self._store, run)
+        state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
+        for child in state.children.values():
+            self._leave(run, child.scheduled)
+
+    def _leave(self, run: RunKey, scheduled: ChildScheduled) -> None:
+        """Do with a child whose parent's run has ended what its policy says."""
+        match scheduled.close_policy:
+            case ParentClosePolicy.ABANDON:
+                pass
+            case ParentClosePolicy.REQUEST_CANCEL:
+                self._cancel(scheduled.execution_id, run, scheduled.seq)
+            case ParentClosePolicy.TERMINATE:
+                if self._find(run, scheduled):
+                    with suppress(NotFound, NotRunning):
+                        self._closing.terminate(run.workspace, scheduled.execution_id)
+            case _:
+                assert_never(scheduled.close_policy)
+
+    def _cancel(self, execution_id: ExecutionId, parent: RunKey, seq: int) -> None:
+        item = self._store.get(keys.execution(parent.workspace, execution_id))
+        if item and _is_of(execution_of(item), parent, seq):
+            with suppress(NotFound, NotRunning):
+                self._mail.cancel(parent.workspace, execution_id)
+
+
+def _is_of(child: Execution, run: RunKey, seq: int) -> bool:
+    parent = child.parent
+    return parent is not None and (parent.execution_id, parent.run_id, parent.seq) == (run.execution_id, run.run_id, seq)
+
+
+def _refusal(scheduled: ChildScheduled, error: Exception, at: datetime) -> ChildFailed:
+    problem = f"child {scheduled.execution_id!r} of workflow {scheduled.workflow_name!r} was not started: {error}"
+    failure = Failure(kind=FailureKind.APPLICATION, type=type(error).__name__, message=problem, non_retryable=True)
+    return ChildFailed(seq=scheduled.seq, at=at, failure=failure)

@@ -1,0 +1,80 @@
+"""Child workflows, as workflow code starts them and holds on to them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from levante.context import Child, ChildWorkflow, current_workflow
+from levante.definitions import WorkflowDefinition, get_workflow_definition
+from levante.errors import WorkflowsException
+from levante_core.protocol import ParentClosePolicy
+
+
+class ChildHandle:
+    """A child that has started. Awaiting it returns its result; it may be awaited again.
+
+    Raises where it is awaited: ChildWorkflowError.
+    """
+
+    def __init__(self, definition: WorkflowDefinition, child: Child) -> None:
+        self._definition = definition
+        self._child = child
+
+    @property
+    def execution_id(self) -> str:
+        """The id of the child's execution."""
+        return str(self._child.scheduled.execution_id)
+
+    def cancel(self) -> None:
+        """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless."""
+        self._child.ended.cancel()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._result().__await__()
+
+    async def _result(self) -> Any:
+        return self._definition.load_result(await self._child.ended)
+
+
+async def execute_workflow(
+    workflow: type,
+    params: BaseModel | Mapping[str, Any] | None = None,
+    *,
+    execution_timeout: timedelta | None = None,
+    execution_id: str | None = None,
+    wait: bool = True,
+    parent_close_policy: ParentClosePolicy | None = None,
+) -> Any:
+    """Run a workflow as a child of the one that calls this.
+
+    params: the child's input, a model or a mapping with the keys that its entrypoint takes. execution_timeout: None for what
+    the child declares. execution_id: None makes one up, the same on every replay. wait: True returns the child's result,
+    False a ChildHandle once the child has started. parent_close_policy: what becomes of the child if this run ends first;
+    by default it is terminated, or with wait=False left alone.
+    Raises: ChildWorkflowError; InvalidArguments; WorkflowsException outside a workflow.
+    """
+    context = current_workflow.get()
+    if context is None:
+        raise WorkflowsException("execute_workflow() works only in the code of a running workflow")
+    definition = get_workflow_definition(workflow)
+    value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
+    definition.entrypoint.input.bind(value)
+    child = context.start_child(
+        ChildWorkflow(
+            workflow_name=definition.name,
+            input=value,
+            close_policy=parent_close_policy or (ParentClosePolicy.TERMINATE if wait else ParentClosePolicy.ABANDON),
+            is_awaited=wait,
+            execution_id=execution_id,
+            timeout_seconds=execution_timeout.total_seconds() if execution_timeout else None,
+        )
+    )
+    handle = ChildHandle(definition, child)
+    if wait:
+        return await handle
+    await child.started
+    return handle

@@ -1,0 +1,87 @@
+"""The children of one run: asked for, started, ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from levante.errors import child_error
+from levante_core.protocol import (
+    ChildCancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildOutcome,
+    ChildScheduled,
+    ChildStarted,
+    Command,
+    Json,
+)
+
+
+@dataclass(slots=True)
+class StartedChild:
+    """What workflow code can wait for: `started` brings the run id of the first run, `ended` the JSON result."""
+
+    scheduled: ChildScheduled
+    started: asyncio.Future[str]
+    ended: asyncio.Future[Json]
+
+
+class Children:
+    """Keeps the children of a run that have not ended. ask: records a command."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Callable[[Callable[[int], Command]], int]) -> None:
+        self._loop = loop
+        self._ask = ask
+        self._open: dict[int, StartedChild] = {}
+
+    def start(self, schedule: Callable[[int], ChildScheduled]) -> StartedChild:
+        """Ask for a child. Whoever gives up waiting for its end asks it to end."""
+        made: list[ChildScheduled] = []
+
+        def scheduled(seq: int) -> ChildScheduled:
+            made.append(schedule(seq))
+            return made[0]
+
+        seq = self._ask(scheduled)
+        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future())
+        self._open[seq] = child
+        child.ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
+        return child
+
+    def apply(self, outcome: ChildOutcome) -> None:
+        """Tell the code how far a child has come."""
+        match outcome:
+            case ChildStarted():
+                child = self._open[outcome.seq]
+                if not child.started.done():
+                    child.started.set_result(outcome.run_id)
+            case ChildCompleted():
+                _settle(self._open.pop(outcome.seq), outcome.result)
+            case ChildFailed():
+                child = self._open.pop(outcome.seq)
+                _settle(child, child_error(child.scheduled.workflow_name, child.scheduled.execution_id, outcome))
+            case _:
+                assert_never(outcome)
+
+    def _canceled(self, seq: int) -> None:
+        child = self._open.pop(seq, None)
+        if child:
+            execution_id = child.scheduled.execution_id
+            self._ask(lambda own: ChildCancelRequested(seq=own, child=seq, execution_id=execution_id))
+
+
+def _settle(child: StartedChild, end: Json | Exception) -> None:
+    """Resolve what is waited for. Nobody has to look at the failure of a child that was not waited for."""
+    for future in (child.started, child.ended):
+        if future.done():
+            continue
+        if isinstance(end, Exception):
+            future.set_exception(end)
+            future.exception()
+        elif future is child.ended:
+            future.set_result(end)
+        else:
+            future.set_result(str(child.scheduled.execution_id))
