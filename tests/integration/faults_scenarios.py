@@ -97,7 +97,42 @@ class Sleeper:
         return [first, await step(f"{key}/after")]
 
 
-WORKFLOWS = [Line, Fan, Chain, Sleeper]
+@workflows.workflow.define(name="faults-heir", execution_timeout=DAY)
+class Heir:
+    """A child that takes two runs."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, key: str, generation: int = 1) -> list[str]:
+        """Return the label of the second run's activity."""
+        label = await step(f"{key}/{generation}")
+        if generation == 1:
+            workflows.workflow.continue_as_new({"key": key, "generation": 2})
+        return [label]
+
+
+@workflows.workflow.define(name="faults-clan", execution_timeout=DAY)
+class Clan:
+    """Waits for two signals, one of which starts an activity, and for a child; has another child that it leaves behind."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    @workflows.workflow.entrypoint
+    async def run(self, key: str) -> list[str]:
+        """Return the labels of the activities."""
+        start = workflows.workflow.execute_workflow
+        await start(Sleeper, {"key": f"{key}/left", "seconds": 3600}, execution_id=f"{key}-left", wait=False,
+                    parent_close_policy=workflows.ParentClosePolicy.TERMINATE)  # fmt: skip
+        await workflows.workflow.wait_condition(lambda: len(self.words) == 2)
+        return [*self.words, *await start(Heir, {"key": key}, execution_id=f"{key}-heir")]
+
+    @workflows.workflow.signal(name="say")
+    async def say(self, word: str) -> None:
+        """Take a word once an activity has dealt with it."""
+        self.words.append(await step(word))
+
+
+WORKFLOWS = [Line, Fan, Chain, Sleeper, Heir, Clan]
 ACTIVITIES = [step, flaky]
 
 
