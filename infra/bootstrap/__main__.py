@@ -12,6 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from levante_core.adapters.aws import AwsSettings, build_aws_engine
+from levante_core.adapters.sqs_client import full_name
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import LevanteError
 from levante_core.protocol.workers import TaskQueue
@@ -101,7 +102,7 @@ def first_key(keys: ApiKeyService, workspace: Workspace) -> str | None:
 
 
 def _queue(outputs: Mapping[str, str], workspace: Workspace, deployment: DeploymentName, queue: TaskQueue) -> str:
-    return f"{outputs['QueuePrefix']}-{queue_name(workspace, deployment, queue)}"
+    return full_name(outputs["QueuePrefix"], queue_name(workspace, deployment, queue))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from moto import mock_aws
 from levante_core.adapters.dynamodb_calls import Patience
 from levante_core.adapters.sqs import SqsQueues, sqs_client
 from levante_core.adapters.sqs_batches import MOST_BYTES
-from levante_core.adapters.sqs_client import MOST_DELIVERIES, RETENTION_SECONDS
+from levante_core.adapters.sqs_client import MOST_DELIVERIES, RETENTION_SECONDS, full_name
 from levante_core.errors import NotFound
 from levante_core.ports.queues import OutgoingMessage
 from tests.support.dynamodb_tables import aws_environment
@@ -48,13 +48,13 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         client: Any = sqs_client()
         made = new_place(client)
         yield made
-        for url in client.list_queues(QueueNamePrefix=f"{made.prefix}-").get("QueueUrls", []):
+        for url in client.list_queues(QueueNamePrefix=full_name(made.prefix, "")).get("QueueUrls", []):
             client.delete_queue(QueueUrl=url)
 
 
 def new_place(client: Any) -> Place:
     prefix = f"aws-{os.getpid()}-{next(_numbers)}"
-    url = client.create_queue(QueueName=f"{prefix}-dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    url = client.create_queue(QueueName=full_name(prefix, "dead.fifo"), Attributes={"FifoQueue": "true"})["QueueUrl"]
     arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return Place(client, prefix, arn)
 

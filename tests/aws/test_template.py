@@ -2,19 +2,27 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from levante_core.adapters.aws import LOG_LEVELS, AwsSettings, read_aws_settings
 from levante_core.adapters.dynamodb_table import TIME_TO_LIVE, table_definition
-from levante_core.adapters.images import attribute_name, stream_record
-from levante_core.adapters.sqs_client import check_prefix
-from levante_core.adapters.sts import session_policy
+from levante_core.adapters.images import stream_record
+from levante_core.adapters.sqs import SqsQueues
+from levante_core.adapters.sqs_client import check_prefix, full_name, sqs_client
+from levante_core.adapters.sts import StsTaskAccess, session_policy
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.ports.item_store import Change, Item, Key
-from levante_core.records.runs import ASKS_FOR_WORK, concerns_dispatcher
+from levante_core.protocol.workers import TaskQueue
+from levante_core.records import keys
+from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY, concerns_dispatcher
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from tests.support.policies import Statement, matches, statements
 from tests.support.sam import load_template, of_type, text
 
 TEMPLATE = load_template()
@@ -22,7 +30,7 @@ FUNCTIONS = of_type(TEMPLATE, "AWS::Serverless::Function")
 QUEUES = of_type(TEMPLATE, "AWS::SQS::Queue")
 DEAD_LETTERS = {name for name in QUEUES if name.endswith("DeadLetters")}
 
-TASK_QUEUES = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-*-tasks.fifo"
+TASK_QUEUES = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}_*-tasks.fifo"
 ALLOWED_WILDCARDS = {
     "${Table.Arn}/index/*": "the indexes of this one table",
     "${Table.Arn}/stream/*": "a table's stream gets a new name when it is switched off and on",
@@ -31,62 +39,56 @@ ALLOWED_WILDCARDS = {
     "*": "X-Ray knows no resources",
 }
 NO_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+NOWHERE = boto3.Session(region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def chosen(statement: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a statement as it is when its condition holds."""
-    return statement["Fn::If"][1] if "Fn::If" in statement else statement
-
-
-def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what roles may do, with the role's name."""
-    for name, role in of_type(TEMPLATE, "AWS::IAM::Role").items():
-        for policy in role["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                yield name, chosen(statement)
-    for policy in of_type(TEMPLATE, "AWS::IAM::Policy").values():
-        for role in policy["Roles"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                yield role["Ref"], chosen(statement)
-
-
-STATEMENTS = [pytest.param(statement, id=f"{role}-{statement.get('Sid')}") for role, statement in statements()]
+STATEMENTS = list(statements(TEMPLATE))
+ONE_BY_ONE = [pytest.param(one, id=f"{one.role}-{one.sid}") for one in STATEMENTS]
 
 
 # --- who may do what --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
-def test_statement_when_read_then_it_names_its_actions_and_resources(statement: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("statement", ONE_BY_ONE)
+def test_statement_when_read_then_it_names_its_actions_and_resources(statement: Statement) -> None:
     """Least privilege: no action has a wildcard, and each wildcard in a resource has a reason in the list above."""
-    assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
-    assert statement["Effect"] == "Allow"
-    actions = as_list(statement["Action"])
-    assert actions == sorted(set(actions))
-    assert [action for action in actions if not re.fullmatch(r"[a-z0-9]+:[A-Za-z]+", action)] == []
-    resources = [text(resource) for resource in as_list(statement["Resource"])]
-    assert [one for one in resources if "*" in one and one not in ALLOWED_WILDCARDS] == []
-    assert "*" not in resources or set(actions) <= NO_RESOURCES
+    assert statement.given.keys() - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}
+    assert statement.given["Effect"] == "Allow"
+    assert list(statement.actions) == sorted(set(statement.actions))
+    assert [action for action in statement.actions if not re.fullmatch(r"[a-z0-9]+:[A-Za-z]+", action)] == []
+    assert [one for one in statement.resources if "*" in one and one not in ALLOWED_WILDCARDS] == []
+    assert "*" not in statement.resources or set(statement.actions) <= NO_RESOURCES
 
 
 def test_wildcards_when_listed_then_each_is_still_in_use() -> None:
     """A permission that nobody has any more needs no excuse."""
-    in_use = {text(resource) for _, statement in statements() for resource in as_list(statement["Resource"])}
-    assert set(ALLOWED_WILDCARDS) <= in_use
+    assert ALLOWED_WILDCARDS.keys() <= {resource for one in STATEMENTS for resource in one.resources}
+
+
+def test_events_role_when_it_writes_then_only_streams() -> None:
+    """Who may write to partitions of streams only can change no history, no key and no execution."""
+    reads = {"dynamodb:GetItem", "dynamodb:Query"}
+    (writing,) = [
+        one
+        for one in STATEMENTS
+        if one.role == "EventsRole" and any(what.startswith("dynamodb:") and what not in reads for what in one.actions)
+    ]
+    assert writing.actions == ("dynamodb:PutItem",)
+    ((operator, operands),) = writing.given["Condition"].items()
+    assert operator == "ForAllValues:StringLike"
+    (pattern,) = operands["dynamodb:LeadingKeys"]
+    space, execution = Workspace("w"), ExecutionId("e")
+    assert matches(pattern, keys.stream(space, execution))
+    others = [keys.execution(space, execution), keys.batch(RunKey(space, execution, RunId("r")), 1), keys.api_key("d")]
+    assert [key for key in others if matches(pattern, key.partition)] == []
 
 
 def test_worker_role_when_lent_then_it_may_do_what_a_session_allows_and_no_more() -> None:
     """A session may do what both the role and its policy allow; a role that may do more would only be a risk."""
-    own = {statement["Sid"]: statement for role, statement in statements() if role == "WorkerRole"}
+    own = {one.sid: list(one.actions) for one in STATEMENTS if one.role == "WorkerRole"}
     arn, key = "arn:aws:sqs:us-east-1:123456789012:q.fifo", "arn:aws:kms:us-east-1:123456789012:key/k"
     queues, decrypt = session_policy([arn], kms_key_arn=key)["Statement"]
-    assert own.keys() == {"TaskQueues", "Key"}
-    assert as_list(own["TaskQueues"]["Action"]) == queues["Action"]
-    assert as_list(own["Key"]["Action"]) == decrypt["Action"]
+    assert own == {"TaskQueues": queues["Action"], "Key": decrypt["Action"]}
 
 
 def test_roles_when_read_then_each_is_trusted_by_one_party_and_has_no_managed_policy() -> None:
@@ -108,20 +110,89 @@ def test_functions_when_read_then_each_has_a_role_and_a_log_group_of_its_own() -
     assert not any("Policies" in function for function in FUNCTIONS.values())
 
 
-def test_task_queues_when_named_then_the_roles_reach_them_and_no_other_queue_of_ours() -> None:
-    """The pattern in the roles is the one that `queue_name` makes names by."""
-    pattern = re.compile(TASK_QUEUES.rpartition(":")[2].replace("${Prefix}", "p").replace("*", ".*"))
-    names = [queue_name("w", "d", queue) for queue in _task_queues()]  # type: ignore[arg-type]
-    assert all(pattern.fullmatch(f"p-{name}") for name in names)
-    fixed = [text(queue["QueueName"]).replace("${Prefix}", "p") for queue in QUEUES.values() if "QueueName" in queue]
-    assert fixed
-    assert [name for name in fixed if pattern.fullmatch(name)] == []
+# --- whose queues -----------------------------------------------------------------------------------------------------
+
+NEIGHBOURS = [("levante", "levante-2"), ("levante-2", "levante"), ("a", "b")]
+"""Prefixes of two installations in one account and region; one may begin with the other one."""
+DEPLOYMENTS = ("shop", "2-shop", "_", "2_shop", "x" * 128)
+OF_QUEUES = [pytest.param(one, id=one.role) for one in STATEMENTS if TASK_QUEUES in one.resources]
 
 
-def _task_queues() -> list[Any]:
-    from levante_core.protocol.workers import TaskQueue  # noqa: PLC0415 - only here
+def queue_arn(name: str) -> str:
+    return f"arn:aws:sqs:us-east-1:123456789012:{name}"
 
-    return list(TaskQueue)
+
+def fixed_queues(prefix: str) -> list[str]:
+    """Return the ARNs of the queues that the template itself names."""
+    names = [text(queue["QueueName"]) for queue in QUEUES.values() if "QueueName" in queue]
+    return [queue_arn(name.replace("${Prefix}", prefix)) for name in names]
+
+
+def task_queues(prefix: str) -> list[str]:
+    """Return the ARNs of the queues of all deployments."""
+    space = Workspace("default")
+    names = [queue_name(space, DeploymentName(one), queue) for one in DEPLOYMENTS for queue in TaskQueue]
+    return [queue_arn(full_name(prefix, name)) for name in names]
+
+
+def test_roles_when_they_reach_task_queues_then_these_are_they() -> None:
+    """The tests below are about all of them."""
+    assert {one.role for one in STATEMENTS if TASK_QUEUES in one.resources} == {
+        "ApiRole",
+        "StreamRole",
+        "SweepRole",
+        "TimersRole",
+        "WorkerRole",
+    }
+
+
+@pytest.mark.parametrize(("own", "other"), NEIGHBOURS)
+@pytest.mark.parametrize("statement", OF_QUEUES)
+def test_role_when_there_is_another_installation_then_it_reaches_its_own_task_queues_only(
+    statement: Statement, own: str, other: str
+) -> None:
+    """The prefix ends where it ends: `levante` takes nothing from the queues of `levante-2`."""
+    (pattern,) = (
+        one.replace("${Prefix}", own)
+        .replace("${AWS::Partition}", "aws")
+        .replace("${AWS::Region}", "us-east-1")
+        .replace("${AWS::AccountId}", "123456789012")
+        for one in statement.resources
+    )
+    assert [arn for arn in task_queues(own) if not matches(pattern, arn)] == []
+    others = [*task_queues(other), *fixed_queues(other), *fixed_queues(own)]
+    assert [arn for arn in others if matches(pattern, arn)] == []
+
+
+@pytest.mark.parametrize(("own", "other"), NEIGHBOURS)
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_session_when_there_is_another_installation_then_it_reaches_the_queues_of_one_deployment_only(
+    deployment: str, own: str, other: str
+) -> None:
+    """What a worker is lent names two queues, and no other deployment's or installation's matches them."""
+    asked: list[dict[str, Any]] = []
+
+    class Sts:
+        def assume_role(self, **parameters: Any) -> Mapping[str, Any]:
+            asked.append(json.loads(parameters["Policy"]))
+            lent = {"AccessKeyId": "i", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": datetime.now(UTC)}
+            return {"Credentials": lent}
+
+    mine = [queue_name(Workspace("default"), DeploymentName(deployment), queue) for queue in TaskQueue]
+    role = "arn:aws:iam::123456789012:role/worker"
+    StsTaskAccess(Sts(), role, SqsQueues(sqs_client(session=NOWHERE), own), "us-east-1").grant(*mine)
+    reached = [resource for statement in asked[0]["Statement"] for resource in statement["Resource"]]
+    everywhere = [*task_queues(own), *fixed_queues(own), *task_queues(other), *fixed_queues(other)]
+    found = [arn for arn in everywhere if any(matches(one, arn) for one in reached)]
+    assert found == [queue_arn(full_name(own, name)) for name in mine]
+
+
+@pytest.mark.parametrize("prefix", ["levante_2", "_", "a_"])
+def test_prefix_when_it_holds_the_separator_then_template_and_queues_refuse_it(prefix: str) -> None:
+    """Otherwise a name could be read in two ways."""
+    assert not re.fullmatch(TEMPLATE["Parameters"]["QueuePrefix"]["AllowedPattern"], prefix)
+    with pytest.raises(ValueError, match="queue prefix"):
+        check_prefix(prefix)
 
 
 # --- what is kept, and for how long -----------------------------------------------------------------------------------
@@ -224,7 +295,7 @@ def test_table_when_compared_with_its_adapter_then_they_agree() -> None:
 
 def test_timers_queue_when_named_then_it_is_the_one_that_the_dispatcher_sends_to() -> None:
     """The services know the queue by its name under the prefix."""
-    assert text(QUEUES["Timers"]["QueueName"]) == f"${{Prefix}}-{TIMERS_QUEUE}"
+    assert text(QUEUES["Timers"]["QueueName"]) == full_name("${Prefix}", TIMERS_QUEUE)
     assert QUEUES["TaskDeadLetters"]["FifoQueue"] is True
 
 
@@ -233,27 +304,23 @@ def test_timers_queue_when_its_function_takes_its_time_then_nobody_else_gets_the
     assert QUEUES["Timers"]["VisibilityTimeout"] >= 6 * FUNCTIONS["TimersFunction"]["Timeout"]
 
 
-def _image(*, asks: bool | None) -> Item:
-    return Item(Key("p", "s"), {} if asks is None else {ASKS_FOR_WORK: asks})
-
-
+@pytest.mark.parametrize("family", [True, False, None])
 @pytest.mark.parametrize("asks", [True, False, None])
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_stream_filter_when_applied_then_it_lets_through_what_concerns_the_dispatcher(
-    *, asks: bool | None, is_deleted: bool
+def test_stream_filters_when_applied_then_they_let_through_what_concerns_the_dispatcher(
+    *, asks: bool | None, family: bool | None, is_deleted: bool
 ) -> None:
-    """Lambda asks for nothing else than `concerns_dispatcher` does, and does not even invoke the function."""
-    item = _image(asks=asks)
+    """Lambda asks for nothing else than `concerns_dispatcher` does, and does not even invoke the function.
+
+    Any filter that takes a record lets it through. Source: Lambda developer guide, event filtering (read 2026-11-23).
+    """
+    flags = {ASKS_FOR_WORK: asks, HAS_FAMILY: family}
+    item = Item(Key("p", "s"), {name: flag for name, flag in flags.items() if flag is not None})
     change = Change("1", item.key, item, None) if is_deleted else Change("1", item.key, None, item)
-    (source,) = [
-        one
-        for one in of_type(TEMPLATE, "AWS::Lambda::EventSourceMapping").values()
-        if text(one["EventSourceArn"]) == "${Table.StreamArn}"
-    ]
-    (pattern,) = [json.loads(one["Pattern"]) for one in source["FilterCriteria"]["Filters"]]
+    filters = TEMPLATE["Resources"]["StreamSource"]["Properties"]["FilterCriteria"]["Filters"]
+    patterns = [json.loads(one["Pattern"]) for one in filters]
     expected = not is_deleted and concerns_dispatcher(item.attributes)
-    assert _passes(pattern, stream_record(change)) == expected
-    assert attribute_name(ASKS_FOR_WORK) in pattern["dynamodb"]["NewImage"]
+    assert any(_passes(pattern, stream_record(change)) for pattern in patterns) == expected
 
 
 def _passes(pattern: Any, value: Any) -> bool:
@@ -289,7 +356,7 @@ def test_environment_when_rendered_then_the_function_can_read_its_settings(name:
     settings = read_aws_settings(given)
     assert isinstance(settings, AwsSettings)
     assert (settings.lent is not None) == (name == "ApiFunction")
-    assert set(given) - _read_by_settings(given) <= {"AWS_REGION"}
+    assert {one for one in set(given) - _read_by_settings(given) if one.startswith("LEVANTE_")} == set()
 
 
 def _read_by_settings(given: Mapping[str, str]) -> set[str]:

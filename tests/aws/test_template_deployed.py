@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
+from levante_core.adapters.sqs_client import full_name
 from tests.support import emulators, sam
 from tests.support.processes import wait_until
 
@@ -144,7 +145,7 @@ def test_queues_when_a_worker_registers_then_they_have_the_dead_letters_of_the_t
     """Queues of deployments are not in the template, but what they give up ends in one that is, with its alarm."""
     registered(deployed, "letters")
     sqs = deployed.client("sqs")
-    urls = sqs.list_queues(QueueNamePrefix=f"{deployed.outputs['QueuePrefix']}-letters-")["QueueUrls"]
+    urls = sqs.list_queues(QueueNamePrefix=full_name(deployed.outputs["QueuePrefix"], "letters-"))["QueueUrls"]
     assert len(urls) == 2
     for url in urls:
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]

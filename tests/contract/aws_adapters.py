@@ -16,6 +16,7 @@ from moto.sqs import models as moto_sqs
 from levante_core.adapters.dynamodb_calls import Patience
 from levante_core.adapters.s3 import S3Payloads, s3_client
 from levante_core.adapters.sqs import SqsQueues, sqs_client
+from levante_core.adapters.sqs_client import full_name
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import PayloadStore
 from tests.support.dynamodb_tables import aws_environment
@@ -64,7 +65,7 @@ def _queues_at(endpoint_url: str) -> Iterator[QueuesAndTime]:
     try:
         yield QueuesAndTime(SqsQueues(client, prefix, patience=_impatient()), _sleep)
     finally:
-        for url in client.list_queues(QueueNamePrefix=f"{prefix}-").get("QueueUrls", []):
+        for url in client.list_queues(QueueNamePrefix=full_name(prefix, "")).get("QueueUrls", []):
             client.delete_queue(QueueUrl=url)
 
 

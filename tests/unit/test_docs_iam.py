@@ -1,13 +1,13 @@
 """The reference of permissions says what `template.yaml` says, statement by statement."""
 
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from levante_core.adapters.sts import session_policy
+from tests.support.policies import statements
 from tests.support.sam import load_template, of_type, text
 
 ROOT = Path(__file__).parents[2]
@@ -29,30 +29,13 @@ class Permission(NamedTuple):
     resources: tuple[str, ...]
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def in_template(role: str) -> set[Permission]:
     """Read what a role may do, from its own policies and from those that are attached to it."""
-    documents = [policy["PolicyDocument"] for policy in ROLES[role]["Policies"]]
-    documents += [
-        policy["PolicyDocument"]
-        for policy in of_type(TEMPLATE, "AWS::IAM::Policy").values()
-        if {"Ref": role} in policy["Roles"]
-    ]
-    return {permission for document in documents for permission in permissions(document)}
-
-
-def permissions(document: Mapping[str, Any]) -> Iterator[Permission]:
-    for given in document["Statement"]:
-        condition, statement = given["Fn::If"][:2] if "Fn::If" in given else (None, given)
-        yield Permission(
-            statement["Sid"],
-            WHEN[condition] if condition else ALWAYS,
-            tuple(sorted(as_list(statement["Action"]))),
-            tuple(text(resource) for resource in as_list(statement["Resource"])),
-        )
+    return {
+        Permission(one.sid, WHEN[one.when] if one.when else ALWAYS, tuple(sorted(one.actions)), one.resources)
+        for one in statements(TEMPLATE)
+        if one.role == role
+    }
 
 
 def section(heading: str) -> str:

@@ -14,7 +14,7 @@ from levante_core.adapters.aws_calls import Repeats, ServiceRefused, bare, code_
 from levante_core.adapters.dynamodb_calls import Patience
 from levante_core.adapters.message_rules import check_message, is_fifo
 from levante_core.adapters.sqs_batches import MOST_IN_A_BATCH, batches, in_tens, outgoing
-from levante_core.adapters.sqs_client import SqsClient, check_prefix, queue_attributes, sqs_client
+from levante_core.adapters.sqs_client import SqsClient, check_prefix, full_name, queue_attributes, sqs_client
 from levante_core.errors import LevanteError, NotFound
 from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
 from levante_core.protocol.workers import MAX_POLL_SECONDS
@@ -37,7 +37,7 @@ Source: SQS API, ChangeMessageVisibility, and AWS re:Post, How do I troubleshoot
 class SqsQueues:
     """The queues of an installation in one account and region, for any number of threads and processes.
 
-    A queue is called by the prefix, a hyphen and its name in the core. Requests that fail in a way that passes are repeated
+    What a queue is called, `full_name` says. Requests that fail in a way that passes are repeated
     for a while; then Unavailable is raised. ServiceRefused is raised for what does not pass, such as a permission that is
     missing. SQS counts whole seconds: waits and visibility are rounded up.
     Bodies are JSON documents: the two characters that JSON allows and SQS does not are sent as escapes.
@@ -55,7 +55,7 @@ class SqsQueues:
     ) -> None:
         """Use the queues under a prefix; None where they are called by their whole names.
 
-        Raises: ValueError for a prefix that leaves no room for the core's names.
+        Raises: ValueError for a prefix that `check_prefix` refuses.
 
         dead_letter_arn: FIFO queue for what FIFO queues that are made here give up. kms_key_arn: what their messages are
         encrypted with, a key of SQS if None. tags: of new queues; whoever makes them then needs sqs:TagQueue too.
@@ -94,7 +94,7 @@ class SqsQueues:
 
     def name(self, queue: str) -> str:
         """Return what SQS calls a queue of the core."""
-        return queue if self._prefix is None else f"{self._prefix}-{queue}"
+        return queue if self._prefix is None else full_name(self._prefix, queue)
 
     def url(self, queue: str) -> str:
         """Return the URL of a queue. Raises: NotFound; Unavailable. Cost: one request the first time."""

@@ -35,6 +35,9 @@ _READ_SECONDS = MAX_POLL_SECONDS + 3
 
 _CONNECTIONS = 16
 
+_SEPARATOR = "_"
+"""Between a prefix and the rest of a queue's name."""
+
 
 class SqsClient(Protocol):
     """The low-level client: parameters and answers as in the API."""
@@ -84,12 +87,21 @@ def sqs_client(
     return cast("SqsClient", (session or boto3.Session()).client("sqs", endpoint_url=endpoint_url, config=config))
 
 
+def full_name(prefix: str, queue: str) -> str:
+    """Return what SQS calls a queue of the core under a prefix.
+
+    A prefix holds no underscore, so the first one in a name ends it: a pattern of names that begin with a prefix and an
+    underscore takes in the queues of no other installation, whatever that one's prefix is.
+    """
+    return f"{prefix}{_SEPARATOR}{queue}"
+
+
 def check_prefix(prefix: str) -> None:
-    """Check that all names of the core fit behind a prefix and a hyphen. Raises: ValueError."""
+    """Check that a prefix ends where `full_name` ends it, and leaves room for all names of the core. Raises: ValueError."""
     names = [queue_name(Workspace("w"), DeploymentName(MOST_NAME_CHARACTERS * "d"), queue) for queue in TaskQueue]
-    most = MOST_NAME_CHARACTERS - len("-") - max(map(len, [*names, TIMERS_QUEUE]))
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", prefix) or len(prefix) > most:
-        raise ValueError(f"queue prefix {prefix!r}: use 1 to {most} letters, digits, '_' or '-'")
+    most = MOST_NAME_CHARACTERS - len(_SEPARATOR) - max(map(len, [*names, TIMERS_QUEUE]))
+    if not re.fullmatch(r"[A-Za-z0-9-]+", prefix) or len(prefix) > most:
+        raise ValueError(f"queue prefix {prefix!r}: use 1 to {most} letters, digits or '-'")
 
 
 def queue_attributes(queue: str, *, dead_letter_arn: str | None, kms_key_arn: str | None) -> dict[str, str]:

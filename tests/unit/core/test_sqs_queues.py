@@ -128,7 +128,7 @@ class Site:
 
 
 def site(hitches: Mapping[str, Sequence[Hitch | None]] | None = None, *, for_ever: bool = False, **options: Any) -> Site:
-    sqs = FlakySqs(hitches or {}, for_ever=for_ever, queues={f"p-{FIFO}": {}, "p-timers": {}})
+    sqs = FlakySqs(hitches or {}, for_ever=for_ever, queues={f"p_{FIFO}": {}, "p_timers": {}})
     pauses: list[float] = []
     patience = Patience(10, lambda: sum(pauses), pauses.append)
     return Site(sqs, SqsQueues(sqs, "p", patience=patience, **options), pauses)
@@ -360,7 +360,7 @@ class TestMaking:
         """FIFO queues have the throughput of each group, longest retention, encryption and a way out for dead letters."""
         here = site(dead_letter_arn="arn:dead", tags={"stage": "test"})
         here.queues.ensure("new.fifo")
-        made = here.sqs.queues["p-new.fifo"]
+        made = here.sqs.queues["p_new.fifo"]
         assert json.loads(made.pop("RedrivePolicy")) == {
             "deadLetterTargetArn": "arn:dead",
             "maxReceiveCount": MOST_DELIVERIES,
@@ -383,7 +383,7 @@ class TestMaking:
         """A standard queue can have no FIFO queue for its dead letters."""
         here = site(dead_letter_arn="arn:dead", kms_key_arn="arn:key")
         here.queues.ensure("new")
-        assert here.sqs.queues["p-new"] == {
+        assert here.sqs.queues["p_new"] == {
             "MessageRetentionPeriod": "1209600",
             "VisibilityTimeout": "30",
             "KmsMasterKeyId": "arn:key",
@@ -407,7 +407,7 @@ class TestMaking:
         sqs = Raced()
         queues = SqsQueues(sqs, "p")
         queues.ensure(FIFO)
-        assert queues.url(FIFO) == f"url/p-{FIFO}"
+        assert queues.url(FIFO) == f"url/p_{FIFO}"
 
     def test_ensure_when_the_queue_was_deleted_since_then_it_is_made_again(self) -> None:
         """An address that we remember is no proof."""
@@ -415,7 +415,7 @@ class TestMaking:
         here.queues.ensure(FIFO)
         here.sqs.queues.clear()
         here.queues.ensure(FIFO)
-        assert f"p-{FIFO}" in here.sqs.queues
+        assert f"p_{FIFO}" in here.sqs.queues
 
     def test_ensure_when_one_of_this_name_was_deleted_just_now_then_unavailable_is_raised(self) -> None:
         """SQS keeps a name for a minute; whoever called may call again."""
@@ -436,7 +436,7 @@ class TestMaking:
         names = [queue_name(Workspace("w"), longest, queue) for queue in TaskQueue]
         assert max(len(queues.name(name)) for name in [*names, TIMERS_QUEUE]) == MOST_NAME_CHARACTERS
 
-    @pytest.mark.parametrize("prefix", ["", "p" * 25, "with space", "dot.ted", "new\n"])
+    @pytest.mark.parametrize("prefix", ["", "p" * 25, "with space", "dot.ted", "under_score", "new\n"])
     def test_prefix_when_it_makes_no_names_then_it_is_refused_at_once(self, prefix: str) -> None:
         """Better now than when the first worker registers."""
         with pytest.raises(ValueError, match="1 to 24 letters"):

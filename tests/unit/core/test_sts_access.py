@@ -68,7 +68,7 @@ def test_grant_when_asked_then_it_names_the_queues_and_lends_for_an_hour() -> No
     """A worker learns all it needs; times are UTC."""
     sts = FakeSts()
     granted = access(sts).grant(*MINE)
-    names = [f"{'p' * 24}-{name}" for name in MINE]
+    names = [f"{'p' * 24}_{name}" for name in MINE]
     assert [granted.workflow_queue, granted.activity_queue] == names
     assert granted.region == REGION
     assert granted.credentials.expires_at == EXPIRES_AT

@@ -345,11 +345,6 @@ async def read_all(tail: Tail, seen: list[int]) -> None:
             return
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
-
-
 def test_readers_when_many_share_a_process_then_each_gets_everything_once_though_publishers_leave(place: Place) -> None:
     """Readers come at any point; the one that publishes leaves in the middle, twice; nobody publishes in vain."""
     run = begun(place)
@@ -361,7 +356,8 @@ def test_readers_when_many_share_a_process_then_each_gets_everything_once_though
         reading = [asyncio.create_task(read_all(tails.open(SPACE, ROOT, 1), mine)) for mine in seen[:15]]
         for index in range(1, 31):
             await call(step, place, run, index)
-            await until(lambda: seen[14][-1:] == [index + 1])
+            while seen[14][-1:] != [index + 1]:
+                await asyncio.sleep(0)
             if index in (10, 20):
                 leaver = reading.pop(0)
                 leaver.cancel()
