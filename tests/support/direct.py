@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,12 +13,14 @@ from uuid import uuid4
 from levante.definitions import ActivityDefinition, get_activity_definition, get_workflow_definition
 from levante.worker.activities import ActivityRunner
 from levante.worker.batching import Batcher
+from levante.worker.publishing import Publisher
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
 from levante_core.adapters.system import RandomIds, SystemClock
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
 from levante_core.protocol.workers import (
@@ -40,6 +43,8 @@ from levante_core.protocol.workers import (
     QueryAnswersResponse,
     RegisterRequest,
     RegisterResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
     TaskQueue,
     WhoAmI,
     WorkflowTaskFailedRequest,
@@ -93,6 +98,16 @@ class DirectApi:
         self.calls["answer_queries"] += 1
         await call(self.engine.queries.take, WORKSPACE, request.answers)
         return QueryAnswersResponse()
+
+    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
+        self.calls["publish_task_events"] += 1
+        told = [
+            PublishedTask(request.publisher, request.seq, request.activity_name, one.number, one.at, one.event)
+            for one in request.events
+        ]
+        append = self.engine.streams.append
+        last = await call(append, WORKSPACE, request.execution_id, request.run_id, told, request.after)
+        return TaskEventsResponse(last_sequence=last)
 
     async def leases(self, request: LeasesRequest) -> LeasesResponse:
         self.calls["leases"] += 1
@@ -169,7 +184,7 @@ class Installation:
             tasks=ApiTasks(api, DeploymentName(chosen.deployment_name), worker_id),
             commits=Batcher(send_commits(api)),
             reports=Batcher(send_reports(api)),
-            runner=ActivityRunner(found, chosen.max_concurrent_activities),
+            runner=ActivityRunner(found, chosen.max_concurrent_activities, partial(Publisher, api, SystemClock().now)),
             workflows={get_workflow_definition(cls).name: get_workflow_definition(cls) for cls in workflows},
         )
         self.runners.append(world.runner)

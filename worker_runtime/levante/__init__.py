@@ -17,6 +17,7 @@ from levante.errors import (
     WorkflowError,
     WorkflowsException,
 )
+from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "NonDeterminismError",
     "ParentClosePolicy",
     "RecordedError",
+    "Task",
     "WorkflowError",
     "WorkflowsException",
     "activity",
@@ -39,6 +41,8 @@ __all__ = [
     "get_execution_id",
     "get_workflow_definition",
     "run_worker",
+    "task",
+    "task_from",
     "workflow",
 ]
 

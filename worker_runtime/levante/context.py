@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeAlias
 from uuid import UUID
 
-from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy
+from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, TaskEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class Child(Protocol):
 
     @property
     def ended(self) -> asyncio.Future[Json]: ...
+
+
+Publish: TypeAlias = Callable[[TaskEvent], None]
+"""Takes an event of a custom task, to be published."""
 
 
 class WorkflowContext(Protocol):
@@ -70,6 +74,10 @@ class WorkflowContext(Protocol):
         """Ask for an activity. The future brings its JSON result, or raises ActivityError."""
         ...
 
+    def publish(self, event: TaskEvent) -> None:
+        """Tell of a custom task."""
+        ...
+
     def start_child(self, child: ChildWorkflow) -> Child:
         """Ask for a child workflow."""
         ...
@@ -86,6 +94,8 @@ class ActivityContext:
     execution_id: str
     activity_name: str
     attempt: int
+    publish: Publish
+    new_task_id: Callable[[], str]
 
 
 current_workflow: ContextVar[WorkflowContext | None] = ContextVar("levante_workflow", default=None)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import ExecutionId, RunId
@@ -105,6 +106,14 @@ class ChildCancelRequested(Frozen):
     seq: Seq
     child: Seq
     execution_id: ExecutionId
+
+
+class TaskPublished(Frozen):
+    """The workflow told of a custom task."""
+
+    kind: Literal["task_published"] = "task_published"
+    seq: Seq
+    event: TaskEvent
 
 
 class ExecutionCompleted(Frozen):
@@ -322,6 +331,7 @@ Command: TypeAlias = (
     | TimerCanceled
     | ChildScheduled
     | ChildCancelRequested
+    | TaskPublished
     | Answer
     | Ended
 )
@@ -342,6 +352,7 @@ COMMANDS = (
     TimerCanceled,
     ChildScheduled,
     ChildCancelRequested,
+    TaskPublished,
     UpdateCompleted,
     UpdateFailed,
     *ENDED,

@@ -29,6 +29,7 @@ from levante_core.domain.events import (
     MailTaken,
     Outcome,
     SignalReceived,
+    TaskPublished,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -87,6 +88,7 @@ _WorkEvent: TypeAlias = (
     | TimerCanceled
     | ChildScheduled
     | ChildCancelRequested
+    | TaskPublished
     | Answer
     | Outcome
     | ActivityHandedOver
@@ -174,7 +176,7 @@ class RunState:
                 self.children[event.seq] = OpenChild(event)
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
-            case CodeFailed():
+            case CodeFailed() | TaskPublished():
                 pass
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)

@@ -3,40 +3,27 @@
 The types, their attributes and the envelope that readers get: REST contract, sections 4 and 5 (read 2026-11-23).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, assert_never
+from typing import Literal
 
-from pydantic import Field
-
-from levante_core.domain.events import (
-    ActivityCancelRequested,
-    ActivityCompleted,
-    ActivityFailed,
-    ActivityHandedOver,
-    ActivityScheduled,
-    ChildFailed,
-    ChildScheduled,
-    Ended,
-    ExecutionCanceled,
-    ExecutionCompleted,
-    ExecutionContinuedAsNew,
-    ExecutionFailed,
-    ExecutionTerminated,
-    ExecutionTimedOut,
-    FactTaken,
-    HistoryEvent,
-    Input,
-    Mail,
-)
-from levante_core.domain.execution import RunStart
-from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.history import HistoryBatch
-from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
+from levante_core.domain.execution import Execution
+from levante_core.domain.frozen import Frozen, Json
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def nanoseconds(at: datetime) -> int:
+    """Return the time of an event: nanoseconds since 1970."""
+    return (at - EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def json_payload(value: Json) -> dict[str, Json]:
+    """Return how events carry a value."""
+    return {"type": "json", "value": value, "encoding_options": None}
 
 
 class StreamEventType(StrEnum):
@@ -95,199 +82,70 @@ class Told(Frozen):
         return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
 
 
-class OpenTask(Frozen):
-    """An activity without an outcome. attempt: the last one whose failure was told of."""
+TASK_EVENTS: Mapping[TaskPhase, StreamEventType] = {
+    TaskPhase.STARTED: StreamEventType.CUSTOM_TASK_STARTED,
+    TaskPhase.IN_PROGRESS: StreamEventType.CUSTOM_TASK_IN_PROGRESS,
+    TaskPhase.COMPLETED: StreamEventType.CUSTOM_TASK_COMPLETED,
+    TaskPhase.FAILED: StreamEventType.CUSTOM_TASK_FAILED,
+    TaskPhase.TIMED_OUT: StreamEventType.CUSTOM_TASK_TIMED_OUT,
+    TaskPhase.CANCELED: StreamEventType.CUSTOM_TASK_CANCELED,
+}
 
-    name: str
-    attempt: int = 0
+
+def task_attributes(event: TaskEvent) -> dict[str, Json]:
+    """Return what the stream event of a custom task's event says."""
+    match event.phase:
+        case TaskPhase.FAILED:
+            said: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
+        case TaskPhase.TIMED_OUT:
+            said = {"timeout_type": event.message}
+        case TaskPhase.CANCELED:
+            said = {"reason": event.message or "canceled"}
+        case _ if event.patch is not None:
+            patch = [operation.model_dump() for operation in event.patch]
+            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": None}}
+        case _:
+            said = {"payload": json_payload(event.payload)}
+    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **said}
 
 
-class Followed(Frozen):
-    """How far an execution has been told of. run_id: the run that is being told; None until one is there.
+@dataclass(frozen=True, slots=True)
+class PublishedTask:
+    """An event of a custom task that an activity told of.
 
-    asked_by: seq of the command of its parent that asked for it, if it has one.
-
-    index: of the last batch told. open: activities without an outcome, by seq. told_until: time of the last event told.
-    is_closed: the end of the run was told.
+    publisher: unique for each run of an attempt. seq: of the activity. number: from 1 on, of those of the publisher.
     """
 
-    execution_id: ExecutionId
-    parent_execution_id: ExecutionId | None = None
-    asked_by: int | None = None
-    run_id: RunId | None = None
-    workflow_name: str = ""
-    started_at: Time | None = None
-    continued_run_id: RunId | None = None
-    first_run_id: RunId | None = None
-    index: int = 0
-    open: Mapping[int, OpenTask] = Field(default_factory=dict)
-    task_failed_at: Time | None = None
-    told_until: Time = EPOCH
-    is_closed: bool = False
+    publisher: str
+    seq: int
+    activity_name: str
+    number: int
+    at: datetime
+    event: TaskEvent
 
 
-class Telling:
-    """Tells what is new of one execution. `events` grows; `followed` says how far it has come.
-
-    children: those that it has asked for. unborn: seqs of the commands that led to none.
-    """
-
-    def __init__(self, root: ExecutionId, followed: Followed) -> None:
-        self.events: list[Told] = []
-        self.children: list[Followed] = []
-        self.unborn: set[int] = set()
-        self._root = root
-        self._followed = followed
-        self._open = dict(followed.open)
-
-    @property
-    def followed(self) -> Followed:
-        """How far the execution has been told of by now."""
-        return self._followed.model_copy(update={"open": self._open})
-
-    def start(self, run_id: RunId, start: RunStart) -> None:
-        """Begin to tell of a run."""
-        self._open = {}
-        self._move(
-            run_id=run_id,
-            workflow_name=start.workflow_name,
-            started_at=start.started_at,
-            continued_run_id=start.continued_run_id,
-            first_run_id=start.first_run_id or run_id,
-            index=0,
-            task_failed_at=None,
-            is_closed=False,
-        )
-        given = _json([start.input])
-        attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
-        self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
-
-    def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Input]) -> None:
-        """Tell of the next batch. facts: what it takes."""
-        for position, event in enumerate(batch.events):
-            told = facts[event.fact] if isinstance(event, FactTaken) else event
-            self._tell(told, f"{batch.index}.{position}", at)
-        self._move(index=batch.index)
-
-    def retry(self, seq: int, attempt: int, at: datetime, failure: Failure) -> None:
-        """Tell of an attempt that failed and is followed by another one, unless it was told or no longer matters."""
-        task = self._open.get(seq)
-        if task is None or attempt <= task.attempt:
-            return
-        self._open[seq] = OpenTask(name=task.name, attempt=attempt)
-        attributes = {"attempt": attempt, "failure": _failure(failure)}
-        self._activity(StreamEventType.ACTIVITY_TASK_RETRYING, f"retry.{seq}.{attempt}", at, (seq, task.name), attributes)
-
-    def fail_task(self, at: datetime, failure: Failure) -> None:
-        """Tell that the workflow code could not be run, unless that was told."""
-        if self._followed.task_failed_at is None or at > self._followed.task_failed_at:
-            self._move(task_failed_at=at)
-            place = f"task.{at.isoformat()}"
-            self._workflow(StreamEventType.WORKFLOW_TASK_FAILED, place, at, {"failure": _failure(failure)})
-
-    def _tell(self, event: HistoryEvent | Mail, place: str, at: datetime) -> None:
-        match event:
-            case ActivityScheduled():
-                self._open[event.seq] = OpenTask(name=event.name)
-                attributes: dict[str, Any] = {"input": _json([event.input])}
-                self._activity(StreamEventType.ACTIVITY_TASK_STARTED, place, at, (event.seq, event.name), attributes)
-            case ActivityCompleted():
-                attributes = {"result": _json(event.result)}
-                self._outcome(StreamEventType.ACTIVITY_TASK_COMPLETED, place, event, attributes)
-            case ActivityFailed():
-                attributes = {"attempt": event.attempt, "failure": _failure(event.failure)}
-                self._outcome(StreamEventType.ACTIVITY_TASK_FAILED, place, event, attributes)
-            case ActivityCancelRequested():
-                self._open.pop(event.activity, None)
-            case ChildScheduled():
-                own = self._followed.execution_id
-                self.children.append(Followed(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
-            case ChildFailed() if event.status is None:
-                self.unborn.add(event.seq)
-            case ActivityHandedOver() if event.attempt > 1:
-                self.retry(event.activity, event.attempt - 1, at, event.failure)
-            case ExecutionTerminated() | ExecutionTimedOut():
-                self._move(is_closed=True)
-            case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled() | ExecutionContinuedAsNew():
-                self._tell_end(event, place, at)
-            case _:
-                pass
-
-    def _tell_end(self, event: Ended, place: str, at: datetime) -> None:
-        match event:
-            case ExecutionCompleted():
-                attributes: dict[str, Json] = {"result": _json(event.result), "attempt": 1}
-                self._close(StreamEventType.WORKFLOW_EXECUTION_COMPLETED, place, at, attributes)
-            case ExecutionFailed():
-                attributes = {"failure": _failure(event.failure), "attempt": 1}
-                self._close(StreamEventType.WORKFLOW_EXECUTION_FAILED, place, at, attributes)
-            case ExecutionCanceled():
-                attributes = {"reason": None, "attempt": 1}
-                self._close(StreamEventType.WORKFLOW_EXECUTION_CANCELED, place, at, attributes)
-            case ExecutionContinuedAsNew():
-                attributes = {
-                    "new_execution_run_id": event.run_id,
-                    "workflow_name": self._followed.workflow_name,
-                    "input": _json([event.input]),
-                }
-                self._close(StreamEventType.WORKFLOW_EXECUTION_CONTINUED_AS_NEW, place, at, attributes)
-            case _:
-                assert_never(event)
-
-    def _outcome(
-        self, kind: StreamEventType, place: str, outcome: ActivityCompleted | ActivityFailed, attributes: Mapping[str, Json]
-    ) -> None:
-        task = self._open.pop(outcome.seq, None)
-        if task is not None:
-            self._activity(kind, place, outcome.at, (outcome.seq, task.name), attributes)
-
-    def _close(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
-        self._workflow(kind, place, at, attributes)
-        self._move(is_closed=True)
-
-    def _workflow(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
-        event = self._event(kind, place, at, {"task_id": self._followed.run_id, **attributes})
-        self.events.append(Told(stream="workflow", scope="workflow", event=event))
-
-    def _activity(
-        self, kind: StreamEventType, place: str, at: datetime, task: tuple[int, str], attributes: Mapping[str, Json]
-    ) -> None:
-        seq, name = task
-        task_id = f"{self._followed.run_id}:{seq}"
-        event = self._event(kind, place, at, {"task_id": task_id, "activity_name": name, **attributes})
-        self.events.append(Told(stream="activity", scope="activity", activity_id=task_id, activity_name=name, event=event))
-
-    def _event(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> StreamEvent:
-        """Make an event. Those of one run never go back in time, though the clocks of those who recorded them differ."""
-        self._move(told_until=max(self._followed.told_until, at))
-        followed = self._followed
-        return StreamEvent(
-            event_id=f"{followed.run_id}:{place}",
-            event_timestamp=(followed.told_until - EPOCH) // timedelta(microseconds=1) * 1000,
-            root_workflow_exec_id=self._root,
-            parent_workflow_exec_id=followed.parent_execution_id,
-            workflow_exec_id=followed.execution_id,
-            workflow_run_id=str(followed.run_id),
-            workflow_name=followed.workflow_name,
-            continued_run_id=followed.continued_run_id,
-            first_execution_run_id=followed.first_run_id,
-            chain_run_id=followed.first_run_id,
-            event_type=kind,
-            attributes=attributes,
-        )
-
-    def _move(self, **changes: object) -> None:
-        self._followed = self._followed.model_copy(update=changes)
-
-
-def in_order(tellings: Sequence[Telling]) -> list[Told]:
-    """Merge what is told of several executions by time; the order within each stays."""
-    return sorted((told for telling in tellings for told in telling.events), key=lambda told: told.event.event_timestamp)
-
-
-def _json(value: Json) -> dict[str, Json]:
-    return {"type": "json", "value": value, "encoding_options": None}
-
-
-def _failure(failure: Failure) -> dict[str, Json]:
-    return {"message": failure.message}
+def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
+    """Make the stream event of what an activity told."""
+    run_id = execution.key.run_id
+    first_run_id = execution.start.first_run_id or run_id
+    event = StreamEvent(
+        event_id=f"{published.publisher}:{published.number}",
+        event_timestamp=nanoseconds(published.at),
+        root_workflow_exec_id=execution.root_execution_id,
+        parent_workflow_exec_id=execution.parent_execution_id,
+        workflow_exec_id=execution.key.execution_id,
+        workflow_run_id=run_id,
+        workflow_name=execution.start.workflow_name,
+        continued_run_id=execution.start.continued_run_id,
+        first_execution_run_id=first_run_id,
+        chain_run_id=first_run_id,
+        event_type=TASK_EVENTS[published.event.phase],
+        attributes=task_attributes(published.event),
+    )
+    return Told(
+        stream=published.event.task_type,
+        scope="activity",
+        activity_id=f"{run_id}:{published.seq}",
+        activity_name=published.activity_name,
+        event=event,
+    )

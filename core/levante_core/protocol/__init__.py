@@ -1,5 +1,6 @@
 """The language that workers and the API share: history events and the messages around them."""
 
+from levante_core.domain.custom_tasks import PatchOperation, TaskEvent, TaskPhase
 from levante_core.domain.events import (
     CLOSINGS,
     COMMANDS,
@@ -32,6 +33,7 @@ from levante_core.domain.events import (
     Outcome,
     ParentClosePolicy,
     SignalReceived,
+    TaskPublished,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -109,12 +111,16 @@ __all__ = [
     "OpenActivity",
     "Outcome",
     "ParentClosePolicy",
+    "PatchOperation",
     "RetryAfter",
     "RetryPolicy",
     "RunId",
     "RunStart",
     "RunState",
     "SignalReceived",
+    "TaskEvent",
+    "TaskPhase",
+    "TaskPublished",
     "TimerCanceled",
     "TimerFired",
     "TimerStarted",

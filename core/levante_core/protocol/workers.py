@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_core import from_json
 
+from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.events import Seq
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
@@ -252,6 +253,35 @@ class QueryAnswersRequest(Frozen):
 
 class QueryAnswersResponse(Frozen):
     """The answers are taken."""
+
+
+class TaskEventReport(Frozen):
+    """An event of a custom task. number: from 1 on, of those of its publisher."""
+
+    number: Annotated[int, Field(ge=1)]
+    at: Time
+    event: TaskEvent
+
+
+class TaskEventsRequest(Frozen):
+    """What an activity tells of custom tasks.
+
+    publisher: unique for each run of an attempt. after: `last_sequence` of the answer before, if any.
+    """
+
+    execution_id: ExecutionId
+    run_id: RunId
+    seq: Seq
+    activity_name: str
+    publisher: Annotated[str, Field(min_length=1, max_length=64)]
+    events: Annotated[tuple[TaskEventReport, ...], Field(min_length=1, max_length=1000)]
+    after: Annotated[int, Field(ge=0)] | None = None
+
+
+class TaskEventsResponse(Frozen):
+    """last_sequence: the place of the last event in the stream."""
+
+    last_sequence: int
 
 
 class Commit(Frozen):

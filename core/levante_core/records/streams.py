@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.stream_events import Followed, Told
-from levante_core.ports.item_store import Item
+from levante_core.domain.stream_events import Told
+from levante_core.domain.telling import Followed
+from levante_core.ports.item_store import Item, Scalar
 from levante_core.records import keys
 
 _TOLD: TypeAdapter[tuple[Told, ...]] = TypeAdapter(tuple[Told, ...])
@@ -29,6 +30,14 @@ class StreamHead:
         return all(one.is_closed for one in self.following if one.execution_id == execution_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Who sends events. until: the number of the last one."""
+
+    name: str
+    until: int
+
+
 def head_item(workspace: Workspace, root: ExecutionId, head: StreamHead) -> Item:
     """Write how far a stream has come."""
     key = keys.stream_head(workspace, root)
@@ -40,10 +49,21 @@ def head_of(item: Item) -> StreamHead:
     return StreamHead(int(str(item.attributes["version"])), _FOLLOWED.validate_json(item.documents["following"]))
 
 
-def events_item(workspace: Workspace, root: ExecutionId, first: int, events: Sequence[Told]) -> Item:
-    """Write events, the first of which has this sequence number."""
+def events_item(
+    workspace: Workspace, root: ExecutionId, first: int, events: Sequence[Told], publisher: Publisher | None = None
+) -> Item:
+    """Write events, the first of which has this sequence number. publisher: who sent them, if they were not read."""
     key = keys.stream_events(workspace, root, first)
-    return Item(key, {"count": len(events)}, {"events": _TOLD.dump_json(tuple(events)).decode()})
+    attributes: dict[str, Scalar] = {"count": len(events)}
+    if publisher:
+        attributes |= {"publisher": publisher.name, "until": publisher.until}
+    return Item(key, attributes, {"events": _TOLD.dump_json(tuple(events)).decode()})
+
+
+def publisher_of(item: Item) -> Publisher | None:
+    """Read who sent an item's events."""
+    name = item.attributes.get("publisher")
+    return Publisher(str(name), int(str(item.attributes["until"]))) if name else None
 
 
 def first_of(item: Item) -> int:

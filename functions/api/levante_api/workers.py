@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Request
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import InvalidInput
 from levante_core.protocol.workers import (
     ActivityReportsRequest,
@@ -32,6 +33,8 @@ from levante_core.protocol.workers import (
     QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
     TaskQueue,
     WhoAmI,
     WorkflowTaskFailedRequest,
@@ -61,6 +64,7 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
+            Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
         ]
@@ -118,6 +122,14 @@ class WorkerEndpoints:
         """Take answers to queries; those that nobody waits for any more are dropped."""
         self.engine.queries.take(workspace_of(request), body.answers)
         return QueryAnswersResponse()
+
+    def task_events(self, request: Request, body: TaskEventsRequest) -> TaskEventsResponse:
+        """Add events of custom tasks to the stream. A repeat is harmless."""
+        told = [
+            PublishedTask(body.publisher, body.seq, body.activity_name, one.number, one.at, one.event) for one in body.events
+        ]
+        last = self.engine.streams.append(workspace_of(request), body.execution_id, body.run_id, told, body.after)
+        return TaskEventsResponse(last_sequence=last)
 
     def leases(self, request: Request, body: LeasesRequest) -> LeasesResponse:
         """Extend leases, end them, or hand their tasks back."""

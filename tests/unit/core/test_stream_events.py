@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistralai.client.models import ListWorkflowEventResponse
 
-from levante_core.domain import stream_events
 from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
@@ -33,7 +32,8 @@ from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
-from levante_core.domain.stream_events import Followed, StreamEventType, Telling, Told
+from levante_core.domain.stream_events import StreamEventType, Told
+from levante_core.domain.telling import Followed, Telling, in_order
 
 ROOT = ExecutionId("e")
 RUN = RunId("r1")
@@ -292,7 +292,7 @@ def test_tellings_when_merged_then_by_time_and_each_in_its_own_order() -> None:
     append(first, scheduled(1), scheduled(2), seconds=2)
     second.start(RunId("r9"), RUN_START.model_copy(update={"started_at": at(1)}))
     append(second, scheduled(3), seconds=2)
-    told = [(one.event.workflow_exec_id, one.at) for one in stream_events.in_order([first, second])]
+    told = [(one.event.workflow_exec_id, one.at) for one in in_order([first, second])]
     assert told == [("e", at(0)), ("child", at(1)), ("e", at(2)), ("e", at(2)), ("child", at(2))]
     assert {one.event.parent_workflow_exec_id for one in second.events} == {ROOT}
 

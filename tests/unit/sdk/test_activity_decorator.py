@@ -59,6 +59,9 @@ class FakeRun:
     def should_continue_as_new(self) -> bool:
         raise NotImplementedError
 
+    def publish(self, event: Any) -> None:
+        raise NotImplementedError
+
     def start_child(self, child: Any) -> Any:
         raise NotImplementedError
 

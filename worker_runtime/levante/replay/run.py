@@ -38,6 +38,8 @@ from levante_core.protocol import (
     RunId,
     RunStart,
     SignalReceived,
+    TaskEvent,
+    TaskPublished,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -199,6 +201,11 @@ class WorkflowRun:
         self._refuse_commands()
         self._definition.entrypoint.input.bind(input)
         raise ContinueAsNew(input)
+
+    def publish(self, event: TaskEvent) -> None:
+        if not self._is_disposed:
+            self._refuse_commands()
+            self._ask(lambda seq: TaskPublished(seq=seq, event=event))
 
     def start_child(self, child: ChildWorkflow) -> StartedChild:
         self._refuse_commands()

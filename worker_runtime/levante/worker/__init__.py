@@ -19,6 +19,7 @@ from levante.errors import ErrorCode, WorkflowsException
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
+from levante.worker.publishing import Publisher
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks import ApiTasks, TaskSource
@@ -94,7 +95,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 tasks=await _task_source(settings, api, worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
-                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots),
+                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, partial(Publisher, api, _now)),
                 workflows=served,
             )
             await Worker(world).run(stop)
@@ -118,7 +119,11 @@ async def _task_source(settings: WorkerSettings, api: Api, worker_id: str) -> Ta
         return access
 
     connect_as_set = partial(connect, with_credentials=settings.queue_access == "lent")
-    return QueueTasks(through_api, ask, connect_as_set, lambda: datetime.now(UTC))
+    return QueueTasks(through_api, ask, connect_as_set, _now)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class _stopping_on_signals:  # noqa: N801 - reads as what it does

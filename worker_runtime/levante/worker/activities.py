@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 from levante.context import ActivityContext, current_activity
 from levante.definitions import ActivityDefinition
 from levante.errors import to_failure
+from levante.worker.publishing import Publisher
 from levante_core.protocol import ActivityWork, Failure, FailureKind, Json, problem_with
 
 MOMENT_SECONDS = 0.2
@@ -21,9 +23,11 @@ WEIGHT_OF_LAST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to be run."""
+    """One attempt to be run. seq: of the command that asked for the activity."""
 
     execution_id: str
+    run_id: str
+    seq: int
     number: int
     work: ActivityWork
 
@@ -40,8 +44,12 @@ class AttemptEnd:
 class ActivityRunner:
     """Runs attempts, at most `slots` at a time, and remembers their durations."""
 
-    def __init__(self, definitions: Mapping[str, ActivityDefinition], slots: int) -> None:
+    def __init__(
+        self, definitions: Mapping[str, ActivityDefinition], slots: int, publisher: Callable[[Attempt], Publisher]
+    ) -> None:
+        """publisher: makes what publishes the events of an attempt's custom tasks."""
         self._definitions = definitions
+        self._publisher = publisher
         self._slots = slots
         self._semaphore = asyncio.Semaphore(slots)
         self._load = 0
@@ -71,18 +79,21 @@ class ActivityRunner:
         try:
             async with self._semaphore:
                 began = time.perf_counter()
-                end = await self._run(attempt)
+                publisher = self._publisher(attempt)
+                end = await self._run(attempt, publisher)
+                await publisher.drain()
                 self.learn(attempt.work.name, time.perf_counter() - began)
                 return end
         finally:
             self._load -= 1
 
-    async def _run(self, attempt: Attempt) -> AttemptEnd:
+    async def _run(self, attempt: Attempt, publisher: Publisher) -> AttemptEnd:
         work = attempt.work
         definition = self._definitions.get(work.name)
         if definition is None:
             return AttemptEnd(failure=_unknown(work.name, self._definitions))
-        token = current_activity.set(ActivityContext(attempt.execution_id, work.name, attempt.number))
+        context = ActivityContext(attempt.execution_id, work.name, attempt.number, publisher.publish, lambda: uuid4().hex)
+        token = current_activity.set(context)
         deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
             async with deadline:

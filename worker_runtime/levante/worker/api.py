@@ -28,6 +28,8 @@ from levante_core.protocol.workers import (
     QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
     WhoAmI,
     WorkflowTaskFailedRequest,
     WorkflowTaskFailedResponse,
@@ -103,6 +105,10 @@ class Api:
     async def answer_queries(self, request: QueryAnswersRequest) -> QueryAnswersResponse:
         """Answer queries."""
         return await self._post("/workers/query-answers", request, QueryAnswersResponse)
+
+    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
+        """Tell of custom tasks."""
+        return await self._post("/workers/task-events", request, TaskEventsResponse)
 
     async def leases(self, request: LeasesRequest) -> LeasesResponse:
         """Extend, end or hand back leases."""

@@ -246,7 +246,7 @@ class Holder:
             if activity:
                 scheduled = activity.scheduled
                 work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
-                attempt = Attempt(self._task.execution_id, activity.attempt, work)
+                attempt = Attempt(self._task.execution_id, self._task.run_id, seq, activity.attempt, work)
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 

@@ -1,0 +1,126 @@
+"""Events of custom tasks on their way out: in order, in few calls, and never in the way of the work."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from levante.worker import publishing
+from levante.worker.activities import Attempt
+from levante.worker.publishing import BATCH_EVENTS, Publisher
+from levante_core.protocol import ActivityOptions, ActivityWork, TaskEvent, TaskPhase
+from levante_core.protocol.workers import TaskEventsRequest, TaskEventsResponse
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ATTEMPT = Attempt("e", "r", 3, 1, ActivityWork(name="a", input=None, options=ActivityOptions()))
+
+
+class Api:
+    """Takes what is published, once it is let. broken: how many of the next calls fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[TaskEventsRequest] = []
+        self.open = asyncio.Event()
+        self.broken = 0
+
+    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
+        await self.open.wait()
+        if self.broken:
+            self.broken -= 1
+            raise TimeoutError
+        self.calls.append(request)
+        return TaskEventsResponse(last_sequence=100 * len(self.calls))
+
+    def numbers(self) -> list[list[int]]:
+        return [[one.number for one in call.events] for call in self.calls]
+
+
+def event(size: int = 1) -> TaskEvent:
+    return TaskEvent(task_id="t", task_type="t", phase=TaskPhase.IN_PROGRESS, payload="x" * size)
+
+
+def run(scenario: Callable[[Api, Publisher], Coroutine[Any, Any, None]]) -> None:
+    async def within() -> None:
+        api: Any = Api()
+        await scenario(api, Publisher(api, lambda: NOW, ATTEMPT))
+
+    asyncio.run(within())
+
+
+def test_publisher_when_events_come_while_it_sends_then_they_share_the_next_call() -> None:
+    """One call at a time keeps them in order; each call says where the one before ended."""
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        for _ in range(3):
+            publisher.publish(event())
+            await asyncio.sleep(0)
+        api.open.set()
+        await publisher.drain()
+        publisher.publish(event())
+        await publisher.drain()
+        assert api.numbers() == [[1], [2, 3], [4]]
+        assert [call.after for call in api.calls] == [None, 100, 200]
+        assert len({call.publisher for call in api.calls}) == 1
+
+    run(scenario)
+
+
+def test_publisher_when_there_are_many_then_calls_have_a_limit() -> None:
+    """Of events, and of bytes; an event that is larger than that goes alone."""
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        api.open.set()
+        sizes = [900_000, 900_000, 900_000, publishing.BATCH_BYTES + 1, *BATCH_EVENTS * [1], 1]
+        for size in sizes:
+            publisher.publish(event(size))
+        await publisher.drain()
+        assert [len(call) for call in api.numbers()] == [2, 1, 1, BATCH_EVENTS, 1]
+
+    run(scenario)
+
+
+def test_publisher_when_the_api_fails_then_the_work_goes_on_and_later_events_are_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What was lost is in the log."""
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        api.open.set()
+        api.broken = 1
+        publisher.publish(event())
+        await publisher.drain()
+        publisher.publish(event())
+        await publisher.drain()
+        assert api.numbers() == [[2]]
+
+    run(scenario)
+    assert [one.message for one in caplog.records] == ["1 events of custom tasks cannot be sent: dropped"]
+
+
+def test_publisher_when_the_api_hangs_then_draining_ends(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome of the attempt is worth more than what it tells."""
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS_PER_EVENT", 0.001)
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        publisher.publish(event())
+        publisher.publish(event())
+        await publisher.drain()
+        assert api.numbers() == []
+
+    run(scenario)
+    assert "dropped" in caplog.text
+
+
+def test_publisher_when_nothing_is_published_then_nothing_is_called() -> None:
+    """Most activities tell of no task."""
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        await publisher.drain()
+        assert api.calls == []
+
+    run(scenario)

@@ -1,0 +1,96 @@
+"""Events of custom tasks on their way from an activity attempt to the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from levante.worker.api import Api
+from levante_core.protocol import ExecutionId, RunId, TaskEvent
+from levante_core.protocol.workers import TaskEventReport, TaskEventsRequest
+
+if TYPE_CHECKING:
+    from levante.worker.activities import Attempt
+
+logger = logging.getLogger("levante.worker")
+
+BATCH_BYTES = 2 * 1024 * 1024
+"""Events of one call, or a single larger one. Source: SDK contract, section 6 (read 2026-11-23)."""
+BATCH_EVENTS = 1000
+DRAIN_SECONDS = 10.0
+DRAIN_SECONDS_PER_EVENT = 2.0
+"""How long the end of an attempt waits for what it has published. Source: as above."""
+
+
+class Publisher:
+    """Sends the events of one attempt in order, one call at a time; what comes meanwhile goes with the next one.
+
+    What cannot be sent is logged and dropped: publishing never fails the work.
+    """
+
+    def __init__(self, api: Api, now: Callable[[], datetime], attempt: Attempt) -> None:
+        self._api = api
+        self._now = now
+        self._attempt = attempt
+        self._name = uuid4().hex
+        self._waiting: deque[tuple[TaskEventReport, int]] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._number = 0
+        self._after: int | None = None
+
+    def publish(self, event: TaskEvent) -> None:
+        """Take an event."""
+        self._number += 1
+        report = TaskEventReport(number=self._number, at=self._now(), event=event)
+        self._waiting.append((report, len(report.model_dump_json())))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def drain(self) -> None:
+        """Return when all is sent, or after a while."""
+        if self._sender is None:
+            return
+        seconds = max(DRAIN_SECONDS, DRAIN_SECONDS_PER_EVENT * len(self._waiting))
+        done, _ = await asyncio.wait([self._sender], timeout=seconds)
+        if not done:
+            logger.warning("%d events of custom tasks are not sent after %g s: dropped", len(self._waiting), seconds)
+            self._waiting.clear()
+            self._sender.cancel()
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._next_batch()
+                try:
+                    self._after = await self._send(batch)
+                except Exception:  # the work must go on, whatever becomes of what it tells
+                    logger.exception("%d events of custom tasks cannot be sent: dropped", len(batch))
+        finally:
+            self._sender = None
+
+    async def _send(self, batch: list[TaskEventReport]) -> int:
+        attempt = self._attempt
+        request = TaskEventsRequest(
+            execution_id=ExecutionId(attempt.execution_id),
+            run_id=RunId(attempt.run_id),
+            seq=attempt.seq,
+            activity_name=attempt.work.name,
+            publisher=self._name,
+            events=tuple(batch),
+            after=self._after,
+        )
+        return (await self._api.publish_task_events(request)).last_sequence
+
+    def _next_batch(self) -> list[TaskEventReport]:
+        batch: list[TaskEventReport] = []
+        room = BATCH_BYTES
+        while self._waiting and len(batch) < BATCH_EVENTS and (not batch or self._waiting[0][1] <= room):
+            report, size = self._waiting.popleft()
+            batch.append(report)
+            room -= size
+        return batch
