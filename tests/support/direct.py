@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +12,6 @@ from uuid import uuid4
 from levante.definitions import ActivityDefinition, get_activity_definition, get_workflow_definition
 from levante.worker.activities import ActivityRunner
 from levante.worker.batching import Batcher
-from levante.worker.publishing import Publisher
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks
 from levante.worker.worker import Worker, send_commits, send_reports
@@ -24,6 +22,8 @@ from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
 from levante_core.protocol.workers import (
+    ActivityHeartbeatRequest,
+    ActivityHeartbeatResponse,
     ActivityReportsRequest,
     ActivityReportsResponse,
     CheckRequest,
@@ -37,6 +37,8 @@ from levante_core.protocol.workers import (
     LeasesResponse,
     LoadRequest,
     LoadResponse,
+    PermitRequest,
+    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
@@ -98,6 +100,15 @@ class DirectApi:
         self.calls["answer_queries"] += 1
         await call(self.engine.queries.take, WORKSPACE, request.answers)
         return QueryAnswersResponse()
+
+    async def activity_heartbeat(self, request: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
+        self.calls["activity_heartbeat"] += 1
+        return ActivityHeartbeatResponse(is_wanted=await call(self.engine.activities.heartbeat, WORKSPACE, request))
+
+    async def rate_permit(self, request: PermitRequest) -> PermitResponse:
+        self.calls["rate_permit"] += 1
+        wait = await call(self.engine.rate_limits.permit, WORKSPACE, request)
+        return PermitResponse(wait_seconds=wait.total_seconds())
 
     async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
         self.calls["publish_task_events"] += 1
@@ -184,7 +195,7 @@ class Installation:
             tasks=ApiTasks(api, DeploymentName(chosen.deployment_name), worker_id),
             commits=Batcher(send_commits(api)),
             reports=Batcher(send_reports(api)),
-            runner=ActivityRunner(found, chosen.max_concurrent_activities, partial(Publisher, api, SystemClock().now)),
+            runner=ActivityRunner(found, chosen.max_concurrent_activities, api, SystemClock().now),
             workflows={get_workflow_definition(cls).name: get_workflow_definition(cls) for cls in workflows},
         )
         self.runners.append(world.runner)

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from levante import workflow
 from levante.activity import activity
+from levante.attempts import activity_heartbeat
 from levante.children import ChildHandle, execute_workflow
-from levante.context import get_execution_id
+from levante.context import get_execution_id, run_activities_locally
 from levante.definitions import get_activity_definition, get_workflow_definition
 from levante.errors import (
     ActivityError,
@@ -18,7 +19,7 @@ from levante.errors import (
     WorkflowsException,
 )
 from levante.tasks import Task, task, task_from
-from levante_core.protocol import ParentClosePolicy
+from levante_core.protocol import ParentClosePolicy, RateLimit
 
 if TYPE_CHECKING:
     from levante.worker import run_worker
@@ -31,15 +32,18 @@ __all__ = [
     "InvalidArguments",
     "NonDeterminismError",
     "ParentClosePolicy",
+    "RateLimit",
     "RecordedError",
     "Task",
     "WorkflowError",
     "WorkflowsException",
     "activity",
+    "activity_heartbeat",
     "execute_workflow",
     "get_activity_definition",
     "get_execution_id",
     "get_workflow_definition",
+    "run_activities_locally",
     "run_worker",
     "task",
     "task_from",

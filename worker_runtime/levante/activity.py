@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
@@ -11,12 +12,13 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import ValidationError
 
-from levante.context import current_workflow
+from levante import attempts
+from levante.context import current_workflow, runs_locally
 from levante.definitions import ACTIVITY, ActivityDefinition
-from levante.errors import ErrorCode, WorkflowsException
+from levante.errors import ErrorCode, WorkflowsException, overdue_activity
 from levante.mapping import ActivityOutput, activity_input
 from levante.schemas import Owner, problems_of, resolved_hints
-from levante_core.protocol import ActivityOptions, RetryPolicy
+from levante_core.protocol import ActivityOptions, RateLimit, RetryPolicy
 
 __all__ = ["activity"]
 
@@ -35,51 +37,68 @@ class ActivityDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
 
-def activity(
-    *,
-    name: str | None = None,
-    start_to_close_timeout: timedelta = timedelta(minutes=5),
-    heartbeat_timeout: timedelta | None = None,
-    retry_policy_max_attempts: int | None = None,
-    retry_policy_backoff_coefficient: float | None = None,
-) -> ActivityDecorator:
-    """Make a module-level function an activity: called in a workflow, it is recorded, retried, never run again once done.
+class Activity:
+    """`@activity(...)`, and what an activity can learn of its attempt."""
 
-    Anywhere else a call just runs the function, without retries: an async one as it is, a plain one in a thread, which is
-    why its result has to be awaited too. Arguments and result are checked against the annotations on their way from and
-    to a workflow.
+    info = staticmethod(attempts.info)
+    heartbeat_details = staticmethod(attempts.heartbeat_details)
 
-    name: the function's own by default. The timeouts are those of one attempt; attempts count the first one; what is None
-    is up to the worker's settings. Raises: WorkflowsException when the function cannot be an activity.
-    """
-    retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        start_to_close_timeout: timedelta = timedelta(minutes=5),
+        schedule_to_close_timeout: timedelta | None = None,
+        heartbeat_timeout: timedelta | None = None,
+        rate_limit: RateLimit | None = None,
+        retry_policy_max_attempts: int | None = None,
+        retry_policy_backoff_coefficient: float | None = None,
+    ) -> ActivityDecorator:
+        """Make a function of a module an activity: calls in workflows are recorded, retried, and once done never run again.
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-        own_name = getattr(function, "__name__", repr(function)) if name is None else name
-        owner = Owner(f"activity {own_name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
-        _check(owner, own_name, function)
-        try:
-            options = ActivityOptions(
-                start_to_close_seconds=start_to_close_timeout.total_seconds(),
-                heartbeat_seconds=None if heartbeat_timeout is None else heartbeat_timeout.total_seconds(),
-                retry=RetryPolicy.model_validate({field: value for field, value in retry.items() if value is not None}),
+        Anywhere else a call just runs the function, without retries: an async one as it is, a plain one in a thread, which
+        is why its result has to be awaited too. Arguments and result are checked against the annotations on their way from
+        and to a workflow.
+
+        name: the function's own by default. schedule_to_close_timeout: of all attempts together, waiting included; the other
+        timeouts are those of one attempt. heartbeat_timeout: how long an attempt may go without `activity_heartbeat()`.
+        rate_limit: how many attempts may begin in a time, over all workers of the deployment. Attempts count the first one;
+        where it is None, the retry policy is up to the worker's settings.
+        Raises: WorkflowsException when the function cannot be an activity.
+        """
+        retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+            own_name = getattr(function, "__name__", repr(function)) if name is None else name
+            owner = Owner(f"activity {own_name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
+            _check(owner, own_name, function)
+            try:
+                options = ActivityOptions(
+                    start_to_close_seconds=start_to_close_timeout.total_seconds(),
+                    schedule_to_close_seconds=_seconds(schedule_to_close_timeout),
+                    heartbeat_seconds=_seconds(heartbeat_timeout),
+                    rate_limit=rate_limit,
+                    retry=RetryPolicy.model_validate({field: value for field, value in retry.items() if value is not None}),
+                )
+            except ValidationError as error:
+                raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
+            except AttributeError:
+                raise owner.definition_error("a timeout has to be a timedelta") from None
+            return _durable(
+                ActivityDefinition(
+                    name=own_name,
+                    function=function,
+                    is_async=inspect.iscoroutinefunction(function),
+                    options=options,
+                    input=activity_input(owner, function),
+                    output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
+                )
             )
-        except ValidationError as error:
-            raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
-        except AttributeError:
-            raise owner.definition_error("a timeout has to be a timedelta") from None
-        return _durable(
-            ActivityDefinition(
-                name=own_name,
-                function=function,
-                is_async=inspect.iscoroutinefunction(function),
-                options=options,
-                input=activity_input(owner, function),
-                output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
-            )
-        )
 
-    return decorate
+        return decorate
+
+
+activity = Activity()
 
 
 def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
@@ -94,14 +113,29 @@ def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
         raise owner.definition_error("an activity cannot be a generator: return a list")
 
 
+def _seconds(timeout: timedelta | None) -> float | None:
+    return None if timeout is None else timeout.total_seconds()
+
+
 def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any, Any]]:
+    options = definition.options
+    local_options = options.model_copy(update={"is_local": True})
+
     @functools.wraps(definition.function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         context = current_workflow.get()
         if context is None:
             return await definition.call(args, kwargs)
         value = definition.input.dump(args, kwargs)
-        return definition.output.load(await context.start_activity(definition.name, value, definition.options))
+        outcome = context.start_activity(definition.name, value, local_options if runs_locally.get() else options)
+        limit = asyncio.timeout(options.schedule_to_close_seconds)
+        try:
+            async with limit:
+                return definition.output.load(await outcome)
+        except TimeoutError:
+            if limit.expired():
+                raise overdue_activity(definition.name, options.schedule_to_close_seconds) from None
+            raise
 
     setattr(call, ACTIVITY, definition)
     return call

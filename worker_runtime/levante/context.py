@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NoReturn, Protocol, TypeAlias
 from uuid import UUID
@@ -88,21 +89,55 @@ class WorkflowContext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityContext:
-    """The activity attempt that the code belongs to. attempt: 1-based."""
+class ActivityInfo:
+    """An attempt of an activity. activity_id: the same for all of its attempts. attempt: 1-based."""
 
     execution_id: str
+    run_id: str
+    activity_id: str
     activity_name: str
     attempt: int
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityContext:
+    """The activity attempt that the code belongs to.
+
+    details: of the last heartbeat of the attempts before. heartbeat: says that the attempt is at work, in any thread;
+    raises CancelledError when nobody waits for it any more.
+    """
+
+    info: ActivityInfo
+    details: tuple[Json, ...]
+    heartbeat: Callable[[tuple[Json, ...]], None]
     publish: Publish
     new_task_id: Callable[[], str]
 
 
+runs_locally: ContextVar[bool] = ContextVar("levante_runs_locally", default=False)
 current_workflow: ContextVar[WorkflowContext | None] = ContextVar("levante_workflow", default=None)
 current_activity: ContextVar[ActivityContext | None] = ContextVar("levante_activity", default=None)
 
 
+@contextmanager
+def run_activities_locally() -> Iterator[None]:
+    """Let the activities that are called in the block run in the worker that runs the workflow, however long they take.
+
+    For work of less than a second. Heartbeat timeouts and rate limits do not apply there. An attempt after the first one
+    may run in any worker, and so may the first one while it is unsure which worker is to go on with the execution.
+    """
+    token = runs_locally.set(True)
+    try:
+        yield
+    finally:
+        runs_locally.reset(token)
+
+
 def get_execution_id() -> str | None:
     """Return the id of the execution that the calling code works for; None outside workflows and activities."""
-    context = current_workflow.get() or current_activity.get()
-    return context.execution_id if context else None
+    workflow, activity = current_workflow.get(), current_activity.get()
+    if workflow is not None:
+        return workflow.execution_id
+    return activity.info.execution_id if activity else None

@@ -107,7 +107,7 @@ class RecordedError(WorkflowError):
 
 
 class ActivityError(Exception):
-    """An activity failed for good. attempt: the last one made. `cause` holds what it raised."""
+    """An activity failed for good. attempt: the last one made; 0 if that is not known. `cause` holds what it raised."""
 
     def __init__(self, message: str, *, activity_name: str, attempt: int, failure_kind: FailureKind) -> None:
         super().__init__(message)
@@ -151,6 +151,12 @@ def activity_error(name: str, attempt: int, failure: Failure) -> ActivityError:
     error = ActivityError(message, activity_name=name, attempt=attempt, failure_kind=failure.kind)
     error.__cause__ = _recorded(failure)
     return error
+
+
+def overdue_activity(name: str, seconds: float | None) -> ActivityError:
+    """Build what workflow code sees of an activity that has no outcome when its schedule-to-close timeout has passed."""
+    message = f"activity {name!r} has no outcome after {seconds:g} s, its schedule_to_close_timeout"
+    return ActivityError(message, activity_name=name, attempt=0, failure_kind=FailureKind.TIMEOUT)
 
 
 def child_error(workflow_name: str, execution_id: str, outcome: ChildFailed) -> ChildWorkflowError:

@@ -106,6 +106,15 @@ class SendLater:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelActivity:
+    """Let no worker run, or go on running, an activity that nobody waits for any more."""
+
+    run: RunKey
+    deployment_name: DeploymentName
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartChild:
     """Start a child, unless it has started; tell the parent what is to be told of it."""
 
@@ -142,7 +151,7 @@ class LeaveChildren:
 MessageEffect: TypeAlias = SendTask | SendLater
 FamilyEffect: TypeAlias = StartChild | CancelChild | TellParent | LeaveChildren
 """What is between executions."""
-Effect: TypeAlias = MessageEffect | FamilyEffect
+Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect
 
 
 def plan(record: Record) -> list[Effect]:
@@ -187,6 +196,8 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
                 yield _when_due(task, record.recorded_at)
             case TimerStarted() if event.seq not in ended:
                 yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
+            case ActivityCancelRequested() if event.is_queued:
+                yield CancelActivity(record.run, record.deployment_name, event.activity)
             case ChildScheduled():
                 yield StartChild(record.run, record.deployment_name, event)
             case ChildCancelRequested():

@@ -50,7 +50,8 @@ class ActivityWork(Frozen):
 class ActivityTask(_Task):
     """Run this attempt. work is absent when the message would be too large or its sender did not know it.
 
-    scheduled_in: index of the batch that holds the activity's `activity_scheduled`.
+    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. details: of the last heartbeat of the
+    attempts before, known once the task was checked.
     """
 
     kind: Literal["activity_task"] = "activity_task"
@@ -58,6 +59,7 @@ class ActivityTask(_Task):
     scheduled_in: Seq
     attempt: Seq
     work: ActivityWork | None = None
+    details: tuple[Json, ...] = ()
 
 
 class TimerDue(_Task):

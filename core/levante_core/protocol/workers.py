@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_core import from_json
 
 from levante_core.domain.custom_tasks import TaskEvent
-from levante_core.domain.events import Seq
+from levante_core.domain.events import RateLimit, Seq
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
@@ -253,6 +253,36 @@ class QueryAnswersRequest(Frozen):
 
 class QueryAnswersResponse(Frozen):
     """The answers are taken."""
+
+
+class ActivityHeartbeatRequest(Frozen):
+    """Say that an attempt is still at work, and how far it has come. details: JSON for the attempt after this one."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    seq: Seq
+    attempt: Annotated[int, Field(ge=1)]
+    details: tuple[Json, ...] = ()
+
+
+class ActivityHeartbeatResponse(Frozen):
+    """is_wanted: False tells the attempt to end: nobody waits for it any more."""
+
+    is_wanted: bool
+
+
+class PermitRequest(Frozen):
+    """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
+
+    deployment_name: DeploymentName
+    activity_name: str
+    rate_limit: RateLimit
+
+
+class PermitResponse(Frozen):
+    """wait_seconds: the attempt may begin after so long."""
+
+    wait_seconds: Annotated[float, Field(ge=0)]
 
 
 class TaskEventReport(Frozen):

@@ -19,6 +19,7 @@ EARLIER_RUN = "R#"
 BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
+HEARTBEAT = "B#"
 QUERY = "FQ#"
 """Right behind the facts, so that both are read at once."""
 QUERY_ANSWER = "QA#"
@@ -92,6 +93,16 @@ def fact(key: RunKey, name: str) -> Key:
 def attempt(key: RunKey, seq: int) -> Key:
     """Key of what is known of an activity's attempts."""
     return Key(history(key.workspace, key.run_id), f"{ATTEMPT}{seq:08d}")
+
+
+def heartbeat(key: RunKey, seq: int) -> Key:
+    """Key of the last heartbeat of an activity."""
+    return Key(history(key.workspace, key.run_id), f"{HEARTBEAT}{seq:08d}")
+
+
+def rate_limit(workspace: Workspace, deployment: DeploymentName, name: str) -> Key:
+    """Key of a rate limit."""
+    return Key(f"B#{workspace}#{deployment}#{name}", "B")
 
 
 def task_failure(key: RunKey) -> Key:

@@ -221,9 +221,9 @@ def batch_of(item: Item) -> HistoryBatch:
     return HistoryBatch.model_validate_json(item.documents["batch"])
 
 
-def fact_item(recorded: Recorded, fact: Fact) -> Item:
-    """Write a fact."""
-    attributes = {**recorded.attributes(), ASKS_FOR_WORK: True}
+def fact_item(recorded: Recorded, fact: Fact, *, is_void: bool = False) -> Item:
+    """Write a fact. is_void: nobody waits for it, so it asks for no work."""
+    attributes = {**recorded.attributes(), ASKS_FOR_WORK: not is_void}
     return Item(keys.fact(recorded.run, fact.key), attributes, {"fact": fact.model_dump_json()})
 
 
@@ -260,6 +260,7 @@ class FailedAttempt(Frozen):
     failure: Failure
 
 
+_DETAILS: TypeAdapter[tuple[Json, ...]] = TypeAdapter(tuple[Json, ...])
 _FAILED_ATTEMPTS: TypeAdapter[tuple[FailedAttempt, ...]] = TypeAdapter(tuple[FailedAttempt, ...])
 
 
@@ -280,6 +281,16 @@ def attempt_item(recorded: Recorded, ended: AttemptEnded, failed: Sequence[Faile
 def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     """Read how the attempts of an activity ended that were followed by others, in order."""
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
+
+
+def heartbeat_item(run: RunKey, seq: int, details: Sequence[Json]) -> Item:
+    """Write the last heartbeat of an activity."""
+    return Item(keys.heartbeat(run, seq), {}, {"details": _DETAILS.dump_json(tuple(details)).decode()})
+
+
+def details_of(item: Item) -> tuple[Json, ...]:
+    """Read what the last heartbeat of an activity said."""
+    return _DETAILS.validate_json(item.documents["details"])
 
 
 def query_item(run: RunKey, request: QueryRequest, expires_at: int) -> Item:

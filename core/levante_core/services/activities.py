@@ -1,6 +1,7 @@
 """Activities of the queue: is this attempt wanted, and what follows from how it ended."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,13 +9,13 @@ from levante_core.domain.events import ActivityCompleted, ActivityFailed, Activi
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.names import Workspace
-from levante_core.domain.plan import AttemptEnded, FactRecorded, Record
+from levante_core.domain.plan import AttemptEnded, CancelActivity, FactRecorded, Record
 from levante_core.domain.retry import RetryAfter, after_failure
 from levante_core.domain.tasks import ActivityTask, ActivityWork
 from levante_core.errors import NotFound
-from levante_core.ports.item_store import Absent, AbsentOrMatches, ItemStore, Put
+from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
-from levante_core.protocol.workers import ActivityReport, ActivityReportResult
+from levante_core.protocol.workers import ActivityHeartbeatRequest, ActivityReport, ActivityReportResult
 from levante_core.records import keys
 from levante_core.records.runs import (
     FailedAttempt,
@@ -22,8 +23,10 @@ from levante_core.records.runs import (
     attempt_item,
     attempt_number,
     batch_of,
+    details_of,
     fact_item,
     failed_attempts,
+    heartbeat_item,
     outcome_fact,
 )
 from levante_core.services.dispatch import Dispatch
@@ -32,6 +35,9 @@ WORKER_LOST = Failure(
     kind=FailureKind.WORKER_LOST,
     type="WorkerLost",
     message="the worker that ran this attempt stopped reporting before it ended",
+)
+CANCELED = Failure(
+    kind=FailureKind.CANCELED, type="ActivityCanceled", message="the workflow no longer waits for this activity"
 )
 
 
@@ -64,7 +70,27 @@ class ActivityService:
             self.report(workspace, [_lost(task)])
             return None
         work = task.work or self._scheduled(run, task.scheduled_in, task.seq)
-        return task.model_copy(update={"work": work, "verify": False})
+        heartbeat = self._store.get(keys.heartbeat(run, task.seq)) if task.attempt > 1 else None
+        details = details_of(heartbeat) if heartbeat else ()
+        return task.model_copy(update={"work": work, "verify": False, "details": details})
+
+    def heartbeat(self, workspace: Workspace, beat: ActivityHeartbeatRequest) -> bool:
+        """Keep what an attempt says of itself for the one after it. Tells whether it is wanted still.
+
+        Cost: three reads and a write.
+        """
+        run = RunKey(workspace, beat.execution_id, beat.run_id)
+        if not self._is_wanted(run, beat.seq, beat.attempt):
+            return False
+        self._store.write(Put(heartbeat_item(run, beat.seq, beat.details)))
+        return True
+
+    def cancel(self, effect: CancelActivity) -> None:
+        """Let no attempt of an activity be wanted any more. Raises: Unavailable. Cost: a write."""
+        recorded = Recorded(effect.run, effect.deployment_name, self._clock.now())
+        fact = outcome_fact(ActivityFailed(seq=effect.seq, at=recorded.at, failure=CANCELED))
+        with suppress(ConditionFailed):
+            self._store.write(Put(fact_item(recorded, fact, is_void=True), Absent()))
 
     def report(self, workspace: Workspace, reports: Sequence[ActivityReport]) -> list[ActivityReportResult]:
         """Record how attempts ended: an outcome, once, or the next attempt. A repeat is answered as stale.

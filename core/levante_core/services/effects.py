@@ -2,23 +2,34 @@
 
 from collections.abc import Iterable
 
-from levante_core.domain.plan import Effect, SendLater, SendTask
+from levante_core.domain.plan import CancelActivity, Effect, SendLater, SendTask
+from levante_core.services.activities import ActivityService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.family import FamilyService
 
 
 class EffectService:
-    """Messages and what is between executions, together."""
+    """Messages, activities that are cancelled, and what is between executions."""
 
-    def __init__(self, dispatch: Dispatch, family: FamilyService) -> None:
+    def __init__(self, dispatch: Dispatch, activities: ActivityService, family: FamilyService) -> None:
         self._dispatch = dispatch
+        self._activities = activities
         self._family = family
 
     def carry_out(self, effects: Iterable[Effect], *, salt: str = "") -> None:
-        """Carry out effects, messages first. A repeat is harmless; salt makes the queues accept one all the same.
+        """Carry out effects: messages ahead of what is between executions. A repeat is harmless.
 
+        salt: makes the queues accept a repeat all the same.
         Raises: Unavailable, after which some may have been carried out.
         """
-        all_effects = list(effects)
-        self._dispatch.carry_out((one for one in all_effects if isinstance(one, SendTask | SendLater)), salt=salt)
-        self._family.carry_out(one for one in all_effects if not isinstance(one, SendTask | SendLater))
+        messages, between = [], []
+        for effect in effects:
+            match effect:
+                case SendTask() | SendLater():
+                    messages.append(effect)
+                case CancelActivity():
+                    self._activities.cancel(effect)
+                case _:
+                    between.append(effect)
+        self._dispatch.carry_out(messages, salt=salt)
+        self._family.carry_out(between)

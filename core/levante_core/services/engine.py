@@ -20,6 +20,7 @@ from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.mail import MailService
 from levante_core.services.queries import QueryService
+from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
 from levante_core.services.streams import StreamService
@@ -44,6 +45,7 @@ class Engine:
     executions: ExecutionService
     mail: MailService
     queries: QueryService
+    rate_limits: RateLimitService
     recheck: RecheckService
     redrive: RedriveService
     streams: StreamService
@@ -75,10 +77,11 @@ def build_engine(
     executions = ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs)
     mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
-    effects = EffectService(dispatch, family)
+    activities = ActivityService(store, clock, dispatch)
+    effects = EffectService(dispatch, activities, family)
     streams = StreamService(store)
     return Engine(
-        activities=ActivityService(store, clock, dispatch),
+        activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
         catalogue=catalogue,
         clock=clock,
@@ -90,6 +93,7 @@ def build_engine(
         executions=executions,
         mail=mail,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
+        rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects),
         redrive=RedriveService(store, clock, ids, effects),
         streams=streams,

@@ -12,6 +12,8 @@ from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import InvalidInput
 from levante_core.protocol.workers import (
+    ActivityHeartbeatRequest,
+    ActivityHeartbeatResponse,
     ActivityReportsRequest,
     ActivityReportsResponse,
     CheckRequest,
@@ -25,6 +27,8 @@ from levante_core.protocol.workers import (
     LeasesResponse,
     LoadRequest,
     LoadResponse,
+    PermitRequest,
+    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
@@ -63,6 +67,8 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/commits", self.commits, WORKERS),
             Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/activity-heartbeats", self.activity_heartbeats, WORKERS),
+            Endpoint("POST", f"{base}/rate-permits", self.rate_permits, WORKERS),
             Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
             Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
@@ -107,6 +113,15 @@ class WorkerEndpoints:
     def activity_checks(self, request: Request, body: CheckRequest) -> CheckResponse:
         """Tell whether an activity task is still wanted, and what it is by now."""
         return CheckResponse(task=self.engine.activities.check(workspace_of(request), body.task, body.receive_count))
+
+    def activity_heartbeats(self, request: Request, body: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
+        """Take in that an attempt is at work, and tell whether it is wanted still."""
+        return ActivityHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(workspace_of(request), body))
+
+    def rate_permits(self, request: Request, body: PermitRequest) -> PermitResponse:
+        """Give an attempt of a rate-limited activity its place in time."""
+        wait = self.engine.rate_limits.permit(workspace_of(request), body)
+        return PermitResponse(wait_seconds=wait.total_seconds())
 
     def activity_reports(self, request: Request, body: ActivityReportsRequest) -> ActivityReportsResponse:
         """Record how activity attempts ended, and end their leases. A repeat is answered as stale."""

@@ -48,10 +48,22 @@ WORKER = {
     ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
     ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
     ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
+    ("POST", f"{WORKERS}/activity-heartbeats"): {"execution_id": "e1", "run_id": "r", "seq": 1, "attempt": 1},
+    ("POST", f"{WORKERS}/rate-permits"): {
+        "deployment_name": "prod",
+        "activity_name": "a",
+        "rate_limit": {"time_window_in_sec": 1, "max_execution": 1000},
+    },
     ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "r", "query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
-        **{"execution_id": "e1", "run_id": "r", "seq": 1, "activity_name": "a", "publisher": "p"},
-        "events": [{"number": 1, "at": "2026-01-01T00:00:00Z", "event": {"task_id": "t", "task_type": "t", "phase": "started"}}],
+        "execution_id": "e1",
+        "run_id": "r",
+        "seq": 1,
+        "activity_name": "a",
+        "publisher": "p",
+        "events": [
+            {"number": 1, "at": "2026-01-01T00:00:00Z", "event": {"task_id": "t", "task_type": "t", "phase": "started"}}
+        ],
     },
     ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
     ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from levante import WorkflowsException, task, task_from
-from levante.context import ActivityContext, current_activity
+from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante_core.protocol import TaskEvent, TaskPhase
 
 
@@ -30,7 +31,8 @@ def told_by(code: Coroutine[Any, Any, None]) -> list[TaskEvent]:
     told: list[TaskEvent] = []
 
     async def attempt() -> None:
-        current_activity.set(ActivityContext("e", "a", 1, told.append, lambda: "made-up"))
+        info = ActivityInfo("e", "r", "r:1", "a", 1, timedelta(minutes=5), None)
+        current_activity.set(ActivityContext(info, (), lambda _details: None, told.append, lambda: "made-up"))
         await code
 
     asyncio.run(attempt())

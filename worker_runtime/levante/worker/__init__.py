@@ -19,7 +19,6 @@ from levante.errors import ErrorCode, WorkflowsException
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
-from levante.worker.publishing import Publisher
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks import ApiTasks, TaskSource
@@ -95,7 +94,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 tasks=await _task_source(settings, api, worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
-                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, partial(Publisher, api, _now)),
+                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now),
                 workflows=served,
             )
             await Worker(world).run(stop)

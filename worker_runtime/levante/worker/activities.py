@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import uuid4
 
-from levante.context import ActivityContext, current_activity
+from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante.definitions import ActivityDefinition
 from levante.errors import to_failure
+from levante.worker.api import Api
+from levante.worker.heartbeats import Heart
 from levante.worker.publishing import Publisher
-from levante_core.protocol import ActivityWork, Failure, FailureKind, Json, problem_with
+from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, Failure, FailureKind, Json, problem_with
+from levante_core.protocol.workers import PermitRequest
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""
@@ -23,13 +27,15 @@ WEIGHT_OF_LAST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to be run. seq: of the command that asked for the activity."""
+    """One attempt to be run. seq: of the command that asked for the activity. details: see ActivityTask."""
 
     execution_id: str
     run_id: str
+    deployment_name: DeploymentName
     seq: int
     number: int
     work: ActivityWork
+    details: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +51,30 @@ class ActivityRunner:
     """Runs attempts, at most `slots` at a time, and remembers their durations."""
 
     def __init__(
-        self, definitions: Mapping[str, ActivityDefinition], slots: int, publisher: Callable[[Attempt], Publisher]
+        self, definitions: Mapping[str, ActivityDefinition], slots: int, api: Api, now: Callable[[], datetime]
     ) -> None:
-        """publisher: makes what publishes the events of an attempt's custom tasks."""
         self._definitions = definitions
-        self._publisher = publisher
+        self._api = api
+        self._now = now
         self._slots = slots
         self._semaphore = asyncio.Semaphore(slots)
         self._load = 0
+        self._early = 0
         self._usual_seconds: dict[str, float] = {}
 
     @property
     def free_slots(self) -> int:
-        """How many more attempts could start at once."""
-        return max(0, self._slots - self._load)
+        """How many more attempts could start at once; none while too many wait for their place under a rate limit."""
+        return max(0, self._slots - self._load) if self._early < self._slots else 0
 
-    def runs_in_place(self, name: str, claimed: int) -> bool:
+    def runs_in_place(self, name: str, options: ActivityOptions, claimed: int) -> bool:
         """Tell whether an attempt of this activity would most likely be done soon, waiting for a slot included.
 
         claimed: attempts that the caller is going to run before this one.
         """
-        if name not in self._definitions:
+        if name not in self._definitions or options.is_local:
+            return options.is_local
+        if options.rate_limit:
             return False
         usual = self._usual_seconds.get(name)
         queued = max(0, self._load + claimed + 1 - self._slots)
@@ -74,29 +83,54 @@ class ActivityRunner:
         return usual < SHORT_SECONDS and queued * usual / self._slots < MOMENT_SECONDS
 
     async def run(self, attempt: Attempt) -> AttemptEnd:
-        """Run an attempt once a slot is free. Raises CancelledError only if the caller is cancelled."""
+        """Run an attempt once a slot is free. Raises CancelledError only if the caller is cancelled.
+
+        Raises: ApiError when no place under a rate limit is to be had.
+        """
+        await self._await_permit(attempt)
         self._load += 1
         try:
             async with self._semaphore:
                 began = time.perf_counter()
-                publisher = self._publisher(attempt)
-                end = await self._run(attempt, publisher)
-                await publisher.drain()
+                end = await self._run_reporting(attempt)
                 self.learn(attempt.work.name, time.perf_counter() - began)
                 return end
         finally:
             self._load -= 1
 
-    async def _run(self, attempt: Attempt, publisher: Publisher) -> AttemptEnd:
+    async def _await_permit(self, attempt: Attempt) -> None:
+        work = attempt.work
+        limit = work.options.rate_limit
+        if limit is None or work.options.is_local:
+            return
+        self._early += 1
+        try:
+            request = PermitRequest(deployment_name=attempt.deployment_name, activity_name=work.name, rate_limit=limit)
+            await asyncio.sleep((await self._api.rate_permit(request)).wait_seconds)
+        finally:
+            self._early -= 1
+
+    async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
+        publisher, heart = Publisher(self._api, self._now, attempt), Heart(self._api, attempt)
+        try:
+            end = await self._run(attempt, publisher, heart)
+            if end.failure:
+                await heart.flush()
+            await publisher.drain()
+        finally:
+            heart.stop()
+        return end
+
+    async def _run(self, attempt: Attempt, publisher: Publisher, heart: Heart) -> AttemptEnd:
         work = attempt.work
         definition = self._definitions.get(work.name)
         if definition is None:
             return AttemptEnd(failure=_unknown(work.name, self._definitions))
-        context = ActivityContext(attempt.execution_id, work.name, attempt.number, publisher.publish, lambda: uuid4().hex)
+        context = ActivityContext(_info(attempt), attempt.details, heart.beat, publisher.publish, lambda: uuid4().hex)
         token = current_activity.set(context)
         deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
-            async with deadline:
+            async with deadline, heart.silence:
                 return _success(work.name, definition.dump_result(await definition.run(work.input)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -104,7 +138,7 @@ class ActivityRunner:
                 raise
             return AttemptEnd(failure=to_failure(error))
         except TimeoutError as error:
-            return AttemptEnd(failure=_timed_out(work) if deadline.expired() else to_failure(error))
+            return AttemptEnd(failure=_overdue(work, deadline, heart) or to_failure(error))
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
             return AttemptEnd(failure=to_failure(error))
         finally:
@@ -123,11 +157,32 @@ def _success(name: str, result: Json) -> AttemptEnd:
     return AttemptEnd(result=result, result_bytes=size)
 
 
-def _timed_out(work: ActivityWork) -> Failure:
-    seconds = work.options.start_to_close_seconds
-    return Failure(
-        kind=FailureKind.TIMEOUT, type="StartToCloseTimeout", message=f"{work.name} took longer than {seconds:g} s"
+def _info(attempt: Attempt) -> ActivityInfo:
+    options = attempt.work.options
+    seconds = options.heartbeat_seconds
+    return ActivityInfo(
+        execution_id=attempt.execution_id,
+        run_id=attempt.run_id,
+        activity_id=f"{attempt.run_id}:{attempt.seq}",
+        activity_name=attempt.work.name,
+        attempt=attempt.number,
+        start_to_close_timeout=timedelta(seconds=options.start_to_close_seconds),
+        heartbeat_timeout=timedelta(seconds=seconds) if seconds else None,
     )
+
+
+def _overdue(work: ActivityWork, deadline: asyncio.Timeout, heart: Heart) -> Failure | None:
+    """Say which of its limits ended an attempt, if one did."""
+    options = work.options
+    if deadline.expired():
+        message = f"{work.name} took longer than {options.start_to_close_seconds:g} s"
+        return Failure(kind=FailureKind.TIMEOUT, type="StartToCloseTimeout", message=message)
+    if not heart.is_wanted:
+        return Failure(kind=FailureKind.CANCELED, type="ActivityCanceled", message=f"nobody waits for {work.name} any more")
+    if heart.silence.expired():
+        message = f"{work.name} sent no heartbeat for {options.heartbeat_seconds:g} s"
+        return Failure(kind=FailureKind.TIMEOUT, type="HeartbeatTimeout", message=message)
+    return None
 
 
 def _unknown(name: str, known: Mapping[str, ActivityDefinition]) -> Failure:

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol.workers import (
+    ActivityHeartbeatRequest,
+    ActivityHeartbeatResponse,
     CheckRequest,
     CheckResponse,
     HeartbeatRequest,
@@ -20,6 +22,8 @@ from levante_core.protocol.workers import (
     LeasesResponse,
     LoadRequest,
     LoadResponse,
+    PermitRequest,
+    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
@@ -105,6 +109,14 @@ class Api:
     async def answer_queries(self, request: QueryAnswersRequest) -> QueryAnswersResponse:
         """Answer queries."""
         return await self._post("/workers/query-answers", request, QueryAnswersResponse)
+
+    async def activity_heartbeat(self, request: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
+        """Say that an attempt is at work."""
+        return await self._post("/workers/activity-heartbeats", request, ActivityHeartbeatResponse)
+
+    async def rate_permit(self, request: PermitRequest) -> PermitResponse:
+        """Ask for a place under a rate limit."""
+        return await self._post("/workers/rate-permits", request, PermitResponse)
 
     async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
         """Tell of custom tasks."""

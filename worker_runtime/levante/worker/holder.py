@@ -19,6 +19,7 @@ from levante.worker.world import World
 from levante_core.protocol import (
     OUTCOMES,
     ActivityCompleted,
+    ActivityScheduled,
     ActivityWork,
     ExecutionStatus,
     Fact,
@@ -185,9 +186,9 @@ class Holder:
         live.claims = self._claims
         return live
 
-    def _claims(self, activity_name: str, claimed: int) -> bool:
+    def _claims(self, activity: ActivityScheduled, claimed: int) -> bool:
         is_free = self._may_run_in_place and not self._is_stopping
-        return is_free and self._world.runner.runs_in_place(activity_name, claimed)
+        return is_free and self._world.runner.runs_in_place(activity.name, activity.options, claimed)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -241,12 +242,13 @@ class Holder:
 
     def _start(self, live: LiveRun) -> None:
         """Start what was claimed: no input is unrecorded now."""
+        task = self._task
         for seq in live.to_start:
             activity = live.state.activities.get(seq)
             if activity:
                 scheduled = activity.scheduled
                 work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
-                attempt = Attempt(self._task.execution_id, self._task.run_id, seq, activity.attempt, work)
+                attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, activity.attempt, work)
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 

@@ -11,6 +11,7 @@ from levante_core.protocol import (
     CLOSINGS,
     MAIL,
     OUTCOMES,
+    ActivityCancelRequested,
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
@@ -61,7 +62,7 @@ class LiveRun:
         self.has_inputs = False
         self.is_urgent = False
         self.lacks_mail = False
-        self.claims: Callable[[str, int], bool] = lambda _name, _claimed: False
+        self.claims: Callable[[ActivityScheduled, int], bool] = lambda _activity, _claimed: False
         self._world = world
         self._facts: dict[str, Input] = {}
         self._lost = 0
@@ -200,7 +201,7 @@ class LiveRun:
         self.pending.append(event)
 
     def _assigned(self, command: ActivityScheduled) -> ActivityScheduled:
-        owner = self._world.worker_id if self.claims(command.name, len(self.to_start)) else None
+        owner = self._world.worker_id if self.claims(command, len(self.to_start)) else None
         if owner:
             self.to_start.append(command.seq)
         else:
@@ -210,10 +211,16 @@ class LiveRun:
         return command.model_copy(update={"owner": owner, "options": options, "attempt": attempt})
 
     def _addressed(self, command: Command) -> Command:
-        """Say of a run that is continued how much of its mail it has taken."""
-        if isinstance(command, ExecutionContinuedAsNew):
-            return command.model_copy(update={"mail_taken": self.state.mail_taken})
-        return command
+        """Say of a run that is continued how much of its mail it has taken; of a cancelled activity, where it is."""
+        match command:
+            case ExecutionContinuedAsNew():
+                return command.model_copy(update={"mail_taken": self.state.mail_taken})
+            case ActivityCancelRequested():
+                activity = self.state.activities.get(command.activity)
+                is_queued = activity is not None and activity.state is ActivityState.QUEUED
+                return command.model_copy(update={"is_queued": is_queued})
+            case _:
+                return command
 
     def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure) -> None:
         activity = self.state.activities[seq]

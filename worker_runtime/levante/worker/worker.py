@@ -256,7 +256,10 @@ class Worker:
             if task is None or task.work is None:
                 await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
-            end = await self._world.runner.run(Attempt(task.execution_id, task.run_id, task.seq, task.attempt, task.work))
+            attempt = Attempt(
+                task.execution_id, task.run_id, self._deployment, task.seq, task.attempt, task.work, task.details
+            )
+            end = await self._world.runner.run(attempt)
             report = ActivityReport(
                 execution_id=task.execution_id,
                 run_id=task.run_id,

@@ -1,0 +1,40 @@
+"""Rate limits of activities: evenly spread over time, exact over all workers of a deployment."""
+
+from datetime import datetime, timedelta
+
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.names import Workspace
+from levante_core.errors import Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.ports.surroundings import Clock
+from levante_core.protocol.workers import PermitRequest
+from levante_core.records import keys
+
+RACES = 50
+"""How often in a row a place is tried for that somebody else has taken meanwhile."""
+
+
+class RateLimitService:
+    """Hands out places in time. A place that is not used is lost: a limit is never exceeded, whoever dies."""
+
+    def __init__(self, store: ItemStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def permit(self, workspace: Workspace, request: PermitRequest) -> timedelta:
+        """Take the next free place. Returns how long it is until then. Raises: Unavailable. Cost: a read and a write."""
+        name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
+        key = keys.rate_limit(workspace, request.deployment_name, name)
+        interval = timedelta(seconds=request.rate_limit.interval_seconds)
+        for _ in range(RACES):
+            now = self._clock.now()
+            found = self._store.get(key)
+            free_at = max(now, datetime.fromisoformat(str(found.attributes["free_at"]))) if found else now
+            unchanged = Matches({"free_at": found.attributes["free_at"]}) if found else Absent()
+            taken = Item(key, {"free_at": wire_time(free_at + interval)})
+            try:
+                self._store.write(Put(taken, unchanged))
+            except ConditionFailed:
+                continue
+            return free_at - now
+        raise Unavailable(f"too many workers ask for rate limit {name!r} at once: try again")

@@ -1,0 +1,98 @@
+"""What an attempt says of itself while it runs: whether it is at work, and how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from levante.worker.api import Api
+from levante_core.protocol import ExecutionId, Json, RunId
+from levante_core.protocol.workers import ActivityHeartbeatRequest
+
+if TYPE_CHECKING:
+    from levante.worker.activities import Attempt
+
+logger = logging.getLogger("levante.worker")
+
+MOST_SECONDS_BETWEEN = 30.0
+SHARE_OF_TIMEOUT = 0.8
+"""Heartbeats that come more often are not sent, but for the first one and the last one of an attempt that failed."""
+
+
+class Heart:
+    """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more."""
+
+    def __init__(self, api: Api, attempt: Attempt) -> None:
+        self._api = api
+        self._attempt = attempt
+        self._loop = asyncio.get_running_loop()
+        options = attempt.work.options
+        self._timeout = None if options.is_local else options.heartbeat_seconds
+        self._interval = min(MOST_SECONDS_BETWEEN, SHARE_OF_TIMEOUT * (self._timeout or float("inf")))
+        self.silence = asyncio.timeout(self._timeout)
+        self.is_wanted = True
+        self._is_over = False
+        self._details: tuple[Json, ...] = ()
+        self._is_unsent = False
+        self._sent_at = float("-inf")
+        self._sender: asyncio.Task[None] | None = None
+
+    def beat(self, details: tuple[Json, ...]) -> None:
+        """Take a heartbeat, from any thread. Raises: CancelledError once the attempt is not wanted any more."""
+        if not self.is_wanted:
+            raise asyncio.CancelledError
+        self._loop.call_soon_threadsafe(self._take, details)
+
+    async def flush(self) -> None:
+        """Send what was said last, so that the next attempt knows how far this one has come."""
+        await asyncio.sleep(0)  # lets it come in
+        self.stop()
+        if self._is_unsent and self.is_wanted:
+            await self._send()
+
+    def stop(self) -> None:
+        """Take no more heartbeats."""
+        self._is_over = True
+        if self._sender:
+            self._sender.cancel()
+
+    def _take(self, details: tuple[Json, ...]) -> None:
+        if self._is_over:
+            return
+        if self._timeout:
+            self._break_silence_in(self._timeout)
+        self._details = details
+        self._is_unsent = True
+        if self._sender is None or self._sender.done():
+            self._sender = self._loop.create_task(self._send_in_time())
+
+    async def _send_in_time(self) -> None:
+        while self._is_unsent:
+            await asyncio.sleep(self._sent_at + self._interval - self._loop.time())
+            await self._send()
+
+    async def _send(self) -> None:
+        attempt = self._attempt
+        request = ActivityHeartbeatRequest(
+            execution_id=ExecutionId(attempt.execution_id),
+            run_id=RunId(attempt.run_id),
+            seq=attempt.seq,
+            attempt=attempt.number,
+            details=self._details,
+        )
+        self._is_unsent = False
+        self._sent_at = self._loop.time()
+        try:
+            answer = await self._api.activity_heartbeat(request)
+        except Exception:  # the attempt goes on, whether anybody hears of it or not
+            logger.warning("a heartbeat of %s cannot be sent", attempt.work.name, exc_info=True)
+            return
+        if not answer.is_wanted:
+            self.is_wanted = False
+            self._break_silence_in(0)
+
+    def _break_silence_in(self, seconds: float) -> None:
+        with suppress(RuntimeError):  # the attempt has ended
+            self.silence.reschedule(self._loop.time() + seconds)
