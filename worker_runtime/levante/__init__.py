@@ -1,5 +1,6 @@
 """Durable workflows: what user code imports."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from levante import workflow
@@ -22,6 +23,7 @@ from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy, RateLimit
 
 if TYPE_CHECKING:
+    from levante.replay.recorded import replay_history
     from levante.worker import run_worker
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "get_activity_definition",
     "get_execution_id",
     "get_workflow_definition",
+    "replay_history",
     "run_activities_locally",
     "run_worker",
     "task",
@@ -51,10 +54,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the worker, and the HTTP client with it, only where it is asked for."""
-    if name == "run_worker":
-        from levante.worker import run_worker  # noqa: PLC0415
+_LATE = {"replay_history": "levante.replay.recorded", "run_worker": "levante.worker"}
 
-        return run_worker
+
+def __getattr__(name: str) -> Any:
+    """Import what brings much with it, such as an HTTP client, only where it is asked for."""
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -75,6 +75,14 @@ class WorkflowContext(Protocol):
         """Ask for an activity. The future brings its JSON result, or raises ActivityError."""
         ...
 
+    def patched(self, patch_id: str) -> bool:
+        """Whether the code is to take the new side of a change; recorded where it is asked about first."""
+        ...
+
+    def deprecate_patch(self, patch_id: str) -> None:
+        """Record that no code takes the old side of a change any more."""
+        ...
+
     def publish(self, event: TaskEvent) -> None:
         """Tell of a custom task."""
         ...

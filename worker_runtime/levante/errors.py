@@ -142,7 +142,16 @@ class ChildWorkflowError(Exception):
 
 
 class NonDeterminismError(Exception):
-    """Workflow code asked for something else than what is recorded. Ends no execution: fixed code carries on."""
+    """Workflow code asked for something else than what is recorded. Ends no execution: fixed code carries on.
+
+    event_id: of the first event that differs, from 1 on; recorded, asked: what the two say there.
+    """
+
+    def __init__(self, message: str, *, event_id: int = 0, recorded: str = "", asked: str = "") -> None:
+        super().__init__(message)
+        self.event_id = event_id
+        self.recorded = recorded
+        self.asked = asked
 
 
 def activity_error(name: str, attempt: int, failure: Failure) -> ActivityError:

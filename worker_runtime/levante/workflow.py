@@ -33,9 +33,11 @@ from levante_core.protocol import InvalidInput, workflow_name
 __all__ = [
     "continue_as_new",
     "define",
+    "deprecate_patch",
     "entrypoint",
     "execute_workflow",
     "now",
+    "patched",
     "query",
     "random",
     "should_continue_as_new",
@@ -226,6 +228,27 @@ async def wait_condition(
     Raises: TimeoutError; WorkflowsException outside a workflow.
     """
     await _context("wait_condition").wait_condition(predicate, None if timeout is None else _seconds(timeout))
+
+
+def patched(patch_id: str) -> bool:
+    """Tell whether to take the new side of a change of this code; the same answer for as long as the run lives.
+
+        if workflow.patched("ask-twice"):
+            await ask(question)
+
+    True in runs that come to this line for the first time, and in those that took the new side; False in runs that were
+    past it before the change was made. Once no such run is open, call `deprecate_patch` with the id in place of this.
+    Raises: WorkflowsException outside a workflow.
+    """
+    return _context("patched").patched(patch_id)
+
+
+def deprecate_patch(patch_id: str) -> None:
+    """Say that only the new side of a change is left; once no run from before this line is open, remove the line.
+
+    Raises: WorkflowsException outside a workflow.
+    """
+    _context("deprecate_patch").deprecate_patch(patch_id)
 
 
 class _Unsafe:

@@ -4,7 +4,8 @@ Commands were asked for by workflow code; replay must ask for the same ones at t
 code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
 replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
 
-`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them; `number` numbers its mail
+`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them, but for patches, which later
+code may not ask for; `number` numbers its mail
 (signals, updates and requests to cancel) from 1 in the order in which it was accepted.
 """
 
@@ -137,6 +138,14 @@ class TaskPublished(Frozen):
     kind: Literal["task_published"] = "task_published"
     seq: Seq
     event: TaskEvent
+
+
+class PatchRecorded(Frozen):
+    """The code took the new side of a change with this id. is_deprecated: later code may no longer ask about it."""
+
+    kind: Literal["patch_recorded"] = "patch_recorded"
+    patch_id: Annotated[str, Field(min_length=1, max_length=256)]
+    is_deprecated: bool = False
 
 
 class ExecutionCompleted(Frozen):
@@ -355,6 +364,7 @@ Command: TypeAlias = (
     | ChildScheduled
     | ChildCancelRequested
     | TaskPublished
+    | PatchRecorded
     | Answer
     | Ended
 )
@@ -376,6 +386,7 @@ COMMANDS = (
     ChildScheduled,
     ChildCancelRequested,
     TaskPublished,
+    PatchRecorded,
     UpdateCompleted,
     UpdateFailed,
     *ENDED,

@@ -28,6 +28,7 @@ from levante_core.domain.events import (
     Mail,
     MailTaken,
     Outcome,
+    PatchRecorded,
     SignalReceived,
     TaskPublished,
     TimerCanceled,
@@ -89,6 +90,7 @@ _WorkEvent: TypeAlias = (
     | ChildScheduled
     | ChildCancelRequested
     | TaskPublished
+    | PatchRecorded
     | Answer
     | Outcome
     | ActivityHandedOver
@@ -176,7 +178,7 @@ class RunState:
                 self.children[event.seq] = OpenChild(event)
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
-            case CodeFailed() | TaskPublished():
+            case CodeFailed() | TaskPublished() | PatchRecorded():
                 pass
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)

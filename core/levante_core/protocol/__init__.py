@@ -32,6 +32,7 @@ from levante_core.domain.events import (
     MailTaken,
     Outcome,
     ParentClosePolicy,
+    PatchRecorded,
     RateLimit,
     SignalReceived,
     TaskPublished,
@@ -41,6 +42,7 @@ from levante_core.domain.events import (
     UpdateCompleted,
     UpdateFailed,
     UpdateRequested,
+    mail_key,
 )
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure, FailureKind
@@ -113,6 +115,7 @@ __all__ = [
     "Outcome",
     "ParentClosePolicy",
     "PatchOperation",
+    "PatchRecorded",
     "RateLimit",
     "RetryAfter",
     "RetryPolicy",
@@ -137,6 +140,7 @@ __all__ = [
     "execution_id",
     "fold",
     "mail_in",
+    "mail_key",
     "problem_with",
     "worker_name",
     "workflow_name",

@@ -135,6 +135,7 @@ class ExecutionService:
     def history(self, workspace: Workspace, execution_id: str) -> dict[str, Json]:
         """Return the latest run's history as JSON, facts in the places where they were taken. Raises: NotFound.
 
+        `taken_until` is the same number for all mail that was taken at once.
         `workflow_task_failure` says why the run cannot be advanced at present, if it cannot.
         """
         execution = self.get(workspace, execution_id)
@@ -148,7 +149,8 @@ class ExecutionService:
         for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
             at = {"recorded_at": wire_time(recorded_at)}
             for event in batch.events:
-                events += [{**told.model_dump(mode="json"), **at} for told in _resolved(event, facts, taken)]
+                together = {"taken_until": event.until} if isinstance(event, MailTaken) else {}
+                events += [{**told.model_dump(mode="json"), **together, **at} for told in _resolved(event, facts, taken)]
                 taken = event.until if isinstance(event, MailTaken) else taken
         for event_id, said in enumerate(events, 1):
             said["event_id"] = event_id

@@ -59,6 +59,12 @@ class FakeRun:
     def should_continue_as_new(self) -> bool:
         raise NotImplementedError
 
+    def patched(self, patch_id: str) -> bool:
+        raise NotImplementedError
+
+    def deprecate_patch(self, patch_id: str) -> None:
+        raise NotImplementedError
+
     def publish(self, event: Any) -> None:
         raise NotImplementedError
 

@@ -12,6 +12,7 @@ from levante.cli.exits import EPILOG
 from levante.cli.keys import keys
 from levante.cli.plugins import find_plugin, plugin_names
 from levante.cli.redrive import redrive
+from levante.cli.replay import replay
 from levante.cli.worker import worker
 from levante.cli.workflows import workflows
 
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for _command in (deployments, executions, keys, redrive, worker, workflows):
+for _command in (deployments, executions, keys, redrive, replay, worker, workflows):
     main.add_command(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,13 @@ logger = logging.getLogger("levante.cli")
 
 _DEFINE = "decorate a class with @workflow.define(name=...)"
 _OWN_CODE = (str(Path(__file__).parents[1]), "<frozen importlib")
+
+
+def find_modules_here() -> None:
+    """Put the current directory first, as `python -m` does and a script does not."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def workflows_of(targets: Iterable[str]) -> list[type]:

@@ -6,14 +6,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from levante.cli.client import refusal
 from levante.cli.exits import EPILOG, CommandFailed
 from levante.cli.options import API_KEY_HELP, SERVER_URL_HELP
-from levante.cli.targets import workflows_of
+from levante.cli.targets import find_modules_here, workflows_of
 from levante.errors import WorkflowsException
 
 
@@ -49,7 +48,7 @@ def worker(
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
         )
-        _find_modules_here()
+        find_modules_here()
         workflows = workflows_of(targets)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(
@@ -63,13 +62,6 @@ def worker(
             )
     except WorkflowsException as error:
         raise CommandFailed(_reason(error)) from None
-
-
-def _find_modules_here() -> None:
-    """Put the current directory first, as `python -m` does and a script does not."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from levante.errors import NonDeterminismError
+from levante.replay.changes import unasked
 from levante.replay.run import WorkflowRun
 from levante_core.protocol import (
     COMMANDS,
@@ -21,6 +22,7 @@ from levante_core.protocol import (
     Input,
     MailTaken,
     Outcome,
+    PatchRecorded,
     mail_in,
 )
 
@@ -34,6 +36,7 @@ TARGETS: Mapping[str, str] = {
     "timer_canceled": "timer",
     "child_scheduled": "workflow_name",
     "child_cancel_requested": "child",
+    "patch_recorded": "patch_id",
     "update_completed": "update",
     "update_failed": "update",
 }
@@ -47,27 +50,51 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
     failed over an input. Raises: NonDeterminismError, naming the first event that differs; WorkflowCodeFailed.
     """
     events = [event for batch in batches for event in batch.events]
-    mail_taken = events[0].until if events and isinstance(events[0], MailTaken) else 0
-    asked = deque(run.begin(mail_in(facts, 0, mail_taken) if mail_taken else ()))
-    is_unrecorded = True
-    event_id = 1
-    for event_id, event in enumerate(events, FIRST_EVENT_ID):
+    live_from = _first_unrecorded(events)
+    run.patches.replays(frozenset(event.patch_id for event in events if isinstance(event, PatchRecorded)))
+    run.patches.is_replaying = live_from > 0
+    first = events[0] if events else None
+    asked = deque(run.begin(mail_in(facts, 0, first.until) if isinstance(first, MailTaken) else ()))
+    mail_taken, is_unrecorded = 0, True
+    event_id = FIRST_EVENT_ID - 1
+    for position, event in enumerate(events):
+        event_id += event.until - mail_taken if isinstance(event, MailTaken) else 1
+        run.patches.is_replaying = position < live_from
         if isinstance(event, COMMANDS):
             _match(event_id, event, asked)
             is_unrecorded = False
         elif isinstance(event, CodeFailed):
             is_unrecorded = True
-        elif isinstance(event, (FactTaken, MailTaken, *OUTCOMES)) and event_id > FIRST_EVENT_ID - (not mail_taken):
+        elif isinstance(event, (FactTaken, MailTaken, *OUTCOMES)):
             if asked and not is_unrecorded:
                 raise _difference(event_id, _told(event), _wording(asked[0]))
-            if isinstance(event, MailTaken):
-                asked.extend(run.receive(mail_in(facts, mail_taken, event.until)))
-                mail_taken = event.until
-            else:
-                asked.extend(run.apply(_outcome(event, facts)))
+            if event is not first or not isinstance(event, MailTaken):
+                asked.extend(_handed_over(run, event, facts, mail_taken))
+            mail_taken = event.until if isinstance(event, MailTaken) else mail_taken
     if asked and not is_unrecorded:
         raise _difference(event_id + 1, "nothing", _wording(asked[0]))
+    run.patches.is_replaying = False
     return list(asked)
+
+
+def _handed_over(
+    run: WorkflowRun, event: FactTaken | MailTaken | Outcome, facts: Mapping[str, Input], mail_taken: int
+) -> list[Command]:
+    if isinstance(event, MailTaken):
+        return run.receive(mail_in(facts, mail_taken, event.until))
+    return run.apply(_outcome(event, facts))
+
+
+def _first_unrecorded(events: Sequence[HistoryEvent]) -> int:
+    """Return the position of the first input of which nothing is recorded but that code failed over it, or the end."""
+    for position in range(len(events) - 1, -1, -1):
+        if isinstance(events[position], COMMANDS):
+            first = position + 1
+            break
+    else:
+        first = 0
+    failed = [position for position in range(first, len(events)) if isinstance(events[position], CodeFailed)]
+    return failed[0] - 1 if failed else len(events)
 
 
 def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Input]) -> Outcome:
@@ -78,6 +105,8 @@ def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Input]) -> Outcome:
 
 
 def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
+    if isinstance(recorded, PatchRecorded) and unasked(recorded, asked):
+        return
     if not asked:
         raise _difference(event_id, _wording(recorded), "nothing")
     command = asked.popleft()
@@ -88,18 +117,30 @@ def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
 def _difference(event_id: int, recorded: str, asked: str) -> NonDeterminismError:
     return NonDeterminismError(
         f"the code does not match its history at event {event_id}: recorded is {recorded}, the code asked for {asked}. "
-        "Run the code that wrote this history, or make the change so that executions already started keep their path"
+        "Run the code that wrote this history, or change it with workflow.patched(), so that executions already started "
+        "keep their path",
+        event_id=event_id,
+        recorded=recorded,
+        asked=asked,
     )
 
 
 def _identity(command: Command) -> tuple[str, int, object]:
     """Return what must be equal: kind, position, and the name or target."""
-    return command.kind, command.seq, getattr(command, TARGETS[command.kind]) if command.kind in TARGETS else None
+    seq = 0 if isinstance(command, PatchRecorded) else command.seq
+    return command.kind, seq, getattr(command, TARGETS[command.kind]) if command.kind in TARGETS else None
 
 
 def _wording(command: Command) -> str:
-    name = f" {command.name!r}" if isinstance(command, ActivityScheduled) else ""
-    name = f" {command.workflow_name!r}" if isinstance(command, ChildScheduled) else name
+    match command:
+        case PatchRecorded():
+            return f"{command.kind} {command.patch_id!r}"
+        case ActivityScheduled():
+            name = f" {command.name!r}"
+        case ChildScheduled():
+            name = f" {command.workflow_name!r}"
+        case _:
+            name = ""
     return f"{command.kind}{name} (command {command.seq})"
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from levante.context import ChildWorkflow, current_workflow
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
+from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.loop import DeterministicLoop
 from levante.replay.messages import Messages
@@ -35,6 +36,7 @@ from levante_core.protocol import (
     Json,
     Mail,
     Outcome,
+    PatchRecorded,
     RunId,
     RunStart,
     SignalReceived,
@@ -103,6 +105,7 @@ class WorkflowRun:
         self._is_cancel_requested = False
         self._is_answering = False
         self._is_disposed = False
+        self.patches = Patches(self._record)
 
     @property
     def is_over(self) -> bool:
@@ -202,6 +205,12 @@ class WorkflowRun:
         self._definition.entrypoint.input.bind(input)
         raise ContinueAsNew(input)
 
+    def patched(self, patch_id: str) -> bool:
+        return self.patches.is_taken(patch_id)
+
+    def deprecate_patch(self, patch_id: str) -> None:
+        self.patches.deprecate(patch_id)
+
     def publish(self, event: TaskEvent) -> None:
         if not self._is_disposed:
             self._refuse_commands()
@@ -283,6 +292,10 @@ class WorkflowRun:
         if not self._is_disposed:
             self._commands.append(make(seq))
         return seq
+
+    def _record(self, patch: PatchRecorded) -> None:
+        self._refuse_commands()
+        self._commands.append(patch)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         return self._loop.create_task(work, context=self._context)

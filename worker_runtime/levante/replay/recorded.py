@@ -1,0 +1,98 @@
+"""Replaying a history as the API gives it, to learn whether today's code can go on where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from levante.definitions import get_workflow_definition
+from levante.errors import NonDeterminismError
+from levante.replay.replayer import FIRST_EVENT_ID, replay
+from levante.replay.run import WorkflowRun
+from levante_core.protocol import HistoryBatch, Input, Mail, RunStart, mail_key
+
+CONTEXT_EVENTS = 4
+"""Events shown before the one that differs."""
+NOT_RECORDED = ("event_id", "recorded_at", "taken_until")
+"""What the API adds to events."""
+
+_MAIL: TypeAdapter[Mail] = TypeAdapter(Mail)
+
+
+class RecordedHistory:
+    """A history as `GET /v1/workflows/executions/{id}/history` gives it. Raises: ValueError when it is none."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        try:
+            started, *self._told = document["events"]
+            self.start = RunStart.model_validate({name: started.get(name) for name in RunStart.model_fields})
+            self._ids = str(document["execution_id"]), str(document["run_id"])
+            self._mail = dict(_mail_in(self._told))
+            self._batch = HistoryBatch.model_validate({"index": 1, "commit_id": "", "events": list(_recorded(self._told))})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"this is no history of an execution: {_brief(error)}") from None
+
+    def replay(self, workflow: type) -> None:
+        """Run the code against the history. Raises: NonDeterminismError, with the difference; WorkflowCodeFailed."""
+        run = WorkflowRun(get_workflow_definition(workflow), *self._ids, self.start)
+        try:
+            replay(run, [self._batch] if self._told else [], self._mail)
+        except NonDeterminismError as error:
+            shown = f"the code of {self.start.workflow_name} does not match this history:\n{self._difference(error)}"
+            raise NonDeterminismError(shown, event_id=error.event_id, recorded=error.recorded, asked=error.asked) from None
+        finally:
+            run.dispose()
+
+    def _difference(self, error: NonDeterminismError) -> str:
+        """Show the first difference below the events before it."""
+        position = error.event_id - FIRST_EVENT_ID
+        before = self._told[max(0, position - CONTEXT_EVENTS) : position]
+        lines = [f"    {one['event_id']:>6}  {_about(one)}" for one in before]
+        return "\n".join([*lines, f"  - {error.event_id:>6}  {error.recorded}", f"  + {'':>6}  {error.asked}"])
+
+
+def replay_history(history: Mapping[str, Any] | str | Path, workflow: type) -> None:
+    """Replay a recorded history against today's code of its workflow: a test of a change.
+
+    history: what `levante executions history ID --json` prints, or the path of a file that holds that.
+    Raises: NonDeterminismError, which shows the first difference; WorkflowCodeFailed, from what the code raised; ValueError
+    when this is no history.
+    """
+    document = history if isinstance(history, Mapping) else from_json(Path(history).read_bytes())
+    RecordedHistory(document).replay(workflow)
+
+
+def _recorded(told: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """Yield the events as they are recorded: mail that was taken together is one event."""
+    for one in told:
+        if "taken_until" not in one:
+            yield _bare(one)
+        elif one["number"] == one["taken_until"]:
+            yield {"kind": "mail_taken", "until": one["number"]}
+
+
+def _mail_in(told: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Input]]:
+    for one in told:
+        if "taken_until" in one:
+            mail = _MAIL.validate_python(_bare(one))
+            yield mail_key(mail.number), mail
+
+
+def _bare(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in told.items() if name not in NOT_RECORDED}
+
+
+def _about(told: Mapping[str, Any]) -> str:
+    name = next((f" {told[field]!r}" for field in ("name", "workflow_name", "patch_id") if told.get(field)), "")
+    return f"{told['kind']}{name}" + (f" (command {told['seq']})" if "seq" in told else "")
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
