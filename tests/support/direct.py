@@ -21,13 +21,19 @@ from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
-from levante_core.protocol.workers import (
+from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
     ActivityHeartbeatResponse,
     ActivityReportsRequest,
     ActivityReportsResponse,
     CheckRequest,
     CheckResponse,
+    PermitRequest,
+    PermitResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
+)
+from levante_core.protocol.workers import (
     CommitOutcome,
     CommitsRequest,
     CommitsResponse,
@@ -37,16 +43,12 @@ from levante_core.protocol.workers import (
     LeasesResponse,
     LoadRequest,
     LoadResponse,
-    PermitRequest,
-    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
     QueryAnswersResponse,
     RegisterRequest,
     RegisterResponse,
-    TaskEventsRequest,
-    TaskEventsResponse,
     TaskQueue,
     WhoAmI,
     WorkflowTaskFailedRequest,

@@ -18,42 +18,12 @@ from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import ExecutionId, RunId
-from levante_core.domain.retry import RetryPolicy
+from levante_core.domain.options import ActivityOptions
 from levante_core.domain.transitions import ExecutionStatus
 
 Seq = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
-
-
-class RateLimit(Frozen):
-    """So many attempts begin in so many seconds, evenly spread, over all workers of a deployment.
-
-    key: what shares the limit; None for the activity alone. Source: SDK contract, section 2 (read 2026-11-23).
-    """
-
-    time_window_in_sec: Annotated[int, Field(ge=1, le=3600)]
-    max_execution: Annotated[int, Field(ge=1, le=100_000)]
-    key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-
-    @property
-    def interval_seconds(self) -> float:
-        """The time between two attempts."""
-        return self.time_window_in_sec / self.max_execution
-
-
-class ActivityOptions(Frozen):
-    """How an activity is to be run. Timeouts are those of one attempt, but for schedule_to_close, which workflow code keeps.
-
-    is_local: the worker that advances the run is to run it in place, however long it takes.
-    """
-
-    start_to_close_seconds: Annotated[float, Field(gt=0)] = 300.0
-    schedule_to_close_seconds: Annotated[float, Field(gt=0)] | None = None
-    heartbeat_seconds: Annotated[float, Field(gt=0)] | None = None
-    retry: RetryPolicy = RetryPolicy()
-    rate_limit: RateLimit | None = None
-    is_local: bool = False
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from levante_core.domain.events import ActivityOptions, Input, Seq
+from levante_core.domain.events import Input, Seq
 from levante_core.domain.execution import RunStart
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.options import ActivityOptions
 
 OLD_AFTER_SECONDS = 240
 """Age from which a task is checked before it is believed: a minute less than FIFO queues drop repeats for."""

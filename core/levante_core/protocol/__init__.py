@@ -10,7 +10,6 @@ from levante_core.domain.events import (
     ActivityCompleted,
     ActivityFailed,
     ActivityHandedOver,
-    ActivityOptions,
     ActivityScheduled,
     CancelRequested,
     ChildCancelRequested,
@@ -33,7 +32,6 @@ from levante_core.domain.events import (
     Outcome,
     ParentClosePolicy,
     PatchRecorded,
-    RateLimit,
     SignalReceived,
     TaskPublished,
     TimerCanceled,
@@ -57,6 +55,7 @@ from levante_core.domain.names import (
     worker_name,
     workflow_name,
 )
+from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask

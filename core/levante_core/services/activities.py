@@ -15,7 +15,7 @@ from levante_core.domain.tasks import ActivityTask, ActivityWork
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
-from levante_core.protocol.workers import ActivityHeartbeatRequest, ActivityReport, ActivityReportResult
+from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityReport, ActivityReportResult
 from levante_core.records import keys
 from levante_core.records.runs import (
     FailedAttempt,

@@ -7,7 +7,7 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock
-from levante_core.protocol.workers import PermitRequest
+from levante_core.protocol.activities import PermitRequest
 from levante_core.records import keys
 
 RACES = 50

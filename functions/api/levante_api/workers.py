@@ -11,13 +11,19 @@ from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import InvalidInput
-from levante_core.protocol.workers import (
+from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
     ActivityHeartbeatResponse,
     ActivityReportsRequest,
     ActivityReportsResponse,
     CheckRequest,
     CheckResponse,
+    PermitRequest,
+    PermitResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
+)
+from levante_core.protocol.workers import (
     CommitOutcome,
     CommitsRequest,
     CommitsResponse,
@@ -27,8 +33,6 @@ from levante_core.protocol.workers import (
     LeasesResponse,
     LoadRequest,
     LoadResponse,
-    PermitRequest,
-    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
@@ -37,8 +41,6 @@ from levante_core.protocol.workers import (
     QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
-    TaskEventsRequest,
-    TaskEventsResponse,
     TaskQueue,
     WhoAmI,
     WorkflowTaskFailedRequest,

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.domain.events import RateLimit
 from levante_core.domain.names import DeploymentName
+from levante_core.domain.options import RateLimit
 from levante_core.errors import Unavailable
-from levante_core.protocol.workers import PermitRequest
+from levante_core.protocol.activities import PermitRequest
 from levante_core.services.rate_limits import RateLimitService
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place

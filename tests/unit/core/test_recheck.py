@@ -11,7 +11,8 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.workers import ActivityReport, TaskQueue
+from levante_core.protocol.activities import ActivityReport
+from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
 from levante_core.services import recheck
 from levante_core.services.recheck import Looked

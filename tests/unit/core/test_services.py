@@ -16,13 +16,8 @@ from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowT
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.workers import (
-    ActivityReport,
-    CommitOutcome,
-    LoadRequest,
-    LoadResponse,
-    TaskQueue,
-)
+from levante_core.protocol.activities import ActivityReport
+from levante_core.protocol.workers import CommitOutcome, LoadRequest, LoadResponse, TaskQueue
 from levante_core.services import reading
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import build_engine

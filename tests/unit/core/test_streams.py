@@ -23,7 +23,8 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Delete, ItemStore, Page, Put, Write
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.workers import ActivityReport, CommitOutcome, WorkflowTaskFailedRequest
+from levante_core.protocol.activities import ActivityReport
+from levante_core.protocol.workers import CommitOutcome, WorkflowTaskFailedRequest
 from levante_core.records import keys
 from levante_core.records.offloading import OFFLOAD_BYTES
 from levante_core.services import streams

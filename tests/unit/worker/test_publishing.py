@@ -11,7 +11,7 @@ from levante.worker import publishing
 from levante.worker.activities import Attempt
 from levante.worker.publishing import BATCH_EVENTS, Publisher
 from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, TaskEvent, TaskPhase
-from levante_core.protocol.workers import TaskEventsRequest, TaskEventsResponse
+from levante_core.protocol.activities import TaskEventsRequest, TaskEventsResponse
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = Attempt("e", "r", DeploymentName("d"), 3, 1, ActivityWork(name="a", input=None, options=ActivityOptions()))

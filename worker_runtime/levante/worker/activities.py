@@ -16,7 +16,7 @@ from levante.worker.api import Api
 from levante.worker.heartbeats import Heart
 from levante.worker.publishing import Publisher
 from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, Failure, FailureKind, Json, problem_with
-from levante_core.protocol.workers import PermitRequest
+from levante_core.protocol.activities import PermitRequest
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""

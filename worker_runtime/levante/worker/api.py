@@ -11,19 +11,23 @@ import aiohttp
 from pydantic import BaseModel
 
 from levante.errors import ErrorCode, WorkflowsException
-from levante_core.protocol.workers import (
+from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
     ActivityHeartbeatResponse,
     CheckRequest,
     CheckResponse,
+    PermitRequest,
+    PermitResponse,
+    TaskEventsRequest,
+    TaskEventsResponse,
+)
+from levante_core.protocol.workers import (
     HeartbeatRequest,
     HeartbeatResponse,
     LeasesRequest,
     LeasesResponse,
     LoadRequest,
     LoadResponse,
-    PermitRequest,
-    PermitResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
@@ -32,8 +36,6 @@ from levante_core.protocol.workers import (
     QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
-    TaskEventsRequest,
-    TaskEventsResponse,
     WhoAmI,
     WorkflowTaskFailedRequest,
     WorkflowTaskFailedResponse,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from levante.worker.api import Api
 from levante_core.protocol import ExecutionId, Json, RunId
-from levante_core.protocol.workers import ActivityHeartbeatRequest
+from levante_core.protocol.activities import ActivityHeartbeatRequest
 
 if TYPE_CHECKING:
     from levante.worker.activities import Attempt

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from levante.worker.api import Api
 from levante_core.protocol import ExecutionId, RunId, TaskEvent
-from levante_core.protocol.workers import TaskEventReport, TaskEventsRequest
+from levante_core.protocol.activities import TaskEventReport, TaskEventsRequest
 
 if TYPE_CHECKING:
     from levante.worker.activities import Attempt

@@ -22,11 +22,8 @@ from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases
 from levante.worker.world import World
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask
+from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
 from levante_core.protocol.workers import (
-    ActivityReport,
-    ActivityReportResult,
-    ActivityReportsResponse,
-    CheckRequest,
     CommitOutcome,
     CommitsResponse,
     DeliveredTask,

@@ -13,7 +13,8 @@ from levante.worker.batching import Batcher
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import TaskSource
 from levante_core.protocol import ActivityOptions, RetryPolicy
-from levante_core.protocol.workers import ActivityReportResult, CommitOutcome
+from levante_core.protocol.activities import ActivityReportResult
+from levante_core.protocol.workers import CommitOutcome
 
 
 @dataclass(frozen=True, slots=True)

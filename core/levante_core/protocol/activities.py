@@ -1,0 +1,117 @@
+"""What workers and the API say of activity attempts to each other."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from levante_core.domain.custom_tasks import TaskEvent
+from levante_core.domain.events import Seq
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.options import RateLimit
+from levante_core.domain.tasks import ActivityTask
+
+
+class ActivityHeartbeatRequest(Frozen):
+    """Say that an attempt is still at work, and how far it has come. details: JSON for the attempt after this one."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    seq: Seq
+    attempt: Annotated[int, Field(ge=1)]
+    details: tuple[Json, ...] = ()
+
+
+class ActivityHeartbeatResponse(Frozen):
+    """is_wanted: False tells the attempt to end: nobody waits for it any more."""
+
+    is_wanted: bool
+
+
+class PermitRequest(Frozen):
+    """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
+
+    deployment_name: DeploymentName
+    activity_name: str
+    rate_limit: RateLimit
+
+
+class PermitResponse(Frozen):
+    """wait_seconds: the attempt may begin after so long."""
+
+    wait_seconds: Annotated[float, Field(ge=0)]
+
+
+class TaskEventReport(Frozen):
+    """An event of a custom task. number: from 1 on, of those of its publisher."""
+
+    number: Annotated[int, Field(ge=1)]
+    at: Time
+    event: TaskEvent
+
+
+class TaskEventsRequest(Frozen):
+    """What an activity tells of custom tasks.
+
+    publisher: unique for each run of an attempt. after: `last_sequence` of the answer before, if any.
+    """
+
+    execution_id: ExecutionId
+    run_id: RunId
+    seq: Seq
+    activity_name: str
+    publisher: Annotated[str, Field(min_length=1, max_length=64)]
+    events: Annotated[tuple[TaskEventReport, ...], Field(min_length=1, max_length=1000)]
+    after: Annotated[int, Field(ge=0)] | None = None
+
+
+class TaskEventsResponse(Frozen):
+    """last_sequence: the place of the last event in the stream."""
+
+    last_sequence: int
+
+
+class CheckRequest(Frozen):
+    """Ask whether an activity task is still wanted. receive_count: as delivered."""
+
+    task: ActivityTask
+    receive_count: Annotated[int, Field(ge=1)] = 1
+
+
+class CheckResponse(Frozen):
+    """task: what to run, its work included and its attempt brought up to date; None if it is not wanted any more."""
+
+    task: ActivityTask | None
+
+
+class ActivityReport(Frozen):
+    """How an attempt ended. failure: None when it succeeded. receipt: its task, dealt with once this is recorded."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    seq: Seq
+    scheduled_in: Seq
+    attempt: Seq
+    result: Json = None
+    failure: Failure | None = None
+    receipt: str | None = None
+
+
+class ActivityReportsRequest(Frozen):
+    """Reports of different activities; each stands for itself."""
+
+    reports: Annotated[tuple[ActivityReport, ...], Field(min_length=1, max_length=100)]
+
+
+class ActivityReportResult(Frozen):
+    """stale: the attempt had been given up, and the report changed nothing."""
+
+    stale: bool
+
+
+class ActivityReportsResponse(Frozen):
+    """One result per report, in order."""
+
+    results: tuple[ActivityReportResult, ...]
