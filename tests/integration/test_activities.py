@@ -66,7 +66,7 @@ def test_attempt_when_its_worker_is_killed_then_the_next_one_knows_how_far_it_wa
             async with place.worker(WORKFLOWS, ACTIVITIES) as worker:
                 place.believe_long("copy_rows")
                 execution = await place.start("activities-one", {"kind": "copy", "label": label, "rows": 6, "stop_after": 1})
-                while not place.api.calls["activity_heartbeat"]:
+                while not place.api.calls["/workers/activity-heartbeats"]:
                     await asyncio.sleep(0.005)
                 await place.settled()
                 place.kill(worker)
@@ -92,7 +92,7 @@ def test_heartbeats_when_they_are_many_then_few_are_sent(run: Callable[[Scenario
 
     async def scenario(place: Installation, label: str) -> None:
         assert (await outcome(place, "copy", label, rows=500, stop_after=1000)).result == {"result": 500}
-        assert place.api.calls["activity_heartbeat"] == 1
+        assert place.api.calls["/workers/activity-heartbeats"] == 1
 
     run(scenario)
 

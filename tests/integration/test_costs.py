@@ -84,7 +84,7 @@ class Costs:
     @property
     def calls(self) -> int:
         """How often the worker called the API, polls not counted."""
-        return sum(self.place.api.calls.values())
+        return sum(count for path, count in self.place.api.calls.items() if not path.endswith(("/poll", "/heartbeat")))
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from levante.testing.virtual_time import run_in_virtual_time
 from levante_core.ports.item_store import Item
 from levante_local.waiting import call
 from tests.integration.faults_scenarios import (
@@ -23,7 +24,6 @@ from tests.integration.faults_scenarios import (
 )
 from tests.support.faults import NO_FAULTS, Fate, Faults, Outage, RandomFaults
 from tests.support.faulty_installation import STREAM, FaultyInstallation
-from tests.support.virtual_time import run_in_virtual_time
 
 LINE_SECONDS = 1 + PAUSE_SECONDS + SLOW_SECONDS
 """What a line takes when nothing fails: the retry, the timer, the slow activity."""

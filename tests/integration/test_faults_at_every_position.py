@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from levante.testing.virtual_time import run_in_virtual_time
 from levante_core.domain.failure import FailureKind
 from tests.integration.faults_scenarios import (
     ACTIVITIES,
@@ -18,7 +19,6 @@ from tests.integration.faults_scenarios import (
 )
 from tests.support.faults import Fate, OneFault
 from tests.support.faulty_installation import FaultyInstallation
-from tests.support.virtual_time import run_in_virtual_time
 
 UNDISTURBED = {"a": 1, "b": 2, "c": 1}
 """How often each activity of the line is entered: b fails once, on its own account."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from levante.testing.virtual_time import LoopClock, run_in_virtual_time
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.ports.queues import OutgoingMessage
 from levante_local.queues import InProcessQueues
 from tests.support.event_sources import QueueMapping, QueueSource, StreamMapping, StreamSource
-from tests.support.virtual_time import LoopClock, run_in_virtual_time
 
 Answer = Callable[[list[str]], Any]
 """What a function answers to the sequence numbers of a batch."""

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from levante.testing.virtual_time import run_in_virtual_time
 from levante_core.domain.transitions import ExecutionStatus
 from levante_local.waiting import call
 from tests.integration.faults_scenarios import ACTIVITIES, WORKFLOWS, events_of, new_key, note_outcomes, runs_of
 from tests.support.direct import WORKSPACE
 from tests.support.faults import Fate, OneFault
 from tests.support.faulty_installation import FaultyInstallation
-from tests.support.virtual_time import run_in_virtual_time
 
 UNDISTURBED = {"left/before": 1, "x": 1, "y": 1, "1": 1, "2": 1}
 """How often each activity is entered."""

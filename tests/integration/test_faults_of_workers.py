@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from levante.testing.virtual_time import run_in_virtual_time
 from tests.integration.faults_scenarios import (
     ACTIVITIES,
     WORKFLOWS,
@@ -21,7 +22,6 @@ from tests.integration.faults_scenarios import (
 )
 from tests.support.faults import Fate, RandomFaults
 from tests.support.faulty_installation import FaultyInstallation
-from tests.support.virtual_time import run_in_virtual_time
 
 LONG_SECONDS = 50.0
 """Longer than a lease that nobody extends."""

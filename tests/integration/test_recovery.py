@@ -117,7 +117,7 @@ def test_history_when_it_takes_many_answers_then_a_worker_replays_the_whole_of_i
             execution = await place.start("recovery-flaky", {"key": key})
             ended = await place.result(execution)
             assert (ended.ending.result, RUNS[key]) == ({"result": 3}, 3)
-            assert place.api.calls["load"] == 2, "a batch and a fact, each in an answer of its own"
+            assert place.api.calls["/workers/load"] == 2, "a batch and a fact, each in an answer of its own"
 
     asyncio.run(scenario())
 

@@ -4,15 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest import mock
 from uuid import UUID
 
+from levante.testing.virtual_time import LoopClock
 from levante.worker.api import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
-from levante.worker.world import World
 from levante_core.errors import InconsistentHistory, NotFound, Unavailable
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.records.keys import BATCH, FACT
@@ -25,11 +23,10 @@ from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.waiting import call
-from tests.support.direct import WORKSPACE, DirectApi, Installation
+from tests.support.direct import WORKSPACE, InProcessApi, Installation
 from tests.support.event_sources import QueueMapping, QueueSource, StreamMapping, StreamSource
 from tests.support.faults import NO_FAULTS, Faults, FaultyQueues, FaultyStore, Operations
 from tests.support.sam import load_template
-from tests.support.virtual_time import LoopClock
 
 SWEEP_SECONDS = 60.0
 _TEMPLATE = load_template()["Resources"]
@@ -60,7 +57,7 @@ class Line:
     is_cut: nothing comes through, answers to calls under way included.
     """
 
-    def __init__(self, api: DirectApi) -> None:
+    def __init__(self, api: InProcessApi) -> None:
         self.is_cut = False
         self._api = api
 
@@ -163,22 +160,18 @@ class FaultyInstallation(Installation):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let the event sources and the sweeps run inside the block, and workers go by the installation's clock."""
+        """Let the event sources and the sweeps run inside the block."""
         sources = [stream.run() for stream in self.streams]
         sweeps = [self._sweep_each_minute() for _ in range(self._sweeps)]
 
-        def now(_: World) -> datetime:
-            return self.clock.now()
-
-        with mock.patch.object(World, "now", now):
-            tasks = [asyncio.create_task(one) for one in [*sources, self.timers.run(), *sweeps]]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                self.store.close()
+        tasks = [asyncio.create_task(one) for one in [*sources, self.timers.run(), *sweeps]]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.store.close()
 
     async def _sweep_each_minute(self) -> None:
         while True:
@@ -193,7 +186,7 @@ class FaultyInstallation(Installation):
         self, workflows: Sequence[type], activities: Sequence[Any] = (), **settings: Any
     ) -> AsyncIterator["asyncio.Task[None]"]:
         """Run a worker inside the block, on a line of its own."""
-        line: Any = Line(DirectApi(self._served))
+        line: Any = Line(InProcessApi(self._served))
         self.api = line
         async with super().worker(workflows, activities, **settings) as task:
             self._lines[task.get_name()] = line

@@ -1,6 +1,6 @@
 """What is due: the messages of the timers queue, and the one-minute sweep over what was out of its reach."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from levante_core.domain.events import TimerFired
@@ -12,7 +12,7 @@ from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, De
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, fact_item, outcome_fact, summary_of
+from levante_core.records.runs import Recorded, execution_of, fact_item, outcome_fact, summary_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
 
@@ -53,6 +53,19 @@ class DueService:
         for shard in range(keys.SHARDS):
             self._move_timers(keys.timers(shard), wire_time(now + timedelta(seconds=MAX_DELAY_SECONDS)))
             self._end_overdue(keys.open_runs(shard), wire_time(now))
+
+    def next_sweep_at(self) -> datetime | None:
+        """Return when the next sweep has something to do; None while nothing waits for one. Cost: some 12 reads."""
+        times = []
+        for shard in range(keys.SHARDS):
+            for item in self._store.query(keys.timers(shard), limit=1).items:
+                due_at = datetime.fromisoformat(item.key.sort.partition("#")[0])
+                times.append(due_at - timedelta(seconds=MAX_DELAY_SECONDS))
+            for item in self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=1).items:
+                run = summary_of(item).key
+                whole = self._store.get(keys.execution(run.workspace, run.execution_id))
+                times += [execution_of(whole).start.deadline_at] if whole else []
+        return min(times, default=None)
 
     def _fire(self, timer: TimerDue) -> None:
         now = self._clock.now()

@@ -69,11 +69,13 @@ class ChangePump:
             self._loop.call_soon_threadsafe(self._wake.set)
 
 
-async def pump_timers(queues: InProcessQueues, handlers: DispatcherHandlers) -> None:
-    """Hand what is due to the timers handler."""
+async def pump_timers(
+    queues: InProcessQueues, handlers: DispatcherHandlers, wait_seconds: float = TIMERS_WAIT_SECONDS
+) -> None:
+    """Hand what is due to the timers handler. wait_seconds: of one look into an empty queue."""
     queues.ensure(TIMERS_QUEUE)
     while True:
-        messages = await call(_receive_timers, queues)
+        messages = await call(_receive_timers, queues, wait_seconds)
         if not messages:
             continue
         records = [{"messageId": message.receipt, "body": message.body} for message in messages]
@@ -89,11 +91,11 @@ async def pump_sweeps(handlers: DispatcherHandlers) -> None:
         await asyncio.sleep(SWEEP_SECONDS)
 
 
-def _receive_timers(queues: InProcessQueues) -> list[Any]:
+def _receive_timers(queues: InProcessQueues, wait_seconds: float) -> list[Any]:
     return queues.receive(
         TIMERS_QUEUE,
         limit=TIMERS_BATCH,
-        wait_seconds=TIMERS_WAIT_SECONDS,
+        wait_seconds=wait_seconds,
         visibility_seconds=TIMERS_VISIBILITY_SECONDS,
     )
 

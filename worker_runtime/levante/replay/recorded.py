@@ -37,8 +37,14 @@ class RecordedHistory:
             raise ValueError(f"this is no history of an execution: {_brief(error)}") from None
 
     def replay(self, workflow: type) -> None:
-        """Run the code against the history. Raises: NonDeterminismError, with the difference; WorkflowCodeFailed."""
-        run = WorkflowRun(get_workflow_definition(workflow), *self._ids, self.start)
+        """Run the code against the history.
+
+        Raises: NonDeterminismError, with the difference; WorkflowCodeFailed; ValueError for another workflow.
+        """
+        definition = get_workflow_definition(workflow)
+        if definition.name != self.start.workflow_name:
+            raise ValueError(f"the history is of workflow {self.start.workflow_name!r}, not of {definition.name!r}")
+        run = WorkflowRun(definition, *self._ids, self.start)
         try:
             replay(run, [self._batch] if self._told else [], self._mail)
         except NonDeterminismError as error:
@@ -60,7 +66,7 @@ def replay_history(history: Mapping[str, Any] | str | Path, workflow: type) -> N
 
     history: what `levante executions history ID --json` prints, or the path of a file that holds that.
     Raises: NonDeterminismError, which shows the first difference; WorkflowCodeFailed, from what the code raised; ValueError
-    when this is no history.
+    when this is no history, or one of another workflow.
     """
     document = history if isinstance(history, Mapping) else from_json(Path(history).read_bytes())
     RecordedHistory(document).replay(workflow)

@@ -96,6 +96,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 reports=Batcher(send_reports(api)),
                 runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now),
                 workflows=served,
+                now=_now,
             )
             await Worker(world).run(stop)
 

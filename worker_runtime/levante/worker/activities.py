@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,12 +87,13 @@ class ActivityRunner:
         Raises: ApiError when no place under a rate limit is to be had.
         """
         await self._await_permit(attempt)
+        clock = asyncio.get_running_loop().time
         self._load += 1
         try:
             async with self._semaphore:
-                began = time.perf_counter()
+                began = clock()
                 end = await self._run_reporting(attempt)
-                self.learn(attempt.work.name, time.perf_counter() - began)
+                self.learn(attempt.work.name, clock() - began)
                 return end
         finally:
             self._load -= 1

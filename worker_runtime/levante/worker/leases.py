@@ -26,6 +26,7 @@ class Leases:
     def __init__(self, tasks: TaskSource) -> None:
         self._tasks = tasks
         self._held: dict[tuple[TaskQueue, str], asyncio.Task[object]] = {}
+        self._has_some = asyncio.Event()
 
     @asynccontextmanager
     async def held(self, queue: TaskQueue, receipts: Sequence[str]) -> AsyncIterator[None]:
@@ -35,6 +36,7 @@ class Leases:
             raise RuntimeError("leases are held by tasks")
         for receipt in receipts:
             self._held[queue, receipt] = task
+            self._has_some.set()
         try:
             yield
         finally:
@@ -42,8 +44,11 @@ class Leases:
                 self._held.pop((queue, receipt), None)
 
     async def keep(self) -> None:
-        """Extend all leases again and again, one call per queue."""
+        """Extend all leases again and again, one call per queue; idle while there are none."""
         while True:
+            if not self._held:
+                self._has_some.clear()
+                await self._has_some.wait()
             await asyncio.sleep(EXTEND_EVERY_SECONDS)
             by_queue: dict[TaskQueue, list[str]] = defaultdict(list)
             for queue, receipt in self._held:

@@ -37,7 +37,6 @@ from levante_core.protocol.workers import (
 
 logger = logging.getLogger("levante.worker")
 
-HEARTBEAT_SECONDS = 10.0
 PRESENCE_RETRY_SECONDS = 1.0
 MAX_HELD_RUNS = 200
 """Runs advanced at the same time; more tasks than that stay with other workers."""
@@ -118,7 +117,7 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self._world.heartbeat_seconds)
             refs = self._registration.workflow_registration_refs if self._registration else ()
             request = HeartbeatRequest(
                 workflow_registration_refs=refs,

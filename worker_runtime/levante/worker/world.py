@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from levante.definitions import WorkflowDefinition, with_retry_defaults
 from levante.worker.activities import ActivityRunner
@@ -19,7 +19,10 @@ from levante_core.protocol.workers import CommitOutcome
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """worker_id: new at each start of a process, unlike the worker's name."""
+    """worker_id: new at each start of a process, unlike the worker's name. now: the time, in UTC.
+
+    heartbeat_seconds: between two signs of life to the catalogue.
+    """
 
     settings: WorkerSettings
     worker_id: str
@@ -29,6 +32,8 @@ class World:
     reports: Batcher[ActivityReportResult]
     runner: ActivityRunner
     workflows: Mapping[str, WorkflowDefinition]
+    now: Callable[[], datetime]
+    heartbeat_seconds: float = 10.0
     _options: dict[int, tuple[ActivityOptions, ActivityOptions]] = field(default_factory=dict)
 
     def with_defaults(self, options: ActivityOptions) -> ActivityOptions:
@@ -41,7 +46,3 @@ class World:
             )
             known = self._options[id(options)] = (options, with_retry_defaults(options, defaults))
         return known[1]
-
-    def now(self) -> datetime:
-        """The time, in UTC."""
-        return datetime.now(UTC)

@@ -2,12 +2,14 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,33 +20,43 @@ the last 0.000000000000001 of a second."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Moves its time ahead where another selector would wait for it to pass."""
+    """Moves its time ahead where another selector would wait for it to pass. threads: how many are at work meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
+        self.threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready. With no timeout nothing is planned, and only another thread could bring something."""
-        ready = super().select(None if timeout is None else 0)
-        if not ready and timeout is not None and timeout > 0:
+        """Return what is ready. Time stands still while threads work; only they, or a signal, could bring something then."""
+        is_waiting = timeout is None or (self.threads > 0 and timeout > 0)
+        ready = super().select(None if is_waiting else 0)
+        if not ready and not is_waiting and timeout is not None and timeout > 0:
             self.seconds += ceil(timeout * TICKS_PER_SECOND) / TICKS_PER_SECOND
         return ready
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Runs callbacks in the order of their times, whatever lies between these.
-
-    Work in other threads takes no virtual time, so what runs on this loop must not wait for any.
-    """
+    """Runs callbacks in the order of their times, whatever lies between these. Work in threads takes no virtual time."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self._clock_resolution = 1 / TICKS_PER_SECOND  # added to times of any size, so it must not vanish beside them
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
         return self._jumping.seconds
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run a function in a thread, for which time stands still."""
+        self._jumping.threads += 1
+        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    def _thread_ended(self, _: object) -> None:
+        self._jumping.threads -= 1
 
 
 class LoopClock:

@@ -1,0 +1,240 @@
+"""The testing kit, as users meet it: `levante.testing`."""
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from pydantic import BaseModel
+
+import levante as workflows
+from levante import workflow
+from levante.testing import ExecutionNotCompleted, History, WorkflowEnvironment
+from levante_core.errors import HandlerFailed, InvalidInput
+
+pytest_plugins = ["pytester"]
+
+
+class Order(BaseModel):
+    """What is ordered."""
+
+    item: str
+    count: int = 1
+
+
+class Receipt(BaseModel):
+    """What was paid, and when."""
+
+    text: str
+    at: datetime
+
+
+@workflows.activity(retry_policy_max_attempts=5)
+async def charge(order: Order) -> str:
+    """Ask the bank."""
+    raise NotImplementedError
+
+
+@workflows.activity()
+def slow_in_a_thread(seconds: float) -> str:
+    """Keep a thread busy for a while that is not virtual."""
+    time.sleep(seconds)
+    return "slept"
+
+
+@workflow.define(name="kit-order", execution_timeout=timedelta(days=800))
+class OrderFlow:
+    """Waits for an approval, then for a year, then charges."""
+
+    def __init__(self) -> None:
+        self.approved_by = ""
+
+    @workflow.entrypoint
+    async def run(self, order: Order) -> Receipt:
+        """See the class."""
+        await workflow.wait_condition(lambda: bool(self.approved_by))
+        await workflow.sleep(timedelta(days=365))
+        text = await charge(order)
+        return Receipt(text=f"{text} for {self.approved_by}", at=workflow.now())
+
+    @workflow.signal(name="approve")
+    def approve(self, by: str) -> None:
+        """Let it go on."""
+        self.approved_by = by
+
+    @workflow.query(name="approved_by")
+    def who(self) -> str:
+        """Say who approved."""
+        return self.approved_by
+
+    @workflow.update(name="approve_now")
+    async def approve_now(self, by: str) -> str:
+        """Let it go on, after an hour."""
+        if not by:
+            raise workflows.WorkflowError("by whom?")
+        await workflow.sleep(3600)
+        self.approved_by = by
+        return by
+
+
+@workflow.define(name="kit-chain")
+class Chain:
+    """Five activities one after the other."""
+
+    @workflow.entrypoint
+    async def run(self) -> list[str]:
+        """Return what they returned."""
+        return [await charge(Order(item=str(number))) for number in range(5)]
+
+
+@workflow.define(name="kit-thread")
+class Thread:
+    """An activity in a thread, beside a timer."""
+
+    @workflow.entrypoint
+    async def run(self) -> str:
+        """Return what the thread said."""
+        return await slow_in_a_thread(0.2)
+
+
+def paid(order: Order) -> str:
+    return f"paid {order.item}"
+
+
+@pytest.mark.levante
+@pytest.mark.parametrize("always_replay", [False, True])
+async def test_environment_when_a_workflow_takes_a_year_then_the_test_does_not(always_replay: bool) -> None:  # noqa: FBT001
+    """Signals, queries and results as a client sees them; the result is the workflow's own type."""
+    async with WorkflowEnvironment([OrderFlow], mocks={charge: paid}, always_replay=always_replay) as environment:
+        order = await environment.start(OrderFlow, Order(item="tea"), execution_id="o-1")
+        assert (order.id, await order.status(), await order.query("approved_by")) == ("o-1", "RUNNING", "")
+        await order.signal("approve", by="ann")
+        receipt = await order.result()
+        assert isinstance(receipt, Receipt)
+        assert receipt.text == "paid tea for ann"
+        history = await order.history()
+        began = datetime.fromisoformat(history.events[0]["recorded_at"])
+        assert receipt.at - began == timedelta(days=365)
+        history.assert_has("signal_received", "timer_started", "timer_fired", "activity_scheduled", "execution_completed")
+        assert history.activities == ["charge"]
+        history.replay(OrderFlow)
+        with pytest.raises(ValueError, match="of workflow 'kit-order', not of 'kit-chain'"):
+            history.replay(Chain)
+
+
+@pytest.mark.levante
+async def test_environment_when_updates_are_called_then_their_answer_comes_back() -> None:
+    """Refusals, too; the virtual clock runs on while the caller waits."""
+    async with WorkflowEnvironment([OrderFlow], mocks={"charge": paid}) as environment:
+        order = await environment.start(OrderFlow, {"item": "tea"})
+        with pytest.raises(HandlerFailed, match="by whom"):
+            await order.update("approve_now", by="")
+        assert await order.update("approve_now", by="bob") == "bob"
+        assert (await order.result()).text == "paid tea for bob"
+
+
+@pytest.mark.levante
+async def test_environment_when_an_execution_does_not_complete_then_the_error_says_how_it_ended() -> None:
+    """Failed, cancelled, terminated or out of time."""
+
+    def refused(order: Order) -> str:
+        raise workflows.WorkflowError("no money", non_retryable=True)
+
+    async with WorkflowEnvironment([OrderFlow, Chain], mocks={charge: refused}) as environment:
+        with pytest.raises(ExecutionNotCompleted, match="is FAILED: activity 'charge' failed on attempt 1: no money"):
+            await environment.execute(Chain)
+        ends = {}
+        for end in ("cancel", "terminate", "wait"):
+            order = await environment.start(OrderFlow, {"item": end})
+            if end != "wait":
+                await getattr(order, end)()
+            with pytest.raises(ExecutionNotCompleted) as raised:
+                await order.result()
+            ends[end] = raised.value.status
+        assert ends == {"cancel": "CANCELED", "terminate": "TERMINATED", "wait": "TIMED_OUT"}
+        with pytest.raises(InvalidInput):
+            await environment.start(OrderFlow, {"thing": "tea"})
+
+
+@pytest.mark.levante
+@pytest.mark.parametrize("commit", range(1, 8))
+async def test_environment_when_the_worker_dies_after_a_commit_then_another_one_goes_on(commit: int) -> None:
+    """No step that was recorded runs again, and the outcome is the same."""
+    ran: list[str] = []
+
+    async def count(order: Order) -> str:
+        ran.append(order.item)
+        return order.item
+
+    async with WorkflowEnvironment([Chain], mocks={charge: count}, crashes=[commit]) as environment:
+        assert await environment.execute(Chain) == ["0", "1", "2", "3", "4"]
+    assert sorted(set(ran)) == ["0", "1", "2", "3", "4"]
+    assert len(ran) <= 6
+
+
+@pytest.mark.levante
+async def test_environment_when_attempts_fail_then_their_pauses_take_no_time() -> None:
+    """1 + 2 + 4 + 8 virtual seconds lie between five attempts."""
+    loop = asyncio.get_running_loop()
+    attempts: list[float] = []
+
+    def flaky(order: Order) -> str:
+        attempts.append(loop.time())
+        if len(attempts) < 5:
+            raise ConnectionError
+        return order.item
+
+    async with WorkflowEnvironment([Chain], mocks={charge: flaky}) as environment:
+        await environment.execute(Chain)
+    assert attempts[4] - attempts[0] == pytest.approx(15, abs=0.5)
+
+
+@pytest.mark.levante
+async def test_environment_when_an_activity_works_in_a_thread_then_time_stands_still_for_it() -> None:
+    """Leases, heartbeats and timeouts do not run out meanwhile."""
+    began = asyncio.get_running_loop().time()
+    async with WorkflowEnvironment([Thread], activities=[slow_in_a_thread]) as environment:
+        assert await environment.execute(Thread) == "slept"
+    assert asyncio.get_running_loop().time() - began < 10
+
+
+def test_mock_when_there_is_no_such_activity_then_the_error_lists_them() -> None:
+    """A mock that mocks nothing would let the real thing run."""
+    with pytest.raises(ValueError, match=r"no activity 'charges' to mock, only: charge$"):
+        WorkflowEnvironment([Chain], activities=[charge], mocks={"charges": paid})
+
+
+def test_history_when_something_is_not_in_it_then_the_assertion_says_what_is() -> None:
+    """In order: what comes too early does not count."""
+    history = History({"events": [{"kind": "a"}, {"kind": "b"}]})
+    history.assert_has("a", "b")
+    with pytest.raises(AssertionError, match="no a where it was expected; the history is: a, b"):
+        history.assert_has("b", "a")
+
+
+def test_plugin_when_a_test_is_marked_then_it_runs_in_virtual_time(pytester: pytest.Pytester) -> None:
+    """Fixtures are passed on; other tests are left alone."""
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        import pytest
+
+        @pytest.mark.levante
+        async def test_marked(tmp_path):
+            before = asyncio.get_running_loop().time()
+            await asyncio.sleep(86400)
+            assert asyncio.get_running_loop().time() - before >= 86400
+            assert tmp_path.exists()
+
+        @pytest.mark.levante
+        async def test_failing():
+            await asyncio.sleep(1)
+            raise ValueError
+
+        def test_plain():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "levante_pytest", "-p", "no:randomly", "--strict-markers")
+    result.assert_outcomes(passed=2, failed=1)

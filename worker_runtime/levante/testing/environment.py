@@ -1,0 +1,224 @@
+"""A place to run workflows in tests: the engine of production in memory, with a clock that skips what nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from levante.definitions import (
+    ActivityDefinition,
+    WorkflowDefinition,
+    discover_activities,
+    get_activity_definition,
+    get_workflow_definition,
+)
+from levante.testing.history import History
+from levante.testing.installation import WORKSPACE, InProcessApi, Installation
+from levante.testing.virtual_time import LoopClock
+from levante_core.domain.failure import Failure
+from levante_core.domain.names import ExecutionId
+from levante_core.domain.transitions import ExecutionStatus
+from levante_core.ports.item_store import Change
+from levante_core.services.engine import Engine
+from levante_local.waiting import call
+
+YEARS_SECONDS = 10 * 365 * 86400.0
+"""As long as anybody may wait, in virtual time."""
+CACHED = 1000
+
+
+class ExecutionNotCompleted(Exception):
+    """An execution that was waited for ended otherwise. failure: what is recorded of it, if anything is."""
+
+    def __init__(self, execution_id: str, status: ExecutionStatus, failure: Failure | None) -> None:
+        super().__init__(f"execution {execution_id} is {status}" + (f": {failure.message}" if failure else ""))
+        self.status = status
+        self.failure = failure
+
+
+class Execution:
+    """An execution in an environment."""
+
+    def __init__(self, place: Installation, definition: WorkflowDefinition, execution_id: str) -> None:
+        self.id = execution_id
+        self._place = place
+        self._definition = definition
+
+    async def result(self) -> Any:
+        """Wait for the end, and return what the workflow returned, as its own type. Raises: ExecutionNotCompleted."""
+        execution = await self._place.result(self.id, YEARS_SECONDS)
+        if execution.status is not ExecutionStatus.COMPLETED or execution.ending is None:
+            raise ExecutionNotCompleted(self.id, execution.status, execution.ending.failure if execution.ending else None)
+        return self._definition.load_result(execution.ending.result)
+
+    async def status(self) -> ExecutionStatus:
+        """Return how the execution is."""
+        return (await call(self._place.engine.executions.get, WORKSPACE, self.id)).status
+
+    async def signal(self, name: str, **arguments: object) -> None:
+        """Send a signal. Raises: what the API answers with, as an error of `levante_core.errors`."""
+        await call(self._place.engine.mail.signal, WORKSPACE, self.id, name, _json(arguments))
+
+    async def update(self, name: str, **arguments: object) -> Any:
+        """Call an update, and return its answer as JSON. Raises: HandlerFailed when it is refused or fails."""
+        return await call(self._place.engine.mail.update, WORKSPACE, self.id, name, _json(arguments), YEARS_SECONDS)
+
+    async def query(self, name: str, **arguments: object) -> Any:
+        """Ask a query, and return its answer as JSON. Raises: HandlerFailed when its handler does."""
+        return await call(self._place.engine.queries.ask, WORKSPACE, self.id, name, _json(arguments), YEARS_SECONDS)
+
+    async def cancel(self) -> None:
+        """Ask the workflow to end."""
+        await call(self._place.engine.mail.cancel, WORKSPACE, self.id)
+
+    async def terminate(self) -> None:
+        """End the execution at once."""
+        await call(self._place.engine.closing.terminate, WORKSPACE, ExecutionId(self.id))
+
+    async def history(self) -> History:
+        """Return what is recorded of the latest run by now."""
+        return History(await self._place.history(self.id))
+
+
+class WorkflowEnvironment:
+    """Runs workflows with the engine of production: the same handlers, services, worker and replay.
+
+        async with WorkflowEnvironment([Order], mocks={charge: lambda order: "paid"}) as environment:
+            order = await environment.start(Order, OrderInput(item="tea"))
+            assert await order.result() == "paid"
+
+    activities: those that the worker serves; all that are imported by default. mocks: functions in place of activities, by
+    activity or name; async or not. always_replay: no run is kept between two tasks, so each goes through its whole history.
+    crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
+    On a loop of `run_in_virtual_time`, or with the pytest plugin's mark, hours of timers and timeouts pass at once.
+    """
+
+    def __init__(
+        self,
+        workflows: Sequence[type],
+        *,
+        activities: Iterable[Callable[..., Any]] | None = None,
+        mocks: Mapping[Callable[..., Any] | str, Callable[..., Any]] | None = None,
+        always_replay: bool = False,
+        crashes: Collection[int] = (),
+    ) -> None:
+        self._workflows = [get_workflow_definition(cls) for cls in workflows]
+        self._activities = _with_mocks(_served(activities), mocks or {})
+        self._cached = 0 if always_replay else CACHED
+        self._crashes = crashes
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="levante-"))
+        place = self._place = Installation(Path(directory), LoopClock(), patience=YEARS_SECONDS)
+        await self._stack.enter_async_context(place.running())
+        for task in (self._sweep_when_due(), self._keep_a_worker()):
+            self._stack.push_async_callback(_end, asyncio.create_task(task))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        await self._stack.aclose()
+
+    async def start(
+        self,
+        workflow: type,
+        params: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        execution_id: str | None = None,
+    ) -> Execution:
+        """Start an execution. params: its input, a model or the arguments by name.
+
+        Raises: what the API answers with, as an error of `levante_core.errors`.
+        """
+        definition = get_workflow_definition(workflow)
+        started = await self._place.start(definition.name, _json(params or {}), execution_id=execution_id)
+        return Execution(self._place, definition, started)
+
+    async def execute(self, workflow: type, params: BaseModel | Mapping[str, Any] | None = None, **given: Any) -> Any:
+        """Start an execution, and return its result. As `start` and `Execution.result`."""
+        return await (await self.start(workflow, params, **given)).result()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    async def _keep_a_worker(self) -> None:
+        """Run a worker, and another one whenever one dies."""
+        api = self._place.api = _MortalApi(self._place.engine, self._crashes)
+        while True:
+            api.has_died.clear()
+            async with self._place.serving(self._workflows, self._activities, max_cached_workflows=self._cached) as worker:
+                await api.has_died.wait()
+                self._place.kill(worker)
+
+    async def _sweep_when_due(self) -> None:
+        """Let the sweep run when it has something to do, and not each minute of a year in which nothing happens."""
+        changed = asyncio.Event()
+
+        def listen(changes: Sequence[Change]) -> None:
+            if any(change.key.partition.startswith(("T#", "X#")) for change in changes):
+                changed.set()
+
+        self._place.store.listen(listen)
+        while True:
+            changed.clear()
+            at = await call(self._place.engine.due.next_sweep_at)
+            wait = None if at is None else max(1.0, (at - self._place.clock.now()).total_seconds())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), wait)
+            if at and self._place.clock.now() >= at:
+                await call(self._place.handlers.sweep, {}, None)
+
+
+class _MortalApi(InProcessApi):
+    """Does not answer some commits, after which the worker is to die."""
+
+    def __init__(self, engine: Engine, crashes: Collection[int]) -> None:
+        super().__init__(engine)
+        self.has_died = asyncio.Event()
+        self._crashes = crashes
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
+        answer = await super()._call(method, path, body)
+        if path == "/workers/commits" and self.calls[path] in self._crashes:
+            self.has_died.set()
+            await asyncio.Event().wait()
+        return answer
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _served(activities: Iterable[Callable[..., Any]] | None) -> dict[str, ActivityDefinition]:
+    if activities is None:
+        return discover_activities(list(sys.modules.values()))
+    return {definition.name: definition for definition in map(get_activity_definition, activities)}
+
+
+def _with_mocks(
+    served: dict[str, ActivityDefinition], mocks: Mapping[Callable[..., Any] | str, Callable[..., Any]]
+) -> dict[str, ActivityDefinition]:
+    for activity, function in mocks.items():
+        name = activity if isinstance(activity, str) else get_activity_definition(activity).name
+        if name not in served:
+            raise ValueError(f"there is no activity {name!r} to mock, only: {', '.join(sorted(served)) or 'none'}")
+        is_async = inspect.iscoroutinefunction(function)
+        served[name] = dataclasses.replace(served[name], function=function, is_async=is_async)
+    return served
+
+
+def _json(given: BaseModel | Mapping[str, Any]) -> Any:
+    if isinstance(given, BaseModel):
+        return given.model_dump(mode="json", by_alias=True)
+    return {name: _json(value) if isinstance(value, BaseModel) else value for name, value in given.items()}

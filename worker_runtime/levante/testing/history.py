@@ -1,0 +1,41 @@
+"""What a test can say of a recorded history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from levante.replay.recorded import replay_history
+
+
+class History:
+    """The events of one run, as the API gives them."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.events: list[Mapping[str, Any]] = list(document["events"])
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the events, in order."""
+        return [event["kind"] for event in self.events]
+
+    @property
+    def activities(self) -> list[str]:
+        """The names of the activities that were asked for, in order."""
+        return [event["name"] for event in self.of_kind("activity_scheduled")]
+
+    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return the events of a kind, in order."""
+        return [event for event in self.events if event["kind"] == kind]
+
+    def assert_has(self, *kinds: str) -> None:
+        """Check that events of these kinds are there, in this order, whatever is between them. Raises: AssertionError."""
+        rest = iter(self.kinds)
+        for kind in kinds:
+            if kind not in rest:
+                raise AssertionError(f"no {kind} where it was expected; the history is: {', '.join(self.kinds)}")
+
+    def replay(self, workflow: type) -> None:
+        """Replay the history against the code. Raises: NonDeterminismError, WorkflowCodeFailed."""
+        replay_history(self.document, workflow)

@@ -1,0 +1,184 @@
+"""A whole installation in one process without HTTP: the real handlers and services on local adapters, and real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel
+
+from levante.definitions import ActivityDefinition, WorkflowDefinition
+from levante.worker.activities import ActivityRunner
+from levante.worker.api import Api, ApiError
+from levante.worker.batching import Batcher
+from levante.worker.settings import WorkerSettings
+from levante.worker.tasks import ApiTasks, TaskSource
+from levante.worker.worker import Worker, send_commits, send_reports
+from levante.worker.world import World
+from levante_api.endpoints import API_KEY
+from levante_api.workers import WorkerEndpoints
+from levante_core.adapters.system import RandomIds
+from levante_core.answers import answer_to
+from levante_core.domain.execution import Execution
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.errors import LevanteError, NotFound, Unavailable
+from levante_core.ports.surroundings import Clock
+from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
+from levante_core.records.offloading import OffloadingStore
+from levante_core.records.runs import concerns_dispatcher
+from levante_core.services.engine import Engine, build_engine
+from levante_core.services.executions import StartRequest
+from levante_core.services.tasks import consumer_name
+from levante_dispatcher.handlers import build_handlers
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.payload_files import PayloadFiles
+from levante_local.pumps import TIMERS_WAIT_SECONDS, ChangePump, pump_timers
+from levante_local.queues import InProcessQueues
+from levante_local.sqlite_store import SqliteItemStore
+from levante_local.waiting import call
+
+WORKSPACE = Workspace("test")
+_BASE = "/v1/workflows"
+
+
+class InProcessApi(Api):
+    """Calls the handlers of the worker endpoints instead of an address. calls: how often each path was called.
+
+    Raises: ApiError as over HTTP; Unavailable where a call over HTTP would be made again.
+    """
+
+    def __init__(self, engine: Engine, calls: Counter[str] | None = None) -> None:
+        self.engine = engine
+        self.calls: Counter[str] = Counter() if calls is None else calls
+        key = SimpleNamespace(workspace=WORKSPACE)
+        self._request = SimpleNamespace(context={API_KEY: key})
+        endpoints = WorkerEndpoints(engine, features={})
+        self._handlers = {one.path.removeprefix(_BASE): one.handler for one in endpoints.table()}
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> bytes:  # noqa: ARG002 - paths have one method each
+        self.calls[path] += 1
+        handler = self._handlers[path]
+        given = [] if body is None else [get_type_hints(handler)["body"].model_validate_json(body)]
+        try:
+            answer: BaseModel = await call(handler, self._request, *given)
+        except Unavailable:
+            raise
+        except LevanteError as error:
+            refusal = answer_to(error)
+            raise ApiError(refusal.status, json.dumps(refusal.body)) from error
+        return answer.model_dump_json().encode()
+
+
+class _PatientTasks(ApiTasks):
+    """Tasks for a worker that looks again after a longer time than an address would keep it waiting."""
+
+    def __init__(self, place: Installation, deployment: DeploymentName, worker_id: str, patience: float) -> None:
+        super().__init__(place.api, deployment, worker_id)
+        self._service = place.engine.tasks
+        self._patience = patience
+
+    async def poll(self, queue: TaskQueue, limit: int) -> Sequence[DeliveredTask]:
+        request = PollRequest(deployment_name=self._deployment, worker_id=self._worker_id, queue=queue, limit=limit)
+        patient = request.model_copy(update={"wait_seconds": self._patience})
+        return await call(self._service.poll, WORKSPACE, patient)
+
+
+class Installation:
+    """An engine on local adapters in a directory, its pumps, and workers.
+
+    patience: the longest that its parts wait for something to do before they look again; None as in production.
+    """
+
+    def __init__(self, data: Path, clock: Clock, *, fast_path: bool = False, patience: float | None = None) -> None:
+        self._patience = patience
+        self.clock = clock
+        self._ids = RandomIds()
+        self.store = SqliteItemStore(data / "levante.sqlite", "NORMAL", feeds=concerns_dispatcher, on_loop=True)
+        self.queues = InProcessQueues(clock)
+        watch = LocalChangeWatch()
+        self.store.listen(watch.notify)
+        items = OffloadingStore(self.store, PayloadFiles(data / "payloads"))
+        self.engine = build_engine(items, self.queues, clock, self._ids, watch, fast_path=fast_path)
+        self.api: Api = InProcessApi(self.engine)
+        self.handlers = build_handlers(self.engine, items.resolved)
+        self.runners: list[ActivityRunner] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the pumps inside the block."""
+        pump = ChangePump(self.store, self.handlers)
+        await call(self.engine.redrive.redrive)
+        timers = pump_timers(self.queues, self.handlers, self._patience or TIMERS_WAIT_SECONDS)
+        tasks = [asyncio.create_task(pump.run()), asyncio.create_task(timers)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.store.close()
+
+    @asynccontextmanager
+    async def serving(
+        self, workflows: Iterable[WorkflowDefinition], activities: Mapping[str, ActivityDefinition], **settings: Any
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """Run a worker inside the block. Cancel the task it yields to kill it without a farewell."""
+        given = {"api_key": "x" * 20, "deployment_name": "d", "worker_name": "w", **settings}
+        chosen = WorkerSettings(**given)
+        worker_id = self._ids.uuid()
+        world = World(
+            settings=chosen,
+            worker_id=worker_id,
+            api=self.api,
+            tasks=self._tasks(DeploymentName(chosen.deployment_name), worker_id),
+            commits=Batcher(send_commits(self.api)),
+            reports=Batcher(send_reports(self.api)),
+            runner=ActivityRunner(activities, chosen.max_concurrent_activities, self.api, self.clock.now),
+            workflows={definition.name: definition for definition in workflows},
+            now=self.clock.now,
+            heartbeat_seconds=self._patience or 10.0,
+        )
+        self.runners.append(world.runner)
+        stop = asyncio.Event()
+        task = asyncio.create_task(Worker(world).run(stop), name=worker_id)
+        try:
+            yield task
+        finally:
+            stop.set()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _tasks(self, deployment: DeploymentName, worker_id: str) -> TaskSource:
+        if self._patience is None:
+            return ApiTasks(self.api, deployment, worker_id)
+        return _PatientTasks(self, deployment, worker_id, self._patience)
+
+    def kill(self, worker: asyncio.Task[None]) -> None:
+        """End a worker without a farewell, as a host does that sees its connection close."""
+        worker.cancel()
+        self.queues.release_consumer(consumer_name(WORKSPACE, worker.get_name()))
+
+    async def start(self, workflow: str, input_: Any = None, **given: Any) -> str:
+        """Start an execution, once a worker serves its workflow. Returns its id."""
+        while True:
+            with suppress(NotFound):
+                await call(self.engine.catalogue.get, WORKSPACE, workflow)
+                break
+            await asyncio.sleep(0)
+        execution = await call(self.engine.executions.start, WORKSPACE, workflow, StartRequest(input=input_, **given))
+        return str(execution.key.execution_id)
+
+    async def result(self, execution_id: str, seconds: float = 20) -> Execution:
+        """Wait until the execution is closed; return it."""
+        return await call(self.engine.executions.wait, WORKSPACE, execution_id, seconds)
+
+    async def history(self, execution_id: str) -> dict[str, Any]:
+        """Return the history as the API gives it."""
+        found: dict[str, Any] = json.loads(json.dumps(await call(self.engine.executions.history, WORKSPACE, execution_id)))
+        return found
