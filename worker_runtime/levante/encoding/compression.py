@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged
@@ -49,10 +51,8 @@ def decompressed(envelope: bytes) -> bytes:
     return data
 
 
-def _libraries() -> tuple[Any, Any]:
+def _libraries() -> tuple[ModuleType, ModuleType]:
     try:
-        import msgpack  # noqa: PLC0415 - only those who compress need them
-        import zstandard  # noqa: PLC0415
+        return import_module("zstandard"), import_module("msgpack")
     except ImportError:
         raise EncodingMisconfigured(_MISSING) from None
-    return zstandard, msgpack

@@ -6,7 +6,7 @@ Source: SDK contract, section 7, and REST contract, section 6 (read 2026-11-23).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,7 @@ from levante.encoding.trees import with_replaced
 from levante.encoding.wire import from_base64, to_base64
 from levante_core.protocol import Json
 
-FIELD_TYPE = "__encrypted_str__"
+FIELD_TYPE: Final = "__encrypted_str__"
 SHOWN = "<encrypted>"
 
 

@@ -90,7 +90,7 @@ class CompressionSettings(_Settings):
 
 
 class EncryptionSettings(_Settings):
-    """The keys are AES keys in hex. The main key encrypts; the secondary one is only tried when the main one does not fit."""
+    """The keys are AES keys in hex. The main key encrypts; the secondary one is tried when the main one does not fit."""
 
     mode: EncryptionMode
     main_key: SecretStr

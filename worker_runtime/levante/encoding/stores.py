@@ -41,8 +41,8 @@ def _open_offered(provider: str, settings: BlobStorageSettings) -> BlobStore:
     if provider not in offered.names:
         known = ", ".join(sorted({"s3", "directory", *offered.names}))
         raise EncodingMisconfigured(
-            f"no blob store {provider!r}: there are {known}. Install a package that offers it as an entry point of the group "
-            f"{ENTRY_POINTS}, or give PayloadCodec a BlobStore of your own"
+            f"no blob store {provider!r}: there are {known}. Install a package that offers it as an entry point of the "
+            f"group {ENTRY_POINTS}, or give PayloadCodec a BlobStore of your own"
         )
     opened: BlobStore = offered[provider].load()(settings)
     return opened
