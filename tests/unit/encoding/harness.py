@@ -33,16 +33,22 @@ JSON = st.recursive(
 class Blobs:
     """A blob store in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        self._folder = folder
         self.kept: dict[str, bytes] = {}
 
     def put(self, key: str, content: bytes) -> None:
-        self.kept[key] = content
+        self.kept[self._folder + key] = content
 
     def get(self, key: str) -> bytes:
-        if key not in self.kept:
+        if self._folder + key not in self.kept:
             raise BlobMissing(key)
-        return self.kept[key]
+        return self.kept[self._folder + key]
+
+
+def open_container(settings: BlobStorageSettings) -> Blobs:
+    """What a package would offer as an entry point."""
+    return Blobs(f"{settings.container_name}/")
 
 
 def settings(
