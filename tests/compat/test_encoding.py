@@ -1,0 +1,192 @@
+"""Our encoding and the official client's own, in both its major versions: either reads what the other writes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levante.encoding import (
+    DecryptionFailed,
+    EncodingSettings,
+    EncryptedStr,
+    PayloadCodec,
+    PayloadContext,
+    decode_event_payload,
+    encode_event_payload,
+    is_encoded,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+CLIENT_2 = Path(os.environ.get("LEVANTE_CLIENT_2_PYTHON") or ROOT / ".venv-client-2" / "bin" / "python")
+NAMESPACE = "team ns/!'()*~é"
+HERE = PayloadContext(namespace=NAMESPACE, execution_id="exec-1")
+MAIN, SECONDARY, AES_128 = "0f" * 32, "1e" * 32, "2d" * 16
+
+ENCRYPTION = {
+    "none": None,
+    "full": {"mode": "full", "main_key": MAIN},
+    "partial": {"mode": "partial", "main_key": MAIN},
+    "rotated": {"mode": "full", "main_key": SECONDARY, "secondary_key": MAIN},
+    "short key": {"mode": "full", "main_key": AES_128},
+}
+VALUES = {
+    "object": {"name": "Ada", "count": 3, "ratio": 0.1, "on": True, "none": None, "tags": ["a", "b"], "empty": [{}, []]},
+    "text": 'héllo ✓ 😀 \u2028 \x00 \\ "',
+    "number": 42,
+    "large number": 10**30,
+    "list": [1, [2, [3]]],
+    "fields": {
+        "user": "Ada",
+        "ssn": EncryptedStr(data="été 😀").model_dump(),
+        "deep": [{"list": [EncryptedStr(data="").model_dump()]}],
+        "outer": {**EncryptedStr(data="outer").model_dump(), "extra": EncryptedStr(data="no field").model_dump()},
+    },
+    "long": {"text": "fathom " * 400, "ssn": EncryptedStr(data="12-34 " * 400).model_dump()},
+}
+
+
+class Peer:
+    """The official client's encoding in an environment of its own."""
+
+    def __init__(self, python: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        self._process = subprocess.Popen(
+            [str(python), "-m", "tests.compat.encoding_peer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+        )
+
+    def __call__(self, do: str, **arguments: Any) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the other environment ended"
+        answer = json.loads(line)
+        assert answer["error"] is None, f"in the other environment:\n{answer['error']}"
+        return answer["value"]
+
+    def close(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module", params=["3.7.0", "2.10.1"])
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    python = Path(sys.executable) if request.param == "3.7.0" else CLIENT_2
+    if not python.exists():
+        pytest.fail(f"no environment with the official client {request.param}: {python} is not there", pytrace=False)
+    peer = Peer(python)
+    try:
+        assert peer("version") == request.param
+        yield peer
+    finally:
+        peer.close()
+
+
+def configs(
+    directory: Path, encryption: str, *, compress_from: int | None = None, offload_from: int | None = None
+) -> tuple[dict[str, Any], PayloadCodec]:
+    """Describe one configuration to both sides; blobs are files that both see."""
+    chosen: dict[str, Any] = {"payload_encryption": ENCRYPTION[encryption]}
+    if compress_from is not None:
+        chosen["payload_compression"] = {"min_size_bytes": compress_from}
+    theirs, ours = dict(chosen), dict(chosen)
+    if offload_from is not None:
+        s3 = {"storage_provider": "s3", "bucket_name": str(directory)}
+        files = {"storage_provider": "directory", "directory": str(directory)}
+        theirs["payload_offloading"] = {"storage_config": s3, "min_size_bytes": offload_from}
+        ours["payload_offloading"] = {"storage_config": files, "min_size_bytes": offload_from}
+    return theirs, PayloadCodec(EncodingSettings.model_validate(ours))
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("encryption", ENCRYPTION)
+@pytest.mark.parametrize("compress_from", [None, 1000])
+@pytest.mark.parametrize("offload_from", [None, 20])
+def test_payload_when_one_side_encodes_then_the_other_decodes(
+    peer: Peer, tmp_path: Path, value: Any, encryption: str, compress_from: int | None, offload_from: int | None
+) -> None:
+    """Every combination is read in both directions, and both do the same in the same order."""
+    theirs, ours = configs(tmp_path, encryption, compress_from=compress_from, offload_from=offload_from)
+    sent_by_client = peer("encode", config=theirs, value=value, namespace=NAMESPACE, execution_id=HERE.execution_id)
+    assert ours.decode(sent_by_client, HERE) == value
+    sent_by_us = ours.encode(value, HERE)
+    if not is_encoded(sent_by_us):
+        assert (sent_by_us, sent_by_client["encoding_options"]) == (value, [])
+        return
+    assert peer("decode", config=theirs, value=sent_by_us) == value
+    assert sent_by_us.keys() == sent_by_client.keys()
+    assert sent_by_us["encoding_options"] == sent_by_client["encoding_options"]
+
+
+@pytest.mark.parametrize("writer", ["full", "rotated"])
+def test_payload_when_keys_rotate_then_a_side_with_both_keys_reads_either(peer: Peer, tmp_path: Path, writer: str) -> None:
+    """Main and secondary keys mean the same on both sides."""
+    (their_writer, our_writer), (their_reader, our_reader) = configs(tmp_path, writer), configs(tmp_path, "rotated")
+    sent = peer("encode", config=their_writer, value="x", namespace=NAMESPACE, execution_id="exec-1")
+    assert our_reader.decode(sent, HERE) == "x"
+    assert peer("decode", config=their_reader, value=our_writer.encode("x", HERE)) == "x"
+
+
+def test_payload_when_the_client_has_another_key_then_decryption_failed(peer: Peer, tmp_path: Path) -> None:
+    """The client's ciphertext is told from a damaged payload."""
+    theirs, _ = configs(tmp_path, "rotated")
+    _, ours = configs(tmp_path, "full")
+    sent = peer("encode", config=theirs, value="x", namespace=NAMESPACE, execution_id="exec-1")
+    with pytest.raises(DecryptionFailed):
+        ours.decode(sent, HERE)
+
+
+def test_blob_when_both_sides_offload_one_payload_then_it_is_kept_once(peer: Peer, tmp_path: Path) -> None:
+    """Both name blobs by namespace, execution and content, quoted alike."""
+    theirs, ours = configs(tmp_path, "none", offload_from=0)
+    sent = peer("encode", config=theirs, value=[1, 2], namespace=NAMESPACE, execution_id="exec-1")
+    assert ours.encode([1, 2], HERE) == sent
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("encryption", ENCRYPTION)
+@pytest.mark.parametrize("compress_from", [None, 1000])
+def test_event_when_one_side_encodes_then_the_other_decodes(
+    peer: Peer, tmp_path: Path, value: Any, encryption: str, compress_from: int | None
+) -> None:
+    """Payloads of stream events are read in both directions."""
+    theirs, ours = configs(tmp_path, encryption, compress_from=compress_from)
+    published = encode_event_payload(ours, {"type": "json", "value": value})
+    assert peer("decode_event", config=theirs, payload=published)["value"] == value
+    sent = peer("encode_event", config=theirs, value=value)
+    if sent["encoding_options"]:
+        assert decode_event_payload(ours, sent, HERE)["value"] == value
+
+
+@pytest.mark.parametrize("encryption", ["full", "partial"])
+def test_patch_when_we_encode_it_then_the_client_reads_its_operations(peer: Peer, tmp_path: Path, encryption: str) -> None:
+    """Patches come back with all operations, those in plain beside those that were encrypted."""
+    steps = [
+        {"op": "replace", "path": "/name", "value": "Ada"},
+        {"op": "add", "path": "/ssn", "value": EncryptedStr(data="12-34").model_dump()},
+        {"op": "append", "path": "/notes/data", "value": " more"},
+        {"op": "replace", "path": "/notes/data", "value": "other"},
+    ]
+    theirs, ours = configs(tmp_path, encryption)
+    payload = {"type": "json_patch", "value": steps}
+    published = encode_event_payload(ours, payload, encrypted_at={"/notes"})
+    for secret in ("12-34", " more", "other"):
+        assert secret not in json.dumps(published)
+    assert peer("decode_event", config=theirs, payload=published)["value"] == steps
