@@ -116,13 +116,14 @@ def configs(
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("encryption", ENCRYPTION)
-@pytest.mark.parametrize("compress_from", [None, 1000])
-@pytest.mark.parametrize("offload_from", [None, 20])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"compress_from": 1000}, {"offload_from": 20}, {"compress_from": 1000, "offload_from": 20}]
+)
 def test_payload_when_one_side_encodes_then_the_other_decodes(
-    peer: Peer, tmp_path: Path, value: Any, encryption: str, compress_from: int | None, offload_from: int | None
+    peer: Peer, tmp_path: Path, value: Any, encryption: str, sizes: dict[str, int]
 ) -> None:
     """Every combination is read in both directions, and both do the same in the same order."""
-    theirs, ours = configs(tmp_path, encryption, compress_from=compress_from, offload_from=offload_from)
+    theirs, ours = configs(tmp_path, encryption, **sizes)
     sent_by_client = peer("encode", config=theirs, value=value, namespace=NAMESPACE, execution_id=HERE.execution_id)
     assert ours.decode(sent_by_client, HERE) == value
     sent_by_us = ours.encode(value, HERE)
@@ -190,3 +191,105 @@ def test_patch_when_we_encode_it_then_the_client_reads_its_operations(peer: Peer
     for secret in ("12-34", " more", "other"):
         assert secret not in json.dumps(published)
     assert peer("decode_event", config=theirs, payload=published)["value"] == steps
+
+
+class EchoService(ThreadingHTTPServer):
+    """The API's answers to one client, and a worker that decodes inputs and gives them back, encoded by our codec.
+
+    bodies: what was sent, by the last part of the path. inputs: what the worker decoded.
+    """
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        super().__init__(("127.0.0.1", 0), EchoHandler)
+        self.codec = codec
+        self.bodies: dict[str, Any] = {}
+        self.inputs: list[Any] = []
+        self.result: Any = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def work(self, input_: Any, execution_id: str) -> Any:
+        """Do as a worker: decode, run, encode."""
+        context = PayloadContext(namespace=NAMESPACE, execution_id=execution_id)
+        value = self.codec.decode(input_, context)
+        self.inputs.append(value)
+        return self.codec.encode({"echo": value}, context)
+
+
+class EchoHandler(BaseHTTPRequestHandler):
+    server: EchoService
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        *_, subject, verb = self.path.split("/")
+        self.server.bodies[verb] = body
+        if verb == "execute":
+            self.server.result = self.server.work(body["encoded_input"], body["execution_id"])
+            self._answer(self._execution(body["execution_id"]))
+        else:
+            self._answer({"query_name": "echo", "result": self.server.work(body["input"], subject)})
+
+    def do_GET(self) -> None:
+        path, _, _ = self.path.partition("?")
+        if path.endswith("/events/list"):
+            self._answer({"events": [self._completed()], "next_cursor": None})
+        else:
+            self._answer(self._execution(path.rpartition("/")[2]))
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _execution(self, execution_id: str) -> dict[str, Any]:
+        names = {"workflow_name": "echo", "execution_id": execution_id, "root_execution_id": execution_id}
+        times = {"start_time": "2026-11-23T10:00:00Z", "end_time": "2026-11-23T10:00:01Z"}
+        return {**names, **times, "status": "COMPLETED", "result": self.server.result}
+
+    def _completed(self) -> dict[str, Any]:
+        payload = encode_event_payload(self.server.codec, {"type": "json", "value": {"echo": self.server.inputs[0]}})
+        absent = ("parent_workflow_exec_id", "continued_run_id", "first_execution_run_id", "chain_run_id", "schedule_id")
+        return {
+            **dict.fromkeys(absent),
+            "event_id": "e1",
+            "event_timestamp": 1,
+            "root_workflow_exec_id": "x",
+            "workflow_exec_id": "x",
+            "workflow_run_id": "r",
+            "workflow_name": "echo",
+            "event_type": "WORKFLOW_EXECUTION_COMPLETED",
+            "attributes": {"task_id": "t", "result": payload},
+        }
+
+    def _answer(self, value: Any) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.mark.parametrize("encryption", ["full", "partial"])
+@pytest.mark.parametrize("sizes", [{}, {"compress_from": 1000, "offload_from": 20}])
+def test_client_when_it_drives_a_worker_that_uses_our_codec_then_it_sees_plain_values_and_the_service_none(
+    peer: Peer, tmp_path: Path, encryption: str, sizes: dict[str, int]
+) -> None:
+    """configure_workflow_encoding alone is enough: execution, result, query and events."""
+    theirs, ours = configs(tmp_path, encryption, **sizes)
+    value = {"text": "fathom " * 400, "ssn": EncryptedStr(data="12-34").model_dump()}
+    with EchoService(ours) as service:
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            seen = peer("converse", config=theirs, url=service.url, namespace=NAMESPACE, value=value)
+        finally:
+            service.shutdown()
+            thread.join()
+    assert service.inputs == [value, value]
+    assert [seen[place] for place in ("result", "answer", "event")] == [{"echo": value}] * 3
+    assert service.bodies["execute"]["input"] is None
+    assert service.bodies["execute"]["execution_id"] == seen["execution_id"]
+    assert is_encoded(service.bodies["execute"]["encoded_input"])
+    assert is_encoded(service.bodies["queries"]["input"])
+    assert "12-34" not in json.dumps(service.bodies) + json.dumps(service.result)
