@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -79,6 +80,17 @@ def test_directory_when_it_is_gone_then_the_store_fails_and_leaves_nothing_behin
     assert list(tmp_path.iterdir()) == []
 
 
+def test_directory_when_a_write_fails_half_way_then_no_file_is_left(tmp_path: Path) -> None:
+    """What is written beside the file goes away with the failure."""
+    store = open_blob_store(BlobStorageSettings(storage_provider="directory", directory=str(tmp_path)))
+    (tmp_path / hashlib.sha256(KEY.encode()).hexdigest() / "in-the-way").mkdir(parents=True)
+    with pytest.raises(BlobStoreFailed, match="cannot write"):
+        store.put(KEY, b"content")
+    with pytest.raises(BlobStoreFailed, match="cannot read"):
+        store.get(KEY)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 class Refusing:
     """An S3 client that has one answer."""
 
@@ -139,6 +151,14 @@ def test_provider_when_an_entry_point_offers_it_then_it_is_opened(monkeypatch: p
     opened.put("k", b"content")
     assert isinstance(opened, Blobs)
     assert opened.kept == {"c/k": b"content"}
+
+
+def test_s3_when_boto3_is_not_installed_then_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 is in an extra of its own."""
+    monkeypatch.delitem(sys.modules, "levante.encoding.s3_store", raising=False)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(EncodingMisconfigured, match=r"needs boto3: pip install 'levante\[aws\]'"):
+        open_blob_store(BlobStorageSettings(bucket_name="payloads"))
 
 
 @pytest.mark.parametrize("provider", ["azure", "gcs", "S3"])

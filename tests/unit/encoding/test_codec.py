@@ -3,6 +3,7 @@ import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from levante.encoding import (
     PayloadNotEncodable,
     PayloadUndecodable,
     is_encoded,
+    read_encoding_settings,
 )
+from levante.encoding.encryption import PayloadCipher
 from levante.errors import ErrorCode
 from tests.unit.encoding.harness import ELSEWHERE, HERE, JSON, MAIN, OTHER, SECONDARY, Blobs, settings
 
@@ -43,6 +46,12 @@ def changed(envelope: dict[str, Any], content: bytes) -> dict[str, Any]:
 
 def content_of(envelope: dict[str, Any]) -> bytes:
     return base64.b64decode(envelope["b64payload"])
+
+
+def field_with(content: bytes) -> bytes:
+    """Encrypt something that is no text."""
+    data = base64.b64encode(PayloadCipher(MAIN).encrypt(content)).decode()
+    return json.dumps({"field_type": "__encrypted_str__", "data": data}).encode()
 
 
 @given(value=JSON, chosen=MODES)
@@ -228,6 +237,7 @@ def test_blob_when_expired_then_it_is_missing() -> None:
         (b"x", ["encrypted"]),
         (b'{"field_type": "__encrypted_str__"}', ["encrypted-partial"]),
         (b'{"field_type": "__encrypted_str__", "data": "no base64"}', ["encrypted-partial"]),
+        (field_with(b"\xff"), ["encrypted-partial"]),
         (b"1", ["encrypted-by-rot13"]),
         (b"1", "encrypted"),
     ],
@@ -332,6 +342,18 @@ def test_encrypted_field_when_its_data_is_no_text_then_it_is_refused() -> None:
     """A field that cannot be encrypted is not sent in plain."""
     with pytest.raises(PayloadNotEncodable, match="has to be a string"):
         PayloadCodec(settings(PARTIAL)).encode({"field_type": "__encrypted_str__", "data": 7}, HERE)
+
+
+def test_store_when_none_is_given_then_the_one_of_the_settings_is_opened(tmp_path: Path) -> None:
+    """Settings are enough to encode here and decode elsewhere."""
+    environment = {
+        "TEMPORAL_PAYLOAD_OFFLOADING__STORAGE_CONFIG__STORAGE_PROVIDER": "directory",
+        "TEMPORAL_PAYLOAD_OFFLOADING__STORAGE_CONFIG__DIRECTORY": str(tmp_path),
+        "TEMPORAL_PAYLOAD_OFFLOADING__MIN_SIZE_BYTES": "0",
+    }
+    writer, reader = (PayloadCodec(read_encoding_settings(environment)) for _ in range(2))
+    assert reader.decode(writer.encode({"a": 1}, HERE), HERE) == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_codec_when_many_threads_use_it_then_each_gets_its_own_value() -> None:

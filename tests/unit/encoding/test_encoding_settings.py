@@ -11,6 +11,7 @@ from levante.encoding import (
     PayloadCodec,
     read_encoding_settings,
 )
+from levante.encoding.encryption import PayloadCipher
 from levante.errors import ErrorCode
 from tests.unit.encoding.harness import HERE, MAIN, SECONDARY, Blobs, settings
 
@@ -114,6 +115,13 @@ def test_key_when_it_is_none_then_it_is_refused_without_being_shown(key: str) ->
     with pytest.raises(ValueError, match="has to be an AES key") as caught:
         settings(EncryptionMode.FULL, main=key)
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["xyz", "0" * 63])
+def test_cipher_when_given_no_key_then_it_refuses_it(key: str) -> None:
+    """Also where the key does not come from settings."""
+    with pytest.raises(EncodingMisconfigured, match="has to be an AES key"):
+        PayloadCipher(MAIN, key)
 
 
 @pytest.mark.parametrize("digits", [32, 48, 64])

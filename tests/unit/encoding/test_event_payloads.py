@@ -1,3 +1,4 @@
+import base64
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from levante.encoding import (
     encode_event_payload,
     encrypted_pointers,
 )
-from tests.unit.encoding.harness import HERE, JSON, OTHER, Blobs, settings
+from levante.encoding.encryption import PayloadCipher
+from tests.unit.encoding.harness import HERE, JSON, MAIN, OTHER, Blobs, settings
 
 FULL, PARTIAL = EncryptionMode.FULL, EncryptionMode.PARTIAL
 OPERATIONS = st.lists(
@@ -106,6 +108,15 @@ def test_payload_when_it_is_nonsense_then_it_is_damaged(payload: dict[str, Any])
     """The error is of the known class."""
     with pytest.raises(PayloadDamaged):
         decode_event_payload(PayloadCodec(settings(PARTIAL)), payload, HERE)
+
+
+def test_patch_when_an_encrypted_value_is_no_json_then_it_is_damaged() -> None:
+    """What was encrypted is checked as well."""
+    value = {"type": "__encrypted__", "value": base64.b64encode(PayloadCipher(MAIN).encrypt(b"{")).decode()}
+    with pytest.raises(PayloadDamaged, match="no JSON"):
+        decode_event_payload(
+            PayloadCodec(settings(PARTIAL)), {**patch("/", value), "encoding_options": ["encrypted-partial"]}, HERE
+        )
 
 
 @pytest.mark.parametrize("mode", [FULL, PARTIAL])

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from levante.context import WorkflowContext, current_workflow
 from levante.encoding import (
     BlobMissing,
+    BlobStorageSettings,
     DecryptionFailed,
     EncodingMisconfigured,
     EncodingSettings,
@@ -14,6 +16,7 @@ from levante.encoding import (
     FieldOffloader,
     OffloadableField,
     OffloadableModel,
+    OffloadingSettings,
     PayloadContext,
     PayloadDamaged,
     PayloadMisplaced,
@@ -187,3 +190,12 @@ def test_field_when_its_value_has_another_type_then_the_model_refuses_it() -> No
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(OffloadableField[int]).validate_python({"field_type": "__offloadable__", "value": "secret"})
     assert "secret" not in str(caught.value)
+
+
+def test_store_when_none_is_given_then_the_one_of_the_settings_is_opened(tmp_path: Path) -> None:
+    """Fields have a store of their own, apart from that of whole payloads."""
+    place = BlobStorageSettings(storage_provider="directory", directory=str(tmp_path))
+    chosen = EncodingSettings(activity_attributes_offloading=OffloadingSettings(storage_config=place, min_size_bytes=0))
+    sent = FieldOffloader(chosen).offload(as_json(PAYLOAD), HERE)
+    assert FieldOffloader(chosen).restore(sent, HERE) == as_json(PAYLOAD)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -8,6 +8,7 @@ backwards. Source: the official client, 3.7.0 and 2.10.1, which read and write t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -82,6 +83,8 @@ class Transforms:
                     content = decompressed(content)
                 case Transform.PARTIALLY_ENCRYPTED:
                     content = to_json(with_fields_decrypted(_value(content), self.cipher))
+                case _:
+                    assert_never(transform)
         return _value(content)
 
     @property
