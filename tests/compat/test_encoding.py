@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -293,3 +294,15 @@ def test_client_when_it_drives_a_worker_that_uses_our_codec_then_it_sees_plain_v
     assert is_encoded(service.bodies["execute"]["encoded_input"])
     assert is_encoded(service.bodies["queries"]["input"])
     assert "12-34" not in json.dumps(service.bodies) + json.dumps(service.result)
+
+
+def test_guide_when_its_snippets_run_one_after_the_other_then_they_hold() -> None:
+    """What docs/encoding.md shows works, the official client's part included."""
+    guide = (ROOT / "docs" / "encoding.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", guide, flags=re.DOTALL | re.MULTILINE)
+    assert len(snippets) > 5
+    names: dict[str, Any] = {"__name__": "guide"}
+    for snippet in snippets:
+        exec(compile(snippet, "docs/encoding.md", "exec"), names)  # noqa: S102 - our own page
+    with names["client"]:
+        assert names["open_memory"](None).put("k", b"") is None

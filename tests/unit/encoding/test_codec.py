@@ -240,6 +240,7 @@ def test_blob_when_expired_then_it_is_missing() -> None:
         (field_with(b"\xff"), ["encrypted-partial"]),
         (b"1", ["encrypted-by-rot13"]),
         (b"1", "encrypted"),
+        (b'{"key": "x"}', ["offloaded", "offloaded"]),
     ],
 )
 def test_nonsense_when_decoded_then_it_is_damaged(content: bytes, options: Any) -> None:

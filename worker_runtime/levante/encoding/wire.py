@@ -66,16 +66,19 @@ def from_json(value: Mapping[str, Json]) -> Encoded | None:
 
 
 def transforms_of(options: Json) -> tuple[Transform, ...]:
-    """Read a list of transforms. Raises: PayloadDamaged when it is none, or names one that is unknown."""
+    """Read a list of transforms. Raises: PayloadDamaged when it is none, or names one that is unknown or there twice."""
     if options is None:
         return ()
     if not isinstance(options, Sequence) or isinstance(options, str):
         raise PayloadDamaged("encoding_options is not a list")
     try:
-        return tuple(Transform(option) for option in options)
+        transforms = tuple(Transform(option) for option in options)
     except ValueError:
         known = ", ".join(Transform)
         raise PayloadDamaged(f"encoding_options names a transform that is not known; known are {known}") from None
+    if len(set(transforms)) < len(transforms):
+        raise PayloadDamaged("encoding_options names a transform twice")
+    return transforms
 
 
 def to_base64(content: bytes) -> str:
