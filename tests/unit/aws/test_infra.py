@@ -102,6 +102,18 @@ def test_first_key_when_it_was_revoked_then_another_is_made(place: Place, bootst
     assert keys.authenticate(bootstrap.first_key(keys, SPACE)).key_id != first.key_id
 
 
+@pytest.mark.parametrize(("option", "name"), [("--workspace", "a#b"), ("--workspace", ""), ("--deployment", "a b")])
+def test_bootstrap_when_a_name_is_not_allowed_then_it_says_so_and_calls_nobody(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, name: str
+) -> None:
+    """A key for a workspace that no request can reach would be of no use, and its secret would be lost."""
+    called: list[str] = []
+    monkeypatch.setattr(bootstrap.boto3, "client", lambda service, **_: called.append(service))
+    assert bootstrap.main([option, name]) == 1
+    assert called == []
+    assert f"bootstrap: {option.strip('-')}" in capsys.readouterr().err
+
+
 def test_outputs_when_the_stack_is_another_one_then_the_error_says_what_is_missing(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
