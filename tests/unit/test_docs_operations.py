@@ -2,13 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from tests.support.sam import load_template, of_type
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 ALARMS = of_type(load_template(), "AWS::CloudWatch::Alarm")
-WORKERS_ALARMS = of_type(load_template(ROOT / "infra/ecs.yaml"), "AWS::CloudWatch::Alarm")
+WORKERS = load_template(ROOT / "infra/ecs.yaml")
+WORKERS_ALARMS = of_type(WORKERS, "AWS::CloudWatch::Alarm")
+SCALING = of_type(WORKERS, "AWS::ApplicationAutoScaling::ScalingPolicy").keys()
 
 
 def named(pattern: str) -> list[str]:
@@ -34,5 +37,5 @@ def test_dead_letters_when_listed_then_each_output_of_the_template_has_a_row() -
     assert set(named(r"^\| `(\w+DeadLettersUrl)` \|")) == outputs
 
 
-def scales(alarm: dict[str, object]) -> bool:
-    return "AlarmActions" in alarm
+def scales(alarm: dict[str, Any]) -> bool:
+    return any(action.get("Ref") in SCALING for action in alarm["AlarmActions"])
