@@ -24,6 +24,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RESERVED_PREFIX = "__internal__"
+LONGEST_ATTEMPT = timedelta(hours=11, minutes=30)
+"""SQS gives a task to somebody else 12 hours after its receipt, however often its lease was extended, and the attempt would
+count as lost. The half hour is for what comes before and after the attempt: waiting for a free slot, and the report.
+
+Source: SQS developer guide, Visibility timeout (read 2026-11-23).
+"""
 
 
 class ActivityDecorator(Protocol):
@@ -49,8 +55,8 @@ def activity(
     why its result has to be awaited too. Arguments and result are checked against the annotations on their way from and
     to a workflow.
 
-    name: the function's own by default. The timeouts are those of one attempt; attempts count the first one; what is None
-    is up to the worker's settings. Raises: WorkflowsException when the function cannot be an activity.
+    name: the function's own by default. The timeouts are those of one attempt, LONGEST_ATTEMPT at most; attempts count
+    the first one; what is None is up to the worker's settings. Raises: WorkflowsException when the function cannot be an activity.
     """
     retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
 
@@ -68,6 +74,7 @@ def activity(
             raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
         except AttributeError:
             raise owner.definition_error("a timeout has to be a timedelta") from None
+        _check_duration(owner, start_to_close_timeout)
         return _durable(
             ActivityDefinition(
                 name=own_name,
@@ -92,6 +99,15 @@ def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
         raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_RESERVED_NAME)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise owner.definition_error("an activity cannot be a generator: return a list")
+
+
+def _check_duration(owner: Owner, start_to_close: timedelta) -> None:
+    """Raises: WorkflowsException when no lease lasts as long as the attempt may take; the same on one machine as on AWS."""
+    if start_to_close > LONGEST_ATTEMPT:
+        raise owner.definition_error(
+            f"start_to_close_timeout is {start_to_close}, and no attempt may take longer than {LONGEST_ATTEMPT}: "
+            "divide the work among several activities, or start it in one and look after it in others"
+        )
 
 
 def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any, Any]]:
