@@ -56,7 +56,8 @@ def activity(
     to a workflow.
 
     name: the function's own by default. The timeouts are those of one attempt, LONGEST_ATTEMPT at most; attempts count
-    the first one; what is None is up to the worker's settings. Raises: WorkflowsException when the function cannot be an activity.
+    the first one; what is None is up to the worker's settings.
+    Raises: WorkflowsException when the function cannot be an activity.
     """
     retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
 
