@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs/architecture-aws.md").read_text(encodi
 
 
 class Spent(NamedTuple):
-    """Writes to the table, a transaction being one; messages; calls of workers, polls and extensions of leases not counted."""
+    """Writes to the table, a transaction being one; messages; calls of workers, without polls and extensions of leases."""
 
     writes: int
     messages: int
