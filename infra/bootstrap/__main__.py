@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from levante_core.adapters.aws import AwsSettings, build_aws_engine
 from levante_core.adapters.sqs_client import full_name
+from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import LevanteError
 from levante_core.protocol.workers import TaskQueue
@@ -51,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code: 0 if there is a key now, 1 if not."""
     given = _parser().parse_args(arguments)
     try:
+        workspace, deployment = names.workspace(given.workspace), names.deployment_name(given.deployment)
         outputs = stack_outputs(given.stack_name, given.region)
         engine, _ = build_aws_engine(settings_of(outputs))
-        secret = first_key(engine.api_keys, Workspace(given.workspace))
+        secret = first_key(engine.api_keys, workspace)
     except (BotoCoreError, ClientError, LevanteError, LookupError) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 1
@@ -61,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"There is an admin key named {FIRST!r} already. If it is lost, revoke it with another admin's key.\n")
     else:
         print(f"First API key (shown only now): {secret}\n")
-    url, deployment = outputs["ApiUrl"], DeploymentName(given.deployment)
-    queues = {queue: _queue(outputs, Workspace(given.workspace), deployment, queue) for queue in TaskQueue}
+    url = outputs["ApiUrl"]
+    queues = {queue: _queue(outputs, workspace, deployment, queue) for queue in TaskQueue}
     print(CLIENT.format(key=secret or "lev_...", url=url))
-    names = {"workflow": queues[TaskQueue.WORKFLOW], "activity": queues[TaskQueue.ACTIVITY]}
-    print(WORKERS.format(deployment=deployment, url=url, **names), end="")
+    of_deployment = {"workflow": queues[TaskQueue.WORKFLOW], "activity": queues[TaskQueue.ACTIVITY]}
+    print(WORKERS.format(deployment=deployment, url=url, **of_deployment), end="")
     return 0
 
 
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bootstrap", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--stack-name", default="levante")
     parser.add_argument("--region", help="default: that of the AWS configuration")
-    parser.add_argument("--workspace", default="default", help="what the key is for")
+    parser.add_argument("--workspace", default="default", help="whose admin the key makes")
     parser.add_argument("--deployment", default="default", help="whose workers' settings to print")
     return parser
 

@@ -31,9 +31,10 @@ QUEUES = of_type(TEMPLATE, "AWS::SQS::Queue")
 DEAD_LETTERS = {name for name in QUEUES if name.endswith("DeadLetters")}
 
 TASK_QUEUES = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}_*-tasks.fifo"
+TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}"
 ALLOWED_WILDCARDS = {
-    "${Table.Arn}/index/*": "the indexes of this one table",
-    "${Table.Arn}/stream/*": "a table's stream gets a new name when it is switched off and on",
+    f"{TABLE}/index/*": "the indexes of this one table",
+    f"{TABLE}/stream/*": "a table's stream gets a new name when it is switched off and on",
     "${Payloads.Arn}/payloads/*": "payloads are named by their content",
     TASK_QUEUES: "queues of deployments, made when their first worker registers; the prefix is this installation's",
     "*": "X-Ray knows no resources",
@@ -238,46 +239,6 @@ def test_queues_when_read_then_each_is_encrypted_and_has_dead_letters() -> None:
             assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
         else:
             assert queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] in DEAD_LETTERS
-
-
-# --- what is noticed --------------------------------------------------------------------------------------------------
-
-
-def test_alarms_when_read_then_dead_letters_of_each_kind_are_noticed() -> None:
-    """A dead letter is always worth somebody's look."""
-    watched = [
-        text(alarm["Dimensions"][0]["Value"])
-        for alarm in of_type(TEMPLATE, "AWS::CloudWatch::Alarm").values()
-        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    ]
-    assert sorted(watched) == sorted(f"${{{name}.QueueName}}" for name in DEAD_LETTERS)
-
-
-@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_alarms_when_read_then_every_function_is_watched(metric: str) -> None:
-    """A function that is added is added to the alarms."""
-    watched = [
-        text(alarm["Dimensions"][0]["Value"])
-        for alarm in of_type(TEMPLATE, "AWS::CloudWatch::Alarm").values()
-        if alarm["MetricName"] == metric
-    ]
-    assert sorted(watched) == sorted(f"${{{name}}}" for name in FUNCTIONS)
-
-
-def test_alarms_when_raised_then_each_tells_the_topic() -> None:
-    """An alarm that tells nobody is a picture."""
-    actions = [json.dumps(alarm["AlarmActions"]) for alarm in of_type(TEMPLATE, "AWS::CloudWatch::Alarm").values()]
-    assert len(set(actions)) == 1
-    assert "AlarmTopicArn" in actions[0]
-
-
-def test_dashboard_when_rendered_then_it_is_json() -> None:
-    """CloudFormation would find out only when it is deployed."""
-    (dashboard,) = of_type(TEMPLATE, "AWS::CloudWatch::Dashboard").values()
-    pattern = dashboard["DashboardBody"]["Fn::Sub"][0]
-    body = json.loads(re.sub(r"\$\{[^}]+\}", "x", pattern))
-    places = [(widget["x"], widget["y"]) for widget in body["widgets"]]
-    assert len(set(places)) == len(places)
 
 
 # --- whether it fits the code -----------------------------------------------------------------------------------------

@@ -346,10 +346,55 @@ class TestQuery:
         with pytest.raises(ValueError, match="limit"):
             store.query("partition", limit=0)
 
-    def test_query_when_the_token_is_made_up_is_refused(self, store: ItemStore) -> None:
+    @pytest.mark.parametrize("token", ["made up", "", "bm90IEpTT04=", "WzFd", "e30=", "bnVsbA==", "ä"])
+    def test_query_when_the_token_is_made_up_is_refused(self, store: ItemStore, token: str) -> None:
         """Tokens travel through clients, so what comes back is checked."""
-        with pytest.raises(InvalidInput):
-            store.query("partition", after="made up")
+        with pytest.raises(InvalidInput, match="not a page token"):
+            store.query("partition", after=token)
+        with pytest.raises(InvalidInput, match="not a page token"):
+            store.query_index("by_root", "root", after=token)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"first": "a"},
+            {"last": "y"},
+            {"descending": True},
+            {"partition": "another"},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_query_when_the_token_is_of_another_listing_is_refused(self, store: ItemStore, change: dict[str, Any]) -> None:
+        """A token belongs to one listing, with its bounds and its direction. How much one asks for is no part of it."""
+        store.write(*[Put(item(sort)) for sort in "bcd"], *[Put(item(sort, "another")) for sort in "bcd"])
+        listing: dict[str, Any] = {"partition": "partition", "first": "", "last": AFTER_ALL, "descending": False}
+        token = store.query(**listing, limit=1).next
+        assert [found.key.sort for found in store.query(**listing, limit=9, after=token).items] == ["c", "d"]
+        with pytest.raises(InvalidInput, match="not a page token"):
+            store.query(**{**listing, **change}, after=token)
+
+    def test_query_when_the_token_is_of_an_index_is_refused_and_the_other_way_round(self, store: ItemStore) -> None:
+        """Two indexes, and a partition of items, are listings of their own, even where they have one name."""
+        places = {index: Key("p", "place") for index in ("by_root", "by_start")}
+        store.write(*[Put(Item(Key("p", sort), indexes=places)) for sort in "ab"])
+        of_items, of_root = store.query("p", limit=1).next, store.query_index("by_root", "p", limit=1).next
+        assert of_items is not None
+        assert of_root is not None
+        with pytest.raises(InvalidInput, match="not a page token"):
+            store.query("p", after=of_root)
+        for token in (of_items, store.query_index("by_start", "p", limit=1).next):
+            with pytest.raises(InvalidInput, match="not a page token"):
+                store.query_index("by_root", "p", after=token)
+
+    def test_query_when_the_token_was_edited_is_refused(self, store: ItemStore) -> None:
+        """Not one character may change on the way: an edited token would leave items out, and nobody would notice."""
+        store.write(*[Put(item(sort)) for sort in "bcd"])
+        token = store.query("partition", limit=1).next
+        assert token is not None
+        edited = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
+        for one in [*edited, token[:-4], token + "AAAA", token + "!", "\n" + token]:
+            with pytest.raises(InvalidInput, match="not a page token"):
+                store.query("partition", after=one)
 
 
 class TestIndexes:

@@ -2,16 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.support.sam import load_template, of_type
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 ALARMS = of_type(load_template(), "AWS::CloudWatch::Alarm")
-WORKERS_ALARMS = of_type(load_template(ROOT / "infra/ecs.yaml"), "AWS::CloudWatch::Alarm")
+WORKERS = load_template(ROOT / "infra/ecs.yaml")
+WORKERS_ALARMS = of_type(WORKERS, "AWS::CloudWatch::Alarm")
+SCALING = of_type(WORKERS, "AWS::ApplicationAutoScaling::ScalingPolicy").keys()
 
 
-def named(pattern: str) -> list[str]:
+def named(pattern: str) -> list[Any]:
     return re.findall(pattern, PAGE, re.MULTILINE)
 
 
@@ -34,5 +39,27 @@ def test_dead_letters_when_listed_then_each_output_of_the_template_has_a_row() -
     assert set(named(r"^\| `(\w+DeadLettersUrl)` \|")) == outputs
 
 
-def scales(alarm: dict[str, object]) -> bool:
-    return "AlarmActions" in alarm
+def test_idle_month_when_added_up_then_the_page_is_right_and_it_stays_below_a_dollar() -> None:
+    """What is stated of the alarms is what the template has: $0.10 a metric beyond ten, by CloudWatch's price list."""
+    metrics = sum(metrics_of(alarm) for alarm in ALARMS.values())
+    assert named(r"^\| alarms \| (\d+) metrics, 10 of which .* \| (\S+) \|$") == [
+        (f"{metrics}", f"{(metrics - 10) / 10:.2f}")
+    ]
+    (table,) = re.findall(r"^## What an idle month costs$(.*?)^## ", PAGE, re.DOTALL | re.MULTILINE)
+    *parts, total = (float(dollars) for dollars in re.findall(r" \| (\d\.\d\d) \|$", table, re.MULTILINE))
+    assert total == pytest.approx(sum(parts))
+    assert total < 1
+    ((number, of_workers, dollars),) = re.findall(
+        r"has (\w+) alarms with (\d+) metrics together, \$(\d\.\d\d)", " ".join(table.split())
+    )
+    assert (number, len(WORKERS_ALARMS)) == ("four", 4)
+    assert int(of_workers) == sum(metrics_of(alarm) for alarm in WORKERS_ALARMS.values()) == float(dollars) * 10
+
+
+def metrics_of(alarm: dict[str, Any]) -> int:
+    """Count what an alarm is billed for: its metrics, not its expressions."""
+    return sum("MetricStat" in one for one in alarm["Metrics"]) if "Metrics" in alarm else 1
+
+
+def scales(alarm: dict[str, Any]) -> bool:
+    return any(action.get("Ref") in SCALING for action in alarm["AlarmActions"])

@@ -26,6 +26,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RESERVED_PREFIX = "__internal__"
+LONGEST_ATTEMPT = timedelta(hours=11, minutes=30)
+"""SQS gives a task to somebody else 12 hours after its receipt, however often its lease was extended, and the attempt would
+count as lost. The half hour is for what comes before and after the attempt: waiting for a free slot, and the report.
+
+Source: SQS developer guide, Visibility timeout (read 2026-11-23).
+"""
 
 
 class ActivityDecorator(Protocol):
@@ -61,7 +67,7 @@ class Activity:
         and to a workflow.
 
         name: the function's own by default. schedule_to_close_timeout: of all attempts together, waiting included; the other
-        timeouts are those of one attempt. heartbeat_timeout: how long an attempt may go without `activity_heartbeat()`.
+        timeouts are those of one attempt, LONGEST_ATTEMPT at most. heartbeat_timeout: how long an attempt may go without `activity_heartbeat()`.
         rate_limit: how many attempts may begin in a time, over all workers of the deployment. Attempts count the first one;
         where it is None, the retry policy is up to the worker's settings.
         Raises: WorkflowsException when the function cannot be an activity.
@@ -84,6 +90,7 @@ class Activity:
                 raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
             except AttributeError:
                 raise owner.definition_error("a timeout has to be a timedelta") from None
+            _check_duration(owner, start_to_close_timeout)
             return _durable(
                 ActivityDefinition(
                     name=own_name,

@@ -1,38 +1,34 @@
-"""Page tokens: a place in the order of one query, as text that may travel through clients."""
+"""Where a query goes on: from a page token to the start key that DynamoDB wants, and from the last item to the token."""
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from levante_core.adapters import page_tokens
 from levante_core.adapters.dynamodb_expressions import Range
 from levante_core.adapters.images import PARTITION, SORT, Image
-from levante_core.errors import InvalidInput
+from levante_core.adapters.page_tokens import Query, not_a_token, place_of
 
 
 def page_token(wanted: Range, image: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the token that continues the query after this item."""
-    place = [image[name]["S"] for name in _ordering_names(wanted)]
-    return base64.urlsafe_b64encode(json.dumps([_mark(wanted), *place]).encode()).decode()
+    return page_tokens.page_token(_query(wanted), [image[name]["S"] for name in _ordering_names(wanted)])
 
 
 def start_key(wanted: Range, token: str) -> Image:
     """Return what to start the query after. The partition is the query's: a token leads into no other one.
 
-    Raises: InvalidInput if the token is none of this query: every bound counts, the limit does not.
+    Raises: InvalidInput if the token is none of this query.
     """
     names = _ordering_names(wanted)
-    try:
-        mark, *place = json.loads(base64.urlsafe_b64decode(token))
-        is_token = mark == _mark(wanted) and all(_may_be_key(*pair) for pair in zip(names, place, strict=True))
-        is_token = is_token and wanted.first <= place[0] <= wanted.last
-    except (AttributeError, TypeError, ValueError):
-        is_token, place = False, []
-    if not is_token:
-        raise InvalidInput.at(("after",), "not a page token of this query: take it from the page before")
+    place = place_of(_query(wanted), token, len(names))
+    if not all(_may_be_key(*pair) for pair in zip(names, place, strict=True)):
+        raise not_a_token()
     partition, _ = wanted.names
     return {partition: {"S": wanted.partition}} | {name: {"S": part} for name, part in zip(names, place, strict=True)}
+
+
+def _query(wanted: Range) -> Query:
+    return Query(wanted.index, wanted.partition, wanted.first, wanted.last, wanted.descending)
 
 
 def _ordering_names(wanted: Range) -> tuple[str, ...]:
@@ -44,9 +40,3 @@ def _ordering_names(wanted: Range) -> tuple[str, ...]:
 def _may_be_key(name: str, part: str) -> bool:
     """Source: DynamoDB developer guide, Quotas, Partition keys and sort keys (read 2026-11-23)."""
     return 0 < len(part.encode()) <= (2048 if name == PARTITION else 1024)
-
-
-def _mark(wanted: Range) -> str:
-    """Tell queries apart, against mistakes and not against malice: a made-up token skips items, and harms nobody else."""
-    query = [wanted.index, wanted.partition, wanted.first, wanted.last, wanted.descending]
-    return hashlib.sha256(json.dumps(query).encode()).hexdigest()[:8]

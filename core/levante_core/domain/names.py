@@ -16,6 +16,7 @@ RESERVED_WORKFLOW_NAMES = frozenset(
 )
 
 _FORMS = {
+    "workspace": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "execution_id": (re.compile(r"[A-Za-z0-9_-]{1,256}"), "1 to 256 letters, digits, '_' or '-'"),
     "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
@@ -28,6 +29,11 @@ def _checked(form: str, text: str) -> str:
     if not pattern.fullmatch(text):
         raise InvalidInput.at(("body", form), f"{form} {text[:80]!r} is not allowed: use {wording}")
     return text
+
+
+def workspace(text: str) -> Workspace:
+    """Check the form of a workspace: it has none of the characters that stand behind it in keys. Raises: InvalidInput."""
+    return Workspace(_checked("workspace", text))
 
 
 def execution_id(text: str) -> ExecutionId:

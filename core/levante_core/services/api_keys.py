@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from levante_core.domain import names
 from levante_core.domain.names import Workspace
 from levante_core.errors import Forbidden, NotFound, Unauthenticated
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
@@ -53,12 +54,18 @@ class ApiKeyService:
         return key
 
     def create(self, workspace: Workspace, role: Role, name: str) -> tuple[ApiKey, str]:
-        """Make a key. Returns it with its secret, which cannot be had again."""
+        """Make a key. Returns it with its secret, which cannot be had again.
+
+        Raises: InvalidInput if no workspace can have that name.
+        """
         secret = SECRET_PREFIX + self._ids.secret()
         return self._store_key(workspace, role, name, secret), secret
 
     def ensure(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
-        """Make a key with a given secret unless there is one. Raises: ValueError for a secret that is too short."""
+        """Make a key with a given secret unless there is one.
+
+        Raises: InvalidInput if no workspace can have that name; ValueError for a secret that is too short.
+        """
         if len(secret) < MINIMUM_SECRET_LENGTH:
             raise ValueError(f"an API key needs at least {MINIMUM_SECRET_LENGTH} characters")
         item = self._store.get(keys.api_key(digest_of(secret)))
@@ -88,7 +95,7 @@ class ApiKeyService:
         raise NotFound(f"no API key has the id {key_id!r}")
 
     def _store_key(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
-        key = ApiKey(self._ids.uuid(), digest_of(secret), workspace, role, name, self._clock.now())
+        key = ApiKey(self._ids.uuid(), digest_of(secret), names.workspace(workspace), role, name, self._clock.now())
         try:
             self._store.write(Put(api_key_item(key), Absent()))
         except ConditionFailed as refused:

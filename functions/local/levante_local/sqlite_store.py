@@ -1,7 +1,5 @@
 """The item store in an SQLite file: reads, and the entrance to the writer."""
 
-import base64
-import json
 import os
 import sqlite3
 import threading
@@ -9,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from levante_core.adapters.page_tokens import Query, page_token, place_of
 from levante_core.adapters.write_rules import check_group
-from levante_core.errors import InvalidInput, Unavailable
+from levante_core.errors import Unavailable
 from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Write
 from levante_local.item_columns import Columns, decode
 from levante_local.sqlite_schema import Synchronous, connect, lock, prepare
@@ -96,9 +95,10 @@ class SqliteItemStore:
 
         Raises: InvalidInput if `after` is no token of such a query.
         """
+        wanted = Query(None, partition, first, last, descending)
         low, high, order = (">=", "<=", "DESC") if descending else (">=", "<=", "ASC")
         if after is not None:
-            (last_read,) = _read_token(after, 1)
+            (last_read,) = place_of(wanted, after, 1)
             if descending:
                 high, last = "<", last_read
             else:
@@ -110,7 +110,7 @@ class SqliteItemStore:
         rows = self._fetch(sql, (partition, first, last, _one_more(limit)))
         items = [decode(Key(partition, sort), Columns(*columns)) for sort, *columns in rows[:limit]]
         more = limit is not None and len(rows) > limit
-        return Page(items, _token(items[-1].key.sort) if more else None)
+        return Page(items, page_token(wanted, [items[-1].key.sort]) if more else None)
 
     def query_index(
         self,
@@ -128,9 +128,10 @@ class SqliteItemStore:
         The items come without documents; here they are as fresh as those of `query`.
         Raises: InvalidInput if `after` is no token of such a query.
         """
+        wanted = Query(index, partition, first, last, descending)
         order, further = ("DESC", "<") if descending else ("ASC", ">")
         continued = "" if after is None else f"AND (e.sort, e.item_partition, e.item_sort) {further} (?, ?, ?)"
-        last_read = () if after is None else _read_token(after, 3)
+        last_read = () if after is None else place_of(wanted, after, 3)
         sql = f"""
             SELECT e.sort, e.item_partition, e.item_sort, i.attributes, i.indexes
             FROM index_entries AS e JOIN items AS i ON i.partition = e.item_partition AND i.sort = e.item_sort
@@ -140,7 +141,7 @@ class SqliteItemStore:
         rows = self._fetch(sql, (index, partition, first, last, *last_read, _one_more(limit)))
         items = [decode(Key(*row[1:3]), Columns(row[3], row[4], "{}")) for row in rows[:limit]]
         more = limit is not None and len(rows) > limit
-        return Page(items, _token(*rows[len(items) - 1][:3]) if more else None)
+        return Page(items, page_token(wanted, rows[len(items) - 1][:3]) if more else None)
 
     def read_changes(self, after: str | None, limit: int) -> list[Change]:
         """Read the changes that follow a sequence (None: the oldest kept), oldest first."""
@@ -218,17 +219,3 @@ def _columns(texts: Sequence[str | None]) -> Columns | None:
     if attributes is None or indexes is None or documents is None:
         return None
     return Columns(attributes, indexes, documents)
-
-
-def _token(*last_read: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps(last_read).encode()).decode()
-
-
-def _read_token(token: str, length: int) -> tuple[str, ...]:
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
-        parts = None
-    if not isinstance(parts, list) or len(parts) != length or not all(isinstance(part, str) for part in parts):
-        raise InvalidInput.at(("after",), "not a page token of this query: take it from the page before")
-    return tuple(parts)

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from levante.worker.settings import WorkerSettings
+from levante_core.adapters.sqs_client import full_name
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records.catalogue import Role
@@ -100,6 +101,18 @@ def test_first_key_when_it_was_revoked_then_another_is_made(place: Place, bootst
     (first,) = keys.list(SPACE)
     keys.revoke(SPACE, first.key_id)
     assert keys.authenticate(bootstrap.first_key(keys, SPACE)).key_id != first.key_id
+
+
+@pytest.mark.parametrize(("option", "name"), [("--workspace", "a#b"), ("--workspace", ""), ("--deployment", "a b")])
+def test_bootstrap_when_a_name_is_not_allowed_then_it_says_so_and_calls_nobody(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, name: str
+) -> None:
+    """A key for a workspace that no request can reach would be of no use, and its secret would be lost."""
+    called: list[str] = []
+    monkeypatch.setattr(bootstrap.boto3, "client", lambda service, **_: called.append(service))
+    assert bootstrap.main([option, name]) == 1
+    assert called == []
+    assert f"bootstrap: {option.strip('-')}" in capsys.readouterr().err
 
 
 def test_outputs_when_the_stack_is_another_one_then_the_error_says_what_is_missing(
@@ -207,9 +220,22 @@ def _evaluated(expression: str, values: dict[str, int]) -> float:
     return float(eval(expression, {"__builtins__": {}}, {**functions, **samples}))  # noqa: S307 - our own file
 
 
+def test_oldest_task_when_it_waits_too_long_then_the_alarm_tells_whom_the_services_own_alarms_tell() -> None:
+    """Both templates take the same parameters, and an alarm that tells nobody is a picture."""
+    service = load_template()
+    for name in ("AlarmTopicArn", "AlarmEmail"):
+        assert ECS["Parameters"][name] == service["Parameters"][name]
+    for name in ("HasAlarmTopic", "HasAlarmEmail"):
+        assert ECS["Conditions"][name] == service["Conditions"][name]
+    alarms = of_type(service, "AWS::CloudWatch::Alarm")
+    told = of_type(ECS, "AWS::CloudWatch::Alarm")["OldestTaskAlarm"]["AlarmActions"]
+    assert told == alarms["TimersAgeAlarm"]["AlarmActions"]
+    assert of_type(ECS, "AWS::SNS::Topic").keys() == {"AlarmTopic"}
+
+
 @pytest.mark.parametrize("queue", list(TaskQueue))
 def test_queue_names_when_printed_then_the_service_takes_them(queue: TaskQueue) -> None:
     """What bootstrap prints are the parameters of ecs.yaml."""
     parameter = {TaskQueue.WORKFLOW: "WorkflowQueueName", TaskQueue.ACTIVITY: "ActivityQueueName"}[queue]
-    name = f"levante-{queue_name(SPACE, DeploymentName('shop'), queue)}"
+    name = full_name("levante", queue_name(SPACE, DeploymentName("shop"), queue))
     assert re.fullmatch(ECS["Parameters"][parameter]["AllowedPattern"], name)

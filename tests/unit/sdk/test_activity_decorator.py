@@ -188,6 +188,14 @@ def test_activity_when_an_option_is_wrong_then_the_import_fails(options: Any, sa
     assert caught.value.code is (code or ErrorCode.ACTIVITY_DEFINITION_ERROR)
 
 
+def test_activity_when_an_attempt_could_outlast_every_lease_then_the_import_fails() -> None:
+    """SQS gives its task to somebody else 12 hours after the receipt: the attempt would end as lost, again and again."""
+    original = get_activity_definition(charge).function
+    activity(start_to_close_timeout=timedelta(hours=11, minutes=30))(original)
+    with pytest.raises(WorkflowsException, match=r"'charge'.* is 11:30:01, and no attempt may take longer than 11:30:00"):
+        activity(start_to_close_timeout=timedelta(hours=11, minutes=30, seconds=1))(original)
+
+
 class Some:
     def method(self) -> None: ...
 
