@@ -18,13 +18,14 @@ from tests.compat.scenarios import (
     results,
     runs,
     starting,
+    streams,
     waiting,
 )
 from tests.compat.scenarios.server import Server
 
 Scenario: TypeAlias = Callable[[Server], None]
 
-_MODULES = (asynchronous, catalogue, ending, executions, messages, refusals, results, runs, starting, waiting)
+_MODULES = (asynchronous, catalogue, ending, executions, messages, refusals, results, runs, starting, streams, waiting)
 
 
 def scenarios() -> dict[str, Scenario]:
