@@ -54,7 +54,7 @@ def test_ticket_when_nobody_made_it_then_it_is_refused(tickets: TicketService, w
 
 
 def test_ticket_when_it_is_kept_then_hashed_and_until_it_expires(place: Place, tickets: TicketService) -> None:
-    """Invariant 9: who reads the table learns no secret. `expires_at` is in seconds since 1970, as DynamoDB's TTL wants it."""
+    """Invariant 9: who reads the table learns no secret. `expires_at` is whole seconds since 1970, as DynamoDB wants it."""
     secret = tickets.issue(SPACE, PURPOSE)
     item = place.store.get(keys.ticket(digest_of(secret)))
     assert item
