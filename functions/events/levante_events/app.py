@@ -72,20 +72,26 @@ class EventsApp:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = scope["query_string"].decode("latin-1")
         try:
-            if scope["method"] != "GET" or not is_stream(scope["path"]):
-                raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
-            workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
-            selection = select(unquote(scope["path"]), query, headers.get("last-event-id"))
-            tail = await self._run(self._open, workspace, selection)
+            tail, selection = await self._find(scope)
         except NoExecution as error:
             await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
-        except LevanteError as error:
+        except Exception as error:  # nothing is sent yet: whatever it is, the caller gets an answer
+            if not isinstance(error, LevanteError):
+                logger.exception("no stream begins at %s, because of an error", scope["path"][:200])
             await _refuse(send, answer_to(error))
         else:
             await self._stream(tail, selection, receive, send)
+
+    async def _find(self, scope: Scope) -> tuple[Tail, Selection]:
+        """Return what a request asks for, and the reader's place in it. Raises: LevanteError."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = scope["query_string"].decode("latin-1")
+        if scope["method"] != "GET" or not is_stream(scope["path"]):
+            raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
+        workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
+        selection = select(unquote(scope["path"]), query, headers.get("last-event-id"))
+        return await self._run(self._open, workspace, selection), selection
 
     def _admit(self, authorization: str, ticket: str | None) -> Workspace:
         """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""

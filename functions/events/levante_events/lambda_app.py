@@ -1,7 +1,7 @@
 """The streams as a Lambda function: an ASGI application that the Lambda Web Adapter talks to.
 
 What this module makes is made once, and serves one stream after another. Waiting happens in threads, as nothing wakes
-this process when the table changes: it looks again, twice a second at most.
+this process when the table changes: it looks again, after 0.1 s at first, and twice a second while nothing happens.
 """
 
 import asyncio

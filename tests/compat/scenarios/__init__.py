@@ -12,19 +12,34 @@ from tests.compat.scenarios import (
     asynchronous,
     catalogue,
     ending,
+    events,
     executions,
     messages,
     refusals,
     results,
     runs,
     starting,
+    streams,
     waiting,
 )
 from tests.compat.scenarios.server import Server
 
 Scenario: TypeAlias = Callable[[Server], None]
 
-_MODULES = (asynchronous, catalogue, ending, executions, messages, refusals, results, runs, starting, waiting)
+_MODULES = (
+    asynchronous,
+    catalogue,
+    ending,
+    events,
+    executions,
+    messages,
+    refusals,
+    results,
+    runs,
+    starting,
+    streams,
+    waiting,
+)
 
 
 def scenarios() -> dict[str, Scenario]:

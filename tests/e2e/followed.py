@@ -1,0 +1,45 @@
+"""Workflows that are followed: many events, spread over some time."""
+
+import asyncio
+
+from pydantic import BaseModel
+
+import levante as workflows
+
+
+class Beats(BaseModel):
+    """How many, and how long each of them takes."""
+
+    count: int
+    seconds: float
+
+
+@workflows.activity()
+async def beat(number: int, seconds: float) -> int:
+    """Take some time."""
+    await asyncio.sleep(seconds)
+    return number
+
+
+@workflows.workflow.define(name="alone")
+class Alone:
+    """One beat after the other."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, beats: Beats) -> None:
+        """End after the last one."""
+        for number in range(beats.count):
+            await beat(number, beats.seconds)
+
+
+@workflows.workflow.define(name="together")
+class Together:
+    """Its own beats, and beside them those of a child."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, beats: Beats) -> None:
+        """End after the last one, and after the child."""
+        child = asyncio.ensure_future(workflows.workflow.execute_workflow(Alone, beats))
+        for number in range(beats.count):
+            await beat(number, beats.seconds)
+        await child

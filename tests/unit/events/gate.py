@@ -1,0 +1,74 @@
+"""The events program on local adapters, and executions to read of."""
+
+from collections.abc import Mapping
+
+from levante_core.adapters.system import RandomIds, SystemClock
+from levante_core.domain.events import ActivityScheduled, ExecutionCompleted
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.ports.item_store import ItemStore
+from levante_core.records.catalogue import Role
+from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.streams import StreamService
+from levante_core.services.tails import TailService
+from levante_core.services.tickets import TicketService
+from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.change_watch import LocalChangeWatch
+from levante_local.waiting import call
+from tests.support.faults import NO_FAULTS, Faults, FaultyStore, Operations
+from tests.support.place import SPACE, Place
+from tests.unit.events.reader import Reader
+
+ROOT = ExecutionId("e")
+PATH = "/v1/workflows/executions/e/stream"
+LAST_STEP = 9999
+
+
+class Gate:
+    """An events program. Its tails are woken by the store's own writer, and their clock goes; that of keys does not.
+
+    secrets: by the name of the key. `stranger` is of another workspace.
+    """
+
+    def __init__(self, place: Place, settings: StreamSettings | None = None, faults: Faults = NO_FAULTS) -> None:
+        self.place = place
+        self.watch = LocalChangeWatch()
+        place.store.listen(self.watch.notify)
+        items: ItemStore = FaultyStore(place.engine.streams._store, Operations("events", faults))
+        self.streams = StreamService(items)
+        self.tails = TailService(self.streams, SystemClock(), self.watch)
+        self.tickets = TicketService(items, place.clock, RandomIds())
+        self.keys = ApiKeyService(items, place.clock, RandomIds())
+        roles = {"client": Role.CLIENT, "worker": Role.WORKER, "admin": Role.ADMIN}
+        self.secrets = {name: self.keys.create(SPACE, role, name)[1] for name, role in roles.items()}
+        self.secrets["stranger"] = self.keys.create(Workspace("other"), Role.ADMIN, "stranger")[1]
+        services = StreamServices(self.keys, self.tickets, self.streams, self.tails)
+        self.app = EventsApp(services, call, settings or StreamSettings())
+
+    def reader(
+        self,
+        path: str = PATH,
+        query: str = "",
+        *,
+        key: str | None = "client",
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+    ) -> Reader:
+        """Ask for a stream."""
+        authorization = {"authorization": f"Bearer {self.secrets[key]}"} if key else {}
+        return Reader(self.app, path, query, {**authorization, **(headers or {})}, method)
+
+    def begin(self) -> RunKey:
+        """Start an execution."""
+        return self.place.start(execution_id=ROOT)
+
+    def step(self, run: RunKey, index: int, count: int = 1, size: int = 1) -> None:
+        """Record a batch that so many events are told of, with inputs of so many characters."""
+        started = [
+            ActivityScheduled(seq=1000 * index + number, name="a", input="x" * size) for number in range(1, count + 1)
+        ]
+        self.place.commit(run, index, *started, commit_id=f"c{index}")
+
+    def complete(self, run: RunKey, index: int) -> None:
+        """Record the end of an execution."""
+        self.place.commit(run, index, ExecutionCompleted(seq=LAST_STEP, result=None))

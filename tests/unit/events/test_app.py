@@ -1,0 +1,357 @@
+"""The events program: who gets in, what comes, and when it ends."""
+
+import asyncio
+import functools
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec
+
+import pytest
+
+from levante_core.domain.names import Workspace
+from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
+from levante_core.services.tails import EVENTS_AT_ONCE
+from levante_core.services.tickets import VALID_FOR
+from levante_events.app import RETRY_SECONDS, StreamSettings
+from levante_events.frames import KEEP_ALIVE, retry_frame
+from tests.support.faults import Fate, Outage
+from tests.support.place import SPACE, Place
+from tests.unit.events.gate import PATH, ROOT, Gate
+from tests.unit.events.reader import Reader
+
+P = ParamSpec("P")
+
+STARTED, COMPLETED, ACTIVITY = "WORKFLOW_EXECUTION_STARTED", "WORKFLOW_EXECUTION_COMPLETED", "ACTIVITY_TASK_STARTED"
+
+
+def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+async def refusal(reader: Reader) -> tuple[int, str]:
+    """Return status and code of an answer that refuses."""
+    await reader.end()
+    assert reader.is_complete
+    assert reader.headers["content-type"] == "application/json"
+    return reader.status, json.loads(reader.body)["code"]
+
+
+def told_of_start(reader: Reader) -> bool:
+    return reader.types[:1] == [STARTED]
+
+
+# --- who gets in ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["client", "worker", "admin"])
+@on_a_loop
+async def test_key_when_it_is_good_then_every_role_may_read(gate: Gate, key: str) -> None:
+    """Clients follow what they have started, workers what they run."""
+    gate.complete(gate.begin(), 1)
+    reader = gate.reader(key=key)
+    await reader.end()
+    assert (reader.status, reader.types) == (200, [STARTED, COMPLETED])
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer  ", "Bearer made-up", "Basic made-up", "made-up", "Bearer ключ"]
+)
+@on_a_loop
+async def test_key_when_it_is_none_of_ours_then_401(gate: Gate, authorization: str | None) -> None:
+    """Nothing is told: not even whether the execution exists. The header says how to ask."""
+    gate.begin()
+    given = {} if authorization is None else {"authorization": authorization.encode().decode("latin-1")}
+    for path in (PATH, "/v1/workflows/executions/unknown/stream", EVENTS_STREAM):
+        reader = gate.reader(path, key=None, headers=given)
+        assert await refusal(reader) == (401, "UNAUTHENTICATED")
+        assert reader.headers["www-authenticate"] == "Bearer"
+
+
+@on_a_loop
+async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
+    """Invariant 9: to another workspace the execution does not exist, whichever way it asks."""
+    gate.begin()
+    assert await refusal(gate.reader(key="stranger")) == (404, "WF_1100")
+    for name in ("workflow_exec_id", "root_workflow_exec_id", "parent_workflow_exec_id"):
+        assert await refusal(gate.reader(EVENTS_STREAM, f"{name}=e", key="stranger")) == (404, "WF_1100")
+
+
+@on_a_loop
+async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Gate) -> None:
+    """Who was sent here by the API has no key with it."""
+    gate.complete(gate.begin(), 1)
+    mine, other = gate.tickets.issue(SPACE, STREAM_TICKET), gate.tickets.issue(Workspace("other"), STREAM_TICKET)
+    for _ in range(2):
+        reader = gate.reader(query=f"last_event_id=1&ticket={mine}", key=None)
+        await reader.end()
+        assert (reader.status, reader.types) == (200, [COMPLETED])
+    assert await refusal(gate.reader(query=f"ticket={other}", key=None)) == (404, "WF_1100")
+
+
+@pytest.mark.parametrize("why", ["nobody made it", "it has expired", "it is for something else"])
+@on_a_loop
+async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
+    """A good key beside it does not mend that: the caller shall follow the redirect anew."""
+    gate.begin()
+    ticket = gate.tickets.issue(SPACE, "something else" if why == "it is for something else" else STREAM_TICKET)
+    if why == "it has expired":
+        gate.place.clock.advance(VALID_FOR.total_seconds() + 1)
+    if why == "nobody made it":
+        ticket += "x"
+    for key in (None, "client"):
+        assert await refusal(gate.reader(query=f"ticket={ticket}", key=key)) == (401, "UNAUTHENTICATED")
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/v1/workflows/executions/unknown/stream", "", (404, "WF_1100")),
+        ("GET", EVENTS_STREAM, "workflow_exec_id=unknown", (404, "WF_1100")),
+        ("GET", EVENTS_STREAM, "", (400, "WF_1001")),
+        ("GET", EVENTS_STREAM, "workflow_name=w", (400, "WF_1001")),
+        ("GET", PATH, "last_event_id=x", (422, "WF_1001")),
+        ("GET", EVENTS_STREAM, "workflow_exec_id=e&start_seq=-1", (422, "WF_1001")),
+        ("GET", "/v1/workflows/events/list", "workflow_exec_id=e", (404, "WF_1100")),
+        ("GET", "/", "", (404, "WF_1100")),
+        ("POST", PATH, "", (404, "WF_1100")),
+        ("HEAD", PATH, "", (404, "WF_1100")),
+    ],
+)
+@on_a_loop
+async def test_request_when_there_is_no_such_stream_then_it_is_refused_before_it_begins(
+    gate: Gate, method: str, path: str, query: str, expected: tuple[int, str]
+) -> None:
+    """Status and code of the contract. 422 has a list of places; all else a sentence."""
+    gate.begin()
+    reader = gate.reader(path, query, method=method)
+    assert await refusal(reader) == expected
+    assert isinstance(json.loads(reader.body)["detail"], list if expected[0] == 422 else str)
+
+
+@on_a_loop
+async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Gate) -> None:
+    """Servers ask for a lifespan, or for a websocket; there is neither."""
+    answers: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is read")
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    for kind in ("lifespan", "websocket"):
+        await gate.app({"type": kind}, receive, send)
+    assert answers == []
+
+
+# --- what comes -------------------------------------------------------------------------------------------------------
+
+
+@on_a_loop
+async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(gate: Gate) -> None:
+    """First how long to wait before coming again, then the events; nothing keeps or compresses them on the way."""
+    run = gate.begin()
+    gate.step(run, 1, 2)
+    gate.complete(run, 2)
+    reader = gate.reader()
+    await reader.end()
+    assert (reader.status, reader.is_complete) == (200, True)
+    assert reader.headers == {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
+    assert reader.parts[0] == retry_frame(RETRY_SECONDS)
+    assert reader.types == [STARTED, ACTIVITY, ACTIVITY, COMPLETED]
+    assert reader.sequences == [1, 2, 3, 4]
+    assert [part for part in reader.body.decode().split("\n") if part.startswith("id: ")] == [
+        f"id: {n}" for n in range(1, 5)
+    ]
+
+
+@on_a_loop
+async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Gate) -> None:
+    """The reader waits; each write wakes it; the end ends it."""
+    run = gate.begin()
+    reader = gate.reader()
+    await reader.until(told_of_start)
+    for index in range(1, 6):
+        gate.step(run, index)
+        await reader.until(lambda reader, last=index + 1: reader.sequences[-1:] == [last])  # type: ignore[misc]
+        assert not reader.is_complete
+    gate.complete(run, 6)
+    await reader.end()
+    assert reader.sequences == list(range(1, 8))
+
+
+@on_a_loop
+async def test_stream_when_nothing_happens_then_the_reader_hears_that_it_is_alive(place: Place) -> None:
+    """Clients and proxies give up on silence; comments are no events."""
+    gate = Gate(place, StreamSettings(keep_alive_seconds=0.01))
+    gate.begin()
+    reader = gate.reader()
+    await reader.until(lambda reader: reader.parts.count(KEEP_ALIVE) >= 3)
+    assert reader.sequences == [1]
+    await reader.leave()
+
+
+@on_a_loop
+async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hears_of_it_and_of_the_end(gate: Gate) -> None:
+    """What others are told is a sign of life for this one; its end is the execution's."""
+    run = gate.begin()
+    reader = gate.reader(EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=WORKFLOW_EXECUTION_FAILED")
+    await reader.until(lambda reader: KEEP_ALIVE in reader.parts)
+    gate.complete(run, 1)
+    await reader.end()
+    assert (reader.sequences, reader.is_complete) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "first"), [("last_event_id=2", "", 3), ("", "2", 3), ("last_event_id=3", "1", 2)]
+)
+@on_a_loop
+async def test_stream_when_resumed_then_it_goes_on_after_what_was_seen(
+    gate: Gate, query: str, header: str, first: int
+) -> None:
+    """By parameter and by header, which goes before it."""
+    run = gate.begin()
+    gate.step(run, 1, 2)
+    gate.complete(run, 2)
+    reader = gate.reader(query=query, headers={"last-event-id": header} if header else {})
+    await reader.end()
+    assert reader.sequences == list(range(first, 5))
+
+
+@on_a_loop
+async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(gate: Gate) -> None:
+    """event_source DATABASE: more than is given at a time, too, and though another reader publishes at the moment."""
+    run = gate.begin()
+    gate.step(run, 1, EVENTS_AT_ONCE + 1)
+    alone = gate.reader(query="event_source=DATABASE")
+    await alone.end()
+    waiting = gate.reader(query=f"last_event_id={EVENTS_AT_ONCE}")
+    await waiting.until(lambda reader: reader.sequences == [EVENTS_AT_ONCE + 1, EVENTS_AT_ONCE + 2])
+    beside = gate.reader(query="event_source=DATABASE")
+    await beside.end()
+    assert alone.sequences == beside.sequences == list(range(1, EVENTS_AT_ONCE + 3))
+    await waiting.leave()
+
+
+@on_a_loop
+async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Gate) -> None:
+    """event_source LIVE: what was recorded before is not told, whether or not somebody had read it."""
+    run = gate.begin()
+    gate.step(run, 1)
+    reader = gate.reader(query="event_source=LIVE")
+    await reader.until(lambda reader: reader.parts != [])
+    gate.complete(run, 2)
+    await reader.end()
+    assert (reader.sequences, reader.types) == ([3], [COMPLETED])
+
+
+# --- when it ends -----------------------------------------------------------------------------------------------------
+
+
+@on_a_loop
+async def test_reader_when_it_leaves_then_nothing_of_it_is_left(gate: Gate) -> None:
+    """No task, no watch, no lead; whoever comes next publishes."""
+    run = gate.begin()
+    reader = gate.reader()
+    await reader.until(told_of_start)
+    await reader.leave()
+    assert (gate.tails._led, gate.watch._watchers) == (set(), {})
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gate.step(run, 1)
+    assert gate.streams.next(SPACE, ROOT) == 2, "nobody publishes for nobody"
+    gate.complete(run, 2)
+    following = gate.reader(query="last_event_id=1")
+    await following.end()
+    assert following.sequences == [2, 3]
+
+
+@on_a_loop
+async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memory(gate: Gate) -> None:
+    """Its own stream stands still until it takes what was sent; then it gets all that it missed."""
+    run = gate.begin()
+    slow, quick = gate.reader(), gate.reader()
+    await slow.until(told_of_start)
+    slow.pass_on.clear()
+    for index in range(1, 6):
+        gate.step(run, index, EVENTS_AT_ONCE // 2)
+    gate.complete(run, 6)
+    await quick.end()
+    expected = list(range(1, 5 * (EVENTS_AT_ONCE // 2) + 3))
+    assert (quick.sequences, slow.sequences) == (expected, [1])
+    slow.pass_on.set()
+    await slow.end()
+    assert slow.sequences == expected
+    assert max(part.count(b"data: ") for part in slow.parts) <= EVENTS_AT_ONCE
+
+
+@on_a_loop
+async def test_stream_when_its_time_is_over_then_it_is_closed_and_may_be_resumed(place: Place) -> None:
+    """A function runs for so long only: the reader comes again, with the number of the last event."""
+    gate = Gate(place, StreamSettings(longest_seconds=0.05))
+    run = gate.begin()
+    reader = gate.reader()
+    await reader.end()
+    assert (reader.sequences, reader.is_complete) == ([1], True)
+    assert (gate.tails._led, gate.watch._watchers) == (set(), {})
+    gate.complete(run, 1)
+    again = gate.reader(query="last_event_id=1")
+    await again.end()
+    assert again.types == [COMPLETED]
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason", "words"),
+    [(Fate.REFUSED, "stream_error", "try again"), (Fate.CRASHED, "internal_error", "An error occurred")],
+)
+@on_a_loop
+async def test_stream_when_it_fails_in_the_middle_then_the_reader_hears_why(
+    place: Place, caplog: pytest.LogCaptureFixture, fate: Fate, reason: str, words: str
+) -> None:
+    """A 200 cannot be taken back: an error frame says that there is more, and the details stay in the log."""
+    outage = Outage(("events.write",), fate, is_on=False)
+    gate = Gate(place, faults=outage)
+    run = gate.begin()
+    reader = gate.reader()
+    await reader.until(told_of_start)
+    outage.is_on = True
+    gate.complete(run, 1)
+    await reader.end()
+    assert outage.met == 1
+    assert reader.is_complete
+    *_, last = reader.body.decode().removesuffix("\n\n").split("\n\n")
+    kind, data = last.split("\n")
+    assert kind == "event: error"
+    assert json.loads(data.removeprefix("data: ")).keys() == {"error", "reason"}
+    assert json.loads(data.removeprefix("data: "))["reason"] == reason
+    assert words in data
+    assert "on purpose" not in data
+    assert ("on purpose" in caplog.text) is (fate is Fate.CRASHED)
+    outage.is_on = False
+    again = gate.reader(query="last_event_id=1")
+    await again.end()
+    assert (again.types, again.sequences) == ([COMPLETED], [2])
+
+
+@pytest.mark.parametrize(("fate", "expected"), [(Fate.REFUSED, (503, "UNAVAILABLE")), (Fate.CRASHED, (500, "WF_1000"))])
+@on_a_loop
+async def test_stream_when_it_fails_before_it_begins_then_the_status_says_so(
+    place: Place, caplog: pytest.LogCaptureFixture, fate: Fate, expected: tuple[int, str]
+) -> None:
+    """Nothing has been sent yet, so this is answered like any other request that fails."""
+    outage = Outage(("events.read",), fate, is_on=False)
+    gate = Gate(place, faults=outage)
+    gate.begin()
+    outage.is_on = True
+    reader = gate.reader()
+    assert await refusal(reader) == expected
+    assert b"on purpose" not in reader.body
+    assert ("on purpose" in caplog.text) is (fate is Fate.CRASHED)
