@@ -66,10 +66,10 @@ class Activity:
         is why its result has to be awaited too. Arguments and result are checked against the annotations on their way from
         and to a workflow.
 
-        name: the function's own by default. schedule_to_close_timeout: of all attempts together, waiting included; the other
-        timeouts are those of one attempt, LONGEST_ATTEMPT at most. heartbeat_timeout: how long an attempt may go without `activity_heartbeat()`.
-        rate_limit: how many attempts may begin in a time, over all workers of the deployment. Attempts count the first one;
-        where it is None, the retry policy is up to the worker's settings.
+        name: the function's own by default. schedule_to_close_timeout: of all attempts together, waiting included; the
+        other timeouts are those of one attempt, which may take LONGEST_ATTEMPT at most. heartbeat_timeout: how long an
+        attempt may go without `activity_heartbeat()`. rate_limit: how many attempts may begin in a time, over all workers
+        of the deployment. Attempts count the first one; where it is None, the retry policy is up to the worker's settings.
         Raises: WorkflowsException when the function cannot be an activity.
         """
         retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
@@ -118,6 +118,15 @@ def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
         raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_RESERVED_NAME)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise owner.definition_error("an activity cannot be a generator: return a list")
+
+
+def _check_duration(owner: Owner, start_to_close: timedelta) -> None:
+    """Raises: WorkflowsException when no lease lasts as long as the attempt may take; the same on one machine as on AWS."""
+    if start_to_close > LONGEST_ATTEMPT:
+        raise owner.definition_error(
+            f"start_to_close_timeout is {start_to_close}, and no attempt may take longer than {LONGEST_ATTEMPT}: "
+            "divide the work among several activities, or start it in one and look after it in others"
+        )
 
 
 def _seconds(timeout: timedelta | None) -> float | None:
