@@ -9,8 +9,7 @@ build-ApiFunction:
 	$(PACKAGE) functions/api/levante_api
 
 build-EventsFunction:
-	$(PACKAGE) functions/events/levante_events
-	install -m 755 functions/events/run.sh "$(ARTIFACTS_DIR)"
+	$(PACKAGE) --program functions/events/run.sh functions/events/levante_events
 
 build-StreamFunction build-TimersFunction build-SweepFunction:
 	$(PACKAGE) functions/dispatcher/levante_dispatcher

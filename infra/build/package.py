@@ -43,6 +43,9 @@ def main() -> None:
         shutil.copytree(package, into / package.name, ignore=shutil.ignore_patterns("__pycache__"))
         if sys.version_info[:2] == RUNTIME:
             _compile(into / package.name)
+    if arguments.program:
+        shutil.copyfile(arguments.program, into / arguments.program.name)
+        (into / arguments.program.name).chmod(0o755)
     _say_which_version(into)
     for path in [into, *into.rglob("*")]:
         os.utime(path, (LONG_AGO, LONG_AGO))
@@ -51,6 +54,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", nargs="+", type=lambda name: ROOT / name, help="the function's own packages")
+    parser.add_argument("--program", type=lambda name: ROOT / name, help="what Lambda starts in place of a handler")
     parser.add_argument("--architecture", choices=MACHINES, required=True)
     parser.add_argument("--into", type=Path, required=True, help="an empty directory")
     return parser.parse_args()
