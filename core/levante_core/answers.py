@@ -10,6 +10,7 @@ from levante_core.errors import (
     HandlerFailed,
     HttpAnswer,
     InvalidInput,
+    InvalidResetPoint,
     LevanteError,
     NotRunning,
     ResultNotReady,
@@ -48,7 +49,8 @@ def answer_to(error: Exception, /, **more: Json) -> Answer:
         return Answer(500, {"detail": GENERIC, "code": HTTP_ANSWERS[LevanteError].code, **more})
     known, entry = next((one, HTTP_ANSWERS[one]) for one in type(error).__mro__ if one in HTTP_ANSWERS)
     if isinstance(error, InvalidInput):
-        return Answer(entry.status, {"detail": error.problems, "code": entry.code, **more})
+        valid = {"valid_reset_events": error.valid_reset_events} if isinstance(error, InvalidResetPoint) else {}
+        return Answer(entry.status, {"detail": error.problems, "code": entry.code, **valid, **more})
     body: dict[str, Json] = {"detail": _detail(error, known, entry), "code": entry.code}
     extra = _EXTRA_FIELDS.get(known)
     if extra is not None:

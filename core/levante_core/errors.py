@@ -27,6 +27,16 @@ class InvalidInput(LevanteError):
         return cls([{"loc": list(loc), "msg": msg, "type": kind}])
 
 
+class InvalidResetPoint(InvalidInput):
+    """An execution cannot go on from this event. valid_reset_events: ids of those that it can go on from."""
+
+    def __init__(self, event_id: int, valid_reset_events: list[int]) -> None:
+        self.valid_reset_events = valid_reset_events
+        shown = ", ".join(map(str, valid_reset_events[-20:]))
+        message = f"an execution cannot go on from event {event_id}: take the last event of a step, such as {shown}"
+        super().__init__([{"loc": ["body", "event_id"], "msg": message, "type": "value_error"}])
+
+
 class Unauthenticated(LevanteError):
     """No key, an unknown key or a revoked key."""
 

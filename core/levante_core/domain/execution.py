@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -22,6 +23,19 @@ class RunKey:
     run_id: RunId
 
 
+class Reset(Frozen):
+    """How a run came about that goes on from the middle of another one.
+
+    run_id: of that one; event_id: its last event that was kept. batches: copied. seed: run id that seeds random numbers.
+    """
+
+    run_id: RunId
+    event_id: Annotated[int, Field(ge=1)]
+    batches: Annotated[int, Field(ge=0)]
+    seed: RunId
+    reason: str | None = None
+
+
 class RunStart(Frozen):
     """Batch 0 of a run: what the workflow code is started with.
 
@@ -34,6 +48,7 @@ class RunStart(Frozen):
     deadline_at: Time
     first_run_id: RunId | None = None
     continued_run_id: RunId | None = None
+    reset: Reset | None = None
 
 
 class Tracing(Frozen):
@@ -105,6 +120,23 @@ def close(event: Closing, at: datetime) -> tuple[ExecutionStatus, Ending]:
     result = event.result if isinstance(event, ExecutionCompleted) else None
     failure = event.failure if isinstance(event, ExecutionFailed) else None
     return status, Ending(at, result, failure)
+
+
+def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, mail_count: int) -> Execution:
+    """Return the execution with a run that goes on from the middle of its last one. It has its whole time once more."""
+    old = execution.start
+    start = old.model_copy(update={"deadline_at": at + (old.deadline_at - old.started_at), "reset": reset})
+    return replace(
+        execution,
+        key=key,
+        start=start,
+        status=ExecutionStatus.RUNNING,
+        ending=None,
+        mail_count=mail_count,
+        has_children=False,
+        is_cancel_requested=False,
+        mail_held_until=None,
+    )
 
 
 def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime, *, mail_count: int) -> Execution:

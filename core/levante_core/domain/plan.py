@@ -175,8 +175,11 @@ def plan(record: Record) -> list[Effect]:
 
 def _started(record: RunStarted) -> Iterator[Effect]:
     start = record.start
-    task = WorkflowTask(**_address(record), fresh_at=start.started_at, start=start)
-    yield SendTask(task, f"{record.run.run_id}:start")
+    if start.reset:
+        yield SendTask(WorkflowTask(**_address(record), fresh_at=EPOCH, verify=True), f"{record.run.run_id}:start")
+    else:
+        task = WorkflowTask(**_address(record), fresh_at=start.started_at, start=start)
+        yield SendTask(task, f"{record.run.run_id}:start")
     if start.deadline_at - start.started_at <= SHORT_TIMEOUT:
         yield SendLater(DeadlineDue(**_address(record), fresh_at=start.deadline_at))
 

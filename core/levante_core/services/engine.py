@@ -23,6 +23,7 @@ from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
+from levante_core.services.resets import ResetService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tasks import TaskService
@@ -48,6 +49,7 @@ class Engine:
     rate_limits: RateLimitService
     recheck: RecheckService
     redrive: RedriveService
+    resets: ResetService
     streams: StreamService
     tails: TailService
     tasks: TaskService
@@ -96,6 +98,7 @@ def build_engine(
         rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects),
         redrive=RedriveService(store, clock, ids, effects),
+        resets=ResetService(store, clock, ids, effects),
         streams=streams,
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),

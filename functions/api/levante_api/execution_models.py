@@ -36,6 +36,15 @@ class WorkflowExecutionRequest(Frozen):
     deployment_name: Id | None = None
 
 
+class ResetInvocationBody(Frozen):
+    """From where to go on: the last event that is kept. What came by signal or update after it is kept, unless excluded."""
+
+    event_id: int
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+    exclude_signals: StrictBool = False
+    exclude_updates: StrictBool = False
+
+
 class WorkflowExecutionSyncResponse(Frozen):
     """The result of an execution that was waited for."""
 

@@ -10,6 +10,7 @@ from levante_api import traceparent
 from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
 from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
 from levante_api.execution_models import (
+    ResetInvocationBody,
     WorkflowExecutionRequest,
     WorkflowExecutionResponse,
     WorkflowExecutionSyncResponse,
@@ -24,6 +25,7 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.services.engine import Engine
 from levante_core.services.executions import StartRequest
+from levante_core.services.resets import ResetRequest
 
 DEFAULT_WAIT_SECONDS = 25.0
 """How long a caller waits for a result who does not say."""
@@ -66,6 +68,7 @@ class ExecutionEndpoints:
             Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
             Endpoint("GET", f"{one}/history", self.get_workflow_execution_history, READERS, errors=(404,)),
             Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
+            Endpoint("POST", f"{one}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
         ]
 
@@ -104,6 +107,12 @@ class ExecutionEndpoints:
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""
         self.engine.closing.terminate(workspace_of(request), ExecutionId(execution_id))
+        return no_content()
+
+    def reset_workflow(self, request: Request, execution_id: str, body: ResetInvocationBody) -> Response[None]:
+        """Go on from an earlier event of an execution's history with a new run, and the code of today."""
+        wanted = ResetRequest(body.event_id, body.reason, body.exclude_signals, body.exclude_updates)
+        self.engine.resets.reset(workspace_of(request), execution_id, wanted)
         return no_content()
 
     def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:

@@ -38,6 +38,7 @@ CLIENT = {
     ("POST", "/v1/workflows/executions/e1/updates"): {"name": "nobody"},
     ("POST", "/v1/workflows/executions/e1/cancel"): None,
     ("POST", "/v1/workflows/executions/cancel"): {"execution_ids": ["nobody"]},
+    ("POST", "/v1/workflows/executions/e1/reset"): {"event_id": 1},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
 }
 WORKER = {

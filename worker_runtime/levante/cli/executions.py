@@ -154,6 +154,38 @@ def terminate(client: Client, *, execution_id: str, as_json: bool) -> None:
         click.echo(f"execution {execution_id} is terminated")
 
 
+@executions.command(epilog=EPILOG)
+@click.argument("execution_id")
+@click.option("--event", "event_id", type=click.IntRange(min=1), required=True, help="The last event to be kept.")
+@click.option("--reason", help="For whoever reads the history.")
+@click.option("--exclude-signals", is_flag=True, help="Drop signals that came after the event.")
+@click.option("--exclude-updates", is_flag=True, help="Drop updates that came after the event.")
+@json_option
+@with_client
+def reset(
+    client: Client,
+    *,
+    execution_id: str,
+    event_id: int,
+    reason: str | None,
+    exclude_signals: bool,
+    exclude_updates: bool,
+    as_json: bool,
+) -> None:
+    """Go on from an earlier event with a new run and the code of today; the latest run ends if it is open."""
+    body = {
+        "event_id": event_id,
+        "reason": reason,
+        "exclude_signals": exclude_signals,
+        "exclude_updates": exclude_updates,
+    }
+    answer = client.post(f"{_path(execution_id)}/reset", body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"execution {execution_id} goes on from event {event_id}")
+
+
 def _path(execution_id: str) -> str:
     return f"/v1/workflows/executions/{segment(execution_id)}"
 

@@ -82,7 +82,7 @@ class WorkflowRun:
 
     def __init__(self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart) -> None:
         self.execution_id = execution_id
-        self.random = Random(run_id)  # noqa: S311 - reproducible on purpose
+        self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
         self._definition = definition
         self._start = start
         self._now = start.started_at

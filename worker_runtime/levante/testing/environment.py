@@ -30,6 +30,7 @@ from levante_core.domain.names import ExecutionId
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change
 from levante_core.services.engine import Engine
+from levante_core.services.resets import ResetRequest
 from levante_local.waiting import call
 
 YEARS_SECONDS = 10 * 365 * 86400.0
@@ -84,6 +85,13 @@ class Execution:
     async def terminate(self) -> None:
         """End the execution at once."""
         await call(self._place.engine.closing.terminate, WORKSPACE, ExecutionId(self.id))
+
+    async def reset(
+        self, event_id: int, *, reason: str | None = None, exclude_signals: bool = False, exclude_updates: bool = False
+    ) -> None:
+        """Go on from an earlier event with a new run. Raises: InvalidResetPoint."""
+        request = ResetRequest(event_id, reason, exclude_signals, exclude_updates)
+        await call(self._place.engine.resets.reset, WORKSPACE, self.id, request)
 
     async def history(self) -> History:
         """Return what is recorded of the latest run by now."""
