@@ -11,7 +11,7 @@ from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DE
 from tests.support.deployed import Stack
 from tests.support.processes import LocalSite, Site
 
-CROWDS = ("many_wait_at_once", "many_ask_for_one_id")
+CROWDS = ("many_wait_at_once", "many_ask_for_one_id", "many_follow_one_execution")
 ONE_PROCESS_EACH = "the emulator runs requests that overlap in a process each, and two dozen of those start for minutes"
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

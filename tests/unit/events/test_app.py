@@ -74,6 +74,18 @@ async def test_key_when_it_is_none_of_ours_then_401(gate: Gate, authorization: s
 
 
 @on_a_loop
+async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(gate: Gate) -> None:
+    """The scheme is part of the contract; how it is written is not (RFC 9110, section 11.1)."""
+    gate.complete(gate.begin(), 1)
+    for scheme in ("Basic", "Token", "Bearers"):
+        reader = gate.reader(key=None, headers={"authorization": f"{scheme} {gate.secrets['client']}"})
+        assert await refusal(reader) == (401, "UNAUTHENTICATED")
+    reader = gate.reader(key=None, headers={"authorization": f"bearer  {gate.secrets['client']} "})
+    await reader.end()
+    assert reader.status == 200
+
+
+@on_a_loop
 async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
     """Invariant 9: to another workspace the execution does not exist, whichever way it asks."""
     gate.begin()
