@@ -177,6 +177,18 @@ def test_terminate_when_running_then_204_without_a_body_and_afterwards_409(api: 
     assert (again.status, again.body["code"], again.body["status"]) == (409, "WF_1102", "TERMINATED")
 
 
+def test_reset_when_the_event_is_wrong_then_the_valid_ones_are_beside_the_detail(api: Api) -> None:
+    """The contract's place for them; a valid one is answered with an empty 204."""
+    api.register("greet")
+    api.start("e1")
+    wrong = api.call("POST", "/v1/workflows/executions/e1/reset", {"event_id": 5}, key="client")
+    assert (wrong.status, wrong.body["code"], wrong.body["valid_reset_events"]) == (422, "WF_1001", [1])
+    assert wrong.body["detail"][0]["loc"] == ["body", "event_id"]
+    right = api.call("POST", "/v1/workflows/executions/e1/reset", {"event_id": 1}, key="client")
+    assert (right.status, right.body) == (204, None)
+    assert api.call("POST", "/v1/workflows/executions/nobody/reset", {"event_id": 1}).status == 404
+
+
 def test_batch_terminate_when_some_are_closed_or_unknown_then_each_has_its_own_result(api: Api) -> None:
     """One id that cannot be ended stops no other."""
     api.register("greet")
