@@ -49,20 +49,27 @@ async def execute_workflow(
     wait: bool = True,
     parent_close_policy: ParentClosePolicy | None = None,
 ) -> Any:
-    """Run a workflow as a child of the one that calls this.
+    """Run a workflow as a child of the one that calls this; elsewhere, in this process and without a server.
+
+    Without a server nothing is recorded, and signals, updates and queries cannot reach it: see `levante.worker.local`.
 
     params: the child's input, a model or a mapping with the keys that its entrypoint takes. execution_timeout: None for what
     the child declares. execution_id: None makes one up, the same on every replay. wait: True returns the child's result,
     False a ChildHandle once the child has started. parent_close_policy: what becomes of the child if this run ends first;
     by default it is terminated, or with wait=False left alone.
-    Raises: ChildWorkflowError; InvalidArguments; WorkflowsException outside a workflow.
+    Raises: ChildWorkflowError, or without a server RecordedError; InvalidArguments; WorkflowsException for wait=False
+    outside a workflow.
     """
     context = current_workflow.get()
-    if context is None:
-        raise WorkflowsException("execute_workflow() works only in the code of a running workflow")
     definition = get_workflow_definition(workflow)
     value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
     definition.entrypoint.input.bind(value)
+    if context is None:
+        if not wait:
+            raise WorkflowsException("execute_workflow(wait=False) works only in the code of a running workflow")
+        from levante.worker.local import run_locally  # noqa: PLC0415 - brings the parts of a worker, which workflows do without
+
+        return await run_locally(definition, value, execution_timeout or definition.execution_timeout)
     child = context.start_child(
         ChildWorkflow(
             workflow_name=definition.name,
