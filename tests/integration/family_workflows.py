@@ -138,5 +138,19 @@ class UnservedFlow:
         """Do nothing."""
 
 
-WORKFLOWS = [ChildFlow, ParentFlow, CarefulFlow, LooseFlow, ImpatientFlow, LonelyFlow]
+@workflows.workflow.define(name="family-signals")
+class SignalsFlow:
+    """Releases a child that waits for it."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, label: str, name: str = "release") -> Report:
+        """Signal it, and wait for it."""
+        child = Task(label=label, fate="wait")
+        handle = await workflows.workflow.execute_workflow(ChildFlow, child, wait=False, execution_id=label)
+        handle.signal(name)
+        report: Report = await handle
+        return report
+
+
+WORKFLOWS = [ChildFlow, ParentFlow, CarefulFlow, LooseFlow, ImpatientFlow, LonelyFlow, SignalsFlow]
 ACTIVITIES = [family_work]

@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from levante_core.domain.events import ChildSignaled
 from levante_core.domain.names import ExecutionId
+from levante_core.domain.plan import SignalChild
 from levante_core.domain.transitions import ExecutionStatus
 from levante_local.waiting import call
 from tests.integration.family_workflows import ACTIVITIES, RUNS, WORKFLOWS
@@ -169,3 +171,36 @@ def test_stream_when_there_are_children_then_their_events_are_in_it(run: Callabl
         assert {event.root_workflow_exec_id for event in told} == {execution}
 
     run(scenario)
+
+
+def test_child_when_its_parent_signals_it_then_it_gets_the_signal_once(run: Callable[[Scenario], None]) -> None:
+    """However often the effect is carried out; the parent waits for nothing but the child's end."""
+
+    async def scenario(place: Installation) -> None:
+        label = uuid4().hex
+        execution = await place.start("family-signals", {"label": label})
+        assert (await place.result(execution)).ending.result == {"text": f"did {label}"}
+        (sent,) = [one for one in (await place.history(execution))["events"] if one["kind"] == "child_signaled"]
+        parent = (await place.find(execution)).key
+        signal = ChildSignaled(
+            seq=sent["seq"], child=sent["child"], execution_id=ExecutionId(label), name="release", input=None
+        )
+        await call(lambda: place.engine.effects.carry_out([SignalChild(parent, signal)]))
+        history = await place.history(label)
+        assert [one["kind"] for one in history["events"]].count("signal_received") == 1
+
+    run(scenario)
+
+
+def test_child_when_it_has_no_such_signal_then_the_line_that_sends_it_says_so(tmp_path: Path) -> None:
+    """A mistake of the code: nothing is sent, and fixed code carries on."""
+
+    async def scenario() -> None:
+        place = Installation(tmp_path)
+        async with place.running(), place.worker(WORKFLOWS, ACTIVITIES):
+            execution = await place.start("family-signals", {"label": uuid4().hex, "name": "unknown"})
+            while not (stuck := (await place.history(execution))["workflow_task_failure"]):
+                await asyncio.sleep(0.01)
+            assert "has no signal 'unknown', only: release" in stuck["failure"]["message"]
+
+    asyncio.run(scenario())

@@ -29,6 +29,20 @@ class ChildHandle:
         """The id of the child's execution."""
         return str(self._child.scheduled.execution_id)
 
+    def signal(self, name: str, params: BaseModel | Mapping[str, Any] | None = None) -> None:
+        """Send the child a signal: it gets it once, after what was sent before, unless it has ended.
+
+        params: the arguments of its handler, a model or a mapping. Raises: WorkflowsException when the child's workflow has
+        no such signal; InvalidArguments.
+        """
+        handler = self._definition.signals.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._definition.signals)) or "none"
+            raise WorkflowsException(f"workflow {self._definition.name!r} has no signal {name!r}, only: {known}")
+        value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
+        handler.input.bind(value)
+        self._child.signal(name, value)
+
     def cancel(self) -> None:
         """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless."""
         self._child.ended.cancel()

@@ -39,6 +39,10 @@ class Child(Protocol):
     @property
     def ended(self) -> asyncio.Future[Json]: ...
 
+    def signal(self, name: str, value: Json) -> None:
+        """Send the child a signal."""
+        ...
+
 
 Publish: TypeAlias = Callable[[TaskEvent], None]
 """Takes an event of a custom task, to be published."""

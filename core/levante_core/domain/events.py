@@ -102,6 +102,17 @@ class ChildCancelRequested(Frozen):
     execution_id: ExecutionId
 
 
+class ChildSignaled(Frozen):
+    """Workflow code sends a signal to one of its children."""
+
+    kind: Literal["child_signaled"] = "child_signaled"
+    seq: Seq
+    child: Seq
+    execution_id: ExecutionId
+    name: str
+    input: Json
+
+
 class TaskPublished(Frozen):
     """The workflow told of a custom task."""
 
@@ -333,6 +344,7 @@ Command: TypeAlias = (
     | TimerCanceled
     | ChildScheduled
     | ChildCancelRequested
+    | ChildSignaled
     | TaskPublished
     | PatchRecorded
     | Answer
@@ -355,6 +367,7 @@ COMMANDS = (
     TimerCanceled,
     ChildScheduled,
     ChildCancelRequested,
+    ChildSignaled,
     TaskPublished,
     PatchRecorded,
     UpdateCompleted,

@@ -19,6 +19,7 @@ from levante_core.domain.events import (
     ChildFailed,
     ChildOutcome,
     ChildScheduled,
+    ChildSignaled,
     ChildStarted,
     Closing,
     CodeFailed,
@@ -89,6 +90,7 @@ _WorkEvent: TypeAlias = (
     | TimerCanceled
     | ChildScheduled
     | ChildCancelRequested
+    | ChildSignaled
     | TaskPublished
     | PatchRecorded
     | Answer
@@ -178,7 +180,7 @@ class RunState:
                 self.children[event.seq] = OpenChild(event)
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
-            case CodeFailed() | TaskPublished() | PatchRecorded():
+            case CodeFailed() | TaskPublished() | PatchRecorded() | ChildSignaled():
                 pass
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)

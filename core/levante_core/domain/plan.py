@@ -16,6 +16,7 @@ from levante_core.domain.events import (
     ChildCompleted,
     ChildFailed,
     ChildScheduled,
+    ChildSignaled,
     HistoryEvent,
     TimerCanceled,
     TimerFired,
@@ -133,6 +134,14 @@ class CancelChild:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalChild:
+    """Send a child what its parent has for it, once."""
+
+    parent: RunKey
+    signal: ChildSignaled
+
+
+@dataclass(frozen=True, slots=True)
 class TellParent:
     """Record in the parent's run how a child ended."""
 
@@ -149,7 +158,7 @@ class LeaveChildren:
 
 
 MessageEffect: TypeAlias = SendTask | SendLater
-FamilyEffect: TypeAlias = StartChild | CancelChild | TellParent | LeaveChildren
+FamilyEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
 """What is between executions."""
 Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect
 
@@ -205,6 +214,8 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
                 yield StartChild(record.run, record.deployment_name, event)
             case ChildCancelRequested():
                 yield CancelChild(record.run, event.execution_id, event.child)
+            case ChildSignaled():
+                yield SignalChild(record.run, event)
             case _:
                 pass
 

@@ -16,6 +16,7 @@ RECHECK = Key("RECHECK", "R")
 
 EXECUTION = "X"
 EARLIER_RUN = "R#"
+ACCEPTED = "M#"
 BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
@@ -48,6 +49,11 @@ def execution(workspace: Workspace, execution_id: ExecutionId) -> Key:
 def earlier_run(key: RunKey) -> Key:
     """Key of a run that was replaced."""
     return Key(execution(key.workspace, key.execution_id).partition, f"{EARLIER_RUN}{key.run_id}")
+
+
+def accepted(workspace: Workspace, execution_id: ExecutionId, request_id: str) -> Key:
+    """Key of what became of mail that was sent under an id."""
+    return Key(execution(workspace, execution_id).partition, f"{ACCEPTED}{request_id}")
 
 
 def history(workspace: Workspace, run_id: RunId) -> str:

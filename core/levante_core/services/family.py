@@ -9,6 +9,7 @@ from levante_core.domain.events import (
     ChildFailed,
     ChildOutcome,
     ChildScheduled,
+    ChildSignaled,
     ChildStarted,
     ParentClosePolicy,
 )
@@ -16,7 +17,15 @@ from levante_core.domain.execution import Execution, Parent, RunKey
 from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.history import fold
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.plan import CancelChild, FactRecorded, FamilyEffect, LeaveChildren, StartChild, TellParent
+from levante_core.domain.plan import (
+    CancelChild,
+    FactRecorded,
+    FamilyEffect,
+    LeaveChildren,
+    SignalChild,
+    StartChild,
+    TellParent,
+)
 from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
@@ -57,6 +66,8 @@ class FamilyService:
                     self._start(effect)
                 case CancelChild():
                     self._cancel(effect.execution_id, effect.parent, effect.seq)
+                case SignalChild():
+                    self._signal(effect.parent, effect.signal)
                 case TellParent():
                     self._tell(effect.parent, effect.child.workspace, effect.outcome)
                 case LeaveChildren():
@@ -133,6 +144,14 @@ class FamilyService:
                         self._closing.terminate(run.workspace, scheduled.execution_id)
             case _:
                 assert_never(scheduled.close_policy)
+
+    def _signal(self, parent: RunKey, signal: ChildSignaled) -> None:
+        """Send a signal unless it was sent, or the child takes none like it: a parent has no place to be told of that."""
+        item = self._store.get(keys.execution(parent.workspace, signal.execution_id))
+        if item and _is_of(execution_of(item), parent, signal.child):
+            request_id = f"{parent.run_id}:{signal.seq}"
+            with suppress(NotFound, NotRunning, InvalidInput):
+                self._mail.signal(parent.workspace, signal.execution_id, signal.name, signal.input, request_id=request_id)
 
     def _cancel(self, execution_id: ExecutionId, parent: RunKey, seq: int) -> None:
         item = self._store.get(keys.execution(parent.workspace, execution_id))

@@ -22,7 +22,8 @@ from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import FactRecorded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update
+from levante_core.ports.item_store import Write as StoreWrite
 from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
 from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact
@@ -57,14 +58,17 @@ class MailService:
         self._dispatch = dispatch
         self._checks = checks
 
-    def signal(self, workspace: Workspace, execution_id: str, name: str, value: Json) -> None:
-        """Accept a signal; it is durable on return. A repeat is another signal.
+    def signal(self, workspace: Workspace, execution_id: str, name: str, value: Json, request_id: str | None = None) -> None:
+        """Accept a signal; it is durable on return.
 
-        Raises: NotFound, NotRunning, InvalidInput. Cost: two reads and a transaction.
+        request_id: a repeat with the same one changes nothing; without one it is another signal.
+        Raises: NotFound, NotRunning, InvalidInput. Cost: two reads and a transaction; with an id, a read more.
         """
+        if request_id and self._find(workspace, execution_id, request_id):
+            return
         execution = self._open(workspace, execution_id)
         self._checks.check(execution, HandlerKind.SIGNAL, name, value)
-        self._accept(execution, lambda number, at: SignalReceived(number=number, at=at, name=name, input=value))
+        self._accept(execution, lambda number, at: SignalReceived(number=number, at=at, name=name, input=value), request_id)
 
     def cancel(self, workspace: Workspace, execution_id: str) -> None:
         """Ask the workflow code to end. A repeat is harmless. Raises: NotFound, NotRunning. Cost: as `signal`."""
@@ -72,19 +76,34 @@ class MailService:
         if not execution.is_cancel_requested:
             self._accept(execution, lambda number, at: CancelRequested(number=number, at=at))
 
-    def update(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
+    def update(
+        self,
+        workspace: Workspace,
+        execution_id: str,
+        name: str,
+        value: Json,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+    ) -> Json:
         """Accept an update, and return what its handler answers.
 
+        request_id: a repeat with the same one gets the answer to the first; without one it is another update.
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, and the update goes
         on. Cost: as `signal`, a query before, and one for every look; see ChangeWatch.
         """
-        execution = self._open(workspace, execution_id)
-        self._checks.check(execution, HandlerKind.UPDATE, name, value)
-        index = last_index(self._store, execution.key)
-        run, number = self._accept(
-            execution, lambda number, at: UpdateRequested(number=number, at=at, name=name, input=value)
-        )
-        answer = self._answer(_Accepted(run, number, index if run == execution.key else 0), seconds)
+        accepted = self._find(workspace, execution_id, request_id) if request_id else None
+        if accepted is None:
+            execution = self._open(workspace, execution_id)
+            self._checks.check(execution, HandlerKind.UPDATE, name, value)
+            index = last_index(self._store, execution.key)
+            accepted = self._accept(
+                execution,
+                lambda number, at: UpdateRequested(number=number, at=at, name=name, input=value),
+                request_id,
+                index,
+            )
+        answer = self._answer(accepted, seconds)
         if isinstance(answer, UpdateFailed):
             raise refused(f"update {name!r}", answer.failure)
         return answer.result
@@ -100,8 +119,17 @@ class MailService:
             raise _closed(execution_id, execution.status)
         return execution
 
-    def _accept(self, execution: Execution, write: Write) -> tuple[RunKey, int]:
-        """Record mail under the next number of the latest run. Returns the run and the number."""
+    def _find(self, workspace: Workspace, execution_id: str, request_id: str) -> _Accepted | None:
+        """Return what became of mail that was sent under this id before, in whatever run."""
+        item = self._store.get(keys.accepted(workspace, ExecutionId(execution_id), request_id))
+        if item is None:
+            return None
+        run = RunKey(workspace, ExecutionId(execution_id), RunId(str(item.attributes["run_id"])))
+        return _Accepted(run, int(str(item.attributes["number"])), 0)
+
+    def _accept(self, execution: Execution, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
+        """Record mail under the next number of the latest run. index: of the last batch of this run."""
+        asked = execution.key
         for _ in range(RACES):
             execution = self._ready(execution)
             run, number, now = execution.key, execution.mail_count + 1, self._clock.now()
@@ -120,15 +148,23 @@ class MailService:
             )
             key = keys.execution(run.workspace, run.execution_id)
             recorded = Recorded(run, execution.deployment_name, now)
+            writes: list[StoreWrite] = [
+                Update(key, set_attributes=counted, condition=unchanged),
+                Put(fact_item(recorded, fact), Absent()),
+            ]
+            if request_id:
+                once = keys.accepted(run.workspace, run.execution_id, request_id)
+                writes.append(Put(Item(once, {"run_id": run.run_id, "number": number}), Absent()))
             try:
-                self._store.write(
-                    Update(key, set_attributes=counted, condition=unchanged), Put(fact_item(recorded, fact), Absent())
-                )
+                self._store.write(*writes)
             except ConditionFailed:
+                known = self._find(run.workspace, run.execution_id, request_id) if request_id else None
+                if known:
+                    return known
                 execution = self._open(run.workspace, run.execution_id)
             else:
                 self._dispatch.promptly([FactRecorded(run, execution.deployment_name, now, fact)])
-                return run, number
+                return _Accepted(run, number, index if run == asked else 0)
         raise Unavailable(f"execution {execution.key.execution_id!r} gets too much mail at once: try again")
 
     def _ready(self, execution: Execution) -> Execution:

@@ -1,5 +1,6 @@
 """Endpoints of what is said to running executions: signals, queries, updates, requests to cancel."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,7 +10,11 @@ from pydantic import Field
 from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
 from levante_api.endpoints import CLIENTS, Endpoint, no_content, workspace_of
 from levante_core.domain.frozen import Frozen, Json
+from levante_core.errors import InvalidInput
 from levante_core.services.engine import Engine
+
+IDEMPOTENCY_KEY = "idempotency-key"
+"""Header with which signals and updates are accepted once, however often they are sent."""
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -65,7 +70,8 @@ class MessageEndpoints:
         self, request: Request, execution_id: str, body: HandlerInvocationBody
     ) -> SignalWorkflowResponse:
         """Send a signal to the latest run of an execution."""
-        self.engine.mail.signal(workspace_of(request), execution_id, body.name, body.input)
+        once = _request_id(request)
+        self.engine.mail.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
         return SignalWorkflowResponse()
 
     def query_workflow_execution(
@@ -81,7 +87,8 @@ class MessageEndpoints:
     ) -> UpdateWorkflowResponse:
         """Send an update to the latest run of an execution, and wait for its answer."""
         workspace = workspace_of(request)
-        result = self.engine.mail.update(workspace, execution_id, body.name, body.input, self.max_wait_seconds)
+        wait, once = self.max_wait_seconds, _request_id(request)
+        result = self.engine.mail.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
         return UpdateWorkflowResponse(update_name=body.name, result=result)
 
     def cancel_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
@@ -93,3 +100,11 @@ class MessageEndpoints:
         """Ask up to 100 executions to end, each on its own."""
         workspace = workspace_of(request)
         return each_on_its_own(body, lambda execution_id: self.engine.mail.cancel(workspace, execution_id))
+
+
+def _request_id(request: Request) -> str | None:
+    """Return the header by which a repeat of a request is known. Raises: InvalidInput."""
+    given = request.headers.get(IDEMPOTENCY_KEY)
+    if given and not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
+        raise InvalidInput.at(("header", IDEMPOTENCY_KEY), "use 1 to 200 printable ASCII characters")
+    return given

@@ -18,6 +18,24 @@ def test_signal_when_sent_then_the_workflow_takes_it_in_order(server: Server) ->
     assert server.completed(execution_id).result == {"result": 6}
 
 
+def test_signal_when_sent_again_under_one_key_then_it_is_accepted_once(server: Server) -> None:
+    """A caller that had no answer sends it again, with the header that it had; another value for it is refused."""
+    executions, execution_id = server.client.workflows.executions, server.start("counter", {"start": 1})
+    for key in ("first", "first", "second"):
+        executions.signal_workflow_execution(
+            execution_id=execution_id, name="add", input={"number": 2}, http_headers={"Idempotency-Key": key}
+        )
+    executions.signal_workflow_execution(execution_id=execution_id, name="stop")
+    assert server.completed(execution_id).result == {"result": 5}
+    problems = invalid(
+        executions.signal_workflow_execution,
+        execution_id=execution_id,
+        name="stop",
+        http_headers={"Idempotency-Key": "x" * 201},
+    )
+    assert "1 to 200 printable" in problems["header", "idempotency-key"]
+
+
 def test_query_when_asked_then_the_answer_is_not_wrapped(server: Server) -> None:
     """Primitives come as they are."""
     executions, execution_id = server.client.workflows.executions, server.start("counter", {"start": 7})

@@ -14,6 +14,7 @@ from levante_core.protocol import (
     ChildFailed,
     ChildOutcome,
     ChildScheduled,
+    ChildSignaled,
     ChildStarted,
     Command,
     Json,
@@ -27,6 +28,17 @@ class StartedChild:
     scheduled: ChildScheduled
     started: asyncio.Future[str]
     ended: asyncio.Future[Json]
+    _ask: Callable[[Callable[[int], Command]], int]
+
+    def signal(self, name: str, value: Json) -> None:
+        """Send a signal."""
+        scheduled = self.scheduled
+
+        def signaled(seq: int) -> Command:
+            execution_id = scheduled.execution_id
+            return ChildSignaled(seq=seq, child=scheduled.seq, execution_id=execution_id, name=name, input=value)
+
+        self._ask(signaled)
 
 
 class Children:
@@ -46,7 +58,7 @@ class Children:
             return made[0]
 
         seq = self._ask(scheduled)
-        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future())
+        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask)
         self._open[seq] = child
         child.ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
         return child

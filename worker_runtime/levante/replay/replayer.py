@@ -36,6 +36,7 @@ TARGETS: Mapping[str, str] = {
     "timer_canceled": "timer",
     "child_scheduled": "workflow_name",
     "child_cancel_requested": "child",
+    "child_signaled": "child",
     "patch_recorded": "patch_id",
     "update_completed": "update",
     "update_failed": "update",

@@ -17,6 +17,7 @@ from levante_core.protocol import (
     ActivityScheduled,
     ActivityState,
     ChildScheduled,
+    ChildSignaled,
     CodeFailed,
     Command,
     ExecutionContinuedAsNew,
@@ -45,6 +46,9 @@ OWNER_LOST = Failure(
 )
 NOTHING_OPEN = 99_999_999
 """Above every seq: no outcome is of interest."""
+
+AWAITED = (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignaled)
+"""Commands that somebody waits for: they are recorded at once."""
 
 
 class LiveRun:
@@ -144,7 +148,9 @@ class LiveRun:
             if isinstance(command, ActivityScheduled) and not self.code.is_over:
                 self._append(self._assigned(command))
             else:
-                self.is_urgent |= isinstance(command, (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled))
+                self.is_urgent |= isinstance(
+                    command, (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignaled)
+                )
                 self._append(self._addressed(command))
 
     def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
