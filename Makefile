@@ -7,8 +7,11 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Passed on to pytest: make pytest ARGS='-k retry'
 ARGS ?=
 
+# About four minutes of the twenty that all tests on emulators take.
+QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or test_crashes'
+
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws cover demo demo-aws bench bench-quick wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws bench bench-quick wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -65,6 +68,12 @@ test-aws: setup $(CLIENT_2)/.stamp ## the tests that run on AWS emulators, which
 	@$(BIN)/python -m tests.support.emulators
 	@echo "== tests on emulators"
 	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(ARGS)
+
+test-aws-quick: setup $(CLIENT_2)/.stamp ## of these, what CI runs: client 3 and crashes of workers on the deployed template
+	@echo "== emulators"
+	@$(BIN)/python -m tests.support.emulators
+	@echo "== the deployed template"
+	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(QUICK_AWS) $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)

@@ -35,7 +35,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         site.start_host()
     else:
         stack: Stack = request.getfixturevalue("stack")
-        site = stack.site(directory)
+        site = stack.site(directory, workspace="compat")  # its scenarios count workflows, deployments and runs
     try:
         gone = site.start_worker("abandoned", HERE, deployment=GONE_DEPLOYMENT)
         site.start_worker("workflows", HERE, deployment=DEPLOYMENT)

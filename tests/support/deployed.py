@@ -30,6 +30,9 @@ class DeployedSite(Site):
     """The emulator runs each request that overlaps another in a process of its own, which takes a second to start."""
 
 
+STACK = "levante-test"
+
+
 @dataclass(frozen=True)
 class Stack:
     """A deployed stack. url: of its API. endpoint: of the emulator. key: an admin's. outputs: of the stack."""
@@ -39,10 +42,14 @@ class Stack:
     key: str = field(repr=False)
     outputs: Mapping[str, str]
 
-    def site(self, directory: Path) -> DeployedSite:
-        """Reach the installation as a deployment of its own. Its workers are lent credentials for their queues."""
+    def site(self, directory: Path, workspace: str | None = None) -> DeployedSite:
+        """Reach the installation as a deployment of its own. Its workers are lent credentials for their queues.
+
+        workspace: a new one that nobody else is in; None for the one that all others share.
+        """
         environment = {**dict.fromkeys(ENVIRONMENT, ""), "AWS_ENDPOINT_URL": self.endpoint}
-        return DeployedSite(directory, self.url, self.key, f"site-{next(_numbers)}", **environment)
+        key = first_key(self.endpoint, workspace) if workspace else self.key
+        return DeployedSite(directory, self.url, key, f"site-{next(_numbers)}", **environment)
 
     def dead_letters(self) -> dict[str, int]:
         """Count the messages in each dead-letter queue that has any."""
@@ -62,18 +69,23 @@ def deployed(endpoint: str, directory: Path) -> Iterator[Stack]:
     The emulator has no Lambda Web Adapter, so its events function runs here as that would run it.
     """
     built, port = sam.build(directory / "build"), free_port()
-    outputs = sam.deploy(built, "levante-test", endpoint, **sam.LOCAL, EventsUrl=f"http://127.0.0.1:{port}")
+    outputs = sam.deploy(built, STACK, endpoint, **sam.LOCAL, EventsUrl=f"http://127.0.0.1:{port}")
     url = sam.reachable(outputs["ApiUrl"], endpoint)
-    command = [sys.executable, "infra/bootstrap", "--stack-name", "levante-test"]
-    environment = {**os.environ, **ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
-    done = subprocess.run(command, cwd=sam.ROOT, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"First API key .*: (\S+)", done.stdout)
-    assert found, f"{done.stdout}\n{done.stderr}"
-    stack = Stack(url, endpoint, found[1], outputs)
+    stack = Stack(url, endpoint, first_key(endpoint, "default"), outputs)
     with _events_function(built.parent / "EventsFunction", stack, port, directory):
         site = stack.site(directory)
         wait_until(lambda: site.call("GET", "/v1/health"), "the deployed API answers")
         yield stack
+
+
+def first_key(endpoint: str, workspace: str) -> str:
+    """Make the first key of a workspace of the stack, as the deploy guide says."""
+    command = [sys.executable, "infra/bootstrap", "--stack-name", STACK, "--workspace", workspace]
+    environment = {**os.environ, **ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}
+    done = subprocess.run(command, cwd=sam.ROOT, env=environment, capture_output=True, text=True, check=False)
+    found = re.search(r"First API key .*: (\S+)", done.stdout)
+    assert found, f"{done.stdout}\n{done.stderr}"
+    return found[1]
 
 
 @contextmanager

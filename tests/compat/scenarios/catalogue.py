@@ -6,6 +6,7 @@ from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DE
 
 NAMES = {
     "abandoned",
+    "counter",
     "echo",
     "greet",
     "hurry",
@@ -18,6 +19,14 @@ NAMES = {
     "shared",
     "stumble",
 }
+
+REGISTRATIONS = len(NAMES) + 1
+"""One of them is served by two deployments."""
+
+
+def sizes_of_pages(count: int, limit: int) -> list[int]:
+    """Return how many there are on each page: all are full but for the last one."""
+    return [min(limit, count - first) for first in range(0, count, limit)]
 
 
 def workflow_pages(server: Server, **query: Any) -> list[list[Any]]:
@@ -43,7 +52,7 @@ def registrations(server: Server, **query: Any) -> list[Any]:
 def test_get_workflows_when_there_are_several_pages_then_the_pager_brings_each_once(server: Server) -> None:
     """Pages are full but for the last one; together they are everything, once, sorted by display name."""
     pages = workflow_pages(server, limit=5)
-    assert [len(page) for page in pages] == [5, 5, 2]
+    assert [len(page) for page in pages] == sizes_of_pages(len(NAMES), 5)
     listed = [workflow for page in pages for workflow in page]
     assert {workflow.name for workflow in listed} == NAMES
     shown = [workflow.display_name for workflow in listed]
@@ -131,8 +140,8 @@ def test_get_workflow_registrations_when_there_are_several_pages_then_the_cursor
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert sizes == [5, 5, 3]
-    assert len(set(found)) == 13
+    assert sizes == sizes_of_pages(REGISTRATIONS, 5)
+    assert len(set(found)) == REGISTRATIONS
 
 
 def test_get_workflow_registration_when_asked_by_id_then_it_is_the_one_listed(server: Server) -> None:
