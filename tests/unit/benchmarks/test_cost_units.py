@@ -1,5 +1,4 @@
 import pytest
-
 from benchmarks.cost.units import (
     Image,
     Index,
