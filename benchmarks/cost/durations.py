@@ -1,12 +1,12 @@
 """How long an invocation is taken to last: stated, not measured.
 
-An emulator's time says nothing about AWS's, so an invocation is billed its function's own work and what each of the calls that
-it really made is taken to take. Chosen on 2026-11-23 as what a warm function sees in its region: DynamoDB answers within a few
-milliseconds ("single-digit", says its guide), SQS and STS within some ten, S3 within some tens; to each call are added the 1.5
-to 2 ms of CPU that boto3 takes on a whole core, which are 3 ms on the 0.58 core of 1,024 MB. The functions' own work is that of
-their resolver, validation and JSON on such a share. Cold starts are left out: they are rare under load, and on a quiet
-installation nothing beside the alarms.
-Whoever measures better changes the numbers here; the page prints what they are.
+An emulator's time says nothing about AWS's, so an invocation is billed its function's own work and what each of the calls
+that it really made is taken to take. Chosen on 2026-11-23 as what a warm function sees in its region: DynamoDB answers
+within a few milliseconds ("single-digit", says its guide), SQS and STS within some ten, S3 within some tens; to each call
+are added the 1.5 to 2 ms of CPU that boto3 takes on a whole core, which are 3 ms on the 0.58 core of 1,024 MB. The
+functions' own work is that of their resolver, validation and JSON on such a share. Cold starts are left out: they are
+rare under load, and on a quiet installation nothing beside the alarms. Whoever measures better changes the numbers here;
+the page prints what they are.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """What DynamoDB, SQS, API Gateway and Lambda bill a request as, from its bytes: pure functions.
 
-Emulators are not to be trusted here: DynamoDB Local 1.25.1 reports transactions at half of what AWS bills, and moto reports
-nothing of use. So units are worked out from what a request found and left in the table. Images are attribute values as in the
-API. Sources, developer guides of DynamoDB, read 2026-11-23: "DynamoDB item sizes and formats" (sizes), "DynamoDB read and write
-operations" (units), "Using Global Secondary Indexes" (what an index costs).
+Emulators are not to be trusted here: DynamoDB Local 1.25.1 reports transactions at half of what AWS bills, and moto
+reports nothing of use. So units are worked out from what a request found and left in the table. Images are attribute
+values as in the API. Sources, developer guides of DynamoDB, read 2026-11-23: "DynamoDB item sizes and formats" (sizes),
+"DynamoDB read and write operations" (units), "Using Global Secondary Indexes" (what an index costs).
 """
 
 from collections.abc import Iterable, Mapping
