@@ -51,6 +51,14 @@ class Counts:
         """Return the number of a unit but for the base table's."""
         return self.sum(unit) - self.of(unit).get(TABLE, 0)
 
+    def plus(self, other: "Counts") -> "Counts":
+        """Return the sum."""
+        total = Counts.read(self.written())
+        for unit in Unit:
+            for detail, number in other.of(unit).items():
+                total.add(unit, detail, number)
+        return total
+
     def times(self, factor: Number) -> "Counts":
         """Return so many times as much."""
         return Counts.read({unit: {detail: factor * n for detail, n in self.of(unit).items()} for unit in self._numbers})

@@ -4,6 +4,7 @@ Queues, payloads and credentials are moto's; the table is moto's too, or that of
 """
 
 import asyncio
+import os
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +23,7 @@ from moto import mock_aws
 
 from levante.worker.world import World
 from levante_core.adapters import dynamodb, system
-from levante_core.adapters.aws import build_aws_store, read_aws_settings
+from levante_core.adapters.aws import AwsSettings, build_aws_store, read_aws_settings
 from levante_core.adapters.dynamodb_table import INDEXES, table_definition
 from levante_core.adapters.images import PARTITION, SORT, attribute_name, place_names
 from levante_core.adapters.sqs_client import full_name
@@ -49,10 +50,15 @@ def table_indexes() -> list[Index]:
     ]
 
 
+def settings() -> AwsSettings:
+    """Return the settings of the installation whose services are provided here."""
+    return read_aws_settings(os.environ)
+
+
 class Installation:
     """What workloads run on. request: see Gateway. functions.sweep is for the workload to invoke."""
 
-    def __init__(self, services: "_Services") -> None:
+    def __init__(self, services: "Services") -> None:
         self.clock = LoopClock()
         self.meter = services.meter
         self.functions = Functions(self.meter)
@@ -109,7 +115,7 @@ class Installation:
         self._stream.changed(before, after)
 
 
-class _Services:
+class Services:
     """What is there before any function is: a table, a bucket, queues and a key."""
 
     def __init__(self) -> None:
@@ -144,7 +150,7 @@ class _Services:
 
 
 @contextmanager
-def services(dynamodb_url: str | None = None) -> Iterator[_Services]:
+def services(dynamodb_url: str | None = None) -> Iterator[Services]:
     """Provide the services of AWS, and hook the clients that are made inside the block.
 
     dynamodb_url: of an emulator of DynamoDB, in place of moto.
@@ -155,12 +161,11 @@ def services(dynamodb_url: str | None = None) -> Iterator[_Services]:
         if dynamodb_url:
             patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
         stack.enter_context(mock_aws())
-        found = _Services()
+        found = Services()
         stack.callback(found.close)
         for name, value in found.variables.items():
             patch.setenv(name, value)
-        settings = read_aws_settings(found.variables)
-        store = build_aws_store(settings)
+        store = build_aws_store(settings())
         ApiKeyService(store, system.SystemClock(), system.RandomIds()).ensure(WORKSPACE, Role.ADMIN, "first", KEY)
         stack.enter_context(found.meter.hooked())
         stack.enter_context(fresh_modules())
@@ -168,7 +173,7 @@ def services(dynamodb_url: str | None = None) -> Iterator[_Services]:
 
 
 @asynccontextmanager
-async def installation(found: _Services) -> AsyncIterator[Installation]:
+async def installation(found: Services) -> AsyncIterator[Installation]:
     """Run an installation inside the block, on a loop in virtual time."""
     clock, random = LoopClock(), Random(0)  # noqa: S311 - makes names, keeps no secrets
     with ExitStack() as stack:

@@ -1,6 +1,7 @@
 """The programs of an installation as AWS would run them: gateway, functions, and the sources of their events."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -28,6 +29,9 @@ Handler = Callable[[dict[str, Any], Any], Mapping[str, Any]]
 BASE = "/v1/workflows"
 PRESENCE = {"/workers/heartbeat", "/workers/queue-access"}
 LOOK_SECONDS = 0.25
+
+_MEASURED_MS = re.compile(r'(?<="ms":)[0-9.]+')
+"""How long the handler took here, which makes log lines a digit longer or shorter."""
 
 MODULES = ("levante_api.lambda_function", "levante_dispatcher.lambda_function")
 """What Lambda imports. Each measurement imports them anew: they make their clients then."""
@@ -67,7 +71,7 @@ class Functions:
             counts.add(Unit.INVOCATION, name)
             counts.add(Unit.BILLED_MS, name, billed_ms)
             for line in log.getvalue().splitlines():
-                counts.add(Unit.LOG, name, len(line.encode()) + units.LOG_LINE_BYTES)
+                counts.add(Unit.LOG, name, len(_MEASURED_MS.sub("14.2", line).encode()) + units.LOG_LINE_BYTES)
             sleep(billed_ms / 1000)
             return answer
 
