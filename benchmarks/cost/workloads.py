@@ -1,4 +1,4 @@
-"""Runs the workloads, each twice: once so that everything is warm, once to be counted."""
+"""Runs the workloads, each twice: a small one so that everything is warm, and then the one that is counted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -127,7 +127,7 @@ class _Session:
         }
 
     async def counted(self, name: str, shape: Shape) -> Counts:
-        """Run a workload twice, first a small one, and return what it cost the second time. Raises: AssertionError if it does not complete."""
+        """Run a small workload, so that all is warm, then the one that counts. Raises: AssertionError if one fails."""
         for turn, activities in (("warm", WARM_ACTIVITIES), ("counted", shape.activities)):
             await _until_beat(0.5)
             self._place.meter.reset()
