@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from benchmarks.cost.counts import Counts, Unit
 from benchmarks.cost.installation import Installation, Services, installation, services
+from benchmarks.cost.recorded import Recorded
 from benchmarks.cost.shapes import WORKLOADS, Shape
 from benchmarks.cost.streaming import EventsFunction
 from benchmarks.cost.worker import Client, worker
@@ -31,23 +31,13 @@ Source: Lambda developer guide, "Using Lambda with Amazon SQS", scaling (read 20
 POLL_SECONDS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Counts by workload, of an hour without workers, and of an hour with one that has nothing to do.
+def measure(dynamodb_url: str | None = None) -> tuple[Recorded, list[str]]:
+    """Run everything. dynamodb_url: see `installation.services`.
 
-    disagreements: where the emulator of the table reported other units than `units` works out.
+    Returns the counts, and where the emulator of the table reported other units than `units` works out.
     """
-
-    workloads: Mapping[str, Counts]
-    idle_hour: Counts
-    worker_hour: Counts
-    disagreements: tuple[str, ...]
-
-
-def measure(dynamodb_url: str | None = None) -> Measured:
-    """Run everything. dynamodb_url: see `installation.services`."""
     with services(dynamodb_url) as found:
-        return run_in_virtual_time(_measured(found))
+        return run_in_virtual_time(_measured(found)), found.meter.disagreements
 
 
 def measure_one(name: str) -> Counts:
@@ -56,13 +46,13 @@ def measure_one(name: str) -> Counts:
         return run_in_virtual_time(_measured_one(found, name))
 
 
-async def _measured(found: Services) -> Measured:
+async def _measured(found: Services) -> Recorded:
     async with installation(found) as place:
         idle_hour = await _idle_hour(place)
         async with _at_work(place) as session:
             workloads = {name: await session.counted(name, shape) for name, (_, shape) in WORKLOADS.items()}
             worker_hour = await _worker_hour(place)
-        return Measured(workloads, idle_hour, worker_hour, tuple(place.meter.disagreements))
+        return Recorded(workloads, idle_hour, worker_hour)
 
 
 async def _measured_one(found: Services, name: str) -> Counts:
