@@ -1,6 +1,6 @@
 """The tables of `docs/cost.md`: pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.cost import durations
 from benchmarks.cost.bill import Bill, Service, bill, bill_after_free_tier, elsewhere, gb_seconds, per_million_steps
@@ -11,6 +11,15 @@ from benchmarks.cost.recorded import MONTH_HOURS, Recorded
 from benchmarks.cost.shapes import WORKLOADS
 
 _WITHOUT_LOGS = (Service.GATEWAY, Service.LAMBDA, Service.WRITES, Service.READS, Service.SQS)
+
+_OTHER_RULES: Mapping[Other, str] = {
+    Other.STEP_FUNCTIONS: "the start, each activity, signal and timer, the map state of a fan-out; "
+    "not the Lambda functions that its tasks call",
+    Other.DURABLE: "the start, each step, callback and wait, the map of a fan-out; "
+    "not Lambda's own requests and time, nor data written ($0.25 a GB)",
+    Other.TEMPORAL: "the start, each activity, signal and timer (local activities are fewer actions); "
+    "not the plan's minimum ($100 a month), nor storage",
+}
 
 
 def steps_table(recorded: Recorded, deployment: Deployment) -> str:
@@ -25,6 +34,12 @@ def steps_table(recorded: Recorded, deployment: Deployment) -> str:
         numbers = [f"{per_million_steps(usd, shape):.2f}" for usd in [*parts, *sums, *others]]
         rows.append([what, *numbers, *["" for _ in range(len(head) - 1 - len(numbers))]])
     return _table(head, rows)
+
+
+def others_table() -> str:
+    """What others charge for, by the rules of `shapes`."""
+    rows = [[other, f"${price.usd:g} a million {price.what}", _OTHER_RULES[other]] for other, price in OTHERS.items()]
+    return _table(["", "price", "charged for each execution"], rows)
 
 
 def idle_table(recorded: Recorded, deployment: Deployment) -> str:
