@@ -4,14 +4,11 @@ Measures, keeps the counts in `counts.json` and writes `docs/cost.md`. `--page` 
 """
 
 import argparse
-from pathlib import Path
 
 from benchmarks.cost.deployment import read_deployment
-from benchmarks.cost.page import page
+from benchmarks.cost.page import PAGE, page
 from benchmarks.cost.recorded import FILE, Recorded
 from benchmarks.cost.tables import steps_table
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost.md"
 
 
 def main() -> None:

@@ -68,6 +68,14 @@ class Invocation:
     at_once: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass
+class Comparison:
+    """How often the emulator reported the units that `units` works out for a single write or a read, and where not."""
+
+    agreements: int = 0
+    disagreements: list[str] = field(default_factory=list)
+
+
 INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 IS_PRESENCE: ContextVar[bool] = ContextVar("is_presence", default=False)
 """Whether what happens here is a worker's being there, not its work."""
@@ -82,8 +90,7 @@ class Meter:
     def __init__(self, indexes: Sequence[Index], read: Callable[[Image], Image | None]) -> None:
         """read: one item, by its key, without being counted."""
         self.work, self.presence = Counts(), Counts()
-        self.disagreements: list[str] = []
-        """Where the emulator says that a single write or a read consumed something else than `units` works out."""
+        self.comparison = Comparison()
         self.place: Place | None = None
         self._indexes = indexes
         self._read = read
@@ -189,9 +196,12 @@ class Meter:
             self._compare(operation, total, answer)
 
     def _compare(self, what: str, number: float, answer: Answer) -> None:
+        """Compare with what the emulator reports; that a read which finds nothing is free, none is believed."""
         reported = answer.get("ConsumedCapacity", {}).get("CapacityUnits")
-        if reported != number:
-            self.disagreements.append(f"{what}: {number:g} units by the rule, {reported} by the emulator")
+        if reported == number:
+            self.comparison.agreements += 1
+        elif reported or answer.get("Item") or answer.get("Items"):
+            self.comparison.disagreements.append(f"{what}: {number:g} units by the rule, {reported} by the emulator")
 
     def _count_queue(self, operation: str, context: Mapping[str, Any], answer: Answer) -> None:
         params = context["asked"]

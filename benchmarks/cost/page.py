@@ -1,5 +1,7 @@
 """Writes `docs/cost.md` from the counts and the tables of this package: pure."""
 
+from pathlib import Path
+
 from benchmarks.cost.bill import Service, bill, bill_after_free_tier, per_million_steps
 from benchmarks.cost.deployment import Deployment
 from benchmarks.cost.prices import GB_SECONDS, READ_ON
@@ -17,6 +19,7 @@ from benchmarks.cost.tables import (
 
 from levante_core.adapters.dynamodb_calls import PARALLEL_CALLS
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost.md"
 STEPS_AIM_USD, IDLE_AIM_USD = 2.50, 1.00
 AIMED_AT = "chain"
 

@@ -33,7 +33,9 @@ LOOK_SECONDS = 0.25
 _MEASURED_MS = re.compile(r'(?<="ms":)[0-9.]+')
 """How long the handler took here, which makes log lines a digit longer or shorter."""
 
-MODULES = ("levante_api.lambda_function", "levante_dispatcher.lambda_function")
+API, DISPATCHER = "levante_api.lambda_function", "levante_dispatcher.lambda_function"
+EVENTS = "levante_events.lambda_app"
+MODULES = (API, DISPATCHER, EVENTS)
 """What Lambda imports. Each measurement imports them anew: they make their clients then."""
 
 
@@ -52,7 +54,7 @@ class Functions:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        api, dispatcher = map(import_module, MODULES)
+        api, dispatcher = map(import_module, (API, DISPATCHER))
         self.api = self._measured("api", api.handler)
         self.stream = self._measured("stream", dispatcher.stream_handler)
         self.timers = self._measured("timers", dispatcher.timers_handler)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from importlib import import_module
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from benchmarks.cost import durations
 from benchmarks.cost.counts import Unit
 from benchmarks.cost.installation import KEY, Installation, settings
 from benchmarks.cost.metering import INVOCATION, Invocation
+from benchmarks.cost.programs import EVENTS
 from benchmarks.cost.waiting import sleep
 
 from levante_core.adapters.aws import build_aws_store
@@ -21,25 +23,26 @@ from levante_core.services.tickets import TicketService
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.waiting import call
 
-LONGEST_SECONDS, LONGEST_POLL_SECONDS = 870.0, 0.5
-"""As in levante_events.lambda_app, which waits in threads and so cannot be used in virtual time; a test compares them."""
-
 
 class EventsFunction:
-    """Serves streams as the function does, one invocation each, which is billed for as long as its stream is open."""
+    """Serves streams as the function does, one invocation each, which is billed for as long as its stream is open.
+
+    It is composed anew, from the same parts and limits, as the function itself waits in threads.
+    """
 
     def __init__(self, place: Installation) -> None:
         self._place = place
         store, clock, ids = build_aws_store(settings()), SystemClock(), RandomIds()
         streams = StreamService(store)
-        watch = PollingWatch(sleep, longest_seconds=LONGEST_POLL_SECONDS)
+        function = import_module(EVENTS)
+        watch = PollingWatch(sleep, longest_seconds=function.LONGEST_POLL_SECONDS)
         services = StreamServices(
             ApiKeyService(store, clock, ids),
             TicketService(store, clock, ids),
             streams,
             TailService(streams, clock, watch),
         )
-        self._app = EventsApp(services, _run, StreamSettings(longest_seconds=LONGEST_SECONDS))
+        self._app = EventsApp(services, _run, StreamSettings(longest_seconds=function.LONGEST_SECONDS))
 
     async def follow(self, execution_id: str) -> bytes:
         """Ask the API for an execution's stream and read it to its end. Returns what was streamed."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from benchmarks.cost.counts import Counts, Unit
 from benchmarks.cost.installation import Installation, Services, installation, services
+from benchmarks.cost.metering import Comparison
 from benchmarks.cost.recorded import Recorded
 from benchmarks.cost.shapes import WORKLOADS, Shape
 from benchmarks.cost.streaming import EventsFunction
@@ -31,13 +32,13 @@ Source: Lambda developer guide, "Using Lambda with Amazon SQS", scaling (read 20
 POLL_SECONDS = 20
 
 
-def measure(dynamodb_url: str | None = None) -> tuple[Recorded, list[str]]:
+def measure(dynamodb_url: str | None = None) -> tuple[Recorded, Comparison]:
     """Run everything. dynamodb_url: see `installation.services`.
 
-    Returns the counts, and where the emulator of the table reported other units than `units` works out.
+    Returns the counts, and how they compare with what the emulator of the table reports.
     """
     with services(dynamodb_url) as found:
-        return run_in_virtual_time(_measured(found)), found.meter.disagreements
+        return run_in_virtual_time(_measured(found)), found.meter.comparison
 
 
 def measure_one(name: str) -> Counts:
