@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws cover demo demo-aws bench bench-quick wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test test-aws cover demo demo-aws bench bench-quick bench-cost wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -86,6 +86,9 @@ bench: ## Levante beside the peers that can be installed, three rounds
 
 bench-quick: ## one round of Levante alone (PEERS='levante restate' for more)
 	$(PYTHON) benchmarks/bench.py --rounds 1 --peers $(or $(PEERS),levante)
+
+bench-cost: setup ## what workloads cost on AWS, counted: writes docs/cost.md
+	PYTHONPATH=. $(BIN)/python -m benchmarks.cost
 
 # --- distribution -----------------------------------------------------------------------------------------------------
 

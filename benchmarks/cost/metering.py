@@ -216,8 +216,8 @@ class Meter:
         is_idle = operation == "ReceiveMessage" and not answer.get("Messages")
         counts = self.presence if is_idle else self.counts
         counts.add(Unit.FIFO if _is_fifo(url) else Unit.STANDARD, operation, units.queue_requests(size))
-        if self.place and operation in {"SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}:
-            self.place.rouse(url)
+        if self.place and not is_idle:
+            self.place.rouse(url)  # there may be more, or more may be taken now
 
 
 def _is_fifo(url: str) -> bool:
