@@ -30,6 +30,8 @@ AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
 
 _TRANSACTION = "TransactWriteItems"
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem", _TRANSACTION}
+_MOVES = {"SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}
+"""After these, a queue may have something to be received: what was sent, what is left, or the next of a group."""
 _S3 = {"PutObject": Unit.S3_PUT, "GetObject": Unit.S3_GET}
 _FOREVER_SECONDS = 12 * 60 * 60
 """The longest that SQS hides a message: longer than any measurement takes."""
@@ -216,8 +218,8 @@ class Meter:
         is_idle = operation == "ReceiveMessage" and not answer.get("Messages")
         counts = self.presence if is_idle else self.counts
         counts.add(Unit.FIFO if _is_fifo(url) else Unit.STANDARD, operation, units.queue_requests(size))
-        if self.place and not is_idle:
-            self.place.rouse(url)  # there may be more, or more may be taken now
+        if self.place and operation in _MOVES and not is_idle:
+            self.place.rouse(url)
 
 
 def _is_fifo(url: str) -> bool:
