@@ -11,7 +11,8 @@ ARGS ?=
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or test_crashes'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws bench bench-quick wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws
+.PHONY: bench bench-quick bench-cost wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -95,6 +96,9 @@ bench: ## Levante beside the peers that can be installed, three rounds
 
 bench-quick: ## one round of Levante alone (PEERS='levante restate' for more)
 	$(PYTHON) benchmarks/bench.py --rounds 1 --peers $(or $(PEERS),levante)
+
+bench-cost: setup ## what workloads cost on AWS, counted: writes docs/cost.md
+	PYTHONPATH=. $(BIN)/python -m benchmarks.cost
 
 # --- distribution -----------------------------------------------------------------------------------------------------
 
