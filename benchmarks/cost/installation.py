@@ -21,7 +21,7 @@ from benchmarks.cost.units import Image, Index
 from benchmarks.cost.waiting import InlineExecutor, LoopExecutor
 from moto import mock_aws
 
-from levante.worker.world import World
+from levante.testing.virtual_time import LoopClock
 from levante_core.adapters import dynamodb, system
 from levante_core.adapters.aws import AwsSettings, build_aws_store, read_aws_settings
 from levante_core.adapters.dynamodb_table import INDEXES, table_definition
@@ -35,7 +35,6 @@ from levante_local.waiting import Signal
 from tests.support.dynamodb_tables import aws_environment
 from tests.support.event_sources import StreamMapping
 from tests.support.sam import load_template
-from tests.support.virtual_time import LoopClock
 
 TABLE, BUCKET, PREFIX, ROLE = "cost", "cost-payloads", "cost", "arn:aws:iam::123456789012:role/cost-worker"
 WORKSPACE = Workspace("default")
@@ -180,7 +179,6 @@ async def installation(found: Services) -> AsyncIterator[Installation]:
         for place, name, replaced in (
             (system.SystemClock, "now", lambda _: clock.now()),
             (system.RandomIds, "uuid", lambda _: str(UUID(int=random.getrandbits(128), version=4))),
-            (World, "now", lambda _: clock.now()),
             (dynamodb, "ThreadPoolExecutor", InlineExecutor),
             (sys.modules["levante.worker.queue_tasks"], "ThreadPoolExecutor", LoopExecutor),
         ):

@@ -52,7 +52,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         return access
 
     definitions = {one.name: one for one in map(get_activity_definition, activities)}
-    runner = ActivityRunner(definitions, settings.max_concurrent_activities)
+    runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now)
     world = World(
         settings=settings,
         worker_id="worker-1-0",
@@ -64,6 +64,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         reports=Batcher(send_reports(api)),
         runner=runner,
         workflows={one.name: one for one in map(get_workflow_definition, workflows)},
+        now=place.clock.now,
     )
     stop = asyncio.Event()
     working = asyncio.create_task(Worker(world).run(stop))

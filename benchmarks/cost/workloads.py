@@ -13,10 +13,10 @@ from benchmarks.cost.streaming import EventsFunction
 from benchmarks.cost.worker import Client, worker
 from benchmarks.cost.workflows import ACTIVITIES, WORKFLOWS
 
+from levante.testing.virtual_time import run_in_virtual_time
 from levante.worker.activities import ActivityRunner
 from levante_local.waiting import call
 from tests.support.faulty_installation import SWEEP_SECONDS
-from tests.support.virtual_time import run_in_virtual_time
 
 HOUR_SECONDS = 3600
 BEAT_SECONDS = 10

@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypeVar, TypeVarTuple
@@ -49,10 +49,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.seconds
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run a function in a thread, for which time stands still."""
-        self._jumping.threads += 1
+        """Run a function in a thread, for which time stands still. Executors without threads may wait in virtual time."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(self._thread_ended)
+        if executor is None or isinstance(executor, ThreadPoolExecutor):
+            self._jumping.threads += 1
+            future.add_done_callback(self._thread_ended)
         return future
 
     def _thread_ended(self, _: object) -> None:
