@@ -48,7 +48,7 @@ class Decision(BaseModel):
 @workflows.activity()
 async def notify(person: str, text: str) -> None:
     """Tell somebody something. It may happen twice, and a mail more does no harm."""
-    print(f"   mail to {person}: {text}")
+    print(f"   mail to {person}: {text}", flush=True)
 
 
 @workflow.define(name="approval", execution_timeout=timedelta(days=30))

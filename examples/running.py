@@ -47,7 +47,6 @@ class Site:
             "LEVANTE_API_KEY": self._key,
             "DEPLOYMENT_NAME": DEPLOYMENT,
             "LOG_LEVEL": "error",
-            "PYTHONUNBUFFERED": "1",
         }
         command = [*LEVANTE, "worker", self._module.stem]
         self._worker = subprocess.Popen(command, env=environment, cwd=self._module.parent)  # noqa: S603 - our own command
@@ -65,24 +64,23 @@ class Site:
             stop(self._worker)
 
     def wait_for_worker(self) -> None:
-        """Wait until what the worker serves can be started. Raises: TimeoutError."""
-        deployments = self.client.workflows.deployments
-        wait_until("a worker", lambda: bool(deployments.list_deployment_workers(name=DEPLOYMENT).workers))
+        """Wait until what the worker serves can be started. Raises: TimeoutError; RuntimeError when the worker ended."""
+        wait_until(self._has_worker, "a worker")
 
-    def wait_for_host(self) -> None:
-        """Wait until the host answers. Raises: TimeoutError."""
-        wait_until("the host", lambda: bool(self.client.workflows.deployments.list_deployments()))
+    def _has_worker(self) -> bool:
+        if self._worker and self._worker.poll() is not None:
+            raise RuntimeError("the worker has ended; what it said is above")
+        return bool(self.client.workflows.deployments.list_deployment_workers(name=DEPLOYMENT).workers)
 
 
 @contextmanager
 def example(file: str) -> Iterator[Site]:
     """Run a host and a worker that serves the workflows of a file, for the length of the block. Raises: TimeoutError."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # so that the lines of this process and of the worker come in order
+        sys.stdout.reconfigure(line_buffering=True)  # the worker prints, too, and lines are to come in their order
     key = f"lev_{secrets.token_urlsafe(24)}"
     with host(key) as url:
         site = Site(url, key, Path(file).resolve())
-        site.wait_for_host()
         site.start_worker()
         try:
             site.wait_for_worker()
@@ -118,10 +116,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(there: str, condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds; one that raises does not hold yet. Raises: TimeoutError."""
+def wait_until(condition: Callable[[], bool], there: str) -> None:
+    """Wait until a condition holds; one that the API refuses, or does not answer, does not hold. Raises: TimeoutError."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    problem: object = "the API says so"
+    problem: object = "the API lists none"
     while time.monotonic() < deadline:
         try:
             if condition():
