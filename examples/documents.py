@@ -8,7 +8,6 @@ in a workflow it is as deterministic as the rest, so after a crash the same docu
 
 import asyncio
 from datetime import timedelta
-from hashlib import sha256
 
 from mistralai.client import Mistral
 from pydantic import BaseModel, Field
@@ -16,7 +15,14 @@ from pydantic import BaseModel, Field
 import levante as workflows
 from levante import workflow
 
-UNREADABLE = ".bin"
+SHELF = {
+    "letter.txt": "thank you for the kite it flies",
+    "recipe.txt": "flour water salt and time",
+    "poem.txt": "the wind has no road and needs none",
+    "list.txt": "string paper glue",
+    "diary.txt": "no wind today",
+}
+"""Where documents are kept, in place of a store of files."""
 
 
 class Batch(BaseModel):
@@ -49,11 +55,12 @@ class Report(BaseModel):
 
 @workflows.activity(start_to_close_timeout=timedelta(seconds=30), retry_policy_max_attempts=3)
 async def read_text(document: str) -> str:
-    """Fetch a document. One that is no text will not become one, so nobody tries again."""
-    if document.endswith(UNREADABLE):
-        raise workflows.WorkflowError(f"{document} is not a text", non_retryable=True)
-    await asyncio.sleep(0.2)
-    return " ".join(["word"] * (sha256(document.encode()).digest()[0] + 1))
+    """Fetch a document. One that is not there will not be there a second later, so nobody tries again."""
+    print(f"   reading {document}", flush=True)
+    await asyncio.sleep(0.3)
+    if document not in SHELF:
+        raise workflows.WorkflowError(f"there is no {document}", non_retryable=True)
+    return SHELF[document]
 
 
 @workflows.activity()
@@ -86,14 +93,15 @@ class Documents:
 
 
 def drive(client: Mistral) -> None:
-    """Read a batch that has two documents that nobody can read."""
-    batch = {"documents": [f"letter-{number}.txt" for number in range(6)] + ["photo.bin", "song.bin"], "at_once": 3}
-    print(f"{len(batch['documents'])} documents, 3 at a time")
+    """Read a batch in which two documents are missing."""
+    documents = [*SHELF, "will.txt", "map.txt"]
+    print(f"{len(documents)} documents, 3 at a time")
+    batch = {"documents": documents, "at_once": 3}
     report = client.workflows.execute_workflow_and_wait("documents", batch, use_api_sync=True)
     for summary in report["summaries"]:
-        print(f"   {summary['document']} has {summary['words']} words")
+        print(f"{summary['document']} has {summary['words']} words")
     for problem in report["problems"]:
-        print(f"   {problem['document']}: {problem['reason']}")
+        print(f"{problem['document']}: {problem['reason']}")
 
 
 if __name__ == "__main__":
