@@ -17,6 +17,7 @@ from levante.errors import (
     WorkflowError,
     WorkflowsException,
 )
+from levante.interactive import InteractiveWorkflow
 from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy
 
@@ -28,6 +29,7 @@ __all__ = [
     "ChildHandle",
     "ChildWorkflowError",
     "ErrorCode",
+    "InteractiveWorkflow",
     "InvalidArguments",
     "NonDeterminismError",
     "ParentClosePolicy",
