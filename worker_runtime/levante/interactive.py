@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from levante import workflow
-from levante.errors import ErrorCode, WorkflowError, WorkflowsException
+from levante.errors import ErrorCode, WorkflowError
 from levante.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
 from levante.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
 from levante.tasks import Task
