@@ -89,10 +89,10 @@ class Diary(workflows.InteractiveWorkflow):
     @workflows.workflow.entrypoint
     async def run(self, page: Page) -> dict[str, Any]:
         """Ask for the next word."""
-        if len(page.words) == 2:
-            return {"words": page.words}
-        said = await self.wait_for_input(Word, timeout=timedelta(minutes=5))
-        workflows.workflow.continue_as_new(Page(words=[*page.words, said.word]))
+        if len(page.words) < 2:
+            said = await self.wait_for_input(Word, timeout=timedelta(minutes=5))
+            workflows.workflow.continue_as_new(Page(words=[*page.words, said.word]))
+        return {"words": page.words}
 
 
 WORKFLOWS = [Approve, AskCommittee, Diary]
