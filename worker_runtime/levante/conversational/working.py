@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 __all__ = [
     "ChatAssistantWorkingTask",
@@ -127,9 +127,7 @@ ToolUIState: TypeAlias = FileToolUIState | GenericToolUIState | CommandToolUISta
 
 
 class ChatAssistantWorkingTask(BaseModel):
-    """The state of a task that tells what the workflow is doing; its title is the type of the task."""
-
-    model_config = ConfigDict(title="working")
+    """The state of a task that tells what the workflow is doing: `task_from(ChatAssistantWorkingTask(...))`."""
 
     type: Literal["thinking", "tool"] = "thinking"
     title: str
