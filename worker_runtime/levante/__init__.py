@@ -18,6 +18,7 @@ from levante.errors import (
     WorkflowsException,
 )
 from levante.interactive import InteractiveWorkflow
+from levante.parallel import ExtraItemParams, GetItemFromIndexParams, execute_activities_in_parallel
 from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy
 
@@ -29,6 +30,8 @@ __all__ = [
     "ChildHandle",
     "ChildWorkflowError",
     "ErrorCode",
+    "ExtraItemParams",
+    "GetItemFromIndexParams",
     "InteractiveWorkflow",
     "InvalidArguments",
     "NonDeterminismError",
@@ -38,6 +41,7 @@ __all__ = [
     "WorkflowError",
     "WorkflowsException",
     "activity",
+    "execute_activities_in_parallel",
     "execute_workflow",
     "get_activity_definition",
     "get_execution_id",

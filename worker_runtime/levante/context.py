@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 from uuid import UUID
 
 from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, TaskEvent
+
+if TYPE_CHECKING:
+    from levante.definitions import ActivityDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,14 @@ class WorkflowContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ActivityContext:
-    """The activity attempt that the code belongs to. attempt: 1-based."""
+    """The activity attempt that the code belongs to. attempt: 1-based. activities: those that the worker serves, by name."""
 
     execution_id: str
     activity_name: str
     attempt: int
     publish: Publish
     new_task_id: Callable[[], str]
+    activities: Mapping[str, ActivityDefinition] = field(default_factory=dict)
 
 
 current_workflow: ContextVar[WorkflowContext | None] = ContextVar("levante_workflow", default=None)
