@@ -13,6 +13,7 @@ from tests.compat.scenarios import (
     catalogue,
     ending,
     executions,
+    interactive,
     messages,
     refusals,
     results,
@@ -24,7 +25,7 @@ from tests.compat.scenarios.server import Server
 
 Scenario: TypeAlias = Callable[[Server], None]
 
-_MODULES = (asynchronous, catalogue, ending, executions, messages, refusals, results, runs, starting, waiting)
+_MODULES = (asynchronous, catalogue, ending, executions, interactive, messages, refusals, results, runs, starting, waiting)
 
 
 def scenarios() -> dict[str, Scenario]:

@@ -110,7 +110,7 @@ def test_async_listings_when_there_are_several_pages_then_the_pagers_lead_on(ser
         assert [run.execution_id for run in rows[:3]] == expected[::-1]
         first: Any = await client.workflows.get_workflows_async(limit=10)
         second = await first.next()
-        assert (len(first.result.workflows), len(second.result.workflows)) == (10, 2)
+        assert (len(first.result.workflows), len(second.result.workflows)) == (10, 5)
         assert await second.next() is None
 
     server.in_a_loop(talk)

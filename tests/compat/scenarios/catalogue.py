@@ -4,8 +4,13 @@ from typing import Any
 
 from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, SECOND_DEPLOYMENT, Server, fresh, invalid, refused
 
+TECHNICAL = "__parallel_execution__"
+"""Every worker serves it."""
 NAMES = {
+    TECHNICAL,
     "abandoned",
+    "approval",
+    "counter",
     "echo",
     "greet",
     "hurry",
@@ -43,7 +48,7 @@ def registrations(server: Server, **query: Any) -> list[Any]:
 def test_get_workflows_when_there_are_several_pages_then_the_pager_brings_each_once(server: Server) -> None:
     """Pages are full but for the last one; together they are everything, once, sorted by display name."""
     pages = workflow_pages(server, limit=5)
-    assert [len(page) for page in pages] == [5, 5, 2]
+    assert [len(page) for page in pages] == [5, 5, 5]
     listed = [workflow for page in pages for workflow in page]
     assert {workflow.name for workflow in listed} == NAMES
     shown = [workflow.display_name for workflow in listed]
@@ -65,8 +70,8 @@ def test_get_workflows_when_filtered_then_only_those_are_listed(server: Server) 
     """Search, deployment and order do what they say."""
     assert names(server, search="GREET") == ["greet"]
     assert names(server, search="no such thing") == []
-    assert names(server, deployment_name=[SECOND_DEPLOYMENT]) == ["shared"]
-    assert set(names(server, deployment_name=[SECOND_DEPLOYMENT, GONE_DEPLOYMENT])) == {"shared", "abandoned"}
+    assert set(names(server, deployment_name=[SECOND_DEPLOYMENT])) == {"shared", TECHNICAL}
+    assert set(names(server, deployment_name=[SECOND_DEPLOYMENT, GONE_DEPLOYMENT])) == {"shared", "abandoned", TECHNICAL}
     assert names(server, order="desc") == names(server)[::-1]
     assert set(names(server, archived=False)) == NAMES
     assert names(server, archived=True) == []
@@ -114,9 +119,9 @@ def test_get_workflow_registrations_when_two_deployments_serve_it_then_there_are
     assert {one.deployment_name for one in found} == {DEPLOYMENT, SECOND_DEPLOYMENT}
     assert len({one.id for one in found}) == 2
     assert answer.workflow_versions == found
-    assert registrations(server, task_queue=SECOND_DEPLOYMENT) == [
-        one for one in found if one.deployment_name == SECOND_DEPLOYMENT
-    ]
+    in_second = registrations(server, task_queue=SECOND_DEPLOYMENT)
+    assert len(in_second) == 2, "the technical workflow, and this one"
+    assert [one for one in in_second if one in found] == [one for one in found if one.deployment_name == SECOND_DEPLOYMENT]
 
 
 def test_get_workflow_registrations_when_there_are_several_pages_then_the_cursor_leads_on(server: Server) -> None:
@@ -131,8 +136,8 @@ def test_get_workflow_registrations_when_there_are_several_pages_then_the_cursor
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert sizes == [5, 5, 3]
-    assert len(set(found)) == 13
+    assert sizes == [5, 5, 5, 3]
+    assert len(set(found)) == 18
 
 
 def test_get_workflow_registration_when_asked_by_id_then_it_is_the_one_listed(server: Server) -> None:
