@@ -1,7 +1,9 @@
 """Interactive workflows as code and registration see them, driven by hand."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from levante.errors import WorkflowsException
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante_core.protocol import CancelRequested, Command, Mail, RunStart, UpdateRequested
 
+DOCS = Path(__file__).parents[3] / "docs"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -143,3 +146,21 @@ def test_wait_when_replayed_then_its_id_is_the_same() -> None:
         ids.add(pending(run)[0]["task_id"])
         run.dispose()
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "cls", "given"), [("interactive.md", "Expense", "report"), ("parallel.md", "Index", "urls")]
+)
+def test_guide_when_its_first_example_is_run_then_it_waits(page: str, cls: str, given: str) -> None:
+    """What the docs show works: it begins, and waits for a person, or for a child that handles the items."""
+    block = re.search(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block[1], page, "exec"), names)  # noqa: S102 - our own page
+    definition = get_workflow_definition(names[cls])
+    value = {given: ["a"] if given == "urls" else "a"}
+    start = {"workflow_name": definition.name, "input": value, "started_at": AT, "deadline_at": AT}
+    run = WorkflowRun(definition, "e", "r", RunStart.model_validate(start))
+    asked = [command.kind for command in by_kind(run.begin())]
+    assert asked == (["child_scheduled"] if given == "urls" else ["timer_started"])
+    run.dispose()
