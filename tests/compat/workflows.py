@@ -187,6 +187,26 @@ class Counter:
         return {"count": self.count}
 
 
+class Approval(BaseModel):
+    """What an approver says."""
+
+    approved: bool
+    amount: int = Field(ge=0)
+
+
+@workflows.workflow.define(name="approval")
+class Approve(workflows.InteractiveWorkflow):
+    """Asks two people, then handles what they approved in parallel."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, requester: str) -> list[str]:
+        """Return a greeting for each unit that was approved."""
+        first = await self.wait_for_input(Approval, label=f"First approval for {requester}")
+        second = await self.wait_for_input(Approval, label="Second approval", timeout=timedelta(minutes=1))
+        items = [{"name": requester, "times": number + 1} for number in range(min(first.amount, second.amount))]
+        return await workflows.execute_activities_in_parallel(greeting, items=items)
+
+
 @workflows.workflow.define(name="shared")
 class Shared:
     """Served by two deployments."""

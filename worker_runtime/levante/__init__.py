@@ -19,6 +19,8 @@ from levante.errors import (
     WorkflowError,
     WorkflowsException,
 )
+from levante.interactive import InteractiveWorkflow
+from levante.parallel import ExtraItemParams, GetItemFromIndexParams, execute_activities_in_parallel
 from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy, RateLimit
 
@@ -31,6 +33,9 @@ __all__ = [
     "ChildHandle",
     "ChildWorkflowError",
     "ErrorCode",
+    "ExtraItemParams",
+    "GetItemFromIndexParams",
+    "InteractiveWorkflow",
     "InvalidArguments",
     "NonDeterminismError",
     "ParentClosePolicy",
@@ -41,6 +46,7 @@ __all__ = [
     "WorkflowsException",
     "activity",
     "activity_heartbeat",
+    "execute_activities_in_parallel",
     "execute_workflow",
     "get_activity_definition",
     "get_execution_id",

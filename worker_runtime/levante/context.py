@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 from uuid import UUID
 
 from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, TaskEvent
+
+if TYPE_CHECKING:
+    from levante.definitions import ActivityDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class ActivityContext:
     """The activity attempt that the code belongs to.
 
     details: of the last heartbeat of the attempts before. heartbeat: says that the attempt is at work, in any thread;
-    raises CancelledError when nobody waits for it any more.
+    raises CancelledError when nobody waits for it any more. activities: those that the worker serves, by name.
     """
 
     info: ActivityInfo
@@ -126,6 +129,7 @@ class ActivityContext:
     heartbeat: Callable[[tuple[Json, ...]], None]
     publish: Publish
     new_task_id: Callable[[], str]
+    activities: Mapping[str, ActivityDefinition] = field(default_factory=dict)
 
 
 runs_locally: ContextVar[bool] = ContextVar("levante_runs_locally", default=False)

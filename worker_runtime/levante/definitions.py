@@ -21,6 +21,13 @@ from levante_core.protocol import ActivityOptions, Json, RetryPolicy, WorkflowSp
 WORKFLOW = "__levante_workflow__"
 ACTIVITY = "__levante_activity__"
 
+PARALLEL_EXECUTION = "__parallel_execution__"
+TECHNICAL_NAMES: Mapping[str, str | None] = {
+    PARALLEL_EXECUTION: "levante.parallel.execution",
+    "__parallel_execution_obo__": None,
+}
+"""Names of the SDK's own workflows, and the modules that define them. Source: SDK contract §2 (read 2026-11-23)."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkflowDefinition:

@@ -17,6 +17,10 @@ from levante_core.protocol import HandlerSpec, Json
 HANDLER = "__levante_handler__"
 """The attribute that marks a method."""
 
+PENDING_INPUTS = "__get_pending_inputs"
+SUBMIT_INPUT = "__submit_input"
+"""The query and the update of interactive workflows. Source: SDK contract §5 (read 2026-11-23)."""
+
 
 class HandlerKind(StrEnum):
     """What a marked method is for."""
@@ -61,10 +65,10 @@ RULES: Mapping[HandlerKind, Rules] = {
     ),
     HandlerKind.SIGNAL: Rules(ErrorCode.WORKFLOW_SIGNAL_DEFINITION_ERROR, Form.EITHER, Returns.NOTHING),
     HandlerKind.QUERY: Rules(
-        ErrorCode.WORKFLOW_QUERY_ERROR, Form.PLAIN, Returns.SOMETHING, reserved=frozenset({"__get_pending_inputs"})
+        ErrorCode.WORKFLOW_QUERY_ERROR, Form.PLAIN, Returns.SOMETHING, reserved=frozenset({PENDING_INPUTS})
     ),
     HandlerKind.UPDATE: Rules(
-        ErrorCode.WORKFLOW_UPDATE_DEFINITION_ERROR, Form.EITHER, Returns.SOMETHING, reserved=frozenset({"__submit_input"})
+        ErrorCode.WORKFLOW_UPDATE_DEFINITION_ERROR, Form.EITHER, Returns.SOMETHING, reserved=frozenset({SUBMIT_INPUT})
     ),
 }
 
@@ -108,13 +112,18 @@ class HandlerDefinition:
         )
 
 
-def mark(function: Callable[..., Any], kind: HandlerKind, name: str | None, description: str | None) -> None:
-    """Mark a method as a handler. Raises: WorkflowsException for what is wrong whatever class it is in."""
+def mark(
+    function: Callable[..., Any], kind: HandlerKind, name: str | None, description: str | None, *, is_ours: bool = False
+) -> None:
+    """Mark a method as a handler. is_ours: it is the SDK's own, to which reserved names belong.
+
+    Raises: WorkflowsException for what is wrong whatever class it is in.
+    """
     if not isinstance(function, FunctionType):
         raise Owner(f"{kind} {name or function!r}", RULES[kind].code).definition_error("only methods can be handlers")
     handler = HandlerMark(kind, function.__name__ if name is None else name, description)
     owner, rules = Owner(f"{kind} {handler.name!r}", RULES[kind].code), RULES[kind]
-    if not handler.name or handler.name in rules.reserved:
+    if not handler.name or (handler.name in rules.reserved and not is_ours):
         raise owner.definition_error("this name is reserved" if handler.name else "the name is empty")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise owner.definition_error("a handler cannot be a generator")

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
-from levante.definitions import WORKFLOW, WorkflowDefinition
+from levante.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
 from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerKind, handlers_of, mark
 from levante.schemas import Owner
@@ -80,7 +80,7 @@ def define(
 
     def decorate(cls: _Class) -> _Class:
         owner = Owner(f"workflow {name!r}", ErrorCode.WORKFLOW_DEFINITION_ERROR)
-        _check_name(owner, name)
+        _check_name(owner, name, cls)
         _check_timeout(owner, execution_timeout)
         _check_search_keys(owner, search_keys)
         if on_behalf_of:
@@ -111,7 +111,9 @@ def define(
     return decorate
 
 
-def _check_name(owner: Owner, name: str) -> None:
+def _check_name(owner: Owner, name: str, cls: object) -> None:
+    if name in TECHNICAL_NAMES and getattr(cls, "__module__", None) != TECHNICAL_NAMES[name]:
+        raise owner.definition_error("this name is reserved")
     try:
         workflow_name(name)
     except InvalidInput as error:

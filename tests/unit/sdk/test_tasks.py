@@ -1,16 +1,15 @@
 """Custom tasks as code meets them."""
 
 import asyncio
-from collections.abc import Coroutine
-from datetime import timedelta
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from levante import WorkflowsException, task, task_from
-from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante_core.protocol import TaskEvent, TaskPhase
+from tests.support.attempts import run_as_activity
 
 
 class Progress(BaseModel):
@@ -26,16 +25,10 @@ class Titled(BaseModel):
     model_config = ConfigDict(title="the title")
 
 
-def told_by(code: Coroutine[Any, Any, None]) -> list[TaskEvent]:
+def told_by(code: Callable[[], Coroutine[Any, Any, None]]) -> list[TaskEvent]:
     """Run code as an activity; return what it tells."""
     told: list[TaskEvent] = []
-
-    async def attempt() -> None:
-        info = ActivityInfo("e", "r", "r:1", "a", 1, timedelta(minutes=5), None)
-        current_activity.set(ActivityContext(info, (), lambda _details: None, told.append, lambda: "made-up"))
-        await code
-
-    asyncio.run(attempt())
+    run_as_activity(code, told.append)
     return told
 
 
@@ -49,7 +42,7 @@ def test_task_when_entered_and_left_then_its_state_is_told_each_time() -> None:
             await one.update_state(Progress(done=2))
             assert (one.id, one.type, one.state) == ("made-up", "t", Progress(done=2, note="half"))
 
-    told = told_by(code())
+    told = told_by(code)
     assert [one.phase for one in told] == ["started", "in_progress", "in_progress", "in_progress", "completed"]
     assert told[0].payload == {"done": 0, "note": None}
     assert told[-1].payload == {"done": 2, "note": "half"}
@@ -63,7 +56,7 @@ def test_task_when_the_state_stays_the_same_then_nothing_is_told() -> None:
         async with task("t", {"done": 1}, id="own") as one:
             await one.set_state({"done": 1})
 
-    assert [(one.phase, one.task_id) for one in told_by(code())] == [("started", "own"), ("completed", "own")]
+    assert [(one.phase, one.task_id) for one in told_by(code)] == [("started", "own"), ("completed", "own")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +77,7 @@ def test_task_when_an_exception_leaves_it_then_that_is_told_and_goes_on(
             async with task("t"):
                 raise error
 
-    assert [(one.phase, one.message) for one in told_by(code())] == [(TaskPhase.STARTED, None), (phase, message)]
+    assert [(one.phase, one.message) for one in told_by(code)] == [(TaskPhase.STARTED, None), (phase, message)]
 
 
 def test_task_from_when_it_gets_a_model_then_its_title_is_the_type() -> None:
@@ -105,7 +98,7 @@ def test_update_when_the_state_has_no_fields_then_the_error_says_so(state: Any) 
             with pytest.raises(RuntimeError, match="no state with fields"):
                 await one.update_state({"done": 1})
 
-    told_by(code())
+    told_by(code)
 
 
 def test_state_when_it_is_no_json_then_setting_it_fails() -> None:
@@ -117,7 +110,7 @@ def test_state_when_it_is_no_json_then_setting_it_fails() -> None:
             with pytest.raises(WorkflowsException, match="has to be JSON"):
                 await one.set_state(object())
 
-    told_by(code())
+    told_by(code)
 
 
 def test_task_when_it_is_used_elsewhere_then_the_error_says_where_it_works() -> None:
@@ -137,4 +130,4 @@ def test_task_when_it_is_used_elsewhere_then_the_error_says_where_it_works() -> 
         with pytest.raises(WorkflowsException, match="entered first"):
             await one.set_state({"done": 1})
 
-    told_by(early())
+    told_by(early)

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
 from levante.errors import ErrorCode, WorkflowsException
+from levante.parallel.execution import ParallelExecution
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
@@ -30,6 +31,9 @@ from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 __all__ = ["run_worker"]
 
 logger = logging.getLogger("levante.worker")
+
+TECHNICAL_WORKFLOWS = (ParallelExecution,)
+"""What every worker serves besides."""
 
 
 async def run_worker(
@@ -64,7 +68,7 @@ async def run_worker(
 
 def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
     served: dict[str, WorkflowDefinition] = {}
-    for cls in workflows:
+    for cls in [*workflows, *TECHNICAL_WORKFLOWS]:
         definition = get_workflow_definition(cls)
         if definition.name in served:
             raise WorkflowsException(
@@ -74,7 +78,7 @@ def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
                 code=ErrorCode.WORKFLOW_DEFINITION_ERROR,
             )
         served[definition.name] = definition
-    if not served:
+    if not workflows:
         raise WorkflowsException("a worker needs at least one workflow", 422, ErrorCode.WORKER_RUNTIME_CONFIG_ERROR)
     return served
 

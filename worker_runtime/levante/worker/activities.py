@@ -126,7 +126,9 @@ class ActivityRunner:
         definition = self._definitions.get(work.name)
         if definition is None:
             return AttemptEnd(failure=_unknown(work.name, self._definitions))
-        context = ActivityContext(_info(attempt), attempt.details, heart.beat, publisher.publish, lambda: uuid4().hex)
+        context = ActivityContext(
+            _info(attempt), attempt.details, heart.beat, publisher.publish, lambda: uuid4().hex, self._definitions
+        )
         token = current_activity.set(context)
         deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
