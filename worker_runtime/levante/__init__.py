@@ -7,6 +7,7 @@ from levante.activity import activity
 from levante.children import ChildHandle, execute_workflow
 from levante.context import get_execution_id
 from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.dependencies import DependencyInjector, Depends
 from levante.errors import (
     ActivityError,
     ChildWorkflowError,
@@ -26,6 +27,8 @@ __all__ = [
     "ActivityError",
     "ChildHandle",
     "ChildWorkflowError",
+    "DependencyInjector",
+    "Depends",
     "ErrorCode",
     "InvalidArguments",
     "NonDeterminismError",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from levante.context import ActivityContext, current_activity
 from levante.definitions import ActivityDefinition
+from levante.dependencies import Scope, dependency_scope
 from levante.errors import to_failure
 from levante_core.protocol import ActivityWork, Failure, FailureKind, Json, problem_with
 
@@ -46,6 +48,15 @@ class ActivityRunner:
         self._semaphore = asyncio.Semaphore(slots)
         self._load = 0
         self._usual_seconds: dict[str, float] = {}
+
+    def with_dependencies(self) -> AbstractAsyncContextManager[Scope]:
+        """Ask the providers of all activities before the block, and tear down what they gave after it.
+
+        Raises: WorkflowsException when one fails.
+        """
+        return dependency_scope(
+            provider for definition in self._definitions.values() for provider in definition.injection.providers.values()
+        )
 
     @property
     def free_slots(self) -> int:
