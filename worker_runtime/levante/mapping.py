@@ -39,9 +39,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Parameters:
-    """The parameters of a function by name, without `self` and those that providers fill.
+    """The parameters of a function by name, `self` left out.
 
-    extra: the type of what `**kwargs` takes; None without it. internal: of an activity.
+    extra: the type of what `**kwargs` takes; None without it. injected: those that providers fill, which are in no input.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Parameters:
         self.hints = resolved_hints(owner, function, names)
         self.named: dict[str, ValueType] = {}
         self.extra: ValueType | None = None
-        self._injected: set[str] = set()
+        self.injected: set[str] = set()
         declared = list(inspect.signature(function).parameters.values())
         if method and not declared:
             raise owner.definition_error("a method needs the parameter self")
@@ -70,7 +70,7 @@ class Parameters:
                     f"parameter {name!r}: Depends is for activities, which may have side effects"
                 )
             check_provider(self.owner, parameter.default.provider, {})
-            self._injected.add(name)
+            self.injected.add(name)
             return
         if name not in self.hints:
             raise self.owner.definition_error(f"parameter {name!r} has no annotation")
@@ -94,7 +94,7 @@ class Parameters:
         if self.extra is not None:
             bound.arguments[self._extra_name] = extra
         bound.apply_defaults()
-        for name in self._injected:
+        for name in self.injected:
             del bound.arguments[name]
         return bound.args, bound.kwargs
 
@@ -104,7 +104,7 @@ class Parameters:
             values = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidArguments(f"{self.owner.label}: {error}") from None
-        if given := self._injected & values.keys():
+        if given := self.injected & values.keys():
             names = ", ".join(map(repr, sorted(given)))
             raise InvalidArguments(f"{self.owner.label}: a workflow cannot give {names}: providers of the worker fill that")
         extra = values.pop(self._extra_name, {}) if self.extra is not None else {}
@@ -151,7 +151,8 @@ class KeyedInput:
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for key, field in fields.items():
-            taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, parameters.extra)
+            other = None if key in parameters.injected else parameters.extra
+            taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, other)
             taken[key] = _read(value_type, field, f"parameter {key!r}", problems)
         if problems:
             raise _misfit(parameters.owner, problems)
