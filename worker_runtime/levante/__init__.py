@@ -9,6 +9,7 @@ from levante.attempts import activity_heartbeat
 from levante.children import ChildHandle, execute_workflow
 from levante.context import get_execution_id, run_activities_locally
 from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.dependencies import DependencyInjector, Depends
 from levante.errors import (
     ActivityError,
     ChildWorkflowError,
@@ -32,6 +33,8 @@ __all__ = [
     "ActivityError",
     "ChildHandle",
     "ChildWorkflowError",
+    "DependencyInjector",
+    "Depends",
     "ErrorCode",
     "ExtraItemParams",
     "GetItemFromIndexParams",

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FunctionType, ModuleType
 from typing import Any
 
+from levante.dependencies import Injection, dependency_scope
 from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerDefinition
 from levante.mapping import ActivityOutput, Arguments, KeyedInput
@@ -86,16 +87,26 @@ class ActivityDefinition:
     options: ActivityOptions
     input: KeyedInput
     output: ActivityOutput
+    injection: Injection = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "injection", Injection(self.function))
 
     def bind(self, value: Json) -> Arguments:
         """Return the arguments that a JSON input stands for. Raises: InvalidArguments."""
         return self.input.bind(value)
 
     async def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Call the function here and now, a plain one in a thread of the loop's default executor."""
-        if self.is_async:
-            return await self.function(*args, **kwargs)
-        return await asyncio.to_thread(self.function, *args, **kwargs)
+        """Call the function here and now, a plain one in a thread of the loop's default executor.
+
+        Providers fill what the arguments leave to them. Raises: WorkflowsException when one fails, and what the function
+        raises.
+        """
+        async with dependency_scope() as scope:
+            args, kwargs = await self.injection.arguments(scope, args, kwargs)
+            if self.is_async:
+                return await self.function(*args, **kwargs)
+            return await asyncio.to_thread(self.function, *args, **kwargs)
 
     async def run(self, value: Json) -> Any:
         """Run one attempt on a JSON input. Raises: InvalidArguments, and whatever the function raises."""

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, Union
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from levante.dependencies import Dependency, check_provider
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
 from levante.schemas import (
     Owner,
@@ -38,7 +39,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Parameters:
-    """The parameters of a function by name, `self` left out. extra: the type of what `**kwargs` takes; None without it."""
+    """The parameters of a function by name, `self` left out.
+
+    extra: the type of what `**kwargs` takes; None without it. injected: those that providers fill, which are in no input.
+    """
 
     def __init__(
         self, owner: Owner, function: Callable[..., Any], names: Mapping[str, Any], *, method: bool, internal: bool
@@ -48,6 +52,7 @@ class Parameters:
         self.hints = resolved_hints(owner, function, names)
         self.named: dict[str, ValueType] = {}
         self.extra: ValueType | None = None
+        self.injected: set[str] = set()
         declared = list(inspect.signature(function).parameters.values())
         if method and not declared:
             raise owner.definition_error("a method needs the parameter self")
@@ -59,6 +64,14 @@ class Parameters:
         name, kind = parameter.name, parameter.kind
         if kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
             raise self.owner.definition_error(f"parameter {name!r} cannot be given by name, which is how input is given")
+        if isinstance(parameter.default, Dependency):
+            if not internal:
+                raise self.owner.definition_error(
+                    f"parameter {name!r}: Depends is for activities, which may have side effects"
+                )
+            check_provider(self.owner, parameter.default.provider, {})
+            self.injected.add(name)
+            return
         if name not in self.hints:
             raise self.owner.definition_error(f"parameter {name!r} has no annotation")
         value = ValueType(self.owner, f"parameter {name!r}", self.hints[name], internal=internal)
@@ -76,11 +89,13 @@ class Parameters:
         return self.default(name) is inspect.Parameter.empty
 
     def arguments(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Arguments:
-        """Arrange values for a call; defaults stand in for what is missing."""
+        """Arrange values for a call; defaults stand in for what is missing, but for what providers fill."""
         bound = inspect.BoundArguments(self._signature, OrderedDict(values))
         if self.extra is not None:
             bound.arguments[self._extra_name] = extra
         bound.apply_defaults()
+        for name in self.injected:
+            del bound.arguments[name]
         return bound.args, bound.kwargs
 
     def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +104,9 @@ class Parameters:
             values = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidArguments(f"{self.owner.label}: {error}") from None
+        if given := self.injected & values.keys():
+            names = ", ".join(map(repr, sorted(given)))
+            raise InvalidArguments(f"{self.owner.label}: a workflow cannot give {names}: providers of the worker fill that")
         extra = values.pop(self._extra_name, {}) if self.extra is not None else {}
         return {**values, **extra}
 
@@ -133,7 +151,8 @@ class KeyedInput:
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for key, field in fields.items():
-            taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, parameters.extra)
+            other = None if key in parameters.injected else parameters.extra
+            taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, other)
             taken[key] = _read(value_type, field, f"parameter {key!r}", problems)
         if problems:
             raise _misfit(parameters.owner, problems)

@@ -49,7 +49,7 @@ async def run_worker(
 
     What is not given comes from the environment: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
     detach: return at once with the task that serves. Raises: WorkflowsException for wrong settings or definitions, or when
-    the API refuses the worker.
+    a provider of dependencies fails, or the API refuses the worker.
     """
     given = {
         "api_key": api_key,

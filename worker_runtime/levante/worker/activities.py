@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante.definitions import ActivityDefinition
+from levante.dependencies import Scope, dependency_scope
 from levante.errors import to_failure
 from levante.worker.api import Api
 from levante.worker.heartbeats import Heart
@@ -60,6 +62,15 @@ class ActivityRunner:
         self._load = 0
         self._early = 0
         self._usual_seconds: dict[str, float] = {}
+
+    def with_dependencies(self) -> AbstractAsyncContextManager[Scope]:
+        """Ask the providers of all activities before the block, and tear down what they gave after it.
+
+        Raises: WorkflowsException when one fails.
+        """
+        return dependency_scope(
+            provider for definition in self._definitions.values() for provider in definition.injection.providers.values()
+        )
 
     @property
     def free_slots(self) -> int:

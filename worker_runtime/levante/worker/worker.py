@@ -80,7 +80,14 @@ class Worker:
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain. Raises: ApiError when the API refuses the worker for good."""
+        """Serve until `stop` is set, then drain.
+
+        Raises: ApiError when the API refuses the worker for good; WorkflowsException when a provider fails.
+        """
+        async with self._world.runner.with_dependencies():
+            await self._serve(stop)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
         await self._register()
         background = [
             asyncio.create_task(self._heartbeat()),
