@@ -7,8 +7,9 @@ import dataclasses
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -160,9 +161,9 @@ class WorkflowEnvironment:
 
     async def _keep_a_worker(self) -> None:
         """Run a worker, and another one whenever one dies."""
-        api = self._place.api = _MortalApi(self._place.engine, self._crashes)
+        commits = count(1)
         while True:
-            api.has_died.clear()
+            api = self._place.api = _MortalApi(self._place.engine, self._crashes, commits)
             async with self._place.serving(self._workflows, self._activities, max_cached_workflows=self._cached) as worker:
                 await api.has_died.wait()
                 self._place.kill(worker)
@@ -187,16 +188,23 @@ class WorkflowEnvironment:
 
 
 class _MortalApi(InProcessApi):
-    """Does not answer some commits, after which the worker is to die."""
+    """One worker's way to the API. Some commits are not answered: the worker is to die, and reaches nothing any more.
 
-    def __init__(self, engine: Engine, crashes: Collection[int]) -> None:
+    commits: numbers those of all workers.
+    """
+
+    def __init__(self, engine: Engine, crashes: Collection[int], commits: Iterator[int]) -> None:
         super().__init__(engine)
         self.has_died = asyncio.Event()
         self._crashes = crashes
+        self._commits = commits
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
+        if self.has_died.is_set():
+            raise asyncio.CancelledError
+        is_last = path == "/workers/commits" and next(self._commits) in self._crashes
         answer = await super()._call(method, path, body)
-        if path == "/workers/commits" and self.calls[path] in self._crashes:
+        if is_last:
             self.has_died.set()
             await asyncio.Event().wait()
         return answer

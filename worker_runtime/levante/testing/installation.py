@@ -151,8 +151,9 @@ class Installation:
             yield task
         finally:
             stop.set()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])  # unlike `await task`, it tells whether this or the worker was cancelled
+            if not task.cancelled():
+                task.result()
 
     def _tasks(self, deployment: DeploymentName, worker_id: str) -> TaskSource:
         if self._patience is None:

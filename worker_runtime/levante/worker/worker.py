@@ -106,7 +106,7 @@ class Worker:
             await self._drain()
             await self._world.tasks.close()
         finally:
-            await _cancelled([*background, presence])
+            await _cancelled([*background, presence, *self._advancing.values(), *self._activities])
             self._cache.clear()
 
     # --- being there --------------------------------------------------------------------------------------------------
