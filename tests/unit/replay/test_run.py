@@ -38,7 +38,9 @@ class Definition:
     def __init__(self, body: Body) -> None:
         self._body = body
 
+    name = "w"
     cls = object
+    enforce_determinism = None
 
     async def run(self, _instance: object, _input: Any) -> Any:
         return await self._body()

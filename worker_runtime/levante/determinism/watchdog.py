@@ -11,11 +11,13 @@ import sys
 import threading
 import traceback
 from time import monotonic, sleep
-from types import FrameType
+
+from levante.determinism.callers import place_of, users_frame
 
 TURN_SECONDS = 2.0
 """Source: SDK contract §3 (read 2026-11-23)."""
 LOOK_SECONDS = 0.25
+_NEVER = -1.0
 STACK_FRAMES = 12
 """Innermost frames that are logged: the outer ones are the worker's."""
 
@@ -29,50 +31,58 @@ class TurnTooLong(Exception):
 class Turns:
     """What one run does on the thread that drives it, turn by turn: a turn is the code between two awaits.
 
-    name: of the run, for people.
+    name: of the run, for people. package: that of its workflow, see `callers.is_users`.
     """
 
-    __slots__ = ("_began_at", "_overdue", "_where", "name", "thread_id")
+    __slots__ = ("_began_at", "_overdue", "_where", "name", "package", "thread_id")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, package: str) -> None:
         self.name = name
+        self.package = package
         self.thread_id = 0
-        self._began_at = 0.0
-        self._overdue = 0.0
+        self._began_at = _NEVER
+        self._overdue = _NEVER
         self._where = ""
 
     @property
     def is_overdue(self) -> bool:
         """Whether the watchdog has found this turn to last too long."""
-        return self._overdue == self._began_at
+        return self._overdue == self._began_at != _NEVER
+
+    def problem(self) -> TurnTooLong:
+        """What is wrong with a turn that lasts too long."""
+        where = f", and was at {self._where}" if self.is_overdue else ""
+        return TurnTooLong(
+            f"workflow code ran for {monotonic() - self._began_at:.1f} s without waiting{where}; {TURN_SECONDS:g} s are "
+            "possible: move the work to an activity, or break it up with `await asyncio.sleep(0)`"
+        )
 
     def next(self) -> TurnTooLong | None:
         """End a turn and begin another. Returns what was wrong with the one that ended."""
-        now, began_at = monotonic(), self._began_at
+        now = monotonic()
+        problem = self.problem() if self._has_lasted(now) else None
         self._began_at = now
-        if not began_at or now - began_at <= TURN_SECONDS:
-            return None
-        where = f", and was at {self._where}" if self._overdue == began_at else ""
-        return TurnTooLong(
-            f"workflow code ran for {now - began_at:.1f} s without waiting{where}; {TURN_SECONDS:g} s are possible: move the "
-            "work to an activity, or break it up with `await asyncio.sleep(0)`"
-        )
+        return problem
 
     def end(self) -> TurnTooLong | None:
         """End the last turn. Returns what was wrong with it."""
         problem = self.next()
-        self._began_at = 0.0
+        self._began_at = _NEVER
         return problem
 
     def look(self) -> None:
         """Report the turn, once, if it lasts too long. Called from the watchdog's thread."""
         began_at = self._began_at
-        if not began_at or self._overdue == began_at or monotonic() - began_at <= TURN_SECONDS:
-            return
         frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - the documented way to see another thread
-        self._where, stack = _place(frame), "".join(traceback.format_stack(frame, None)[-STACK_FRAMES:])
+        if frame is None or self._overdue == began_at or not self._has_lasted(monotonic()):
+            return
+        self._where = place_of(users_frame(frame, self.package))
         self._overdue = began_at
+        stack = "".join(traceback.format_stack(frame)[-STACK_FRAMES:])
         logger.error("%s has run for %g s without waiting and holds up this worker:\n%s", self.name, TURN_SECONDS, stack)
+
+    def _has_lasted(self, now: float) -> bool:
+        return self._began_at != _NEVER and now - self._began_at > TURN_SECONDS
 
 
 class Watchdog:
@@ -119,7 +129,4 @@ class Watchdog:
 
 
 WATCHDOG = Watchdog()
-
-
-def _place(frame: FrameType | None) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}" if frame else "an unknown place"
+"""The watchdog of this process."""
