@@ -41,8 +41,9 @@ def is_importing(frame: FrameType) -> bool:
 
 
 def users_frame(frame: FrameType, package: str) -> FrameType:
-    """Return the innermost frame of the user's code; the frame itself if there is none before ours."""
-    return next((caller for caller in _until_ours(frame) if is_users(caller, package)), frame)
+    """Return the innermost frame whose code is the user's and has a file; the frame itself if there is none before ours."""
+    frames = (caller for caller in _until_ours(frame) if not caller.f_code.co_filename.startswith("<"))
+    return next((caller for caller in frames if is_users(caller, package)), frame)
 
 
 def _until_ours(frame: FrameType | None) -> Iterator[FrameType]:

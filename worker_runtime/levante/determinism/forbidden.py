@@ -19,13 +19,17 @@ from types import FrameType, ModuleType
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Calls that are refused for one reason. why: what the call does, as in "it reads the clock"."""
+    """Calls that are refused for one reason. why: what the call does, as in "it reads the clock".
+
+    is_inherited: whether who calls a facility that makes such a call counts as making it.
+    """
 
     why: str
     instead: str
+    is_inherited: bool = True
 
 
-CLOCK = Kind("it reads the clock, which differs on replay", "workflow.now()")
+CLOCK = Kind("it reads the clock, which differs on replay", "workflow.now()", is_inherited=False)
 BLOCKING_SLEEP = Kind("it stops the whole worker, and no timer is recorded", "await workflow.sleep(...)")
 RANDOM = Kind("its result differs on replay", "workflow.random()")
 UUID = Kind("its result differs on replay", "workflow.uuid4()")
@@ -117,8 +121,6 @@ CODE: Mapping[tuple[str, str], CodeRule] = {
     ("asyncio.runners", "run"): CodeRule(EVENT_LOOP),
     ("asyncio.runners", "Runner.__init__"): CodeRule(EVENT_LOOP),
     ("asyncio.events", "new_event_loop"): CodeRule(EVENT_LOOP),
-    ("asyncio.selector_events", "BaseSelectorEventLoop.__init__"): CodeRule(EVENT_LOOP),
-    ("asyncio.proactor_events", "BaseProactorEventLoop.__init__"): CodeRule(EVENT_LOOP),
 }
 """Functions written in Python, by module and qualified name; so none of these modules need be imported."""
 
@@ -126,19 +128,39 @@ CODE_NAMES = frozenset(name for _, name in CODE)
 
 FACILITIES = frozenset(
     [
-        *("_collections_abc", "os", "posixpath", "ntpath", "genericpath", "io"),
+        *("collections.abc", "os", "posixpath", "ntpath", "genericpath", "io"),
         *("random", "secrets", "uuid"),
         *("pathlib", "pathlib._local", "pathlib._abc", "tempfile", "shutil", "glob"),
         *("socket", "http.client", "urllib.request", "subprocess", "threading"),
         *("concurrent.futures.thread", "concurrent.futures.process"),
-        *("asyncio.unix_events", "asyncio.windows_events", "asyncio.selector_events"),
     ]
 )
 """Modules of the standard library on whose behalf nothing is called: who calls them is who calls what they call."""
 
 FACILITY_PACKAGES = ("multiprocessing.",)
 
+WRITTEN_AS: Mapping[str, str] = {
+    "random.Random.": "random.",
+    "posixpath.": "os.path.",
+    "ntpath.": "os.path.",
+    "genericpath.": "os.path.",
+    "pathlib._local.": "pathlib.",
+    "pathlib._abc.": "pathlib.",
+    "asyncio.runners.": "asyncio.",
+    "asyncio.events.": "asyncio.",
+    "concurrent.futures.thread.": "concurrent.futures.",
+    "concurrent.futures.process.": "concurrent.futures.",
+}
+"""Where functions are defined, and where their callers find them."""
+
 
 def is_facility(module: str) -> bool:
-    """Tell whether calls made by this module count as calls of whoever called it."""
+    """Tell whether this module is one of `FACILITIES`."""
     return module in FACILITIES or module.startswith(FACILITY_PACKAGES)
+
+
+def written(module: str, name: str) -> str:
+    """Return a function as its callers write it."""
+    full = f"{module}.{name}".removesuffix(".__init__")
+    defined = next((prefix for prefix in WRITTEN_AS if full.startswith(prefix)), "")
+    return WRITTEN_AS.get(defined, "") + full.removeprefix(defined)

@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from levante.determinism.callers import is_importing, is_users, module_of, place_of
-from levante.determinism.forbidden import CODE, CODE_NAMES, FUNCTIONS, Kind, is_facility
+from levante.determinism.callers import is_importing, is_users, module_of, place_of, users_frame
+from levante.determinism.forbidden import CODE, CODE_NAMES, FUNCTIONS, Kind, is_facility, written
 from levante.determinism.watchdog import WATCHDOG, Turns
 
 if TYPE_CHECKING:
@@ -92,19 +92,21 @@ class Guard:
     def _judge_code(self, frame: FrameType) -> None:
         rule = CODE.get((module_of(frame), frame.f_code.co_qualname))
         if rule is not None and rule.applies(frame):
-            self._judge(frame.f_back, rule.name or _name(frame), rule.kind)
+            self._judge(frame.f_back, rule.name or written(module_of(frame), frame.f_code.co_qualname), rule.kind)
 
     def _judge(self, caller: FrameType | None, name: str, kind: Kind) -> None:
         """Refuse a call that the user's code makes, itself or by a facility of the standard library."""
-        while caller is not None and is_facility(module_of(caller)):
-            name = _name(caller) or name
+        while caller is not None and kind.is_inherited and is_facility(module_of(caller)):
+            if module_of(caller) != "collections.abc":
+                name = written(module_of(caller), caller.f_code.co_qualname)
             caller = caller.f_back
         if caller is None or _open_skips.get() or not is_users(caller, self._package) or is_importing(caller):
             return
         self._refuse(
             ForbiddenCall(
-                f"workflow code calls {name}() at {place_of(caller)}: {kind.why}. Use {kind.instead}; what cannot change "
-                "the course of the workflow goes into `with workflow.unsafe.skip_determinism_enforcement():`"
+                f"workflow code uses {name} at {place_of(users_frame(caller, self._package))}: {kind.why}. Use {kind.instead}; "
+                "what cannot change the course of the workflow goes into "
+                "`with workflow.unsafe.skip_determinism_enforcement():`"
             )
         )
 
@@ -121,12 +123,3 @@ def guard_for(definition: WorkflowDefinition, execution_id: str, *, is_enforced:
     own = definition.enforce_determinism
     name = f"workflow {definition.name} of execution {execution_id}"
     return Guard(name, definition.cls, forbids_calls=is_enforced if own is None else own)
-
-
-def _name(frame: FrameType) -> str:
-    """Return a function as its callers write it; nothing for one that they do not know of."""
-    module = module_of(frame)
-    if module.startswith("_"):
-        return ""
-    name = f"{module}.{frame.f_code.co_qualname}".removesuffix(".__init__")
-    return name.replace("random.Random.", "random.")
