@@ -102,11 +102,11 @@ class Guard:
             caller = caller.f_back
         if caller is None or _open_skips.get() or not is_users(caller, self._package) or is_importing(caller):
             return
+        place = place_of(users_frame(caller, self._package))
         self._refuse(
             ForbiddenCall(
-                f"workflow code uses {name} at {place_of(users_frame(caller, self._package))}: {kind.why}. Use {kind.instead}; "
-                "what cannot change the course of the workflow goes into "
-                "`with workflow.unsafe.skip_determinism_enforcement():`"
+                f"workflow code uses {name} at {place}: {kind.why}. Use {kind.instead}; what cannot change the course of the "
+                "workflow goes into `with workflow.unsafe.skip_determinism_enforcement():`"
             )
         )
 
