@@ -41,13 +41,20 @@ def is_importing(frame: FrameType) -> bool:
 
 
 def users_frame(frame: FrameType, package: str) -> FrameType:
-    """Return the innermost frame whose code is the user's and has a file; the frame itself if there is none before ours."""
-    frames = (caller for caller in _until_ours(frame) if not caller.f_code.co_filename.startswith("<"))
+    """Return the innermost frame whose code is the user's and has a file; the frame itself if there is none."""
+    asked = frame
+    while _is_ours(asked) and asked.f_back is not None:
+        asked = asked.f_back
+    frames = (caller for caller in _until_ours(asked) if not caller.f_code.co_filename.startswith("<"))
     return next((caller for caller in frames if is_users(caller, package)), frame)
 
 
 def _until_ours(frame: FrameType | None) -> Iterator[FrameType]:
     """Yield a frame and its callers as far as the SDK, which runs the workflow."""
-    while frame is not None and module_of(frame).partition(".")[0] not in OURS:
+    while frame is not None and not _is_ours(frame):
         yield frame
         frame = frame.f_back
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return module_of(frame).partition(".")[0] in OURS

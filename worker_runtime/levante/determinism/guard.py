@@ -105,8 +105,8 @@ class Guard:
         place = place_of(users_frame(caller, self._package))
         self._refuse(
             ForbiddenCall(
-                f"workflow code uses {name} at {place}: {kind.why}. Use {kind.instead}; what cannot change the course of the "
-                "workflow goes into `with workflow.unsafe.skip_determinism_enforcement():`"
+                f"workflow code uses {name} at {place}: {kind.why}. Use {kind.instead}; what cannot change the course of "
+                "the workflow goes into `with workflow.unsafe.skip_determinism_enforcement():`"
             )
         )
 
