@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
 from levante.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
+from levante.determinism.guard import skipped
 from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerKind, handlers_of, mark
 from levante.schemas import Owner
@@ -74,7 +75,8 @@ def define(
     """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
 
     name: 1 to 128 letters, digits, '_' or '-'. execution_timeout: wall clock of the whole execution, later runs included.
-    enforce_determinism: None leaves it to the worker. search_keys: at most 20 dotted paths into the input.
+    enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
+    search_keys: at most 20 dotted paths into the input.
     Raises: WorkflowsException when the class or an option cannot work.
     """
 
@@ -254,17 +256,21 @@ def deprecate_patch(patch_id: str) -> None:
 
 
 class _Unsafe:
-    """Ways out of the vendor's import sandbox. We have none, so these do nothing; code that uses them runs unchanged."""
+    """Ways around what keeps workflow code deterministic."""
 
     @contextmanager
     def imports_passed_through(self) -> Iterator[None]:
-        """Do nothing: imports of workflow modules are ordinary imports."""
+        """Do nothing: imports of workflow modules are ordinary imports, and code that asks for that runs unchanged."""
         yield
 
     @contextmanager
     def skip_determinism_enforcement(self) -> Iterator[None]:
-        """Do nothing: calls are not intercepted; replay checks what the code asks for."""
-        yield
+        """Let calls through that the guard would refuse, in the block and in tasks that it starts.
+
+        Their results must not reach what the workflow does: replay would notice that, or worse, not. A repeat nests.
+        """
+        with skipped():
+            yield
 
 
 unsafe: Final = _Unsafe()

@@ -1,6 +1,5 @@
 """Changes of workflow code in place: every version goes on with what the one before it left open."""
 
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,25 +21,10 @@ from levante_core.protocol import (
     PatchRecorded,
     RunStart,
 )
+from tests.support.bodies import Body, Definition
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 START = RunStart.model_validate({"workflow_name": "w", "input": None, "started_at": AT, "deadline_at": AT})
-Body = Callable[[], Coroutine[Any, Any, Any]]
-
-
-class Definition:
-    """A workflow that is just a coroutine function."""
-
-    cls = object
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    async def run(self, _instance: object, _input: Any) -> Any:
-        return await self._body()
-
-    def dump_result(self, value: Any) -> Any:
-        return value
 
 
 async def do(name: str) -> None:

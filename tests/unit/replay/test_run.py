@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,25 +25,10 @@ from levante_core.protocol import (
     RunStart,
     TimerFired,
 )
+from tests.support.bodies import Body, Definition
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 START = RunStart.model_validate({"workflow_name": "w", "input": None, "started_at": AT, "deadline_at": AT})
-Body = Callable[[], Coroutine[Any, Any, Any]]
-
-
-class Definition:
-    """A workflow that is just a coroutine function."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    cls = object
-
-    async def run(self, _instance: object, _input: Any) -> Any:
-        return await self._body()
-
-    def dump_result(self, value: Any) -> Any:
-        return value
 
 
 def new_run(body: Body) -> WorkflowRun:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ from levante_core.protocol import (
     RunStart,
 )
 from tests.support.attempts import run_as_activity
+from tests.support.bodies import Definition
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,21 +79,6 @@ async def par_at(params: workflows.GetItemFromIndexParams) -> Item:
 def par_at_in_thread(params: workflows.GetItemFromIndexParams) -> Item:
     time.sleep(0)
     return Item(number=params.idx)
-
-
-class Definition:
-    """A workflow that is just a coroutine function."""
-
-    cls = object
-
-    def __init__(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self._body = body
-
-    async def run(self, _instance: object, _input: Any) -> Any:
-        return await self._body()
-
-    def dump_result(self, value: Any) -> Any:
-        return value
 
 
 def asked(**given: Any) -> list[Command]:

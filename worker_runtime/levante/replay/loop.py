@@ -56,14 +56,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Set the time; it never goes back."""
         self._now = max(self._now, now)
 
-    def run_until_idle(self, is_over: Callable[[], bool]) -> None:
-        """Run callbacks in order until none is ready, or the run is over."""
+    def run_until_idle(self, is_over: Callable[[], bool], begin_turn: Callable[[], None] = lambda: None) -> None:
+        """Run callbacks in order until none is ready, or the run is over. begin_turn: called before each callback."""
         outer = asyncio._get_running_loop()  # noqa: SLF001 - the documented way for loops to nest
         asyncio._set_running_loop(self)  # noqa: SLF001
         try:
             while self._ready and not is_over():
                 handle = self._ready.popleft()
                 if not handle.cancelled():
+                    begin_turn()
                     handle._run()  # noqa: SLF001 - a loop is what runs handles
         finally:
             asyncio._set_running_loop(outer)  # noqa: SLF001

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from uuid import UUID
 
 from levante.context import ChildWorkflow, current_workflow
+from levante.determinism.guard import guard_for
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
@@ -78,9 +79,12 @@ class WorkflowRun:
     """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
 
     After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
+    is_enforced: whether determinism is, for workflows that leave it open.
     """
 
-    def __init__(self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart) -> None:
+    def __init__(
+        self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart, *, is_enforced: bool = True
+    ) -> None:
         self.execution_id = execution_id
         self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
         self._definition = definition
@@ -98,6 +102,7 @@ class WorkflowRun:
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
+        self._guard = guard_for(definition, execution_id, is_enforced=is_enforced)
         self._instance: object = None
         self._messages = Messages(definition, self._spawn, self._answer)
         self._main: asyncio.Task[Any] | None = None
@@ -120,7 +125,8 @@ class WorkflowRun:
         Raises: WorkflowCodeFailed.
         """
         try:
-            self._instance = self._context.run(self._definition.cls)
+            with self._guard:
+                self._instance = self._context.run(self._definition.cls)
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
         for letter in mail:
@@ -160,7 +166,8 @@ class WorkflowRun:
         """Return what a query handler says of the run as it stands. Raises: whatever the handler raises."""
         self._is_answering = True
         try:
-            return self._context.copy().run(self._messages.query, self._instance, name, value)
+            with self._guard:
+                return self._context.copy().run(self._messages.query, self._instance, name, value)
         finally:
             self._is_answering = False
 
@@ -248,9 +255,13 @@ class WorkflowRun:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _advance(self) -> list[Command]:
-        self._run_until_idle()
-        while not self.is_over and self._met_condition():
-            self._run_until_idle()
+        try:
+            with self._guard:
+                self._run_until_idle()
+                while not self.is_over and self._met_condition():
+                    self._run_until_idle()
+        except Exception as error:
+            raise WorkflowCodeFailed(str(error)) from error
         if self._main and self._main.done():
             self._end(self._main)
         elif self._messages.failure:
@@ -259,7 +270,7 @@ class WorkflowRun:
         return commands
 
     def _run_until_idle(self) -> None:
-        self._loop.run_until_idle(lambda: self.is_over)
+        self._loop.run_until_idle(lambda: self.is_over, self._guard.begin_turn)
 
     def _met_condition(self) -> bool:
         met = [future for predicate, future in self._conditions if not future.done() and predicate()]

@@ -180,7 +180,8 @@ class Holder:
         if definition is None or task.start is None:
             served = ", ".join(sorted(self._world.workflows))
             raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
-        return WorkflowRun(definition, task.execution_id, task.run_id, task.start)
+        is_enforced = self._world.settings.enforce_determinism
+        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, is_enforced=is_enforced)
 
     def _prepared(self, live: LiveRun) -> LiveRun:
         live.claims = self._claims
