@@ -238,3 +238,42 @@ def test_plugin_when_a_test_is_marked_then_it_runs_in_virtual_time(pytester: pyt
     )
     result = pytester.runpytest_subprocess("-p", "levante_pytest", "-p", "no:randomly", "--strict-markers")
     result.assert_outcomes(passed=2, failed=1)
+
+
+def get_bank() -> str:
+    raise ConnectionRefusedError("no bank in tests")
+
+
+@workflows.activity(name="kit-pay")
+async def pay(bank: str = workflows.Depends(get_bank)) -> str:
+    """Pay what there is to pay."""
+    return bank
+
+
+@workflow.define(name="kit-payment")
+class Payment:
+    """Pays."""
+
+    @workflow.entrypoint
+    async def run(self) -> str:
+        """See the class."""
+        return await pay()
+
+
+@pytest.mark.levante
+async def test_environment_when_an_activity_is_mocked_then_its_providers_are_not_asked() -> None:
+    async with WorkflowEnvironment([Payment], mocks={pay: lambda: "paid"}) as environment:
+        assert await environment.execute(Payment) == "paid"
+
+
+@pytest.mark.levante
+async def test_environment_when_a_worker_is_refused_then_it_says_why_instead_of_waiting() -> None:
+    @workflow.define(name="__internal_kit")
+    class Reserved:
+        @workflow.entrypoint
+        async def run(self) -> None:
+            """Never run."""
+
+    with pytest.raises(workflows.WorkflowsException, match="__internal_kit"):
+        async with WorkflowEnvironment([Reserved]):
+            pytest.fail("the environment is up without a worker")

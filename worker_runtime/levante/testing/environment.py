@@ -107,7 +107,8 @@ class WorkflowEnvironment:
             assert await order.result() == "paid"
 
     activities: those that the worker serves; all that are imported by default. mocks: functions in place of activities, by
-    activity or name; async or not. always_replay: no run is kept between two tasks, so each goes through its whole history.
+    activity or name; async or not. A provider is asked when an activity that is not mocked first needs what it gives.
+    always_replay: no run is kept between two tasks, so each goes through its whole history.
     crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
     On a loop of `run_in_virtual_time`, or with the pytest plugin's mark, hours of timers and timeouts pass at once.
     """
@@ -131,8 +132,13 @@ class WorkflowEnvironment:
         directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="levante-"))
         place = self._place = Installation(Path(directory), LoopClock(), patience=YEARS_SECONDS)
         await self._stack.enter_async_context(place.running())
-        for task in (self._sweep_when_due(), self._keep_a_worker()):
-            self._stack.push_async_callback(_end, asyncio.create_task(task))
+        registered = asyncio.Event()
+        workers, registration = asyncio.create_task(self._keep_a_worker(registered)), asyncio.create_task(registered.wait())
+        for task in (asyncio.create_task(self._sweep_when_due()), workers, registration):
+            self._stack.push_async_callback(_end, task)
+        await asyncio.wait([workers, registration], return_when=asyncio.FIRST_COMPLETED)
+        if workers.done():
+            await self._stack.aclose()  # raises what ended the worker
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
@@ -159,12 +165,16 @@ class WorkflowEnvironment:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    async def _keep_a_worker(self) -> None:
-        """Run a worker, and another one whenever one dies."""
+    async def _keep_a_worker(self, registered: asyncio.Event) -> None:
+        """Run a worker, and another one whenever one dies. Raises: what ended one otherwise."""
         commits = count(1)
         while True:
-            api = self._place.api = _MortalApi(self._place.engine, self._crashes, commits)
-            async with self._place.serving(self._workflows, self._activities, max_cached_workflows=self._cached) as worker:
+            api = self._place.api = _MortalApi(self._place.engine, self._crashes, commits, registered)
+            serving = self._place.serving(
+                self._workflows, self._activities, asks_providers_first=False, max_cached_workflows=self._cached
+            )
+            async with serving as worker:
+                worker.add_done_callback(api.note_end)
                 await api.has_died.wait()
                 self._place.kill(worker)
 
@@ -190,27 +200,34 @@ class WorkflowEnvironment:
 class _MortalApi(InProcessApi):
     """One worker's way to the API. Some commits are not answered: the worker is to die, and reaches nothing any more.
 
-    commits: numbers those of all workers.
+    commits: numbers those of all workers. registered: set once a worker is.
     """
 
-    def __init__(self, engine: Engine, crashes: Collection[int], commits: Iterator[int]) -> None:
+    def __init__(self, engine: Engine, crashes: Collection[int], commits: Iterator[int], registered: asyncio.Event) -> None:
         super().__init__(engine)
+        self._registered = registered
         self.has_died = asyncio.Event()
         self._crashes = crashes
         self._commits = commits
+
+    def note_end(self, worker: asyncio.Task[None]) -> None:  # noqa: ARG002 - a task tells it
+        """The worker has ended, for whatever reason."""
+        self.has_died.set()
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
         if self.has_died.is_set():
             raise asyncio.CancelledError
         is_last = path == "/workers/commits" and next(self._commits) in self._crashes
         answer = await super()._call(method, path, body)
+        if path == "/register":
+            self._registered.set()
         if is_last:
             self.has_died.set()
             await asyncio.Event().wait()
         return answer
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -126,7 +126,12 @@ class Installation:
 
     @asynccontextmanager
     async def serving(
-        self, workflows: Iterable[WorkflowDefinition], activities: Mapping[str, ActivityDefinition], **settings: Any
+        self,
+        workflows: Iterable[WorkflowDefinition],
+        activities: Mapping[str, ActivityDefinition],
+        *,
+        asks_providers_first: bool = True,
+        **settings: Any,
     ) -> AsyncIterator[asyncio.Task[None]]:
         """Run a worker inside the block. Cancel the task it yields to kill it without a farewell."""
         given = {"api_key": "x" * 20, "deployment_name": "d", "worker_name": "w", **settings}
@@ -139,7 +144,13 @@ class Installation:
             tasks=self._tasks(DeploymentName(chosen.deployment_name), worker_id),
             commits=Batcher(send_commits(self.api)),
             reports=Batcher(send_reports(self.api)),
-            runner=ActivityRunner(activities, chosen.max_concurrent_activities, self.api, self.clock.now),
+            runner=ActivityRunner(
+                activities,
+                chosen.max_concurrent_activities,
+                self.api,
+                self.clock.now,
+                asks_providers_first=asks_providers_first,
+            ),
             workflows={definition.name: definition for definition in workflows},
             now=self.clock.now,
             heartbeat_seconds=self._patience or 10.0,

@@ -49,28 +49,38 @@ class AttemptEnd:
 
 
 class ActivityRunner:
-    """Runs attempts, at most `slots` at a time, and remembers their durations."""
+    """Runs attempts, at most `slots` at a time, and remembers their durations.
+
+    asks_providers_first: before it runs anything, so that a worker whose surroundings are amiss takes no work; else when an
+    activity first needs what they give.
+    """
 
     def __init__(
-        self, definitions: Mapping[str, ActivityDefinition], slots: int, api: Api, now: Callable[[], datetime]
+        self,
+        definitions: Mapping[str, ActivityDefinition],
+        slots: int,
+        api: Api,
+        now: Callable[[], datetime],
+        *,
+        asks_providers_first: bool = True,
     ) -> None:
         self._definitions = definitions
         self._api = api
         self._now = now
         self._slots = slots
+        self._asks_providers_first = asks_providers_first
         self._semaphore = asyncio.Semaphore(slots)
         self._load = 0
         self._early = 0
         self._usual_seconds: dict[str, float] = {}
 
     def with_dependencies(self) -> AbstractAsyncContextManager[Scope]:
-        """Ask the providers of all activities before the block, and tear down what they gave after it.
+        """Keep what the providers of the activities give until the block ends, and then tear it down.
 
-        Raises: WorkflowsException when one fails.
+        Raises: WorkflowsException when one fails that is asked first.
         """
-        return dependency_scope(
-            provider for definition in self._definitions.values() for provider in definition.injection.providers.values()
-        )
+        first = self._definitions.values() if self._asks_providers_first else ()
+        return dependency_scope(provider for one in first for provider in one.injection.providers.values())
 
     @property
     def free_slots(self) -> int:
