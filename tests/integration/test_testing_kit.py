@@ -268,12 +268,12 @@ async def test_environment_when_an_activity_is_mocked_then_its_providers_are_not
 
 @pytest.mark.levante
 async def test_environment_when_a_worker_is_refused_then_it_says_why_instead_of_waiting() -> None:
-    @workflow.define(name="__internal_kit")
+    @workflow.define(name="executions")
     class Reserved:
         @workflow.entrypoint
         async def run(self) -> None:
             """Never run."""
 
-    with pytest.raises(workflows.WorkflowsException, match="__internal_kit"):
+    with pytest.raises(workflows.WorkflowsException, match="reserved"):
         async with WorkflowEnvironment([Reserved]):
             pytest.fail("the environment is up without a worker")
