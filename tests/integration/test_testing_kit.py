@@ -10,6 +10,8 @@ from pydantic import BaseModel
 import levante as workflows
 from levante import workflow
 from levante.testing import ExecutionNotCompleted, History, WorkflowEnvironment
+from levante.testing.installation import InProcessApi
+from levante.worker.api import ApiError
 from levante_core.errors import HandlerFailed, InvalidInput
 
 pytest_plugins = ["pytester"]
@@ -267,13 +269,13 @@ async def test_environment_when_an_activity_is_mocked_then_its_providers_are_not
 
 
 @pytest.mark.levante
-async def test_environment_when_a_worker_is_refused_then_it_says_why_instead_of_waiting() -> None:
-    @workflow.define(name="executions")
-    class Reserved:
-        @workflow.entrypoint
-        async def run(self) -> None:
-            """Never run."""
+async def test_environment_when_a_worker_is_refused_then_it_says_why_instead_of_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object) -> bytes:
+        raise ApiError(403, "this key may not register workers")
 
-    with pytest.raises(workflows.WorkflowsException, match="reserved"):
-        async with WorkflowEnvironment([Reserved]):
+    monkeypatch.setattr(InProcessApi, "_call", refuse)
+    with pytest.raises(ApiError, match="may not register"):
+        async with WorkflowEnvironment([Payment]):
             pytest.fail("the environment is up without a worker")
