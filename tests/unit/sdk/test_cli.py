@@ -126,10 +126,11 @@ def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory whose modules are forgotten afterwards."""
+    """A current directory whose modules are forgotten afterwards, and whose workers serve nothing of the other tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    others = {name: module for name, module in sys.modules.items() if not name.startswith("tests.")}
+    monkeypatch.setattr(sys, "modules", others)
     return tmp_path
 
 
