@@ -26,9 +26,11 @@ class Context:
 
 @pytest.fixture(autouse=True)
 def logger_left_as_it_was() -> Iterator[None]:
-    """Powertools makes the logger "levante" its own."""
+    """Powertools makes the logger "levante" its own, with the standard output of that moment, once in a process."""
     logger = logging.getLogger("levante")
     before = {name: list(value) if isinstance(value, list) else value for name, value in vars(logger).items()}
+    vars(logger).pop("init", None)
+    logger.handlers = []
     yield
     vars(logger).clear()
     vars(logger).update(before)
