@@ -84,7 +84,9 @@ class StreamService:
         start = keys.stream_events(workspace, root, first).sort
         page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
         inside = [item for item in page.items if streams.after(item) > first]
-        for item in chain(inside, read_all(self._store, partition, start + "\0", highest, ITEMS_AT_ONCE)):
+        is_there = any(item.key.sort == start for item in inside)  # if not, it may be by the next query
+        rest = read_all(self._store, partition, start + "\0" if is_there else start, highest, ITEMS_AT_ONCE)
+        for item in chain(inside, rest):
             share = streams.size_bytes(item) // (streams.after(item) - streams.first_of(item))
             for sequence, told in enumerate(streams.events_of(item), streams.first_of(item)):
                 if sequence >= first:

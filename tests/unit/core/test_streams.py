@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -204,6 +205,29 @@ def test_read_when_few_events_are_taken_then_few_items_are_read(place: Place, mo
     assert [next(reading).sequence for _ in range(5)] == [1, 2, 3, 4, 5]
     assert store.items <= streams.ITEMS_AT_ONCE + 1
     assert len(list(reading)) == 238 - 5
+
+
+def test_read_when_events_are_added_between_its_queries_then_it_misses_none(place: Place) -> None:
+    """A reader at the end may be given what was added meanwhile or not, but never the second event without the first."""
+    run = begun(place)
+    steps = iter(range(1, 30))
+
+    class RacedStore(FaultyStore):
+        """Lets two items be added after each query."""
+
+        def query(self, partition: str, **how: Any) -> Page:
+            page = super().query(partition, **how)
+            for index in islice(steps, 2):
+                run_step(place, run, index)
+                publish(place)
+            return page
+
+    service = StreamService(RacedStore(items_of(place), Operations("reader", NO_FAULTS)))
+    seen: list[int] = []
+    for _ in range(5):
+        seen += [one.sequence for one in service.read(SPACE, ROOT, len(seen) + 1)]
+    assert len(seen) > 10
+    assert seen == list(range(1, len(seen) + 1))
 
 
 def test_batch_when_one_before_it_cannot_be_seen_then_it_is_not_told_either(place: Place) -> None:
