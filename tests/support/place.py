@@ -44,11 +44,18 @@ class Place:
         self.engine.catalogue.register(SPACE, request)
         return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
 
-    def commit(self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0) -> CommitOutcome:
-        """Commit a batch."""
+    def commit(
+        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0, **more: Any
+    ) -> CommitOutcome:
+        """Commit a batch. more: further fields of the commit."""
         batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
         commit = Commit(
-            execution_id=run.execution_id, run_id=run.run_id, deployment_name=DEPLOYMENT, batch=batch, mail_taken=mail
+            execution_id=run.execution_id,
+            run_id=run.run_id,
+            deployment_name=DEPLOYMENT,
+            batch=batch,
+            mail_taken=mail,
+            **more,
         )
         (outcome,) = self.engine.commits.append(run.workspace, [commit])
         return outcome

@@ -310,14 +310,21 @@ class CodeFailed(Frozen):
     failure: Failure
 
 
+class HistoryGrewLarge(Frozen):
+    """From here on the workflow is advised to continue as new, because of what its history takes in bytes."""
+
+    kind: Literal["history_grew_large"] = "history_grew_large"
+
+
 # --- ends decided outside workflow code -------------------------------------------------------------------------------
 
 
 class ExecutionTerminated(Frozen):
-    """A caller ended the execution at once."""
+    """The execution was ended at once: by a caller, or because of this failure."""
 
     kind: Literal["execution_terminated"] = "execution_terminated"
     at: Time
+    failure: Failure | None = None
 
 
 class ExecutionTimedOut(Frozen):
@@ -350,7 +357,7 @@ Command: TypeAlias = (
     | Answer
     | Ended
 )
-Note: TypeAlias = ActivityHandedOver | CodeFailed
+Note: TypeAlias = ActivityHandedOver | CodeFailed | HistoryGrewLarge
 Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
     Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")

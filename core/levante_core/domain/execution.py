@@ -7,7 +7,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from levante_core.domain.events import Closing, ExecutionCompleted, ExecutionContinuedAsNew, ExecutionFailed
+from levante_core.domain.events import (
+    Closing,
+    ExecutionCompleted,
+    ExecutionContinuedAsNew,
+    ExecutionFailed,
+    ExecutionTerminated,
+)
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
@@ -118,7 +124,7 @@ def close(event: Closing, at: datetime) -> tuple[ExecutionStatus, Ending]:
     """Return the status and ending that a closing event gives a running execution."""
     status = step(EXECUTION, ExecutionStatus.RUNNING, event.kind)
     result = event.result if isinstance(event, ExecutionCompleted) else None
-    failure = event.failure if isinstance(event, ExecutionFailed) else None
+    failure = event.failure if isinstance(event, (ExecutionFailed, ExecutionTerminated)) else None
     return status, Ending(at, result, failure)
 
 

@@ -25,6 +25,7 @@ from levante_core.domain.events import (
     CodeFailed,
     FactTaken,
     HistoryEvent,
+    HistoryGrewLarge,
     Input,
     Mail,
     MailTaken,
@@ -53,6 +54,22 @@ from levante_core.domain.transitions import (
     step,
 )
 from levante_core.errors import InconsistentHistory
+
+MOST_EVENTS = 51_200
+MOST_BYTES = 50 * 1024 * 1024
+"""So much a history may hold (REST contract §1.5). A run that would have more is terminated."""
+
+
+class HistorySize(Frozen):
+    """What a history holds: its events, and its batches and facts as JSON."""
+
+    events: int = 0
+    bytes: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of what a history may hold; 1 is all."""
+        return max(self.events / MOST_EVENTS, self.bytes / MOST_BYTES)
 
 
 class HistoryBatch(Frozen):
@@ -97,6 +114,7 @@ _WorkEvent: TypeAlias = (
     | Outcome
     | ActivityHandedOver
     | CodeFailed
+    | HistoryGrewLarge
 )
 """Events about single pieces of work."""
 
@@ -180,7 +198,7 @@ class RunState:
                 self.children[event.seq] = OpenChild(event)
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
-            case CodeFailed() | TaskPublished() | PatchRecorded() | ChildSignaled():
+            case CodeFailed() | HistoryGrewLarge() | TaskPublished() | PatchRecorded() | ChildSignaled():
                 pass
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)

@@ -27,6 +27,7 @@ from levante_core.domain.events import (
     ExecutionFailed,
     FactTaken,
     HistoryEvent,
+    HistoryGrewLarge,
     Input,
     Mail,
     MailTaken,
@@ -46,7 +47,17 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
-from levante_core.domain.history import HistoryBatch, OpenActivity, RunState, closing_event, fold, mail_in
+from levante_core.domain.history import (
+    MOST_BYTES,
+    MOST_EVENTS,
+    HistoryBatch,
+    HistorySize,
+    OpenActivity,
+    RunState,
+    closing_event,
+    fold,
+    mail_in,
+)
 from levante_core.domain.names import (
     DeploymentName,
     ExecutionId,
@@ -68,6 +79,8 @@ __all__ = [
     "CLOSINGS",
     "COMMANDS",
     "MAIL",
+    "MOST_BYTES",
+    "MOST_EVENTS",
     "OLD_AFTER_SECONDS",
     "OUTCOMES",
     "ActivityCancelRequested",
@@ -104,6 +117,8 @@ __all__ = [
     "HandlerSpec",
     "HistoryBatch",
     "HistoryEvent",
+    "HistoryGrewLarge",
+    "HistorySize",
     "InconsistentHistory",
     "Input",
     "InvalidInput",

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.history import HistoryBatch, HistorySize
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
@@ -256,7 +256,8 @@ class QueryAnswersResponse(Frozen):
 class Commit(Frozen):
     """One batch of one run. mail_taken: number of the last mail that the history takes in up to here.
 
-    done: receipts of workflow tasks that are dealt with once the batch is recorded.
+    history: how large it is, about, with this batch. done: receipts of workflow tasks that are dealt with once the batch is
+    recorded.
     """
 
     execution_id: ExecutionId
@@ -264,6 +265,7 @@ class Commit(Frozen):
     deployment_name: DeploymentName
     batch: HistoryBatch
     mail_taken: Annotated[int, Field(ge=0)] = 0
+    history: HistorySize = HistorySize()
     done: tuple[str, ...] = ()
 
 

@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from levante_core.domain.events import MAIL, ChildScheduled, ExecutionContinuedAsNew, mail_key
+from levante_core.domain.events import MAIL, ChildScheduled, ExecutionContinuedAsNew, ExecutionTerminated, mail_key
 from levante_core.domain.execution import Ending, RunKey, close, continued
+from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.history import closing_event
+from levante_core.domain.history import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.names import Workspace
 from levante_core.domain.plan import BatchAppended, Record, RunStarted
 from levante_core.domain.tasks import Fact
@@ -42,8 +43,11 @@ MAIL_HELD_FOR = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
+    """The writes of a commit, and what becomes of it if they succeed."""
+
     records: tuple[Record, ...]
     writes: tuple[Write, ...]
+    outcome: CommitOutcome = CommitOutcome.RECORDED
 
 
 class CommitService:
@@ -57,11 +61,15 @@ class CommitService:
     def append(self, workspace: Workspace, commits: Sequence[Commit]) -> list[CommitOutcome]:
         """Append each batch at its index, or say why not. A repeat of a recorded commit is harmless, and answered alike.
 
+        A run whose history would become too large is terminated in place of that; that is a conflict.
         Raises: InvalidInput for batches that could never be right. Cost: one write per commit, a transaction if it closes.
         """
         prepared = [self._prepare(workspace, commit) for commit in commits]
         refusals = self._store.write_each([one.writes for one in prepared])
-        outcomes = [_outcome(commit, refused) for commit, refused in zip(commits, refusals, strict=True)]
+        outcomes = [
+            one.outcome if refused is None else _refusal(commit, refused)
+            for commit, one, refused in zip(commits, prepared, refusals, strict=True)
+        ]
         recorded = (
             one.records for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED
         )
@@ -83,6 +91,8 @@ class CommitService:
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
         record = BatchAppended(run, commit.deployment_name, now, commit.batch)
         has_children = any(isinstance(event, ChildScheduled) for event in commit.batch.events)
+        if closing is None and commit.history.share > 1:
+            return self._terminated(run, commit)
         if closing is None:
             return _Prepared((record,), (append, *([_with_children(run)] if has_children else [])))
         status, ending = close(closing, now)
@@ -92,6 +102,15 @@ class CommitService:
         return _Prepared(
             (record,), (append, closing_write(run, status, ending, commit.mail_taken, has_children=has_children))
         )
+
+    def _terminated(self, run: RunKey, commit: Commit) -> _Prepared:
+        """Make the writes that end a run whose history has no room for this batch."""
+        now = self._clock.now()
+        event = ExecutionTerminated(at=now, failure=_too_large(commit))
+        status, ending = close(event, now)
+        batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id}-refused", events=(event,))
+        append = Put(batch_item(Recorded(run, commit.deployment_name, now), batch), Absent())
+        return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
     def _hold_mail(self, run: RunKey) -> None:
         """Let a run that is about to end take the mail it has, without more coming all the time."""
@@ -138,9 +157,17 @@ def _with_children(run: RunKey) -> Update:
     return Update(keys.execution(run.workspace, run.execution_id), set_attributes=WITH_CHILDREN, condition=is_current)
 
 
-def _outcome(commit: Commit, refused: ConditionFailed | None) -> CommitOutcome:
-    if refused is None:
-        return CommitOutcome.RECORDED
+def _too_large(commit: Commit) -> Failure:
+    size = commit.history
+    return Failure(
+        type="HistoryTooLarge",
+        message=f"the history would have {size.events} events and {size.bytes} bytes, and may have {MOST_EVENTS} and "
+        f"{MOST_BYTES}: let the workflow continue as new when workflow.should_continue_as_new() says so",
+        non_retryable=True,
+    )
+
+
+def _refusal(commit: Commit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
         execution = refused.existing[1]
         is_current = execution is not None and _is_open_run(execution, commit)

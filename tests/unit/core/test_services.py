@@ -9,10 +9,12 @@ from levante_core.adapters.system import RandomIds
 from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
+from levante_core.domain.history import HistorySize
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
+from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
@@ -70,6 +72,37 @@ def test_commit_when_two_write_one_index_then_the_first_one_wins_and_may_repeat_
     assert place.commit(run, 1, scheduled(), commit_id="other") is CommitOutcome.CONFLICT
     assert place.commit(run, 1, scheduled(), commit_id="mine") is CommitOutcome.RECORDED
     assert place.kinds(run) == ["execution_started", "activity_scheduled"]
+
+
+@pytest.mark.parametrize("size", [HistorySize(events=51_201), HistorySize(bytes=50 * 1024 * 1024 + 1)])
+def test_commit_when_the_history_would_be_too_large_then_the_run_is_terminated_once_and_says_why(
+    place: Place, size: HistorySize
+) -> None:
+    """REST contract §1.5: 51,200 events or 50 MB. What is recorded stays, and a repeat changes nothing."""
+    run = place.start()
+    for _ in range(2):
+        assert place.commit(run, 1, scheduled(), commit_id="mine", history=size) is CommitOutcome.CONFLICT
+    assert place.kinds(run) == ["execution_started", "execution_terminated"]
+    execution = place.engine.executions.get(SPACE, run.execution_id)
+    assert execution.status is ExecutionStatus.TERMINATED
+    assert execution.ending is not None
+    assert execution.ending.failure is not None
+    assert execution.ending.failure.type == "HistoryTooLarge"
+    assert "51200 and 52428800" in execution.ending.failure.message
+
+
+@pytest.mark.parametrize("size", [HistorySize(events=51_200), HistorySize(bytes=50 * 1024 * 1024)])
+def test_commit_when_the_history_is_just_full_then_it_is_recorded(place: Place, size: HistorySize) -> None:
+    """The limit itself is allowed."""
+    assert place.commit(place.start(), 1, scheduled(), history=size) is CommitOutcome.RECORDED
+
+
+def test_commit_when_it_ends_the_run_then_no_history_is_too_large(place: Place) -> None:
+    """What completes needs no room for more."""
+    run = place.start()
+    event = ExecutionCompleted(seq=1, result=5)
+    assert place.commit(run, 1, event, history=HistorySize(events=60_000)) is CommitOutcome.RECORDED
+    assert place.engine.executions.get(SPACE, run.execution_id).status is ExecutionStatus.COMPLETED
 
 
 def test_close_when_it_races_with_terminate_then_there_is_one_end_and_nothing_follows(place: Place) -> None:

@@ -18,6 +18,7 @@ from levante_core.protocol import (
     FactTaken,
     HistoryBatch,
     HistoryEvent,
+    HistoryGrewLarge,
     InconsistentHistory,
     Input,
     MailTaken,
@@ -66,6 +67,8 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
             is_unrecorded = False
         elif isinstance(event, CodeFailed):
             is_unrecorded = True
+        elif isinstance(event, HistoryGrewLarge):
+            run.has_large_history = True
         elif isinstance(event, (FactTaken, MailTaken, *OUTCOMES)):
             if asked and not is_unrecorded:
                 raise _difference(event_id, _told(event), _wording(asked[0]))

@@ -18,6 +18,7 @@ from levante.replay.children import Children, StartedChild
 from levante.replay.loop import DeterministicLoop
 from levante.replay.messages import Messages
 from levante_core.protocol import (
+    MOST_EVENTS,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -59,8 +60,8 @@ if TYPE_CHECKING:
 DISPOSE_ROUNDS = 10
 
 
-LONG_HISTORY = 10_000
-"""Events after which a workflow is advised to continue as new; a fifth of what a history may hold."""
+LONG_HISTORY = MOST_EVENTS // 5
+"""Events after which a workflow is advised to continue as new."""
 
 
 class ContinueAsNew(BaseException):
@@ -79,7 +80,7 @@ class WorkflowRun:
     """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
 
     After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
-    is_enforced: whether determinism is, for workflows that leave it open.
+    is_enforced: whether determinism is, for workflows that leave it open. has_large_history: see HistoryGrewLarge.
     """
 
     def __init__(
@@ -111,6 +112,12 @@ class WorkflowRun:
         self._is_answering = False
         self._is_disposed = False
         self.patches = Patches(self._record)
+        self.has_large_history = False
+
+    @property
+    def events(self) -> int:
+        """How many events the history has by now, but for notes."""
+        return self._events_seen + self._last_seq
 
     @property
     def is_over(self) -> bool:
@@ -193,7 +200,7 @@ class WorkflowRun:
         return UUID(int=self.random.getrandbits(128), version=4)
 
     def should_continue_as_new(self) -> bool:
-        return self._events_seen + self._last_seq >= LONG_HISTORY
+        return self.has_large_history or self.events >= LONG_HISTORY
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         self._refuse_commands()

@@ -12,6 +12,7 @@ from levante.errors import to_failure
 from levante.replay.replayer import replay
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
+from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
 from levante.worker.loading import load_whole
@@ -138,7 +139,8 @@ class Holder:
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
-        live = self.live = self._prepared(LiveRun(code, fold(loaded.batches, inputs), self._world))
+        state = fold(loaded.batches, inputs)
+        live = self.live = self._prepared(LiveRun(code, state, self._world, recorded_bytes(loaded, state)))
         self._queries += loaded.queries
         if loaded.batches:
             live.ask(replay(code, loaded.batches, inputs))
@@ -279,11 +281,11 @@ class Holder:
     async def _commit(self, live: LiveRun) -> None:
         """Record what is pending. The last commit of a hold deals with its messages too."""
         is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
-        outcome = await self._submit(live, self._receipts if is_last else ())
+        outcome, size_bytes = await self._submit(live, self._receipts if is_last else ())
         match outcome:
             case CommitOutcome.RECORDED:
                 is_closed = live.is_closing
-                live.recorded()
+                live.recorded(size_bytes)
                 self._is_dealt_with = is_last
                 self._may_run_in_place = True
                 if is_closed:
@@ -293,7 +295,8 @@ class Holder:
             case CommitOutcome.CONFLICT:
                 await self._reload()
 
-    async def _submit(self, live: LiveRun, done: Sequence[str]) -> CommitOutcome:
+    async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitOutcome, int]:
+        """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
         batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=tuple(live.pending))
         commit = Commit(
             execution_id=self._task.execution_id,
@@ -301,9 +304,11 @@ class Holder:
             deployment_name=self._task.deployment_name,
             batch=batch,
             mail_taken=live.state.mail_taken,
+            history=live.size,
             done=tuple(done),
         )
-        return await self._world.commits.submit(commit.model_dump_json().encode())
+        sent = commit.model_dump_json().encode()
+        return await self._world.commits.submit(sent), len(sent)
 
     async def _answer_queries(self, live: LiveRun) -> None:
         """Answer what was asked, from what is recorded."""

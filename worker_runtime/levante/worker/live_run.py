@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from levante.replay.run import WorkflowRun
+from levante.worker.history_size import ADVICE_SHARE, warn_of
 from levante.worker.world import World
 from levante_core.protocol import (
     CLOSINGS,
     MAIL,
+    MOST_BYTES,
     OUTCOMES,
     ActivityCancelRequested,
     ActivityFailed,
@@ -27,6 +29,8 @@ from levante_core.protocol import (
     FailureKind,
     GiveUp,
     HistoryEvent,
+    HistoryGrewLarge,
+    HistorySize,
     Input,
     Mail,
     MailTaken,
@@ -55,10 +59,11 @@ class LiveRun:
     """Bookkeeping between the code of a run and its history. lacks_mail: some came before what was accepted before it.
 
     claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
-    started; they may start as soon as no input is unrecorded, for then everything that led to them is.
+    started; they may start as soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see
+    `history_size`.
     """
 
-    def __init__(self, code: WorkflowRun, state: RunState, world: World) -> None:
+    def __init__(self, code: WorkflowRun, state: RunState, world: World, recorded_bytes: int = 0) -> None:
         self.code = code
         self.state = state
         self.pending: list[HistoryEvent] = []
@@ -70,6 +75,13 @@ class LiveRun:
         self._world = world
         self._facts: dict[str, Input] = {}
         self._lost = 0
+        self._bytes = recorded_bytes
+        self._share = 0.0
+
+    @property
+    def size(self) -> HistorySize:
+        """How large the history is, about: with the events that are pending, and the bytes that are recorded."""
+        return HistorySize(events=self.code.events, bytes=self._bytes)
 
     @property
     def next_index(self) -> int:
@@ -148,9 +160,7 @@ class LiveRun:
             if isinstance(command, ActivityScheduled) and not self.code.is_over:
                 self._append(self._assigned(command))
             else:
-                self.is_urgent |= isinstance(
-                    command, (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignaled)
-                )
+                self.is_urgent |= isinstance(command, AWAITED)
                 self._append(self._addressed(command))
 
     def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
@@ -188,8 +198,11 @@ class LiveRun:
                     self.retry(seq, failure, at)
         self.to_start.clear()
 
-    def recorded(self) -> None:
-        """Everything pending is recorded."""
+    def recorded(self, size_bytes: int) -> None:
+        """Everything pending is recorded, and took so many bytes."""
+        self._bytes += size_bytes + sum(len(fact.model_dump_json()) for fact in self._facts.values())
+        warn_of(self.code.execution_id, self.size, self._share)
+        self._share = self.size.share
         self.state.last_index = self.next_index
         self.pending.clear()
         self._facts.clear()
@@ -203,6 +216,10 @@ class LiveRun:
             self.ask(self.code.apply(outcome))
 
     def _append(self, event: HistoryEvent) -> None:
+        is_first = not self.pending and not self.code.has_large_history
+        if is_first and self._bytes >= ADVICE_SHARE * MOST_BYTES:
+            self.code.has_large_history = True
+            self._append(HistoryGrewLarge())
         self.state.apply(event, self.next_index, self._facts)
         self.pending.append(event)
 
