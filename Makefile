@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 # Passed on to pytest: make pytest ARGS='-k retry'
 ARGS ?=
+# Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
+JOBS ?= 3
 
 # About four minutes of the twenty that all tests on emulators take.
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or test_crashes'
@@ -60,7 +62,7 @@ types: setup ## mypy, strict
 
 pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
 	@echo "== tests"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
 
