@@ -135,13 +135,15 @@ class Hurry:
         await workflows.workflow.wait_condition(lambda: False)
 
 
-@workflows.workflow.define(name="listed")
+@workflows.workflow.define(name="listed", search_keys=["fate"])
 class Listed:
     """Started by nobody but the scenarios about listings."""
 
     @workflows.workflow.entrypoint
-    async def run(self, fate: Literal["complete", "fail", "wait"]) -> None:
+    async def run(self, fate: Literal["complete", "fail", "wait"], label: str | None = None) -> None:
         """End as asked, or not at all."""
+        if label:
+            workflows.workflow.add_search_keys({"label": label, "labelled": None})
         if fate == "fail":
             raise workflows.WorkflowError("as asked")
         if fate == "wait":

@@ -12,6 +12,7 @@ class Definition:
     name = "w"
     cls = object
     enforce_determinism = None
+    search_keys = ()
 
     def __init__(self, body: Body) -> None:
         self._body = body

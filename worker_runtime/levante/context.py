@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 from uuid import UUID
 
-from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, TaskEvent
+from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, SearchKeysChanged, TaskEvent
 
 if TYPE_CHECKING:
     from levante.definitions import ActivityDefinition
@@ -88,6 +88,10 @@ class WorkflowContext(Protocol):
 
     def deprecate_patch(self, patch_id: str) -> None:
         """Record that no code takes the old side of a change any more."""
+        ...
+
+    def change_search_keys(self, change: SearchKeysChanged) -> None:
+        """Let the execution be found by other keys. Raises: WorkflowsException when they are too many."""
         ...
 
     def publish(self, event: TaskEvent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -13,11 +13,12 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from levante import workflow
+from levante.context import current_workflow
 from levante.errors import ErrorCode, WorkflowError
 from levante.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
 from levante.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
 from levante.tasks import Task
-from levante_core.protocol import Json
+from levante_core.protocol import Json, SearchKeysChanged
 
 __all__ = ["InteractiveWorkflow", "PendingInput", "PendingInputs", "SubmittedInput"]
 
@@ -25,6 +26,9 @@ M = TypeVar("M", bound=BaseModel)
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 TASK_TYPE: Final = "wait_for_input"
+STATE_KEY: Final = "internal.execution.state"
+WAITING: Final = "waiting_for_input"
+"""The search key of executions that wait, and its value."""
 _WAITS: Final = "_levante_waits"
 """The attribute that holds the open waits: made when it is needed, since a user's `__init__` need not call ours."""
 
@@ -110,10 +114,12 @@ class InteractiveWorkflow:
         async with _InputTask(TASK_TYPE, asked.model_dump(exclude={"task_id"}), asked.task_id) as told:
             waits = self._open_waits()
             waits[asked.task_id] = wait
+            _show_state(waits)
             try:
                 await workflow.wait_condition(lambda: wait.answer is not None, timeout)
             finally:
                 waits.pop(asked.task_id, None)
+                _show_state(waits)
             assert wait.answer is not None, "the condition holds"  # noqa: S101
             told.take(wait.answer.submitted)
         return wait.answer.value
@@ -141,6 +147,14 @@ class InteractiveWorkflow:
     def _open_waits(self) -> dict[str, _Wait[Any]]:
         waits: dict[str, _Wait[Any]] = vars(self).setdefault(_WAITS, {})
         return waits
+
+
+def _show_state(waits: Mapping[str, _Wait[Any]]) -> None:
+    """Let executions be found that wait for input."""
+    context = current_workflow.get()
+    if context:
+        waiting = SearchKeysChanged(values={STATE_KEY: WAITING})
+        context.change_search_keys(waiting if waits else SearchKeysChanged(removed=(STATE_KEY,)))
 
 
 def _new_wait(model: type[M], label: str | None) -> _Wait[M]:

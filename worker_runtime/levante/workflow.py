@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
@@ -29,11 +29,14 @@ from levante.determinism.guard import skipped
 from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerKind, handlers_of, mark
 from levante.schemas import Owner
-from levante_core.protocol import InvalidInput, workflow_name
+from levante.search_keys import addition, removal
+from levante_core.protocol import MOST_KEYS, InvalidInput, workflow_name
 
 __all__ = [
+    "add_search_keys",
     "continue_as_new",
     "define",
+    "delete_search_keys",
     "deprecate_patch",
     "entrypoint",
     "execute_workflow",
@@ -50,7 +53,6 @@ __all__ = [
     "wait_condition",
 ]
 
-MOST_SEARCH_KEYS = 20
 _SEARCH_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 _Class = TypeVar("_Class", bound=type)
@@ -76,7 +78,7 @@ def define(
 
     name: 1 to 128 letters, digits, '_' or '-'. execution_timeout: wall clock of the whole execution, later runs included.
     enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
-    search_keys: at most 20 dotted paths into the input.
+    search_keys: at most 20 dotted paths into the input; what is there becomes search keys of the execution, unencrypted.
     Raises: WorkflowsException when the class or an option cannot work.
     """
 
@@ -130,8 +132,8 @@ def _check_timeout(owner: Owner, timeout: object) -> None:
 def _check_search_keys(owner: Owner, keys: Sequence[str]) -> None:
     if isinstance(keys, str) or len(set(keys)) < len(keys) or not all(_SEARCH_KEY.fullmatch(key) for key in keys):
         raise owner.definition_error(f"search_keys has to list different paths, such as 'customer.id', not {keys!r}")
-    if len(keys) > MOST_SEARCH_KEYS:
-        raise owner.definition_error(f"search_keys has {len(keys)} paths, {MOST_SEARCH_KEYS} at most are possible")
+    if len(keys) > MOST_KEYS:
+        raise owner.definition_error(f"search_keys has {len(keys)} paths, {MOST_KEYS} at most are possible")
 
 
 def _check_class(owner: Owner, cls: type) -> None:
@@ -219,6 +221,24 @@ def should_continue_as_new() -> bool:
     Raises: WorkflowsException outside a workflow.
     """
     return _context("should_continue_as_new").should_continue_as_new()
+
+
+def add_search_keys(search_keys: Mapping[str, str | None]) -> None:
+    """Let the execution be found by more keys, or by other values of those it has.
+
+    search_keys: at most 20 in all, of 256 characters, without ':' and not ending with '='; values of 8,192 characters,
+    longer ones are cut. None: the key without a value. They are never encrypted.
+    Raises: WorkflowsException for keys that cannot be, and outside a workflow.
+    """
+    _context("add_search_keys").change_search_keys(addition(search_keys))
+
+
+def delete_search_keys(keys: Iterable[str]) -> None:
+    """Let the execution no longer be found by some keys; those that it does not have are passed over.
+
+    Raises: WorkflowsException for keys that cannot be, and outside a workflow.
+    """
+    _context("delete_search_keys").change_search_keys(removal(keys))
 
 
 async def wait_condition(

@@ -24,9 +24,11 @@ _RUN = (
     "ended_at",
 )
 
+_LISTED_RUN = (*_RUN, "search_keys")
+
 INDEXES: Mapping[str, tuple[str, ...]] = {
-    keys.RUNS: _RUN,
-    keys.RUNS_BY_WORKFLOW: _RUN,
+    keys.RUNS: _LISTED_RUN,
+    keys.RUNS_BY_WORKFLOW: _LISTED_RUN,
     keys.OPEN_RUNS: _RUN,
     keys.WORKFLOWS: (
         "workspace",

@@ -4,9 +4,9 @@ Commands were asked for by workflow code; replay must ask for the same ones at t
 code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
 replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
 
-`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them, but for patches, which later
-code may not ask for; `number` numbers its mail
-(signals, updates and requests to cancel) from 1 in the order in which it was accepted.
+`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them, but for patches and search
+keys, which later code may not ask for; `number` numbers its mail (signals, updates and requests to cancel) from 1 in the
+order in which it was accepted.
 """
 
 from enum import StrEnum
@@ -19,6 +19,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.options import ActivityOptions
+from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import ExecutionStatus
 
 Seq = Annotated[int, Field(ge=1)]
@@ -354,6 +355,7 @@ Command: TypeAlias = (
     | ChildSignaled
     | TaskPublished
     | PatchRecorded
+    | SearchKeysChanged
     | Answer
     | Ended
 )
@@ -377,6 +379,7 @@ COMMANDS = (
     ChildSignaled,
     TaskPublished,
     PatchRecorded,
+    SearchKeysChanged,
     UpdateCompleted,
     UpdateFailed,
     *ENDED,

@@ -1,7 +1,7 @@
 """An execution as its latest run stands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from levante_core.domain.events import (
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.transitions import EXECUTION, ExecutionStatus, step
 
 
@@ -46,6 +47,7 @@ class RunStart(Frozen):
     """Batch 0 of a run: what the workflow code is started with.
 
     first_run_id: of the runs that this one continues; continued_run_id: the last of them. None for a first run.
+    search_keys: those that the execution has already.
     """
 
     workflow_name: WorkflowName
@@ -55,6 +57,7 @@ class RunStart(Frozen):
     first_run_id: RunId | None = None
     continued_run_id: RunId | None = None
     reset: Reset | None = None
+    search_keys: SearchKeys = Field(default_factory=dict)
 
 
 class Tracing(Frozen):
@@ -106,6 +109,7 @@ class Execution:
     mail_count: int = 0
     is_cancel_requested: bool = False
     mail_held_until: datetime | None = None
+    search_keys: SearchKeys = field(default_factory=dict)
     tracing: Tracing = NO_TRACING
     ending: Ending | None = None
 
@@ -155,6 +159,7 @@ def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime
         deadline_at=old.deadline_at,
         first_run_id=old.first_run_id or execution.key.run_id,
         continued_run_id=execution.key.run_id,
+        search_keys=execution.search_keys,
     )
     key = replace(execution.key, run_id=event.run_id)
     return replace(

@@ -42,6 +42,7 @@ from levante_core.domain.events import (
     mail_key,
 )
 from levante_core.domain.frozen import Frozen
+from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import (
     ACTIVITY,
     CHILD,
@@ -110,6 +111,7 @@ _WorkEvent: TypeAlias = (
     | ChildSignaled
     | TaskPublished
     | PatchRecorded
+    | SearchKeysChanged
     | Answer
     | Outcome
     | ActivityHandedOver
@@ -198,7 +200,9 @@ class RunState:
                 self.children[event.seq] = OpenChild(event)
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
-            case CodeFailed() | HistoryGrewLarge() | TaskPublished() | PatchRecorded() | ChildSignaled():
+            case (
+                CodeFailed() | HistoryGrewLarge() | TaskPublished() | PatchRecorded() | SearchKeysChanged() | ChildSignaled()
+            ):
                 pass
             case UpdateCompleted() | UpdateFailed():
                 self._answer(event)

@@ -70,6 +70,15 @@ from levante_core.domain.names import (
 from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
+from levante_core.domain.search_keys import (
+    INTERNAL_PREFIX,
+    MOST_KEYS,
+    MOST_VALUE_CHARACTERS,
+    SearchKeys,
+    SearchKeysChanged,
+    changed,
+    problem_with_key,
+)
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.transitions import ActivityState, ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError
@@ -78,9 +87,12 @@ from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
 __all__ = [
     "CLOSINGS",
     "COMMANDS",
+    "INTERNAL_PREFIX",
     "MAIL",
     "MOST_BYTES",
     "MOST_EVENTS",
+    "MOST_KEYS",
+    "MOST_VALUE_CHARACTERS",
     "OLD_AFTER_SECONDS",
     "OUTCOMES",
     "ActivityCancelRequested",
@@ -138,6 +150,8 @@ __all__ = [
     "RunId",
     "RunStart",
     "RunState",
+    "SearchKeys",
+    "SearchKeysChanged",
     "SignalReceived",
     "TaskEvent",
     "TaskPhase",
@@ -151,6 +165,7 @@ __all__ = [
     "WorkflowSpec",
     "WorkflowTask",
     "after_failure",
+    "changed",
     "closing_event",
     "deployment_name",
     "execution_id",
@@ -158,6 +173,7 @@ __all__ = [
     "mail_in",
     "mail_key",
     "problem_with",
+    "problem_with_key",
     "worker_name",
     "workflow_name",
 ]

@@ -12,6 +12,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.protocol.specs import WorkflowSpec
@@ -256,8 +257,8 @@ class QueryAnswersResponse(Frozen):
 class Commit(Frozen):
     """One batch of one run. mail_taken: number of the last mail that the history takes in up to here.
 
-    history: how large it is, about, with this batch. done: receipts of workflow tasks that are dealt with once the batch is
-    recorded.
+    history: how large it is, about, with this batch. search_keys: all of the execution's, where the batch changes them.
+    done: receipts of workflow tasks that are dealt with once the batch is recorded.
     """
 
     execution_id: ExecutionId
@@ -266,6 +267,7 @@ class Commit(Frozen):
     batch: HistoryBatch
     mail_taken: Annotated[int, Field(ge=0)] = 0
     history: HistorySize = HistorySize()
+    search_keys: SearchKeys | None = None
     done: tuple[str, ...] = ()
 
 

@@ -13,6 +13,7 @@ from levante_core.domain.frozen import Frozen, Json, Time, wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunClosed, RunStarted, plan
+from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Key, Scalar
@@ -25,9 +26,11 @@ class _EndingDocument(Frozen):
     failure: Failure | None = None
 
 
+_SEARCH_KEYS: TypeAdapter[SearchKeys] = TypeAdapter(SearchKeys)
 MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
+SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent or children, which concern the dispatcher when they end too."""
 HAS_CHILDREN = "has_children"
@@ -46,6 +49,7 @@ class RunSummary:
     status: ExecutionStatus
     started_at: datetime
     ended_at: datetime | None
+    search_keys: SearchKeys
 
 
 # --- executions -------------------------------------------------------------------------------------------------------
@@ -85,6 +89,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         ASKS_FOR_WORK: execution.is_open,
         "mail_count": execution.mail_count,
         "is_cancel_requested": execution.is_cancel_requested,
+        SEARCH_KEYS: search_keys_text(execution.search_keys),
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
@@ -103,6 +108,11 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
 def open_run_entry(run: RunKey, start: RunStart) -> Key:
     """Return the place of an open run in the index OPEN_RUNS."""
     return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
+
+
+def search_keys_text(found_by: SearchKeys) -> str | None:
+    """Write search keys as the attribute that listings read."""
+    return _SEARCH_KEYS.dump_json(found_by).decode() if found_by else None
 
 
 def ending_document(ending: Ending) -> str:
@@ -130,6 +140,7 @@ def execution_of(item: Item) -> Execution:
         mail_count=int(str(item.attributes["mail_count"])),
         is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
         mail_held_until=datetime.fromisoformat(str(held_until)) if held_until else None,
+        search_keys=summary.search_keys,
         tracing=Tracing.model_validate_json(item.documents["tracing"]),
         ending=ending,
     )
@@ -174,6 +185,7 @@ def summary_of(item: Item) -> RunSummary:
         status=ExecutionStatus(str(attributes["status"])),
         started_at=datetime.fromisoformat(str(attributes["started_at"])),
         ended_at=None if ended_at is None else datetime.fromisoformat(str(ended_at)),
+        search_keys=_SEARCH_KEYS.validate_json(str(found_by)) if (found_by := attributes.get(SEARCH_KEYS)) else {},
     )
 
 

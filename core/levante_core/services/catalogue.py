@@ -26,6 +26,7 @@ from levante_core.services.dispatch import queue_name
 from levante_core.services.reading import read_all
 
 RACES = 5
+WORKFLOWS_AT_ONCE = 100
 """How often a registration that lost a race is tried again at once."""
 
 
@@ -132,6 +133,17 @@ class CatalogueService:
     def list_workflows(self, workspace: Workspace, *, limit: int, descending: bool, after: str | None) -> Page:
         """List workflow items by display name."""
         return self._store.query_index(keys.WORKFLOWS, workspace, limit=limit, descending=descending, after=after)
+
+    def technical_workflows(self, workspace: Workspace) -> set[str]:
+        """Return the names of the workflows that are means to others. Cost: index queries over all workflows."""
+        technical: set[str] = set()
+        after: str | None = None
+        while True:
+            page = self.list_workflows(workspace, limit=WORKFLOWS_AT_ONCE, descending=False, after=after)
+            found = map(records.workflow_of, page.items)
+            technical |= {workflow.name for workflow in found if workflow.is_technical}
+            if (after := page.next) is None:
+                return technical
 
     def list_registrations(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List registration items by workflow name, without their specs."""

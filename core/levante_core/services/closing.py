@@ -33,11 +33,11 @@ WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
 
 
 def closing_write(
-    run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None, *, has_children: bool = False
+    run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None, more: Mapping[str, Scalar] | None = None
 ) -> Update:
     """Make the write that closes the execution item. mail_count: None where unread mail may be left behind.
 
-    has_children: the same commit asked for some.
+    more: attributes that the same commit sets.
     """
     condition: dict[str, Scalar] = {"run_id": run.run_id, "is_open": True}
     if mail_count is not None:
@@ -49,7 +49,7 @@ def closing_write(
             "is_open": False,
             ASKS_FOR_WORK: False,
             "ended_at": wire_time(ending.ended_at),
-            **(WITH_CHILDREN if has_children else {}),
+            **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},
         set_indexes={keys.OPEN_RUNS: None},

@@ -1,6 +1,6 @@
 """Appending to histories: the conditional put that is the fence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,12 +15,13 @@ from levante_core.domain.plan import BatchAppended, Record, RunStarted
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Update, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome
 from levante_core.records import keys
 from levante_core.records.runs import (
     MAIL_HELD_UNTIL,
+    SEARCH_KEYS,
     Recorded,
     batch_item,
     earlier_run_item,
@@ -29,6 +30,7 @@ from levante_core.records.runs import (
     fact_item,
     fact_of,
     mail_fact,
+    search_keys_text,
 )
 from levante_core.services.closing import WITH_CHILDREN, closing_write
 from levante_core.services.dispatch import Dispatch
@@ -90,18 +92,16 @@ class CommitService:
         now = self._clock.now()
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
         record = BatchAppended(run, commit.deployment_name, now, commit.batch)
-        has_children = any(isinstance(event, ChildScheduled) for event in commit.batch.events)
+        sets = _attributes(commit)
         if closing is None and commit.history.share > 1:
             return self._terminated(run, commit)
         if closing is None:
-            return _Prepared((record,), (append, *([_with_children(run)] if has_children else [])))
+            return _Prepared((record,), (append, *([_setting(run, sets)] if sets else [])))
         status, ending = close(closing, now)
         if isinstance(closing, ExecutionContinuedAsNew):
-            writes, started = self._continued(run, closing, status, ending, has_children=has_children)
+            writes, started = self._continued(run, closing, status, ending, commit)
             return _Prepared((record, *started), (append, *writes))
-        return _Prepared(
-            (record,), (append, closing_write(run, status, ending, commit.mail_taken, has_children=has_children))
-        )
+        return _Prepared((record,), (append, closing_write(run, status, ending, commit.mail_taken, sets)))
 
     def _terminated(self, run: RunKey, commit: Commit) -> _Prepared:
         """Make the writes that end a run whose history has no room for this batch."""
@@ -121,7 +121,7 @@ class CommitService:
             self._store.write(Update(key, set_attributes={MAIL_HELD_UNTIL: until}, condition=is_open))
 
     def _continued(
-        self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, *, has_children: bool
+        self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, commit: Commit
     ) -> tuple[list[Write], list[Record]]:
         """Make the writes that put a new run in the place of this one, with the mail that this one has not taken.
 
@@ -131,10 +131,12 @@ class CommitService:
         old = item and execution_of(item)
         if old is None or old.key != run or not old.is_open or old.mail_count - event.mail_taken > MOST_CARRIED:
             return [closing_write(run, status, ending, event.mail_taken)], []
+        if commit.search_keys is not None:
+            old = replace(old, search_keys=commit.search_keys)
         unread = old.mail_count - event.mail_taken
         new = continued(old, event, ending.ended_at, mail_count=unread)
         unchanged = Matches({"run_id": run.run_id, "is_open": True, "mail_count": old.mail_count})
-        earlier = replace(old, status=status, ending=ending, has_children=old.has_children or has_children)
+        earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
         for number in range(1, unread + 1):
@@ -151,10 +153,20 @@ class CommitService:
         return mail_fact(mail.model_copy(update={"number": number}))
 
 
-def _with_children(run: RunKey) -> Update:
-    """Make the write that says of a run that it has asked for children."""
+def _has_children(commit: Commit) -> bool:
+    return any(isinstance(event, ChildScheduled) for event in commit.batch.events)
+
+
+def _attributes(commit: Commit) -> dict[str, Scalar]:
+    """Return what the batch says of the run that its item shows while it is open."""
+    sets = dict(WITH_CHILDREN) if _has_children(commit) else {}
+    return sets if commit.search_keys is None else {**sets, SEARCH_KEYS: search_keys_text(commit.search_keys)}
+
+
+def _setting(run: RunKey, attributes: Mapping[str, Scalar]) -> Update:
+    """Make the write that sets attributes of a run's item."""
     is_current = Matches({"run_id": run.run_id, "is_open": True})
-    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=WITH_CHILDREN, condition=is_current)
+    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=attributes, condition=is_current)
 
 
 def _too_large(commit: Commit) -> Failure:

@@ -1,6 +1,6 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,8 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put
+from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, ItemStore, Matches, Put
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
@@ -26,6 +25,7 @@ from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.reading import read_history
+from levante_core.services.run_filter import RunFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +174,27 @@ class ExecutionService:
         workspace: Workspace,
         *,
         workflow: str | None,
-        statuses: Collection[ExecutionStatus],
+        wanted: RunFilter,
         descending: bool,
         page_size: int,
         after: str | None,
     ) -> RunsPage:
-        """List runs by start time. Pages are full but for the last one. Cost: index queries until the page is full."""
+        """List the runs that are wanted by start time. Pages are full but for the last one.
+
+        Cost: index queries until the page is full, over the runs that have started between the times wanted.
+        """
         index, partition = keys.RUNS, str(workspace)
         if workflow is not None:
             name = self._catalogue.get(workspace, workflow).workflow.name
             index, partition = keys.RUNS_BY_WORKFLOW, f"{workspace}#{name}"
+        first = wire_time(wanted.started_after) if wanted.started_after else ""
+        last = wire_time(wanted.started_before) if wanted.started_before else AFTER_ALL
         runs: list[RunSummary] = []
         while True:
-            page = self._store.query_index(index, partition, limit=page_size - len(runs), descending=descending, after=after)
-            found = (summary_of(item) for item in page.items)
-            runs += [run for run in found if not statuses or run.status in statuses]
+            page = self._store.query_index(
+                index, partition, first=first, last=last, limit=page_size - len(runs), descending=descending, after=after
+            )
+            runs += filter(wanted.matches, map(summary_of, page.items))
             after = page.next
             if after is None or len(runs) == page_size:
                 return RunsPage(tuple(runs), after)

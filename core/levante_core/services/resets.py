@@ -10,6 +10,7 @@ from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import OpenWork, RunStarted, outstanding, plan
 from levante_core.domain.reset import carried, kept, points
+from levante_core.domain.search_keys import after
 from levante_core.domain.tasks import Fact
 from levante_core.errors import InvalidResetPoint, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Write
@@ -84,7 +85,8 @@ class ResetService:
         seed = old.start.reset.seed if old.start.reset else old.key.run_id
         reset = Reset(run_id=old.key.run_id, event_id=request.event_id, batches=until, seed=seed, reason=request.reason)
         key, now = replace(old.key, run_id=run_id), self._clock.now()
-        new = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
+        found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
+        new = replace(resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail)), search_keys=found_by)
         untaken = [mail_fact(one) for one in mail]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {mail_key(number) for number in range(1, state.mail_taken + 1)}

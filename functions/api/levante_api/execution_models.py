@@ -86,7 +86,7 @@ class WorkflowExecutionListResponse(Frozen):
 
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
-    """Show an execution. Search keys cannot be set yet, so there are none to show."""
+    """Show an execution. A search key without a value is shown as an empty text, since clients insist on texts."""
     run, ending = execution.key, execution.ending
     ended_at = ending.ended_at if ending else None
     return WorkflowExecutionResponse(
@@ -102,7 +102,7 @@ def execution_response(execution: Execution, *, with_search_keys: bool = False) 
         run_id=run.run_id,
         total_duration_ms=_milliseconds(execution.start.started_at, ended_at),
         result=ending.result if ending else None,
-        search_keys={} if with_search_keys else None,
+        search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
         failure=ending.failure if ending else None,
     )
 

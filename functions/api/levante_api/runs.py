@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
 from levante_api.execution_models import WorkflowExecutionListResponse, run_response
@@ -14,18 +14,11 @@ from levante_core.domain.frozen import Frozen
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput
 from levante_core.services.engine import Engine
+from levante_core.services.run_filter import RunFilter, key_filter
 
 _NOT_YET = frozenset(
     {
-        "deployment_name",
-        "end_time_after",
-        "end_time_before",
         "metadata_filters",
-        "root_execution_id",
-        "search",
-        "search_key",
-        "start_time_after",
-        "start_time_before",
         "user_id",
         "workflow_tags",
     }
@@ -33,9 +26,20 @@ _NOT_YET = frozenset(
 
 
 class RunsQuery(Frozen):
-    """Which runs, in which order. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
+    """Which runs, in which order. RETRYING_AFTER_ERROR is a status that no run of ours ever has.
+
+    search: in an id or the name of the workflow. Times: from `after` on, and before `before`. search_key: see `key_filter`.
+    """
 
     workflow_identifier: str | None = None
+    root_execution_id: str | None = None
+    deployment_name: str | None = None
+    search: str | None = None
+    start_time_after: AwareDatetime | None = None
+    start_time_before: AwareDatetime | None = None
+    end_time_after: AwareDatetime | None = None
+    end_time_before: AwareDatetime | None = None
+    search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
     status: tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None = None
     sort_by: Literal["start_time", "end_time"] = "start_time"
     order: Literal["asc", "desc"] = "desc"
@@ -61,17 +65,27 @@ class RunEndpoints:
             raise InvalidInput.at(
                 ("query", "sort_by"), "sorting by end_time is not supported yet: use start_time", "not_supported"
             )
-        if not query.include_internal:
-            problem = "leaving out internal runs is not supported yet: leave the parameter out"
-            raise InvalidInput.at(("query", "include_internal"), problem, "not_supported")
+        workspace = workspace_of(request)
         statuses = {status for status in query.status or () if isinstance(status, ExecutionStatus)}
         if query.status and not statuses:
             return WorkflowExecutionListResponse(executions=(), next_page_token=None)
+        wanted = RunFilter(
+            statuses=statuses,
+            deployment_name=query.deployment_name,
+            root_execution_id=query.root_execution_id,
+            search=query.search,
+            started_after=query.start_time_after,
+            started_before=query.start_time_before,
+            ended_after=query.end_time_after,
+            ended_before=query.end_time_before,
+            search_keys=tuple(map(key_filter, query.search_key or ())),
+            without_workflows=set() if query.include_internal else self.engine.catalogue.technical_workflows(workspace),
+        )
         with token_named("next_page_token"):
             page = self.engine.executions.list_runs(
-                workspace_of(request),
+                workspace,
                 workflow=query.workflow_identifier,
-                statuses=statuses,
+                wanted=wanted,
                 descending=query.order == "desc",
                 page_size=query.page_size,
                 after=query.next_page_token or None,

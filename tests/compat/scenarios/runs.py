@@ -106,6 +106,36 @@ def test_list_runs_when_a_run_is_listed_then_it_says_what_the_execution_says(ser
     assert (run.status, run.deployment_name) == ("FAILED", DEPLOYMENT)
 
 
+def test_list_runs_when_filtered_by_search_keys_then_the_four_forms_find_what_they_say(server: Server) -> None:
+    """`key:value` similar, `key==:value` exactly, `key` there, `key==` there without a value; all of several."""
+    label = fresh("Label")
+    found, other = (server.start("listed", {"fate": "complete", "label": text}) for text in (label, f"{label}-2"))
+    for execution_id in (found, other):
+        server.completed(execution_id)
+    for keys, expected in (
+        ([f"label:{label.upper()}"], {found, other}),
+        ([f"label==:{label}"], {found}),
+        ([f"label==:{label.upper()}"], set()),
+        ([f"label:{label}", "labelled=="], {found, other}),
+        ([f"label:{label}", "label=="], set()),
+        ([f"label:{label}", "fate==:complete", "labelled"], {found, other}),
+        ([f"label:{label}", "unknown"], set()),
+    ):
+        assert set(ids(server, workflow_identifier="listed", search_key=keys)) == expected, keys
+    execution: Any = server.client.workflows.executions.get_workflow_execution(execution_id=found, include_search_keys=True)
+    assert execution.search_keys == {"fate": "complete", "label": label, "labelled": ""}
+
+
+def test_list_runs_when_searched_then_ids_and_names_are_looked_at(server: Server) -> None:
+    """Any part of them, whatever the case."""
+    chosen = fresh("Needle-in-a-haystack")
+    server.start("listed", {"fate": "complete"}, execution_id=chosen)
+    server.completed(chosen)
+    assert ids(server, search=chosen.upper()) == [chosen]
+    assert ids(server, root_execution_id=chosen, deployment_name=DEPLOYMENT) == [chosen]
+    assert ids(server, root_execution_id=chosen, deployment_name="nobodys") == []
+
+
 def test_list_runs_when_an_id_was_used_twice_then_both_runs_are_listed(server: Server) -> None:
     """One row per run, not per execution."""
     chosen = fresh("listed-twice")

@@ -319,7 +319,9 @@ def test_payload_when_large_but_small_once_encoded_then_it_is_sent(chosen: Encod
     assert codec.decode(envelope, HERE) == LARGE
 
 
-@pytest.mark.parametrize("value", [float("nan"), [float("inf")], "\ud800", {"a": object()}], ids=["nan", "inf", "surrogate", "object"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), [float("inf")], "\ud800", {"a": object()}], ids=["nan", "inf", "surrogate", "object"]
+)
 @pytest.mark.parametrize("chosen", [settings(FULL), settings(PARTIAL), settings(offload_from=0)])
 def test_value_when_it_is_no_json_then_it_is_refused_before_anything_is_kept(chosen: EncodingSettings, value: Any) -> None:
     """What no reader could read is not written."""

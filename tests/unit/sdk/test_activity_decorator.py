@@ -65,6 +65,9 @@ class FakeRun:
     def deprecate_patch(self, patch_id: str) -> None:
         raise NotImplementedError
 
+    def change_search_keys(self, change: Any) -> None:
+        raise NotImplementedError
+
     def publish(self, event: Any) -> None:
         raise NotImplementedError
 

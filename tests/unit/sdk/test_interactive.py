@@ -72,8 +72,8 @@ def submission(number: int, task_id: str, value: Any) -> UpdateRequested:
 
 
 def by_kind(commands: Sequence[Command]) -> list[Any]:
-    """Return commands without the events of tasks."""
-    return [command for command in commands if command.kind != "task_published"]
+    """Return commands without the events of tasks, and without search keys."""
+    return [command for command in commands if command.kind not in {"task_published", "search_keys_changed"}]
 
 
 def test_workflow_when_derived_then_it_is_registered_with_the_handlers_of_all_its_bases() -> None:
@@ -93,6 +93,15 @@ def test_inputs_when_nothing_is_asked_yet_then_none_are_pending_and_none_are_tak
     (refused,) = by_kind(run.begin([submission(1, "any", {"yes": True})]))
     assert refused.kind == "update_failed"
     assert len(pending(run)) == 1
+
+
+def test_input_when_it_is_waited_for_then_the_execution_is_found_by_that(run: WorkflowRun) -> None:
+    """SDK contract §5: `internal.execution.state` is there for as long as a wait is open."""
+    run.begin()
+    assert run.search_keys == {"internal.execution.state": "waiting_for_input"}
+    (asked,) = pending(run)
+    run.receive([submission(1, asked["task_id"], {"yes": True})])
+    assert run.search_keys == {}
 
 
 def test_input_when_its_model_is_nested_then_the_schema_is_complete() -> None:

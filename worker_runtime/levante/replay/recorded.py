@@ -29,7 +29,7 @@ class RecordedHistory:
     def __init__(self, document: Mapping[str, Any]) -> None:
         try:
             started, *self._told = document["events"]
-            self.start = RunStart.model_validate({name: started.get(name) for name in RunStart.model_fields})
+            self.start = RunStart.model_validate({name: started[name] for name in RunStart.model_fields if name in started})
             self._ids = str(document["execution_id"]), str(document["run_id"])
             self._mail = dict(_mail_in(self._told))
             self._batch = HistoryBatch.model_validate({"index": 1, "commit_id": "", "events": list(_recorded(self._told))})

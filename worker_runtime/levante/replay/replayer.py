@@ -24,6 +24,7 @@ from levante_core.protocol import (
     MailTaken,
     Outcome,
     PatchRecorded,
+    SearchKeysChanged,
     mail_in,
 )
 
@@ -109,7 +110,7 @@ def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Input]) -> Outcome:
 
 
 def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
-    if isinstance(recorded, PatchRecorded) and unasked(recorded, asked):
+    if isinstance(recorded, SearchKeysChanged) or (isinstance(recorded, PatchRecorded) and unasked(recorded, asked)):
         return
     if not asked:
         raise _difference(event_id, _wording(recorded), "nothing")
@@ -131,14 +132,19 @@ def _difference(event_id: int, recorded: str, asked: str) -> NonDeterminismError
 
 def _identity(command: Command) -> tuple[str, int, object]:
     """Return what must be equal: kind, position, and the name or target."""
-    seq = 0 if isinstance(command, PatchRecorded) else command.seq
-    return command.kind, seq, getattr(command, TARGETS[command.kind]) if command.kind in TARGETS else None
+    return (
+        command.kind,
+        getattr(command, "seq", 0),
+        getattr(command, TARGETS[command.kind]) if command.kind in TARGETS else None,
+    )
 
 
 def _wording(command: Command) -> str:
     match command:
         case PatchRecorded():
             return f"{command.kind} {command.patch_id!r}"
+        case SearchKeysChanged():
+            return command.kind
         case ActivityScheduled():
             name = f" {command.name!r}"
         case ChildScheduled():

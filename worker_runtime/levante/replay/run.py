@@ -17,6 +17,7 @@ from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.loop import DeterministicLoop
 from levante.replay.messages import Messages
+from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
     ActivityCancelRequested,
@@ -41,6 +42,7 @@ from levante_core.protocol import (
     PatchRecorded,
     RunId,
     RunStart,
+    SearchKeysChanged,
     SignalReceived,
     TaskEvent,
     TaskPublished,
@@ -113,6 +115,7 @@ class WorkflowRun:
         self._is_disposed = False
         self.patches = Patches(self._record)
         self.has_large_history = False
+        self.search_keys = start.search_keys
 
     @property
     def events(self) -> int:
@@ -136,6 +139,8 @@ class WorkflowRun:
                 self._instance = self._context.run(self._definition.cls)
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
+        if self._definition.search_keys:
+            self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
         for letter in mail:
             self._hand_over(letter)
         self._main = self._loop.create_task(self._definition.run(self._instance, self._start.input), context=self._context)
@@ -224,6 +229,12 @@ class WorkflowRun:
 
     def deprecate_patch(self, patch_id: str) -> None:
         self.patches.deprecate(patch_id)
+
+    def change_search_keys(self, change: SearchKeysChanged) -> None:
+        self._refuse_commands()
+        before, self.search_keys = self.search_keys, after_change(self.search_keys, change)
+        if self.search_keys != before and not self.patches.is_replaying:
+            self._commands.append(change)
 
     def publish(self, event: TaskEvent) -> None:
         if not self._is_disposed:

@@ -28,6 +28,7 @@ from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.virtual_time import LoopClock
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId
+from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change
 from levante_core.services.engine import Engine
@@ -66,6 +67,10 @@ class Execution:
     async def status(self) -> ExecutionStatus:
         """Return how the execution is."""
         return (await call(self._place.engine.executions.get, WORKSPACE, self.id)).status
+
+    async def search_keys(self) -> SearchKeys:
+        """Return what the execution is found by."""
+        return (await call(self._place.engine.executions.get, WORKSPACE, self.id)).search_keys
 
     async def signal(self, name: str, **arguments: object) -> None:
         """Send a signal. Raises: what the API answers with, as an error of `levante_core.errors`."""

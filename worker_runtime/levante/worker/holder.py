@@ -305,6 +305,7 @@ class Holder:
             batch=batch,
             mail_taken=live.state.mail_taken,
             history=live.size,
+            search_keys=live.changed_search_keys,
             done=tuple(done),
         )
         sent = commit.model_dump_json().encode()

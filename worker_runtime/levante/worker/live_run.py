@@ -37,6 +37,8 @@ from levante_core.protocol import (
     Outcome,
     RetryAfter,
     RunState,
+    SearchKeys,
+    SearchKeysChanged,
     UpdateCompleted,
     UpdateFailed,
     after_failure,
@@ -82,6 +84,11 @@ class LiveRun:
     def size(self) -> HistorySize:
         """How large the history is, about: with the events that are pending, and the bytes that are recorded."""
         return HistorySize(events=self.code.events, bytes=self._bytes)
+
+    @property
+    def changed_search_keys(self) -> SearchKeys | None:
+        """The search keys of the execution, if what is pending changes them."""
+        return self.code.search_keys if any(isinstance(one, SearchKeysChanged) for one in self.pending) else None
 
     @property
     def next_index(self) -> int:
