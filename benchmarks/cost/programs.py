@@ -19,7 +19,7 @@ from benchmarks.cost.waiting import sleep
 
 from levante_core.adapters.images import item_of
 from levante_core.ports.item_store import Change
-from levante_core.records.runs import concerns_dispatcher
+from levante_core.records.changes import concerns_dispatcher
 from levante_local.gateway import event_of
 from levante_local.waiting import call
 from tests.support.event_sources import StreamMapping, StreamSource

@@ -20,7 +20,8 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
-from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY, concerns_dispatcher
+from levante_core.records.changes import concerns_dispatcher
+from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from tests.support.policies import Statement, matches, statements
 from tests.support.sam import load_template, of_type, text

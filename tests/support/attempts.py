@@ -21,7 +21,7 @@ def run_as_activity(
     """Run code as the first attempt of an activity, and return its result. served: the activities beside it."""
 
     async def attempt() -> T:
-        info = ActivityInfo("e", "r", "r:1", "a", 1, timedelta(minutes=5), None)
+        info = ActivityInfo("e", "r", "r:1", "a", 1, timedelta(minutes=5), None, "token")
         current_activity.set(ActivityContext(info, (), lambda _details: None, publish, new_task_id, served))
         return await code()
 

@@ -47,6 +47,7 @@ class Activity:
     """`@activity(...)`, and what an activity can learn of its attempt."""
 
     info = staticmethod(attempts.info)
+    complete_later = staticmethod(attempts.complete_later)
     heartbeat_details = staticmethod(attempts.heartbeat_details)
 
     def __call__(

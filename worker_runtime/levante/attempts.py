@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import NoReturn
+
 from pydantic_core import from_json, to_json
 
 from levante.context import ActivityContext, ActivityInfo, current_activity
@@ -21,6 +24,34 @@ def heartbeat_details() -> tuple[Json, ...]:
     Raises: WorkflowsException outside activities.
     """
     return _context("heartbeat_details").details
+
+
+class CompletesLater(BaseException):
+    """Ends the code of an attempt that goes on elsewhere; no `except Exception` of a user's stops it on its way."""
+
+    def __init__(self, timeout: timedelta | None) -> None:
+        super().__init__("the activity is completed later")
+        self.timeout = timeout
+
+
+def complete_later(timeout: timedelta | None = None) -> NoReturn:
+    """End the code of the attempt, but not the attempt: who has `activity.info().task_token` completes it. Never returns.
+
+        @activity(start_to_close_timeout=timedelta(hours=2))
+        async def ask_for_signature(document: str) -> str:
+            await post_to_signing_service(document, callback=activity.info().task_token)
+            activity.complete_later()
+
+    Give the token away before. `POST /v1/workflows/activities/complete` takes it with the result; `/fail` and `/heartbeat`
+    are beside it. Until then no worker and no slot is kept busy. timeout: how long that may take from now on, longer than
+    an attempt in a worker if need be; what is left of start_to_close_timeout by default. Then the attempt has failed, as it
+    has after a heartbeat timeout without heartbeats, and the retry policy says what follows.
+    Raises: WorkflowsException outside of activities that a worker runs, and for a timeout that is not positive.
+    """
+    _context("complete_later")
+    if timeout is not None and timeout <= timedelta():
+        raise WorkflowsException(f"the timeout of complete_later() has to be positive, not {timeout}", status=422)
+    raise CompletesLater(timeout)
 
 
 def activity_heartbeat(*details: object) -> None:

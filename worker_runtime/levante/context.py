@@ -109,7 +109,10 @@ class WorkflowContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ActivityInfo:
-    """An attempt of an activity. activity_id: the same for all of its attempts. attempt: 1-based."""
+    """An attempt of an activity. activity_id: the same for all of its attempts. attempt: 1-based.
+
+    task_token: for whoever ends the attempt if it goes on elsewhere; see `activity.complete_later`.
+    """
 
     execution_id: str
     run_id: str
@@ -118,6 +121,7 @@ class ActivityInfo:
     attempt: int
     start_to_close_timeout: timedelta
     heartbeat_timeout: timedelta | None
+    task_token: str
 
 
 @dataclass(frozen=True, slots=True)

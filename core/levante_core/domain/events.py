@@ -293,7 +293,8 @@ class MailTaken(Frozen):
 class ActivityHandedOver(Frozen):
     """The claim of an owner has ended; the activity queue carries on with this attempt.
 
-    scheduled_in: index of the batch that holds the activity's `activity_scheduled`.
+    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. failure: why; None where the attempt
+    goes on elsewhere, and will be completed with its token.
     """
 
     kind: Literal["activity_handed_over"] = "activity_handed_over"
@@ -301,7 +302,7 @@ class ActivityHandedOver(Frozen):
     scheduled_in: Seq
     attempt: Annotated[int, Field(ge=1)]
     delay_seconds: Seconds = 0.0
-    failure: Failure
+    failure: Failure | None
 
 
 class CodeFailed(Frozen):

@@ -23,6 +23,7 @@ from levante_core.domain.events import (
     TimerStarted,
 )
 from levante_core.domain.execution import Parent, RunKey, RunStart
+from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch, RunState
 from levante_core.domain.names import DeploymentName, ExecutionId
 from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
@@ -66,7 +67,10 @@ class FactRecorded:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """An activity attempt ended without an outcome; `attempt` comes next, at `due_at`."""
+    """An activity attempt ended without an outcome; `attempt` comes next, at `due_at`.
+
+    is_deferred: it has begun already, goes on elsewhere, and has failed if it did not end by then.
+    """
 
     run: RunKey
     deployment_name: DeploymentName
@@ -75,6 +79,7 @@ class AttemptEnded:
     seq: int
     scheduled_in: int
     attempt: int
+    is_deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +181,8 @@ def plan(record: Record) -> list[Effect]:
         case RunClosed():
             return list(_closed(record))
         case AttemptEnded():
-            retry = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at)
-            return [_when_due(retry, record.recorded_at)]
+            due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at)
+            return [_when_due(due.model_copy(update={"is_deferred": record.is_deferred}), record.recorded_at)]
         case _:
             assert_never(record)
 
@@ -202,7 +207,7 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
                 at = record.recorded_at
                 task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, work=work)
                 yield _when_due(task, at)
-            case ActivityHandedOver() if event.activity not in ended:
+            case ActivityHandedOver() if event.failure and event.activity not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
                 task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at)
                 yield _when_due(task, record.recorded_at)
@@ -269,7 +274,8 @@ def _address(record: Record) -> dict[str, Any]:
 
 def task_id(task: ActivityTask) -> str:
     """Return the deduplication id of an attempt's task: the same for every repeat of it."""
-    return f"{task.run_id}:{task.seq}:{task.attempt}"
+    deadline = f":{wire_time(task.fresh_at)}" if task.is_deferred else ""
+    return f"{task.run_id}:{task.seq}:{task.attempt}{deadline}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class ActivityTask(_Task):
     """Run this attempt. work is absent when the message would be too large or its sender did not know it.
 
     scheduled_in: index of the batch that holds the activity's `activity_scheduled`. details: of the last heartbeat of the
-    attempts before, known once the task was checked.
+    attempts before, known once the task was checked. is_deferred: the attempt goes on elsewhere, and its time is up at
+    `fresh_at`.
     """
 
     kind: Literal["activity_task"] = "activity_task"
@@ -61,6 +62,7 @@ class ActivityTask(_Task):
     attempt: Seq
     work: ActivityWork | None = None
     details: tuple[Json, ...] = ()
+    is_deferred: bool = False
 
 
 class TimerDue(_Task):

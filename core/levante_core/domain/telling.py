@@ -153,7 +153,7 @@ class Telling:
                 self.events.append(Told(stream=event.event.task_type, scope="workflow", event=told))
             case ChildScheduled() | ChildFailed():
                 self._tell_child(event)
-            case ActivityHandedOver() if event.attempt > 1:
+            case ActivityHandedOver() if event.attempt > 1 and event.failure:
                 self.retry(event.activity, event.attempt - 1, at, event.failure)
             case ExecutionTerminated() | ExecutionTimedOut():
                 self._move(is_closed=True)

@@ -29,6 +29,34 @@ class ActivityHeartbeatResponse(Frozen):
     is_wanted: bool
 
 
+class AttemptRef(Frozen):
+    """Names an attempt. scheduled_in: index of the batch that holds the activity's `activity_scheduled`."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    seq: Seq
+    scheduled_in: Seq
+    attempt: Annotated[int, Field(ge=1)]
+
+
+class DeferRequest(Frozen):
+    """Say that an attempt goes on elsewhere, and ends with its token.
+
+    timeout_seconds: after so long it has failed; heartbeat_seconds: after so long without a heartbeat as well.
+    """
+
+    attempt: AttemptRef
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    heartbeat_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class DeferResponse(Frozen):
+    """is_wanted: False when nobody waits for the attempt any more."""
+
+    is_wanted: bool
+
+
 class PermitRequest(Frozen):
     """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
 
@@ -85,15 +113,9 @@ class CheckResponse(Frozen):
     task: ActivityTask | None
 
 
-class ActivityReport(Frozen):
+class ActivityReport(AttemptRef):
     """How an attempt ended. failure: None when it succeeded. receipt: its task, dealt with once this is recorded."""
 
-    execution_id: ExecutionId
-    run_id: RunId
-    deployment_name: DeploymentName
-    seq: Seq
-    scheduled_in: Seq
-    attempt: Seq
     result: Json = None
     failure: Failure | None = None
     receipt: str | None = None

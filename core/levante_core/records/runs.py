@@ -1,6 +1,5 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,14 +8,14 @@ from pydantic import TypeAdapter
 from levante_core.domain.events import ChildCompleted, ChildFailed, ChildStarted, Mail, Outcome, mail_key
 from levante_core.domain.execution import Ending, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.frozen import Frozen, Json, Time, wire_time
+from levante_core.domain.frozen import Frozen, Json, wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.plan import AttemptEnded, BatchAppended, FactRecorded, Record, RunClosed, RunStarted, plan
+from levante_core.domain.plan import BatchAppended, plan
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.ports.item_store import Change, Item, Key, Scalar
+from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
 
@@ -259,52 +258,6 @@ def fact_of(item: Item) -> Fact:
     return Fact.model_validate_json(item.documents["fact"])
 
 
-MOST_FAILURES = 20
-"""So many failed attempts of an activity are kept, the last ones."""
-
-
-class FailedAttempt(Frozen):
-    """How an attempt of the activity with this seq ended that is followed by another one."""
-
-    seq: int
-    attempt: int
-    at: Time
-    failure: Failure
-
-
-_DETAILS: TypeAdapter[tuple[Json, ...]] = TypeAdapter(tuple[Json, ...])
-_FAILED_ATTEMPTS: TypeAdapter[tuple[FailedAttempt, ...]] = TypeAdapter(tuple[FailedAttempt, ...])
-
-
-def attempt_item(recorded: Recorded, ended: AttemptEnded, failed: Sequence[FailedAttempt]) -> Item:
-    """Write which attempt of an activity comes next, and how those before it ended."""
-    attributes: dict[str, Scalar] = {
-        **recorded.attributes(),
-        "seq": ended.seq,
-        "scheduled_in": ended.scheduled_in,
-        "attempt": ended.attempt,
-        "due_at": wire_time(ended.due_at),
-        ASKS_FOR_WORK: True,
-    }
-    failures = _FAILED_ATTEMPTS.dump_json(tuple(failed[-MOST_FAILURES:])).decode()
-    return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failures": failures})
-
-
-def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
-    """Read how the attempts of an activity ended that were followed by others, in order."""
-    return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
-
-
-def heartbeat_item(run: RunKey, seq: int, details: Sequence[Json]) -> Item:
-    """Write the last heartbeat of an activity."""
-    return Item(keys.heartbeat(run, seq), {}, {"details": _DETAILS.dump_json(tuple(details)).decode()})
-
-
-def details_of(item: Item) -> tuple[Json, ...]:
-    """Read what the last heartbeat of an activity said."""
-    return _DETAILS.validate_json(item.documents["details"])
-
-
 def query_item(run: RunKey, request: QueryRequest, expires_at: int) -> Item:
     """Write a query that waits for an answer. expires_at: seconds since 1970."""
     return Item(keys.query(run, request.query_id), {"expires_at": expires_at}, {"query": request.model_dump_json()})
@@ -315,79 +268,10 @@ def query_of(item: Item) -> QueryRequest:
     return QueryRequest.model_validate_json(item.documents["query"])
 
 
-def attempt_number(item: Item) -> int:
-    """Read which attempt of an activity is the current one."""
-    return int(str(item.attributes["attempt"]))
-
-
 def _run_key(item: Item) -> RunKey:
     attributes = item.attributes
     return RunKey(
         Workspace(str(attributes["workspace"])),
         ExecutionId(str(attributes["execution_id"])),
         RunId(str(attributes["run_id"])),
-    )
-
-
-# --- the change feed --------------------------------------------------------------------------------------------------
-
-
-def records_of(change: Change) -> list[Record]:
-    """Tell what a change of the table means for the work; most ask for nothing."""
-    new, old = change.new, change.old
-    if new is None or not concerns_dispatcher(new.attributes):
-        return []
-    partition, sort = change.key.partition, change.key.sort
-    if partition.startswith("X#"):
-        return list(_of_run(new, old, sort))
-    if not partition.startswith("H#"):
-        return []
-    if sort.startswith(keys.ATTEMPT):
-        return [attempt_of(new)] if old is None or attempt_number(old) != attempt_number(new) else []
-    record = _recorded(new, sort) if old is None else None
-    return [record] if record else []
-
-
-def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
-    is_new = old is None or old.attributes["run_id"] != new.attributes["run_id"]
-    if sort == keys.EXECUTION and new.attributes["is_open"]:
-        if is_new:
-            yield _started(new)
-    elif new.attributes[HAS_FAMILY] and (is_new or old is None or old.attributes["is_open"]):
-        execution = execution_of(new)
-        yield RunClosed(
-            execution.key, execution.deployment_name, execution.has_children, execution.parent, child_outcome(execution)
-        )
-
-
-def concerns_dispatcher(attributes: Mapping[str, Scalar]) -> bool:
-    """Tell whether the dispatcher has to look at a change that led to an item with these attributes."""
-    return bool(attributes.get(ASKS_FOR_WORK) or attributes.get(HAS_FAMILY))
-
-
-def _started(item: Item) -> RunStarted:
-    execution = execution_of(item)
-    return RunStarted(execution.key, execution.deployment_name, execution.start)
-
-
-def _recorded(item: Item, sort: str) -> Record | None:
-    recorded = recorded_of(item)
-    if sort.startswith(keys.BATCH):
-        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(item))
-    if sort.startswith(keys.FACT):
-        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(item))
-    return None
-
-
-def attempt_of(item: Item) -> AttemptEnded:
-    """Read which attempt of an activity comes next, and when."""
-    recorded, attributes = recorded_of(item), item.attributes
-    return AttemptEnded(
-        run=recorded.run,
-        deployment_name=recorded.deployment_name,
-        recorded_at=recorded.at,
-        due_at=datetime.fromisoformat(str(attributes["due_at"])),
-        seq=int(str(attributes["seq"])),
-        scheduled_in=int(str(attributes["scheduled_in"])),
-        attempt=attempt_number(item),
     )

@@ -14,7 +14,8 @@ from levante_core.errors import InconsistentHistory, InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.records import keys
-from levante_core.records.runs import attempt_of, batch_of, fact_of, query_of, recorded_of
+from levante_core.records.attempts import attempt_of
+from levante_core.records.runs import batch_of, fact_of, query_of, recorded_of
 
 PAGE_BYTES = 3 * 1024 * 1024
 """Documents in one part of a history, or a single larger one: an answer of a Lambda function holds 6 MB, quotes escaped.

@@ -21,7 +21,8 @@ from levante_core.domain.telling import Followed, Telling, in_order
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
-from levante_core.records.runs import batch_of, execution_of, fact_of, failed_attempts, recorded_of, summary_of
+from levante_core.records.attempts import failed_attempts
+from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
 from levante_core.records.streams import Publisher, StreamHead
 from levante_core.services.reading import read_all
 

@@ -6,6 +6,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from levante_api.activities import ActivityEndpoints
 from levante_api.deployments import DeploymentEndpoints
 from levante_api.endpoints import mount
 from levante_api.events import EventEndpoints
@@ -64,6 +65,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             ExecutionEndpoints(engine, settings.max_wait_seconds),
             MessageEndpoints(engine, settings.max_wait_seconds),
             RunEndpoints(engine),
+            ActivityEndpoints(engine),
             EventEndpoints(engine, settings.streams_at),
             WorkerEndpoints(engine, settings.features),
             WorkflowEndpoints(engine),

@@ -18,6 +18,8 @@ from levante_core.protocol.activities import (
     ActivityReportsResponse,
     CheckRequest,
     CheckResponse,
+    DeferRequest,
+    DeferResponse,
     PermitRequest,
     PermitResponse,
     TaskEventsRequest,
@@ -70,6 +72,7 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/activity-heartbeats", self.activity_heartbeats, WORKERS),
+            Endpoint("POST", f"{base}/activity-deferrals", self.activity_deferrals, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/rate-permits", self.rate_permits, WORKERS),
             Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
             Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS, errors=(404,)),
@@ -119,6 +122,10 @@ class WorkerEndpoints:
     def activity_heartbeats(self, request: Request, body: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
         """Take in that an attempt is at work, and tell whether it is wanted still."""
         return ActivityHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(workspace_of(request), body))
+
+    def activity_deferrals(self, request: Request, body: DeferRequest) -> DeferResponse:
+        """Let an attempt go on elsewhere, until somebody ends it with its token."""
+        return DeferResponse(is_wanted=self.engine.activities.defer(workspace_of(request), body))
 
     def rate_permits(self, request: Request, body: PermitRequest) -> PermitResponse:
         """Give an attempt of a rate-limited activity its place in time."""

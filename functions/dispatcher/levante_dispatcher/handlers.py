@@ -14,7 +14,7 @@ from levante_core.adapters.images import change_of
 from levante_core.domain.plan import plan
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Change, Item
-from levante_core.records.runs import records_of
+from levante_core.records.changes import records_of
 from levante_core.services.engine import Engine
 
 Event: TypeAlias = Mapping[str, Any]

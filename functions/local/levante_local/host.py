@@ -16,8 +16,8 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.protocol.streams import is_stream
 from levante_core.records.catalogue import Role
+from levante_core.records.changes import concerns_dispatcher
 from levante_core.records.offloading import OffloadingStore
-from levante_core.records.runs import concerns_dispatcher
 from levante_core.services.api_keys import SECRET_PREFIX, require
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.tasks import consumer_name

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from levante_core.protocol.activities import AttemptRef
+from levante_core.protocol.task_tokens import token_of
 from tests.integration.api.harness import Answer, Api, build
 
 WORKERS = "/v1/workflows/workers"
@@ -13,6 +15,7 @@ TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-0
         "attempt": 1}  # fmt: skip
 
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
+TOKEN = token_of(AttemptRef.model_validate({**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}))
 READ = {
     ("GET", "/v1/workflows"): None,
     ("GET", "/v1/workflows/greet"): None,
@@ -28,6 +31,9 @@ READ = {
     ("GET", "/v1/workflows/events/stream"): None,
     ("GET", "/v1/workflows/events/list"): None,
     ("GET", f"{WORKERS}/whoami"): None,
+    ("POST", "/v1/workflows/activities/complete"): {"task_token": TOKEN},
+    ("POST", "/v1/workflows/activities/fail"): {"task_token": TOKEN, "message": "x"},
+    ("POST", "/v1/workflows/activities/heartbeat"): {"task_token": TOKEN},
 }
 CLIENT = {
     ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
@@ -50,6 +56,10 @@ WORKER = {
     ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
     ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
     ("POST", f"{WORKERS}/activity-heartbeats"): {"execution_id": "e1", "run_id": "r", "seq": 1, "attempt": 1},
+    ("POST", f"{WORKERS}/activity-deferrals"): {
+        "attempt": {**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1},
+        "timeout_seconds": 1,
+    },
     ("POST", f"{WORKERS}/rate-permits"): {
         "deployment_name": "prod",
         "activity_name": "a",

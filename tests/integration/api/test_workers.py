@@ -2,6 +2,8 @@ from typing import Any
 
 import pytest
 
+from levante_core.protocol import task_tokens
+from levante_core.protocol.activities import AttemptRef
 from tests.integration.api.harness import Api, completed
 
 WORKERS = "/v1/workflows/workers"
@@ -198,3 +200,53 @@ def test_commit_when_a_batch_could_never_be_right_then_422_and_nothing_is_writte
     answer = api.commit(delivered, completed(None), SCHEDULED)
     assert answer.status == 422
     assert len(api.call("GET", "/v1/workflows/executions/e1/history").body["events"]) == 1
+
+
+def token_of(task: dict[str, Any]) -> str:
+    """Return the token of a delivered attempt, as its activity would have got it."""
+    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
+    return task_tokens.token_of(AttemptRef.model_validate({name: task["task"][name] for name in names}))
+
+
+def deferral(task: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Write that an attempt goes on elsewhere."""
+    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
+    return {"attempt": {name: task["task"][name] for name in names}, "timeout_seconds": seconds}
+
+
+@pytest.mark.parametrize("key", ["client", "worker"])
+def test_activity_when_it_goes_on_elsewhere_then_its_token_ends_it_once(api: Api, key: str) -> None:
+    """Another workspace's key does not; a repeat is told that nobody waits any more."""
+    task = activity(api)
+    assert api.call("POST", f"{WORKERS}/activity-deferrals", deferral(task, 60), key="worker").body == {"is_wanted": True}
+    body = {"task_token": token_of(task), "result": {"signed": True}}
+    assert api.call("POST", "/v1/workflows/activities/complete", body, key="stranger").body == {"is_accepted": False}
+    for accepted in (True, False):
+        answer = api.call("POST", "/v1/workflows/activities/complete", body, key=key)
+        assert (answer.status, answer.body) == (200, {"is_accepted": accepted})
+    (delivered,) = api.poll()
+    assert delivered["task"]["fact"]["input"]["result"] == {"signed": True}
+
+
+def test_activity_when_it_fails_elsewhere_then_the_workflow_is_told_why(api: Api) -> None:
+    """What the API is told is the failure that the workflow sees."""
+    task = activity(api)
+    api.call("POST", f"{WORKERS}/activity-deferrals", deferral(task, 60), key="worker")
+    beat = {"task_token": token_of(task), "details": [1]}
+    assert api.call("POST", "/v1/workflows/activities/heartbeat", beat).body == {"is_wanted": True}
+    body = {"task_token": token_of(task), "message": "no pen", "type": "NoPen", "details": ["blue"]}
+    assert api.call("POST", "/v1/workflows/activities/fail", body).body == {"is_accepted": True}
+    assert api.call("POST", "/v1/workflows/activities/heartbeat", beat).body == {"is_wanted": False}
+    (delivered,) = api.poll()
+    failure = delivered["task"]["fact"]["input"]["failure"]
+    assert (failure["type"], failure["message"], failure["details"]) == ("NoPen", "no pen", ["blue"])
+
+
+@pytest.mark.parametrize("what", ["complete", "fail", "heartbeat"])
+@pytest.mark.parametrize("token", ["", "made-up", "e30", "é"])
+def test_token_when_it_is_none_then_422_names_it(api: Api, what: str, token: str) -> None:
+    """A part of a token is none."""
+    body = {"task_token": token, **({"message": "x"} if what == "fail" else {})}
+    answer = api.call("POST", f"/v1/workflows/activities/{what}", body)
+    assert answer.status == 422
+    assert answer.body["detail"][0]["loc"] == ["body", "task_token"]

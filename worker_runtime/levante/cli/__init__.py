@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from levante.cli.activities import activities
 from levante.cli.deployments import deployments
 from levante.cli.executions import executions
 from levante.cli.exits import EPILOG
@@ -53,5 +54,5 @@ def main() -> None:
     """
 
 
-for _command in (deployments, executions, keys, redrive, replay, worker, workflows):
+for _command in (activities, deployments, executions, keys, redrive, replay, worker, workflows):
     main.add_command(_command)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from levante.cli.client import Answer, Client, segment
 from levante.cli.exits import EPILOG, CommandFailed, NotCompleted, OutOfTime
+from levante.cli.json_texts import json_object
 from levante.cli.options import json_option, with_client
 from levante.cli.output import Column, cell, print_json, print_record, print_table, print_value
 from levante.cli.waiting import Surroundings, wait_for_end
@@ -78,7 +77,7 @@ def start(
         raise click.UsageError("--timeout says how long to wait: give it with --wait")
     body: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     if input_text is not None:
-        body["input"] = _read_input(input_text)
+        body["input"] = json_object(input_text, "--input", "the parameters of the workflow's entrypoint")
     started = client.post(f"/v1/workflows/{segment(workflow)}/execute", body)
     execution_id = started.field("execution_id", str)
     if wait:
@@ -192,36 +191,6 @@ def _path(execution_id: str) -> str:
 
 def _about(event: dict[str, Any]) -> Any:
     return next((event[field] for field in ABOUT if event.get(field) is not None), "")
-
-
-# --- input ------------------------------------------------------------------------------------------------------------
-
-
-def _read_input(text: str) -> Any:
-    try:
-        value = json.loads(_content(text), parse_constant=_no_json)
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.BadParameter(f"no JSON could be read from {_source(text)}: {error}", param_hint="--input") from None
-    if value is not None and not isinstance(value, dict):
-        problem = "the input must be a JSON object, keyed by the parameters of the workflow's entrypoint"
-        raise click.BadParameter(problem, param_hint="--input")
-    return value
-
-
-def _content(text: str) -> str | bytes:
-    if text == "-":
-        return sys.stdin.buffer.read()
-    return Path(text[1:]).read_bytes() if text.startswith("@") else text
-
-
-def _source(text: str) -> str:
-    if text == "-":
-        return "standard input"
-    return text[1:] if text.startswith("@") else "the option"
-
-
-def _no_json(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

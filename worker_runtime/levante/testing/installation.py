@@ -30,8 +30,8 @@ from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import LevanteError, NotFound, Unavailable
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
+from levante_core.records.changes import concerns_dispatcher
 from levante_core.records.offloading import OffloadingStore
-from levante_core.records.runs import concerns_dispatcher
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
 from levante_core.services.tasks import consumer_name

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from levante.attempts import CompletesLater
 from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante.definitions import ActivityDefinition
 from levante.dependencies import Scope, dependency_scope
@@ -16,8 +17,19 @@ from levante.errors import to_failure
 from levante.worker.api import Api
 from levante.worker.heartbeats import Heart
 from levante.worker.publishing import Publisher
-from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, Failure, FailureKind, Json, problem_with
-from levante_core.protocol.activities import PermitRequest
+from levante_core.protocol import (
+    ActivityOptions,
+    ActivityWork,
+    DeploymentName,
+    ExecutionId,
+    Failure,
+    FailureKind,
+    Json,
+    RunId,
+    problem_with,
+)
+from levante_core.protocol.activities import AttemptRef, DeferRequest, PermitRequest
+from levante_core.protocol.task_tokens import token_of
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""
@@ -28,24 +40,41 @@ WEIGHT_OF_LAST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to be run. seq: of the command that asked for the activity. details: see ActivityTask."""
+    """One attempt to be run. seq: of the command that asked for the activity. scheduled_in, details: see ActivityTask."""
 
     execution_id: str
     run_id: str
     deployment_name: DeploymentName
     seq: int
+    scheduled_in: int
     number: int
     work: ActivityWork
     details: tuple[Json, ...] = ()
 
+    @property
+    def ref(self) -> AttemptRef:
+        """What the attempt is called by."""
+        return AttemptRef(
+            execution_id=ExecutionId(self.execution_id),
+            run_id=RunId(self.run_id),
+            deployment_name=self.deployment_name,
+            seq=self.seq,
+            scheduled_in=self.scheduled_in,
+            attempt=self.number,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended: with a JSON result of so many bytes, or with a failure."""
+    """How an attempt ended: with a JSON result of so many bytes, or with a failure; or that it goes on elsewhere.
+
+    deferred_for: how long it may, in seconds.
+    """
 
     result: Json = None
     failure: Failure | None = None
     result_bytes: int = 0
+    deferred_for: float | None = None
 
 
 class ActivityRunner:
@@ -138,6 +167,10 @@ class ActivityRunner:
             if end.failure:
                 await heart.flush()
             await publisher.drain()
+            if end.deferred_for is not None:
+                silence = attempt.work.options.heartbeat_seconds
+                request = DeferRequest(attempt=attempt.ref, timeout_seconds=end.deferred_for, heartbeat_seconds=silence)
+                await self._api.defer_activity(request)
         finally:
             heart.stop()
         return end
@@ -155,6 +188,8 @@ class ActivityRunner:
         try:
             async with deadline, heart.silence:
                 return _success(work.name, definition.dump_result(await definition.run(work.input)))
+        except CompletesLater as later:
+            return _deferral(work, later, deadline)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task and task.cancelling():
@@ -180,6 +215,17 @@ def _success(name: str, result: Json) -> AttemptEnd:
     return AttemptEnd(result=result, result_bytes=size)
 
 
+def _deferral(work: ActivityWork, later: CompletesLater, deadline: asyncio.Timeout) -> AttemptEnd:
+    if work.options.is_local:
+        message = f"{work.name} runs locally, where activity.complete_later() does not work: call it outside of the block"
+        return AttemptEnd(failure=Failure(type="CannotCompleteLater", message=message, non_retryable=True))
+    if later.timeout is not None:
+        return AttemptEnd(deferred_for=later.timeout.total_seconds())
+    at = deadline.when()
+    left = work.options.start_to_close_seconds if at is None else at - asyncio.get_running_loop().time()
+    return AttemptEnd(deferred_for=max(left, 0.001))
+
+
 def _info(attempt: Attempt) -> ActivityInfo:
     options = attempt.work.options
     seconds = options.heartbeat_seconds
@@ -191,6 +237,7 @@ def _info(attempt: Attempt) -> ActivityInfo:
         attempt=attempt.number,
         start_to_close_timeout=timedelta(seconds=options.start_to_close_seconds),
         heartbeat_timeout=timedelta(seconds=seconds) if seconds else None,
+        task_token=token_of(attempt.ref),
     )
 
 

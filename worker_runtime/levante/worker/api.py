@@ -16,6 +16,8 @@ from levante_core.protocol.activities import (
     ActivityHeartbeatResponse,
     CheckRequest,
     CheckResponse,
+    DeferRequest,
+    DeferResponse,
     PermitRequest,
     PermitResponse,
     TaskEventsRequest,
@@ -115,6 +117,10 @@ class Api:
     async def activity_heartbeat(self, request: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
         """Say that an attempt is at work."""
         return await self._post("/workers/activity-heartbeats", request, ActivityHeartbeatResponse)
+
+    async def defer_activity(self, request: DeferRequest) -> DeferResponse:
+        """Say that an attempt goes on elsewhere."""
+        return await self._post("/workers/activity-deferrals", request, DeferResponse)
 
     async def rate_permit(self, request: PermitRequest) -> PermitResponse:
         """Ask for a place under a rate limit."""

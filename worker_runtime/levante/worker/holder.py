@@ -229,7 +229,9 @@ class Holder:
                 del self._running[seq]
                 end = task.result()
                 room -= end.result_bytes
-                if end.failure is None:
+                if end.deferred_for is not None:
+                    live.defer(seq)
+                elif end.failure is None:
                     live.tell(ActivityCompleted(seq=seq, at=now, result=end.result))
                 else:
                     live.retry(seq, end.failure, now)
@@ -251,7 +253,8 @@ class Holder:
             if activity:
                 scheduled = activity.scheduled
                 work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
-                attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, activity.attempt, work)
+                where = task.execution_id, task.run_id, task.deployment_name, seq, activity.batch_index
+                attempt = Attempt(*where, activity.attempt, work)
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 

@@ -192,6 +192,12 @@ class LiveRun:
             case GiveUp():
                 self.tell(ActivityFailed(seq=seq, at=at, failure=failure, attempt=activity.attempt))
 
+    def defer(self, seq: int) -> None:
+        """An attempt made in place goes on elsewhere: it is claimed no longer."""
+        activity = self.state.activities.get(seq)
+        if activity:
+            self._hand_over(seq, activity.attempt, 0.0, None)
+
     def give_up_claims(self, failure: Failure, at: datetime | None) -> None:
         """Let the queue carry on with everything that is run in place.
 
@@ -252,7 +258,7 @@ class LiveRun:
             case _:
                 return command
 
-    def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure) -> None:
+    def _hand_over(self, seq: int, attempt: int, delay_seconds: float, failure: Failure | None) -> None:
         activity = self.state.activities[seq]
         self.is_urgent = True
         self._append(

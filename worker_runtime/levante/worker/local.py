@@ -47,6 +47,8 @@ from levante_core.protocol import (
 from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
     ActivityHeartbeatResponse,
+    DeferRequest,
+    DeferResponse,
     PermitRequest,
     PermitResponse,
     TaskEventsRequest,
@@ -91,6 +93,9 @@ class _Nobody(Api):
 
     async def activity_heartbeat(self, request: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:  # noqa: ARG002
         return ActivityHeartbeatResponse(is_wanted=True)
+
+    async def defer_activity(self, request: DeferRequest) -> DeferResponse:  # noqa: ARG002
+        raise WorkflowsException("activity.complete_later() needs a server: who could complete the activity here?")
 
     async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:  # noqa: ARG002
         return TaskEventsResponse(last_sequence=0)
@@ -192,7 +197,7 @@ class _Local:
         work = ActivityWork(name=scheduled.name, input=scheduled.input, options=options)
         number = 1
         while True:
-            attempt = Attempt(self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, number, work)
+            attempt = Attempt(self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, 1, number, work)
             end = await self._here.runner.run(attempt)
             if end.failure is None:
                 return ActivityCompleted(seq=scheduled.seq, at=_now(), result=end.result)

@@ -260,9 +260,19 @@ class Worker:
                 await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             attempt = Attempt(
-                task.execution_id, task.run_id, self._deployment, task.seq, task.attempt, task.work, task.details
+                task.execution_id,
+                task.run_id,
+                self._deployment,
+                task.seq,
+                task.scheduled_in,
+                task.attempt,
+                task.work,
+                task.details,
             )
             end = await self._world.runner.run(attempt)
+            if end.deferred_for is not None:
+                await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                return
             report = ActivityReport(
                 execution_id=task.execution_id,
                 run_id=task.run_id,

@@ -1,0 +1,112 @@
+"""Attempts of activities as items: which one is the current one, how those before it ended, and what they said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from levante_core.domain.execution import RunKey
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json, Time, wire_time
+from levante_core.domain.plan import AttemptEnded
+from levante_core.ports.item_store import Item, Scalar
+from levante_core.records import keys
+from levante_core.records.runs import ASKS_FOR_WORK, Recorded, recorded_of
+
+DEADLINE_AT = "deadline_at"
+"""Attribute of attempts that go on elsewhere."""
+MOST_FAILURES = 20
+"""So many failed attempts of an activity are kept, the last ones."""
+
+
+class FailedAttempt(Frozen):
+    """How an attempt of the activity with this seq ended that is followed by another one."""
+
+    seq: int
+    attempt: int
+    at: Time
+    failure: Failure
+
+
+_DETAILS: TypeAdapter[tuple[Json, ...]] = TypeAdapter(tuple[Json, ...])
+_FAILED_ATTEMPTS: TypeAdapter[tuple[FailedAttempt, ...]] = TypeAdapter(tuple[FailedAttempt, ...])
+
+
+def attempt_item(recorded: Recorded, ended: AttemptEnded, failed: Sequence[FailedAttempt]) -> Item:
+    """Write which attempt of an activity comes next, and how those before it ended."""
+    attributes: dict[str, Scalar] = {
+        **recorded.attributes(),
+        "seq": ended.seq,
+        "scheduled_in": ended.scheduled_in,
+        "attempt": ended.attempt,
+        "due_at": wire_time(ended.due_at),
+        ASKS_FOR_WORK: True,
+    }
+    failures = _FAILED_ATTEMPTS.dump_json(tuple(failed[-MOST_FAILURES:])).decode()
+    return Item(keys.attempt(recorded.run, ended.seq), attributes, {"failures": failures})
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """An attempt that goes on elsewhere. ended: says when somebody looks after it, at the latest when it is to have ended.
+
+    heartbeat_seconds: how long it may say nothing.
+    """
+
+    ended: AttemptEnded
+    deadline_at: datetime
+    heartbeat_seconds: float | None
+
+
+def deferral_item(recorded: Recorded, deferral: Deferral, failed: Sequence[FailedAttempt]) -> Item:
+    """Write which attempt goes on elsewhere, and how those before it ended."""
+    item = attempt_item(recorded, deferral.ended, failed)
+    times: dict[str, Scalar] = {
+        DEADLINE_AT: wire_time(deferral.deadline_at),
+        "heartbeat_seconds": deferral.heartbeat_seconds,
+    }
+    return replace(item, attributes={**item.attributes, **times})
+
+
+def deferral_of(item: Item) -> Deferral | None:
+    """Read an attempt that goes on elsewhere; None if the current one does not."""
+    deadline_at, heartbeat = item.attributes.get(DEADLINE_AT), item.attributes.get("heartbeat_seconds")
+    if deadline_at is None:
+        return None
+    return Deferral(attempt_of(item), datetime.fromisoformat(str(deadline_at)), float(str(heartbeat)) if heartbeat else None)
+
+
+def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
+    """Read how the attempts of an activity ended that were followed by others, in order."""
+    return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
+
+
+def heartbeat_item(run: RunKey, seq: int, details: Sequence[Json]) -> Item:
+    """Write the last heartbeat of an activity."""
+    return Item(keys.heartbeat(run, seq), {}, {"details": _DETAILS.dump_json(tuple(details)).decode()})
+
+
+def details_of(item: Item) -> tuple[Json, ...]:
+    """Read what the last heartbeat of an activity said."""
+    return _DETAILS.validate_json(item.documents["details"])
+
+
+def attempt_number(item: Item) -> int:
+    """Read which attempt of an activity is the current one."""
+    return int(str(item.attributes["attempt"]))
+
+
+def attempt_of(item: Item) -> AttemptEnded:
+    """Read which attempt of an activity comes next, or goes on elsewhere, and when it is due."""
+    recorded, attributes = recorded_of(item), item.attributes
+    return AttemptEnded(
+        run=recorded.run,
+        deployment_name=recorded.deployment_name,
+        recorded_at=recorded.at,
+        due_at=datetime.fromisoformat(str(attributes["due_at"])),
+        seq=int(str(attributes["seq"])),
+        scheduled_in=int(str(attributes["scheduled_in"])),
+        attempt=attempt_number(item),
+        is_deferred=attributes.get(DEADLINE_AT) is not None,
+    )

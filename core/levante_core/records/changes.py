@@ -1,0 +1,68 @@
+"""The change feed: what a change of the table means for the work."""
+
+from collections.abc import Iterator, Mapping
+
+from levante_core.domain.plan import BatchAppended, FactRecorded, Record, RunClosed, RunStarted
+from levante_core.ports.item_store import Change, Item, Scalar
+from levante_core.records import keys
+from levante_core.records.attempts import attempt_of
+from levante_core.records.runs import (
+    ASKS_FOR_WORK,
+    HAS_FAMILY,
+    batch_of,
+    child_outcome,
+    execution_of,
+    fact_of,
+    recorded_of,
+)
+
+
+def records_of(change: Change) -> list[Record]:
+    """Tell what a change of the table means for the work; most ask for nothing."""
+    new, old = change.new, change.old
+    if new is None or not concerns_dispatcher(new.attributes):
+        return []
+    partition, sort = change.key.partition, change.key.sort
+    if partition.startswith("X#"):
+        return list(_of_run(new, old, sort))
+    if not partition.startswith("H#"):
+        return []
+    if sort.startswith(keys.ATTEMPT):
+        return [attempt_of(new)] if old is None or _due(old) != _due(new) else []
+    record = _recorded(new, sort) if old is None else None
+    return [record] if record else []
+
+
+def _due(item: Item) -> tuple[object, object]:
+    return item.attributes["attempt"], item.attributes["due_at"]
+
+
+def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
+    is_new = old is None or old.attributes["run_id"] != new.attributes["run_id"]
+    if sort == keys.EXECUTION and new.attributes["is_open"]:
+        if is_new:
+            yield _started(new)
+    elif new.attributes[HAS_FAMILY] and (is_new or old is None or old.attributes["is_open"]):
+        execution = execution_of(new)
+        yield RunClosed(
+            execution.key, execution.deployment_name, execution.has_children, execution.parent, child_outcome(execution)
+        )
+
+
+def concerns_dispatcher(attributes: Mapping[str, Scalar]) -> bool:
+    """Tell whether the dispatcher has to look at a change that led to an item with these attributes."""
+    return bool(attributes.get(ASKS_FOR_WORK) or attributes.get(HAS_FAMILY))
+
+
+def _started(item: Item) -> RunStarted:
+    execution = execution_of(item)
+    return RunStarted(execution.key, execution.deployment_name, execution.start)
+
+
+def _recorded(item: Item, sort: str) -> Record | None:
+    recorded = recorded_of(item)
+    if sort.startswith(keys.BATCH):
+        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(item))
+    if sort.startswith(keys.FACT):
+        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(item))
+    return None

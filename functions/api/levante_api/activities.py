@@ -1,0 +1,103 @@
+"""Endpoints of activity attempts that go on outside of workers: whoever has the token of one ends it.
+
+Ours; the vendor's API has no such thing.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Request
+from pydantic import Field, StrictBool
+
+from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.payloads import problem_with
+from levante_core.errors import InvalidInput
+from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityReport
+from levante_core.protocol.task_tokens import attempt_of
+from levante_core.services.engine import Engine
+
+Token = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class CompletionBody(Frozen):
+    """The result of an attempt, as its activity would have returned it."""
+
+    task_token: Token
+    result: Json = None
+
+
+class FailureBody(Frozen):
+    """Why an attempt has failed. type: what the workflow sees as the type of the error."""
+
+    task_token: Token
+    message: Annotated[str, Field(min_length=1, max_length=10_000)]
+    type: Annotated[str, Field(min_length=1, max_length=256)] = "ApplicationError"
+    non_retryable: StrictBool = False
+    details: tuple[Json, ...] = ()
+
+
+class HeartbeatBody(Frozen):
+    """Say that an attempt is still at work. details: for the attempt after it, if there is one."""
+
+    task_token: Token
+    details: tuple[Json, ...] = ()
+
+
+class AttemptEndResponse(Frozen):
+    """is_accepted: False when nobody waits for the attempt any more; a repeat of what was accepted says so too."""
+
+    is_accepted: bool
+
+
+class AttemptHeartbeatResponse(Frozen):
+    """is_wanted: False tells to end the work: nobody waits for it any more."""
+
+    is_wanted: bool
+
+
+@dataclass(frozen=True)
+class ActivityEndpoints:
+    """Ends attempts by their tokens."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        base = "/v1/workflows/activities"
+        return [
+            Endpoint("POST", f"{base}/complete", self.complete_activity, READERS, errors=(404,)),
+            Endpoint("POST", f"{base}/fail", self.fail_activity, READERS, errors=(404,)),
+            Endpoint("POST", f"{base}/heartbeat", self.heartbeat_activity, READERS, errors=(404,)),
+        ]
+
+    def complete_activity(self, request: Request, body: CompletionBody) -> AttemptEndResponse:
+        """Record the result of an attempt."""
+        _, problem = problem_with("the result", body.result)
+        if problem:
+            raise InvalidInput.at(("body", "result"), problem)
+        return self._end(request, ActivityReport(**dict(attempt_of(body.task_token)), result=body.result))
+
+    def fail_activity(self, request: Request, body: FailureBody) -> AttemptEndResponse:
+        """Record that an attempt has failed; what follows is up to the retry policy of the activity."""
+        _, problem = problem_with("the details", body.details)
+        if problem:
+            raise InvalidInput.at(("body", "details"), problem)
+        failure = Failure(type=body.type, message=body.message, non_retryable=body.non_retryable, details=list(body.details))
+        return self._end(request, ActivityReport(**dict(attempt_of(body.task_token)), failure=failure))
+
+    def heartbeat_activity(self, request: Request, body: HeartbeatBody) -> AttemptHeartbeatResponse:
+        """Take in that an attempt is at work, and tell whether it is wanted still."""
+        attempt = attempt_of(body.task_token)
+        beat = ActivityHeartbeatRequest(
+            execution_id=attempt.execution_id,
+            run_id=attempt.run_id,
+            seq=attempt.seq,
+            attempt=attempt.attempt,
+            details=body.details,
+        )
+        return AttemptHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(workspace_of(request), beat))
+
+    def _end(self, request: Request, report: ActivityReport) -> AttemptEndResponse:
+        return AttemptEndResponse(is_accepted=self.engine.activities.end(workspace_of(request), report))
