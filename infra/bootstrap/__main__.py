@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         workspace, deployment = names.workspace(given.workspace), names.deployment_name(given.deployment)
+        build = names.build_id(given.build_id) if given.build_id else None
         outputs = stack_outputs(given.stack_name, given.region)
         engine, _ = build_aws_engine(settings_of(outputs))
         secret = first_key(engine.api_keys, workspace)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(f"First API key (shown only now): {secret}\n")
     url = outputs["ApiUrl"]
-    queues = {queue: _queue(outputs, workspace, deployment, queue) for queue in TaskQueue}
+    queues = {queue: _queue(outputs, workspace, names.pinned(deployment, build), queue) for queue in TaskQueue}
     print(CLIENT.format(key=secret or "lev_...", url=url))
     of_deployment = {"workflow": queues[TaskQueue.WORKFLOW], "activity": queues[TaskQueue.ACTIVITY]}
     print(WORKERS.format(deployment=deployment, url=url, **of_deployment), end="")
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--region", help="default: that of the AWS configuration")
     parser.add_argument("--workspace", default="default", help="whose admin the key makes")
     parser.add_argument("--deployment", default="default", help="whose workers' settings to print")
+    parser.add_argument("--build-id", help="of those workers, if executions are pinned to builds")
     return parser
 
 

@@ -20,6 +20,7 @@ _FORMS = {
     "execution_id": (re.compile(r"[A-Za-z0-9_-]{1,256}"), "1 to 256 letters, digits, '_' or '-'"),
     "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
+    "build_id": (re.compile(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 letters, digits, '_', '.' or '-'"),
     "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
 }
 
@@ -44,6 +45,26 @@ def execution_id(text: str) -> ExecutionId:
 def deployment_name(text: str) -> DeploymentName:
     """Check the form of a deployment name. Raises: InvalidInput."""
     return DeploymentName(_checked("deployment_name", text))
+
+
+def build_id(text: str) -> str:
+    """Check the form of a build id. Raises: InvalidInput."""
+    return _checked("build_id", text)
+
+
+def pinned(deployment: DeploymentName, build: str | None) -> DeploymentName:
+    """Name a deployment's workers of one build, as tasks, queues and executions that are pinned to it do."""
+    return DeploymentName(f"{deployment}@{build}") if build else deployment
+
+
+def unpinned(name: DeploymentName) -> DeploymentName:
+    """Return the deployment, of whichever build."""
+    return DeploymentName(name.partition("@")[0])
+
+
+def build_of(name: DeploymentName) -> str | None:
+    """Return the build that a name is pinned to; None if it is to none."""
+    return name.partition("@")[2] or None
 
 
 def worker_name(text: str) -> str:

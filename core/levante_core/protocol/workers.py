@@ -51,11 +51,12 @@ class DeploymentLocation(Frozen):
 
 
 class RegisterRequest(Frozen):
-    """What a worker serves."""
+    """What a worker serves. build_id: pins the executions that it starts with to workers of the same build."""
 
     definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
     deployment_name: str
     worker_name: str
+    build_id: str | None = None
     deployment_location: DeploymentLocation | None = None
 
 
@@ -82,6 +83,7 @@ class HeartbeatRequest(Frozen):
     workflow_registration_refs: tuple[RegistrationRef, ...]
     deployment_name: str
     worker_name: str
+    build_id: str | None = None
 
 
 class HeartbeatResponse(Frozen):

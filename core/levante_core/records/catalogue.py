@@ -1,5 +1,6 @@
 """Workflows, registrations, deployments, workers and API keys as items."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +8,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 
+from levante_core.domain.builds import Build
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.ports.item_store import Item, Key, Scalar
@@ -33,7 +35,10 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What one deployment registered of a workflow. spec: absent where it comes from a listing."""
+    """What one deployment registered of a workflow. spec: absent where it comes from a listing.
+
+    build_id: of the worker that registered last; None if new executions are pinned to no build.
+    """
 
     workspace: Workspace
     registration_id: str
@@ -42,6 +47,7 @@ class Registration:
     deployment_name: DeploymentName
     registered_at: datetime
     spec: WorkflowSpec | None
+    build_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process, by its name. registrations: ids of what it serves."""
+    """A worker process, by its name. registrations: ids of what it serves. build_id: None if it takes what is not pinned."""
 
     name: str
     deployment_name: DeploymentName
@@ -64,6 +70,7 @@ class Worker:
     last_heartbeat_at: datetime
     registrations: tuple[str, ...]
     location: DeploymentLocation | None
+    build_id: str | None = None
 
 
 class Role(StrEnum):
@@ -129,6 +136,7 @@ def registration_item(registration: Registration) -> Item:
         "workflow_name": registration.workflow_name,
         "deployment_name": registration.deployment_name,
         "registered_at": wire_time(registration.registered_at),
+        "build_id": registration.build_id,
     }
     documents = {"spec": registration.spec.model_dump_json()} if registration.spec else {}
     key = keys.registration(registration.workspace, registration.workflow_name, registration.deployment_name)
@@ -148,6 +156,7 @@ def registration_of(item: Item) -> Registration:
         deployment_name=DeploymentName(str(attributes["deployment_name"])),
         registered_at=datetime.fromisoformat(str(attributes["registered_at"])),
         spec=_spec(spec) if spec else None,
+        build_id=_text(attributes.get("build_id")),
     )
 
 
@@ -194,8 +203,9 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
         "last_heartbeat_at": wire_time(worker.last_heartbeat_at),
         "registrations": _TEXTS.dump_json(worker.registrations).decode(),
         "location": worker.location.model_dump_json() if worker.location else None,
+        "build_id": worker.build_id,
     }
-    return Item(keys.worker(workspace, worker.deployment_name, worker.name), attributes)
+    return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
 
 
 def worker_of(item: Item) -> Worker:
@@ -209,7 +219,30 @@ def worker_of(item: Item) -> Worker:
         last_heartbeat_at=datetime.fromisoformat(str(attributes["last_heartbeat_at"])),
         registrations=_TEXTS.validate_json(str(attributes["registrations"])),
         location=None if location is None else DeploymentLocation.model_validate_json(str(location)),
+        build_id=_text(attributes.get("build_id")),
     )
+
+
+def build_item(workspace: Workspace, deployment: DeploymentName, build_id: str, registered_at: datetime) -> Item:
+    """Write a build of a deployment."""
+    attributes: dict[str, Scalar] = {"build_id": build_id, "registered_at": wire_time(registered_at)}
+    return Item(keys.build(workspace, deployment, build_id), attributes)
+
+
+def registered_builds(items: Iterable[Item], live_workers: Mapping[str, int]) -> list[Build]:
+    """Read builds. live_workers: how many there are, by build."""
+    return [
+        Build(
+            build_id=str(item.attributes["build_id"]),
+            registered_at=datetime.fromisoformat(str(item.attributes["registered_at"])),
+            live_workers=live_workers.get(str(item.attributes["build_id"]), 0),
+        )
+        for item in items
+    ]
+
+
+def _text(value: Scalar) -> str | None:
+    return None if value is None else str(value)
 
 
 def api_key_item(key: ApiKey) -> Item:

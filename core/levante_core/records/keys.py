@@ -31,6 +31,7 @@ WORKFLOW = "W"
 REGISTRATION = "D#"
 DEPLOYMENT = "D"
 WORKER = "W#"
+BUILD = "B#"
 
 RUNS = "runs"
 RUNS_BY_WORKFLOW = "runs_by_workflow"
@@ -176,9 +177,14 @@ def deployment(workspace: Workspace, name: DeploymentName) -> Key:
     return Key(f"D#{workspace}#{name}", DEPLOYMENT)
 
 
-def worker(workspace: Workspace, name: DeploymentName, worker_name: str) -> Key:
-    """Key of a worker."""
-    return Key(deployment(workspace, name).partition, f"{WORKER}{worker_name}")
+def worker(workspace: Workspace, name: DeploymentName, worker_name: str, build_id: str | None = None) -> Key:
+    """Key of a worker. Workers of two builds on one host may have one name."""
+    return Key(deployment(workspace, name).partition, f"{WORKER}{worker_name}" + (f"#{build_id}" if build_id else ""))
+
+
+def build(workspace: Workspace, name: DeploymentName, build_id: str) -> Key:
+    """Key of a build of a deployment."""
+    return Key(deployment(workspace, name).partition, f"{BUILD}{build_id}")
 
 
 def api_key(digest: str) -> Key:

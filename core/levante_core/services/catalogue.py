@@ -22,6 +22,7 @@ from levante_core.protocol.workers import (
 from levante_core.records import catalogue as records
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
+from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import queue_name
 from levante_core.services.reading import read_all
 
@@ -41,7 +42,8 @@ class Entry:
 class CatalogueService:
     """Registers workers, and finds workflows and those who serve them."""
 
-    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, builds: BuildService) -> None:
+        self._builds = builds
         self._store = store
         self._queues = queues
         self._clock = clock
@@ -56,6 +58,7 @@ class CatalogueService:
         """
         deployment = names.deployment_name(request.deployment_name)
         worker_name = names.worker_name(request.worker_name)
+        build = names.build_id(request.build_id) if request.build_id else None
         seen: set[str] = set()
         for spec in request.definitions:
             if spec.name in seen:
@@ -64,9 +67,11 @@ class CatalogueService:
                 )
             seen.add(spec.name)
         for queue in TaskQueue:
-            self._queues.ensure(queue_name(workspace, deployment, queue))
+            self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)
-        registered = [self._register(workspace, deployment, spec) for spec in request.definitions]
+        if build:
+            self._builds.register(workspace, deployment, build)
+        registered = [self._register(workspace, deployment, spec, build) for spec in request.definitions]
         self._beat(workspace, deployment, worker_name, tuple(one.registration_id for one in registered), request)
         warnings = tuple(filter(None, (self._conflict(workspace, deployment, one) for one in registered)))
         refs = tuple(_ref(one) for one in registered)
@@ -81,7 +86,7 @@ class CatalogueService:
         """Record that a worker is alive. Returns False if it has to register again. Cost: one write."""
         deployment = names.deployment_name(request.deployment_name)
         served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
-        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name))
+        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), request.build_id)
         worker = records.worker_item(
             workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
         )
@@ -189,17 +194,19 @@ class CatalogueService:
         with suppress(ConditionFailed):
             self._store.write(Put(records.deployment_item(deployment), Absent()))
 
-    def _register(self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec) -> Registration:
+    def _register(
+        self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec, build: str | None
+    ) -> Registration:
         """Write the workflow, its registration and what leads to them, all or none."""
         for _ in range(RACES):
-            registration, writes = self._registration(workspace, deployment, spec)
+            registration, writes = self._registration(workspace, deployment, spec, build)
             with suppress(ConditionFailed):
                 self._store.write(*writes)
                 return registration
         raise Unavailable(f"workflow {spec.name!r} is being registered by many workers at once: try again")
 
     def _registration(
-        self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec
+        self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec, build: str | None
     ) -> tuple[Registration, list[Write]]:
         name = WorkflowName(spec.name)
         entry = self._entry(workspace, name)
@@ -222,6 +229,7 @@ class CatalogueService:
             deployment_name=deployment,
             registered_at=self._clock.now(),
             spec=spec,
+            build_id=build,
         )
         unchanged = Matches({"workflow_id": workflow.workflow_id}) if entry else Absent()
         return registration, [
@@ -235,8 +243,8 @@ class CatalogueService:
         self, workspace: Workspace, deployment: DeploymentName, name: str, served: tuple[str, ...], request: RegisterRequest
     ) -> None:
         now = self._clock.now()
-        worker = Worker(name, deployment, now, now, served, request.deployment_location)
-        known = self._store.get(keys.worker(workspace, deployment, name))
+        worker = Worker(name, deployment, now, now, served, request.deployment_location, request.build_id)
+        known = self._store.get(keys.worker(workspace, deployment, name, request.build_id))
         if known:
             worker = replace(worker, created_at=records.worker_of(known).created_at)
         self._store.write(Put(records.worker_item(workspace, worker)))

@@ -8,6 +8,7 @@ from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.ports.task_access import TaskAccess
 from levante_core.services.activities import ActivityService
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
@@ -36,6 +37,7 @@ class Engine:
 
     activities: ActivityService
     api_keys: ApiKeyService
+    builds: BuildService
     catalogue: CatalogueService
     clock: Clock
     closing: ClosingService
@@ -73,10 +75,13 @@ def build_engine(
     """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
-    catalogue = CatalogueService(store, queues, clock, ids)
+    builds = BuildService(store, clock)
+    catalogue = CatalogueService(store, queues, clock, ids, builds)
     inputs = InputChecks()
     checks = HandlerChecks(catalogue, inputs)
-    executions = ExecutionService(store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs)
+    executions = ExecutionService(
+        store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, builds=builds, inputs=inputs
+    )
     mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
@@ -85,6 +90,7 @@ def build_engine(
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
+        builds=builds,
         catalogue=catalogue,
         clock=clock,
         closing=closing,
@@ -96,9 +102,9 @@ def build_engine(
         mail=mail,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
-        recheck=RecheckService(store, clock, effects),
+        recheck=RecheckService(store, clock, effects, builds),
         redrive=RedriveService(store, clock, ids, effects),
-        resets=ResetService(store, clock, ids, effects),
+        resets=ResetService(store, clock, ids, effects, builds),
         streams=streams,
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),

@@ -11,7 +11,7 @@ from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey,
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history import mail_in
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
@@ -21,6 +21,7 @@ from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
 from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, execution_of, summary_of
+from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.input_schema import InputChecks
@@ -58,6 +59,7 @@ class ExecutionService:
         *,
         dispatch: Dispatch,
         catalogue: CatalogueService,
+        builds: BuildService,
         inputs: InputChecks,
     ) -> None:
         self._store = store
@@ -66,6 +68,7 @@ class ExecutionService:
         self._watch = watch
         self._dispatch = dispatch
         self._catalogue = catalogue
+        self._builds = builds
         self._inputs = inputs
 
     def start(self, workspace: Workspace, workflow: str, request: StartRequest) -> Execution:
@@ -82,19 +85,22 @@ class ExecutionService:
         return self._start(workspace, Entry(workflow, (registration,)), request)
 
     def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
-        """Start a child, in the parent's deployment if that serves the workflow. Raises: as `start`."""
+        """Start a child, in the parent's deployment and build if that serves the workflow. Raises: as `start`."""
         root = self.get(workspace, parent.execution_id).root_execution_id
         entry = self._catalogue.get(workspace, child.workflow_name)
         owners = self._catalogue.owners(workspace, entry)
-        is_at_home = any(owner.deployment_name == parent.deployment_name for owner in owners)
+        home = names.unpinned(parent.deployment_name)
+        is_at_home = any(owner.deployment_name == home for owner in owners)
         now = self._clock.now()
-        deployment = choose(entry.workflow.name, owners, parent.deployment_name if is_at_home else None, now)
+        deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
         registration = next(one for one in entry.registrations if one.deployment_name == deployment)
         execution = self._new(workspace, child.execution_id, registration, StartRequest(input=child.input), now)
         start = execution.start
         if child.timeout_seconds:
             start = start.model_copy(update={"deadline_at": now + timedelta(seconds=child.timeout_seconds)})
         execution = replace(execution, start=start, root_execution_id=root, parent=parent)
+        if is_at_home:
+            execution = replace(execution, deployment_name=parent.deployment_name)
         self._put(execution)
         self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
         return execution
@@ -224,7 +230,7 @@ class ExecutionService:
         return Execution(
             key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
             workflow_id=registration.workflow_id,
-            deployment_name=DeploymentName(registration.deployment_name),
+            deployment_name=self._builds.route(registration),
             start=start,
             root_execution_id=execution_id,
             tracing=request.tracing,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import Workspace, unpinned
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock
@@ -24,7 +24,7 @@ class RateLimitService:
     def permit(self, workspace: Workspace, request: PermitRequest) -> timedelta:
         """Take the next free place. Returns how long it is until then. Raises: Unavailable. Cost: a read and a write."""
         name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
-        key = keys.rate_limit(workspace, request.deployment_name, name)
+        key = keys.rate_limit(workspace, unpinned(request.deployment_name), name)
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
         for _ in range(RACES):
             now = self._clock.now()

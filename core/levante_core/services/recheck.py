@@ -15,6 +15,7 @@ from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, summary_of
+from levante_core.services.builds import BuildService
 from levante_core.services.effects import EffectService
 from levante_core.services.reading import read_open_run
 
@@ -47,7 +48,8 @@ class Looked:
 class RecheckService:
     """Walks over the open runs, some at a time, again and again."""
 
-    def __init__(self, store: ItemStore, clock: Clock, effects: EffectService) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, effects: EffectService, builds: BuildService) -> None:
+        self._builds = builds
         self._store = store
         self._clock = clock
         self._effects = effects
@@ -103,6 +105,11 @@ class RecheckService:
             return False
         if any(isinstance(effect, SendTask | SendLater) for effect in waiting):
             logger.warning("execution %s was quiet for %s: sending for it", run.key.execution_id, now - quiet_since)
+        belongs_to = self._builds.take_over(run.key, run.deployment_name)
+        if belongs_to != run.deployment_name:
+            logger.warning("execution %s goes over to %s: its own build has no workers", run.key.execution_id, belongs_to)
+            now_due = outstanding(run.key, belongs_to, found.work, now)
+            waiting = [effect for effect in now_due if _came_due(effect, now)]
         self._effects.carry_out(waiting, salt=f":quiet{times}")
         return True
 

@@ -26,6 +26,7 @@ from levante_core.records.runs import (
     fact_item,
     mail_fact,
 )
+from levante_core.services.builds import BuildService
 from levante_core.services.effects import EffectService
 from levante_core.services.reading import History, read_history
 
@@ -46,7 +47,8 @@ class ResetRequest:
 class ResetService:
     """Lets executions go on from an earlier point, open or closed."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, effects: EffectService) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, effects: EffectService, builds: BuildService) -> None:
+        self._builds = builds
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -86,7 +88,9 @@ class ResetService:
         reset = Reset(run_id=old.key.run_id, event_id=request.event_id, batches=until, seed=seed, reason=request.reason)
         key, now = replace(old.key, run_id=run_id), self._clock.now()
         found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
-        new = replace(resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail)), search_keys=found_by)
+        newest = self._builds.newest(key.workspace, old.deployment_name)
+        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
+        new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
         untaken = [mail_fact(one) for one in mail]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {mail_key(number) for number in range(1, state.mail_taken + 1)}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from levante_core.domain.names import unpinned
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.records.runs import RunSummary
@@ -78,7 +79,7 @@ class RunFilter:
         """Tell whether a run is like that."""
         return (
             (not self.statuses or run.status in self.statuses)
-            and self.deployment_name in {None, run.deployment_name}
+            and self.deployment_name in {None, unpinned(run.deployment_name)}
             and self.root_execution_id in {None, run.root_execution_id}
             and (not self.search or self._is_found(run, self.search.casefold()))
             and _is_between(self.started_after, run.started_at, self.started_before)

@@ -140,6 +140,24 @@ class DeploymentListResponse(Frozen):
     workspace_id: str
 
 
+class DeploymentBuildResponse(Frozen):
+    """A build of a deployment. is_current: new executions go there. is_drained: its workers can be stopped."""
+
+    build_id: str
+    registered_at: Time
+    is_current: bool
+    active_worker_count: int
+    open_executions: int
+    is_drained: bool
+
+
+class DeploymentBuildsResponse(Frozen):
+    """Builds, the newest first. open_executions_without_build: those that any worker without a build advances."""
+
+    builds: tuple[DeploymentBuildResponse, ...]
+    open_executions_without_build: int
+
+
 class DeploymentWorkerResponse(Frozen):
     """A worker, gone ones too."""
 

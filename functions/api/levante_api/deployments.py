@@ -9,6 +9,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.catalogue_models import (
+    DeploymentBuildResponse,
+    DeploymentBuildsResponse,
     DeploymentDetailResponse,
     DeploymentListResponse,
     DeploymentResponse,
@@ -18,6 +20,7 @@ from levante_api.catalogue_models import (
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
 from levante_api.paging import page_of
 from levante_api.serving import Serving
+from levante_core.domain.builds import current
 from levante_core.domain.frozen import Frozen, wire_time
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.records.catalogue import Deployment, Worker, deployment_of
@@ -70,6 +73,7 @@ class DeploymentEndpoints:
         return [
             Endpoint("GET", path, self.list_deployments, READERS),
             Endpoint("GET", f"{path}/<name>", self.get_deployment, READERS, errors=(404,)),
+            Endpoint("GET", f"{path}/<name>/builds", self.list_deployment_builds, READERS, errors=(404,)),
             Endpoint("GET", f"{path}/<name>/workers", self.list_deployment_workers, READERS, errors=(404,)),
         ]
 
@@ -110,6 +114,27 @@ class DeploymentEndpoints:
         wanted = [row for row in rows if query.worker_status is None or row.is_active == (query.worker_status == "active")]
         page, next_cursor = page_of(wanted, lambda row: row.name, query.limit, query.cursor)
         return DeploymentWorkerListResponse(workers=tuple(page), next_cursor=next_cursor)
+
+    def list_deployment_builds(self, request: Request, name: str) -> DeploymentBuildsResponse:
+        """List a deployment's builds, the newest first, with what keeps each of them. Not part of the vendor's API."""
+        workspace = workspace_of(request)
+        deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
+        builds = self.engine.builds.all(workspace, deployment)
+        newest, open_runs = current(builds), self.engine.builds.open_runs(workspace, deployment)
+        return DeploymentBuildsResponse(
+            builds=tuple(
+                DeploymentBuildResponse(
+                    build_id=build.build_id,
+                    registered_at=build.registered_at,
+                    is_current=build == newest,
+                    active_worker_count=build.live_workers,
+                    open_executions=open_runs[build.build_id],
+                    is_drained=not open_runs[build.build_id] and build != newest,
+                )
+                for build in builds
+            ),
+            open_executions_without_build=open_runs[None],
+        )
 
     def _all(self, workspace: Workspace) -> Iterator[Deployment]:
         after: str | None = None

@@ -11,6 +11,7 @@ from pydantic import Field, StrictBool
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.names import build_of, unpinned
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.records.runs import RunSummary
 
@@ -71,11 +72,15 @@ class WorkflowExecutionWithoutResultResponse(Frozen):
 
 
 class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
-    """An execution with its latest run. failure: why it failed, if it did; not part of the vendor's API."""
+    """An execution with its latest run.
+
+    Not part of the vendor's API: failure, why it failed, if it did; build_id, of the workers that it is pinned to.
+    """
 
     result: Json
     search_keys: dict[str, str] | None
     failure: Failure | None
+    build_id: str | None
 
 
 class WorkflowExecutionListResponse(Frozen):
@@ -97,13 +102,14 @@ def execution_response(execution: Execution, *, with_search_keys: bool = False) 
         start_time=execution.start.started_at,
         end_time=ended_at,
         workflow_id=execution.workflow_id,
-        deployment_name=execution.deployment_name,
+        deployment_name=unpinned(execution.deployment_name),
         parent_execution_id=execution.parent_execution_id,
         run_id=run.run_id,
         total_duration_ms=_milliseconds(execution.start.started_at, ended_at),
         result=ending.result if ending else None,
         search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
         failure=ending.failure if ending else None,
+        build_id=build_of(execution.deployment_name),
     )
 
 
@@ -117,7 +123,7 @@ def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
         start_time=run.started_at,
         end_time=run.ended_at,
         workflow_id=run.workflow_id,
-        deployment_name=run.deployment_name,
+        deployment_name=unpinned(run.deployment_name),
         parent_execution_id=run.parent_execution_id,
         run_id=run.key.run_id,
         total_duration_ms=_milliseconds(run.started_at, run.ended_at),

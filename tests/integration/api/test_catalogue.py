@@ -210,3 +210,42 @@ def test_workers_when_filtered_by_status_then_only_these_come(api: Api, status: 
     body = api.call("GET", "/v1/workflows/deployments/prod/workers", query=query).body
     assert [row["name"] for row in body["workers"]] == expected
     assert body["next_cursor"] is None
+
+
+def test_builds_when_listed_then_the_newest_is_first_and_what_is_open_keeps_the_others(api: Api) -> None:
+    """Ours: what a rolling deployment waits for before it stops old workers."""
+    for build in ("b1", "b2"):
+        request = {
+            "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": INPUT_SCHEMA}],
+            "deployment_name": "prod",
+            "worker_name": "w",
+            "build_id": build,
+        }
+        assert api.call("POST", "/v1/workflows/register", request, key="worker").status == 200
+        api.clock.advance(1)
+        started = api.start(f"e-{build}")
+        assert (started["deployment_name"], started["build_id"]) == ("prod", build)
+    body = api.call("GET", "/v1/workflows/deployments/prod/builds").body
+    assert [(one["build_id"], one["is_current"], one["open_executions"]) for one in body["builds"]] == [
+        ("b2", True, 1),
+        ("b1", False, 1),
+    ]
+    assert body["open_executions_without_build"] == 0
+    assert [one["is_drained"] for one in body["builds"]] == [False, False]
+    api.call("POST", "/v1/workflows/executions/e-b1/terminate")
+    body = api.call("GET", "/v1/workflows/deployments/prod/builds").body
+    assert [one["is_drained"] for one in body["builds"]] == [False, True]
+    assert api.call("GET", "/v1/workflows/runs", query="deployment_name=prod").body["executions"]
+
+
+@pytest.mark.parametrize("build", ["a b", "x" * 65, "a@b"])
+def test_register_when_a_build_id_is_out_of_form_then_422_names_it(api: Api, build: str) -> None:
+    """What stands in queue names and keys has a form."""
+    request = {
+        "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": INPUT_SCHEMA}],
+        "deployment_name": "prod",
+        "worker_name": "w",
+        "build_id": build,
+    }
+    answer = api.call("POST", "/v1/workflows/register", request, key="worker")
+    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "build_id"])

@@ -12,7 +12,7 @@ ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 
 KEYS_OF_AN_EXECUTION = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "workflow_id",
-    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure",
+    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id",
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "user_id": None,
         "total_duration_ms": None,
         "search_keys": None,
-        "failure": None,
+        "failure": None, "build_id": None,
     }
 
 

@@ -141,7 +141,7 @@ class Installation:
             settings=chosen,
             worker_id=worker_id,
             api=self.api,
-            tasks=self._tasks(DeploymentName(chosen.deployment_name), worker_id),
+            tasks=self._tasks(chosen.serves, worker_id),
             commits=Batcher(send_commits(self.api)),
             reports=Batcher(send_reports(self.api)),
             runner=ActivityRunner(

@@ -25,7 +25,6 @@ from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks import ApiTasks, TaskSource
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
-from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
 __all__ = ["run_worker"]
@@ -107,7 +106,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
 
 async def _task_source(settings: WorkerSettings, api: Api, worker_id: str) -> TaskSource:
     """Choose where tasks come from: as the settings say, but through the API where there is no other way."""
-    request = QueueAccessRequest(deployment_name=DeploymentName(settings.deployment_name))
+    request = QueueAccessRequest(deployment_name=settings.serves)
     through_api = ApiTasks(api, request.deployment_name, worker_id)
     if settings.queue_access == "api" or (await api.queue_access(request)).access is None:
         return through_api

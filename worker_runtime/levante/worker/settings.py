@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from levante.errors import ErrorCode, WorkflowsException
-from levante_core.protocol import InvalidInput, deployment_name, worker_name
+from levante_core.protocol import DeploymentName, InvalidInput, build_id, deployment_name, pinned, worker_name
 
 DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
 
 _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "server_url": ("LEVANTE_SERVER_URL", "SERVER_URL"),
     "api_key": ("LEVANTE_API_KEY", "MISTRAL_API_KEY"),
-    "deployment_name": ("DEPLOYMENT_NAME",),
+    "deployment_name": ("DEPLOYMENT_NAME", "TEMPORAL_DEPLOYMENT_NAME"),
     "worker_name": ("WORKER_NAME",),
-    "build_id": ("BUILD_ID",),
+    "build_id": ("BUILD_ID", "TEMPORAL_WORKER_BUILD_ID"),
     "log_level": ("LOG_LEVEL",),
     "max_concurrent_activities": ("MAX_CONCURRENT_ACTIVITIES",),
     "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
@@ -33,7 +33,9 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 
 
 class WorkerSettings(BaseModel):
-    """drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
+    """build_id: what the code was built from; executions stay with the build that started them while it has workers.
+
+    drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
 
     enforce_determinism: whether workflows that leave it open are refused calls that differ on replay.
     queue_access: how tasks come: lent, from the queues themselves, where the API lends credentials for them; own, the same
@@ -56,6 +58,11 @@ class WorkerSettings(BaseModel):
     retry_max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
 
+    @property
+    def serves(self) -> DeploymentName:
+        """What the worker takes tasks of: its deployment, or with a build_id that build's executions of it."""
+        return pinned(DeploymentName(self.deployment_name), self.build_id)
+
 
 def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> WorkerSettings:
     """Build the settings. given: those that the caller set, None for the others. Raises: WorkflowsException."""
@@ -71,6 +78,8 @@ def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] = os.
         settings = WorkerSettings(**values)
         deployment_name(settings.deployment_name)
         worker_name(settings.worker_name)
+        if settings.build_id:
+            build_id(settings.build_id)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = str(first["loc"][0])

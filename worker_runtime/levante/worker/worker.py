@@ -70,7 +70,7 @@ class Worker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._deployment = DeploymentName(world.settings.deployment_name)
+        self._deployment = world.settings.serves
         self._leases = Leases(world.tasks)
         self._cache = RunCache(world.settings.max_cached_workflows)
         self._registration: RegisterResponse | None = None
@@ -113,9 +113,13 @@ class Worker:
 
     async def _register(self) -> None:
         settings = self._world.settings
-        definitions = tuple(one.spec(self._deployment) for one in self._world.workflows.values())
+        own = DeploymentName(settings.deployment_name)
+        definitions = tuple(one.spec(own) for one in self._world.workflows.values())
         request = RegisterRequest(
-            definitions=definitions, deployment_name=self._deployment, worker_name=settings.worker_name
+            definitions=definitions,
+            deployment_name=settings.deployment_name,
+            worker_name=settings.worker_name,
+            build_id=settings.build_id,
         )
         self._registration = await self._world.api.register(request)
         for warning in self._registration.warnings:
@@ -128,8 +132,9 @@ class Worker:
             refs = self._registration.workflow_registration_refs if self._registration else ()
             request = HeartbeatRequest(
                 workflow_registration_refs=refs,
-                deployment_name=self._deployment,
+                deployment_name=self._world.settings.deployment_name,
                 worker_name=self._world.settings.worker_name,
+                build_id=self._world.settings.build_id,
             )
             if not (await self._world.api.heartbeat(request)).all_active:
                 await self._register()
