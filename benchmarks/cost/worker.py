@@ -13,6 +13,7 @@ from levante.definitions import get_activity_definition, get_workflow_definition
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api, ApiError
 from levante.worker.batching import Batcher
+from levante.worker.payloads import PLAIN
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks
@@ -52,7 +53,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         return access
 
     definitions = {one.name: one for one in map(get_activity_definition, activities)}
-    runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now)
+    runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now, PLAIN)
     world = World(
         settings=settings,
         worker_id="worker-1-0",
@@ -63,6 +64,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         commits=Batcher(send_commits(api)),
         reports=Batcher(send_reports(api)),
         runner=runner,
+        payloads=PLAIN,
         workflows={one.name: one for one in map(get_workflow_definition, workflows)},
         now=place.clock.now,
     )

@@ -28,11 +28,17 @@ class PatchOperation(Frozen):
 
 
 class TaskEvent(Frozen):
-    """One event of a task. patch: the change to the state told last, in place of the whole; message: why it failed."""
+    """One event of a task. patch: the change to the state told last, in place of the whole; message: why it failed.
+
+    An encoded patch is there as `payload`; patch_options: what was done to values within a patch. encrypted_at: where the
+    state has encrypted fields, as JSON pointers.
+    """
 
     task_id: Annotated[str, Field(min_length=1, max_length=256)]
     task_type: Annotated[str, Field(min_length=1, max_length=256)]
     phase: TaskPhase
     payload: Json = None
     patch: tuple[PatchOperation, ...] | None = None
+    patch_options: tuple[str, ...] = ()
+    encrypted_at: tuple[str, ...] = ()
     message: str | None = None

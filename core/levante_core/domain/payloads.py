@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import TypeGuard
 
 from pydantic_core import to_json
 
@@ -13,10 +14,24 @@ MAX_PAYLOAD_DEPTH = 100
 """Nested arrays and objects: well below the 200 at which JSON parsers give up, and messages wrap payloads in some more."""
 
 
-def problem_with(what: str, value: Json) -> tuple[int, str | None]:
-    """Return the size of a JSON value in bytes, and what is wrong with it, if anything is."""
+_KEYS_OF_ENCODED = {"b64payload", "encoding_options", "empty", "input_hash"}
+
+
+def is_encoded(value: Json) -> TypeGuard[dict[str, Json]]:
+    """Tell the object of an encoded payload from a plain one. input_hash comes with the inputs of schedules.
+
+    Source: REST contract §6 (read 2026-11-23).
+    """
+    return isinstance(value, dict) and isinstance(value.get("b64payload"), str) and value.keys() <= _KEYS_OF_ENCODED
+
+
+def problem_with(what: str, value: Json, *, of_any_size: bool = False) -> tuple[int, str | None]:
+    """Return the size of a JSON value in bytes, and what is wrong with it, if anything is.
+
+    of_any_size: it becomes smaller before it is sent, and is looked at again then.
+    """
     text = to_json(value, inf_nan_mode="constants")
-    if len(text) > MAX_PAYLOAD_BYTES:
+    if len(text) > MAX_PAYLOAD_BYTES and not of_any_size:
         problem = f"{what} has {len(text):,} bytes, and 2 MB fit: store the data elsewhere and pass a reference"
         return len(text), problem
     if text.count(b"[") + text.count(b"{") > MAX_PAYLOAD_DEPTH and _is_deeper_than(MAX_PAYLOAD_DEPTH, value):

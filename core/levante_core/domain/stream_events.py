@@ -12,6 +12,7 @@ from typing import Literal
 from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.execution import Execution
 from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.payloads import is_encoded
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,8 +23,15 @@ def nanoseconds(at: datetime) -> int:
 
 
 def json_payload(value: Json) -> dict[str, Json]:
-    """Return how events carry a value."""
+    """Return how events carry a value; one that is encoded as what it is, for those who can decode it."""
+    if is_encoded(value):
+        return {"type": "json", "value": value["b64payload"], "encoding_options": value.get("encoding_options")}
     return {"type": "json", "value": value, "encoding_options": None}
+
+
+def input_payload(value: Json) -> dict[str, Json]:
+    """Return how events carry an input: as the only argument of a list, or encoded as it is."""
+    return json_payload(value if is_encoded(value) else [value])
 
 
 class StreamEventType(StrEnum):
@@ -103,7 +111,10 @@ def task_attributes(event: TaskEvent) -> dict[str, Json]:
             said = {"reason": event.message or "canceled"}
         case _ if event.patch is not None:
             patch = [operation.model_dump() for operation in event.patch]
-            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": None}}
+            options = list(event.patch_options) or None
+            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
+        case TaskPhase.IN_PROGRESS if is_encoded(event.payload):
+            said = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
         case _:
             said = {"payload": json_payload(event.payload)}
     return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **said}

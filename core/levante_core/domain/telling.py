@@ -38,6 +38,7 @@ from levante_core.domain.stream_events import (
     StreamEvent,
     StreamEventType,
     Told,
+    input_payload,
     json_payload,
     nanoseconds,
     task_attributes,
@@ -107,7 +108,7 @@ class Telling:
             task_failed_at=None,
             is_closed=False,
         )
-        given = json_payload([start.input])
+        given = input_payload(start.input)
         attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
         self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
 
@@ -138,7 +139,7 @@ class Telling:
         match event:
             case ActivityScheduled():
                 self._open[event.seq] = OpenTask(name=event.name)
-                attributes: dict[str, Any] = {"input": json_payload([event.input])}
+                attributes: dict[str, Any] = {"input": input_payload(event.input)}
                 self._activity(StreamEventType.ACTIVITY_TASK_STARTED, place, at, (event.seq, event.name), attributes)
             case ActivityCompleted():
                 attributes = {"result": json_payload(event.result)}
@@ -184,7 +185,7 @@ class Telling:
                 attributes = {
                     "new_execution_run_id": event.run_id,
                     "workflow_name": self._followed.workflow_name,
-                    "input": json_payload([event.input]),
+                    "input": input_payload(event.input),
                 }
                 self._close(StreamEventType.WORKFLOW_EXECUTION_CONTINUED_AS_NEW, place, at, attributes)
             case _:

@@ -70,7 +70,7 @@ from levante_core.domain.names import (
     workflow_name,
 )
 from levante_core.domain.options import ActivityOptions, RateLimit
-from levante_core.domain.payloads import problem_with
+from levante_core.domain.payloads import is_encoded, problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 from levante_core.domain.search_keys import (
     INTERNAL_PREFIX,
@@ -173,6 +173,7 @@ __all__ = [
     "deployment_name",
     "execution_id",
     "fold",
+    "is_encoded",
     "mail_in",
     "mail_key",
     "pinned",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from levante_core.domain.frozen import Json
+from levante_core.domain.payloads import is_encoded
 from levante_core.errors import InvalidInput
 from levante_core.protocol.specs import JsonSchema
 
@@ -21,8 +22,10 @@ class InputChecks:
     def check(self, schema: JsonSchema, input_: Json, *, name: str, at: tuple[str, ...]) -> None:
         """Validate an input; None stands for no fields too. Raises: InvalidInput with one problem per finding.
 
-        name: tells this schema from all others.
+        name: tells this schema from all others. What is encoded only the worker can look into.
         """
+        if is_encoded(input_):
+            return
         validator = self._compiled.get(name)
         if validator is None:
             if len(self._compiled) >= MOST_COMPILED:

@@ -21,6 +21,7 @@ from levante_api.problems import Refused, answer_to
 from levante_core.domain.execution import Execution, Tracing
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.payloads import is_encoded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.services.engine import Engine
@@ -140,14 +141,16 @@ class ExecutionEndpoints:
 
 
 def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartRequest:
-    if body.encoded_input is not None:
-        problem = "payload encoding is not supported yet: send the input itself in `input`"
-        raise InvalidInput.at(("body", "encoded_input"), problem, "not_supported")
+    if body.encoded_input is not None and body.input is not None:
+        raise InvalidInput.at(("body", "encoded_input"), "there is an input too: send one of them")
+    if body.encoded_input is not None and not is_encoded(body.encoded_input):
+        problem = "this is no encoded payload: it needs b64payload, and encoding_options"
+        raise InvalidInput.at(("body", "encoded_input"), problem)
     if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
         problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
         raise InvalidInput.at(("body", "task_queue"), problem)
     return StartRequest(
-        input=body.input,
+        input=body.input if body.encoded_input is None else body.encoded_input,
         execution_id=body.execution_id,
         deployment_name=body.deployment_name or body.task_queue,
         tracing=Tracing(

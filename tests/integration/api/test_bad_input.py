@@ -129,7 +129,7 @@ def test_body_when_its_content_type_is_another_then_it_is_read_as_json_all_the_s
         ({"input": {"a": "one"}}, ["body", "input", "a"]),  # the workflow's own schema
         ({"input": None}, ["body", "input"]),
         ({"input": {"a": 1, "b": 2}}, ["body", "input"]),
-        ({"encoded_input": {"b64payload": "e30=", "encoding_options": [], "empty": False}}, ["body", "encoded_input"]),
+        ({"encoded_input": {"payload": "e30="}}, ["body", "encoded_input"]),
         ({"input": {"a": 1}, "encoded_input": {"b64payload": "e30="}}, ["body", "encoded_input"]),
     ],
 )

@@ -38,7 +38,8 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "user_id": None,
         "total_duration_ms": None,
         "search_keys": None,
-        "failure": None, "build_id": None,
+        "failure": None,
+        "build_id": None,
     }
 
 

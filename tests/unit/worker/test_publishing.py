@@ -9,6 +9,7 @@ import pytest
 
 from levante.worker import publishing
 from levante.worker.activities import Attempt
+from levante.worker.payloads import PLAIN
 from levante.worker.publishing import BATCH_EVENTS, Publisher
 from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, TaskEvent, TaskPhase
 from levante_core.protocol.activities import TaskEventsRequest, TaskEventsResponse
@@ -44,7 +45,7 @@ def event(size: int = 1) -> TaskEvent:
 def run(scenario: Callable[[Api, Publisher], Coroutine[Any, Any, None]]) -> None:
     async def within() -> None:
         api: Any = Api()
-        await scenario(api, Publisher(api, lambda: NOW, ATTEMPT))
+        await scenario(api, Publisher(api, lambda: NOW, ATTEMPT, PLAIN))
 
     asyncio.run(within())
 

@@ -28,7 +28,8 @@ from levante.encoding.settings import (
     ZstdSettings,
     read_encoding_settings,
 )
-from levante.encoding.wire import PayloadContext, is_encoded
+from levante.encoding.wire import PayloadContext
+from levante_core.protocol import is_encoded
 
 EncryptedStrField = EncryptedStr
 """The vendor's name, for code that comes from there."""

@@ -11,10 +11,10 @@ from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, Paylo
 from levante.encoding.settings import EncodingSettings
 from levante.encoding.stores import open_blob_store
 from levante.encoding.transforms import Transforms
-from levante.encoding.wire import Encoded, PayloadContext, could_be_taken_for_encoded, is_encoded
+from levante.encoding.wire import Encoded, PayloadContext, could_be_taken_for_encoded
 from levante.encoding.wire import from_json as encoded_from_json
 from levante.errors import ErrorCode
-from levante_core.protocol import Json, problem_with
+from levante_core.protocol import Json, is_encoded, problem_with
 
 
 class PayloadCodec:

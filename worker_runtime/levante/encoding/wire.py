@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeGuard
+from typing import Any
 
 from levante.encoding.errors import PayloadDamaged
 from levante_core.protocol import Json
@@ -43,14 +43,6 @@ class Encoded:
     def to_json(self) -> dict[str, Json]:
         """Return the object that is sent in place of the payload."""
         return {"b64payload": to_base64(self.content), "encoding_options": list(self.transforms), "empty": False}
-
-
-_KEYS = {"b64payload", "encoding_options", "empty", "input_hash"}
-
-
-def is_encoded(value: Json) -> TypeGuard[dict[str, Json]]:
-    """Tell the object of an encoded payload from a plain one. input_hash comes with the inputs of schedules."""
-    return isinstance(value, dict) and isinstance(value.get("b64payload"), str) and value.keys() <= _KEYS
 
 
 def could_be_taken_for_encoded(value: Json) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
-from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested, problem_with
+from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested
 
 if TYPE_CHECKING:
     from levante.definitions import WorkflowDefinition
@@ -18,6 +18,8 @@ logger = logging.getLogger("levante.workflow")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = Callable[[int, Json, Failure | None], None]
+PayloadCheck = Callable[[str, Json], tuple[int, str | None]]
+"""Takes what a payload is called, and the payload; returns its size, and what is wrong with it. See `problem_with`."""
 
 
 class Messages:
@@ -27,11 +29,12 @@ class Messages:
     failure: what a handler raised that concerns the run as a whole.
     """
 
-    def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer) -> None:
+    def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer, check: PayloadCheck) -> None:
         self.failure: BaseException | None = None
         self._definition = definition
         self._spawn = spawn
         self._answer = answer
+        self._check = check
 
     def signal(self, instance: object, signal: SignalReceived) -> None:
         """Hand a signal over. One that no method takes, or none can, is dropped: nobody could be told."""
@@ -78,7 +81,7 @@ class Messages:
             else:
                 self.failure = self.failure or error
             return
-        _, problem = problem_with(f"the result of update {update.name!r}", value)
+        _, problem = self._check(f"the result of update {update.name!r}", value)
         refused = Failure(type="PayloadRefused", message=problem, non_retryable=True) if problem else None
         self._answer(update.number, None if problem else value, refused)
 

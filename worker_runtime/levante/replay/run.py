@@ -15,8 +15,9 @@ from levante.determinism.guard import guard_for
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
+from levante.replay.conditions import Conditions
 from levante.replay.loop import DeterministicLoop
-from levante.replay.messages import Messages
+from levante.replay.messages import Messages, PayloadCheck
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
@@ -83,10 +84,18 @@ class WorkflowRun:
 
     After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
     is_enforced: whether determinism is, for workflows that leave it open. has_large_history: see HistoryGrewLarge.
+    check: says what is wrong with a payload.
     """
 
     def __init__(
-        self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart, *, is_enforced: bool = True
+        self,
+        definition: WorkflowDefinition,
+        execution_id: str,
+        run_id: str,
+        start: RunStart,
+        *,
+        is_enforced: bool = True,
+        check: PayloadCheck = problem_with,
     ) -> None:
         self.execution_id = execution_id
         self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
@@ -102,12 +111,12 @@ class WorkflowRun:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._timer_seqs: dict[int, int] = {}
         self._children = Children(self._loop, self._ask)
-        self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
         self._guard = guard_for(definition, execution_id, is_enforced=is_enforced)
         self._instance: object = None
-        self._messages = Messages(definition, self._spawn, self._answer)
+        self._messages = Messages(definition, self._spawn, self._answer, check)
         self._main: asyncio.Task[Any] | None = None
         self._events_seen = 0
         self._is_cancel_requested = False
@@ -115,6 +124,7 @@ class WorkflowRun:
         self._is_disposed = False
         self.patches = Patches(self._record)
         self.has_large_history = False
+        self._check = check
         self.search_keys = start.search_keys
 
     @property
@@ -209,7 +219,7 @@ class WorkflowRun:
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
         self._refuse_commands()
-        _, problem = problem_with(f"the input of {name}", input)
+        _, problem = self._check(f"the input of {name}", input)
         if problem:
             raise WorkflowError(problem, non_retryable=True)
         seq = self._next_seq()
@@ -243,7 +253,7 @@ class WorkflowRun:
 
     def start_child(self, child: ChildWorkflow) -> StartedChild:
         self._refuse_commands()
-        _, problem = problem_with(f"the input of child workflow {child.workflow_name}", child.input)
+        _, problem = self._check(f"the input of child workflow {child.workflow_name}", child.input)
         if problem:
             raise WorkflowError(problem, non_retryable=True)
         chosen = execution_id(child.execution_id or self.uuid4().hex)
@@ -260,15 +270,7 @@ class WorkflowRun:
         )
 
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
-        if predicate():
-            return
-        future = self._loop.create_future()
-        condition = (predicate, future)
-        self._conditions.append(condition)
-        try:
-            await asyncio.wait_for(future, timeout_seconds)
-        finally:
-            self._conditions.remove(condition)
+        await self._conditions.wait(predicate, timeout_seconds)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -276,7 +278,7 @@ class WorkflowRun:
         try:
             with self._guard:
                 self._run_until_idle()
-                while not self.is_over and self._met_condition():
+                while not self.is_over and self._conditions.look():
                     self._run_until_idle()
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
@@ -289,12 +291,6 @@ class WorkflowRun:
 
     def _run_until_idle(self) -> None:
         self._loop.run_until_idle(lambda: self.is_over, self._guard.begin_turn)
-
-    def _met_condition(self) -> bool:
-        met = [future for predicate, future in self._conditions if not future.done() and predicate()]
-        for future in met:
-            future.set_result(None)
-        return bool(met)
 
     def _move_to(self, at: datetime) -> None:
         self._now = max(self._now, at)
@@ -362,7 +358,7 @@ class WorkflowRun:
             raise WorkflowCodeFailed(str(error)) from error
 
     def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
-        _, problem = problem_with("the result of the workflow", result)
+        _, problem = self._check("the result of the workflow", result)
         if problem:
             failure = Failure(type="PayloadRefused", message=problem, non_retryable=True)
             return ExecutionFailed(seq=self._next_seq(), failure=failure)

@@ -17,6 +17,7 @@ from levante.definitions import ActivityDefinition, WorkflowDefinition
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api, ApiError
 from levante.worker.batching import Batcher
+from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks, TaskSource
 from levante.worker.worker import Worker, send_commits, send_reports
@@ -131,6 +132,7 @@ class Installation:
         activities: Mapping[str, ActivityDefinition],
         *,
         asks_providers_first: bool = True,
+        payloads: Payloads = PLAIN,
         **settings: Any,
     ) -> AsyncIterator[asyncio.Task[None]]:
         """Run a worker inside the block. Cancel the task it yields to kill it without a farewell."""
@@ -149,8 +151,10 @@ class Installation:
                 chosen.max_concurrent_activities,
                 self.api,
                 self.clock.now,
+                payloads,
                 asks_providers_first=asks_providers_first,
             ),
+            payloads=payloads,
             workflows={definition.name: definition for definition in workflows},
             now=self.clock.now,
             heartbeat_seconds=self._patience or 10.0,

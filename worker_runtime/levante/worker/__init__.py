@@ -15,11 +15,13 @@ from importlib.util import find_spec
 from uuid import uuid4
 
 from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
+from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
+from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks import ApiTasks, TaskSource
@@ -90,6 +92,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
     with _stopping_on_signals(stop):
         async with Api(settings.server_url, settings.api_key.get_secret_value()) as api:
             worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
+            payloads = await _payloads(api)
             world = World(
                 settings=settings,
                 worker_id=worker_id,
@@ -97,11 +100,18 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 tasks=await _task_source(settings, api, worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
-                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now),
+                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now, payloads),
+                payloads=payloads,
                 workflows=served,
                 now=_now,
             )
             await Worker(world).run(stop)
+
+
+async def _payloads(api: Api) -> Payloads:
+    """Make what encodes payloads, as the environment says. Raises: EncodingMisconfigured."""
+    settings = read_encoding_settings()
+    return PLAIN if settings == EncodingSettings() else Payloads(settings, (await api.whoami()).namespace)
 
 
 async def _task_source(settings: WorkerSettings, api: Api, worker_id: str) -> TaskSource:

@@ -13,9 +13,11 @@ from levante.attempts import CompletesLater
 from levante.context import ActivityContext, ActivityInfo, current_activity
 from levante.definitions import ActivityDefinition
 from levante.dependencies import Scope, dependency_scope
+from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
 from levante.worker.api import Api
 from levante.worker.heartbeats import Heart
+from levante.worker.payloads import Payloads
 from levante.worker.publishing import Publisher
 from levante_core.protocol import (
     ActivityOptions,
@@ -26,7 +28,6 @@ from levante_core.protocol import (
     FailureKind,
     Json,
     RunId,
-    problem_with,
 )
 from levante_core.protocol.activities import AttemptRef, DeferRequest, PermitRequest
 from levante_core.protocol.task_tokens import token_of
@@ -68,10 +69,11 @@ class Attempt:
 class AttemptEnd:
     """How an attempt ended: with a JSON result of so many bytes, or with a failure; or that it goes on elsewhere.
 
-    deferred_for: how long it may, in seconds.
+    sent: the result as others see it. deferred_for: how long it may go on, in seconds.
     """
 
     result: Json = None
+    sent: Json = None
     failure: Failure | None = None
     result_bytes: int = 0
     deferred_for: float | None = None
@@ -90,12 +92,14 @@ class ActivityRunner:
         slots: int,
         api: Api,
         now: Callable[[], datetime],
+        payloads: Payloads,
         *,
         asks_providers_first: bool = True,
     ) -> None:
         self._definitions = definitions
         self._api = api
         self._now = now
+        self._payloads = payloads
         self._slots = slots
         self._asks_providers_first = asks_providers_first
         self._semaphore = asyncio.Semaphore(slots)
@@ -161,7 +165,10 @@ class ActivityRunner:
             self._early -= 1
 
     async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
-        publisher, heart = Publisher(self._api, self._now, attempt), Heart(self._api, attempt)
+        publisher, heart = (
+            Publisher(self._api, self._now, attempt, self._payloads),
+            Heart(self._api, attempt, self._payloads),
+        )
         try:
             end = await self._run(attempt, publisher, heart)
             if end.failure:
@@ -187,7 +194,9 @@ class ActivityRunner:
         deadline = asyncio.timeout(work.options.start_to_close_seconds)
         try:
             async with deadline, heart.silence:
-                return _success(work.name, definition.dump_result(await definition.run(work.input)))
+                value = await self._payloads.restored(work.input, attempt.execution_id)
+                result = definition.dump_result(await definition.run(value))
+                return await self._success(attempt, result)
         except CompletesLater as later:
             return _deferral(work, later, deadline)
         except asyncio.CancelledError as error:
@@ -202,17 +211,26 @@ class ActivityRunner:
         finally:
             current_activity.reset(token)
 
+    async def _success(self, attempt: Attempt, result: Json) -> AttemptEnd:
+        what, execution_id = f"the result of {attempt.work.name}", attempt.execution_id
+        size, problem = self._payloads.check(what, result)
+        if problem:
+            return _refused(problem)
+        try:
+            plain = await self._payloads.offloaded(result, execution_id)
+            sent = await self._payloads.encoded(plain, execution_id, what)
+        except PayloadNotEncodable as error:
+            return _refused(str(error))
+        return AttemptEnd(result=plain, sent=sent, result_bytes=size)
+
     def learn(self, name: str, seconds: float) -> None:
         """Take the duration of an attempt into account."""
         usual = self._usual_seconds.get(name, seconds)
         self._usual_seconds[name] = usual + WEIGHT_OF_LAST * (seconds - usual)
 
 
-def _success(name: str, result: Json) -> AttemptEnd:
-    size, problem = problem_with(f"the result of {name}", result)
-    if problem:
-        return AttemptEnd(failure=Failure(type="PayloadRefused", message=problem, non_retryable=True))
-    return AttemptEnd(result=result, result_bytes=size)
+def _refused(problem: str) -> AttemptEnd:
+    return AttemptEnd(failure=Failure(type="PayloadRefused", message=problem, non_retryable=True))
 
 
 def _deferral(work: ActivityWork, later: CompletesLater, deadline: asyncio.Timeout) -> AttemptEnd:

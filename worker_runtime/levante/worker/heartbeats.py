@@ -13,6 +13,7 @@ from levante_core.protocol.activities import ActivityHeartbeatRequest
 
 if TYPE_CHECKING:
     from levante.worker.activities import Attempt
+    from levante.worker.payloads import Payloads
 
 logger = logging.getLogger("levante.worker")
 
@@ -24,8 +25,9 @@ SHARE_OF_TIMEOUT = 0.8
 class Heart:
     """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more."""
 
-    def __init__(self, api: Api, attempt: Attempt) -> None:
+    def __init__(self, api: Api, attempt: Attempt, payloads: Payloads) -> None:
         self._api = api
+        self._payloads = payloads
         self._attempt = attempt
         self._loop = asyncio.get_running_loop()
         options = attempt.work.options
@@ -74,17 +76,19 @@ class Heart:
             await self._send()
 
     async def _send(self) -> None:
-        attempt = self._attempt
-        request = ActivityHeartbeatRequest(
-            execution_id=ExecutionId(attempt.execution_id),
-            run_id=RunId(attempt.run_id),
-            seq=attempt.seq,
-            attempt=attempt.number,
-            details=self._details,
-        )
+        attempt, said = self._attempt, self._details
         self._is_unsent = False
         self._sent_at = self._loop.time()
         try:
+            what = "the details of a heartbeat"
+            details = tuple([await self._payloads.encoded(one, attempt.execution_id, what) for one in said])
+            request = ActivityHeartbeatRequest(
+                execution_id=ExecutionId(attempt.execution_id),
+                run_id=RunId(attempt.run_id),
+                seq=attempt.seq,
+                attempt=attempt.number,
+                details=details,
+            )
             answer = await self._api.activity_heartbeat(request)
         except Exception:  # the attempt goes on, whether anybody hears of it or not
             logger.warning("a heartbeat of %s cannot be sent", attempt.work.name, exc_info=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from levante.errors import to_failure
+from levante.errors import WorkflowsException, to_failure
 from levante.replay.replayer import replay
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
@@ -32,7 +32,6 @@ from levante_core.protocol import (
     TimerFired,
     WorkflowTask,
     fold,
-    problem_with,
 )
 from levante_core.protocol.workers import (
     Commit,
@@ -113,13 +112,14 @@ class Holder:
 
     async def _open(self, facts: Sequence[Fact], *, is_trusted: bool) -> None:
         if self.live is None and is_trusted and self._task.start:
-            code = self._new_code(self._task.start.workflow_name, self._task)
+            start = await self._world.payloads.decoded_start(self._task.start, self._task.execution_id)
+            code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
             self.live = self._prepared(LiveRun(code, RunState(), self._world))
-            self.live.begin(facts)
+            self.live.begin(await self._decoded(facts, self.live))
         elif self.live is None:
             await self._load()
         elif is_trusted:
-            self._prepared(self.live).take(facts)
+            self._prepared(self.live).take(await self._decoded(facts, self.live))
         else:
             await self._look(self._prepared(self.live))
         if self.live and self.live.lacks_mail:
@@ -132,9 +132,7 @@ class Holder:
         """
         self._drop()
         self._may_run_in_place = False
-        loaded = await load_whole(
-            self._world.api, LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id)
-        )
+        loaded = await self._loaded(LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id), {})
         if loaded.status is not ExecutionStatus.RUNNING:
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
@@ -167,12 +165,20 @@ class Holder:
             open_from=live.open_from,
             mail_from=live.state.mail_taken + 1,
         )
-        loaded = await load_whole(self._world.api, request)
+        loaded = await self._loaded(request, _children_of(live))
         self._queries = list(loaded.queries)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
             await self._reload()
             return
         live.take(loaded.facts)
+
+    async def _loaded(self, request: LoadRequest, children: Mapping[int, str]) -> LoadResponse:
+        """Read history, decoded. children: execution ids of those that the batches asked for do not tell of, by seq."""
+        loaded = await load_whole(self._world.api, request)
+        return await self._world.payloads.decoded_load(loaded, self._task.execution_id, children)
+
+    async def _decoded(self, facts: Sequence[Fact], live: LiveRun) -> Sequence[Fact]:
+        return await self._world.payloads.decoded_facts(facts, self._task.execution_id, _children_of(live))
 
     def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
         return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
@@ -183,7 +189,8 @@ class Holder:
             served = ", ".join(sorted(self._world.workflows))
             raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
         is_enforced = self._world.settings.enforce_determinism
-        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, is_enforced=is_enforced)
+        check = self._world.payloads.check
+        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, is_enforced=is_enforced, check=check)
 
     def _prepared(self, live: LiveRun) -> LiveRun:
         live.claims = self._claims
@@ -300,7 +307,8 @@ class Holder:
 
     async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitOutcome, int]:
         """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
-        batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=tuple(live.pending))
+        events = await self._world.payloads.encoded_events(live.pending, self._task.execution_id)
+        batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=events)
         commit = Commit(
             execution_id=self._task.execution_id,
             run_id=self._task.run_id,
@@ -317,7 +325,7 @@ class Holder:
     async def _answer_queries(self, live: LiveRun) -> None:
         """Answer what was asked, from what is recorded."""
         queries, self._queries = self._queries, []
-        answers = tuple(self._answer(live, query) for query in queries)
+        answers = tuple([await self._encoded(self._answer(live, query), query.name) for query in queries])
         await self._world.api.answer_queries(QueryAnswersRequest(answers=answers))
 
     def _answer(self, live: LiveRun, query: QueryRequest) -> QueryAnswer:
@@ -327,9 +335,17 @@ class Holder:
             result = live.code.query(query.name, query.input)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is for who asked
             return answer.model_copy(update={"failure": to_failure(error)})
-        _, problem = problem_with(f"the answer to query {query.name!r}", result)
+        _, problem = self._world.payloads.check(f"the answer to query {query.name!r}", result)
         if problem:
             return answer.model_copy(update={"failure": Failure(type="PayloadRefused", message=problem)})
+        return answer.model_copy(update={"result": result})
+
+    async def _encoded(self, answer: QueryAnswer, name: str) -> QueryAnswer:
+        what = f"the answer to query {name!r}"
+        try:
+            result = await self._world.payloads.encoded(answer.result, answer.execution_id, what)
+        except WorkflowsException as error:
+            return answer.model_copy(update={"result": None, "failure": to_failure(error)})
         return answer.model_copy(update={"result": result})
 
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
@@ -353,3 +369,8 @@ class Holder:
         for task in self._running.values():
             task.cancel()
         self._running.clear()
+
+
+def _children_of(live: LiveRun) -> dict[int, str]:
+    """Return the execution ids of the open children, by the seq of the command that asked for them."""
+    return {seq: child.scheduled.execution_id for seq, child in live.state.children.items()}

@@ -15,6 +15,7 @@ from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_fail
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import ActivityRunner, Attempt
 from levante.worker.api import Api
+from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
     ActivityCancelRequested,
     ActivityCompleted,
@@ -81,7 +82,7 @@ class _Process:
 
     def __init__(self) -> None:
         modules = list(sys.modules.values())
-        self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now)
+        self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now, PLAIN)
         self.workflows = dict(_discover_workflows(modules))
 
 

@@ -16,6 +16,7 @@ from levante_core.protocol.activities import TaskEventReport, TaskEventsRequest
 
 if TYPE_CHECKING:
     from levante.worker.activities import Attempt
+    from levante.worker.payloads import Payloads
 
 logger = logging.getLogger("levante.worker")
 
@@ -33,8 +34,9 @@ class Publisher:
     What cannot be sent is logged and dropped: publishing never fails the work.
     """
 
-    def __init__(self, api: Api, now: Callable[[], datetime], attempt: Attempt) -> None:
+    def __init__(self, api: Api, now: Callable[[], datetime], attempt: Attempt, payloads: Payloads) -> None:
         self._api = api
+        self._payloads = payloads
         self._now = now
         self._attempt = attempt
         self._name = uuid4().hex
@@ -75,13 +77,14 @@ class Publisher:
 
     async def _send(self, batch: list[TaskEventReport]) -> int:
         attempt = self._attempt
+        encoded = [one.model_copy(update={"event": await self._payloads.encoded_task_event(one.event)}) for one in batch]
         request = TaskEventsRequest(
             execution_id=ExecutionId(attempt.execution_id),
             run_id=RunId(attempt.run_id),
             seq=attempt.seq,
             activity_name=attempt.work.name,
             publisher=self._name,
-            events=tuple(batch),
+            events=tuple(encoded),
             after=self._after,
         )
         return (await self._api.publish_task_events(request)).last_sequence

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import aiohttp
 from pydantic import TypeAdapter
 
-from levante.errors import to_failure
+from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
-from levante.worker.activities import Attempt
+from levante.worker.activities import Attempt, AttemptEnd
 from levante.worker.api import Api
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder
@@ -274,7 +275,7 @@ class Worker:
                 task.work,
                 task.details,
             )
-            end = await self._world.runner.run(attempt)
+            end = await self._run_decoded(attempt)
             if end.deferred_for is not None:
                 await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
@@ -285,11 +286,22 @@ class Worker:
                 seq=task.seq,
                 scheduled_in=task.scheduled_in,
                 attempt=task.attempt,
-                result=end.result,
+                result=end.sent,
                 failure=end.failure,
                 receipt=delivered.receipt,
             )
             await self._world.reports.submit(report.model_dump_json().encode())
+
+    async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
+        """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""
+        payloads, work = self._world.payloads, attempt.work
+        try:
+            value = await payloads.decoded(work.input, attempt.execution_id)
+            details = tuple([await payloads.decoded(one, attempt.execution_id) for one in attempt.details])
+        except WorkflowsException as error:
+            return AttemptEnd(failure=to_failure(error))
+        plain = replace(attempt, work=work.model_copy(update={"input": value}), details=details)
+        return await self._world.runner.run(plain)
 
     async def _wanted(self, delivered: DeliveredTask) -> ActivityTask | None:
         """Return what to run; a message that is old or was delivered before is believed only after asking."""

@@ -10,6 +10,7 @@ from levante.definitions import WorkflowDefinition, with_retry_defaults
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
+from levante.worker.payloads import Payloads
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import TaskSource
 from levante_core.protocol import ActivityOptions, RetryPolicy
@@ -31,6 +32,7 @@ class World:
     commits: Batcher[CommitOutcome]
     reports: Batcher[ActivityReportResult]
     runner: ActivityRunner
+    payloads: Payloads
     workflows: Mapping[str, WorkflowDefinition]
     now: Callable[[], datetime]
     heartbeat_seconds: float = 10.0
