@@ -108,12 +108,36 @@ def converse(config: dict[str, Any], url: str, namespace: str, value: Any) -> An
         }
 
 
+def drive(config: dict[str, Any], url: str, key: str, text: str) -> Any:
+    """Drive a real worker through the client with encoding switched on."""
+    with Mistral(api_key=key, server_url=url, timeout_ms=20_000) as client:
+        chosen = WorkflowEncodingConfig.model_validate(config)
+        asyncio.run(configure_workflow_encoding(chosen, client=client))
+        value = {"text": text, "ssn": {"field_type": "__encrypted_str__", "data": f"{text} 12-34"}}
+        started: Any = client.workflows.execute_workflow(workflow_identifier="sealed", input=value)
+        executions, here = client.workflows.executions, {"execution_id": started.execution_id}
+        executions.signal_workflow_execution(**here, name="add", input={"text": f"{text} signalled"})
+        shown: Any = executions.query_workflow_execution(**here, name="show", input={"above": 0})
+        closed: Any = executions.update_workflow_execution(**here, name="close", input={"text": f"{text} updated"})
+        pause: Any = 0.02
+        ended: Any = client.workflows.wait_for_workflow_completion(started.execution_id, pause, 1500)
+        events: Any = client.workflows.events.get_workflow_events(root_workflow_exec_id=started.execution_id)
+        return {
+            "shown": shown.result,
+            "closed": closed.result,
+            "result": ended.result,
+            "events": [json.loads(event.model_dump_json()) for event in events.events],
+        }
+
+
 def encoder(config: dict[str, Any]) -> PayloadEncoder:
     """Build the client's encoder."""
     return PayloadEncoder(encoding_config=WorkflowEncodingConfig.model_validate(config))
 
 
-FUNCTIONS = {function.__name__: function for function in (version, encode, decode, encode_event, decode_event, converse)}
+FUNCTIONS = {
+    function.__name__: function for function in (version, encode, decode, encode_event, decode_event, converse, drive)
+}
 
 
 def main() -> None:

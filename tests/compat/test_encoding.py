@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +24,7 @@ from levante.encoding import (
     encode_event_payload,
     is_encoded,
 )
+from tests.support.processes import LocalSite
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT_2 = Path(os.environ.get("LEVANTE_CLIENT_2_PYTHON") or ROOT / ".venv-client-2" / "bin" / "python")
@@ -294,6 +296,42 @@ def test_client_when_it_drives_a_worker_that_uses_our_codec_then_it_sees_plain_v
     assert is_encoded(service.bodies["execute"]["encoded_input"])
     assert is_encoded(service.bodies["queries"]["input"])
     assert "12-34" not in json.dumps(service.bodies) + json.dumps(service.result)
+
+
+@pytest.fixture(scope="module", params=["full", "partial"])
+def sealed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, LocalSite]]:
+    """A mode, and a host with a worker whose payloads are encrypted in that mode."""
+    site = LocalSite(tmp_path_factory.mktemp("sealed"))
+    try:
+        site.start_host()
+        prefix = "TEMPORAL_PAYLOAD_ENCRYPTION__"
+        site.start_worker("sealed", Path(__file__).parent, **{f"{prefix}MODE": request.param, f"{prefix}MAIN_KEY": MAIN})
+        site.wait_for_workers(1)
+        yield request.param, site
+    finally:
+        site.close()
+
+
+def test_client_when_it_drives_a_real_worker_with_encryption_then_it_sees_all_and_the_host_nothing(
+    peer: Peer, tmp_path: Path, sealed: tuple[str, LocalSite]
+) -> None:
+    """Input, signal, query, update, result and events, with nothing but configure_workflow_encoding and two variables."""
+    mode, site = sealed
+    theirs, _ = configs(tmp_path, mode)
+    text = f"fathom {uuid4().hex}"
+    seen = peer("drive", config=theirs, url=site.url, key=site.key, text=text)
+    assert seen["closed"] == f"closed with {text} updated"
+    letters = [f"sealed: {text}", f"{text} 12-34", f"{text} signalled", f"{text} updated"]
+    assert sorted(seen["result"]["result"]) == sorted(letters)
+    told = json.dumps([event["attributes"] for event in seen["events"]])
+    assert f"sealed: {text}" in told
+    assert '"op": "append"' in told
+    assert '"value": ", and more"' in told
+    kept = b"".join(file.read_bytes() for file in site.directory.rglob("*") if file.is_file())
+    if mode == "full":
+        assert text.encode() not in kept
+    else:
+        assert f'"data":"{text}'.encode() not in kept
 
 
 def test_guide_when_its_snippets_run_one_after_the_other_then_they_hold() -> None:
