@@ -16,7 +16,7 @@ from levante.worker.batching import Batcher
 from levante.worker.payloads import PLAIN
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings
-from levante.worker.tasks import ApiTasks
+from levante.worker.tasks import ApiTasks, TaskSource
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
 from levante_core.adapters.lent_queues import connect
@@ -52,6 +52,9 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
             raise AssertionError("the API lends no access to the queues")
         return access
 
+    async def no_session(name: DeploymentName) -> TaskSource:
+        raise AssertionError(f"no workload has a sticky session: {name}")
+
     definitions = {one.name: one for one in map(get_activity_definition, activities)}
     runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now, PLAIN)
     world = World(
@@ -67,6 +70,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         payloads=PLAIN,
         workflows={one.name: one for one in map(get_workflow_definition, workflows)},
         now=place.clock.now,
+        tasks_of=no_session,
     )
     stop = asyncio.Event()
     working = asyncio.create_task(Worker(world).run(stop))

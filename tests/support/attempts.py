@@ -22,7 +22,7 @@ def run_as_activity(
 
     async def attempt() -> T:
         info = ActivityInfo("e", "r", "r:1", "a", 1, timedelta(minutes=5), None, "token")
-        current_activity.set(ActivityContext(info, (), lambda _details: None, publish, new_task_id, served))
+        current_activity.set(ActivityContext(info, (), lambda _details: None, publish, new_task_id, lambda: "local", served))
         return await code()
 
     return asyncio.run(attempt())

@@ -22,6 +22,7 @@ from levante.errors import (
 )
 from levante.interactive import InteractiveWorkflow
 from levante.parallel import ExtraItemParams, GetItemFromIndexParams, execute_activities_in_parallel
+from levante.sessions import StickyWorkerSession, get_sticky_worker_session, run_sticky_worker_session
 from levante.tasks import Task, task, task_from
 from levante_core.protocol import ParentClosePolicy, RateLimit
 
@@ -44,6 +45,7 @@ __all__ = [
     "ParentClosePolicy",
     "RateLimit",
     "RecordedError",
+    "StickyWorkerSession",
     "Task",
     "WorkflowError",
     "WorkflowsException",
@@ -53,9 +55,11 @@ __all__ = [
     "execute_workflow",
     "get_activity_definition",
     "get_execution_id",
+    "get_sticky_worker_session",
     "get_workflow_definition",
     "replay_history",
     "run_activities_locally",
+    "run_sticky_worker_session",
     "run_worker",
     "task",
     "task_from",

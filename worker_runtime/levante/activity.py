@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from levante import attempts
-from levante.context import current_workflow, runs_locally
+from levante.context import current_session, current_workflow, runs_locally
 from levante.definitions import ACTIVITY, ActivityDefinition
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
 from levante.mapping import ActivityOutput, activity_input
@@ -26,6 +26,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RESERVED_PREFIX = "__internal__"
+OURS = "levante."
+"""Modules whose activities have such names."""
 LONGEST_ATTEMPT = timedelta(hours=11, minutes=30)
 """SQS gives a task to somebody else 12 hours after its receipt, however often its lease was extended, and the attempt would
 count as lost. The half hour is for what comes before and after the attempt: waiting for a free slot, and the report.
@@ -58,6 +60,7 @@ class Activity:
         schedule_to_close_timeout: timedelta | None = None,
         heartbeat_timeout: timedelta | None = None,
         rate_limit: RateLimit | None = None,
+        sticky_to_worker: bool = False,
         retry_policy_max_attempts: int | None = None,
         retry_policy_backoff_coefficient: float | None = None,
     ) -> ActivityDecorator:
@@ -70,7 +73,8 @@ class Activity:
         name: the function's own by default. schedule_to_close_timeout: of all attempts together, waiting included; the
         other timeouts are those of one attempt, which may take LONGEST_ATTEMPT at most. heartbeat_timeout: how long an
         attempt may go without `activity_heartbeat()`. rate_limit: how many attempts may begin in a time, over all workers
-        of the deployment. Attempts count the first one; where it is None, the retry policy is up to the worker's settings.
+        of the deployment. sticky_to_worker: calls are allowed within `run_sticky_worker_session` only, and go to its worker.
+        Attempts count the first one; where it is None, the retry policy is up to the worker's settings.
         Raises: WorkflowsException when the function cannot be an activity.
         """
         retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
@@ -100,6 +104,7 @@ class Activity:
                     options=options,
                     input=activity_input(owner, function),
                     output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
+                    is_sticky=sticky_to_worker,
                 )
             )
 
@@ -114,7 +119,8 @@ def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:
     if not isinstance(function, FunctionType) or not function.__qualname__.isidentifier():
         problem = f"{owner.label}: only a module-level function can be an activity, not {function!r}"
         raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_NOT_MODULE_LEVEL)
-    if name.startswith(RESERVED_PREFIX) or not name:
+    is_ours = function.__module__.startswith(OURS)
+    if (name.startswith(RESERVED_PREFIX) and not is_ours) or not name:
         problem = f"{owner.label}: a name must not be empty nor start with {RESERVED_PREFIX!r}"
         raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_RESERVED_NAME)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -144,7 +150,8 @@ def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any
         if context is None:
             return await definition.call(args, kwargs)
         value = definition.input.dump(args, kwargs)
-        outcome = context.start_activity(definition.name, value, local_options if runs_locally.get() else options)
+        chosen = local_options if runs_locally.get() else _in_session(definition)
+        outcome = context.start_activity(definition.name, value, chosen)
         limit = asyncio.timeout(options.schedule_to_close_seconds)
         try:
             async with limit:
@@ -156,3 +163,19 @@ def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any
 
     setattr(call, ACTIVITY, definition)
     return call
+
+
+def _in_session(definition: ActivityDefinition) -> ActivityOptions:
+    """Return the options of a call; those of a sticky activity name its worker. Raises: WorkflowsException if none is."""
+    if not definition.is_sticky:
+        return definition.options
+    session = current_session.get()
+    if session is None:
+        problem = f"activity {definition.name!r} is sticky: call it within `async with run_sticky_worker_session():`"
+        raise WorkflowsException(problem, status=422, code=ErrorCode.STICKY_WORKER_SESSION_MISSING)
+    return _with_session(definition.options, session)
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_session(options: ActivityOptions, session: str) -> ActivityOptions:
+    return options.model_copy(update={"session": session})

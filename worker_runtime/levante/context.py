@@ -128,7 +128,8 @@ class ActivityInfo:
 class ActivityContext:
     """The activity attempt that the code belongs to.
 
-    details: of the last heartbeat of the attempts before. heartbeat: says that the attempt is at work, in any thread;
+    details: of the last heartbeat of the attempts before. open_session: lets activities stick to this worker, and names it.
+    heartbeat: says that the attempt is at work, in any thread;
     raises CancelledError when nobody waits for it any more. activities: those that the worker serves, by name.
     """
 
@@ -137,9 +138,11 @@ class ActivityContext:
     heartbeat: Callable[[tuple[Json, ...]], None]
     publish: Publish
     new_task_id: Callable[[], str]
+    open_session: Callable[[], str]
     activities: Mapping[str, ActivityDefinition] = field(default_factory=dict)
 
 
+current_session: ContextVar[str | None] = ContextVar("levante_session", default=None)
 runs_locally: ContextVar[bool] = ContextVar("levante_runs_locally", default=False)
 current_workflow: ContextVar[WorkflowContext | None] = ContextVar("levante_workflow", default=None)
 current_activity: ContextVar[ActivityContext | None] = ContextVar("levante_activity", default=None)

@@ -87,6 +87,7 @@ class ActivityDefinition:
     options: ActivityOptions
     input: KeyedInput
     output: ActivityOutput
+    is_sticky: bool = False
     injection: Injection = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -294,7 +294,7 @@ class ActivityHandedOver(Frozen):
     """The claim of an owner has ended; the activity queue carries on with this attempt.
 
     scheduled_in: index of the batch that holds the activity's `activity_scheduled`. failure: why; None where the attempt
-    goes on elsewhere, and will be completed with its token.
+    goes on elsewhere, and will be completed with its token. session: that of the activity.
     """
 
     kind: Literal["activity_handed_over"] = "activity_handed_over"
@@ -303,6 +303,7 @@ class ActivityHandedOver(Frozen):
     attempt: Annotated[int, Field(ge=1)]
     delay_seconds: Seconds = 0.0
     failure: Failure | None
+    session: str | None = None
 
 
 class CodeFailed(Frozen):

@@ -58,13 +58,28 @@ def pinned(deployment: DeploymentName, build: str | None) -> DeploymentName:
 
 
 def unpinned(name: DeploymentName) -> DeploymentName:
-    """Return the deployment, of whichever build."""
-    return DeploymentName(name.partition("@")[0])
+    """Return the deployment, of whichever build and session."""
+    return DeploymentName(unstuck(name).partition("@")[0])
 
 
 def build_of(name: DeploymentName) -> str | None:
     """Return the build that a name is pinned to; None if it is to none."""
-    return name.partition("@")[2] or None
+    return unstuck(name).partition("@")[2] or None
+
+
+def stuck(name: DeploymentName, session: str | None) -> DeploymentName:
+    """Name the one worker of a deployment that has a session, as its activity tasks and their queue do."""
+    return DeploymentName(f"{unstuck(name)}~{session}") if session else name
+
+
+def unstuck(name: DeploymentName) -> DeploymentName:
+    """Return the workers of which one has the session."""
+    return DeploymentName(name.partition("~")[0])
+
+
+def session_of(name: DeploymentName) -> str | None:
+    """Return the session that a name sticks to; None if it is to none."""
+    return name.partition("~")[2] or None
 
 
 def worker_name(text: str) -> str:

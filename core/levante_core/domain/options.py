@@ -27,7 +27,8 @@ class RateLimit(Frozen):
 class ActivityOptions(Frozen):
     """How an activity is to be run. Timeouts are those of one attempt, but for schedule_to_close, which workflow code keeps.
 
-    is_local: the worker that advances the run is to run it in place, however long it takes.
+    is_local: the worker that advances the run is to run it in place, however long it takes. session: of the worker that is
+    to run it, and no other.
     """
 
     start_to_close_seconds: Annotated[float, Field(gt=0)] = 300.0
@@ -36,3 +37,4 @@ class ActivityOptions(Frozen):
     retry: RetryPolicy = RetryPolicy()
     rate_limit: RateLimit | None = None
     is_local: bool = False
+    session: str | None = None

@@ -25,7 +25,7 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch, RunState
-from levante_core.domain.names import DeploymentName, ExecutionId
+from levante_core.domain.names import DeploymentName, ExecutionId, stuck, unstuck
 from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ActivityState
 
@@ -181,7 +181,8 @@ def plan(record: Record) -> list[Effect]:
         case RunClosed():
             return list(_closed(record))
         case AttemptEnded():
-            due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at)
+            of = record.deployment_name
+            due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at, of=of)
             return [_when_due(due.model_copy(update={"is_deferred": record.is_deferred}), record.recorded_at)]
         case _:
             assert_never(record)
@@ -205,11 +206,13 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
             case ActivityScheduled() if event.owner is None and event.seq not in ended:
                 work = ActivityWork(name=event.name, input=event.input, options=event.options)
                 at = record.recorded_at
-                task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, work=work)
+                of = stuck(record.deployment_name, event.options.session)
+                task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, of=of, work=work)
                 yield _when_due(task, at)
             case ActivityHandedOver() if event.failure and event.activity not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
-                task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at)
+                of = stuck(record.deployment_name, event.session)
+                task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at, of=of)
                 yield _when_due(task, record.recorded_at)
             case TimerStarted() if event.seq not in ended:
                 yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
@@ -253,9 +256,11 @@ def _activity_task(
     attempt: int,
     due_at: datetime,
     *,
+    of: DeploymentName,
     work: ActivityWork | None = None,
 ) -> ActivityTask:
-    return ActivityTask(**_address(record), fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work)
+    address = {**_address(record), "deployment_name": of}
+    return ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work)
 
 
 def _when_due(task: ActivityTask, now: datetime) -> Effect:
@@ -268,7 +273,7 @@ def _address(record: Record) -> dict[str, Any]:
         "workspace": run.workspace,
         "execution_id": run.execution_id,
         "run_id": run.run_id,
-        "deployment_name": record.deployment_name,
+        "deployment_name": unstuck(record.deployment_name),
     }
 
 
@@ -313,7 +318,8 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
             retry = work.retries.get(seq)
             attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
             scheduled_in = activity.batch_index
-            task = ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
+            of = {**address, "deployment_name": stuck(deployment_name, activity.scheduled.options.session)}
+            task = ActivityTask(**of, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
             effects.append(_when_due(task, now))
     timers = [timer for seq, timer in state.timers.items() if seq not in answered]
     effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers]

@@ -66,6 +66,8 @@ from levante_core.domain.names import (
     deployment_name,
     execution_id,
     pinned,
+    stuck,
+    unpinned,
     worker_name,
     workflow_name,
 )
@@ -179,6 +181,8 @@ __all__ = [
     "pinned",
     "problem_with",
     "problem_with_key",
+    "stuck",
+    "unpinned",
     "worker_name",
     "workflow_name",
 ]

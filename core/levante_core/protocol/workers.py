@@ -51,12 +51,16 @@ class DeploymentLocation(Frozen):
 
 
 class RegisterRequest(Frozen):
-    """What a worker serves. build_id: pins the executions that it starts with to workers of the same build."""
+    """What a worker serves. build_id: pins the executions that it starts with to workers of the same build.
+
+    session: for activities that are to run in this worker, as long as it lives.
+    """
 
     definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
     deployment_name: str
     worker_name: str
     build_id: str | None = None
+    session: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,256}$")] | None = None
     deployment_location: DeploymentLocation | None = None
 
 

@@ -62,7 +62,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process, by its name. registrations: ids of what it serves. build_id: None if it takes what is not pinned."""
+    """A worker process, by its name. registrations: ids of what it serves. build_id: None if it takes what is not pinned.
+
+    session: of this start of it.
+    """
 
     name: str
     deployment_name: DeploymentName
@@ -71,6 +74,7 @@ class Worker:
     registrations: tuple[str, ...]
     location: DeploymentLocation | None
     build_id: str | None = None
+    session: str | None = None
 
 
 class Role(StrEnum):
@@ -204,6 +208,7 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
         "registrations": _TEXTS.dump_json(worker.registrations).decode(),
         "location": worker.location.model_dump_json() if worker.location else None,
         "build_id": worker.build_id,
+        "session": worker.session,
     }
     return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
 
@@ -220,6 +225,7 @@ def worker_of(item: Item) -> Worker:
         registrations=_TEXTS.validate_json(str(attributes["registrations"])),
         location=None if location is None else DeploymentLocation.model_validate_json(str(location)),
         build_id=_text(attributes.get("build_id")),
+        session=_text(attributes.get("session")),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from levante_core.domain.events import ActivityCompleted, ActivityFailed, ActivityScheduled
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import Workspace, unstuck
 from levante_core.domain.plan import AttemptEnded, CancelActivity, FactRecorded, Record
 from levante_core.domain.retry import RetryAfter, after_failure
 from levante_core.domain.tasks import ActivityTask, ActivityWork
@@ -41,6 +41,12 @@ CANCELED = Failure(
 )
 
 
+SESSION_LOST = Failure(
+    kind=FailureKind.WORKER_LOST,
+    type="StickyWorkerSessionLost",
+    message="the worker of the sticky session is gone: begin another session",
+    non_retryable=True,
+)
 OVERDUE = Failure(
     kind=FailureKind.TIMEOUT,
     type="StartToCloseTimeout",
@@ -150,6 +156,21 @@ class ActivityService:
         accepted = [answer if answer and next(refusals) is None else None for answer in answers]
         self._dispatch.promptly(answer.record for answer in accepted if answer)
         return [ActivityReportResult(stale=answer is None) for answer in accepted]
+
+    def lose_session(self, task: ActivityTask) -> None:
+        """Record that an activity has failed, because the worker that it was to run in is gone.
+
+        Cost: three reads and a write.
+        """
+        run = RunKey(task.workspace, task.execution_id, task.run_id)
+        if not self._is_wanted(run, task.seq, task.attempt):
+            return
+        now = self._clock.now()
+        failed = ActivityFailed(seq=task.seq, at=now, failure=SESSION_LOST, attempt=task.attempt)
+        answer = _outcome(Recorded(run, unstuck(task.deployment_name), now), failed)
+        with suppress(ConditionFailed):
+            self._store.write(answer.write)
+            self._dispatch.promptly([answer.record])
 
     def end(self, workspace: Workspace, report: ActivityReport) -> bool:
         """Record how an attempt ended that went on elsewhere. Tells whether somebody waited for it still.

@@ -1,4 +1,4 @@
-"""Builds of deployments: executions stay with the build that started them for as long as that has workers."""
+"""Builds and sessions: who runs what is meant for some workers of a deployment, and what if those are gone."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -59,6 +59,12 @@ class BuildService:
             for run in self._all_open()
             if run.key.workspace == workspace and names.unpinned(run.deployment_name) == deployment
         )
+
+    def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
+        """Return the sessions of the workers of a deployment that are there. Cost: a query."""
+        partition, now = keys.deployment(workspace, names.unpinned(name)).partition, self._clock.now()
+        workers = [worker_of(item) for item in read_all(self._store, partition, *keys.prefixed(keys.WORKER))]
+        return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
 
     def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:
         """Move an open run to another build if its own has no workers left. Returns where the run belongs by now.

@@ -243,7 +243,7 @@ class CatalogueService:
         self, workspace: Workspace, deployment: DeploymentName, name: str, served: tuple[str, ...], request: RegisterRequest
     ) -> None:
         now = self._clock.now()
-        worker = Worker(name, deployment, now, now, served, request.deployment_location, request.build_id)
+        worker = Worker(name, deployment, now, now, served, request.deployment_location, request.build_id, request.session)
         known = self._store.get(keys.worker(workspace, deployment, name, request.build_id))
         if known:
             worker = replace(worker, created_at=records.worker_of(known).created_at)

@@ -102,7 +102,7 @@ def build_engine(
         mail=mail,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
-        recheck=RecheckService(store, clock, effects, builds),
+        recheck=RecheckService(store, clock, effects, activities, builds),
         redrive=RedriveService(store, clock, ids, effects),
         resets=ResetService(store, clock, ids, effects, builds),
         streams=streams,

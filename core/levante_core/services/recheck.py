@@ -5,16 +5,20 @@ message that outlived its queue's retention, a change that ended in a dead-lette
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.names import session_of
 from levante_core.domain.plan import Effect, SendLater, SendTask, outstanding
+from levante_core.domain.tasks import ActivityTask
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.runs import RunSummary, summary_of
+from levante_core.services.activities import ActivityService
 from levante_core.services.builds import BuildService
 from levante_core.services.effects import EffectService
 from levante_core.services.reading import read_open_run
@@ -48,7 +52,15 @@ class Looked:
 class RecheckService:
     """Walks over the open runs, some at a time, again and again."""
 
-    def __init__(self, store: ItemStore, clock: Clock, effects: EffectService, builds: BuildService) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        effects: EffectService,
+        activities: ActivityService,
+        builds: BuildService,
+    ) -> None:
+        self._activities = activities
         self._builds = builds
         self._store = store
         self._clock = clock
@@ -78,6 +90,16 @@ class RecheckService:
         elif item:
             self._store.write(Delete(keys.RECHECK))
         return looked
+
+    def _without_lost_sessions(self, run: RunSummary, waiting: Sequence[Effect]) -> list[Effect]:
+        """Let activities fail whose worker is gone; return the others."""
+        stuck = [one.task for one in waiting if isinstance(one, SendTask) and session_of(one.task.deployment_name)]
+        live = self._builds.live_sessions(run.key.workspace, run.deployment_name) if stuck else set()
+        lost = [task for task in stuck if session_of(task.deployment_name) not in live]
+        for task in lost:
+            if isinstance(task, ActivityTask):
+                self._activities.lose_session(task)
+        return [one for one in waiting if not (isinstance(one, SendTask) and one.task in lost)]
 
     def _remember(self, place: _Place, now: datetime) -> None:
         """Keep the place of a walk that takes more than one look; others need none."""
@@ -110,7 +132,7 @@ class RecheckService:
             logger.warning("execution %s goes over to %s: its own build has no workers", run.key.execution_id, belongs_to)
             now_due = outstanding(run.key, belongs_to, found.work, now)
             waiting = [effect for effect in now_due if _came_due(effect, now)]
-        self._effects.carry_out(waiting, salt=f":quiet{times}")
+        self._effects.carry_out(self._without_lost_sessions(run, waiting), salt=f":quiet{times}")
         return True
 
 

@@ -29,7 +29,8 @@ def logger_left_as_it_was() -> Iterator[None]:
     """Powertools makes the logger "levante" its own, with the standard output of that moment, once in a process."""
     logger = logging.getLogger("levante")
     before = {name: list(value) if isinstance(value, list) else value for name, value in vars(logger).items()}
-    vars(logger).pop("init", None)
+    for name in vars(logger).keys() - vars(logging.getLogger("plain")).keys():
+        delattr(logger, name)
     logger.handlers = []
     yield
     vars(logger).clear()

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
@@ -144,6 +145,7 @@ class Installation:
             worker_id=worker_id,
             api=self.api,
             tasks=self._tasks(chosen.serves, worker_id),
+            tasks_of=partial(self._tasks_of, worker_id),
             commits=Batcher(send_commits(self.api)),
             reports=Batcher(send_reports(self.api)),
             runner=ActivityRunner(
@@ -169,6 +171,9 @@ class Installation:
             await asyncio.wait([task])  # unlike `await task`, it tells whether this or the worker was cancelled
             if not task.cancelled():
                 task.result()
+
+    async def _tasks_of(self, worker_id: str, name: DeploymentName) -> TaskSource:
+        return self._tasks(name, worker_id)
 
     def _tasks(self, deployment: DeploymentName, worker_id: str) -> TaskSource:
         if self._patience is None:

@@ -27,6 +27,7 @@ from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks import ApiTasks, TaskSource
 from levante.worker.worker import Worker, send_commits, send_reports
 from levante.worker.world import World
+from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
 __all__ = ["run_worker"]
@@ -97,7 +98,8 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 settings=settings,
                 worker_id=worker_id,
                 api=api,
-                tasks=await _task_source(settings, api, worker_id),
+                tasks=await _task_source(settings, api, worker_id, settings.serves),
+                tasks_of=partial(_task_source, settings, api, worker_id),
                 commits=Batcher(send_commits(api)),
                 reports=Batcher(send_reports(api)),
                 runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now, payloads),
@@ -114,9 +116,9 @@ async def _payloads(api: Api) -> Payloads:
     return PLAIN if settings == EncodingSettings() else Payloads(settings, (await api.whoami()).namespace)
 
 
-async def _task_source(settings: WorkerSettings, api: Api, worker_id: str) -> TaskSource:
+async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, name: DeploymentName) -> TaskSource:
     """Choose where tasks come from: as the settings say, but through the API where there is no other way."""
-    request = QueueAccessRequest(deployment_name=settings.serves)
+    request = QueueAccessRequest(deployment_name=name)
     through_api = ApiTasks(api, request.deployment_name, worker_id)
     if settings.queue_access == "api" or (await api.queue_access(request)).access is None:
         return through_api

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from levante import sessions
 from levante.attempts import CompletesLater
 from levante.context import ActivityContext, ActivityInfo, current_activity
-from levante.definitions import ActivityDefinition
+from levante.definitions import ActivityDefinition, discover_activities
 from levante.dependencies import Scope, dependency_scope
 from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
@@ -83,7 +84,7 @@ class ActivityRunner:
     """Runs attempts, at most `slots` at a time, and remembers their durations.
 
     asks_providers_first: before it runs anything, so that a worker whose surroundings are amiss takes no work; else when an
-    activity first needs what they give.
+    activity first needs what they give. session: of this worker; open_session: lets tasks of it come, and names it.
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class ActivityRunner:
         *,
         asks_providers_first: bool = True,
     ) -> None:
-        self._definitions = definitions
+        self._definitions = {**discover_activities([sessions]), **definitions}
+        self.session = ""
+        self.open_session: Callable[[], str] = lambda: sessions.NOWHERE
         self._api = api
         self._now = now
         self._payloads = payloads
@@ -127,7 +130,7 @@ class ActivityRunner:
         """
         if name not in self._definitions or options.is_local:
             return options.is_local
-        if options.rate_limit:
+        if options.rate_limit or options.session not in {None, self.session}:
             return False
         usual = self._usual_seconds.get(name)
         queued = max(0, self._load + claimed + 1 - self._slots)
@@ -188,7 +191,13 @@ class ActivityRunner:
         if definition is None:
             return AttemptEnd(failure=_unknown(work.name, self._definitions))
         context = ActivityContext(
-            _info(attempt), attempt.details, heart.beat, publisher.publish, lambda: uuid4().hex, self._definitions
+            _info(attempt),
+            attempt.details,
+            heart.beat,
+            publisher.publish,
+            new_task_id=lambda: uuid4().hex,
+            open_session=self.open_session,
+            activities=self._definitions,
         )
         token = current_activity.set(context)
         deadline = asyncio.timeout(work.options.start_to_close_seconds)

@@ -122,7 +122,7 @@ class Holder:
             self._prepared(self.live).take(await self._decoded(facts, self.live))
         else:
             await self._look(self._prepared(self.live))
-        if self.live and self.live.lacks_mail:
+        if self.live and (self.live.lacks_mail or self.live.lacks_history):
             await self._look(self.live)
 
     async def _load(self, had: Sequence[Outcome] = ()) -> None:

@@ -58,7 +58,10 @@ AWAITED = (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignal
 
 
 class LiveRun:
-    """Bookkeeping between the code of a run and its history. lacks_mail: some came before what was accepted before it.
+    """Bookkeeping between the code of a run and its history.
+
+    lacks_mail: some came before what was accepted before it. lacks_history: an outcome came of what this run has not asked
+    for, or not any more; another worker may have advanced it since.
 
     claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
     started; they may start as soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see
@@ -73,6 +76,7 @@ class LiveRun:
         self.has_inputs = False
         self.is_urgent = False
         self.lacks_mail = False
+        self.lacks_history = False
         self.claims: Callable[[ActivityScheduled, int], bool] = lambda _activity, _claimed: False
         self._world = world
         self._facts: dict[str, Input] = {}
@@ -141,10 +145,15 @@ class LiveRun:
             self._append(MailTaken(until=mail[-1].number))
             self.has_inputs = True
             self.ask(self.code.receive(mail))
+        self.lacks_history = False
         for fact in facts:
-            if isinstance(fact.input, OUTCOMES) and fact.key not in self.state.taken and not self.state.is_void(fact.input):
-                self._facts[fact.key] = fact.input
-                self._input(FactTaken(fact=fact.key), fact.input)
+            if not isinstance(fact.input, OUTCOMES) or fact.key in self.state.taken:
+                continue
+            if self.state.is_void(fact.input):
+                self.lacks_history = True
+                continue
+            self._facts[fact.key] = fact.input
+            self._input(FactTaken(fact=fact.key), fact.input)
 
     def _next_mail(self, facts: Iterable[Fact]) -> list[Mail]:
         """Return the mail that comes next, in order."""
@@ -268,5 +277,6 @@ class LiveRun:
                 attempt=attempt,
                 delay_seconds=delay_seconds,
                 failure=failure,
+                session=activity.scheduled.options.session,
             )
         )

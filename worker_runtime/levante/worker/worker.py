@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -21,8 +22,9 @@ from levante.worker.api import Api
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases
+from levante.worker.tasks import TaskSource
 from levante.worker.world import World
-from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask, stuck, unpinned
 from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
 from levante_core.protocol.workers import (
     CommitOutcome,
@@ -66,18 +68,29 @@ def send_reports(api: Api) -> Callable[[list[bytes]], Awaitable[list[ActivityRep
     return send
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Intake:
+    """Where tasks come from, and the leases of those that have come."""
+
+    tasks: TaskSource
+    leases: Leases
+
+
 class Worker:
     """Serves workflows and activities until it is told to stop."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._deployment = world.settings.serves
-        self._leases = Leases(world.tasks)
+        self._intake = Intake(world.tasks, Leases(world.tasks))
+        self._session = f"{unpinned(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
+        self._session_task: asyncio.Task[None] | None = None
+        world.runner.session, world.runner.open_session = self._session, self._open_session
         self._cache = RunCache(world.settings.max_cached_workflows)
         self._registration: RegisterResponse | None = None
         self._holders: set[Holder] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
-        self._activities: dict[asyncio.Task[None], DeliveredTask] = {}
+        self._activities: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -92,9 +105,9 @@ class Worker:
         await self._register()
         background = [
             asyncio.create_task(self._heartbeat()),
-            asyncio.create_task(self._leases.keep()),
-            asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._room_for_runs, self._receive_runs)),
-            asyncio.create_task(self._poll(TaskQueue.ACTIVITY, self._room_for_activities, self._receive_activities)),
+            asyncio.create_task(self._intake.leases.keep()),
+            asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._intake, self._room_for_runs, self._receive_runs)),
+            asyncio.create_task(self._poll_activities(self._intake)),
             asyncio.create_task(stop.wait()),
         ]
         presence = asyncio.create_task(self._hold_presence())
@@ -103,11 +116,19 @@ class Worker:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await _cancelled(polls)
+            await _cancelled([*polls, *self._of_session()])
             await self._drain()
             await self._world.tasks.close()
         finally:
-            await _cancelled([*background, presence, *self._advancing.values(), *self._activities])
+            await _cancelled(
+                [
+                    *self._of_session(),
+                    *background,
+                    presence,
+                    *self._advancing.values(),
+                    *self._activities,
+                ]
+            )
             self._cache.clear()
 
     # --- being there --------------------------------------------------------------------------------------------------
@@ -121,6 +142,7 @@ class Worker:
             deployment_name=settings.deployment_name,
             worker_name=settings.worker_name,
             build_id=settings.build_id,
+            session=self._session,
         )
         self._registration = await self._world.api.register(request)
         for warning in self._registration.warnings:
@@ -154,7 +176,11 @@ class Worker:
     # --- polling ------------------------------------------------------------------------------------------------------
 
     async def _poll(
-        self, queue: TaskQueue, room: Callable[[], int], receive: Callable[[Sequence[DeliveredTask]], None]
+        self,
+        queue: TaskQueue,
+        intake: Intake,
+        room: Callable[[], int],
+        receive: Callable[[Sequence[DeliveredTask]], None],
     ) -> None:
         while True:
             limit = min(room(), 100)
@@ -162,7 +188,26 @@ class Worker:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            receive(await self._world.tasks.poll(queue, limit))
+            receive(await intake.tasks.poll(queue, limit))
+
+    async def _poll_activities(self, intake: Intake) -> None:
+        await self._poll(TaskQueue.ACTIVITY, intake, self._room_for_activities, partial(self._receive_activities, intake))
+
+    def _open_session(self) -> str:
+        """Take tasks of this worker's own session from now on. Returns its name."""
+        if self._session_task is None:
+            self._session_task = self._spawn(self._serve_session())
+        return self._session
+
+    def _of_session(self) -> list[asyncio.Task[None]]:
+        return [self._session_task] if self._session_task else []
+
+    async def _serve_session(self) -> None:
+        tasks = await self._world.tasks_of(stuck(self._deployment, self._session))
+        intake = Intake(tasks, Leases(tasks))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(intake.leases.keep())
+            group.create_task(self._poll_activities(intake))
 
     def _room_for_runs(self) -> int:
         return max(0, MAX_HELD_RUNS - len(self._advancing))
@@ -185,10 +230,10 @@ class Worker:
             del self._advancing[execution_id]
         self._changed.set()
 
-    def _receive_activities(self, tasks: Sequence[DeliveredTask]) -> None:
+    def _receive_activities(self, intake: Intake, tasks: Sequence[DeliveredTask]) -> None:
         for delivered in tasks:
-            task = self._spawn(self._run_activity(delivered))
-            self._activities[task] = delivered
+            task = self._spawn(self._run_activity(delivered, intake))
+            self._activities[task] = delivered, intake
             task.add_done_callback(self._activity_ended)
 
     def _activity_ended(self, task: asyncio.Task[None]) -> None:
@@ -205,7 +250,7 @@ class Worker:
     async def _advance(self, deliveries: Sequence[DeliveredTask], before: asyncio.Task[None] | None) -> None:
         """Advance one run. `before`: what this worker still does for the same execution."""
         receipts = [delivered.receipt for delivered in deliveries]
-        async with self._leases.held(TaskQueue.WORKFLOW, receipts):
+        async with self._intake.leases.held(TaskQueue.WORKFLOW, receipts):
             if before:
                 await asyncio.wait([before])
             by_run: dict[str, list[DeliveredTask]] = defaultdict(list)
@@ -219,7 +264,7 @@ class Worker:
         receipts = [delivered.receipt for delivered in deliveries]
         is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
         is_trusted = not is_redelivered and all(self._is_fresh(delivered.task) for delivered in deliveries)
-        holder = Holder(self._world, self._leases, tasks[0], receipts, self._cache.take(run_id))
+        holder = Holder(self._world, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
         self._holders.add(holder)
         try:
             facts = [task.fact for task in tasks if task.fact]
@@ -259,16 +304,16 @@ class Worker:
 
     # --- activity tasks -----------------------------------------------------------------------------------------------
 
-    async def _run_activity(self, delivered: DeliveredTask) -> None:
-        async with self._leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
+    async def _run_activity(self, delivered: DeliveredTask, intake: Intake) -> None:
+        async with intake.leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
             task = await self._wanted(delivered)
             if task is None or task.work is None:
-                await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                await intake.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             attempt = Attempt(
                 task.execution_id,
                 task.run_id,
-                self._deployment,
+                task.deployment_name,
                 task.seq,
                 task.scheduled_in,
                 task.attempt,
@@ -277,12 +322,12 @@ class Worker:
             )
             end = await self._run_decoded(attempt)
             if end.deferred_for is not None:
-                await self._world.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                await intake.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             report = ActivityReport(
                 execution_id=task.execution_id,
                 run_id=task.run_id,
-                deployment_name=self._deployment,
+                deployment_name=task.deployment_name,
                 seq=task.seq,
                 scheduled_in=task.scheduled_in,
                 attempt=task.attempt,
@@ -323,10 +368,12 @@ class Worker:
         await _ended([*self._advancing.values(), *self._activities], seconds)
         for holder in self._holders:
             holder.stop(now=True)
-        returned = [HandBack(receipt=one.receipt, task=one.task) for one in self._activities.values()]
+        returned: defaultdict[Intake, list[HandBack]] = defaultdict(list)
+        for delivered, intake in self._activities.values():
+            returned[intake].append(HandBack(receipt=delivered.receipt, task=delivered.task))
         await _cancelled(list(self._activities))
-        if returned:
-            await self._world.tasks.hand_back(TaskQueue.ACTIVITY, returned)
+        for intake, tasks in returned.items():
+            await intake.tasks.hand_back(TaskQueue.ACTIVITY, tasks)
         await _ended(list(self._advancing.values()), seconds)
         await _cancelled(list(self._advancing.values()))
 
@@ -345,3 +392,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
 def _log_error(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception():
         logger.error("a task could not be dealt with; it comes again", exc_info=task.exception())
+
+
+def _digest(worker_id: str) -> str:
+    return hashlib.sha256(worker_id.encode()).hexdigest()[:32]

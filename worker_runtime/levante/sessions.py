@@ -1,0 +1,58 @@
+"""Sticky sessions: activities that are to run in one and the same worker. Source: SDK contract §2 (read 2026-11-23)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import BaseModel, ConfigDict
+
+from levante.activity import activity
+from levante.context import current_activity, current_session
+
+__all__ = ["StickyWorkerSession", "get_sticky_worker_session", "run_sticky_worker_session"]
+
+NOWHERE = "local"
+"""The session of code that no worker runs: there is only this process."""
+
+
+class StickyWorkerSession(BaseModel):
+    """A worker, for as long as its process lives. May be passed on, to children too. task_queue: names it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_queue: str
+
+
+@activity(name="__internal__sticky_worker_session")
+async def _begin_session() -> StickyWorkerSession:
+    """Name the worker that runs this."""
+    context = current_activity.get()
+    return StickyWorkerSession(task_queue=context.open_session() if context else NOWHERE)
+
+
+async def get_sticky_worker_session() -> StickyWorkerSession:
+    """Choose a worker, any that is free, and name it.
+
+    Raises: ActivityError when no worker could be asked.
+    """
+    return await _begin_session()
+
+
+@asynccontextmanager
+async def run_sticky_worker_session(session: StickyWorkerSession | None = None) -> AsyncIterator[StickyWorkerSession]:
+    """Let the sticky activities that are called in the block run in one worker: that of the session, or a new one's.
+
+        async with workflows.run_sticky_worker_session():
+            path = await download(url)
+            return await convert(path)
+
+    Blocks may be nested; the inner one counts. An activity whose worker is gone fails with an ActivityError after a minute
+    or two, whatever its retry policy: begin another session then, and be prepared that nothing is left of what was there.
+    """
+    chosen = session or await get_sticky_worker_session()
+    token = current_session.set(chosen.task_queue)
+    try:
+        yield chosen
+    finally:
+        current_session.reset(token)
