@@ -7,9 +7,8 @@ import dataclasses
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +39,8 @@ from levante_local.waiting import call
 YEARS_SECONDS = 10 * 365 * 86400.0
 """As long as anybody may wait, in virtual time."""
 CACHED = 1000
+LOOKS = 4
+"""Sweeps after the death of a worker; after three, everything that it had is taken up or has failed."""
 
 
 class ExecutionNotCompleted(Exception):
@@ -133,6 +134,7 @@ class WorkflowEnvironment:
         self._activities = _with_mocks(_served(activities), mocks or {})
         self._cached = 0 if always_replay else CACHED
         self._crashes = crashes
+        self._commits = 0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -150,6 +152,11 @@ class WorkflowEnvironment:
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         await self._stack.aclose()
+
+    @property
+    def commits(self) -> int:
+        """How many commits workers have made by now, as `crashes` counts them."""
+        return self._commits
 
     async def start(
         self,
@@ -192,16 +199,35 @@ class WorkflowEnvironment:
 
     async def _keep_a_worker(self, registered: asyncio.Event) -> None:
         """Run a worker, and another one whenever one dies. Raises: what ended one otherwise."""
-        commits = count(1)
-        while True:
-            api = self._place.api = _MortalApi(self._place.engine, self._crashes, commits, registered)
-            serving = self._place.serving(
-                self._workflows, self._activities, asks_providers_first=False, max_cached_workflows=self._cached
-            )
-            async with serving as worker:
-                worker.add_done_callback(api.note_end)
-                await api.has_died.wait()
-                self._place.kill(worker)
+        looks: list[asyncio.Task[None]] = []
+        try:
+            while True:
+                await self._run_a_worker(registered)
+                looks.append(asyncio.create_task(self._look_round()))
+        finally:
+            for look in looks:
+                look.cancel()
+
+    async def _run_a_worker(self, registered: asyncio.Event) -> None:
+        """Run a worker until it dies. Raises: what ended it otherwise."""
+        api = self._place.api = _MortalApi(self._place.engine, self._crashes, self._number_commit, registered)
+        serving = self._place.serving(
+            self._workflows, self._activities, asks_providers_first=False, max_cached_workflows=self._cached
+        )
+        async with serving as worker:
+            worker.add_done_callback(api.note_end)
+            await api.has_died.wait()
+            self._place.kill(worker)
+
+    async def _look_round(self) -> None:
+        """Let the sweep look, as it does each minute elsewhere, at what a worker that has died may have left undone."""
+        for _ in range(LOOKS):
+            await asyncio.sleep(60)
+            await call(self._place.handlers.sweep, {}, None)
+
+    def _number_commit(self) -> int:
+        self._commits += 1
+        return self._commits
 
     async def _sweep_when_due(self) -> None:
         """Let the sweep run when it has something to do, and not each minute of a year in which nothing happens."""
@@ -225,15 +251,17 @@ class WorkflowEnvironment:
 class _MortalApi(InProcessApi):
     """One worker's way to the API. Some commits are not answered: the worker is to die, and reaches nothing any more.
 
-    commits: numbers those of all workers. registered: set once a worker is.
+    number: numbers the commits of all workers. registered: set once a worker is.
     """
 
-    def __init__(self, engine: Engine, crashes: Collection[int], commits: Iterator[int], registered: asyncio.Event) -> None:
+    def __init__(
+        self, engine: Engine, crashes: Collection[int], number: Callable[[], int], registered: asyncio.Event
+    ) -> None:
         super().__init__(engine)
         self._registered = registered
         self.has_died = asyncio.Event()
         self._crashes = crashes
-        self._commits = commits
+        self._number = number
 
     def note_end(self, worker: asyncio.Task[None]) -> None:  # noqa: ARG002 - a task tells it
         """The worker has ended, for whatever reason."""
@@ -242,7 +270,7 @@ class _MortalApi(InProcessApi):
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
         if self.has_died.is_set():
             raise asyncio.CancelledError
-        is_last = path == "/workers/commits" and next(self._commits) in self._crashes
+        is_last = path == "/workers/commits" and self._number() in self._crashes
         answer = await super()._call(method, path, body)
         if path == "/register":
             self._registered.set()

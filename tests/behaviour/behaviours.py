@@ -1,0 +1,143 @@
+"""What each program of `programs` does: what it is given, what is done to it meanwhile, and how it has to end."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pytest
+
+from tests.behaviour import programs
+
+
+class Driver(Protocol):
+    """What a behaviour does to its execution, whatever runs it."""
+
+    async def signal(self, name: str, **arguments: Any) -> None:
+        """Send a signal."""
+        ...
+
+    async def update(self, name: str, **arguments: Any) -> Any:
+        """Call an update. Raises: Refused with what was said."""
+        ...
+
+    async def query(self, name: str, **arguments: Any) -> Any:
+        """Ask a query."""
+        ...
+
+    async def cancel(self) -> None:
+        """Ask it to end."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+
+class Refused(Exception):
+    """An update was refused."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an execution ended: with a result, or with what its failure says."""
+
+    status: str
+    result: Any = None
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One behaviour. ends: `said` has to be part of what the failure says. only_virtual: why no real host shows it."""
+
+    workflow: type
+    ends: Ended
+    given: Mapping[str, Any] = field(default_factory=dict)
+    drive: Callable[[Driver], Awaitable[Any]] | None = None
+    only_virtual: str = ""
+
+
+def completed(result: Any) -> Ended:
+    """Say that it completes with this result."""
+    return Ended("COMPLETED", result)
+
+
+def retries(which: str, ends: Ended, only_virtual: str = "") -> Behaviour:
+    """Say how activities are tried again."""
+    return Behaviour(programs.Retries, ends, {"which": which}, only_virtual=only_virtual)
+
+
+async def until(driver: Driver, holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a while until something holds."""
+    while not await holds():
+        await driver.sleep(0.05)
+
+
+async def _talk(driver: Driver) -> None:
+    await driver.signal("note", text="a")
+    await driver.signal("note_later", text="b")
+
+    async def both_are_there() -> bool:
+        return bool(await driver.query("count") == 2)
+
+    await until(driver, both_are_there)
+    await driver.signal("note", text="c")
+    with pytest.raises(Refused, match="say something"):
+        await driver.update("end", text="")
+    assert await driver.update("end", text="d") == "ended with d"
+
+
+async def _cancel(driver: Driver) -> None:
+    await driver.sleep(0.3)
+    await driver.cancel()
+
+
+async def _go_on(driver: Driver) -> None:
+    for text in "abc":
+        await driver.signal("go", text=text)
+
+
+async def _vote(driver: Driver) -> None:
+    found: list[Any] = []
+
+    async def is_asked() -> bool:
+        found[:] = (await driver.query("__get_pending_inputs"))["pending_inputs"]
+        return bool(found)
+
+    await until(driver, is_asked)
+    assert found[0]["label"] == "first"
+    with pytest.raises(Refused, match="yes"):
+        await driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": "perhaps so"})
+    await driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": True})
+
+
+LATER = "a retry waits for a second and more"
+BEHAVIOURS: Mapping[str, Behaviour] = {
+    "activities of every kind": Behaviour(programs.Steps, completed(["a", "b", "c", "provided", "d", "e"])),
+    "concurrency": Behaviour(programs.Together, completed(["a", "b", "c", "d", "e"])),
+    "timers and conditions": Behaviour(programs.Timers, completed([True, "timed out"]), {"seconds": 0.2}),
+    "a timer of a year": Behaviour(
+        programs.Timers, completed([True, "timed out"]), {"seconds": 365 * 86400.0}, only_virtual="nobody has a year"
+    ),
+    "chance is recorded": Behaviour(programs.Chance, completed(True)),
+    "messages": Behaviour(programs.Messages, completed(["a", "b", "c", "d"]), drive=_talk),
+    "cancelled, and gives in": Behaviour(programs.Cancelled, Ended("CANCELED"), {"gives_in": True}, _cancel),
+    "cancelled, and goes on": Behaviour(programs.Cancelled, completed("cleaned up"), {"gives_in": False}, _cancel),
+    "continue-as-new with unread mail": Behaviour(programs.Rounds, completed(["a", "b", "c"]), {"rounds": 2}, _go_on),
+    "children": Behaviour(programs.Family, completed(["a", "b", "the child fails", "c"])),
+    "retried until it works": retries("third", completed(3), LATER),
+    "not retried": retries("never", completed("no use to try again")),
+    "start-to-close timeout": retries(
+        "slow",
+        completed("behaviour-slow took longer than 0.3 s"),
+    ),
+    "schedule-to-close timeout": retries(
+        "late",
+        completed("activity 'behaviour-late' has no outcome after 0.5 s, its schedule_to_close_timeout"),
+    ),
+    "heartbeat timeout, and details for the next attempt": retries("silent", completed(["row", 17]), LATER),
+    "failure on purpose": Behaviour(programs.Fails, Ended("FAILED", said="failed after x"), {"after": "x"}),
+    "execution timeout": Behaviour(programs.Timeout, Ended("TIMED_OUT")),
+    "patches": Behaviour(programs.Patched, completed([True, True])),
+    "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
+}

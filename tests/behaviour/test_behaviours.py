@@ -1,0 +1,64 @@
+"""Every behaviour in every mode, and with a worker that dies right after any of its commits."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from levante.definitions import get_workflow_definition
+from tests.behaviour.behaviours import BEHAVIOURS, Behaviour, Ended
+from tests.behaviour.modes import HERE, MODES, run_in_memory, run_on_a_host
+from tests.support.processes import LocalSite
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
+    """A host, and a worker that serves the programs."""
+    site = LocalSite(tmp_path_factory.mktemp("behaviour"))
+    try:
+        site.start_host()
+        site.start_worker("programs", HERE)
+        site.wait_for_workers(1)
+        yield site
+    finally:
+        site.close()
+
+
+def check(ended: Ended, expected: Ended) -> None:
+    """Check how an execution ended."""
+    assert (ended.status, ended.result) == (expected.status, expected.result), ended.said
+    assert expected.said in ended.said
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("mode", MODES)
+def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
+    mode: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    """The same code, by the same rules: live in memory, replayed at every task, and on a host with processes."""
+    behaviour = BEHAVIOURS[name]
+    if mode == "a real host":
+        if behaviour.only_virtual:
+            pytest.skip(f"in virtual time only: {behaviour.only_virtual}")
+        workflow = get_workflow_definition(behaviour.workflow).name
+        check(run_on_a_host(behaviour, workflow, request.getfixturevalue("site")), behaviour.ends)
+    else:
+        ended, _ = run_in_memory(behaviour, always_replay=mode == "always replay")
+        check(ended, behaviour.ends)
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_behaviour_when_its_worker_dies_after_any_commit_then_it_ends_the_same(name: str) -> None:
+    """The commit is recorded, its answer never comes, and another worker takes over: once, at every position."""
+    behaviour: Behaviour = BEHAVIOURS[name]
+    ended, commits = run_in_memory(behaviour)
+    check(ended, behaviour.ends)
+    assert commits > 0
+    for position in range(1, commits + 1):
+        ended, _ = run_in_memory(behaviour, crashes=[position])
+        check(ended, behaviour.ends)
+
+
+@pytest.mark.parametrize("name", ["children", "messages", "continue-as-new with unread mail", "concurrency"])
+def test_behaviour_when_its_workers_die_again_and_again_then_it_ends_the_same(name: str) -> None:
+    """After every second commit, whoever makes it."""
+    check(run_in_memory(BEHAVIOURS[name], crashes=range(1, 60, 2))[0], BEHAVIOURS[name].ends)
