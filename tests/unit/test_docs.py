@@ -46,6 +46,13 @@ def make_state_diagrams() -> ModuleType:
     return module
 
 
+def test_examples_when_they_are_commands_then_the_page_has_them_all() -> None:
+    """Nobody looks for an example that no page names."""
+    commands = {path.name for path in (ROOT / "examples").glob("*.py") if 'if __name__ == "__main__"' in path.read_text()}
+    listed = set(re.findall(r"`python examples/(\w+\.py)`", (DOCS / "examples.md").read_text(encoding="utf-8")))
+    assert listed == commands - {"demo.py", "demo_aws.py"}
+
+
 def test_state_diagrams_when_generated_again_then_the_committed_page_is_the_same(make_state_diagrams: ModuleType) -> None:
     """A diagram that cannot lie: it is made from the tables that the code uses."""
     committed = (DOCS / "state-machines.md").read_text(encoding="utf-8")
