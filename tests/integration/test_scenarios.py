@@ -19,12 +19,14 @@ Scenario = Callable[[Installation], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def installation(tmp_path: Path, cached: int, *, workers: int = 1) -> AsyncIterator[Installation]:
+async def installation(
+    tmp_path: Path, cached: int, *, workers: int = 1, fail_on_errors: bool = False
+) -> AsyncIterator[Installation]:
     """An installation with workers."""
     place = Installation(tmp_path)
     async with place.running():
         if workers == 1:
-            async with place.worker(ALL, ACTIVITIES, max_cached_workflows=cached):
+            async with place.worker(ALL, ACTIVITIES, max_cached_workflows=cached, fail_on_errors=fail_on_errors):
                 yield place
         else:
             async with (
@@ -133,6 +135,19 @@ def test_bug_when_it_is_mended_then_the_run_carries_on_and_no_activity_ran_again
             assert ended.ending.result == {"result": 2 + 4 + 6}
             assert {RUNS[f"{key}/{number}"] for number in (1, 2, 3)} == {1}
             assert (await place.history(execution))["workflow_task_failure"] is None
+
+    asyncio.run(scenario())
+
+
+def test_bug_when_the_worker_is_told_to_fail_on_errors_then_the_execution_fails_with_it(tmp_path: Path, cached: int) -> None:
+    """SDK contract §4: DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR."""
+
+    async def scenario() -> None:
+        async with installation(tmp_path, cached, fail_on_errors=True) as place:
+            IS_BROKEN["yes"] = True
+            ended = await place.result(await place.start("scenario-bug", {"key": uuid4().hex}))
+            IS_BROKEN["yes"] = False
+            assert (ended.status, ended.ending.failure.type) == (ExecutionStatus.FAILED, "KeyError")
 
     asyncio.run(scenario())
 

@@ -10,6 +10,7 @@ from levante.children import ChildHandle, execute_workflow
 from levante.context import get_execution_id, run_activities_locally
 from levante.definitions import get_activity_definition, get_workflow_definition
 from levante.dependencies import DependencyInjector, Depends
+from levante.discovery import discover_all_workflows_in_package, get_registered_workflow_names
 from levante.errors import (
     ActivityError,
     ChildWorkflowError,
@@ -51,10 +52,12 @@ __all__ = [
     "WorkflowsException",
     "activity",
     "activity_heartbeat",
+    "discover_all_workflows_in_package",
     "execute_activities_in_parallel",
     "execute_workflow",
     "get_activity_definition",
     "get_execution_id",
+    "get_registered_workflow_names",
     "get_sticky_worker_session",
     "get_workflow_definition",
     "replay_history",
@@ -67,6 +70,13 @@ __all__ = [
 ]
 
 
+_ABSENT = {
+    "WorkflowsConfig": "settings of a worker are arguments of `run_worker`, or the environment",
+    "config": "settings of a worker are arguments of `run_worker`, or the environment",
+    "get_workflow_registration_ref": "registrations are those of the API: `client.workflows.get_workflow_registrations`",
+    "Schedule": "schedules are not there yet",
+}
+"""Names of the vendor's SDK that are not here, and what is in their place."""
 _LATE = {"replay_history": "levante.replay.recorded", "run_worker": "levante.worker"}
 
 
@@ -74,4 +84,6 @@ def __getattr__(name: str) -> Any:
     """Import what brings much with it, such as an HTTP client, only where it is asked for."""
     if name in _LATE:
         return getattr(import_module(_LATE[name]), name)
+    if name in _ABSENT:
+        raise AttributeError(f"levante has no {name}: {_ABSENT[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FunctionType, ModuleType
@@ -172,3 +172,13 @@ def _source(definition: ActivityDefinition) -> tuple[str, str]:
     """Where the function is written; a script that is imported again by its name is loaded twice from one place."""
     code = inspect.unwrap(definition.function).__code__
     return code.co_filename, str(code.co_firstlineno)
+
+
+def discover_workflows(modules: Iterable[object]) -> Iterator[WorkflowDefinition]:
+    """Yield the workflows that the globals of the modules hold. What is no module is passed over."""
+    for module in modules:
+        values = list(vars(module).values()) if isinstance(module, ModuleType) else []
+        for value in values:
+            definition = vars(value).get(WORKFLOW) if isinstance(value, type) else None
+            if isinstance(definition, WorkflowDefinition):
+                yield definition

@@ -39,6 +39,7 @@ from pydantic import BaseModel, Field
 from levante import workflow
 from levante.definitions import get_workflow_definition
 from levante.determinism.guard import ForbiddenCall
+from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Definition
 from tests.unit.replay.test_run import START, activity, completed, kinds
@@ -325,7 +326,7 @@ def test_enforcement_when_the_workflow_says_then_that_holds_else_what_the_worker
 
     definition: Any = Definition(body)
     definition.enforce_determinism = own
-    run = WorkflowRun(definition, "e", "r", START, is_enforced=of_worker)
+    run = WorkflowRun(definition, "e", "r", START, RunRules(enforces_determinism=of_worker))
     if is_refused:
         assert "time.time" in str(refusal(run))
     else:

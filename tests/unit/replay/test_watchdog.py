@@ -11,6 +11,7 @@ import pytest
 
 from levante.determinism import guard, watchdog
 from levante.determinism.watchdog import TURN_SECONDS, Turns, TurnTooLong, Watchdog
+from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Body, Definition
 from tests.unit.replay.test_run import START, activity, completed, kinds
@@ -49,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def new_run(body: Body, *, is_enforced: bool = True) -> WorkflowRun:
     definition: Any = Definition(body)
-    return WorkflowRun(definition, "e", "r", START, is_enforced=is_enforced)
+    return WorkflowRun(definition, "e", "r", START, RunRules(enforces_determinism=is_enforced))
 
 
 def problem(run: WorkflowRun) -> TurnTooLong:

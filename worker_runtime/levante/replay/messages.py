@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
+from levante.replay.rules import PayloadCheck
 from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ logger = logging.getLogger("levante.workflow")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = Callable[[int, Json, Failure | None], None]
-PayloadCheck = Callable[[str, Json], tuple[int, str | None]]
-"""Takes what a payload is called, and the payload; returns its size, and what is wrong with it. See `problem_with`."""
 
 
 class Messages:

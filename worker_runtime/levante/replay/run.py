@@ -17,7 +17,8 @@ from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.conditions import Conditions
 from levante.replay.loop import DeterministicLoop
-from levante.replay.messages import Messages, PayloadCheck
+from levante.replay.messages import Messages
+from levante.replay.rules import RUN_RULES, RunRules
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
@@ -54,7 +55,6 @@ from levante_core.protocol import (
     UpdateFailed,
     UpdateRequested,
     execution_id,
-    problem_with,
 )
 
 if TYPE_CHECKING:
@@ -83,19 +83,11 @@ class WorkflowRun:
     """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
 
     After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
-    is_enforced: whether determinism is, for workflows that leave it open. has_large_history: see HistoryGrewLarge.
-    check: says what is wrong with a payload.
+    has_large_history: see HistoryGrewLarge.
     """
 
     def __init__(
-        self,
-        definition: WorkflowDefinition,
-        execution_id: str,
-        run_id: str,
-        start: RunStart,
-        *,
-        is_enforced: bool = True,
-        check: PayloadCheck = problem_with,
+        self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart, rules: RunRules = RUN_RULES
     ) -> None:
         self.execution_id = execution_id
         self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
@@ -114,9 +106,9 @@ class WorkflowRun:
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
-        self._guard = guard_for(definition, execution_id, is_enforced=is_enforced)
+        self._guard = guard_for(definition, execution_id, is_enforced=rules.enforces_determinism)
         self._instance: object = None
-        self._messages = Messages(definition, self._spawn, self._answer, check)
+        self._messages = Messages(definition, self._spawn, self._answer, rules.check)
         self._main: asyncio.Task[Any] | None = None
         self._events_seen = 0
         self._is_cancel_requested = False
@@ -124,7 +116,8 @@ class WorkflowRun:
         self._is_disposed = False
         self.patches = Patches(self._record)
         self.has_large_history = False
-        self._check = check
+        self._check = rules.check
+        self._fails_on_errors = rules.fails_on_errors
         self.search_keys = start.search_keys
 
     @property
@@ -347,7 +340,7 @@ class WorkflowRun:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        if not fails_execution(error):
+        if not self._fails_on_errors and not fails_execution(error):
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
 

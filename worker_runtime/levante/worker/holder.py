@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.replayer import replay
+from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
 from levante.worker.history_size import recorded_bytes
@@ -188,9 +189,9 @@ class Holder:
         if definition is None or task.start is None:
             served = ", ".join(sorted(self._world.workflows))
             raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
-        is_enforced = self._world.settings.enforce_determinism
-        check = self._world.payloads.check
-        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, is_enforced=is_enforced, check=check)
+        settings = self._world.settings
+        rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._world.payloads.check)
+        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
 
     def _prepared(self, live: LiveRun) -> LiveRun:
         live.claims = self._claims

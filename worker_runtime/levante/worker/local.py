@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from levante.definitions import WORKFLOW, WorkflowDefinition, discover_activities, with_retry_defaults
+from levante.definitions import WorkflowDefinition, discover_activities, discover_workflows, with_retry_defaults
 from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import ActivityRunner, Attempt
@@ -83,7 +82,7 @@ class _Process:
     def __init__(self) -> None:
         modules = list(sys.modules.values())
         self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now, PLAIN)
-        self.workflows = dict(_discover_workflows(modules))
+        self.workflows = {one.name: one for one in discover_workflows(modules)}
 
 
 class _Nobody(Api):
@@ -225,15 +224,6 @@ async def _timer(started: TimerStarted) -> Outcome:
 
 async def _started(scheduled: ChildScheduled) -> Outcome:
     return ChildStarted(seq=scheduled.seq, at=_now(), run_id=RunId(scheduled.execution_id))
-
-
-def _discover_workflows(modules: Iterable[object]) -> Iterable[tuple[str, WorkflowDefinition]]:
-    for module in modules:
-        values: Mapping[str, Any] = vars(module) if isinstance(module, ModuleType) else {}
-        for value in list(values.values()):
-            definition = vars(value).get(WORKFLOW) if isinstance(value, type) else None
-            if isinstance(definition, WorkflowDefinition):
-                yield definition.name, definition
 
 
 def _now() -> datetime:

@@ -25,6 +25,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
     "drain_seconds": ("DRAIN_SECONDS",),
     "enforce_determinism": ("DEFAULT_ENFORCE_DETERMINISM",),
+    "fail_on_errors": ("DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR",),
     "queue_access": ("LEVANTE_QUEUE_ACCESS",),
     "retry_max_attempts": ("RETRY_POLICY_MAX_ATTEMPTS",),
     "retry_backoff_coefficient": ("RETRY_POLICY_BACKOFF_COEFFICIENT",),
@@ -38,6 +39,7 @@ class WorkerSettings(BaseModel):
     drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
 
     enforce_determinism: whether workflows that leave it open are refused calls that differ on replay.
+    fail_on_errors: whether bugs in workflow code end executions as failed, so that no fixed code can go on with them.
     queue_access: how tasks come: lent, from the queues themselves, where the API lends credentials for them; own, the same
     with the credentials of the worker's environment; api, through the API.
     """
@@ -54,6 +56,7 @@ class WorkerSettings(BaseModel):
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
     enforce_determinism: bool = True
+    fail_on_errors: bool = False
     queue_access: Literal["lent", "own", "api"] = "lent"
     retry_max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
