@@ -21,6 +21,7 @@ from levante.parallel.execution import ParallelExecution
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.batching import Batcher
+from levante.worker.health import health_server
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
@@ -107,7 +108,8 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 workflows=served,
                 now=_now,
             )
-            await Worker(world).run(stop)
+            async with health_server(settings.health_server_host, settings.health_server_port, settings.worker_name):
+                await Worker(world).run(stop)
 
 
 async def _payloads(api: Api) -> Payloads:

@@ -27,6 +27,8 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "enforce_determinism": ("DEFAULT_ENFORCE_DETERMINISM",),
     "fail_on_errors": ("DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR",),
     "queue_access": ("LEVANTE_QUEUE_ACCESS",),
+    "health_server_host": ("HEALTH_SERVER_HOST",),
+    "health_server_port": ("HEALTH_SERVER_PORT",),
     "retry_max_attempts": ("RETRY_POLICY_MAX_ATTEMPTS",),
     "retry_backoff_coefficient": ("RETRY_POLICY_BACKOFF_COEFFICIENT",),
 }
@@ -40,6 +42,7 @@ class WorkerSettings(BaseModel):
 
     enforce_determinism: whether workflows that leave it open are refused calls that differ on replay.
     fail_on_errors: whether bugs in workflow code end executions as failed, so that no fixed code can go on with them.
+    health_server_port: where `GET /health` is answered; None for nowhere.
     queue_access: how tasks come: lent, from the queues themselves, where the API lends credentials for them; own, the same
     with the credentials of the worker's environment; api, through the API.
     """
@@ -58,6 +61,8 @@ class WorkerSettings(BaseModel):
     enforce_determinism: bool = True
     fail_on_errors: bool = False
     queue_access: Literal["lent", "own", "api"] = "lent"
+    health_server_host: str = "localhost"
+    health_server_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     retry_max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
 
