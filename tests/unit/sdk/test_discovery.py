@@ -1,6 +1,7 @@
 """Finding workflows, and names of the vendor's SDK that are not here."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ class {cls}:
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A package with workflows in a module, in a package within, and a technical one."""
     shop = tmp_path / "discovered_shop"
     (shop / "inner").mkdir(parents=True)
@@ -28,8 +29,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (shop / "inner" / "__init__.py").write_text(SOURCE.format(name="discovered-a", cls="Inner", technical=False))
     (shop / "inner" / "own.py").write_text(SOURCE.format(name="discovered-own", cls="Own", technical=True))
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
-    return "discovered_shop"
+    yield "discovered_shop"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "discovered_shop"]:
+        del sys.modules[name]
 
 
 def test_package_when_searched_then_its_workflows_are_found_and_no_others(package: str) -> None:
