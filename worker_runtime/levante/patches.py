@@ -25,8 +25,19 @@ def difference(old: Json, new: Json, path: str = "") -> Iterator[PatchOperation]
     elif isinstance(old, str) and isinstance(new, str) and new.startswith(old):
         if len(new) > len(old):
             yield PatchOperation(op="append", path=path, value=new[len(old) :])
-    elif old != new or type(old) is not type(new):
+    elif not _is_same(old, new):
         yield PatchOperation(op="replace", path=path, value=new)
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    """Compare JSON values, for which true is not 1, as it is in Python."""
+    if type(one) is not type(other) or one != other:
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return all(map(_is_same, one, other))
+    return True
 
 
 def _escaped(key: str) -> str:

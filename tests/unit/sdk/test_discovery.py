@@ -9,6 +9,7 @@ import pytest
 import levante
 
 SOURCE = """
+from levante import workflow
 
 
 @workflow.define(name="{name}", is_technical={technical})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from levante.patches import difference
@@ -49,6 +49,8 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 @given(STATES, STATES)
+@example([True, False], [1, False])
+@example({"a": [{"b": 1}]}, {"a": [{"b": 1.0}]})
 def test_difference_when_applied_then_the_new_state_is_there(old: Json, new: Json) -> None:
     """Whatever the two states are."""
     state = old
