@@ -17,6 +17,7 @@ from benchmarks.cost.waiting import sleep
 from levante_core.adapters.aws import build_aws_store
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.histories import HistoryService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tickets import TicketService
@@ -39,6 +40,7 @@ class EventsFunction:
         services = StreamServices(
             ApiKeyService(store, clock, ids),
             TicketService(store, clock, ids),
+            HistoryService(store),
             streams,
             TailService(streams, clock, watch),
         )

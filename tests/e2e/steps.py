@@ -17,7 +17,7 @@ def note(path: str, what: str, step: int) -> None:
 
 
 @workflows.activity()
-def step(path: str, number: int, seconds: float) -> int:
+def step(path: str, number: int, seconds: float, ballast: str = "") -> int:
     """Take some time, and leave a trace of having done so."""
     note(path, "start", number)
     time.sleep(seconds)
@@ -30,10 +30,10 @@ class Steps:
     """One step after the other."""
 
     @workflows.workflow.entrypoint
-    async def run(self, path: str, count: int, seconds: float) -> int:
+    async def run(self, path: str, count: int, seconds: float, ballast: str = "") -> int:
         """Return the number of steps."""
         for number in range(count):
-            await step(path, number, seconds)
+            await step(path, number, seconds, ballast)
         return count
 
 

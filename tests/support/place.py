@@ -75,7 +75,7 @@ class Place:
 
     def kinds(self, run: RunKey) -> list[str]:
         """Return the kinds of the events in history."""
-        return [event["kind"] for event in self.engine.executions.history(SPACE, run.execution_id)["events"]]
+        return [event["kind"] for event in self.engine.histories.show(SPACE, run.execution_id).events()]
 
     def lose_messages(self) -> None:
         """Lose every message of the deployment and of the timers."""

@@ -1,17 +1,21 @@
-"""The paths and places of event streams, which the API leads to and the events program answers."""
+"""The paths and places of event streams, and of large histories, which the API leads to and the events program answers."""
 
 import re
 
 EVENTS_STREAM = "/v1/workflows/events/stream"
 EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
+HISTORY = "/v1/workflows/executions/<execution_id>/history"
 
 STREAM_TICKET = "stream"
 """The purpose of tickets that open streams."""
+TICKET_PARAMETER = "ticket"
+"""Query parameter of callers that the API sent on."""
 
 MOST_EVENTS = 10**12 - 1
 """The last sequence number that a stream has room for."""
 
 _EXECUTION = re.compile(EXECUTION_STREAM.replace("<execution_id>", "([^/]+)"))
+_HISTORY = re.compile(HISTORY.replace("<execution_id>", "([^/]+)"))
 _SEQUENCE = re.compile(f"[0-9]{{1,{len(str(MOST_EVENTS))}}}")
 
 
@@ -28,4 +32,10 @@ def is_stream(path: str) -> bool:
 def execution_in(path: str) -> str | None:
     """Return the execution that a path asks the stream of; None if it names none."""
     found = _EXECUTION.fullmatch(path)
+    return found and found[1]
+
+
+def history_in(path: str) -> str | None:
+    """Return the execution that a path asks the history of; None if it asks for something else."""
+    found = _HISTORY.fullmatch(path)
     return found and found[1]

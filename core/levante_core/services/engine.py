@@ -18,6 +18,7 @@ from levante_core.services.effects import EffectService
 from levante_core.services.executions import ExecutionService
 from levante_core.services.family import FamilyService
 from levante_core.services.handler_checks import HandlerChecks
+from levante_core.services.histories import HistoryService
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.mail import MailService
 from levante_core.services.queries import QueryService
@@ -46,6 +47,7 @@ class Engine:
     due: DueService
     effects: EffectService
     executions: ExecutionService
+    histories: HistoryService
     mail: MailService
     queries: QueryService
     rate_limits: RateLimitService
@@ -99,6 +101,7 @@ def build_engine(
         due=DueService(store, clock, dispatch, closing),
         effects=effects,
         executions=executions,
+        histories=HistoryService(store),
         mail=mail,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),

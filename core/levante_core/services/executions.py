@@ -1,16 +1,12 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from levante_core.domain import names
-from levante_core.domain.events import ChildScheduled, FactTaken, HistoryEvent, Input, Mail, MailTaken
+from levante_core.domain.events import ChildScheduled
 from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey, RunStart, Tracing
-from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history import mail_in
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
@@ -25,7 +21,6 @@ from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.input_schema import InputChecks
-from levante_core.services.reading import read_history
 from levante_core.services.run_filter import RunFilter
 
 
@@ -138,36 +133,6 @@ class ExecutionService:
                 execution = self.get(workspace, execution_id)
         return execution
 
-    def history(self, workspace: Workspace, execution_id: str) -> dict[str, Json]:
-        """Return the latest run's history as JSON, facts in the places where they were taken. Raises: NotFound.
-
-        `taken_until` is the same number for all mail that was taken at once.
-        `workflow_task_failure` says why the run cannot be advanced at present, if it cannot.
-        """
-        execution = self.get(workspace, execution_id)
-        history = read_history(self._store, execution.key)
-        facts = {fact.key: fact.input for fact in history.facts}
-        start = execution.start
-        events: list[dict[str, Any]] = [
-            {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        ]
-        taken = 0
-        for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
-            at = {"recorded_at": wire_time(recorded_at)}
-            for event in batch.events:
-                together = {"taken_until": event.until} if isinstance(event, MailTaken) else {}
-                events += [{**told.model_dump(mode="json"), **together, **at} for told in _resolved(event, facts, taken)]
-                taken = event.until if isinstance(event, MailTaken) else taken
-        for event_id, said in enumerate(events, 1):
-            said["event_id"] = event_id
-        return {
-            "execution_id": execution.key.execution_id,
-            "run_id": execution.key.run_id,
-            "status": execution.status.value,
-            "events": events,
-            "workflow_task_failure": self._task_failure(execution, max(history.recorded_at, default=start.started_at)),
-        }
-
     def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
         """Return the execution that a run belongs to, once something was recorded of the run. Raises: NotFound."""
         page = self._store.query(keys.history(workspace, RunId(run_id)), limit=1)
@@ -254,31 +219,8 @@ class ExecutionService:
         except ConditionFailed:
             raise _taken(execution) from None
 
-    def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
-        """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
-        item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
-        if item is None or str(item.attributes["recorded_at"]) < wire_time(advanced_at):
-            return None
-        attributes = item.attributes
-        return {
-            "attempt": attributes["attempt"],
-            "recorded_at": attributes["recorded_at"],
-            "failure": Failure.model_validate_json(item.documents["failure"]).model_dump(mode="json"),
-        }
-
 
 def _taken(execution: Execution) -> AlreadyRunning:
     return AlreadyRunning(
         f"execution {execution.key.execution_id!r} is already running: wait for it to close, or use another execution_id"
     )
-
-
-def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:
-    """Return what an event stands for: facts in the places where they were taken."""
-    match event:
-        case FactTaken():
-            return [facts[event.fact]]
-        case MailTaken():
-            return mail_in(facts, mail_taken, event.until)
-        case _:
-            return [event]

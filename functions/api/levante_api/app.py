@@ -8,6 +8,7 @@ from typing import Any
 
 from levante_api.activities import ActivityEndpoints
 from levante_api.deployments import DeploymentEndpoints
+from levante_api.elsewhere import Elsewhere
 from levante_api.endpoints import mount
 from levante_api.events import EventEndpoints
 from levante_api.executions import ExecutionEndpoints
@@ -58,15 +59,16 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     Its requests may overlap as `OverlappingResolver` describes. It never raises an Exception.
     """
     app, log = OverlappingResolver(), RequestLog(quiet=settings.quiet)
+    streams = Elsewhere(engine.tickets, settings.streams_at) if settings.streams_at else None
     endpoints = mount(
         app,
         [
             SystemEndpoints(settings.version, partial(_openapi_document, app, settings)),
-            ExecutionEndpoints(engine, settings.max_wait_seconds),
+            ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
             MessageEndpoints(engine, settings.max_wait_seconds),
             RunEndpoints(engine),
             ActivityEndpoints(engine),
-            EventEndpoints(engine, settings.streams_at),
+            EventEndpoints(engine, streams),
             WorkerEndpoints(engine, settings.features),
             WorkflowEndpoints(engine),
             RegistrationEndpoints(engine),

@@ -44,7 +44,10 @@ _ERRORS: Mapping[int, str] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have."""
+    """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have.
+
+    redirects: whether large answers are elsewhere.
+    """
 
     method: str
     path: str
@@ -52,6 +55,7 @@ class Endpoint:
     roles: Roles | None
     status: int = 200
     errors: tuple[int, ...] = ()
+    redirects: bool = False
 
     @cached_property
     def summary(self) -> str:
@@ -128,6 +132,8 @@ def _responses(endpoint: Endpoint) -> dict[int, OpenAPIResponse]:
     if endpoint.status in BODILESS:
         success["content"] = {}
     responses = {endpoint.status: success}
+    if endpoint.redirects:
+        responses[307] = {"description": "The answer is too large for this program, and is given there", "content": {}}
     for status in endpoint.error_statuses:
         model = InvalidBody if status == 422 else ErrorBody  # noqa: PLR2004 - invalid input
         responses[status] = {"description": _ERRORS[status], "content": {"application/json": {"model": model}}}

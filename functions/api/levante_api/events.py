@@ -4,19 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
-from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
+from levante_api.elsewhere import Elsewhere
 from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_api.problems import unknown_route
 from levante_core.domain.frozen import Frozen
-from levante_core.domain.names import Workspace
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
-from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, STREAM_TICKET, sequence_in
+from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, sequence_in
 from levante_core.services.engine import Engine
 from levante_core.services.reading import PAGE_BYTES
 from levante_core.services.streams import Sequenced
@@ -41,10 +40,10 @@ class EventsResponse(Frozen):
 
 @dataclass(frozen=True)
 class EventEndpoints:
-    """streams_at: the address of the program that streams, where that is not this one's."""
+    """streams: the way to the program that streams; None if callers reach that by themselves."""
 
     engine: Engine
-    streams_at: str | None
+    streams: Elsewhere | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
@@ -80,25 +79,17 @@ class EventEndpoints:
 
     def get_stream_events(self, request: Request) -> Response[None]:
         """Stream the events of executions as they happen: this leads to where they are streamed."""
-        return self._redirect(workspace_of(request), request)
+        return self._redirect(request)
 
     def stream(self, request: Request, execution_id: str) -> Response[None]:
         """Stream the events of one execution as they happen: this leads to where they are streamed."""
-        workspace = workspace_of(request)
-        self.engine.streams.root_of(workspace, execution_id)
-        return self._redirect(workspace, request)
+        self.engine.streams.root_of(workspace_of(request), execution_id)
+        return self._redirect(request)
 
-    def _redirect(self, workspace: Workspace, request: Request) -> Response[None]:
-        """Send the caller on with a ticket, because clients do not send their key to another host."""
-        event = request.resolved_event
-        if self.streams_at is None:
-            raise unknown_route("GET", event.path)
-        ticket = self.engine.tickets.issue(workspace, STREAM_TICKET)
-        query = "&".join(
-            part for part in (str(event.raw_event.get("rawQueryString", "")), urlencode({"ticket": ticket})) if part
-        )
-        location = f"{self.streams_at.rstrip('/')}{event.path}?{query}"
-        return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
+    def _redirect(self, request: Request) -> Response[None]:
+        if self.streams is None:
+            raise unknown_route("GET", request.resolved_event.path)
+        return self.streams.redirect(request)
 
 
 def _place(cursor: str | None) -> int:

@@ -1,5 +1,6 @@
 """Endpoints of executions: start, look at, end."""
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from levante_api import traceparent
 from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
+from levante_api.elsewhere import Elsewhere
 from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
 from levante_api.execution_models import (
     ResetInvocationBody,
@@ -18,16 +20,20 @@ from levante_api.execution_models import (
     not_completed,
 )
 from levante_api.problems import Refused, answer_to
+from levante_api.resolver import written
 from levante_core.domain.execution import Execution, Tracing
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.payloads import is_encoded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput, LevanteError
+from levante_core.protocol.streams import HISTORY
 from levante_core.services.engine import Engine
 from levante_core.services.executions import StartRequest
 from levante_core.services.resets import ResetRequest
 
+LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
+"""Bytes of a body within the JSON that a Lambda function answers with; the rest is for headers. Source: Lambda quotas."""
 DEFAULT_WAIT_SECONDS = 25.0
 """How long a caller waits for a result who does not say."""
 
@@ -46,10 +52,14 @@ class HistoryQuery(Frozen):
 
 @dataclass(frozen=True)
 class ExecutionEndpoints:
-    """max_wait_seconds: longer waits for a result are cut to this."""
+    """max_wait_seconds: longer waits for a result are cut to this.
+
+    streams: the way to where histories are told that are too large for this program; None if it takes any.
+    """
 
     engine: Engine
     max_wait_seconds: float
+    streams: Elsewhere | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
@@ -67,7 +77,7 @@ class ExecutionEndpoints:
                 errors=start_errors,
             ),
             Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
-            Endpoint("GET", f"{one}/history", self.get_workflow_execution_history, READERS, errors=(404,)),
+            Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
             Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
             Endpoint("POST", f"{one}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
@@ -101,9 +111,12 @@ class ExecutionEndpoints:
         request: Request,
         execution_id: str,
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
-    ) -> dict[str, Any]:
-        """Get the history of an execution's latest run."""
-        return self.engine.executions.history(workspace_of(request), execution_id)
+    ) -> Response[Any]:
+        """Get the history of an execution's latest run. One that is too large for this program is told elsewhere."""
+        history = written(self.engine.histories.show(workspace_of(request), execution_id).whole())
+        if self.streams is not None and len(json.dumps(history)) > LARGEST_ANSWER:
+            return self.streams.redirect(request)
+        return Response(200, content_type="application/json", body=history)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""

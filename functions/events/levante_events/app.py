@@ -1,8 +1,11 @@
-"""The ASGI application that streams events: unchanged behind the Lambda Web Adapter and in the one-machine host."""
+"""The ASGI application that streams events: unchanged behind the Lambda Web Adapter and in the one-machine host.
+
+It also tells histories that are larger than an answer of the API can be.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -13,9 +16,10 @@ from pydantic_core import to_json
 from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unauthenticated
-from levante_core.protocol.streams import STREAM_TICKET, is_stream
+from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService, require
+from levante_core.services.histories import HistoryService, ShownHistory
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import Tail, TailService, Tidings
 from levante_core.services.tickets import TicketService
@@ -32,6 +36,8 @@ logger = logging.getLogger("levante.events")
 KEEP_ALIVE_SECONDS = 15.0
 """Readers hear something at least so often. Clients give up after 300 s, API Gateway and proxies earlier."""
 RETRY_SECONDS = 1.0
+PART_BYTES = 64 * 1024
+"""Of a history, at least, in what is sent at once."""
 
 
 class Run(Protocol):
@@ -48,6 +54,7 @@ class StreamServices:
 
     api_keys: ApiKeyService
     tickets: TicketService
+    histories: HistoryService
     streams: StreamService
     tails: TailService
 
@@ -73,7 +80,7 @@ class EventsApp:
         if scope["type"] != "http":
             return
         try:
-            tail, selection = await self._find(scope)
+            found = await self._find(scope)
         except NoExecution as error:
             await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
         except Exception as error:  # nothing is sent yet: whatever it is, the caller gets an answer
@@ -81,16 +88,22 @@ class EventsApp:
                 logger.exception("no stream begins at %s, because of an error", scope["path"][:200])
             await _refuse(send, answer_to(error))
         else:
-            await self._stream(tail, selection, receive, send)
+            await (
+                self._tell_history(found, send) if isinstance(found, ShownHistory) else self._stream(*found, receive, send)
+            )
 
-    async def _find(self, scope: Scope) -> tuple[Tail, Selection]:
-        """Return what a request asks for, and the reader's place in it. Raises: LevanteError."""
+    async def _find(self, scope: Scope) -> ShownHistory | tuple[Tail, Selection]:
+        """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
-        if scope["method"] != "GET" or not is_stream(scope["path"]):
+        path = unquote(scope["path"])
+        execution_id = history_in(path)
+        if scope["method"] != "GET" or (execution_id is None and not is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
         workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
-        selection = select(unquote(scope["path"]), query, headers.get("last-event-id"))
+        if execution_id is not None:
+            return await self._run(self._services.histories.show, workspace, execution_id)
+        selection = select(path, query, headers.get("last-event-id"))
         return await self._run(self._open, workspace, selection), selection
 
     def _admit(self, authorization: str, ticket: str | None) -> Workspace:
@@ -111,6 +124,14 @@ class EventsApp:
         if selection.source is EventSource.LIVE:
             tail.next = self._services.streams.next(workspace, tail.root)
         return tail
+
+    async def _tell_history(self, history: ShownHistory, send: Send) -> None:
+        head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        parts = history_parts(history)
+        while (part := await self._run(next, parts, None)) is not None:
+            await send(_part(part))
+        await send({"type": "http.response.body", "body": b""})
 
     async def _stream(self, tail: Tail, selection: Selection, receive: Receive, send: Send) -> None:
         """Stream until all is told, the time is over, or the reader has left."""
@@ -145,6 +166,17 @@ class EventsApp:
                 logger.exception("the stream of execution %s ends with an error", tail.execution_id)
             reason = "stream_error" if answer_to(error).status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
             await send(_part(error_frame(StreamProblem(error=str(answer_to(error).body["detail"]), reason=reason))))
+
+
+def history_parts(history: ShownHistory) -> Iterator[bytes]:
+    """Write a history as JSON, the same as the API's, in parts of some PART_BYTES: it is not all there twice."""
+    part = to_json(history.head)[:-1] + b',"events":['
+    for number, event in enumerate(history.events()):
+        part += (b"," if number else b"") + to_json(event, inf_nan_mode="null")
+        if len(part) >= PART_BYTES:
+            yield part
+            part = b""
+    yield part + b"]}"
 
 
 async def _left(receive: Receive) -> None:

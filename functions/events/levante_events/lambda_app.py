@@ -13,6 +13,7 @@ from levante_core.adapters.aws import build_aws_store, read_aws_settings
 from levante_core.adapters.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.histories import HistoryService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tickets import TicketService
@@ -32,6 +33,7 @@ app = EventsApp(
     StreamServices(
         ApiKeyService(_store, _clock, _ids),
         TicketService(_store, _clock, _ids),
+        HistoryService(_store),
         _streams,
         TailService(_streams, _clock, PollingWatch(longest_seconds=LONGEST_POLL_SECONDS)),
     ),

@@ -11,11 +11,9 @@ from pydantic import BaseModel, Field, ValidationError
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEventType, Told
 from levante_core.errors import InvalidInput, LevanteError
-from levante_core.protocol.streams import MOST_EVENTS, execution_in, sequence_in
+from levante_core.protocol.streams import MOST_EVENTS, TICKET_PARAMETER, execution_in, sequence_in
 
 ANY = "*"
-TICKET = "ticket"
-"""Query parameter of callers that the API sent here."""
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -108,7 +106,7 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
 
 def ticket_in(query_string: str) -> str | None:
     """Return the ticket that came with a request, if one did."""
-    return parse_qs(query_string).get(TICKET, [None])[0]
+    return parse_qs(query_string).get(TICKET_PARAMETER, [None])[0]
 
 
 def _read(model: type[Query], query_string: str) -> Query:
@@ -116,7 +114,7 @@ def _read(model: type[Query], query_string: str) -> Query:
     values: dict[str, Any] = {}
     for name, texts in given.items():
         field = model.model_fields.get(name)
-        if name != TICKET:
+        if name != TICKET_PARAMETER:
             values[name] = texts if field is not None and get_origin(field.annotation) is tuple else texts[-1]
     try:
         return model.model_validate(values)

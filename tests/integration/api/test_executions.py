@@ -1,7 +1,10 @@
+import dataclasses
+import json
 from typing import Any
 
 import pytest
 
+from levante_api import executions
 from levante_api.app import create_app
 from tests.integration.api.harness import SETTINGS, Api, completed, failed
 
@@ -166,6 +169,25 @@ def test_history_when_asked_for_then_events_come_in_order(api: Api, query: str) 
     answer = api.call("GET", "/v1/workflows/executions/e1/history", query=query, key="worker")
     assert answer.status == 200
     assert [one["kind"] for one in answer.body["events"]] == ["execution_started", "execution_completed"]
+
+
+def test_history_when_it_is_larger_than_a_lambda_answers_then_it_is_told_where_streams_are(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticket opens the way, as clients do not send their key to another host. The one-machine host answers itself."""
+    api.register("greet")
+    api.start("e1")
+    path = "/v1/workflows/executions/e1/history"
+    whole = api.call("GET", path, query="decode_payloads=true")
+    monkeypatch.setattr(executions, "LARGEST_ANSWER", len(json.dumps(json.dumps(whole.body, separators=(",", ":")))))
+    assert api.call("GET", path).status == 200
+    monkeypatch.setattr(executions, "LARGEST_ANSWER", executions.LARGEST_ANSWER - 1)
+    elsewhere = api.call("GET", path, query="decode_payloads=true", key="client")
+    assert elsewhere.status == 307
+    (location,) = (value for name, value in elsewhere.headers.items() if name.lower() == "location")
+    assert location.startswith(f"https://streams.example{path}?decode_payloads=true&ticket=")
+    api.handler = create_app(api.engine, dataclasses.replace(SETTINGS, streams_at=None))
+    assert api.call("GET", path).body == whole.body
 
 
 def test_terminate_when_running_then_204_without_a_body_and_afterwards_409(api: Api) -> None:

@@ -12,7 +12,7 @@ from levante_core.domain.names import Workspace
 from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
 from levante_core.services.tails import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
-from levante_events.app import RETRY_SECONDS, StreamSettings
+from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
 from tests.support.faults import Fate, Outage
 from tests.support.place import SPACE, Place
@@ -21,6 +21,7 @@ from tests.unit.events.reader import Reader
 
 P = ParamSpec("P")
 
+HISTORY = "/v1/workflows/executions/e/history"
 STARTED, COMPLETED, ACTIVITY = "WORKFLOW_EXECUTION_STARTED", "WORKFLOW_EXECUTION_COMPLETED", "ACTIVITY_TASK_STARTED"
 
 
@@ -118,6 +119,31 @@ async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
         ticket += "x"
     for key in (None, "client"):
         assert await refusal(gate.reader(query=f"ticket={ticket}", key=key)) == (401, "UNAUTHENTICATED")
+
+
+# --- histories --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [10, 60_000, 70_000, 1]])
+@on_a_loop
+async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_would_say(gate: Gate, sizes: list[int]) -> None:
+    """In parts, so that a large one is never all there as text."""
+    run = gate.begin()
+    for index, size in enumerate(sizes, 1):
+        gate.step(run, index, size=size)
+    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.tickets.issue(SPACE, STREAM_TICKET)}", key=None)
+    await reader.end()
+    assert (reader.status, reader.headers["content-type"], reader.is_complete) == (200, "application/json", True)
+    assert json.loads(reader.body) == gate.place.engine.histories.show(SPACE, ROOT).whole()
+    assert max(map(len, reader.parts)) < 2 * PART_BYTES + 1000
+
+
+@on_a_loop
+async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Gate) -> None:
+    """As streams are."""
+    gate.begin()
+    assert await refusal(gate.reader(HISTORY, key=None)) == (401, "UNAUTHENTICATED")
+    assert await refusal(gate.reader(HISTORY, key="stranger")) == (404, "WF_1100")
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -425,6 +425,16 @@ def test_redirect_when_it_comes_then_the_key_does_not_follow_it(api: Api) -> Non
     assert len(api.asked) == 1
 
 
+def test_history_when_it_is_told_elsewhere_then_the_ticket_leads_there_and_the_key_stays(api: Api) -> None:
+    """On AWS, large ones are told by the program that streams."""
+    api.headers["Location"] = f"{api.url}/elsewhere?ticket=t"
+    api.on("GET", f"{ONE}/history", (307, None))
+    api.on("GET", "/elsewhere", (200, {"events": [], "workflow_task_failure": None}))
+    done = run(api, "executions", "history", "e1", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["events"]) == (0, [])
+    assert [authorization is None for *_, authorization in api.asked] == [False, True]
+
+
 @pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"executions": 1}', None])
 @pytest.mark.parametrize("command", ["list", "start"])
 def test_success_when_it_is_not_the_api_s_then_the_error_says_so(api: Api, command: str, answer: str | None) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
 from ipaddress import ip_address
 from typing import IO, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from levante.cli.exits import CommandFailed, one_line
+from levante_core.protocol.streams import TICKET_PARAMETER
 
 REQUEST_SECONDS = 60.0
 SHOWN_CHARACTERS = 500
@@ -50,12 +52,12 @@ class Answer:
 
 
 class Client:
-    """Calls the API with one key. Redirects are refused: they would take the key elsewhere."""
+    """Calls the API with one key, which no redirect takes elsewhere."""
 
     def __init__(self, server_url: str, api_key: str) -> None:
         self._base = server_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
-        self._opener = urllib.request.build_opener(_NoRedirects(), *_proxies(self._base))
+        self._opener = urllib.request.build_opener(_TicketsOnly(), *_proxies(self._base))
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS) -> Answer:
         """Read. query: lists repeat the key. Raises: CommandFailed."""
@@ -117,8 +119,11 @@ def refusal(status: int, content: str) -> str:
     return one_line(f"{said}: {_ADVICE[status]}" if status in _ADVICE else said)
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Urllib would send the key along, to any host."""
+class _TicketsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows the API to where large answers are, without the key: a ticket is in the address.
+
+    Other redirects are not the API's, and urllib would send the key along, to any host.
+    """
 
     def redirect_request(  # noqa: PLR0917 - urllib's signature
         self,
@@ -127,10 +132,15 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         code: int,
         msg: str,
         headers: Message,
-        newurl: str,  # noqa: ARG002 - same
-    ) -> None:
-        """Follow no redirect."""
-        del req, fp, code, msg, headers
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return what to ask for instead; None to take the redirect for the answer."""
+        del fp, msg, headers
+        parts = urlsplit(newurl)
+        is_ours = code == HTTPStatus.TEMPORARY_REDIRECT and TICKET_PARAMETER in parse_qs(parts.query)
+        if req.get_method() != "GET" or not is_ours or not (parts.scheme == "https" or _is_loopback(parts.hostname or "")):
+            return None
+        return urllib.request.Request(newurl)  # noqa: S310 - https, or this machine
 
 
 def _proxies(base: str) -> list[urllib.request.BaseHandler]:

@@ -63,6 +63,10 @@ class InProcessApi(Api):
         endpoints = WorkerEndpoints(engine, features={})
         self._handlers = {one.path.removeprefix(_BASE): one.handler for one in endpoints.table()}
 
+    async def until_refused(self) -> None:
+        """Wait for ever: there is no key."""
+        await asyncio.Event().wait()
+
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:  # noqa: ARG002 - paths have one method each
         self.calls[path] += 1
         handler = self._handlers[path]
@@ -201,5 +205,6 @@ class Installation:
 
     async def history(self, execution_id: str) -> dict[str, Any]:
         """Return the history as the API gives it."""
-        found: dict[str, Any] = json.loads(json.dumps(await call(self.engine.executions.history, WORKSPACE, execution_id)))
+        shown = await call(self.engine.histories.show, WORKSPACE, execution_id)
+        found: dict[str, Any] = json.loads(json.dumps(shown.whole()))
         return found

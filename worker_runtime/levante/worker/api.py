@@ -53,6 +53,7 @@ CONNECTION_IDLE_SECONDS = 75.0
 HTTP_OK = 200
 DAMAGED_HISTORY = b'"WF_1105"'
 """Code of an internal error that will not go away."""
+REFUSALS = frozenset({401, 403})
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -61,6 +62,10 @@ class ApiError(WorkflowsException):
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"the API answered {status}: {detail}", status=status, code=ErrorCode.EXECUTION_ERROR)
+
+
+class KeyRefused(ApiError):
+    """The API does not take the key, or takes it no longer: nothing that this worker does can be recorded."""
 
 
 class Api:
@@ -75,12 +80,20 @@ class Api:
             headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
+        self._refused = asyncio.Event()
+        self._refusal: KeyRefused | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         await self._session.close()
+
+    async def until_refused(self) -> None:
+        """Wait until the API refuses the key, for ever if it does not. Raises: KeyRefused."""
+        await self._refused.wait()
+        if self._refusal:
+            raise self._refusal
 
     async def whoami(self) -> WhoAmI:
         """Return what the service says of itself and of the key."""
@@ -162,6 +175,10 @@ class Api:
                     content = await response.read()
                 if response.status == HTTP_OK:
                     return content
+                if response.status in REFUSALS:
+                    self._refusal = KeyRefused(response.status, content.decode(errors="replace")[:2000])
+                    self._refused.set()
+                    raise self._refusal
                 if response.status not in RETRYABLE_STATUSES or DAMAGED_HISTORY in content:
                     raise ApiError(response.status, content.decode(errors="replace")[:2000])
                 reason = f"it answered {response.status}"

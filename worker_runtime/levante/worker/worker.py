@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activities import Attempt, AttemptEnd
-from levante.worker.api import Api
+from levante.worker.api import Api, KeyRefused
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases
@@ -108,6 +108,7 @@ class Worker:
             asyncio.create_task(self._intake.leases.keep()),
             asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._intake, self._room_for_runs, self._receive_runs)),
             asyncio.create_task(self._poll_activities(self._intake)),
+            asyncio.create_task(self._world.api.until_refused()),
             asyncio.create_task(stop.wait()),
         ]
         presence = asyncio.create_task(self._hold_presence())
@@ -120,15 +121,8 @@ class Worker:
             await self._drain()
             await self._world.tasks.close()
         finally:
-            await _cancelled(
-                [
-                    *self._of_session(),
-                    *background,
-                    presence,
-                    *self._advancing.values(),
-                    *self._activities,
-                ]
-            )
+            held = [*self._advancing.values(), *self._activities]
+            await _cancelled([*self._of_session(), *background, presence, *held])
             self._cache.clear()
 
     # --- being there --------------------------------------------------------------------------------------------------
@@ -272,6 +266,8 @@ class Worker:
         except LeaseIsLost:
             logger.warning("execution %s is advanced by another worker by now", tasks[0].execution_id)
             return
+        except KeyRefused:
+            return  # this worker ends; the run stays as it is
         except Exception as error:  # noqa: BLE001 - whatever it is, the run stays open, and says why
             await self._report_task_failure(deliveries, error)
             return
@@ -390,7 +386,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 def _log_error(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
+    if not task.cancelled() and task.exception() and not isinstance(task.exception(), KeyRefused):
         logger.error("a task could not be dealt with; it comes again", exc_info=task.exception())
 
 

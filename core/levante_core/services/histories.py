@@ -1,0 +1,102 @@
+"""Histories as they are shown: one flat list of events, whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken
+from levante_core.domain.execution import Execution
+from levante_core.domain.failure import Failure
+from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.history import mail_in
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.errors import NotFound
+from levante_core.ports.item_store import ItemStore
+from levante_core.records import keys
+from levante_core.records.runs import execution_of
+from levante_core.services.reading import History, read_history
+
+
+@dataclass(frozen=True, slots=True)
+class ShownHistory:
+    """A history to show. head: all but its events."""
+
+    head: Mapping[str, Json]
+    _execution: Execution
+    _history: History
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events, numbered, facts in the places where they were taken.
+
+        `taken_until` is the same number for all mail that was taken at once.
+        """
+        for event_id, said in enumerate(self._unnumbered(), 1):
+            said["event_id"] = event_id
+            yield said
+
+    def whole(self) -> dict[str, Json]:
+        """Return all of it as JSON."""
+        return {**self.head, "events": list(self.events())}
+
+    def _unnumbered(self) -> Iterator[dict[str, Any]]:
+        start = self._execution.start
+        yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
+        facts = {fact.key: fact.input for fact in self._history.facts}
+        taken = 0
+        for batch, recorded_at in zip(self._history.batches, self._history.recorded_at, strict=True):
+            at = {"recorded_at": wire_time(recorded_at)}
+            for event in batch.events:
+                together = {"taken_until": event.until} if isinstance(event, MailTaken) else {}
+                for told in _resolved(event, facts, taken):
+                    yield {**told.model_dump(mode="json"), **together, **at}
+                taken = event.until if isinstance(event, MailTaken) else taken
+
+
+class HistoryService:
+    """The histories of all executions."""
+
+    def __init__(self, store: ItemStore) -> None:
+        self._store = store
+
+    def show(self, workspace: Workspace, execution_id: str) -> ShownHistory:
+        """Read the latest run's history. Raises: NotFound.
+
+        `workflow_task_failure` says why the run cannot be advanced at present, if it cannot.
+        """
+        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        execution = execution_of(item)
+        history = read_history(self._store, execution.key)
+        advanced_at = max(history.recorded_at, default=execution.start.started_at)
+        head: Mapping[str, Json] = {
+            "execution_id": execution.key.execution_id,
+            "run_id": execution.key.run_id,
+            "status": execution.status.value,
+            "workflow_task_failure": self._task_failure(execution, advanced_at),
+        }
+        return ShownHistory(head, execution, history)
+
+    def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
+        """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
+        item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
+        if item is None or str(item.attributes["recorded_at"]) < wire_time(advanced_at):
+            return None
+        attributes = item.attributes
+        return {
+            "attempt": attributes["attempt"],
+            "recorded_at": attributes["recorded_at"],
+            "failure": Failure.model_validate_json(item.documents["failure"]).model_dump(mode="json"),
+        }
+
+
+def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:
+    """Return what an event stands for: facts in the places where they were taken."""
+    match event:
+        case FactTaken():
+            return [facts[event.fact]]
+        case MailTaken():
+            return mail_in(facts, mail_taken, event.until)
+        case _:
+            return [event]
