@@ -32,6 +32,9 @@ class GatewayApi(Api):
     def __init__(self, place: Installation) -> None:  # its own session is never made
         self._place = place
 
+    async def until_refused(self) -> None:
+        await asyncio.Event().wait()
+
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
         status, _, content = await self._place.gateway.request(method, path, KEY, body or b"")
         if status != 200:
