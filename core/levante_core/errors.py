@@ -27,6 +27,10 @@ class InvalidInput(LevanteError):
         return cls([{"loc": list(loc), "msg": msg, "type": kind}])
 
 
+class InvalidSchedule(InvalidInput):
+    """The schedule would not work as it is."""
+
+
 class InvalidResetPoint(InvalidInput):
     """An execution cannot go on from this event. valid_reset_events: ids of those that it can go on from."""
 
@@ -47,6 +51,14 @@ class Forbidden(LevanteError):
 
 class NotFound(LevanteError):
     """Nothing has this id in the caller's workspace."""
+
+
+class ScheduleNotFound(NotFound):
+    """No schedule has this id in the caller's workspace."""
+
+
+class ScheduleExists(LevanteError):
+    """A schedule has this id."""
 
 
 class AlreadyRunning(LevanteError):
@@ -101,6 +113,9 @@ class HttpAnswer:
 HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     LevanteError: HttpAnswer(500, "WF_1000"),
     InvalidInput: HttpAnswer(422, "WF_1001"),
+    InvalidSchedule: HttpAnswer(422, "WF_1200"),
+    ScheduleNotFound: HttpAnswer(404, "WF_1201"),
+    ScheduleExists: HttpAnswer(409, "WF_1200"),
     Unauthenticated: HttpAnswer(401, "UNAUTHENTICATED"),
     Forbidden: HttpAnswer(403, "FORBIDDEN"),
     NotFound: HttpAnswer(404, "WF_1100"),

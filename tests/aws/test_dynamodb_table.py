@@ -70,7 +70,7 @@ READERS: Sequence[tuple[str, str, Callable[[Item], Any], Sequence[tuple[Item, An
         [(item, summary_of(item)) for item in (earlier_run_item(CLOSED_RUN), execution_item(RUN))],
     ),
     (
-        keys.OPEN_RUNS,
+        keys.DUE,
         keys.open_runs(keys.shard(RUN.key.run_id)),
         summary_of,
         [(execution_item(RUN), summary_of(execution_item(RUN)))],

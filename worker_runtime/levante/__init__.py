@@ -25,7 +25,16 @@ from levante.interactive import InteractiveWorkflow
 from levante.parallel import ExtraItemParams, GetItemFromIndexParams, execute_activities_in_parallel
 from levante.sessions import StickyWorkerSession, get_sticky_worker_session, run_sticky_worker_session
 from levante.tasks import Task, task, task_from
-from levante_core.protocol import ParentClosePolicy, RateLimit
+from levante_core.protocol import (
+    ParentClosePolicy,
+    RateLimit,
+    ScheduleCalendar,
+    ScheduleInterval,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+)
+from levante_core.protocol import ScheduleDefinition as Schedule
 
 if TYPE_CHECKING:
     from levante.replay.recorded import replay_history
@@ -46,6 +55,12 @@ __all__ = [
     "ParentClosePolicy",
     "RateLimit",
     "RecordedError",
+    "Schedule",
+    "ScheduleCalendar",
+    "ScheduleInterval",
+    "ScheduleOverlapPolicy",
+    "SchedulePolicy",
+    "ScheduleRange",
     "StickyWorkerSession",
     "Task",
     "WorkflowError",
@@ -74,7 +89,6 @@ _ABSENT = {
     "WorkflowsConfig": "settings of a worker are arguments of `run_worker`, or the environment",
     "config": "settings of a worker are arguments of `run_worker`, or the environment",
     "get_workflow_registration_ref": "registrations are those of the API: `client.workflows.get_workflow_registrations`",
-    "Schedule": "schedules are not there yet",
 }
 """Names of the vendor's SDK that are not here, and what is in their place."""
 _LATE = {"replay_history": "levante.replay.recorded", "run_worker": "levante.worker"}

@@ -17,7 +17,7 @@ from levante.dependencies import Injection, dependency_scope
 from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerDefinition
 from levante.mapping import ActivityOutput, Arguments, KeyedInput
-from levante_core.protocol import ActivityOptions, Json, RetryPolicy, WorkflowSpec
+from levante_core.protocol import ActivityOptions, Json, RetryPolicy, ScheduleDefinition, WorkflowSpec
 
 WORKFLOW = "__levante_workflow__"
 ACTIVITY = "__levante_activity__"
@@ -41,6 +41,7 @@ class WorkflowDefinition:
     enforce_determinism: bool | None
     is_technical: bool
     search_keys: tuple[str, ...]
+    schedules: tuple[ScheduleDefinition, ...]
     cls: type
     entrypoint: HandlerDefinition
     signals: Mapping[str, HandlerDefinition]
@@ -72,6 +73,7 @@ class WorkflowDefinition:
             signals=tuple(signal.spec() for signal in self.signals.values()),
             queries=tuple(query.spec() for query in self.queries.values()),
             updates=tuple(update.spec() for update in self.updates.values()),
+            schedules=self.schedules,
             enforce_determinism=self.enforce_determinism is not False,
             execution_timeout=self.execution_timeout,
         )

@@ -30,7 +30,7 @@ from levante.errors import ErrorCode, WorkflowsException
 from levante.handlers import HandlerKind, handlers_of, mark
 from levante.schemas import Owner
 from levante.search_keys import addition, removal
-from levante_core.protocol import MOST_KEYS, InvalidInput, workflow_name
+from levante_core.protocol import MOST_KEYS, InvalidInput, ScheduleDefinition, workflow_name
 
 __all__ = [
     "add_search_keys",
@@ -63,7 +63,7 @@ _AsyncMethod = TypeVar("_AsyncMethod", bound=Callable[..., Coroutine[Any, Any, A
 # --- definition -------------------------------------------------------------------------------------------------------
 
 
-def define(
+def define(  # noqa: PLR0913 - the vendor's options, and one of ours
     name: str,
     *,
     workflow_display_name: str | None = None,
@@ -72,12 +72,15 @@ def define(
     enforce_determinism: bool | None = None,
     execution_timeout: timedelta = timedelta(hours=1),
     on_behalf_of: bool = False,
+    schedules: Sequence[ScheduleDefinition] = (),
     search_keys: Sequence[str] = (),
 ) -> Callable[[_Class], _Class]:
     """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
 
     name: 1 to 128 letters, digits, '_' or '-'. execution_timeout: wall clock of the whole execution, later runs included.
     enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
+    schedules: that workers of this code make when they register, and keep as they are here.
+    schedules: what workers with this code make when they register, and keep as it is here.
     search_keys: at most 20 dotted paths into the input; what is there becomes search keys of the execution, unencrypted.
     Raises: WorkflowsException when the class or an option cannot work.
     """
@@ -103,6 +106,7 @@ def define(
             enforce_determinism=enforce_determinism,
             is_technical=is_technical,
             search_keys=tuple(search_keys),
+            schedules=tuple(schedules or ()),
             cls=cls,
             entrypoint=entrypoints[0],
             signals=handlers[HandlerKind.SIGNAL],

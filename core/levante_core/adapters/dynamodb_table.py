@@ -29,7 +29,7 @@ _LISTED_RUN = (*_RUN, "search_keys")
 INDEXES: Mapping[str, tuple[str, ...]] = {
     keys.RUNS: _LISTED_RUN,
     keys.RUNS_BY_WORKFLOW: _LISTED_RUN,
-    keys.OPEN_RUNS: _RUN,
+    keys.DUE: _RUN,
     keys.WORKFLOWS: (
         "workspace",
         "workflow_id",

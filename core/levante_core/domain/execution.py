@@ -47,7 +47,7 @@ class RunStart(Frozen):
     """Batch 0 of a run: what the workflow code is started with.
 
     first_run_id: of the runs that this one continues; continued_run_id: the last of them. None for a first run.
-    search_keys: those that the execution has already.
+    search_keys: those that the execution has already. schedule_id: of the schedule that started the execution.
     """
 
     workflow_name: WorkflowName
@@ -58,6 +58,7 @@ class RunStart(Frozen):
     continued_run_id: RunId | None = None
     reset: Reset | None = None
     search_keys: SearchKeys = Field(default_factory=dict)
+    schedule_id: str | None = None
 
 
 class Tracing(Frozen):
@@ -160,6 +161,7 @@ def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime
         first_run_id=old.first_run_id or execution.key.run_id,
         continued_run_id=execution.key.run_id,
         search_keys=execution.search_keys,
+        schedule_id=old.schedule_id,
     )
     key = replace(execution.key, run_id=event.run_id)
     return replace(

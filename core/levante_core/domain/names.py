@@ -21,6 +21,7 @@ _FORMS = {
     "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
     "build_id": (re.compile(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 letters, digits, '_', '.' or '-'"),
+    "schedule_id": (re.compile(r"[A-Za-z0-9_-]{1,200}"), "1 to 200 letters, digits, '_' or '-'"),
     "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
 }
 
@@ -80,6 +81,11 @@ def unstuck(name: DeploymentName) -> DeploymentName:
 def session_of(name: DeploymentName) -> str | None:
     """Return the session that a name sticks to; None if it is to none."""
     return name.partition("~")[2] or None
+
+
+def schedule_id(text: str) -> str:
+    """Check the form of a schedule id, which the ids of its executions begin with. Raises: InvalidInput."""
+    return _checked("schedule_id", text)
 
 
 def worker_name(text: str) -> str:

@@ -25,7 +25,7 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch, RunState
-from levante_core.domain.names import DeploymentName, ExecutionId, stuck, unstuck
+from levante_core.domain.names import DeploymentName, ExecutionId, Workspace, stuck, unstuck
 from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ActivityState
 
@@ -84,13 +84,17 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class RunClosed:
-    """A run ended that has a parent or children. outcome: what its parent is told; None if the execution goes on."""
+    """A run ended that has a parent, children or a schedule that started it.
+
+    outcome: what its parent is told; None if the execution goes on.
+    """
 
     run: RunKey
     deployment_name: DeploymentName
     has_children: bool
     parent: Parent | None = None
     outcome: ChildCompleted | ChildFailed | None = None
+    schedule_id: str | None = None
 
 
 Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed
@@ -162,10 +166,18 @@ class LeaveChildren:
     run: RunKey
 
 
+@dataclass(frozen=True, slots=True)
+class LookAtSchedule:
+    """An execution of a schedule has ended, so that something may be to be done."""
+
+    workspace: Workspace
+    schedule_id: str
+
+
 MessageEffect: TypeAlias = SendTask | SendLater
 FamilyEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
 """What is between executions."""
-Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect
+Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect | LookAtSchedule
 
 
 def plan(record: Record) -> list[Effect]:
@@ -233,6 +245,8 @@ def _closed(record: RunClosed) -> Iterator[Effect]:
         yield TellParent(record.run, record.parent, record.outcome)
     if record.has_children:
         yield LeaveChildren(record.run)
+    if record.schedule_id:
+        yield LookAtSchedule(record.run.workspace, record.schedule_id)
 
 
 def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:

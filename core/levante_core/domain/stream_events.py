@@ -150,6 +150,7 @@ def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
         continued_run_id=execution.start.continued_run_id,
         first_execution_run_id=first_run_id,
         chain_run_id=first_run_id,
+        schedule_id=execution.start.schedule_id,
         event_type=TASK_EVENTS[published.event.phase],
         attributes=task_attributes(published.event),
     )

@@ -78,8 +78,19 @@ class DeadlineDue(_Task):
     kind: Literal["deadline_due"] = "deadline_due"
 
 
-Delayed: TypeAlias = ActivityTask | TimerDue | DeadlineDue
-"""What can wait in the timers queue or in a timer item."""
+class ScheduleDue(Frozen):
+    """Something is to be done for a schedule at `fresh_at`."""
+
+    kind: Literal["schedule_due"] = "schedule_due"
+    workspace: Workspace
+    schedule_id: str
+    fresh_at: Time
+
+
+DelayedOfRun: TypeAlias = ActivityTask | TimerDue | DeadlineDue
+"""What can wait in the timers queue or, beyond its reach, in a timer item."""
+Delayed: TypeAlias = DelayedOfRun | ScheduleDue
+"""What can wait in the timers queue."""
 
 WORKFLOW_TASK: TypeAdapter[WorkflowTask] = TypeAdapter(WorkflowTask)
 ACTIVITY_TASK: TypeAdapter[ActivityTask] = TypeAdapter(ActivityTask)

@@ -69,6 +69,7 @@ class Followed(Frozen):
     started_at: Time | None = None
     continued_run_id: RunId | None = None
     first_run_id: RunId | None = None
+    schedule_id: str | None = None
     index: int = 0
     open: Mapping[int, OpenTask] = Field(default_factory=dict)
     task_failed_at: Time | None = None
@@ -104,6 +105,7 @@ class Telling:
             started_at=start.started_at,
             continued_run_id=start.continued_run_id,
             first_run_id=start.first_run_id or run_id,
+            schedule_id=start.schedule_id,
             index=0,
             task_failed_at=None,
             is_closed=False,
@@ -229,6 +231,7 @@ class Telling:
             continued_run_id=followed.continued_run_id,
             first_execution_run_id=followed.first_run_id,
             chain_run_id=followed.first_run_id,
+            schedule_id=followed.schedule_id,
             event_type=kind,
             attributes=attributes,
         )

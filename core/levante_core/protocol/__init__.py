@@ -74,6 +74,14 @@ from levante_core.domain.names import (
 from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import is_encoded, problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
+from levante_core.domain.schedules.spec import (
+    ScheduleCalendar,
+    ScheduleDefinition,
+    ScheduleInterval,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+)
 from levante_core.domain.search_keys import (
     INTERNAL_PREFIX,
     MOST_KEYS,
@@ -154,6 +162,12 @@ __all__ = [
     "RunId",
     "RunStart",
     "RunState",
+    "ScheduleCalendar",
+    "ScheduleDefinition",
+    "ScheduleInterval",
+    "ScheduleOverlapPolicy",
+    "SchedulePolicy",
+    "ScheduleRange",
     "SearchKeys",
     "SearchKeysChanged",
     "SignalReceived",

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainSerializer
 
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.names import workflow_name
+from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import InvalidInput
 
 JsonSchema: TypeAlias = dict[str, Json]
@@ -52,7 +53,7 @@ class WorkflowSpec(Frozen):
     signals: tuple[HandlerSpec, ...] = ()
     queries: tuple[HandlerSpec, ...] = ()
     updates: tuple[HandlerSpec, ...] = ()
-    schedules: tuple[Json, ...] = ()
+    schedules: tuple[ScheduleDefinition, ...] = ()
     enforce_determinism: bool = False
     on_behalf_of: bool = False
     execution_timeout: Timeout = timedelta(hours=1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from levante_core.domain.plan import BatchAppended, FactRecorded, Record, RunClosed, RunStarted
+from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.records import keys
 from levante_core.records.attempts import attempt_of
@@ -44,8 +45,14 @@ def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
             yield _started(new)
     elif new.attributes[HAS_FAMILY] and (is_new or old is None or old.attributes["is_open"]):
         execution = execution_of(new)
+        is_over = execution.status is not ExecutionStatus.CONTINUED_AS_NEW
         yield RunClosed(
-            execution.key, execution.deployment_name, execution.has_children, execution.parent, child_outcome(execution)
+            execution.key,
+            execution.deployment_name,
+            execution.has_children,
+            execution.parent,
+            child_outcome(execution),
+            execution.start.schedule_id if is_over else None,
         )
 
 

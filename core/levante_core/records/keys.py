@@ -9,7 +9,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workfl
 from levante_core.ports.item_store import AFTER_ALL, Key
 
 SHARDS = 4
-"""Partitions that timers, and the list of open runs, are spread over."""
+"""Partitions that timers, and what the index DUE lists, are spread over."""
 
 RECHECK = Key("RECHECK", "R")
 """Where the sweep goes on with its walk over the open runs."""
@@ -35,7 +35,8 @@ BUILD = "B#"
 
 RUNS = "runs"
 RUNS_BY_WORKFLOW = "runs_by_workflow"
-OPEN_RUNS = "open_runs"
+DUE = "due"
+"""What is due by itself: open runs at their deadlines, schedules when something is to be done."""
 WORKFLOWS = "workflows"
 REGISTRATIONS = "registrations"
 DEPLOYMENTS = "deployments"
@@ -137,9 +138,9 @@ def ticket(digest: str) -> Key:
     return Key(f"Q#{digest}", "Q")
 
 
-def shard(run_id: RunId) -> int:
-    """Shard that a run belongs to."""
-    return crc32(run_id.encode()) % SHARDS
+def shard(name: str) -> int:
+    """Shard that a run belongs to, by its id, or a schedule."""
+    return crc32(name.encode()) % SHARDS
 
 
 def timer(due_at: datetime, run_id: RunId, name: str) -> Key:
@@ -153,8 +154,23 @@ def timers(number: int) -> str:
 
 
 def open_runs(number: int) -> str:
-    """Partition of a shard's open runs in the index OPEN_RUNS, in the order of their deadlines."""
+    """Partition of a shard's open runs in the index DUE, in the order of their deadlines."""
     return f"OPEN#{number}"
+
+
+def schedule(workspace: Workspace, schedule_id: str) -> Key:
+    """Key of a schedule."""
+    return Key(schedules(workspace), schedule_id)
+
+
+def schedules(workspace: Workspace) -> str:
+    """Partition of a workspace's schedules."""
+    return f"C#{workspace}"
+
+
+def due_schedules(number: int) -> str:
+    """Partition of a shard's schedules in the index DUE, in the order in which something is to be done."""
+    return f"SCHEDULES#{number}"
 
 
 def workflow(workspace: Workspace, name: WorkflowName) -> Key:

@@ -31,7 +31,7 @@ ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
 SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
-"""Attribute of runs with a parent or children, which concern the dispatcher when they end too."""
+"""Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
 HAS_CHILDREN = "has_children"
 
 
@@ -58,7 +58,7 @@ def execution_item(execution: Execution) -> Item:
     """Write an execution's latest run as the execution item."""
     run, start = execution.key, execution.start
     key = keys.execution(run.workspace, run.execution_id)
-    return _run_item(key, execution, {keys.OPEN_RUNS: open_run_entry(run, start)} if execution.is_open else {})
+    return _run_item(key, execution, {keys.DUE: open_run_entry(run, start)} if execution.is_open else {})
 
 
 def earlier_run_item(execution: Execution) -> Item:
@@ -82,7 +82,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "parent_deployment_name": parent.deployment_name if parent else None,
         "parent_seq": parent.seq if parent else None,
         HAS_CHILDREN: execution.has_children,
-        HAS_FAMILY: execution.has_children or parent is not None,
+        HAS_FAMILY: execution.has_children or parent is not None or start.schedule_id is not None,
         "status": execution.status.value,
         "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
@@ -105,7 +105,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
 
 
 def open_run_entry(run: RunKey, start: RunStart) -> Key:
-    """Return the place of an open run in the index OPEN_RUNS."""
+    """Return the place of an open run in the index DUE."""
     return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
 
 

@@ -95,7 +95,7 @@ class BuildService:
         for shard in range(keys.SHARDS):
             after: str | None = None
             while True:
-                page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), after=after)
+                page = self._store.query_index(keys.DUE, keys.open_runs(shard), after=after)
                 yield from map(summary_of, page.items)
                 if (after := page.next) is None:
                     break

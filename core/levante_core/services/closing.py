@@ -52,7 +52,7 @@ def closing_write(
             **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},
-        set_indexes={keys.OPEN_RUNS: None},
+        set_indexes={keys.DUE: None},
         condition=Matches(condition),
     )
 

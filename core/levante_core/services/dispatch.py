@@ -11,7 +11,7 @@ from math import ceil
 
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.plan import Effect, Record, SendLater, SendTask, plan
-from levante_core.domain.tasks import ActivityTask, Delayed, TimerDue, WorkflowTask
+from levante_core.domain.tasks import ActivityTask, Delayed, DelayedOfRun, ScheduleDue, TimerDue, WorkflowTask
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage, Queues
@@ -106,13 +106,15 @@ class Dispatch:
         delay = max(timedelta(), due.fresh_at - self._clock.now())
         if delay <= timedelta(seconds=MAX_DELAY_SECONDS):
             return OutgoingMessage(due.model_dump_json(), delay_seconds=ceil(delay.total_seconds()))
+        if isinstance(due, ScheduleDue):
+            return None  # the index tells the sweep when
         key = keys.timer(due.fresh_at, due.run_id, _timer_name(due))
         with suppress(ConditionFailed):
             self._store.write(Put(Item(key, {}, {"due": due.model_dump_json()}), Absent()))
         return None
 
 
-def _timer_name(due: Delayed) -> str:
+def _timer_name(due: DelayedOfRun) -> str:
     match due:
         case ActivityTask():
             return f"activity:{due.seq}:{due.attempt}"

@@ -7,26 +7,33 @@ from levante_core.domain.events import TimerFired
 from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.plan import FactRecorded, SendLater, SendTask, task_id
-from levante_core.domain.tasks import DELAYED, ActivityTask, DeadlineDue, Delayed, TimerDue
+from levante_core.domain.tasks import DELAYED, ActivityTask, DeadlineDue, DelayedOfRun, ScheduleDue, TimerDue
 from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Delete, ItemStore, Put
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of, fact_item, outcome_fact, summary_of
+from levante_core.records.schedules import due_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
+from levante_core.services.schedules import ScheduleService
 
 SWEEP_PAGE = 500
+SWEEP_REACH = timedelta(seconds=75)
+"""How far the sweep looks ahead for schedules: to the next sweep, and a little further."""
 
 
 class DueService:
-    """Lets timers fire, retries come, and deadlines end executions."""
+    """Lets timers fire, retries come, schedules start executions, and deadlines end them."""
 
-    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch, closing: ClosingService) -> None:
+    def __init__(
+        self, store: ItemStore, clock: Clock, dispatch: Dispatch, closing: ClosingService, schedules: ScheduleService
+    ) -> None:
         self._store = store
         self._clock = clock
         self._dispatch = dispatch
         self._closing = closing
+        self._schedules = schedules
 
     def handle(self, body: str) -> None:
         """Deal with one message of the timers queue. A repeat is harmless; one that is early is sent again."""
@@ -41,11 +48,13 @@ class DueService:
                 self._dispatch.carry_out([SendTask(due, task_id(due))])
             case DeadlineDue():
                 self._closing.time_out(_run(due))
+            case ScheduleDue():
+                self._schedules.look(due.workspace, due.schedule_id)
             case _:
                 assert_never(due)
 
     def sweep(self) -> None:
-        """Move timers that have come within reach of the queue, and end executions whose deadline has passed.
+        """Move timers that have come within reach of the queue, remind schedules, and end executions that are overdue.
 
         Several sweeps at once do the same work twice, harmlessly.
         """
@@ -53,18 +62,21 @@ class DueService:
         for shard in range(keys.SHARDS):
             self._move_timers(keys.timers(shard), wire_time(now + timedelta(seconds=MAX_DELAY_SECONDS)))
             self._end_overdue(keys.open_runs(shard), wire_time(now))
+            self._remind_schedules(keys.due_schedules(shard), wire_time(now + SWEEP_REACH))
 
     def next_sweep_at(self) -> datetime | None:
-        """Return when the next sweep has something to do; None while nothing waits for one. Cost: some 12 reads."""
+        """Return when the next sweep has something to do; None while nothing waits for one. Cost: some 16 reads."""
         times = []
         for shard in range(keys.SHARDS):
             for item in self._store.query(keys.timers(shard), limit=1).items:
                 due_at = datetime.fromisoformat(item.key.sort.partition("#")[0])
                 times.append(due_at - timedelta(seconds=MAX_DELAY_SECONDS))
-            for item in self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=1).items:
+            for item in self._store.query_index(keys.DUE, keys.open_runs(shard), limit=1).items:
                 run = summary_of(item).key
                 whole = self._store.get(keys.execution(run.workspace, run.execution_id))
                 times += [execution_of(whole).start.deadline_at] if whole else []
+            for item in self._store.query_index(keys.DUE, keys.due_schedules(shard), limit=1).items:
+                times.append(due_of(item).fresh_at - SWEEP_REACH)
         return min(times, default=None)
 
     def _fire(self, timer: TimerDue) -> None:
@@ -84,10 +96,20 @@ class DueService:
             self._store.write_each([[Delete(item.key)] for item in page.items])
             page = self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)
 
+    def _remind_schedules(self, partition: str, until: str) -> None:
+        """Send a message for each schedule that is due before the next sweep, at its time; repeats are harmless."""
+        after: str | None = None
+        while True:
+            page = self._store.query_index(keys.DUE, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
+            self._dispatch.carry_out(SendLater(due_of(item)) for item in page.items)
+            after = page.next
+            if after is None:
+                return
+
     def _end_overdue(self, partition: str, until: str) -> None:
         after: str | None = None
         while True:
-            page = self._store.query_index(keys.OPEN_RUNS, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
+            page = self._store.query_index(keys.DUE, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
             for item in page.items:
                 self._closing.time_out(summary_of(item).key)
             after = page.next
@@ -95,5 +117,5 @@ class DueService:
                 return
 
 
-def _run(due: Delayed) -> RunKey:
+def _run(due: DelayedOfRun) -> RunKey:
     return RunKey(due.workspace, due.execution_id, due.run_id)

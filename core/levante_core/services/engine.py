@@ -26,6 +26,7 @@ from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
 from levante_core.services.redrive import RedriveService
 from levante_core.services.resets import ResetService
+from levante_core.services.schedules import ScheduleService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tasks import TaskService
@@ -54,6 +55,7 @@ class Engine:
     recheck: RecheckService
     redrive: RedriveService
     resets: ResetService
+    schedules: ScheduleService
     streams: StreamService
     tails: TailService
     tasks: TaskService
@@ -87,7 +89,8 @@ def build_engine(
     mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
-    effects = EffectService(dispatch, activities, family)
+    schedules = ScheduleService(store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
+    effects = EffectService(dispatch, activities, family, schedules)
     streams = StreamService(store)
     return Engine(
         activities=activities,
@@ -98,7 +101,7 @@ def build_engine(
         closing=closing,
         commits=CommitService(store, clock, dispatch),
         dispatch=dispatch,
-        due=DueService(store, clock, dispatch, closing),
+        due=DueService(store, clock, dispatch, closing, schedules),
         effects=effects,
         executions=executions,
         histories=HistoryService(store),
@@ -108,6 +111,7 @@ def build_engine(
         recheck=RecheckService(store, clock, effects, activities, builds),
         redrive=RedriveService(store, clock, ids, effects),
         resets=ResetService(store, clock, ids, effects, builds),
+        schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),

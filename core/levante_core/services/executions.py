@@ -7,7 +7,7 @@ from levante_core.domain import names
 from levante_core.domain.events import ChildScheduled
 from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
@@ -79,6 +79,21 @@ class ExecutionService:
         workflow, registration = self._catalogue.get_registration(workspace, registration_id)
         return self._start(workspace, Entry(workflow, (registration,)), request)
 
+    def scheduled(
+        self,
+        workspace: Workspace,
+        workflow: WorkflowName,
+        deployment: DeploymentName | None,
+        value: Json,
+        *,
+        execution_id: ExecutionId,
+        schedule_id: str,
+    ) -> Execution:
+        """Make an execution for a schedule, which writes it. Raises: NotFound, AmbiguousWorkflow, InvalidInput."""
+        request = StartRequest(input=value, execution_id=execution_id, deployment_name=deployment)
+        execution = self._made(workspace, self._catalogue.get(workspace, workflow), request)
+        return replace(execution, start=execution.start.model_copy(update={"schedule_id": schedule_id}))
+
     def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
         """Start a child, in the parent's deployment and build if that serves the workflow. Raises: as `start`."""
         root = self.get(workspace, parent.execution_id).root_execution_id
@@ -101,15 +116,18 @@ class ExecutionService:
         return execution
 
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
+        execution = self._made(workspace, entry, request)
+        self._put(execution)
+        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        return execution
+
+    def _made(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution_id = names.execution_id(request.execution_id or self._ids.uuid().replace("-", ""))
         wanted = names.deployment_name(request.deployment_name) if request.deployment_name else None
         now = self._clock.now()
         deployment = choose(entry.workflow.name, self._catalogue.owners(workspace, entry), wanted, now)
         registration = next(one for one in entry.registrations if one.deployment_name == deployment)
-        execution = self._new(workspace, execution_id, registration, request, now)
-        self._put(execution)
-        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
-        return execution
+        return self._new(workspace, execution_id, registration, request, now)
 
     def get(self, workspace: Workspace, execution_id: str) -> Execution:
         """Return an execution with its latest run. Raises: NotFound."""

@@ -79,7 +79,7 @@ class RecheckService:
         looked = Looked()
         while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK:
             room = RUNS_PER_LOOK - looked.runs
-            page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(place.shard), limit=room, after=place.after)
+            page = self._store.query_index(keys.DUE, keys.open_runs(place.shard), limit=room, after=place.after)
             sent_for = sum(self._try(summary_of(item), place.before, now) for item in page.items)
             looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + sent_for)
             shard = place.shard if page.next else place.shard + 1

@@ -57,7 +57,7 @@ class RedriveService:
         Raises: InvalidInput for another `after`.
         """
         shard, token = _read_place(after)
-        page = self._store.query_index(keys.OPEN_RUNS, keys.open_runs(shard), limit=REDRIVE_PAGE, after=token)
+        page = self._store.query_index(keys.DUE, keys.open_runs(shard), limit=REDRIVE_PAGE, after=token)
         runs = [run for run in map(summary_of, page.items) if workspace in (None, run.key.workspace)]
         for run in runs:
             self._try(run)

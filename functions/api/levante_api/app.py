@@ -21,6 +21,7 @@ from levante_api.registrations import RegistrationEndpoints
 from levante_api.request_log import RequestLog
 from levante_api.resolver import OverlappingResolver, written
 from levante_api.runs import RunEndpoints
+from levante_api.schedules import ScheduleEndpoints
 from levante_api.system import SystemEndpoints
 from levante_api.workers import WorkerEndpoints
 from levante_api.workflows import WorkflowEndpoints
@@ -75,6 +76,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             DeploymentEndpoints(engine),
             KeyEndpoints(engine),
             RedriveEndpoints(engine),
+            ScheduleEndpoints(engine),
         ],
     )
     app.use([Gate(engine, endpoints, log)])

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Request
 
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Json
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import InvalidInput
 from levante_core.protocol.activities import (
@@ -85,8 +85,12 @@ class WorkerEndpoints:
         return WhoAmI(scheduler_url="", namespace=workspace_of(request), features=dict(self.features))
 
     def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
-        """Record what a worker serves. A repeat is harmless."""
-        return self.engine.catalogue.register(workspace_of(request), body)
+        """Record what a worker serves, and the schedules that its code declares. A repeat is harmless."""
+        workspace = workspace_of(request)
+        registered = self.engine.catalogue.register(workspace, body)
+        declared = {WorkflowName(one.name): one.schedules for one in body.definitions}
+        self.engine.schedules.declare(workspace, DeploymentName(body.deployment_name), declared)
+        return registered
 
     def heartbeat(self, request: Request, body: HeartbeatRequest) -> HeartbeatResponse:
         """Record that a worker is alive."""

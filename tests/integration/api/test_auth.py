@@ -31,6 +31,8 @@ READ = {
     ("GET", "/v1/workflows/executions/e1/stream"): None,
     ("GET", "/v1/workflows/events/stream"): None,
     ("GET", "/v1/workflows/events/list"): None,
+    ("GET", "/v1/workflows/schedules"): None,
+    ("GET", "/v1/workflows/schedules/s1"): None,
     ("GET", f"{WORKERS}/whoami"): None,
     ("POST", "/v1/workflows/activities/complete"): {"task_token": TOKEN},
     ("POST", "/v1/workflows/activities/fail"): {"task_token": TOKEN, "message": "x"},
@@ -47,6 +49,12 @@ CLIENT = {
     ("POST", "/v1/workflows/executions/cancel"): {"execution_ids": ["nobody"]},
     ("POST", "/v1/workflows/executions/e1/reset"): {"event_id": 1},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
+    ("POST", "/v1/workflows/schedules"): {"workflow_identifier": "greet", "schedule": {"input": {"a": 1}}},
+    ("PATCH", "/v1/workflows/schedules/s1"): {"schedule": {"jitter": "PT1S"}},
+    ("POST", "/v1/workflows/schedules/s1/pause"): {},
+    ("POST", "/v1/workflows/schedules/s1/resume"): {},
+    ("POST", "/v1/workflows/schedules/s1/trigger"): {},
+    ("DELETE", "/v1/workflows/schedules/s1"): None,
 }
 WORKER = {
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
@@ -112,6 +120,12 @@ OBJECTS = [
     ("POST", "/v1/workflows/executions/e1/cancel"),
     ("POST", "/v1/workflows/executions/e1/terminate"),
     ("POST", f"{WORKERS}/load"),
+    ("GET", "/v1/workflows/schedules/s1"),
+    ("PATCH", "/v1/workflows/schedules/s1"),
+    ("POST", "/v1/workflows/schedules/s1/pause"),
+    ("POST", "/v1/workflows/schedules/s1/resume"),
+    ("POST", "/v1/workflows/schedules/s1/trigger"),
+    ("DELETE", "/v1/workflows/schedules/s1"),
     ("DELETE", "/v1/keys/{key}"),
 ]
 """Every endpoint whose path or body names an object, which to another workspace does not exist."""
@@ -124,6 +138,8 @@ class Stocked:
         self.api = api
         (ref,) = api.register("greet")["workflow_registration_refs"]
         run_id = api.start("e1")["run_id"]
+        schedule = {"input": {"a": 1}, "schedule_id": "s1"}
+        api.call("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
         key = next(key for key in api.engine.api_keys.list(api.home) if key.name == "revoked")
         self.names = {"{registration}": ref["workflow_registration_id"], "{run}": run_id, "{key}": key.key_id}
 
@@ -210,7 +226,7 @@ def test_endpoints_when_the_role_allows_them_then_they_answer(stocked: Stocked, 
 def test_objects_when_a_key_of_another_workspace_names_them_then_404(stocked: Stocked, route: tuple[str, str]) -> None:
     """To another workspace an object does not exist; a 403 would tell that it does."""
     answer = stocked.call(route, "stranger")
-    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1201" if "schedules" in route[1] else "WF_1100")
 
 
 def test_listings_when_a_key_of_another_workspace_asks_then_they_are_empty(stocked: Stocked) -> None:

@@ -14,10 +14,13 @@ from levante_core.errors import (
     HandlerFailed,
     InconsistentHistory,
     InvalidInput,
+    InvalidSchedule,
     LevanteError,
     NotFound,
     NotRunning,
     ResultNotReady,
+    ScheduleExists,
+    ScheduleNotFound,
     Unauthenticated,
     Unavailable,
 )
@@ -40,6 +43,13 @@ class Unheard(NotFound):
 CASES: list[tuple[Exception, int, dict[str, Any]]] = [
     (NotFound("no such thing"), 404, {"detail": "no such thing", "code": "WF_1100"}),
     (Unheard("no such thing"), 404, {"detail": "no such thing", "code": "WF_1100"}),
+    (ScheduleNotFound("no such schedule"), 404, {"detail": "no such schedule", "code": "WF_1201"}),
+    (ScheduleExists("it exists"), 409, {"detail": "it exists", "code": "WF_1200"}),
+    (
+        InvalidSchedule.at(("body", "schedule"), "wrong", "kind"),
+        422,
+        {"detail": [{"loc": ["body", "schedule"], "msg": "wrong", "type": "kind"}], "code": "WF_1200"},
+    ),
     (AlreadyRunning("it runs"), 409, {"detail": "it runs", "code": "WF_1101"}),
     (NotRunning("it ended", "FAILED"), 409, {"detail": "it ended", "code": "WF_1102", "status": "FAILED"}),
     (

@@ -51,7 +51,7 @@ def test_package_when_a_module_of_it_cannot_be_imported_then_that_is_told(packag
         levante.discover_all_workflows_in_package(package)
 
 
-@pytest.mark.parametrize("name", ["config", "WorkflowsConfig", "Schedule", "get_workflow_registration_ref"])
+@pytest.mark.parametrize("name", ["config", "WorkflowsConfig", "get_workflow_registration_ref"])
 def test_name_when_the_vendors_sdk_has_it_and_we_do_not_then_the_error_says_what_to_use(name: str) -> None:
     """Code that comes from there learns what to change."""
     with pytest.raises(AttributeError, match=f"levante has no {name}: "):

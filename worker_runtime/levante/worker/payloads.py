@@ -49,6 +49,8 @@ FIELDS: Mapping[str, str] = {
     "update_completed": "result",
 }
 """Where events have a payload, by kind."""
+SCHEDULED = "__scheduled_workflow__"
+"""What the inputs of schedules are encoded for, as nobody knows their executions. Source: REST contract, section 5."""
 
 
 class Payloads:
@@ -75,7 +77,8 @@ class Payloads:
 
     async def decoded_start(self, start: RunStart, execution_id: str) -> RunStart:
         """Decode what a run is started with. Raises: as `decoded`."""
-        value = await self.decoded(start.input, execution_id)
+        is_of_schedule = start.schedule_id is not None and start.continued_run_id is None
+        value = await self.decoded(start.input, SCHEDULED if is_of_schedule else execution_id)
         return start if value is start.input else start.model_copy(update={"input": value})
 
     async def decoded_facts(self, facts: Sequence[Fact], execution_id: str, children: Mapping[int, str]) -> tuple[Fact, ...]:

@@ -1,0 +1,205 @@
+"""What a schedule says, as it goes over the wire.
+
+Source of the fields: the REST contract, models of schedules, and the SDK contract, section 11 (read 2026-11-23).
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import cached_property
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, model_validator
+
+from levante_core.domain.frozen import Frozen, Json, Time
+
+MOST_ENTRIES = 100
+"""Calendars, intervals and cron expressions of one schedule, each."""
+CRON_FIELDS = 5
+FULL_YEAR = timedelta(days=365)
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ScheduleOverlapPolicy(IntEnum):
+    """What happens at a time at which executions that the schedule started are still open."""
+
+    SKIP = 1
+    BUFFER_ONE = 2
+    BUFFER_ALL = 3
+    CANCEL_OTHER = 4
+    TERMINATE_OTHER = 5
+    ALLOW_ALL = 6
+
+
+class ScheduleRange(Frozen):
+    """Numbers from start to end, step apart. end: 0 stands for start; step: 0 stands for 1."""
+
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def last(self) -> int:
+        """The last number that may be in the range."""
+        return self.end or self.start
+
+    @model_validator(mode="after")
+    def _is_not_backwards(self) -> Self:
+        if self.last < self.start:
+            raise ValueError(f"end {self.end} comes before start {self.start}: swap them, or give two ranges")
+        return self
+
+
+_LIMITS = {
+    "second": (0, 59),
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day_of_month": (1, 31),
+    "month": (1, 12),
+    "year": (1970, 9999),
+    "day_of_week": (0, 6),
+}
+_EVERY = {name: frozenset(range(first, last + 1)) for name, (first, last) in _LIMITS.items() if name != "year"}
+_MIDNIGHT = {name: frozenset({0}) for name in ("second", "minute", "hour")}
+
+
+class ScheduleCalendar(Frozen):
+    """Times of which every field is in one of its ranges. day_of_week: 0 is Sunday.
+
+    Left out, second, minute and hour are 0, and the others are any.
+    """
+
+    second: tuple[ScheduleRange, ...] = ()
+    minute: tuple[ScheduleRange, ...] = ()
+    hour: tuple[ScheduleRange, ...] = ()
+    day_of_month: tuple[ScheduleRange, ...] = ()
+    month: tuple[ScheduleRange, ...] = ()
+    year: tuple[ScheduleRange, ...] = ()
+    day_of_week: tuple[ScheduleRange, ...] = ()
+    comment: str | None = None
+
+    @model_validator(mode="after")
+    def _is_within_limits(self) -> Self:
+        for name, (first, last) in _LIMITS.items():
+            for one in getattr(self, name):
+                if one.start < first or one.last > last:
+                    raise ValueError(f"{name} goes from {first} to {last}, and {one.start} to {one.last} is not within that")
+        return self
+
+    def numbers(self, name: str) -> frozenset[int]:
+        """Return the numbers of a field; none stands for any year."""
+        return self._numbers[name]
+
+    @cached_property
+    def _numbers(self) -> dict[str, frozenset[int]]:
+        return {name: self._numbers_of(name) for name in _LIMITS}
+
+    def _numbers_of(self, name: str) -> frozenset[int]:
+        ranges: tuple[ScheduleRange, ...] = getattr(self, name)
+        if not ranges:
+            return _MIDNIGHT.get(name) or _EVERY.get(name) or frozenset()
+        return frozenset(number for one in ranges for number in range(one.start, one.last + 1, one.step or 1))
+
+
+class ScheduleInterval(Frozen):
+    """Times that are `every` apart, counted from 1970 on and moved by `offset`; whole seconds."""
+
+    every: timedelta
+    offset: timedelta | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.every < timedelta(seconds=1) or self.every.microseconds:
+            raise ValueError("every is a whole number of seconds, and at least one: PT1S")
+        offset = self.offset or timedelta()
+        if not timedelta() <= offset < self.every or offset.microseconds:
+            raise ValueError("offset is a whole number of seconds, from none up to less than every")
+        return self
+
+
+def _checked_cron(text: str) -> str:
+    if len(text.split()) != CRON_FIELDS:
+        raise ValueError(f"{text!r} is no cron expression: it has five fields, as in '30 9 * * MON-FRI'")
+    try:
+        CronSim(text, FIRST_MOMENT)
+    except CronSimError as error:
+        raise ValueError(f"{text!r} is no cron expression: {error}") from None
+    return text
+
+
+def _checked_zone(name: str | None) -> str | None:
+    if name:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, LookupError):
+            raise ValueError(f"no time zone is called {name[:100]!r}: take an IANA name, such as Europe/Paris") from None
+    return name
+
+
+def _not_negative(jitter: timedelta | None) -> timedelta | None:
+    if jitter is not None and jitter < timedelta():
+        raise ValueError("jitter is a duration, so it is not negative")
+    return jitter
+
+
+class SchedulePolicy(Frozen):
+    """What happens when times overlap, were missed, or an execution fails.
+
+    catchup_window_seconds: times that are longer ago are not caught up. pause_on_failure: after one FAILED or TIMED_OUT.
+    """
+
+    catchup_window_seconds: Annotated[int, Field(ge=1)] = int(FULL_YEAR.total_seconds())
+    overlap: ScheduleOverlapPolicy = ScheduleOverlapPolicy.SKIP
+    pause_on_failure: bool = False
+
+
+_Many = Annotated[int, Field(ge=0)]
+
+
+class ScheduleSpec(Frozen):
+    """The times of a schedule: all that any calendar, interval or cron expression says, but for those of `skip`.
+
+    start_at, end_at: no times before, none after. jitter: each time is late by some part of it, always the same part.
+    time_zone_name: for calendars and cron expressions; UTC if none is given.
+    """
+
+    calendars: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
+    intervals: Annotated[tuple[ScheduleInterval, ...], Field(max_length=MOST_ENTRIES)] = ()
+    cron_expressions: Annotated[
+        tuple[Annotated[str, AfterValidator(_checked_cron)], ...], Field(max_length=MOST_ENTRIES)
+    ] = ()
+    skip: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
+    start_at: Time | None = None
+    end_at: Time | None = None
+    jitter: Annotated[timedelta | None, AfterValidator(_not_negative)] = None
+    time_zone_name: Annotated[str | None, AfterValidator(_checked_zone)] = None
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self.start_at and self.end_at and self.end_at < self.start_at:
+            raise ValueError("end_at comes before start_at: the schedule would have no times")
+        return self
+
+
+class ScheduleDefinition(ScheduleSpec):
+    """A schedule as its users write it. max_executions: None for any number; executions started by hand do not count."""
+
+    input: Json = None
+    policy: SchedulePolicy = SchedulePolicy()
+    max_executions: _Many | None = None
+    schedule_id: str | None = None
+
+
+class PartialScheduleDefinition(ScheduleSpec):
+    """What changes in a schedule; what is not set stays as it is."""
+
+    input: Json = None
+    policy: SchedulePolicy = SchedulePolicy()
+    max_executions: _Many | None = None
+
+
+def changed(definition: ScheduleDefinition, changes: PartialScheduleDefinition) -> ScheduleDefinition:
+    """Return a definition with what is set in the changes. Raises: ValidationError if the two do not go together."""
+    set_by_it = changes.model_dump(include=changes.model_fields_set)
+    return ScheduleDefinition.model_validate({**definition.model_dump(), **set_by_it})

@@ -1,0 +1,226 @@
+"""Endpoints of schedules."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, refuse_unsupported, workspace_of
+from levante_api.paging import page_of
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.names import Workspace, deployment_name
+from levante_core.domain.schedules.spec import (
+    PartialScheduleDefinition,
+    ScheduleDefinition,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from levante_core.domain.schedules.state import Schedule
+from levante_core.errors import InvalidSchedule
+from levante_core.services.engine import Engine
+from levante_core.services.schedules import Target
+
+_NOT_HERE = frozenset({"user_id"})
+
+
+class SchedulesQuery(Frozen):
+    """Which schedules, by id. search: in the id or the name of the workflow. page_size: all of them if none is given."""
+
+    workflow_name: str | None = None
+    status: Literal["active", "paused"] | None = None
+    search: str | None = None
+    page_size: Annotated[int | None, Field(ge=1, le=1000)] = None
+    next_page_token: str | None = None
+
+
+class WorkflowScheduleRequest(Frozen):
+    """A new schedule of one workflow, by its name or id, or of one registration.
+
+    workflow_version_id, workflow_task_queue: older names of workflow_registration_id and deployment_name.
+    """
+
+    schedule: ScheduleDefinition
+    workflow_identifier: str | None = None
+    workflow_registration_id: str | None = None
+    workflow_version_id: str | None = None
+    schedule_id: str | None = None
+    deployment_name: str | None = None
+    workflow_task_queue: str | None = None
+
+
+class WorkflowScheduleResponse(Frozen):
+    """Which schedule was made or changed."""
+
+    schedule_id: str
+
+
+class WorkflowScheduleUpdateRequest(Frozen):
+    """What is set changes; all else stays."""
+
+    schedule: PartialScheduleDefinition
+
+
+class WorkflowSchedulePauseRequest(Frozen):
+    """note: why, for people."""
+
+    note: str | None = None
+
+
+class WorkflowScheduleTriggerRequest(Frozen):
+    """overlap: instead of the schedule's own."""
+
+    overlap: ScheduleOverlapPolicy | None = None
+
+
+class ScheduleFutureExecution(Frozen):
+    """A time to come."""
+
+    scheduled_at: Time
+
+
+class ScheduleRecentExecution(Frozen):
+    """A time that has come, and its execution."""
+
+    scheduled_at: Time
+    started_at: Time
+    execution_id: str
+
+
+class ScheduleDefinitionOutput(ScheduleSpec):
+    """A schedule with what it has come to."""
+
+    input: Json
+    schedule_id: str
+    workflow_name: str
+    paused: bool
+    policy: SchedulePolicy
+    remaining_executions: int | None
+    deployment_name: str | None
+    note: str | None
+    future_executions: tuple[ScheduleFutureExecution, ...]
+    recent_executions: tuple[ScheduleRecentExecution, ...]
+
+
+class WorkflowScheduleListResponse(Frozen):
+    """Schedules by id. next_page_token: null after the last page."""
+
+    schedules: tuple[ScheduleDefinitionOutput, ...]
+    next_page_token: str | None
+
+
+@dataclass(frozen=True)
+class ScheduleEndpoints:
+    """Makes, shows and changes schedules. Listings are filtered in memory."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        path = "/v1/workflows/schedules"
+        one = f"{path}/<schedule_id>"
+        return [
+            Endpoint("GET", path, self.get_schedules, READERS),
+            Endpoint("POST", path, self.schedule_workflow, CLIENTS, status=201, errors=(404, 409)),
+            Endpoint("GET", one, self.get_schedule, READERS, errors=(404,)),
+            Endpoint("DELETE", one, self.unschedule_workflow, CLIENTS, status=204, errors=(404,)),
+            Endpoint("PATCH", one, self.update_schedule, CLIENTS, errors=(404,)),
+            Endpoint("POST", f"{one}/pause", self.pause_schedule, CLIENTS, status=204, errors=(404,)),
+            Endpoint("POST", f"{one}/resume", self.resume_schedule, CLIENTS, status=204, errors=(404,)),
+            Endpoint("POST", f"{one}/trigger", self.trigger_schedule, CLIENTS, status=204, errors=(404,)),
+        ]
+
+    def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
+        """List schedules by id."""
+        refuse_unsupported(request, _NOT_HERE)
+        found = [one for one in self.engine.schedules.all(workspace_of(request)) if _matches(one, query)]
+        page, token = page_of(found, lambda one: one.schedule_id, query.page_size, query.next_page_token)
+        now = self.engine.clock.now()
+        return WorkflowScheduleListResponse(schedules=tuple(_shown(one, now) for one in page), next_page_token=token)
+
+    def schedule_workflow(self, request: Request, body: WorkflowScheduleRequest) -> Response[WorkflowScheduleResponse]:
+        """Make a schedule; it counts from now on."""
+        workspace = workspace_of(request)
+        ids = {body.schedule_id, body.schedule.schedule_id} - {None}
+        if len(ids) > 1:
+            raise InvalidSchedule.at(("body", "schedule_id"), "the schedule has another schedule_id: send one of them")
+        definition = body.schedule.model_copy(update={"schedule_id": next(iter(ids), None)})
+        schedule = self.engine.schedules.create(workspace, self._target(workspace, body), definition)
+        return Response(
+            201,
+            content_type="application/json",
+            body=WorkflowScheduleResponse(schedule_id=schedule.schedule_id),
+        )
+
+    def get_schedule(self, request: Request, schedule_id: str) -> ScheduleDefinitionOutput:
+        """Get a schedule, its next ten times and its last ten executions."""
+        return _shown(self.engine.schedules.get(workspace_of(request), schedule_id), self.engine.clock.now())
+
+    def unschedule_workflow(self, request: Request, schedule_id: str) -> Response[None]:
+        """Remove a schedule; executions that it has started go on."""
+        self.engine.schedules.delete(workspace_of(request), schedule_id)
+        return no_content()
+
+    def update_schedule(
+        self, request: Request, schedule_id: str, body: WorkflowScheduleUpdateRequest
+    ) -> WorkflowScheduleResponse:
+        """Change what is set; other times count from now on."""
+        self.engine.schedules.update(workspace_of(request), schedule_id, body.schedule)
+        return WorkflowScheduleResponse(schedule_id=schedule_id)
+
+    def pause_schedule(self, request: Request, schedule_id: str, body: WorkflowSchedulePauseRequest) -> Response[None]:
+        """Let a schedule start nothing until it is resumed."""
+        self.engine.schedules.pause(workspace_of(request), schedule_id, body.note)
+        return no_content()
+
+    def resume_schedule(self, request: Request, schedule_id: str, body: WorkflowSchedulePauseRequest) -> Response[None]:
+        """Let a schedule go on; what it has missed meanwhile is not caught up."""
+        self.engine.schedules.resume(workspace_of(request), schedule_id, body.note)
+        return no_content()
+
+    def trigger_schedule(self, request: Request, schedule_id: str, body: WorkflowScheduleTriggerRequest) -> Response[None]:
+        """Start an execution of a schedule now, as far as the overlap policy allows that."""
+        self.engine.schedules.trigger(workspace_of(request), schedule_id, body.overlap)
+        return no_content()
+
+    def _target(self, workspace: Workspace, body: WorkflowScheduleRequest) -> Target:
+        registration_id = body.workflow_registration_id or body.workflow_version_id
+        if (registration_id is None) == (body.workflow_identifier is None):
+            problem = "say what to start: either workflow_identifier or workflow_registration_id"
+            raise InvalidSchedule.at(("body", "workflow_identifier"), problem)
+        named = body.deployment_name or body.workflow_task_queue
+        wanted = deployment_name(named) if named else None
+        if registration_id is not None:
+            workflow, registration = self.engine.catalogue.get_registration(workspace, registration_id)
+            return Target(workflow.name, wanted or registration.deployment_name)
+        return Target(self.engine.catalogue.get(workspace, str(body.workflow_identifier)).workflow.name, wanted)
+
+
+def _matches(schedule: Schedule, query: SchedulesQuery) -> bool:
+    texts = (schedule.schedule_id, schedule.workflow_name)
+    return (
+        query.workflow_name in (None, schedule.workflow_name)
+        and query.status in (None, "paused" if schedule.state.paused else "active")
+        and (not query.search or any(query.search.casefold() in text.casefold() for text in texts))
+    )
+
+
+def _shown(schedule: Schedule, now: datetime) -> ScheduleDefinitionOutput:
+    definition, state = schedule.definition, schedule.state
+    spec = {name: getattr(definition, name) for name in ScheduleSpec.model_fields}
+    return ScheduleDefinitionOutput(
+        **spec,
+        input=definition.input,
+        schedule_id=schedule.schedule_id,
+        workflow_name=schedule.workflow_name,
+        paused=state.paused,
+        policy=definition.policy,
+        remaining_executions=state.remaining,
+        deployment_name=schedule.deployment_name,
+        note=state.note,
+        future_executions=tuple(ScheduleFutureExecution(scheduled_at=at) for at in schedule.coming(now)),
+        recent_executions=tuple(ScheduleRecentExecution(**dict(one)) for one in state.recent),
+    )
