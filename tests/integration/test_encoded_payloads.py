@@ -147,7 +147,21 @@ class Fields:
         return await write(written)
 
 
-WORKFLOWS = [Everything, Child, Large, Fields]
+@workflow.define(
+    name="encoded-scheduled", schedules=[workflows.Schedule(input={"text": SECRET}, schedule_id="sealed", max_executions=9)]
+)
+class Scheduled:
+    """Is started by a schedule, and goes on in a second run."""
+
+    @workflow.entrypoint
+    async def run(self, text: str, more: int = 1) -> str:
+        """See the class."""
+        if more:
+            workflow.continue_as_new({"text": text + "!", "more": 0})
+        return text
+
+
+WORKFLOWS = [Everything, Child, Large, Fields, Scheduled]
 ACTIVITIES: list[Any] = [echo, echo_over_the_queue, long_text, write]
 
 
@@ -249,6 +263,30 @@ async def go_everywhere(caller: Caller) -> None:
     assert SEEN[0] == ()
     card, text = SEEN[1]
     assert (card["card"]["data"], text) == (SECRET, SECRET)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_schedule_when_code_declares_it_then_its_input_is_encoded_and_workers_agree_on_it(mode: str, tmp_path: Path) -> None:
+    """For no execution in particular, and never offloaded; a second worker finds nothing to change."""
+
+    async def scenario(caller: Caller) -> None:
+        schedules = caller.place.engine.schedules
+        while not await call(lambda: list(schedules.all(WORKSPACE))):
+            await asyncio.sleep(0.01)
+        made = await call(schedules.get, WORKSPACE, "sealed")
+        assert is_encoded(made.definition.input) == (mode in {"full", "all"})
+        payloads = Payloads(MODES[mode](tmp_path), str(WORKSPACE))
+        registrations = caller.place.api.calls["/register"]
+        async with caller.place.worker(WORKFLOWS, ACTIVITIES, payloads=payloads, worker_name="second"):
+            while caller.place.api.calls["/register"] == registrations:
+                await asyncio.sleep(0.01)
+            assert (await call(schedules.get, WORKSPACE, "sealed")).version == made.version
+        await call(schedules.trigger, WORKSPACE, "sealed", None)
+        (fired,) = (await call(schedules.get, WORKSPACE, "sealed")).state.recent
+        started = Caller(caller.place, MODES[mode](tmp_path), fired.execution_id)
+        assert await started.result() == SECRET + "!"
+
+    with_workers(tmp_path, MODES[mode](tmp_path), scenario)
 
 
 @pytest.mark.parametrize("cached", [0, 10])

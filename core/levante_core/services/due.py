@@ -76,7 +76,8 @@ class DueService:
                 whole = self._store.get(keys.execution(run.workspace, run.execution_id))
                 times += [execution_of(whole).start.deadline_at] if whole else []
             for item in self._store.query_index(keys.DUE, keys.due_schedules(shard), limit=1).items:
-                times.append(due_of(item).fresh_at - SWEEP_REACH)
+                soon = self._clock.now() + timedelta(minutes=1)  # of what is due already, the last sweep has reminded
+                times.append(max(due_of(item).fresh_at - SWEEP_REACH, soon))
         return min(times, default=None)
 
     def _fire(self, timer: TimerDue) -> None:

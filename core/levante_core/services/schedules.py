@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from levante_core.domain import names
 from levante_core.domain.execution import Execution
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
+from levante_core.domain.payloads import is_encoded
 from levante_core.domain.plan import RunStarted, SendLater
 from levante_core.domain.schedules.spec import (
     PartialScheduleDefinition,
@@ -210,7 +211,7 @@ class ScheduleService:
         for schedule_id, (workflow, definition) in wanted.items():
             if schedule_id not in known:
                 self._declare(workspace, Target(workflow, deployment), definition)
-            elif known[schedule_id] != definition:
+            elif not _is_same(known[schedule_id], definition):
                 change = partial(_redefined, definition=definition, now=self._clock.now())
                 self._change(workspace, schedule_id, change)
 
@@ -323,6 +324,15 @@ def _named(
     for place, one in enumerate(definitions, 1):
         schedule_id = one.schedule_id or f"{workflow}-{home}-{place}"
         yield one.model_copy(update={"schedule_id": schedule_id})
+
+
+def _is_same(known: ScheduleDefinition, other: ScheduleDefinition) -> bool:
+    """Compare two definitions; inputs that are encoded differ each time, and are compared by their hashes."""
+    if is_encoded(known.input) and is_encoded(other.input) and known.input.get("input_hash"):
+        if known.input["input_hash"] != other.input.get("input_hash"):
+            return False
+        other = other.model_copy(update={"input": known.input})
+    return known == other
 
 
 def _with(schedule: Schedule, **changes: object) -> Schedule:

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, refuse_unsupported, workspace_of
+from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
 from levante_api.paging import page_of
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import Workspace, deployment_name
@@ -24,13 +24,15 @@ from levante_core.errors import InvalidSchedule
 from levante_core.services.engine import Engine
 from levante_core.services.schedules import Target
 
-_NOT_HERE = frozenset({"user_id"})
-
 
 class SchedulesQuery(Frozen):
-    """Which schedules, by id. search: in the id or the name of the workflow. page_size: all of them if none is given."""
+    """Which schedules, by id. search: in the id or the name of the workflow. page_size: all of them if none is given.
+
+    user_id: whose; they are nobody's here, as keys belong to workspaces.
+    """
 
     workflow_name: str | None = None
+    user_id: str | None = None
     status: Literal["active", "paused"] | None = None
     search: str | None = None
     page_size: Annotated[int | None, Field(ge=1, le=1000)] = None
@@ -135,7 +137,6 @@ class ScheduleEndpoints:
 
     def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
         """List schedules by id."""
-        refuse_unsupported(request, _NOT_HERE)
         found = [one for one in self.engine.schedules.all(workspace_of(request)) if _matches(one, query)]
         page, token = page_of(found, lambda one: one.schedule_id, query.page_size, query.next_page_token)
         now = self.engine.clock.now()
@@ -202,7 +203,8 @@ class ScheduleEndpoints:
 def _matches(schedule: Schedule, query: SchedulesQuery) -> bool:
     texts = (schedule.schedule_id, schedule.workflow_name)
     return (
-        query.workflow_name in (None, schedule.workflow_name)
+        query.user_id is None
+        and query.workflow_name in (None, schedule.workflow_name)
         and query.status in (None, "paused" if schedule.state.paused else "active")
         and (not query.search or any(query.search.casefold() in text.casefold() for text in texts))
     )

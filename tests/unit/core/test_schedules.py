@@ -245,6 +245,16 @@ def test_max_executions_when_reached_then_nothing_more_starts_but_by_hand(served
     assert len(runs(served)) == 4
 
 
+def test_max_executions_when_more_times_wait_then_the_rest_is_dropped(served: Place) -> None:
+    """Times that wait for an open execution have not started one yet."""
+    make(served, max_executions=2, policy={"overlap": BUFFER_ALL})
+    served.clock.advance(5 * 3600)
+    for _ in range(4):
+        look(served)
+        end(served)
+    assert (started(served), state(served).remaining, state(served).waiting) == (["01:00", "02:00"], 0, ())
+
+
 def test_pause_on_failure_when_an_execution_fails_then_nothing_starts_until_resumed(served: Place) -> None:
     """The note says which one."""
     make(served, policy={"pause_on_failure": True})

@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_DELETE = handle_request  # noqa: N815 - names of the standard library
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_request  # noqa: N815 - names of the standard library
 
 
 @pytest.fixture
@@ -353,6 +353,7 @@ def test_ids_when_they_hold_slashes_then_they_stay_one_segment_of_the_path(api: 
     [
         (["executions", "terminate", "e1"], "POST", f"{ONE}/terminate"),
         (["keys", "revoke", "k1"], "DELETE", "/v1/keys/k1"),
+        (["schedules", "delete", "s1"], "DELETE", "/v1/workflows/schedules/s1"),
     ],
 )
 def test_endings_when_done_then_people_are_told_and_programs_get_the_empty_answer(

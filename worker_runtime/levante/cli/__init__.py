@@ -14,6 +14,7 @@ from levante.cli.keys import keys
 from levante.cli.plugins import find_plugin, plugin_names
 from levante.cli.redrive import redrive
 from levante.cli.replay import replay
+from levante.cli.schedules import schedules
 from levante.cli.worker import worker
 from levante.cli.workflows import workflows
 
@@ -54,5 +55,5 @@ def main() -> None:
     """
 
 
-for _command in (activities, deployments, executions, keys, redrive, replay, worker, workflows):
+for _command in (activities, deployments, executions, keys, redrive, replay, schedules, worker, workflows):
     main.add_command(_command)

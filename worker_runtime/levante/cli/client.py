@@ -67,6 +67,10 @@ class Client:
         """Post a JSON object, or nothing. Raises: CommandFailed."""
         return self._call("POST", path, None if body is None else json.dumps(body).encode(), REQUEST_SECONDS)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Change. Raises: CommandFailed."""
+        return self._call("PATCH", path, json.dumps(body).encode(), REQUEST_SECONDS)
+
     def delete(self, path: str) -> Answer:
         """Delete. Raises: CommandFailed."""
         return self._call("DELETE", path, None, REQUEST_SECONDS)

@@ -118,6 +118,7 @@ class WorkflowEnvironment:
     activity or name; async or not. A provider is asked when an activity that is not mocked first needs what it gives.
     always_replay: no run is kept between two tasks, so each goes through its whole history.
     crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
+    schedules: whether the schedules that the workflows declare are made; each time that is skipped would start executions.
     On a loop of `run_in_virtual_time`, or with the pytest plugin's mark, hours of timers and timeouts pass at once.
     """
 
@@ -129,8 +130,10 @@ class WorkflowEnvironment:
         mocks: Mapping[Callable[..., Any] | str, Callable[..., Any]] | None = None,
         always_replay: bool = False,
         crashes: Collection[int] = (),
+        schedules: bool = False,
     ) -> None:
-        self._workflows = [get_workflow_definition(cls) for cls in workflows]
+        definitions = [get_workflow_definition(cls) for cls in workflows]
+        self._workflows = definitions if schedules else [dataclasses.replace(one, schedules=()) for one in definitions]
         self._activities = _with_mocks(_served(activities), mocks or {})
         self._cached = 0 if always_replay else CACHED
         self._crashes = crashes
@@ -176,6 +179,13 @@ class WorkflowEnvironment:
     async def execute(self, workflow: type, params: BaseModel | Mapping[str, Any] | None = None, **given: Any) -> Any:
         """Start an execution, and return its result. As `start` and `Execution.result`."""
         return await (await self.start(workflow, params, **given)).result()
+
+    async def scheduled(self) -> list[Execution]:
+        """Return the last ten executions that each schedule has started, in the order of their times."""
+        schedules = await call(lambda: list(self._place.engine.schedules.all(WORKSPACE)))
+        fired = [(one.scheduled_at, of.workflow_name, one.execution_id) for of in schedules for one in of.state.recent]
+        known = {one.name: one for one in self._workflows}
+        return [Execution(self._place, known[workflow], execution_id) for _, workflow, execution_id in sorted(fired)]
 
     async def complete_activity(self, task_token: str, result: Any = None) -> bool:
         """End an attempt that goes on elsewhere. result: as JSON. Tells whether somebody waits for it still."""
@@ -234,7 +244,7 @@ class WorkflowEnvironment:
         changed = asyncio.Event()
 
         def listen(changes: Sequence[Change]) -> None:
-            if any(change.key.partition.startswith(("T#", "X#")) for change in changes):
+            if any(change.key.partition.startswith(("C#", "T#", "X#")) for change in changes):
                 changed.set()
 
         self._place.store.listen(listen)

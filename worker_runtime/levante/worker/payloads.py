@@ -7,6 +7,9 @@ them.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,6 +29,7 @@ from levante_core.protocol import (
     Json,
     PatchOperation,
     RunStart,
+    ScheduleDefinition,
     TaskEvent,
     TaskPublished,
     problem_with,
@@ -62,6 +66,8 @@ class Payloads:
         self._fields = FieldOffloader(settings)
         self._has_fields = settings.activity_attributes_offloading is not None
         self._namespace = namespace
+        encryption = settings.payload_encryption
+        self._main_key = bytes.fromhex(encryption.main_key.get_secret_value()) if encryption else None
         self.is_active = self._codec.is_active or self._has_fields
         """Whether anything is ever encoded."""
 
@@ -110,6 +116,16 @@ class Payloads:
         """Encode what is to be recorded. Raises: as `encoded`."""
         return await self._off_loop(self._encode_events, events, execution_id)
 
+    async def encoded_schedule(self, schedule: ScheduleDefinition) -> ScheduleDefinition:
+        """Encode the input of a schedule; it is never offloaded. Two that were the same have the same `input_hash`."""
+        if not self._codec.is_active:
+            return schedule
+        encoded = await self._off_loop(self._codec.transforms.do, schedule.input, lambda _: None)
+        if not encoded.transforms:
+            return schedule
+        sent = {**encoded.to_json(), "input_hash": self._fingerprint(schedule.input)}
+        return schedule.model_copy(update={"input": sent})
+
     async def encoded_task_event(self, event: TaskEvent) -> TaskEvent:
         """Encode what a custom task tells; nothing of it is offloaded. Raises: PayloadNotEncodable."""
         return await self._off_loop(self._encode_task_event, event)
@@ -118,6 +134,14 @@ class Payloads:
 
     def _context(self, execution_id: str) -> PayloadContext:
         return PayloadContext(namespace=self._namespace, execution_id=execution_id)
+
+    def _fingerprint(self, value: Json) -> str:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        return (
+            hmac.new(self._main_key, text, hashlib.sha256).hexdigest()
+            if self._main_key
+            else hashlib.sha256(text).hexdigest()
+        )
 
     async def _off_loop(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Keep blobs and ciphers of a worker that has them off its loop."""

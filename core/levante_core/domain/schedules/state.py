@@ -139,6 +139,8 @@ def next_step(
             break
         if not what.is_manual:
             state = state.model_copy(update={"seen_until": max(state.seen_until, what.at)})
+            if state.remaining == 0:
+                continue  # it waited while the last ones started
         if _may_start(what, state):
             state = state.model_copy(update={"waiting": (*state.waiting, *ahead)})
             return Step(replace(schedule, state=state), start=what)
