@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,3 +106,13 @@ async def test_environment_when_not_told_otherwise_then_it_makes_no_schedules() 
     async with WorkflowEnvironment([Report, Wait], activities=[count_orders]) as environment:
         await environment.execute(Wait, {"days": 5})
         assert await environment.scheduled() == []
+
+
+async def test_guide_when_its_code_is_run_then_the_workflow_has_its_schedule() -> None:
+    """What docs/schedules.md shows of workflow code."""
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(page.split("```python\n")[2].split("```")[0], names)  # noqa: S102 - our own page
+    async with WorkflowEnvironment([names["DailyReport"], Wait], activities=[], schedules=True) as environment:
+        await environment.execute(Wait, {"days": 3})
+        assert await results(environment) == ["the report of harbour"] * 3

@@ -195,7 +195,7 @@ class ScheduleService:
         """Make the schedules that a deployment's code has for workflows what it says; whether they are paused stays.
 
         Those without an id get one from the workflow, the deployment and their place.
-        Raises: ScheduleExists if one has the id of a schedule that is not this deployment's.
+        Raises: InvalidInput; ScheduleExists if one has the id of a schedule that is not this deployment's.
         Cost: where nothing has changed, one query over the workspace's schedules.
         """
         wanted = {
@@ -219,6 +219,9 @@ class ScheduleService:
         """Make a schedule unless another worker of the deployment has just made it."""
         try:
             self.create(workspace, target, definition, declared_by=target.deployment_name)
+        except InvalidInput as error:
+            name = f"schedule {definition.schedule_id!r} of workflow {target.workflow_name!r}"
+            raise InvalidSchedule([{**one, "msg": f"{name}: {one['msg']}"} for one in error.problems]) from None
         except ScheduleExists:
             if self.get(workspace, str(definition.schedule_id)).declared_by != target.deployment_name:
                 raise

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tests.compat.scenarios.server import DEPLOYMENT, Server, fresh, invalid, refused
@@ -181,3 +182,13 @@ def test_async_schedules_when_called_then_they_do_the_same(server: Server) -> No
     shown, listed = server.in_a_loop(talk)
     assert (shown.note, shown.jitter, len(shown.recent_executions)) == ("again", "PT5S", 1)
     assert [one.schedule_id for one in listed] == [shown.schedule_id]
+
+
+def test_guide_when_followed_then_the_schedule_is_made(server: Server) -> None:
+    """What docs/schedules.md shows of the client."""
+    page = (Path(__file__).parents[3] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    exec(example, {"client": server.client})  # noqa: S102 - our own page
+    shown = get(server, "greet-in-the-morning")
+    assert shown.future_executions[0].scheduled_at.minute == 30
+    server.client.workflows.schedules.unschedule_workflow(schedule_id=shown.schedule_id)

@@ -1,22 +1,29 @@
 """What a schedule does at its times, whoever looks at it, however often, and whatever fails."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.events import ExecutionCompleted, ExecutionFailed
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.schedules.spec import PartialScheduleDefinition, ScheduleDefinition, ScheduleOverlapPolicy
 from levante_core.domain.schedules.state import Schedule
-from levante_core.errors import InvalidInput, NotFound, ScheduleExists, ScheduleNotFound
+from levante_core.errors import InvalidInput, NotFound, ScheduleExists, ScheduleNotFound, Unavailable
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
+from levante_core.services.engine import build_engine
 from levante_core.services.run_filter import RunFilter
 from levante_core.services.schedules import Target
+from levante_local.change_watch import LocalChangeWatch
+from tests.support.faults import Fate, FaultyQueues, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place
 
 HOURLY = {"intervals": [{"every": "PT1H"}]}
@@ -27,10 +34,15 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def served(place: Place) -> Place:
     """Have a workflow that schedules can start."""
+    serve(place)
+    return place
+
+
+def serve(place: Place) -> None:
+    """Register the workflow."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={"type": "object"}, execution_timeout=timedelta(days=30))
     request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
     place.engine.catalogue.register(SPACE, request)
-    return place
 
 
 def make(place: Place, schedule_id: str = "s", **given: Any) -> Schedule:
@@ -163,6 +175,40 @@ def test_times_when_an_execution_is_open_all_the_while_then_the_missed_ones_are_
         look(served)
     assert len(runs(served)) == 1
     assert state(served).seen_until == served.clock.now()
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [Fate.REFUSED, Fate.UNANSWERED, Fate.CRASHED])
+@pytest.mark.parametrize("kind", ["read", "write", "send"])
+@pytest.mark.parametrize("position", range(1, 7))
+@pytest.mark.parametrize("overlap", [ALLOW, TERMINATE, CANCEL, BUFFER_ALL])
+def test_look_when_it_fails_anywhere_then_the_next_one_goes_on_and_each_time_comes_once(
+    place: Place, overlap: ScheduleOverlapPolicy, position: int, kind: str, how: Fate
+) -> None:
+    """Before anything was written, or after it was, but nobody heard of it."""
+    fault = OneFault(kind, position, how)
+    operations = Operations("api", fault)
+    store = FaultyStore(place.engine.streams._store, operations)
+    queues = FaultyQueues(place.queues, operations, Counter())
+    engine = build_engine(store, queues, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)
+    with_faults = replace(place, engine=engine)
+    serve(with_faults)
+    make(with_faults, policy={"overlap": overlap})
+    for hour in range(1, 5):
+        place.clock.advance(3600)
+        fault.is_armed = hour == 2
+        with suppress(Unavailable, RuntimeError):
+            look(with_faults)
+        fault.is_armed = False
+        look(with_faults)
+        if overlap is not ALLOW and hour != 2:
+            end(with_faults)
+            look(with_faults)
+    times = [run.key.execution_id for run in runs(place)]
+    assert len(times) == len(set(times))
+    assert times == [f"s-20260101T0{hour}0000Z" for hour in range(1, 5)]
 
 
 # --- overlaps ---------------------------------------------------------------------------------------------------------
@@ -418,6 +464,8 @@ def test_declared_when_code_changes_then_schedules_follow_and_stay_paused(served
     )
     with pytest.raises(ScheduleExists):
         declare({"input": {}, **HOURLY, "schedule_id": "by-hand"})
+    with pytest.raises(InvalidInput, match="schedule 'wrong' of workflow 'w': "):
+        declare({"input": 3, **HOURLY, "schedule_id": "wrong"})
 
 
 def test_next_sweep_when_only_a_schedule_waits_then_it_is_before_its_time(served: Place) -> None:
