@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from levante.errors import ErrorCode
 from levante_core.domain.events import ActivityScheduled
 from levante_core.domain.history import RunState
 from levante_core.domain.transitions import ActivityState
@@ -116,6 +117,28 @@ def test_codes_of_the_api_when_listed_then_none_is_missing() -> None:
     codes = set(re.findall(r'because\(\s*\d{3}, "([A-Z_]+)"|"code": "([A-Z_]+)"', source))
     text = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
     assert {first or second for first, second in codes} - set(re.findall(r"`([A-Z][A-Z_0-9]+)`", text)) == set()
+
+
+def test_codes_of_the_sdk_when_listed_then_each_is_there_and_the_row_of_unused_ones_is_right() -> None:
+    """Who meets a code finds it; who looks for one that is never given is told so."""
+    text = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
+    section = text.partition("### Codes of `WorkflowsException`")[2].partition("###")[0]
+    rows = [set(re.findall(r"`([a-z_]+)`", row.split(" | ")[0])) for row in section.splitlines() if row.startswith("| `")]
+    *given, never = rows
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "worker_runtime").rglob("*.py"))
+    used = {ErrorCode[name].value for name in re.findall(r"ErrorCode\.([A-Z_]+)\b", source)}
+    assert set().union(*given) == used
+    assert never == {code.value for code in ErrorCode} - used
+
+
+def test_types_of_failures_when_listed_then_none_is_missing() -> None:
+    """Those that no exception stands for."""
+    listed = (DOCS / "reference/errors.md").read_text(encoding="utf-8").partition("### Types of failures")[2]
+    sources = [
+        path.read_text(encoding="utf-8") for name in ("core", "worker_runtime") for path in (ROOT / name).rglob("*.py")
+    ]
+    types = set(re.findall(r'type="([A-Z][A-Za-z]+)"', "\n".join(sources)))
+    assert types - set(re.findall(r"`([A-Z]\w+)`", listed)) == set()
 
 
 def test_decisions_when_numbered_then_without_gaps_and_in_one_form() -> None:
