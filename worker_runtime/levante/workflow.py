@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,29 +78,30 @@ def define(  # noqa: PLR0913 - the vendor's options, and one of ours
 ) -> Callable[[_Class], _Class]:
     """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
 
-    name: 1 to 128 letters, digits, '_' or '-'. execution_timeout: wall clock of the whole execution, later runs included.
+    name: 1 to 128 letters, digits, '_' or '-', with what WORKFLOW_NAME_PREFIX puts before it.
+    execution_timeout: wall clock of the whole execution, later runs included.
     enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
-    schedules: that workers of this code make when they register, and keep as they are here.
     schedules: what workers with this code make when they register, and keep as it is here.
     search_keys: at most 20 dotted paths into the input; what is there becomes search keys of the execution, unencrypted.
     Raises: WorkflowsException when the class or an option cannot work.
     """
+    full_name = name if name in TECHNICAL_NAMES else os.environ.get("WORKFLOW_NAME_PREFIX", "") + name
 
     def decorate(cls: _Class) -> _Class:
-        owner = Owner(f"workflow {name!r}", ErrorCode.WORKFLOW_DEFINITION_ERROR)
-        _check_name(owner, name, cls)
+        owner = Owner(f"workflow {full_name!r}", ErrorCode.WORKFLOW_DEFINITION_ERROR)
+        _check_name(owner, full_name, cls)
         _check_timeout(owner, execution_timeout)
         _check_search_keys(owner, search_keys)
         if on_behalf_of:
             raise owner.definition_error("on_behalf_of needs the identities of the vendor's cloud: leave it out")
         _check_class(owner, cls)
-        handlers = handlers_of(cls, name)
+        handlers = handlers_of(cls, full_name)
         entrypoints = list(handlers[HandlerKind.ENTRYPOINT].values())
         if len(entrypoints) != 1:
             found = ", ".join(handler.method for handler in entrypoints) or "none"
             raise owner.definition_error(f"needs exactly one method with @workflow.entrypoint; found: {found}")
         definition = WorkflowDefinition(
-            name=name,
+            name=full_name,
             display_name=workflow_display_name,
             description=workflow_description,
             execution_timeout=execution_timeout,

@@ -1,6 +1,7 @@
 """The command line against a small server that answers as the API does; the rules themselves are tested elsewhere."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from levante import workflow
 from levante.cli import main, waiting
 from levante.cli.exits import EPILOG, Exit
 from levante.cli.options import DEFAULT_SERVER_URL
+from levante.cli.worker import JsonLines
+from levante.definitions import get_workflow_definition
 from levante.worker.settings import DEFAULT_SERVER_URL as WORKERS_SERVER_URL
 
 EXECUTION = {
@@ -576,3 +581,25 @@ def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Pa
         stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (0, ""), stderr
     assert "first, second" in stderr
+
+
+def test_worker_log_when_json_is_wanted_then_each_line_is_an_object() -> None:
+    """LOG_FORMAT=json, for whoever reads logs by machine."""
+    error = ValueError("no")
+    record = logging.LogRecord("levante.worker", logging.ERROR, "f", 1, "it %s", ("fails",), (ValueError, error, None))
+    said = json.loads(JsonLines().format(record))
+    assert (said["level"], said["logger"], said["message"]) == ("ERROR", "levante.worker", "it fails")
+    assert said["exception"].endswith("ValueError: no")
+    assert datetime.fromisoformat(said["time"]).tzinfo
+
+
+def test_workflow_names_when_there_is_a_prefix_then_all_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two branches of one team in one deployment."""
+    monkeypatch.setenv("WORKFLOW_NAME_PREFIX", "branch-")
+
+    class Plain:
+        @workflow.entrypoint
+        async def run(self) -> None:
+            """Do nothing."""
+
+    assert get_workflow_definition(workflow.define(name="plain")(Plain)).name == "branch-plain"

@@ -32,6 +32,7 @@ from levante_core.protocol import (
     ScheduleDefinition,
     TaskEvent,
     TaskPublished,
+    WorkflowSpec,
     problem_with,
 )
 from levante_core.protocol.workers import LoadResponse
@@ -116,15 +117,12 @@ class Payloads:
         """Encode what is to be recorded. Raises: as `encoded`."""
         return await self._off_loop(self._encode_events, events, execution_id)
 
-    async def encoded_schedule(self, schedule: ScheduleDefinition) -> ScheduleDefinition:
-        """Encode the input of a schedule; it is never offloaded. Two that were the same have the same `input_hash`."""
+    async def encoded_spec(self, spec: WorkflowSpec) -> WorkflowSpec:
+        """Encode the inputs of schedules; they are never offloaded. Those that are the same have the same `input_hash`."""
         if not self._codec.is_active:
-            return schedule
-        encoded = await self._off_loop(self._codec.transforms.do, schedule.input, lambda _: None)
-        if not encoded.transforms:
-            return schedule
-        sent = {**encoded.to_json(), "input_hash": self._fingerprint(schedule.input)}
-        return schedule.model_copy(update={"input": sent})
+            return spec
+        schedules = [await self._off_loop(self._encode_schedule, one) for one in spec.schedules]
+        return spec.model_copy(update={"schedules": tuple(schedules)})
 
     async def encoded_task_event(self, event: TaskEvent) -> TaskEvent:
         """Encode what a custom task tells; nothing of it is offloaded. Raises: PayloadNotEncodable."""
@@ -134,6 +132,13 @@ class Payloads:
 
     def _context(self, execution_id: str) -> PayloadContext:
         return PayloadContext(namespace=self._namespace, execution_id=execution_id)
+
+    def _encode_schedule(self, schedule: ScheduleDefinition) -> ScheduleDefinition:
+        encoded = self._codec.transforms.do(schedule.input, lambda _: None)
+        if not encoded.transforms:
+            return schedule
+        sent = {**encoded.to_json(), "input_hash": self._fingerprint(schedule.input)}
+        return schedule.model_copy(update={"input": sent})
 
     def _fingerprint(self, value: Json) -> str:
         text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

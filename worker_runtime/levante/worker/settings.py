@@ -21,6 +21,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "worker_name": ("WORKER_NAME",),
     "build_id": ("BUILD_ID", "TEMPORAL_WORKER_BUILD_ID"),
     "log_level": ("LOG_LEVEL",),
+    "log_format": ("LOG_FORMAT",),
     "max_concurrent_activities": ("MAX_CONCURRENT_ACTIVITIES",),
     "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
     "drain_seconds": ("DRAIN_SECONDS",),
@@ -55,6 +56,7 @@ class WorkerSettings(BaseModel):
     worker_name: str = Field(default_factory=socket.gethostname)
     build_id: str | None = None
     log_level: Annotated[str, Field(pattern="^(?i:debug|info|warning|error|critical)$")] = "info"
+    log_format: Literal["console", "json"] = "console"
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0

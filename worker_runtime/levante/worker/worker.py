@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 from pydantic import TypeAdapter
 
-from levante.definitions import WorkflowDefinition
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activities import Attempt, AttemptEnd
@@ -25,15 +24,7 @@ from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases
 from levante.worker.tasks import TaskSource
 from levante.worker.world import World
-from levante_core.protocol import (
-    OLD_AFTER_SECONDS,
-    ActivityTask,
-    DeploymentName,
-    WorkflowSpec,
-    WorkflowTask,
-    stuck,
-    unpinned,
-)
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask, stuck, unpinned
 from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
 from levante_core.protocol.workers import (
     CommitOutcome,
@@ -139,8 +130,9 @@ class Worker:
     async def _register(self) -> None:
         settings = self._world.settings
         own = DeploymentName(settings.deployment_name)
+        specs = [await self._world.payloads.encoded_spec(one.spec(own)) for one in self._world.workflows.values()]
         request = RegisterRequest(
-            definitions=tuple([await self._spec(one, own) for one in self._world.workflows.values()]),
+            definitions=tuple(specs),
             deployment_name=settings.deployment_name,
             worker_name=settings.worker_name,
             build_id=settings.build_id,
@@ -150,11 +142,6 @@ class Worker:
         for warning in self._registration.warnings:
             logger.warning("%s", warning)
         logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._world.workflows)))
-
-    async def _spec(self, definition: WorkflowDefinition, deployment: DeploymentName) -> WorkflowSpec:
-        spec = definition.spec(deployment)
-        schedules = [await self._world.payloads.encoded_schedule(one) for one in spec.schedules]
-        return spec.model_copy(update={"schedules": tuple(schedules)})
 
     async def _heartbeat(self) -> None:
         while True:
