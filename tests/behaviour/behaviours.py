@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from unittest.mock import ANY
 
 import pytest
 
-from tests.behaviour import programs
+from tests.behaviour import further, programs
 
 
 class Driver(Protocol):
@@ -26,6 +27,22 @@ class Driver(Protocol):
 
     async def cancel(self) -> None:
         """Ask it to end."""
+        ...
+
+    async def terminate(self) -> None:
+        """End it."""
+        ...
+
+    async def reset(self, event_id: int) -> None:
+        """Let it go on from an event of its history."""
+        ...
+
+    async def result(self) -> Any:
+        """Wait until it has completed. Returns its result."""
+        ...
+
+    async def status_of(self, execution_id: str) -> str:
+        """Return the status of another execution."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -111,6 +128,31 @@ async def _vote(driver: Driver) -> None:
     await driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": True})
 
 
+async def _terminate(driver: Driver) -> None:
+    await driver.sleep(0.1)
+    await driver.terminate()
+
+
+async def _again(driver: Driver) -> None:
+    """Go back to the beginning twice: from the middle, and from the end."""
+    await driver.signal("note", text="a")
+    await driver.reset(1)
+    await driver.signal("note", text="b")
+    assert await driver.result() == ["first", "a", "b"]
+    await driver.reset(1)
+
+
+async def _left(driver: Driver) -> None:
+    """See what becomes of the children, and end the one that goes on."""
+    children = await driver.result()
+    expected = {"TERMINATE": "TERMINATED", "REQUEST_CANCEL": "CANCELED", "ABANDON": "RUNNING"}
+
+    async def all_are_as_expected() -> bool:
+        return {policy: await driver.status_of(child) for policy, child in children.items()} == expected
+
+    await until(driver, all_are_as_expected)
+
+
 LATER = "a retry waits for a second and more"
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "activities of every kind": Behaviour(programs.Steps, completed(["a", "b", "c", "provided", "d", "e"])),
@@ -139,5 +181,13 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "failure on purpose": Behaviour(programs.Fails, Ended("FAILED", said="failed after x"), {"after": "x"}),
     "execution timeout": Behaviour(programs.Timeout, Ended("TIMED_OUT")),
     "patches": Behaviour(programs.Patched, completed([True, True])),
+    "terminated": Behaviour(programs.Cancelled, Ended("TERMINATED"), {"gives_in": True}, _terminate),
+    "reset, with signals that are kept": Behaviour(further.Told, completed(["first", "a", "b"]), drive=_again),
+    "handles of children": Behaviour(further.Handles, completed(["hello", "given up"])),
+    "policies of parents": Behaviour(further.Leaver, completed(ANY), drive=_left),
+    **{
+        f"many at once: {form}": Behaviour(further.Parallel, completed([2 * one for one in "abcde"]), {"form": form})
+        for form in ("list", "chain", "places")
+    },
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
 }

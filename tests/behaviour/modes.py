@@ -8,7 +8,7 @@ from typing import Any
 from levante.testing import ExecutionNotCompleted, WorkflowEnvironment, run_in_virtual_time
 from levante.testing.environment import Execution
 from levante_core.errors import HandlerFailed, InvalidInput
-from tests.behaviour import programs
+from tests.behaviour import further, programs
 from tests.behaviour.behaviours import Behaviour, Driver, Ended, Refused
 from tests.support.processes import LocalSite
 from tests.support.processes import Refused as RefusedByTheApi
@@ -21,8 +21,9 @@ DONE = {"COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT"}
 class MemoryDriver:
     """Drives an execution of the testing kit."""
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, environment: WorkflowEnvironment) -> None:
         self._execution = execution
+        self._environment = environment
 
     async def signal(self, name: str, **arguments: Any) -> None:
         """See Driver."""
@@ -42,6 +43,22 @@ class MemoryDriver:
     async def cancel(self) -> None:
         """See Driver."""
         await self._execution.cancel()
+
+    async def terminate(self) -> None:
+        """See Driver."""
+        await self._execution.terminate()
+
+    async def reset(self, event_id: int) -> None:
+        """See Driver."""
+        await self._execution.reset(event_id)
+
+    async def result(self) -> Any:
+        """See Driver."""
+        return await self._execution.result()
+
+    async def status_of(self, execution_id: str) -> str:
+        """See Driver."""
+        return (await self._environment.execution(further.Listener, execution_id).status()).value
 
     async def sleep(self, seconds: float) -> None:
         """See Driver."""
@@ -74,6 +91,23 @@ class HostDriver:
         """See Driver."""
         await self._call("POST", "/cancel")
 
+    async def terminate(self) -> None:
+        """See Driver."""
+        await self._call("POST", "/terminate")
+
+    async def reset(self, event_id: int) -> None:
+        """See Driver."""
+        await self._call("POST", "/reset", {"event_id": event_id})
+
+    async def result(self) -> Any:
+        """See Driver."""
+        return (await self.ended()).result
+
+    async def status_of(self, execution_id: str) -> str:
+        """See Driver."""
+        found = await asyncio.to_thread(self._site.call, "GET", f"/v1/workflows/executions/{execution_id}")
+        return str(found["status"])
+
     async def sleep(self, seconds: float) -> None:
         """See Driver."""
         await asyncio.sleep(seconds)
@@ -94,11 +128,14 @@ def run_in_memory(behaviour: Behaviour, *, always_replay: bool = False, crashes:
 
     async def run() -> tuple[Ended, int]:
         async with WorkflowEnvironment(
-            programs.WORKFLOWS, activities=programs.ACTIVITIES, always_replay=always_replay, crashes=crashes
+            [*programs.WORKFLOWS, *further.WORKFLOWS],
+            activities=[*programs.ACTIVITIES, *further.ACTIVITIES],
+            always_replay=always_replay,
+            crashes=crashes,
         ) as environment:
             execution = await environment.start(behaviour.workflow, behaviour.given)
             if behaviour.drive:
-                await behaviour.drive(MemoryDriver(execution))
+                await behaviour.drive(MemoryDriver(execution, environment))
             try:
                 ended = Ended("COMPLETED", await execution.result())
             except ExecutionNotCompleted as error:

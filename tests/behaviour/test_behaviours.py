@@ -16,7 +16,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
     site = LocalSite(tmp_path_factory.mktemp("behaviour"))
     try:
         site.start_host()
-        site.start_worker("programs", HERE)
+        site.start_worker("tests.behaviour.programs tests.behaviour.further", HERE.parents[1])
         site.wait_for_workers(1)
         yield site
     finally:

@@ -103,10 +103,10 @@ class Site:
         self._environment = environment
 
     def start_worker(self, target: str, cwd: Path, *, deployment: str | None = None, **environment: str) -> Process:
-        """Start a worker without waiting for it."""
+        """Start a worker without waiting for it. target: one, or several with spaces between them."""
         number = len(self.workers) + 1
         worker = Process(
-            [sys.executable, "-m", "levante", "worker", target],
+            [sys.executable, "-m", "levante", "worker", *target.split()],
             self.directory / f"worker-{number}.log",
             {
                 "LEVANTE_SERVER_URL": self.url,

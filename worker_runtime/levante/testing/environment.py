@@ -25,6 +25,7 @@ from levante.definitions import (
 from levante.testing.history import History
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.virtual_time import LoopClock
+from levante.worker import TECHNICAL_WORKFLOWS
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId
 from levante_core.domain.search_keys import SearchKeys
@@ -132,7 +133,7 @@ class WorkflowEnvironment:
         crashes: Collection[int] = (),
         schedules: bool = False,
     ) -> None:
-        definitions = [get_workflow_definition(cls) for cls in workflows]
+        definitions = [get_workflow_definition(cls) for cls in dict.fromkeys([*workflows, *TECHNICAL_WORKFLOWS])]
         self._workflows = definitions if schedules else [dataclasses.replace(one, schedules=()) for one in definitions]
         self._activities = _with_mocks(_served(activities), mocks or {})
         self._cached = 0 if always_replay else CACHED
@@ -179,6 +180,10 @@ class WorkflowEnvironment:
     async def execute(self, workflow: type, params: BaseModel | Mapping[str, Any] | None = None, **given: Any) -> Any:
         """Start an execution, and return its result. As `start` and `Execution.result`."""
         return await (await self.start(workflow, params, **given)).result()
+
+    def execution(self, workflow: type, execution_id: str) -> Execution:
+        """Return an execution by its id, such as a child's; whether there is one shows when it is asked something."""
+        return Execution(self._place, get_workflow_definition(workflow), execution_id)
 
     async def scheduled(self) -> list[Execution]:
         """Return the last ten executions that each schedule has started, in the order of their times."""

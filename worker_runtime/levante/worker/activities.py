@@ -16,6 +16,7 @@ from levante.definitions import ActivityDefinition, discover_activities
 from levante.dependencies import Scope, dependency_scope
 from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
+from levante.parallel import groups
 from levante.worker.api import Api
 from levante.worker.heartbeats import Heart
 from levante.worker.payloads import Payloads
@@ -97,7 +98,7 @@ class ActivityRunner:
         *,
         asks_providers_first: bool = True,
     ) -> None:
-        self._definitions = {**discover_activities([sessions]), **definitions}
+        self._definitions = {**discover_activities([groups, sessions]), **definitions}
         self.session = ""
         self.open_session: Callable[[], str] = lambda: sessions.NOWHERE
         self._api = api

@@ -1,0 +1,123 @@
+"""Workflows that each show one line of the programming model: many at once, families, and what is done from outside."""
+
+import asyncio
+from typing import Any
+
+import levante as workflows
+from levante import GetItemFromIndexParams, workflow
+from tests.behaviour.programs import echo, echo_over_the_queue
+
+ITEMS = list("abcde")
+
+
+@workflows.activity(name="behaviour-twice")
+async def twice(value: str) -> str:
+    """Call another activity, which runs inside this one."""
+    return await echo(value) + await echo(value)
+
+
+@workflows.activity(name="behaviour-after")
+async def item_after(previous: str | None) -> str | None:
+    """Return the item that follows on another one."""
+    return ITEMS[0] if previous is None else next(iter(ITEMS[ITEMS.index(previous) + 1 :]), None)
+
+
+@workflows.activity(name="behaviour-at")
+async def item_at(params: GetItemFromIndexParams) -> str:
+    """Return the item at a place."""
+    return ITEMS[params.idx]
+
+
+@workflow.define(name="behaviour-parallel")
+class Parallel:
+    """§3: a list, a chain of items, and items at places."""
+
+    @workflow.entrypoint
+    async def run(self, form: str) -> list[str]:
+        """See the class."""
+        run = workflows.execute_activities_in_parallel
+        match form:
+            case "list":
+                return list(await run(twice, items=ITEMS, max_concurrent_scheduled_tasks=2))
+            case "chain":
+                return list(await run(twice, get_item_from_prev_item_activity=item_after))
+            case _:
+                return list(await run(twice, get_item_from_index_activity=item_at, n_items=len(ITEMS)))
+
+
+@workflow.define(name="behaviour-listener")
+class Listener:
+    """Waits for a word, or for the end of its parent."""
+
+    def __init__(self) -> None:
+        self.word = ""
+
+    @workflow.entrypoint
+    async def run(self) -> str:
+        """See the class."""
+        await workflow.wait_condition(lambda: bool(self.word))
+        return await echo_over_the_queue(self.word)
+
+    @workflow.signal()
+    def tell(self, word: str) -> None:
+        """Tell the word."""
+        self.word = word
+
+
+@workflow.define(name="behaviour-handles")
+class Handles:
+    """§4: the handle of a child signals it, cancels it, and is awaited."""
+
+    @workflow.entrypoint
+    async def run(self) -> list[str]:
+        """See the class."""
+        told = await workflow.execute_workflow(Listener, wait=False)
+        given_up = await workflow.execute_workflow(Listener, wait=False)
+        told.signal("tell", {"word": "hello"})
+        given_up.cancel()
+        found = [str(await told)]
+        try:
+            await given_up
+        except asyncio.CancelledError:
+            found.append("given up")
+        return found
+
+
+@workflow.define(name="behaviour-leaver")
+class Leaver:
+    """§4: what becomes of children whose parent ends first."""
+
+    @workflow.entrypoint
+    async def run(self) -> dict[str, str]:
+        """Return the ids of the children, by policy."""
+        started: dict[str, str] = {}
+        for policy in workflows.ParentClosePolicy:
+            child = f"{workflows.get_execution_id()}-{policy.name.lower().replace('_', '-')}"
+            await workflow.execute_workflow(Listener, wait=False, execution_id=child, parent_close_policy=policy)
+            started[policy.name] = child
+        return started
+
+
+@workflow.define(name="behaviour-told")
+class Told:
+    """§4: what was signalled is kept by a reset, and taken again."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @workflow.entrypoint
+    async def run(self) -> list[str]:
+        """See the class."""
+        first = await echo("first")
+        await workflow.wait_condition(lambda: len(self.notes) >= 2)
+        await asyncio.sleep(0.1)
+        return [first, *self.notes]
+
+    @workflow.signal()
+    async def note(self, text: str) -> None:
+        """Note what an activity says."""
+        self.notes.append(await echo_over_the_queue(text))
+
+
+WORKFLOWS = [Handles, Leaver, Listener, Parallel, Told]
+ACTIVITIES: list[Any] = [item_after, item_at, twice]
