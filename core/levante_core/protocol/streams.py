@@ -5,6 +5,7 @@ import re
 EVENTS_STREAM = "/v1/workflows/events/stream"
 EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
 HISTORY = "/v1/workflows/executions/<execution_id>/history"
+RUN_HISTORY = "/v1/workflows/runs/<run_id>/history"
 
 STREAM_TICKET = "stream"
 """The purpose of tickets that open streams."""
@@ -16,6 +17,7 @@ MOST_EVENTS = 10**12 - 1
 
 _EXECUTION = re.compile(EXECUTION_STREAM.replace("<execution_id>", "([^/]+)"))
 _HISTORY = re.compile(HISTORY.replace("<execution_id>", "([^/]+)"))
+_RUN_HISTORY = re.compile(RUN_HISTORY.replace("<run_id>", "([^/]+)"))
 _SEQUENCE = re.compile(f"[0-9]{{1,{len(str(MOST_EVENTS))}}}")
 
 
@@ -35,7 +37,7 @@ def execution_in(path: str) -> str | None:
     return found and found[1]
 
 
-def history_in(path: str) -> str | None:
-    """Return the execution that a path asks the history of; None if it asks for something else."""
-    found = _HISTORY.fullmatch(path)
-    return found and found[1]
+def history_in(path: str) -> tuple[str | None, str | None]:
+    """Return the execution, or the run, that a path asks the history of; twice None if it asks for something else."""
+    of_execution, of_run = _HISTORY.fullmatch(path), _RUN_HISTORY.fullmatch(path)
+    return of_execution and of_execution[1], of_run and of_run[1]

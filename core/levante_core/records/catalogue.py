@@ -1,7 +1,7 @@
 """Workflows, registrations, deployments, workers and API keys as items."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -17,20 +17,37 @@ from levante_core.protocol.workers import DeploymentLocation
 from levante_core.records import keys
 
 _TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+_GIVEN: TypeAdapter[dict[str, str | None]] = TypeAdapter(dict[str, str | None])
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A workflow, whichever deployments serve it."""
+    """A workflow, whichever deployments serve it.
+
+    declared_name, declared_description: what code says of it. given: what users say instead, by field; not in listings.
+    edition: grows with every change, so that of two who change it at once one is refused.
+    """
 
     workspace: Workspace
     workflow_id: str
     name: WorkflowName
-    display_name: str
-    description: str | None
+    declared_name: str
+    declared_description: str | None
     is_technical: bool
     is_archived: bool = False
     tags: tuple[str, ...] = ()
+    given: Mapping[str, str | None] = field(default_factory=dict)
+    edition: int = 0
+
+    @property
+    def display_name(self) -> str:
+        """The name for people."""
+        return self.given.get("display_name") or self.declared_name
+
+    @property
+    def description(self) -> str | None:
+        """What it does, for people."""
+        return self.given.get("description") or self.declared_description
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +127,30 @@ def workflow_item(workflow: Workflow) -> Item:
         "is_technical": workflow.is_technical,
         "is_archived": workflow.is_archived,
         "tags": _TEXTS.dump_json(workflow.tags).decode(),
+        "declared_name": workflow.declared_name,
+        "declared_description": workflow.declared_description,
+        "given": _GIVEN.dump_json(dict(workflow.given)).decode(),
+        "edition": workflow.edition,
     }
     place = Key(workflow.workspace, f"{workflow.display_name.casefold()}#{workflow.name}")
     return Item(key, attributes, {}, {keys.WORKFLOWS: place})
 
 
 def workflow_of(item: Item) -> Workflow:
-    """Read a workflow."""
+    """Read a workflow; what is shown of it if the item comes from an index."""
     attributes = item.attributes
-    description = attributes["description"]
+    given = attributes.get("given")
     return Workflow(
         workspace=Workspace(str(attributes["workspace"])),
         workflow_id=str(attributes["workflow_id"]),
         name=WorkflowName(str(attributes["name"])),
-        display_name=str(attributes["display_name"]),
-        description=None if description is None else str(description),
+        declared_name=str(attributes.get("declared_name", attributes["display_name"])),
+        declared_description=_text(attributes.get("declared_description", attributes["description"])),
         is_technical=bool(attributes["is_technical"]),
         is_archived=bool(attributes["is_archived"]),
         tags=_TEXTS.validate_json(str(attributes["tags"])),
+        given=_GIVEN.validate_json(str(given)) if given else {},
+        edition=int(str(attributes.get("edition", 0))),
     )
 
 

@@ -215,11 +215,13 @@ class CatalogueService:
             workspace=workspace,
             workflow_id=entry.workflow.workflow_id if entry else self._ids.uuid(),
             name=name,
-            display_name=spec.display_name or spec.name,
-            description=spec.description,
+            declared_name=spec.display_name or spec.name,
+            declared_description=spec.description,
             is_technical=spec.is_technical,
             is_archived=entry.workflow.is_archived if entry else False,
             tags=entry.workflow.tags if entry else (),
+            given=entry.workflow.given if entry else {},
+            edition=entry.workflow.edition if entry else 0,
         )
         registration = Registration(
             workspace=workspace,
@@ -231,7 +233,7 @@ class CatalogueService:
             spec=spec,
             build_id=build,
         )
-        unchanged = Matches({"workflow_id": workflow.workflow_id}) if entry else Absent()
+        unchanged = Matches({"workflow_id": workflow.workflow_id, "edition": workflow.edition}) if entry else Absent()
         return registration, [
             Put(records.workflow_item(workflow), unchanged),
             Put(records.pointer_item(workspace, workflow.workflow_id, name, None)),

@@ -31,6 +31,7 @@ from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
+from levante_core.services.workflow_edits import WorkflowEdits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Engine:
     tails: TailService
     tasks: TaskService
     tickets: TicketService
+    workflow_edits: WorkflowEdits
 
 
 def build_engine(
@@ -116,4 +118,5 @@ def build_engine(
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
+        workflow_edits=WorkflowEdits(store, catalogue),
     )

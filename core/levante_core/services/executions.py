@@ -20,6 +20,7 @@ from levante_core.records.runs import RunSummary, earlier_run_item, execution_it
 from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
+from levante_core.services.finding import execution_of_run, find_execution, find_run
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.run_filter import RunFilter
 
@@ -131,10 +132,7 @@ class ExecutionService:
 
     def get(self, workspace: Workspace, execution_id: str) -> Execution:
         """Return an execution with its latest run. Raises: NotFound."""
-        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        return execution_of(item)
+        return find_execution(self._store, workspace, execution_id)
 
     def wait(self, workspace: Workspace, execution_id: str, seconds: float) -> Execution:
         """Return the execution once it is closed. Raises: NotFound; ResultNotReady when the time is over."""
@@ -152,11 +150,12 @@ class ExecutionService:
         return execution
 
     def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
-        """Return the execution that a run belongs to, once something was recorded of the run. Raises: NotFound."""
-        page = self._store.query(keys.history(workspace, RunId(run_id)), limit=1)
-        if not page.items:
-            raise NotFound(f"nothing is recorded of a run with the id {run_id!r}")
-        return ExecutionId(str(page.items[0].attributes["execution_id"]))
+        """See `finding.execution_of_run`."""
+        return execution_of_run(self._store, workspace, run_id)
+
+    def get_run(self, workspace: Workspace, run_id: str) -> Execution:
+        """See `finding.find_run`."""
+        return find_run(self._store, workspace, run_id)
 
     def list_runs(
         self,

@@ -10,11 +10,10 @@ from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history import mail_in
-from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.errors import NotFound
+from levante_core.domain.names import Workspace
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
-from levante_core.records.runs import execution_of
+from levante_core.services.finding import find_execution, find_run
 from levante_core.services.reading import History, read_history
 
 
@@ -60,14 +59,15 @@ class HistoryService:
         self._store = store
 
     def show(self, workspace: Workspace, execution_id: str) -> ShownHistory:
-        """Read the latest run's history. Raises: NotFound.
+        """Read the latest run's history. Raises: NotFound."""
+        return self._of(find_execution(self._store, workspace, execution_id))
 
-        `workflow_task_failure` says why the run cannot be advanced at present, if it cannot.
-        """
-        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        execution = execution_of(item)
+    def show_run(self, workspace: Workspace, run_id: str) -> ShownHistory:
+        """Read the history of one run. Raises: NotFound."""
+        return self._of(find_run(self._store, workspace, run_id))
+
+    def _of(self, execution: Execution) -> ShownHistory:
+        """Read a history. `workflow_task_failure` says why the run cannot be advanced at present, if it cannot."""
         history = read_history(self._store, execution.key)
         advanced_at = max(history.recorded_at, default=execution.start.started_at)
         head: Mapping[str, Json] = {

@@ -24,6 +24,7 @@ from levante_api.runs import RunEndpoints
 from levante_api.schedules import ScheduleEndpoints
 from levante_api.system import SystemEndpoints
 from levante_api.workers import WorkerEndpoints
+from levante_api.workflow_edits import WorkflowEditEndpoints
 from levante_api.workflows import WorkflowEndpoints
 from levante_core.domain.frozen import Json
 from levante_core.services.engine import Engine
@@ -67,11 +68,12 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             SystemEndpoints(settings.version, partial(_openapi_document, app, settings)),
             ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
             MessageEndpoints(engine, settings.max_wait_seconds),
-            RunEndpoints(engine),
+            RunEndpoints(engine, streams),
             ActivityEndpoints(engine),
             EventEndpoints(engine, streams),
             WorkerEndpoints(engine, settings.features),
             WorkflowEndpoints(engine),
+            WorkflowEditEndpoints(engine),
             RegistrationEndpoints(engine),
             DeploymentEndpoints(engine),
             KeyEndpoints(engine),

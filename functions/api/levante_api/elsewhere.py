@@ -1,13 +1,27 @@
-"""The way to the program that streams, for what this one cannot answer."""
+"""The way to the program that streams, for what this one cannot answer: streams, and histories that are too large."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Request, Response
 
 from levante_api.endpoints import workspace_of
+from levante_api.resolver import written
+from levante_core.domain.frozen import Frozen
 from levante_core.protocol.streams import STREAM_TICKET, TICKET_PARAMETER
+from levante_core.services.histories import ShownHistory
 from levante_core.services.tickets import TicketService
+
+LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
+"""Bytes of a body within the JSON that a Lambda function answers with; the rest is for headers. Source: Lambda quotas."""
+
+
+class HistoryQuery(Frozen):
+    """How to show a history. decode_payloads: accepted; payloads come as they were sent."""
+
+    decode_payloads: bool = True
 
 
 @dataclass(frozen=True)
@@ -26,3 +40,11 @@ class Elsewhere:
         )
         location = f"{self.address.rstrip('/')}{event.path}?{query}"
         return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
+
+
+def told_here_or_there(history: ShownHistory, request: Request, streams: Elsewhere | None) -> Response[Any]:
+    """Answer with a history, or lead to where one is told that is too large for this program."""
+    body = written(history.whole())
+    if streams is not None and len(json.dumps(body)) > LARGEST_ANSWER:
+        return streams.redirect(request)
+    return Response(200, content_type="application/json", body=body)

@@ -72,7 +72,7 @@ class Endpoint:
         """Every status that this endpoint answers with when it does not succeed."""
         if self.roles is None:
             return [500]
-        body = (413,) if self.method in {"POST", "PATCH"} else ()
+        body = (413,) if self.method in {"POST", "PATCH", "PUT"} else ()
         return sorted({401, 403, 422, 500, 503, *body, *self.errors})
 
 

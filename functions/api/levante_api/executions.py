@@ -1,6 +1,5 @@
 """Endpoints of executions: start, look at, end."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from levante_api import traceparent
 from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
-from levante_api.elsewhere import Elsewhere
+from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
 from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
 from levante_api.execution_models import (
     ResetInvocationBody,
@@ -20,7 +19,6 @@ from levante_api.execution_models import (
     not_completed,
 )
 from levante_api.problems import Refused, answer_to
-from levante_api.resolver import written
 from levante_core.domain.execution import Execution, Tracing
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import ExecutionId, Workspace
@@ -32,8 +30,6 @@ from levante_core.services.engine import Engine
 from levante_core.services.executions import StartRequest
 from levante_core.services.resets import ResetRequest
 
-LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
-"""Bytes of a body within the JSON that a Lambda function answers with; the rest is for headers. Source: Lambda quotas."""
 DEFAULT_WAIT_SECONDS = 25.0
 """How long a caller waits for a result who does not say."""
 
@@ -42,12 +38,6 @@ class ExecutionQuery(Frozen):
     """How to show an execution."""
 
     include_search_keys: bool = False
-
-
-class HistoryQuery(Frozen):
-    """How to show a history. decode_payloads: accepted; payloads come as they were sent."""
-
-    decode_payloads: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,10 +103,7 @@ class ExecutionEndpoints:
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
     ) -> Response[Any]:
         """Get the history of an execution's latest run. One that is too large for this program is told elsewhere."""
-        history = written(self.engine.histories.show(workspace_of(request), execution_id).whole())
-        if self.streams is not None and len(json.dumps(history)) > LARGEST_ANSWER:
-            return self.streams.redirect(request)
-        return Response(200, content_type="application/json", body=history)
+        return told_here_or_there(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""

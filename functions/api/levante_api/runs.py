@@ -1,18 +1,25 @@
 """Endpoints of runs."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from aws_lambda_powertools.event_handler import Request
+from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime, Field
 
+from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
-from levante_api.execution_models import WorkflowExecutionListResponse, run_response
+from levante_api.execution_models import (
+    WorkflowExecutionListResponse,
+    WorkflowExecutionResponse,
+    execution_response,
+    run_response,
+)
 from levante_api.paging import token_named
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput
+from levante_core.protocol.streams import RUN_HISTORY
 from levante_core.services.engine import Engine
 from levante_core.services.run_filter import RunFilter, key_filter
 
@@ -50,13 +57,32 @@ class RunsQuery(Frozen):
 
 @dataclass(frozen=True)
 class RunEndpoints:
-    """Lists runs."""
+    """Lists and shows runs. streams: as in `ExecutionEndpoints`."""
 
     engine: Engine
+    streams: Elsewhere | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        return [Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,))]
+        one = "/v1/workflows/runs/<run_id>"
+        return [
+            Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,)),
+            Endpoint("GET", one, self.get_run, READERS, errors=(404,)),
+            Endpoint("GET", RUN_HISTORY, self.get_run_history, READERS, errors=(404,), redirects=True),
+        ]
+
+    def get_run(self, request: Request, run_id: str) -> WorkflowExecutionResponse:
+        """Get an execution as one of its runs stands, the latest or an earlier one."""
+        return execution_response(self.engine.executions.get_run(workspace_of(request), run_id))
+
+    def get_run_history(
+        self,
+        request: Request,
+        run_id: str,
+        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+    ) -> Response[Any]:
+        """Get the history of a run. One that is too large for this program is told elsewhere."""
+        return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
         """List runs by start time; pages are full but for the last one."""

@@ -97,12 +97,14 @@ class EventsApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
         path = unquote(scope["path"])
-        execution_id = history_in(path)
-        if scope["method"] != "GET" or (execution_id is None and not is_stream(path)):
+        execution_id, run_id = history_in(path)
+        if scope["method"] != "GET" or not (execution_id or run_id or is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
         workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
-        if execution_id is not None:
+        if execution_id:
             return await self._run(self._services.histories.show, workspace, execution_id)
+        if run_id:
+            return await self._run(self._services.histories.show_run, workspace, run_id)
         selection = select(path, query, headers.get("last-event-id"))
         return await self._run(self._open, workspace, selection), selection
 

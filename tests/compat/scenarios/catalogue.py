@@ -229,3 +229,50 @@ def test_deployment_when_unknown_then_404(server: Server) -> None:
     deployments, unknown = server.client.workflows.deployments, fresh("unknown")
     refused(404, "WF_1100", deployments.get_deployment, name=unknown)
     refused(404, "WF_1100", deployments.list_deployment_workers, name=unknown)
+
+
+def add_tags(workflows: Any, tags: list[str]) -> None:
+    """Add tags; the client's second major version has no method for that, so there they are set."""
+    if hasattr(workflows, "add_workflow_tags"):
+        workflows.add_workflow_tags(workflow_identifier="order", tags=tags)
+    else:
+        workflows.update_workflow(workflow_identifier="order", tags=tags)
+
+
+def test_update_workflow_when_users_name_and_tag_it_then_listings_show_that(server: Server) -> None:
+    """And what is not set stays; null brings back what the code says."""
+    workflows: Any = server.client.workflows
+    before = workflows.get_workflow(workflow_identifier="order").workflow
+    changed = workflows.update_workflow(workflow_identifier="order", display_name="Orders of ours", tags=["shop"]).workflow
+    assert (changed.display_name, changed.tags, changed.description) == ("Orders of ours", ["shop"], before.description)
+    add_tags(workflows, ["shop", "daily"])
+    listed = workflows.get_workflows(tags=["daily", "shop"], search="orders of").result.workflows
+    assert [one.name for one in listed] == ["order"]
+    restored = workflows.update_workflow(workflow_identifier="order", display_name=None, tags=[]).workflow
+    assert (restored.display_name, restored.tags) == (before.display_name, [])
+
+
+def test_archive_workflow_when_done_then_listings_can_leave_it_out(server: Server) -> None:
+    """One, or several at once; what is not there is told beside the others."""
+    workflows: Any = server.client.workflows
+    unknown = fresh("unknown")
+    try:
+        assert workflows.archive_workflow(workflow_identifier="order").workflow.archived
+        known = {one.name for one in workflows.get_workflows(archived=False, limit=1000).result.workflows}
+        assert "order" not in known
+        assert "order" in {one.name for one in workflows.get_workflows(archived=True, limit=1000).result.workflows}
+    finally:
+        assert not workflows.unarchive_workflow(workflow_identifier="order").workflow.archived
+    several = workflows.bulk_archive_workflows(workflow_ids=["order", unknown])
+    assert ([one.name for one in several.archived], [one.workflow_id for one in several.errored]) == (["order"], [unknown])
+    back = workflows.bulk_unarchive_workflows(workflow_ids=["order", unknown])
+    assert ([one.name for one in back.unarchived], [one.workflow_id for one in back.errored]) == (["order"], [unknown])
+
+
+def test_workflow_edits_when_they_cannot_be_made_then_the_answer_says_why(server: Server) -> None:
+    """404 for what is not there, 422 for tags that are none."""
+    workflows: Any = server.client.workflows
+    unknown = fresh("unknown")
+    refused(404, "WF_1100", workflows.archive_workflow, workflow_identifier=unknown)
+    refused(404, "WF_1100", workflows.update_workflow, workflow_identifier=unknown, tags=[])
+    assert invalid(add_tags, workflows, [""]).keys() == {("body", "tags")}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.compat.scenarios.server import DEPLOYMENT, Server, fresh, invalid
+from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, Server, fresh, invalid, refused
 
 
 def pages(server: Server, **query: Any) -> Iterator[list[Any]]:
@@ -153,3 +153,24 @@ def test_list_runs_when_the_query_is_wrong_then_the_parameter_is_named(server: S
     for size in (0, -1, 1001):
         assert list(invalid(runs.list_runs, page_size=size)) == [("query", "page_size")]
     assert list(invalid(runs.list_runs, next_page_token="no-token")) == [("query", "next_page_token")]
+
+
+def test_get_run_when_asked_for_by_its_id_then_each_run_of_an_execution_is_there(server: Server) -> None:
+    """The latest run, an earlier one, and one of which nothing is recorded yet; with its own history each."""
+    runs: Any = server.client.workflows.runs
+    execution_id = fresh("twice")
+    found = []
+    for quantity in (1, 2):
+        server.start("order", {"customer": "Ada", "quantity": quantity}, execution_id=execution_id)
+        found.append(server.completed(execution_id).run_id)
+    for quantity, run_id in enumerate(found, 1):
+        run = runs.get_run(run_id=run_id)
+        assert (run.run_id, run.execution_id, run.status) == (run_id, execution_id, "COMPLETED")
+        history = runs.get_run_history(run_id=run_id, decode_payloads=True)
+        assert (history["run_id"], history["events"][0]["input"]["quantity"]) == (run_id, quantity)
+    waiting = server.start("abandoned", {"number": 1}, deployment_name=GONE_DEPLOYMENT)
+    run_id = server.client.workflows.executions.get_workflow_execution(execution_id=waiting).run_id
+    assert runs.get_run(run_id=run_id).status == "RUNNING"
+    server.terminate(waiting)
+    refused(404, "WF_1100", runs.get_run, run_id=fresh("unknown"))
+    refused(404, "WF_1100", runs.get_run_history, run_id=fresh("unknown"))

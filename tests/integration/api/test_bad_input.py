@@ -28,7 +28,7 @@ def test_route_when_unknown_then_404_says_so(api: Api, method: str, path: str) -
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PATCH", "/v1/workflows/greet", "GET"),
+        ("PATCH", "/v1/workflows/greet", "GET, PUT"),
         ("DELETE", "/v1/keys", "GET, POST"),
         ("GET", EXECUTE, "POST"),
         ("HEAD", "/v1/workflows", "GET"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from levante_api import executions
+from levante_api import elsewhere as elsewhere_module
 from levante_api.app import create_app
 from tests.integration.api.harness import SETTINGS, Api, completed, failed
 
@@ -179,9 +179,9 @@ def test_history_when_it_is_larger_than_a_lambda_answers_then_it_is_told_where_s
     api.start("e1")
     path = "/v1/workflows/executions/e1/history"
     whole = api.call("GET", path, query="decode_payloads=true")
-    monkeypatch.setattr(executions, "LARGEST_ANSWER", len(json.dumps(json.dumps(whole.body, separators=(",", ":")))))
+    monkeypatch.setattr(elsewhere_module, "LARGEST_ANSWER", len(json.dumps(json.dumps(whole.body, separators=(",", ":")))))
     assert api.call("GET", path).status == 200
-    monkeypatch.setattr(executions, "LARGEST_ANSWER", executions.LARGEST_ANSWER - 1)
+    monkeypatch.setattr(elsewhere_module, "LARGEST_ANSWER", elsewhere_module.LARGEST_ANSWER - 1)
     elsewhere = api.call("GET", path, query="decode_payloads=true", key="client")
     assert elsewhere.status == 307
     (location,) = (value for name, value in elsewhere.headers.items() if name.lower() == "location")

@@ -1,0 +1,48 @@
+"""Finding executions and runs by their ids."""
+
+from dataclasses import replace
+
+from levante_core.domain.execution import Execution
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.errors import NotFound
+from levante_core.ports.item_store import ItemStore
+from levante_core.records import keys
+from levante_core.records.runs import execution_of, summary_of
+
+
+def find_execution(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution:
+    """Return an execution with its latest run. Raises: NotFound. Cost: one read."""
+    item = store.get(keys.execution(workspace, ExecutionId(execution_id)))
+    if item is None:
+        raise NotFound(f"no execution has the id {execution_id!r}")
+    return execution_of(item)
+
+
+def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> ExecutionId:
+    """Return the execution that a run belongs to. Raises: NotFound.
+
+    Cost: one query; where nothing is recorded of the run yet, queries over a quarter of the open runs.
+    """
+    page = store.query(keys.history(workspace, RunId(run_id)), limit=1)
+    if page.items:
+        return ExecutionId(str(page.items[0].attributes["execution_id"]))
+    after: str | None = None
+    while True:
+        page = store.query_index(keys.DUE, keys.open_runs(keys.shard(run_id)), after=after)
+        for run in map(summary_of, page.items):
+            if (run.key.workspace, run.key.run_id) == (workspace, run_id):
+                return run.key.execution_id
+        after = page.next
+        if after is None:
+            raise NotFound(f"no run has the id {run_id!r}")
+
+
+def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:
+    """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `execution_of_run`, and a read or two."""
+    execution = find_execution(store, workspace, execution_of_run(store, workspace, run_id))
+    if execution.key.run_id == run_id:
+        return execution
+    item = store.get(keys.earlier_run(replace(execution.key, run_id=RunId(run_id))))
+    if item is None:
+        raise NotFound(f"no run has the id {run_id!r}")
+    return execution_of(item)
