@@ -21,6 +21,7 @@ from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.histories import HistoryService
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.mail import MailService
+from levante_core.services.metrics import MetricsService
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -51,6 +52,7 @@ class Engine:
     executions: ExecutionService
     histories: HistoryService
     mail: MailService
+    metrics: MetricsService
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -108,6 +110,7 @@ def build_engine(
         executions=executions,
         histories=HistoryService(store),
         mail=mail,
+        metrics=MetricsService(executions, clock),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects, activities, builds),

@@ -15,6 +15,7 @@ from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
 from levante_api.keys import KeyEndpoints
 from levante_api.messages import MessageEndpoints
+from levante_api.metrics import MetricsEndpoints
 from levante_api.problems import answer_to
 from levante_api.redrive import RedriveEndpoints
 from levante_api.registrations import RegistrationEndpoints
@@ -69,6 +70,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
             MessageEndpoints(engine, settings.max_wait_seconds),
             RunEndpoints(engine, streams),
+            MetricsEndpoints(engine),
             ActivityEndpoints(engine),
             EventEndpoints(engine, streams),
             WorkerEndpoints(engine, settings.features),

@@ -1,6 +1,7 @@
 """Listing runs. Of the workflow `listed` there are only those that these scenarios start."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.compat.scenarios.server import DEPLOYMENT, GONE_DEPLOYMENT, Server, fresh, invalid, refused
@@ -174,3 +175,23 @@ def test_get_run_when_asked_for_by_its_id_then_each_run_of_an_execution_is_there
     server.terminate(waiting)
     refused(404, "WF_1100", runs.get_run, run_id=fresh("unknown"))
     refused(404, "WF_1100", runs.get_run_history, run_id=fresh("unknown"))
+
+
+def test_metrics_when_executions_have_ended_then_they_are_counted_and_measured(server: Server) -> None:
+    """Of the last day, or of the period that is named."""
+    metrics: Any = server.client.workflows.metrics
+    before = metrics.get_workflow_metrics(workflow_name="listed")
+    began = datetime.now(UTC)
+    started(server, "complete", "complete", "fail")
+    after = metrics.get_workflow_metrics(workflow_name="listed")
+    assert after.execution_count.value - before.execution_count.value == 3
+    assert after.success_count.value - before.success_count.value == 2
+    assert after.error_count.value - before.error_count.value == 1
+    assert after.average_latency_ms.value > 0
+    assert after.latency_over_time.value[-1][1] > 0
+    assert after.retry_rate.value == -1
+    later = metrics.get_workflow_metrics(workflow_name="listed", start_time=began, end_time=datetime.now(UTC))
+    assert (later.execution_count.value, later.success_count.value, later.error_count.value) == (3, 2, 1)
+    refused(404, "WF_1100", metrics.get_workflow_metrics, workflow_name=fresh("unknown"))
+    wrong = invalid(metrics.get_workflow_metrics, workflow_name="listed", start_time=datetime.now(UTC), end_time=began)
+    assert wrong.keys() == {("query", "end_time")}

@@ -19,6 +19,7 @@ TOKEN = token_of(AttemptRef.model_validate({**RUN, "seq": 1, "scheduled_in": 1, 
 READ = {
     ("GET", "/v1/workflows"): None,
     ("GET", "/v1/workflows/greet"): None,
+    ("GET", "/v1/workflows/greet/metrics"): None,
     ("GET", "/v1/workflows/registrations"): None,
     ("GET", "/v1/workflows/registrations/{registration}"): None,
     ("GET", "/v1/workflows/deployments"): None,
@@ -113,6 +114,7 @@ ALLOWED = {"client": READ.keys() | CLIENT.keys(), "worker": READ.keys() | WORKER
 
 OBJECTS = [
     ("GET", "/v1/workflows/greet"),
+    ("GET", "/v1/workflows/greet/metrics"),
     ("GET", "/v1/workflows/registrations/{registration}"),
     ("GET", "/v1/workflows/deployments/prod"),
     ("GET", "/v1/workflows/deployments/prod/workers"),
