@@ -1,5 +1,6 @@
 """What deployments register: workflows, and who serves them."""
 
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -141,14 +142,11 @@ class CatalogueService:
 
     def technical_workflows(self, workspace: Workspace) -> set[str]:
         """Return the names of the workflows that are means to others. Cost: index queries over all workflows."""
-        technical: set[str] = set()
-        after: str | None = None
-        while True:
-            page = self.list_workflows(workspace, limit=WORKFLOWS_AT_ONCE, descending=False, after=after)
-            found = map(records.workflow_of, page.items)
-            technical |= {workflow.name for workflow in found if workflow.is_technical}
-            if (after := page.next) is None:
-                return technical
+        return {workflow.name for workflow in self._all_workflows(workspace) if workflow.is_technical}
+
+    def tagged_workflows(self, workspace: Workspace, tags: Collection[str]) -> set[str]:
+        """Return the names of the workflows that have all these tags. Cost: index queries over all workflows."""
+        return {workflow.name for workflow in self._all_workflows(workspace) if set(tags) <= set(workflow.tags)}
 
     def list_registrations(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List registration items by workflow name, without their specs."""
@@ -180,6 +178,14 @@ class CatalogueService:
             return None
         found = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
         return Entry(workflows[0], tuple(records.registration_of(item) for item in found))
+
+    def _all_workflows(self, workspace: Workspace) -> Iterator[Workflow]:
+        after: str | None = None
+        while True:
+            page = self.list_workflows(workspace, limit=WORKFLOWS_AT_ONCE, descending=False, after=after)
+            yield from map(records.workflow_of, page.items)
+            if (after := page.next) is None:
+                return
 
     def _last_heartbeat(self, workspace: Workspace, registration: Registration) -> datetime | None:
         beats = [

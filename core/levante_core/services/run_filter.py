@@ -61,7 +61,7 @@ class RunFilter:
     """What runs have to be like. None, or an empty collection, is anything.
 
     search: is in an id or the name of the workflow, whatever the case. Times: from `after` on, and before `before`; a run
-    that is open has not ended at any time. without_workflows: names.
+    that is open has not ended at any time. of_workflows, without_workflows: names.
     """
 
     statuses: Collection[ExecutionStatus] = ()
@@ -73,6 +73,7 @@ class RunFilter:
     ended_after: datetime | None = None
     ended_before: datetime | None = None
     search_keys: Sequence[KeyFilter] = ()
+    of_workflows: Collection[str] | None = None
     without_workflows: Collection[str] = ()
 
     def matches(self, run: RunSummary) -> bool:
@@ -85,6 +86,7 @@ class RunFilter:
             and _is_between(self.started_after, run.started_at, self.started_before)
             and _is_between(self.ended_after, run.ended_at, self.ended_before)
             and all(one.fits(run.search_keys) for one in self.search_keys)
+            and (self.of_workflows is None or run.workflow_name in self.of_workflows)
             and run.workflow_name not in self.without_workflows
         )
 

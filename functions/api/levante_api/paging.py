@@ -15,12 +15,12 @@ _CHUNK = 100
 
 
 @contextmanager
-def token_named(parameter: str) -> Iterator[None]:
-    """Say of a page token that is refused which query parameter it came in."""
+def token_named(parameter: str, *others: str) -> Iterator[None]:
+    """Say of a page token that is refused which query parameter it came in. others: what it is called further inside."""
     try:
         yield
     except InvalidInput as error:
-        if error.problems[0]["loc"] != ["after"]:
+        if error.problems[0]["loc"][-1] not in {"after", *others}:
             raise
         raise InvalidInput.at(("query", parameter), error.problems[0]["msg"]) from None
 

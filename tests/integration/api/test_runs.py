@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from levante_api import runs as runs_module
 from tests.integration.api.harness import Api
 
 KEYS_OF_A_RUN = {
@@ -87,7 +88,7 @@ def test_runs_when_paged_then_pages_are_full_until_the_last(runs: Api) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["user_id=current", "workflow_tags=a", "sort_by=end_time", "metadata_filters=%7B%7D"],
+    ["user_id=current", "metadata_filters=%7B%7D"],
 )
 def test_runs_when_a_filter_is_not_supported_yet_then_422_names_it(runs: Api, parameter: str) -> None:
     """A filter that is ignored would show what was not asked for."""
@@ -95,6 +96,46 @@ def test_runs_when_a_filter_is_not_supported_yet_then_422_names_it(runs: Api, pa
     assert answer.status == 422
     (problem,) = answer.body["detail"]
     assert (problem["loc"], problem["type"]) == (["query", parameter.partition("=")[0]], "not_supported")
+
+
+def test_runs_when_sorted_by_their_end_then_open_ones_come_as_the_last_to_end(
+    runs: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In both orders and over pages; what cannot be sorted in one go is refused."""
+
+    def listed(order: str, size: int) -> list[str]:
+        found: list[str] = []
+        token = ""
+        while True:
+            query = f"sort_by=end_time&order={order}&page_size={size}&next_page_token={token}"
+            body = runs.call("GET", "/v1/workflows/runs", query=query).body
+            found += [f"{one['end_time'] or '~' + one['start_time']} {one['run_id']}" for one in body["executions"]]
+            token = body["next_page_token"]
+            if not token:
+                return found
+
+    ascending = listed("asc", 2)
+    assert ascending == sorted(ascending)
+    assert len(set(ascending)) == len(ascending) == 6
+    assert listed("desc", 1000) == ascending[::-1]
+    wrong = runs.call("GET", "/v1/workflows/runs", query="sort_by=end_time&next_page_token=made-up")
+    assert (wrong.status, wrong.body["detail"][0]["loc"]) == (422, ["query", "next_page_token"])
+    monkeypatch.setattr(runs_module, "MOST_SORTED", 5)
+    many = runs.call("GET", "/v1/workflows/runs", query="sort_by=end_time")
+    assert (many.status, many.body["detail"][0]["loc"]) == (422, ["query", "sort_by"])
+    assert runs.call("GET", "/v1/workflows/runs", query="sort_by=end_time&status=COMPLETED").status == 200
+
+
+def test_runs_when_filtered_by_tags_then_their_workflows_have_them_all(runs: Api) -> None:
+    """Tags are the workflow's, as users have given them."""
+    everything = ids(runs.call("GET", "/v1/workflows/runs").body)
+    names = {one["workflow_name"] for one in runs.call("GET", "/v1/workflows/runs").body["executions"]}
+    tagged = min(names)
+    runs.engine.workflow_edits.add_tags(runs.home, tagged, ["a", "b"])
+    found = runs.call("GET", "/v1/workflows/runs", query="workflow_tags=a&workflow_tags=b").body["executions"]
+    assert {one["workflow_name"] for one in found} == {tagged}
+    assert len(found) == sum(1 for one in everything if one in {run["execution_id"] for run in found})
+    assert ids(runs.call("GET", "/v1/workflows/runs", query="workflow_tags=a&workflow_tags=c").body) == []
 
 
 @pytest.mark.parametrize(
