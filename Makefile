@@ -9,8 +9,8 @@ ARGS ?=
 # Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
 JOBS ?= 3
 
-# About four minutes of the twenty that all tests on emulators take.
-QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or test_crashes'
+# About five minutes of the twenty that all tests on emulators take.
+QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws

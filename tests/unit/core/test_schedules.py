@@ -16,7 +16,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.schedules.spec import PartialScheduleDefinition, ScheduleDefinition, ScheduleOverlapPolicy
 from levante_core.domain.schedules.state import Schedule
-from levante_core.errors import InvalidInput, NotFound, ScheduleExists, ScheduleNotFound, Unavailable
+from levante_core.errors import InvalidInput, InvalidSchedule, NotFound, ScheduleExists, ScheduleNotFound, Unavailable
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
 from levante_core.services.engine import build_engine
@@ -359,6 +359,42 @@ def test_pause_when_resumed_then_what_was_missed_is_not_caught_up(served: Place)
     served.clock.advance(3600)
     look(served)
     assert started(served) == ["04:00"]
+
+
+def test_pause_when_a_time_waits_then_it_waits_until_resumed(served: Place) -> None:
+    """Also when the execution that it waited for has ended; what somebody asks for does not wait."""
+    make(served, policy={"overlap": BUFFER_ALL})
+    served.clock.advance(2 * 3600)
+    look(served)
+    served.engine.schedules.pause(SPACE, "s", None)
+    end(served)
+    look(served)
+    assert (started(served), len(state(served).waiting)) == (["01:00"], 1)
+    served.engine.schedules.trigger(SPACE, "s", None)
+    assert started(served) == ["01:00", "02:00"], "by hand, at two o'clock"
+    end(served)
+    served.engine.schedules.resume(SPACE, "s", None)
+    look(served)
+    assert (len(runs(served)), state(served).waiting) == (3, ())
+
+
+def test_coming_when_asked_for_then_it_is_the_next_ten_or_what_is_left(served: Place) -> None:
+    """None while it is paused."""
+    schedules = served.engine.schedules
+    hours = [START + timedelta(hours=hour) for hour in range(1, 11)]
+    assert make(served, "any").coming(served.clock.now()) == hours
+    assert make(served, "few", max_executions=2).coming(served.clock.now()) == hours[:2]
+    schedules.pause(SPACE, "any", None)
+    assert schedules.get(SPACE, "any").coming(served.clock.now()) == []
+
+
+def test_update_when_it_does_not_go_with_the_rest_then_nothing_changes(served: Place) -> None:
+    """The end of one and the start of the other."""
+    make(served, end_at="2026-02-01T00:00:00Z")
+    changes = PartialScheduleDefinition.model_validate({"start_at": "2026-03-01T00:00:00Z"})
+    with pytest.raises(InvalidSchedule, match="end_at comes before start_at"):
+        served.engine.schedules.update(SPACE, "s", changes)
+    assert served.engine.schedules.get(SPACE, "s").definition.start_at is None
 
 
 def test_trigger_when_paused_or_overlapping_then_the_overlap_policy_decides(served: Place) -> None:

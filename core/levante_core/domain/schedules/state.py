@@ -198,11 +198,9 @@ def _waiting_with(what: Waiting, state: ScheduleState) -> tuple[Waiting, ...]:
             return waiting
         case ScheduleOverlapPolicy.BUFFER_ONE:
             return waiting or (what,)
-        case ScheduleOverlapPolicy.BUFFER_ALL:
+        case ScheduleOverlapPolicy.BUFFER_ALL | ScheduleOverlapPolicy.ALLOW_ALL:
             return (*waiting, what)[:MOST_WAITING]
         case ScheduleOverlapPolicy.CANCEL_OTHER | ScheduleOverlapPolicy.TERMINATE_OTHER:
             return (*(one for one in waiting if one.overlap not in _ENDING), what)
-        case ScheduleOverlapPolicy.ALLOW_ALL:
-            return (*waiting, what)[:MOST_WAITING]
         case _:
             assert_never(what.overlap)

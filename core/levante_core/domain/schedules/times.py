@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -71,10 +72,7 @@ def _candidates(spec: ScheduleSpec, after: datetime, last: datetime, zone: ZoneI
     for interval in spec.intervals:
         yield _next_of_interval(interval, after)
     for expression in spec.cron_expressions:
-        # It counts in whole seconds, and what is asked for may be a moment within one.
-        following = next(CronSim(expression, after.astimezone(zone)), None)
-        if following:
-            yield following.astimezone(UTC)
+        yield from (following.astimezone(UTC) for following in islice(CronSim(expression, after.astimezone(zone)), 1))
 
 
 def _next_of_interval(interval: ScheduleInterval, after: datetime) -> datetime:
