@@ -29,11 +29,8 @@ DEPLOYMENT = "orders"
 class GatewayApi(Api):
     """The worker's API without HTTP: requests go to the gateway. One that is refused ends the measurement."""
 
-    def __init__(self, place: Installation) -> None:  # its own session is never made
+    def __init__(self, place: Installation) -> None:
         self._place = place
-
-    async def until_refused(self) -> None:
-        await asyncio.Event().wait()
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
         status, _, content = await self._place.gateway.request(method, path, KEY, body or b"")

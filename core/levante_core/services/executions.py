@@ -20,7 +20,7 @@ from levante_core.records.runs import RunSummary, earlier_run_item, execution_it
 from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import execution_of_run, find_execution, find_run
+from levante_core.services.finding import find_execution, find_run
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.run_filter import RunFilter
 
@@ -149,12 +149,8 @@ class ExecutionService:
                 execution = self.get(workspace, execution_id)
         return execution
 
-    def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
-        """See `finding.execution_of_run`."""
-        return execution_of_run(self._store, workspace, run_id)
-
     def get_run(self, workspace: Workspace, run_id: str) -> Execution:
-        """See `finding.find_run`."""
+        """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `find_run`."""
         return find_run(self._store, workspace, run_id)
 
     def list_runs(

@@ -36,7 +36,12 @@ def each_on_its_own(body: BatchExecutionBody, act: Callable[[str], None]) -> Bat
         try:
             act(execution_id)
         except LevanteError as error:
-            return BatchExecutionResult(status="failure", error=str(answer_to(error).body["detail"]))
+            return BatchExecutionResult(status="failure", error=said_of(error))
         return BatchExecutionResult(status="success")
 
     return BatchExecutionResponse(results={one: outcome(one) for one in dict.fromkeys(body.execution_ids)})
+
+
+def said_of(error: LevanteError) -> str:
+    """Return what the answer to a request for one of them would have said."""
+    return str(answer_to(error).body["detail"])

@@ -45,6 +45,11 @@ class Elsewhere:
 def told_here_or_there(history: ShownHistory, request: Request, streams: Elsewhere | None) -> Response[Any]:
     """Answer with a history, or lead to where one is told that is too large for this program."""
     body = written(history.whole())
-    if streams is not None and len(json.dumps(body)) > LARGEST_ANSWER:
+    if streams is not None and _is_too_large(body):
         return streams.redirect(request)
     return Response(200, content_type="application/json", body=body)
+
+
+def _is_too_large(body: str) -> bool:
+    """Tell whether a body does not fit into the JSON that a Lambda function answers with, where quotes are escaped."""
+    return len(json.dumps(body)) > LARGEST_ANSWER

@@ -58,7 +58,7 @@ class EventEndpoints:
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
         if execution_id is None and query.workflow_run_id:
-            execution_id = self.engine.executions.execution_of_run(workspace, query.workflow_run_id)
+            execution_id = self.engine.executions.get_run(workspace, query.workflow_run_id).key.execution_id
         if execution_id is None:
             problem = "name what to list the events of: root_workflow_exec_id, workflow_exec_id or workflow_run_id"
             raise InvalidInput.at(("query", "workflow_exec_id"), problem, "missing")

@@ -6,9 +6,9 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Request, Response
 from pydantic import Field
 
+from levante_api.batches import said_of
 from levante_api.catalogue_models import Workflow, workflow_response
 from levante_api.endpoints import CLIENTS, Endpoint, no_content, workspace_of
-from levante_api.problems import answer_to
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput, LevanteError
@@ -133,6 +133,5 @@ class WorkflowEditEndpoints:
             try:
                 done.append(self._archive(workspace, one, is_archived=is_archived).workflow)
             except LevanteError as error:
-                message = str(answer_to(error).body["detail"])
-                errored.append(WorkflowBulkError(workflow_id=one, message=message, workflow=None))
+                errored.append(WorkflowBulkError(workflow_id=one, message=said_of(error), workflow=None))
         return tuple(done), tuple(errored)

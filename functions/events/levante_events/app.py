@@ -88,9 +88,10 @@ class EventsApp:
                 logger.exception("no stream begins at %s, because of an error", scope["path"][:200])
             await _refuse(send, answer_to(error))
         else:
-            await (
-                self._tell_history(found, send) if isinstance(found, ShownHistory) else self._stream(*found, receive, send)
-            )
+            if isinstance(found, ShownHistory):
+                await self._tell_history(found, send)
+            else:
+                await self._stream(*found, receive, send)
 
     async def _find(self, scope: Scope) -> ShownHistory | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""

@@ -63,10 +63,6 @@ class InProcessApi(Api):
         endpoints = WorkerEndpoints(engine, features={})
         self._handlers = {one.path.removeprefix(_BASE): one.handler for one in endpoints.table()}
 
-    async def until_refused(self) -> None:
-        """Wait for ever: there is no key."""
-        await asyncio.Event().wait()
-
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:  # noqa: ARG002 - paths have one method each
         self.calls[path] += 1
         handler = self._handlers[path]

@@ -19,7 +19,7 @@ from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.worker.activities import ActivityRunner
-from levante.worker.api import Api
+from levante.worker.api import Api, HttpApi
 from levante.worker.batching import Batcher
 from levante.worker.health import health_server
 from levante.worker.payloads import PLAIN, Payloads
@@ -92,7 +92,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
     slots = settings.max_concurrent_activities
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
     with _stopping_on_signals(stop):
-        async with Api(settings.server_url, settings.api_key.get_secret_value()) as api:
+        async with HttpApi(settings.server_url, settings.api_key.get_secret_value()) as api:
             worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
             payloads = await _payloads(api)
             world = World(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -68,32 +69,12 @@ class KeyRefused(ApiError):
     """The API does not take the key, or takes it no longer: nothing that this worker does can be recorded."""
 
 
-class Api:
-    """Calls the worker endpoints. Calls wait and try again as long as the API is out of reach or says it is overloaded."""
-
-    def __init__(self, server_url: str, api_key: str) -> None:
-        self._base = server_url.rstrip("/") + "/v1/workflows"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=CONNECTION_IDLE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_read=60, connect=10),
-            headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-        )
-        self._refused = asyncio.Event()
-        self._refusal: KeyRefused | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        await self._session.close()
+class Api(ABC):
+    """The worker endpoints, however they are reached. Calls raise: ApiError."""
 
     async def until_refused(self) -> None:
         """Wait until the API refuses the key, for ever if it does not. Raises: KeyRefused."""
-        await self._refused.wait()
-        if self._refusal:
-            raise self._refusal
+        await asyncio.Event().wait()
 
     async def whoami(self) -> WhoAmI:
         """Return what the service says of itself and of the key."""
@@ -155,17 +136,53 @@ class Api:
         """Post a JSON body that is written already. Raises: ApiError."""
         return await self._call("POST", path, body)
 
-    async def hold_presence(self, worker_id: str) -> None:
+    async def hold_presence(self, worker_id: str) -> None:  # noqa: ARG002 - by those who reach one
         """Keep a request open for as long as the worker lives; the host hands its tasks back when the request ends."""
+        await asyncio.Event().wait()
+
+    async def _post(self, path: str, request: BaseModel, kind: type[Response]) -> Response:
+        return kind.model_validate_json(await self._call("POST", path, request.model_dump_json().encode()))
+
+    @abstractmethod
+    async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
+        """Return the body of the answer."""
+
+
+class HttpApi(Api):
+    """Calls an address. Calls wait and try again as long as the API is out of reach or says it is overloaded."""
+
+    def __init__(self, server_url: str, api_key: str) -> None:
+        self._base = server_url.rstrip("/") + "/v1/workflows"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=CONNECTION_IDLE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=60, connect=10),
+            headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+        self._refused = asyncio.Event()
+        self._refusal: KeyRefused | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        await self._session.close()
+
+    async def until_refused(self) -> None:
+        """See Api."""
+        await self._refused.wait()
+        if self._refusal:
+            raise self._refusal
+
+    async def hold_presence(self, worker_id: str) -> None:
+        """See Api."""
         url = f"{self._base}/workers/{worker_id}/presence"
         endless = aiohttp.ClientTimeout(total=None, sock_read=None)
         async with self._session.get(url, timeout=endless) as response:
             response.raise_for_status()
             async for _ in response.content:
                 pass
-
-    async def _post(self, path: str, request: BaseModel, kind: type[Response]) -> Response:
-        return kind.model_validate_json(await self._call("POST", path, request.model_dump_json().encode()))
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
         delay = FIRST_RETRY_SECONDS

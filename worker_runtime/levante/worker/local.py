@@ -107,6 +107,9 @@ class _Nobody(Api):
         self._free_at[name] = free_at + request.rate_limit.interval_seconds
         return PermitResponse(wait_seconds=free_at - now)
 
+    async def _call(self, method: str, path: str, body: bytes | None) -> bytes:  # noqa: ARG002
+        raise WorkflowsException(f"there is no server here to answer {method} {path}")
+
 
 class _Local:
     """One run: its code is driven as a worker drives it, by what really happens."""
