@@ -13,6 +13,8 @@ from tests.behaviour import further, programs
 class Driver(Protocol):
     """What a behaviour does to its execution, whatever runs it."""
 
+    execution_id: str
+
     async def signal(self, name: str, **arguments: Any) -> None:
         """Send a signal."""
         ...
@@ -39,6 +41,14 @@ class Driver(Protocol):
 
     async def result(self) -> Any:
         """Wait until it has completed. Returns its result."""
+        ...
+
+    async def search_keys(self) -> Mapping[str, str | None]:
+        """Return what it is found by."""
+        ...
+
+    async def complete_activity(self, task_token: str, result: Any) -> bool:
+        """Complete an attempt that goes on elsewhere. Tells whether somebody waits for it."""
         ...
 
     async def status_of(self, execution_id: str) -> str:
@@ -153,6 +163,24 @@ async def _left(driver: Driver) -> None:
     await until(driver, all_are_as_expected)
 
 
+async def _seek(driver: Driver) -> None:
+    await driver.result()
+    assert await driver.search_keys() == {"id": "c7", "state": "done"}
+
+
+async def _sign(driver: Driver) -> None:
+    """Sign with the token of the last attempt: the one before may have been given up."""
+    place = further.left_at(driver.execution_id)
+    try:
+
+        async def is_signed() -> bool:
+            return place.exists() and await driver.complete_activity(place.read_text(), "signed")
+
+        await until(driver, is_signed)
+    finally:
+        place.unlink(missing_ok=True)
+
+
 LATER = "a retry waits for a second and more"
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "activities of every kind": Behaviour(programs.Steps, completed(["a", "b", "c", "provided", "d", "e"])),
@@ -189,5 +217,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
         f"many at once: {form}": Behaviour(further.Parallel, completed([2 * one for one in "abcde"]), {"form": form})
         for form in ("list", "chain", "places")
     },
+    "search keys": Behaviour(further.Sought, completed("c7"), {"id": "c7"}, _seek),
+    "completed from outside": Behaviour(further.Signing, completed("signed"), drive=_sign),
+    "inputs of several shapes": Behaviour(further.Shapes, completed(["Parcel", '{"grams":3}']), {"grams": 3}),
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
 }

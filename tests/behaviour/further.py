@@ -1,13 +1,31 @@
 """Workflows that each show one line of the programming model: many at once, families, and what is done from outside."""
 
 import asyncio
+import tempfile
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 import levante as workflows
 from levante import GetItemFromIndexParams, workflow
 from tests.behaviour.programs import echo, echo_over_the_queue
 
 ITEMS = list("abcde")
+
+
+class Customer(BaseModel):
+    """Who orders."""
+
+    id: str
+    label: str | None = None
+
+
+class Parcel(BaseModel):
+    """What is sent."""
+
+    grams: int
 
 
 @workflows.activity(name="behaviour-twice")
@@ -26,6 +44,20 @@ async def item_after(previous: str | None) -> str | None:
 async def item_at(params: GetItemFromIndexParams) -> str:
     """Return the item at a place."""
     return ITEMS[params.idx]
+
+
+@workflows.activity(name="behaviour-sign", start_to_close_timeout=timedelta(hours=1))
+async def sign(name: str) -> str:
+    """Leave the token where whoever signs looks for it."""
+    place = left_at(name)
+    place.with_suffix(".part").write_text(workflows.activity.info().task_token)
+    place.with_suffix(".part").rename(place)
+    workflows.activity.complete_later()
+
+
+def left_at(name: str) -> Path:
+    """Return where the token is that somebody has to sign with."""
+    return Path(tempfile.gettempdir()) / f"levante-behaviour-{name}"
 
 
 @workflow.define(name="behaviour-parallel")
@@ -119,5 +151,39 @@ class Told:
         self.notes.append(await echo_over_the_queue(text))
 
 
-WORKFLOWS = [Handles, Leaver, Listener, Parallel, Told]
-ACTIVITIES: list[Any] = [item_after, item_at, twice]
+@workflow.define(name="behaviour-sought", search_keys=["id", "label"])
+class Sought:
+    """§1 and §4: executions are found by their input, and by what their code adds."""
+
+    @workflow.entrypoint
+    async def run(self, customer: Customer) -> str:
+        """See the class."""
+        workflow.add_search_keys({"state": "new", "open": "yes"})
+        name = await echo_over_the_queue(customer.id)
+        workflow.add_search_keys({"state": "done"})
+        workflow.delete_search_keys(["open"])
+        return name
+
+
+@workflow.define(name="behaviour-signing", execution_timeout=timedelta(days=1))
+class Signing:
+    """§2: an activity is completed from outside, with the token of its attempt."""
+
+    @workflow.entrypoint
+    async def run(self) -> str:
+        """See the class."""
+        return await sign(str(workflows.get_execution_id()))
+
+
+@workflow.define(name="behaviour-shapes")
+class Shapes:
+    """§1: an input is the first of the models that it fits."""
+
+    @workflow.entrypoint
+    async def run(self, what: Customer | Parcel | None = None) -> list[str]:
+        """See the class."""
+        return [type(what).__name__, await echo(what.model_dump_json() if what else "")]
+
+
+WORKFLOWS = [Handles, Leaver, Listener, Parallel, Shapes, Signing, Sought, Told]
+ACTIVITIES: list[Any] = [item_after, item_at, sign, twice]

@@ -1,7 +1,7 @@
 """The ways in which behaviours are run: the one list of them."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class MemoryDriver:
     """Drives an execution of the testing kit."""
 
     def __init__(self, execution: Execution, environment: WorkflowEnvironment) -> None:
+        self.execution_id = execution.id
         self._execution = execution
         self._environment = environment
 
@@ -56,6 +57,14 @@ class MemoryDriver:
         """See Driver."""
         return await self._execution.result()
 
+    async def search_keys(self) -> Mapping[str, str | None]:
+        """See Driver."""
+        return await self._execution.search_keys()
+
+    async def complete_activity(self, task_token: str, result: Any) -> bool:
+        """See Driver."""
+        return await self._environment.complete_activity(task_token, result)
+
     async def status_of(self, execution_id: str) -> str:
         """See Driver."""
         return (await self._environment.execution(further.Listener, execution_id).status()).value
@@ -69,6 +78,7 @@ class HostDriver:
     """Drives an execution over HTTP."""
 
     def __init__(self, site: LocalSite, execution_id: str) -> None:
+        self.execution_id = execution_id
         self._site = site
         self._path = f"/v1/workflows/executions/{execution_id}"
 
@@ -102,6 +112,17 @@ class HostDriver:
     async def result(self) -> Any:
         """See Driver."""
         return (await self.ended()).result
+
+    async def search_keys(self) -> Mapping[str, str | None]:
+        """See Driver."""
+        found: dict[str, str | None] = (await self._call("GET", "?include_search_keys=true"))["search_keys"]
+        return found
+
+    async def complete_activity(self, task_token: str, result: Any) -> bool:
+        """See Driver."""
+        body = {"task_token": task_token, "result": result}
+        found = await asyncio.to_thread(self._site.call, "POST", "/v1/workflows/activities/complete", body)
+        return bool(found["is_accepted"])
 
     async def status_of(self, execution_id: str) -> str:
         """See Driver."""

@@ -10,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -126,13 +127,22 @@ class Site:
         name = deployment or self.deployment
         wait_until(lambda: self._workers(name) >= count, f"{count} workers of {name} are registered")
 
-    def call(self, method: str, path: str, body: Any = None, *, key: str | None = None, seconds: float = 60) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        seconds: float = 60,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
         """Call the API. Raises: Refused; OSError if nothing answers."""
         request = urllib.request.Request(
             self.url + path,
             data=None if body is None else json.dumps(body).encode(),
             method=method,
-            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json", **headers},
         )
         try:
             with urllib.request.urlopen(request, timeout=seconds) as response:
