@@ -14,7 +14,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or killed_when_
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws
-.PHONY: bench bench-quick bench-cost wheel wheel-check clean
+.PHONY: bench bench-quick bench-cost bench-replay wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -101,6 +101,9 @@ bench-quick: ## one round of Levante alone (PEERS='levante restate' for more)
 
 bench-cost: setup ## what workloads cost on AWS, counted: writes docs/cost.md
 	PYTHONPATH=. $(BIN)/python -m benchmarks.cost
+
+bench-replay: setup ## what replaying costs, with the determinism guard and without
+	$(BIN)/python -m benchmarks.replay
 
 # --- distribution -----------------------------------------------------------------------------------------------------
 
