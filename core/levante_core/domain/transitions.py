@@ -19,6 +19,10 @@ class ExecutionStatus(StrEnum):
     TIMED_OUT = "TIMED_OUT"
 
 
+FAILURES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
+"""How runs end that have not done what they were started for, though nobody wanted them to end."""
+
+
 class ActivityState(StrEnum):
     """Where an activity stands in the history of its run."""
 

@@ -11,6 +11,7 @@ from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Pu
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
+from levante_core.services.reading import read_index
 
 SECRET_PREFIX = "lev_"  # noqa: S105 - what secrets begin with
 MINIMUM_SECRET_LENGTH = 16
@@ -73,14 +74,7 @@ class ApiKeyService:
 
     def list(self, workspace: Workspace) -> list[ApiKey]:
         """List the workspace's keys, oldest first, revoked ones too."""
-        found: list[ApiKey] = []
-        after: str | None = None
-        while True:
-            page = self._store.query_index(keys.API_KEYS, workspace, after=after)
-            found += [api_key_of(item) for item in page.items]
-            after = page.next
-            if after is None:
-                return found
+        return [api_key_of(item) for item in read_index(self._store, keys.API_KEYS, workspace)]
 
     def revoke(self, workspace: Workspace, key_id: str) -> None:
         """Refuse this key from now on; other processes may believe it for BELIEVED_FOR. A repeat is harmless.

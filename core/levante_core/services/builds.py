@@ -14,7 +14,7 @@ from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration, build_item, registered_builds, worker_of
 from levante_core.records.runs import RunSummary, summary_of
-from levante_core.services.reading import read_all
+from levante_core.services.reading import read_all, read_index
 
 
 class BuildService:
@@ -93,9 +93,4 @@ class BuildService:
 
     def _all_open(self) -> Iterable[RunSummary]:
         for shard in range(keys.SHARDS):
-            after: str | None = None
-            while True:
-                page = self._store.query_index(keys.DUE, keys.open_runs(shard), after=after)
-                yield from map(summary_of, page.items)
-                if (after := page.next) is None:
-                    break
+            yield from map(summary_of, read_index(self._store, keys.DUE, keys.open_runs(shard)))

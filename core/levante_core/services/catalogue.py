@@ -25,7 +25,7 @@ from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
 from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import queue_name
-from levante_core.services.reading import read_all
+from levante_core.services.reading import read_all, read_index
 
 RACES = 5
 WORKFLOWS_AT_ONCE = 100
@@ -180,12 +180,8 @@ class CatalogueService:
         return Entry(workflows[0], tuple(records.registration_of(item) for item in found))
 
     def _all_workflows(self, workspace: Workspace) -> Iterator[Workflow]:
-        after: str | None = None
-        while True:
-            page = self.list_workflows(workspace, limit=WORKFLOWS_AT_ONCE, descending=False, after=after)
-            yield from map(records.workflow_of, page.items)
-            if (after := page.next) is None:
-                return
+        items = read_index(self._store, keys.WORKFLOWS, workspace, limit=WORKFLOWS_AT_ONCE)
+        return map(records.workflow_of, items)
 
     def _last_heartbeat(self, workspace: Workspace, registration: Registration) -> datetime | None:
         beats = [

@@ -9,7 +9,7 @@ from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import NotFound, NotRunning, Unavailable
+from levante_core.errors import NotRunning, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
@@ -20,8 +20,8 @@ from levante_core.records.runs import (
     Recorded,
     batch_item,
     ending_document,
-    execution_of,
 )
+from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import last_index
 
 RACES = 20
@@ -67,23 +67,16 @@ class ClosingService:
 
     def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
         """End the latest run at once; no workflow code runs. Raises: NotFound, NotRunning."""
-        execution = self._get(workspace, execution_id)
+        execution = find_execution(self._store, workspace, execution_id)
         if not self._close(execution, lambda at: ExecutionTerminated(at=at)):
-            status = self._get(workspace, execution_id).status
+            status = find_execution(self._store, workspace, execution_id).status
             raise NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)
 
     def time_out(self, run: RunKey) -> None:
         """End this run because its deadline passed; does nothing if it is closed, or not yet due."""
-        item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        execution = item and execution_of(item)
+        execution = execution_if_any(self._store, run.workspace, run.execution_id)
         if execution and execution.key == run and execution.start.deadline_at <= self._clock.now():
             self._close(execution, lambda at: ExecutionTimedOut(at=at))
-
-    def _get(self, workspace: Workspace, execution_id: ExecutionId) -> Execution:
-        item = self._store.get(keys.execution(workspace, execution_id))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        return execution_of(item)
 
     def _close(self, execution: Execution, closing: Callable[[datetime], Closing]) -> bool:
         """Tell whether it was this call that closed the run."""

@@ -16,11 +16,10 @@ from levante_core.records.runs import Recorded, execution_of, fact_item, outcome
 from levante_core.records.schedules import due_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.schedules import ScheduleService
+from levante_core.services.reading import read_index
+from levante_core.services.schedules import SWEEP_REACH, ScheduleService
 
 SWEEP_PAGE = 500
-SWEEP_REACH = timedelta(seconds=75)
-"""How far the sweep looks ahead for schedules: to the next sweep, and a little further."""
 
 
 class DueService:
@@ -99,23 +98,12 @@ class DueService:
 
     def _remind_schedules(self, partition: str, until: str) -> None:
         """Send a message for each schedule that is due before the next sweep, at its time; repeats are harmless."""
-        after: str | None = None
-        while True:
-            page = self._store.query_index(keys.DUE, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
-            self._dispatch.carry_out(SendLater(due_of(item)) for item in page.items)
-            after = page.next
-            if after is None:
-                return
+        due = read_index(self._store, keys.DUE, partition, until + AFTER_ALL, SWEEP_PAGE)
+        self._dispatch.carry_out(SendLater(due_of(item)) for item in due)
 
     def _end_overdue(self, partition: str, until: str) -> None:
-        after: str | None = None
-        while True:
-            page = self._store.query_index(keys.DUE, partition, last=until + AFTER_ALL, limit=SWEEP_PAGE, after=after)
-            for item in page.items:
-                self._closing.time_out(summary_of(item).key)
-            after = page.next
-            if after is None:
-                return
+        for item in read_index(self._store, keys.DUE, partition, until + AFTER_ALL, SWEEP_PAGE):
+            self._closing.time_out(summary_of(item).key)
 
 
 def _run(due: DelayedOfRun) -> RunKey:

@@ -30,10 +30,11 @@ from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InvalidInput,
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, child_outcome, execution_of, fact_item, outcome_fact, started_fact
+from levante_core.records.runs import Recorded, child_outcome, fact_item, outcome_fact, started_fact
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
+from levante_core.services.finding import execution_if_any
 from levante_core.services.mail import MailService
 from levante_core.services.reading import read_history
 
@@ -100,8 +101,7 @@ class FamilyService:
 
     def _find(self, run: RunKey, scheduled: ChildScheduled) -> Execution | None:
         """Return the child, if this command has started it."""
-        item = self._store.get(keys.execution(run.workspace, scheduled.execution_id))
-        child = item and execution_of(item)
+        child = execution_if_any(self._store, run.workspace, scheduled.execution_id)
         return child if child and _is_of(child, run, scheduled.seq) else None
 
     def _is_told(self, run: RunKey, scheduled: ChildScheduled) -> bool:
@@ -110,8 +110,8 @@ class FamilyService:
         return any(self._store.get(keys.fact(run, name)) for name in names)
 
     def _is_current(self, run: RunKey) -> bool:
-        item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        return item is not None and bool(item.attributes["is_open"]) and item.attributes["run_id"] == run.run_id
+        execution = execution_if_any(self._store, run.workspace, run.execution_id)
+        return execution is not None and execution.is_open and execution.key == run
 
     def _tell(self, parent: Parent, workspace: Workspace, outcome: ChildOutcome) -> None:
         """Record in the parent's run what became of a child; once the run has ended, nobody wants to know."""
@@ -147,15 +147,15 @@ class FamilyService:
 
     def _signal(self, parent: RunKey, signal: ChildSignaled) -> None:
         """Send a signal unless it was sent, or the child takes none like it: a parent has no place to be told of that."""
-        item = self._store.get(keys.execution(parent.workspace, signal.execution_id))
-        if item and _is_of(execution_of(item), parent, signal.child):
+        child = execution_if_any(self._store, parent.workspace, signal.execution_id)
+        if child and _is_of(child, parent, signal.child):
             request_id = f"{parent.run_id}:{signal.seq}"
             with suppress(NotFound, NotRunning, InvalidInput):
                 self._mail.signal(parent.workspace, signal.execution_id, signal.name, signal.input, request_id=request_id)
 
     def _cancel(self, execution_id: ExecutionId, parent: RunKey, seq: int) -> None:
-        item = self._store.get(keys.execution(parent.workspace, execution_id))
-        if item and _is_of(execution_of(item), parent, seq):
+        child = execution_if_any(self._store, parent.workspace, execution_id)
+        if child and _is_of(child, parent, seq):
             with suppress(NotFound, NotRunning):
                 self._mail.cancel(parent.workspace, execution_id)
 

@@ -8,14 +8,21 @@ from levante_core.errors import NotFound
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
 from levante_core.records.runs import execution_of, summary_of
+from levante_core.services.reading import read_index
 
 
 def find_execution(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution:
     """Return an execution with its latest run. Raises: NotFound. Cost: one read."""
-    item = store.get(keys.execution(workspace, ExecutionId(execution_id)))
-    if item is None:
+    execution = execution_if_any(store, workspace, execution_id)
+    if execution is None:
         raise NotFound(f"no execution has the id {execution_id!r}")
-    return execution_of(item)
+    return execution
+
+
+def execution_if_any(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution | None:
+    """Return an execution with its latest run, if there is one. Cost: one read."""
+    item = store.get(keys.execution(workspace, ExecutionId(execution_id)))
+    return execution_of(item) if item else None
 
 
 def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> ExecutionId:
@@ -26,15 +33,10 @@ def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> Exe
     page = store.query(keys.history(workspace, RunId(run_id)), limit=1)
     if page.items:
         return ExecutionId(str(page.items[0].attributes["execution_id"]))
-    after: str | None = None
-    while True:
-        page = store.query_index(keys.DUE, keys.open_runs(keys.shard(run_id)), after=after)
-        for run in map(summary_of, page.items):
-            if (run.key.workspace, run.key.run_id) == (workspace, run_id):
-                return run.key.execution_id
-        after = page.next
-        if after is None:
-            raise NotFound(f"no run has the id {run_id!r}")
+    for run in map(summary_of, read_index(store, keys.DUE, keys.open_runs(keys.shard(run_id)))):
+        if (run.key.workspace, run.key.run_id) == (workspace, run_id):
+            return run.key.execution_id
+    raise NotFound(f"no run has the id {run_id!r}")
 
 
 def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:

@@ -28,6 +28,7 @@ from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
 from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact
 from levante_core.services.dispatch import Dispatch
+from levante_core.services.finding import find_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.services.reading import last_index, read_all
 
@@ -111,10 +112,7 @@ class MailService:
     # --- accepting ----------------------------------------------------------------------------------------------------
 
     def _open(self, workspace: Workspace, execution_id: str) -> Execution:
-        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        execution = execution_of(item)
+        execution = find_execution(self._store, workspace, execution_id)
         if not execution.is_open:
             raise _closed(execution_id, execution.status)
         return execution

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from statistics import fmean
 
 from levante_core.domain.names import Workspace
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.transitions import FAILURES, ExecutionStatus
 from levante_core.errors import InvalidInput
 from levante_core.ports.surroundings import Clock
 from levante_core.records.runs import RunSummary
@@ -18,7 +18,6 @@ DEFAULT_PERIOD = timedelta(days=1)
 POINTS = 60
 """Into which a period is divided."""
 PAGE = 1000
-ERRORS = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def measured(runs: Iterable[RunSummary], since: datetime, until: datetime) -> Me
         if run.status is ExecutionStatus.CONTINUED_AS_NEW:
             continue
         executions += 1
-        errors += run.status in ERRORS
+        errors += run.status in FAILURES
         if run.status is ExecutionStatus.COMPLETED and run.ended_at:
             milliseconds = (run.ended_at - run.started_at) / timedelta(milliseconds=1)
             latencies[(run.started_at - since) // part].append(milliseconds)

@@ -5,16 +5,17 @@ from datetime import datetime, timedelta
 
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.frozen import Json
-from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.names import Workspace
 from levante_core.domain.plan import SendTask
 from levante_core.domain.tasks import WorkflowTask
-from levante_core.errors import NotFound, NotRunning, ResultNotReady
+from levante_core.errors import NotRunning, ResultNotReady
 from levante_core.ports.item_store import Delete, Item, ItemStore, Matches, Put, Write
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
 from levante_core.records.runs import execution_of, query_item
 from levante_core.services.dispatch import Dispatch
+from levante_core.services.finding import find_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 
 KEPT_FOR = timedelta(hours=1)
@@ -48,10 +49,7 @@ class QueryService:
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over.
         Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch.
         """
-        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        execution = execution_of(item)
+        execution = find_execution(self._store, workspace, execution_id)
         if not execution.is_open:
             status = execution.status.value
             raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)

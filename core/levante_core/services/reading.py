@@ -1,6 +1,6 @@
 """Reading a run's history from the item store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from levante_core.domain.names import DeploymentName
 from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
 from levante_core.errors import InconsistentHistory, InvalidInput
-from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore
+from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.records import keys
 from levante_core.records.attempts import attempt_of
@@ -177,9 +177,20 @@ def read_all(
     store: ItemStore, partition: str, first: str = "", last: str = AFTER_ALL, limit: int | None = None
 ) -> Iterator[Item]:
     """Read all items of a partition between two sort keys, page by page of at most `limit` items."""
+    return _all_pages(lambda after: store.query(partition, first=first, last=last, after=after, limit=limit))
+
+
+def read_index(
+    store: ItemStore, index: str, partition: str, last: str = AFTER_ALL, limit: int | None = None
+) -> Iterator[Item]:
+    """Read all items of an index partition up to a sort key, page by page of at most `limit` items."""
+    return _all_pages(lambda after: store.query_index(index, partition, last=last, after=after, limit=limit))
+
+
+def _all_pages(read: Callable[[str | None], Page]) -> Iterator[Item]:
     after: str | None = None
     while True:
-        page = store.query(partition, first=first, last=last, after=after, limit=limit)
+        page = read(after)
         yield from page.items
         after = page.next
         if after is None:

@@ -7,27 +7,26 @@ from datetime import datetime
 from levante_core.domain.events import ExecutionTerminated, mail_key
 from levante_core.domain.execution import Execution, Reset, close, resumed
 from levante_core.domain.history import HistoryBatch, fold
-from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.names import RunId, Workspace
 from levante_core.domain.plan import OpenWork, RunStarted, outstanding, plan
 from levante_core.domain.reset import carried, kept, points
 from levante_core.domain.search_keys import after
 from levante_core.domain.tasks import Fact
-from levante_core.errors import InvalidResetPoint, NotFound, Unavailable
+from levante_core.errors import InvalidResetPoint, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Write
 from levante_core.ports.surroundings import Clock, Ids
-from levante_core.records import keys
 from levante_core.records.runs import (
     ASKS_FOR_WORK,
     Recorded,
     batch_item,
     earlier_run_item,
     execution_item,
-    execution_of,
     fact_item,
     mail_fact,
 )
 from levante_core.services.builds import BuildService
 from levante_core.services.effects import EffectService
+from levante_core.services.finding import find_execution
 from levante_core.services.reading import History, read_history
 
 RACES = 20
@@ -61,16 +60,10 @@ class ResetService:
         """
         run_id = RunId(self._ids.uuid())
         for _ in range(RACES):
-            execution = self._get(workspace, ExecutionId(execution_id))
+            execution = find_execution(self._store, workspace, execution_id)
             if execution.key.run_id == run_id or self._reset(execution, run_id, request):
                 return
         raise Unavailable(f"execution {execution_id!r} is advancing too fast to be reset: try again")
-
-    def _get(self, workspace: Workspace, execution_id: ExecutionId) -> Execution:
-        item = self._store.get(keys.execution(workspace, execution_id))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        return execution_of(item)
 
     def _reset(self, old: Execution, run_id: RunId, request: ResetRequest) -> bool:
         """Write copies that nobody sees, then put the new run in the old one's place. Tells whether that was possible."""

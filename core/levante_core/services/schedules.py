@@ -23,7 +23,7 @@ from levante_core.domain.schedules.spec import (
 )
 from levante_core.domain.schedules.state import Schedule, ScheduleState, Step, Waiting, next_step
 from levante_core.domain.tasks import ScheduleDue
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.transitions import FAILURES
 from levante_core.errors import (
     AmbiguousWorkflow,
     InvalidInput,
@@ -37,11 +37,12 @@ from levante_core.errors import (
 from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
-from levante_core.records.runs import execution_item, execution_of
+from levante_core.records.runs import execution_item
 from levante_core.records.schedules import schedule_item, schedule_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
+from levante_core.services.finding import execution_if_any
 from levante_core.services.mail import MailService
 from levante_core.services.reading import read_all
 
@@ -50,9 +51,8 @@ logger = logging.getLogger("levante.schedules")
 RACES = 20
 MOST_STEPS = 200
 """Executions that one look starts; the next one, within a minute, goes on."""
-SOON = timedelta(seconds=75)
-"""What is due so soon gets a message at once; what is later is left to the sweep."""
-FAILURES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT})
+SWEEP_REACH = timedelta(seconds=75)
+"""How far the sweep looks ahead: to the next sweep, and a little further. What is due sooner gets a message at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +251,8 @@ class ScheduleService:
 
     def _step(self, schedule: Schedule) -> Step:
         now = self._clock.now()
-        runs = [self._store.get(keys.execution(schedule.workspace, one)) for one in schedule.state.running]
-        executions = [execution_of(run) for run in runs if run]
+        found = [execution_if_any(self._store, schedule.workspace, one) for one in schedule.state.running]
+        executions = [execution for execution in found if execution]
         still_open = {one.key.execution_id for one in executions if one.is_open}
         failed = {one.key.execution_id for one in executions if one.status in FAILURES}
         return next_step(schedule, now, still_open, failed)
@@ -314,7 +314,7 @@ class ScheduleService:
     def _remind(self, schedule: Schedule) -> None:
         """Send a message for a time that comes before the sweep may look. If it is lost, the sweep sends another one."""
         next_at = schedule.next_at()
-        if next_at and next_at - self._clock.now() <= SOON:
+        if next_at and next_at - self._clock.now() <= SWEEP_REACH:
             due = ScheduleDue(workspace=schedule.workspace, schedule_id=schedule.schedule_id, fresh_at=next_at)
             with suppress(Unavailable):
                 self._dispatch.carry_out([SendLater(due)])
@@ -346,8 +346,8 @@ def _redefined(schedule: Schedule, definition: ScheduleDefinition, now: datetime
     """Return a schedule with another definition. What is left of its executions changes only with their number."""
     is_same = definition.max_executions == schedule.definition.max_executions
     remaining = schedule.state.remaining if is_same else definition.max_executions
-    changed_ = _with(schedule, seen_until=max(now, schedule.state.seen_until), remaining=remaining)
-    return replace(changed_, definition=definition)
+    counting_from_now = _with(schedule, seen_until=max(now, schedule.state.seen_until), remaining=remaining)
+    return replace(counting_from_now, definition=definition)
 
 
 def _not_started(schedule: Schedule, what: Waiting, error: Exception) -> ScheduleState:

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from levante_core.domain.custom_tasks import TaskPhase
 from levante_core.domain.events import FactTaken
-from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.stream_events import PublishedTask, Told, told_by_activity
@@ -24,6 +24,7 @@ from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
 from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
 from levante_core.records.streams import Publisher, StreamHead
+from levante_core.services.finding import find_execution
 from levante_core.services.reading import read_all
 
 BATCHES_AT_ONCE = 100
@@ -59,7 +60,7 @@ class StreamService:
 
     def root_of(self, workspace: Workspace, execution_id: str) -> ExecutionId:
         """Return the execution whose stream has the events of this one. Raises: NotFound. Cost: one read."""
-        return self._execution(workspace, ExecutionId(execution_id)).root_execution_id
+        return find_execution(self._store, workspace, execution_id).root_execution_id
 
     def publish(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Add to the stream what was recorded and is not in it yet. Several at once do no harm: one wins each place.
@@ -101,7 +102,7 @@ class StreamService:
         after: what this returned to the same publisher before; with it, a repeat is recognised however late it comes.
         Raises: NotFound, Unavailable. Cost: a read, a query and a write; those of `publish` too where a task starts.
         """
-        execution = self._execution(workspace, ExecutionId(execution_id))
+        execution = find_execution(self._store, workspace, execution_id)
         if execution.key.run_id != run_id:
             raise NotFound(f"execution {execution_id!r} has no open run {run_id!r}")
         root = execution.root_execution_id
@@ -135,12 +136,6 @@ class StreamService:
         """Return how far the stream has come. Cost: one read."""
         item = self._store.get(keys.stream_head(workspace, root))
         return streams.head_of(item) if item else StreamHead(0, (Followed(execution_id=root),))
-
-    def _execution(self, workspace: Workspace, execution_id: ExecutionId) -> Execution:
-        item = self._store.get(keys.execution(workspace, execution_id))
-        if item is None:
-            raise NotFound(f"no execution has the id {execution_id!r}")
-        return execution_of(item)
 
     def _append(
         self, workspace: Workspace, root: ExecutionId, told: Sequence[Told], moved: tuple[StreamHead, StreamHead]
