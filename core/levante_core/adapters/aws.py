@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from levante_core.adapters.dynamodb import DynamoItemStore
 from levante_core.adapters.dynamodb_client import dynamodb_client
+from levante_core.adapters.otlp_http import WrongEndpoint, span_sender
 from levante_core.adapters.s3 import S3Payloads, s3_client
 from levante_core.adapters.sqs import SqsQueues, sqs_client
 from levante_core.adapters.sts import StsTaskAccess, sts_client
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import Engine, build_engine
+from levante_core.services.trace_export import SendSpans
 
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 """No DEBUG: the AWS SDK's debug log quotes what it sends."""
@@ -40,6 +42,7 @@ class AwsSettings:
     lent: whose credentials workers get for their queues; None if they reach these through the API alone.
     fast_path: whether the API sends the tasks that its own writes ask for, ahead of the table's stream.
     tracing: whether requests are traced with X-Ray. streams_at: where the API sends those who want to stream events.
+    send_spans: exports the traces of executions.
     """
 
     table: str
@@ -52,6 +55,7 @@ class AwsSettings:
     log_level: str = "INFO"
     tracing: bool = False
     streams_at: str | None = None
+    send_spans: SendSpans | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -73,6 +77,7 @@ def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
         log_level=reader.choice("LEVANTE_LOG_LEVEL", "INFO", LOG_LEVELS),
         tracing=_SWITCH[reader.choice("LEVANTE_TRACING", "off", _SWITCH)],
         streams_at=reader.optional("LEVANTE_STREAMS_URL"),
+        send_spans=reader.span_sender(),
     )
     reader.finish()
     return settings
@@ -96,7 +101,14 @@ def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
     )
     access = StsTaskAccess(sts_client(), lent.arn, queues, lent.region, kms_key_arn=kms_key_arn) if lent else None
     engine = build_engine(
-        store, queues, SystemClock(), RandomIds(), PollingWatch(), fast_path=settings.fast_path, access=access
+        store,
+        queues,
+        SystemClock(),
+        RandomIds(),
+        PollingWatch(),
+        fast_path=settings.fast_path,
+        access=access,
+        send_spans=settings.send_spans,
     )
     return engine, store
 
@@ -128,6 +140,13 @@ class _Reader:
             return value
         self._problems.append(f"{name} is {value!r}: it takes one of {', '.join(allowed)}")
         return default
+
+    def span_sender(self) -> SendSpans | None:
+        try:
+            return span_sender(self._environment)
+        except WrongEndpoint as error:
+            self._problems.append(str(error))
+            return None
 
     def finish(self) -> None:
         if self._problems:

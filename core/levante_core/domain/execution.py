@@ -62,12 +62,13 @@ class RunStart(Frozen):
 
 
 class Tracing(Frozen):
-    """What the caller gave for tracing; handed on, never interpreted."""
+    """What the caller gave for tracing. is_exported: whether the trace of each run is sent somewhere when it has ended."""
 
     traceparent: str | None = None
     force_new_trace: bool = False
     attributes: Mapping[str, str] = Field(default_factory=dict)
     extensions: Mapping[str, Json] = Field(default_factory=dict)
+    is_exported: bool = False
 
 
 NO_TRACING = Tracing()
@@ -118,6 +119,12 @@ class Execution:
     def parent_execution_id(self) -> ExecutionId | None:
         """The execution that started this one, if one did."""
         return self.parent.execution_id if self.parent else None
+
+    @property
+    def concerns_others(self) -> bool:
+        """Whether somebody has to know when the run ends: a parent, children, a schedule, or who collects traces."""
+        has_family = self.has_children or self.parent is not None
+        return has_family or self.start.schedule_id is not None or self.tracing.is_exported
 
     @property
     def is_open(self) -> bool:

@@ -84,7 +84,7 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class RunClosed:
-    """A run ended that has a parent, children or a schedule that started it.
+    """A run ended that concerns others than itself.
 
     outcome: what its parent is told; None if the execution goes on.
     """

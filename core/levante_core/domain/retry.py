@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Frozen, Time
 
 MAXIMUM_INTERVAL_FACTOR = 100
 """The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""
@@ -24,6 +24,15 @@ class RetryPolicy(Frozen):
         exponent = min(attempt - 1, 64)
         factor = min(self.backoff_coefficient**exponent, float(MAXIMUM_INTERVAL_FACTOR))
         return timedelta(seconds=self.initial_interval_seconds * factor)
+
+
+class FailedAttempt(Frozen):
+    """How an attempt of the activity with this seq ended that is followed by another one."""
+
+    seq: int
+    attempt: int
+    at: Time
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, Time, wire_time
+from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.plan import AttemptEnded
+from levante_core.domain.retry import FailedAttempt
 from levante_core.ports.item_store import Item, Scalar
 from levante_core.records import keys
 from levante_core.records.runs import ASKS_FOR_WORK, Recorded, recorded_of
@@ -18,15 +18,6 @@ DEADLINE_AT = "deadline_at"
 """Attribute of attempts that go on elsewhere."""
 MOST_FAILURES = 20
 """So many failed attempts of an activity are kept, the last ones."""
-
-
-class FailedAttempt(Frozen):
-    """How an attempt of the activity with this seq ended that is followed by another one."""
-
-    seq: int
-    attempt: int
-    at: Time
-    failure: Failure
 
 
 _DETAILS: TypeAdapter[tuple[Json, ...]] = TypeAdapter(tuple[Json, ...])

@@ -82,7 +82,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "parent_deployment_name": parent.deployment_name if parent else None,
         "parent_seq": parent.seq if parent else None,
         HAS_CHILDREN: execution.has_children,
-        HAS_FAMILY: execution.has_children or parent is not None or start.schedule_id is not None,
+        HAS_FAMILY: execution.concerns_others,
         "status": execution.status.value,
         "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
@@ -93,7 +93,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
     }
-    documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json()}
+    documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
         documents["ending"] = ending_document(ending)
     place = f"{wire_time(start.started_at)}#{run.run_id}"

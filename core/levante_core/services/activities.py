@@ -10,7 +10,7 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.names import Workspace, unstuck
 from levante_core.domain.plan import AttemptEnded, CancelActivity, FactRecorded, Record
-from levante_core.domain.retry import RetryAfter, after_failure
+from levante_core.domain.retry import FailedAttempt, RetryAfter, after_failure
 from levante_core.domain.tasks import ActivityTask, ActivityWork
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, ItemStore, Put
@@ -19,7 +19,6 @@ from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityR
 from levante_core.records import keys
 from levante_core.records.attempts import (
     Deferral,
-    FailedAttempt,
     attempt_item,
     attempt_number,
     deferral_item,

@@ -131,6 +131,10 @@ class CatalogueService:
             for one in entry.registrations
         ]
 
+    def route(self, registration: Registration) -> DeploymentName:
+        """Return where executions go that start now: see `BuildService.route`."""
+        return self._builds.route(registration)
+
     def is_active(self, workspace: Workspace, registration: Registration) -> bool:
         """Tell whether a live worker serves this registration."""
         last = self._last_heartbeat(workspace, registration)

@@ -32,6 +32,8 @@ from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
+from levante_core.services.trace_export import SendSpans, TraceExport
+from levante_core.services.traces import TraceService
 from levante_core.services.workflow_edits import WorkflowEdits
 
 
@@ -63,6 +65,8 @@ class Engine:
     tails: TailService
     tasks: TaskService
     tickets: TicketService
+    traces: TraceService
+    trace_export: TraceExport
     workflow_edits: WorkflowEdits
 
 
@@ -75,11 +79,12 @@ def build_engine(
     *,
     fast_path: bool,
     access: TaskAccess | None = None,
+    send_spans: SendSpans | None = None,
 ) -> Engine:
     """Wire the services.
 
     fast_path: whether the API dispatches what it writes; the change feed does so in any case. access: how workers reach the
-    queues themselves; None where they are reached through the API alone.
+    queues themselves; None where they are reached through the API alone. send_spans: exports the traces of runs that end.
     """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     closing = ClosingService(store, clock, ids)
@@ -87,8 +92,17 @@ def build_engine(
     catalogue = CatalogueService(store, queues, clock, ids, builds)
     inputs = InputChecks()
     checks = HandlerChecks(catalogue, inputs)
+    traces = TraceService(store)
+    trace_export = TraceExport(traces, clock, send_spans)
     executions = ExecutionService(
-        store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, builds=builds, inputs=inputs
+        store,
+        clock,
+        ids,
+        watch,
+        dispatch=dispatch,
+        catalogue=catalogue,
+        inputs=inputs,
+        is_traced=trace_export.is_on,
     )
     mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
@@ -121,5 +135,7 @@ def build_engine(
         tails=TailService(streams, clock, watch),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
+        traces=traces,
+        trace_export=trace_export,
         workflow_edits=WorkflowEdits(store, catalogue),
     )

@@ -17,7 +17,6 @@ from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
 from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, execution_of, summary_of
-from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_execution, find_run
@@ -55,17 +54,18 @@ class ExecutionService:
         *,
         dispatch: Dispatch,
         catalogue: CatalogueService,
-        builds: BuildService,
         inputs: InputChecks,
+        is_traced: bool,
     ) -> None:
+        """is_traced: whether the traces of runs are exported."""
         self._store = store
         self._clock = clock
         self._ids = ids
         self._watch = watch
         self._dispatch = dispatch
         self._catalogue = catalogue
-        self._builds = builds
         self._inputs = inputs
+        self._is_traced = is_traced
 
     def start(self, workspace: Workspace, workflow: str, request: StartRequest) -> Execution:
         """Start an execution; it is durable on return.
@@ -208,10 +208,10 @@ class ExecutionService:
         return Execution(
             key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
             workflow_id=registration.workflow_id,
-            deployment_name=self._builds.route(registration),
+            deployment_name=self._catalogue.route(registration),
             start=start,
             root_execution_id=execution_id,
-            tracing=request.tracing,
+            tracing=request.tracing.model_copy(update={"is_exported": self._is_traced}),
         )
 
     def _put(self, execution: Execution) -> None:

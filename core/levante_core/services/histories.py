@@ -41,15 +41,9 @@ class ShownHistory:
     def _unnumbered(self) -> Iterator[dict[str, Any]]:
         start = self._execution.start
         yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        facts = {fact.key: fact.input for fact in self._history.facts}
-        taken = 0
-        for batch, recorded_at in zip(self._history.batches, self._history.recorded_at, strict=True):
-            at = {"recorded_at": wire_time(recorded_at)}
-            for event in batch.events:
-                together = {"taken_until": event.until} if isinstance(event, MailTaken) else {}
-                for told in _resolved(event, facts, taken):
-                    yield {**told.model_dump(mode="json"), **together, **at}
-                taken = event.until if isinstance(event, MailTaken) else taken
+        for told, taken_until, recorded_at in _told(self._history):
+            together = {"taken_until": taken_until} if taken_until else {}
+            yield {**told.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
 
 
 class HistoryService:
@@ -89,6 +83,23 @@ class HistoryService:
             "recorded_at": attributes["recorded_at"],
             "failure": Failure.model_validate_json(item.documents["failure"]).model_dump(mode="json"),
         }
+
+
+def shown(history: History) -> Iterator[tuple[HistoryEvent | Mail, datetime]]:
+    """Yield the events, facts in the places where they were taken, and when each was recorded there."""
+    return ((told, recorded_at) for told, _, recorded_at in _told(history))
+
+
+def _told(history: History) -> Iterator[tuple[HistoryEvent | Mail, int | None, datetime]]:
+    """Yield events, for mail the number up to which it was taken at once, and when each was recorded."""
+    facts = {fact.key: fact.input for fact in history.facts}
+    taken = 0
+    for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
+        for event in batch.events:
+            until = event.until if isinstance(event, MailTaken) else None
+            for told in _resolved(event, facts, taken):
+                yield told, until, recorded_at
+            taken = until or taken
 
 
 def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:

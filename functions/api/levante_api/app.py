@@ -24,6 +24,7 @@ from levante_api.resolver import OverlappingResolver, written
 from levante_api.runs import RunEndpoints
 from levante_api.schedules import ScheduleEndpoints
 from levante_api.system import SystemEndpoints
+from levante_api.traces import TraceEndpoints
 from levante_api.workers import WorkerEndpoints
 from levante_api.workflow_edits import WorkflowEditEndpoints
 from levante_api.workflows import WorkflowEndpoints
@@ -81,6 +82,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             KeyEndpoints(engine),
             RedriveEndpoints(engine),
             ScheduleEndpoints(engine),
+            TraceEndpoints(engine),
         ],
     )
     app.use([Gate(engine, endpoints, log)])

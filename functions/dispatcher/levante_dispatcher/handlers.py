@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from levante_core.adapters.images import change_of
-from levante_core.domain.plan import plan
+from levante_core.domain.plan import RunClosed, plan
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Change, Item
 from levante_core.records.changes import records_of
@@ -41,6 +41,7 @@ def build_handlers(engine: Engine, resolve: Resolve) -> DispatcherHandlers:
         changes = (_resolved(change_of(record), resolve) for record in event["Records"])
         records = [record for change in changes for record in records_of(change)]
         engine.effects.carry_out(effect for record in records for effect in plan(record))
+        engine.trace_export.export(record for record in records if isinstance(record, RunClosed))
         return {"batchItemFailures": []}
 
     def timers(event: Event, _: object) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import uvicorn
 
+from levante_core.adapters.otlp_http import span_sender
 from levante_local.host import Host, HostSettings
 from levante_local.sqlite_schema import StoreNotOpened
 
@@ -32,9 +33,13 @@ def dev(data: Path, port: int, host: str, log_level: str) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
     url = f"http://{host}:{port}"
     try:
-        application = Host(
-            HostSettings(data, first_key=os.environ.get("LEVANTE_API_KEY") or None, quiet=log_level not in {"debug", "info"})
+        settings = HostSettings(
+            data,
+            first_key=os.environ.get("LEVANTE_API_KEY") or None,
+            quiet=log_level not in {"debug", "info"},
+            send_spans=span_sender(os.environ),
         )
+        application = Host(settings)
         secret = application.first_key()
     except (StoreNotOpened, ValueError) as error:
         raise click.ClickException(str(error)) from None

@@ -21,6 +21,7 @@ from levante_core.records.offloading import OffloadingStore
 from levante_core.services.api_keys import SECRET_PREFIX, require
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.tasks import consumer_name
+from levante_core.services.trace_export import SendSpans
 from levante_dispatcher.handlers import build_handlers
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
@@ -46,13 +47,14 @@ PRESENCE_SUFFIX = "/presence"
 class HostSettings:
     """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given.
 
-    quiet: log errors only, not each request.
+    quiet: log errors only, not each request. send_spans: exports the traces of executions.
     """
 
     data: Path
     first_key: str | None = None
     synchronous: Synchronous = "FULL"
     quiet: bool = True
+    send_spans: SendSpans | None = None
 
 
 class Host:
@@ -68,7 +70,9 @@ class Host:
         self._watch = LocalChangeWatch()
         self._store.listen(self._watch.notify)
         items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
-        self._engine: Engine = build_engine(items, self._queues, clock, ids, self._watch, fast_path=False)
+        self._engine: Engine = build_engine(
+            items, self._queues, clock, ids, self._watch, fast_path=False, send_spans=settings.send_spans
+        )
         self._handlers = build_handlers(self._engine, items.resolved)
         api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
         engine = self._engine
