@@ -18,8 +18,8 @@ class WrongEndpoint(ValueError):
 def span_sender(environment: Mapping[str, str]) -> SendSpans | None:
     """Read where traces go from OpenTelemetry's own variables; None if nowhere.
 
-    OTEL_EXPORTER_OTLP_ENDPOINT: a base URL, to which `/v1/traces` is added. OTEL_EXPORTER_OTLP_HEADERS: `name=value,...`, for
-    instance a key of the collector. Raises: WrongEndpoint.
+    OTEL_EXPORTER_OTLP_ENDPOINT: a base URL, to which `/v1/traces` is added. OTEL_EXPORTER_OTLP_HEADERS: `name=value,...`,
+    such as a key of the collector. Raises: WrongEndpoint.
     """
     endpoint = environment.get(ENDPOINT)
     if not endpoint:

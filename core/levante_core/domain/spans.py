@@ -76,11 +76,13 @@ def spans(
 
     told: its history, and when each event was recorded. failed: attempts that are followed by others.
     """
-    making = _Making(execution.key.run_id)
+    making = _Making(execution.key.run_id, execution.start.started_at)
     for event, at in told:
         making.take(event, at)
     for attempt in failed:
         making.fail(attempt.seq, attempt.attempt, attempt.at, attempt.failure)
+    if execution.ending:
+        making.end(execution.ending.ended_at)
     return [*_of_run(execution), *making.spans()]
 
 
@@ -129,10 +131,14 @@ Begun = TypeVar("Begun", ActivityScheduled | TimerStarted | ChildScheduled, Sign
 
 @dataclass(slots=True)
 class _Open(Generic[Begun]):
-    """What has begun. attempts: those that have failed of an activity, by number."""
+    """What has begun. attempts: those that have failed of an activity, by number.
+
+    asked_at: when the last of what led to it had happened. It is recorded later, and what ends in place even after its end.
+    """
 
     event: Begun
     began_at: datetime
+    asked_at: datetime
     ended_at: datetime | None = None
     failure: Failure | None = None
     attempts: dict[int, tuple[datetime, Failure]] = field(default_factory=dict)
@@ -141,16 +147,18 @@ class _Open(Generic[Begun]):
 class _Making:
     """Makes spans from history, event by event."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, started_at: datetime) -> None:
         self._run_id = run_id
+        self._now = started_at
         self._commands: dict[int, _Open[ActivityScheduled | TimerStarted | ChildScheduled]] = {}
         self._mail: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
 
     def take(self, event: HistoryEvent | Mail, at: datetime) -> None:
         """Take the next event. at: when it was recorded, or taken into history."""
+        self._now = max(self._now, getattr(event, "at", self._now))
         match event:
             case ActivityScheduled() | TimerStarted() | ChildScheduled():
-                self._commands[event.seq] = _Open(event, at)
+                self._commands[event.seq] = _Open(event, at, self._now)
             case ActivityCompleted() | TimerFired() | ChildCompleted():
                 self._end(event.seq, event.at)
             case ActivityFailed() | ChildFailed():
@@ -169,9 +177,9 @@ class _Making:
     def _take_mail(self, event: HistoryEvent | Mail, at: datetime) -> None:
         match event:
             case SignalReceived():
-                self._mail[event.number] = _Open(event, event.at, at)
+                self._mail[event.number] = _Open(event, event.at, event.at, at)
             case UpdateRequested():
-                self._mail[event.number] = _Open(event, event.at)
+                self._mail[event.number] = _Open(event, event.at, event.at)
             case UpdateCompleted():
                 self._mail[event.update].ended_at = at
             case UpdateFailed():
@@ -184,6 +192,11 @@ class _Making:
         """Say that an attempt of an activity has failed, which is not the last one."""
         if seq in self._commands:
             self._commands[seq].attempts[attempt] = at, failure
+
+    def end(self, at: datetime) -> None:
+        """Say that the run has ended, and with it whatever it has begun."""
+        for found in (*self._commands.values(), *self._mail.values()):
+            found.ended_at = found.ended_at or at
 
     def spans(self) -> Iterator[Span]:
         """Yield all spans, those of the mail after the others."""
@@ -210,6 +223,8 @@ class _Making:
         found = self._commands.get(seq)
         if found and found.ended_at is None:
             found.ended_at, found.failure = at, failure
+            if at <= found.began_at:
+                found.began_at = min(found.asked_at, at)
 
     def _attempts(self, scheduled: ActivityScheduled, found: _Open[Any]) -> Iterator[Span]:
         """Yield a span for each attempt, from when it was due."""
@@ -223,10 +238,10 @@ class _Making:
             name, what = f"activity {scheduled.name}", f"activity:{scheduled.seq}:{attempt}"
             failed = found.attempts.get(attempt)
             if failed is None:
-                last = _Open(scheduled, due_at, found.ended_at, found.failure)
+                last = _Open(scheduled, due_at, due_at, found.ended_at, found.failure)
                 yield self._span(what, name, last, attributes)
                 return
-            yield self._span(what, name, _Open(scheduled, due_at, *failed), attributes)
+            yield self._span(what, name, _Open(scheduled, due_at, due_at, *failed), attributes)
             due_at = failed[0] + scheduled.options.retry.delay_after(attempt)
 
     def _span(

@@ -23,6 +23,7 @@ from tests.compat.scenarios import (
     schedules,
     starting,
     streams,
+    traces,
     waiting,
 )
 from tests.compat.scenarios.server import Server
@@ -44,6 +45,7 @@ _MODULES = (
     schedules,
     starting,
     streams,
+    traces,
     waiting,
 )
 
