@@ -195,7 +195,8 @@ class _Making:
 
     def end(self, at: datetime) -> None:
         """Say that the run has ended, and with it whatever it has begun."""
-        for found in (*self._commands.values(), *self._mail.values()):
+        begun: list[_Open[Any]] = [*self._commands.values(), *self._mail.values()]
+        for found in begun:
             found.ended_at = found.ended_at or at
 
     def spans(self) -> Iterator[Span]:
