@@ -46,7 +46,7 @@ _ERRORS: Mapping[int, str] = {
 class Endpoint:
     """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have.
 
-    redirects: whether large answers are elsewhere.
+    redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
     """
 
     method: str
@@ -56,6 +56,7 @@ class Endpoint:
     status: int = 200
     errors: tuple[int, ...] = ()
     redirects: bool = False
+    is_refused: bool = False
 
     @cached_property
     def summary(self) -> str:
@@ -131,7 +132,7 @@ def _responses(endpoint: Endpoint) -> dict[int, OpenAPIResponse]:
     success: OpenAPIResponse = {"description": "Success"}
     if endpoint.status in BODILESS:
         success["content"] = {}
-    responses = {endpoint.status: success}
+    responses = {} if endpoint.is_refused else {endpoint.status: success}
     if endpoint.redirects:
         responses[307] = {"description": "The answer is too large for this program, and is given there", "content": {}}
     for status in endpoint.error_statuses:

@@ -34,6 +34,8 @@ READ = {
     ("GET", "/v1/workflows/runs/{run}/history"): None,
     ("GET", "/v1/workflows/events/stream"): None,
     ("GET", "/v1/workflows/events/list"): None,
+    **{("GET", f"/v1/workflows/executions/e1/trace/{what}"): None for what in ("info", "otel", "summary", "events")},
+    ("GET", "/v1/workflows/deployments/prod/archive"): None,
     ("GET", "/v1/workflows/schedules"): None,
     ("GET", "/v1/workflows/schedules/s1"): None,
     ("GET", f"{WORKERS}/whoami"): None,
@@ -64,6 +66,10 @@ CLIENT = {
     ("POST", "/v1/workflows/schedules/s1/resume"): {},
     ("POST", "/v1/workflows/schedules/s1/trigger"): {},
     ("DELETE", "/v1/workflows/schedules/s1"): None,
+    ("POST", "/v1/workflows/deployments"): {},
+    ("PATCH", "/v1/workflows/deployments/prod"): {},
+    ("DELETE", "/v1/workflows/deployments/prod"): None,
+    **{("POST", f"/v1/workflows/deployments/prod/{what}"): None for what in ("start", "stop", "restart", "unharden")},
 }
 WORKER = {
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
@@ -132,6 +138,7 @@ OBJECTS = [
     ("POST", f"{WORKERS}/load"),
     ("GET", "/v1/workflows/runs/{run}"),
     ("GET", "/v1/workflows/runs/{run}/history"),
+    *(("GET", f"/v1/workflows/executions/e1/trace/{what}") for what in ("info", "otel", "summary", "events")),
     ("PUT", "/v1/workflows/greet"),
     ("POST", "/v1/workflows/greet/tags"),
     ("PUT", "/v1/workflows/greet/archive"),
