@@ -18,9 +18,11 @@ from levante_core.adapters.aws import build_aws_store
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.histories import HistoryService
+from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tickets import TicketService
+from levante_core.services.traces import TraceService
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.waiting import call
 
@@ -43,6 +45,8 @@ class EventsFunction:
             HistoryService(store),
             streams,
             TailService(streams, clock, watch),
+            LogService(store, clock),
+            TraceService(store),
         )
         self._app = EventsApp(services, _run, StreamSettings(longest_seconds=function.LONGEST_SECONDS))
 

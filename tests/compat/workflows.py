@@ -65,6 +65,24 @@ class PlaceOrder:
         return Receipt(customer=order.customer, total=order.quantity * 1.5, city=city)
 
 
+@workflows.activity()
+async def speak(text: str) -> None:
+    """Log."""
+    workflows.logger.warning("heard %s", text, extra={"volume": 11})
+
+
+@workflows.workflow.define(name="talk")
+class Talk:
+    """Logs in workflow code and in activities."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, words: int) -> None:
+        """Log words."""
+        for word in range(words):
+            workflows.logger.info("says %d", word)
+            await speak(str(word))
+
+
 @workflows.workflow.define(name="nothing")
 class Nothing:
     """No parameters, no result."""

@@ -22,6 +22,7 @@ from levante.errors import (
     WorkflowsException,
 )
 from levante.interactive import InteractiveWorkflow
+from levante.logs import logger
 from levante.parallel import ExtraItemParams, GetItemFromIndexParams, execute_activities_in_parallel
 from levante.sessions import StickyWorkerSession, get_sticky_worker_session, run_sticky_worker_session
 from levante.tasks import Task, task, task_from
@@ -75,6 +76,7 @@ __all__ = [
     "get_registered_workflow_names",
     "get_sticky_worker_session",
     "get_workflow_definition",
+    "logger",
     "replay_history",
     "run_activities_locally",
     "run_sticky_worker_session",

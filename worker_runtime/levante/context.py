@@ -58,6 +58,17 @@ class WorkflowContext(Protocol):
     def execution_id(self) -> str: ...
 
     @property
+    def run_id(self) -> str: ...
+
+    @property
+    def workflow_name(self) -> str: ...
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether what the code does now it has done before."""
+        ...
+
+    @property
     def random(self) -> Random:
         """The run's own random numbers, the same on every replay."""
         ...

@@ -91,9 +91,9 @@ def _of_run(execution: Execution) -> Iterator[Span]:
     run_id, start, parent = execution.key.run_id, execution.start, execution.parent
     name = f"workflow {start.workflow_name}"
     if parent:
-        above = _span_id(parent.run_id, f"child:{parent.seq}")
+        above = span_id(parent.run_id, f"child:{parent.seq}")
     else:
-        above = _span_id(start.first_run_id or run_id, "execute")
+        above = span_id(start.first_run_id or run_id, "execute")
         caller = _caller(execution)
         given = execution.tracing.attributes
         if start.first_run_id in (None, run_id):
@@ -115,7 +115,7 @@ def _of_run(execution: Execution) -> Iterator[Span]:
     said = ending.failure.message if ending and ending.failure else None
     failure = said or execution.status.value if execution.status in FAILURES else None
     yield Span(
-        _span_id(run_id, "run"),
+        span_id(run_id, "run"),
         above,
         name,
         SpanKind.INTERNAL,
@@ -254,8 +254,8 @@ class _Making:
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Span:
         return Span(
-            _span_id(self._run_id, what),
-            _span_id(self._run_id, "run"),
+            span_id(self._run_id, what),
+            span_id(self._run_id, "run"),
             name,
             kind,
             found.began_at,
@@ -294,7 +294,8 @@ def _caller(execution: Execution) -> tuple[str, str] | None:
     return trace, span
 
 
-def _span_id(run_id: str, what: str) -> str:
+def span_id(run_id: str, what: str) -> str:
+    """Return the id of a span of a run: 16 hex digits."""
     return _digest(run_id, what)[:16]
 
 

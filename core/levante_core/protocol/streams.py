@@ -2,6 +2,8 @@
 
 import re
 
+from levante_core.protocol.logs import log_stream_in
+
 EVENTS_STREAM = "/v1/workflows/events/stream"
 EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
 HISTORY = "/v1/workflows/executions/<execution_id>/history"
@@ -28,7 +30,7 @@ def sequence_in(text: str) -> int | None:
 
 def is_stream(path: str) -> bool:
     """Tell whether this is the path of a stream."""
-    return path == EVENTS_STREAM or _EXECUTION.fullmatch(path) is not None
+    return path == EVENTS_STREAM or _EXECUTION.fullmatch(path) is not None or any(log_stream_in(path))
 
 
 def execution_in(path: str) -> str | None:

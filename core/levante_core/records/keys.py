@@ -133,6 +133,16 @@ def stream_events(workspace: Workspace, root: ExecutionId, first: int) -> Key:
     return Key(stream(workspace, root), f"{STREAM_EVENTS}{first:012d}")
 
 
+def logs(workspace: Workspace, deployment: DeploymentName, worker: str) -> str:
+    """Partition of what a worker has logged."""
+    return f"O#{workspace}#{deployment}#{worker}"
+
+
+def log_lines(workspace: Workspace, deployment: DeploymentName, worker: str, last: str, batch_id: str) -> Key:
+    """Key of a batch of log lines, by the time of the last one."""
+    return Key(logs(workspace, deployment, worker), f"{last}#{batch_id}")
+
+
 def ticket(digest: str) -> Key:
     """Key of a ticket, by the SHA-256 of its secret."""
     return Key(f"Q#{digest}", "Q")

@@ -20,6 +20,7 @@ from levante_core.services.family import FamilyService
 from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.histories import HistoryService
 from levante_core.services.input_schema import InputChecks
+from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
 from levante_core.services.queries import QueryService
@@ -53,6 +54,7 @@ class Engine:
     effects: EffectService
     executions: ExecutionService
     histories: HistoryService
+    logs: LogService
     mail: MailService
     metrics: MetricsService
     queries: QueryService
@@ -123,6 +125,7 @@ def build_engine(
         effects=effects,
         executions=executions,
         histories=HistoryService(store),
+        logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),

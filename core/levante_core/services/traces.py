@@ -1,6 +1,6 @@
 """Traces: what is recorded of executions, as spans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from levante_core.domain.execution import Execution
@@ -36,6 +36,11 @@ class TraceService:
     def of_run(self, workspace: Workspace, run_id: str) -> Trace:
         """Make the spans of one run. Raises: NotFound. Cost: as `of`."""
         return self._of(find_run(self._store, workspace, run_id))
+
+    def ids(self, workspace: Workspace, execution_ids: Iterable[str]) -> dict[str, str]:
+        """Return the trace ids of those executions that there are. Cost: a read or two for each."""
+        found = (execution_if_any(self._store, workspace, one) for one in execution_ids)
+        return {execution.key.execution_id: self.trace_id(execution) for execution in found if execution}
 
     def trace_id(self, execution: Execution) -> str:
         """Return the id of the trace that an execution belongs to. Cost: a read for one with a parent."""

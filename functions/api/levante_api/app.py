@@ -14,6 +14,7 @@ from levante_api.events import EventEndpoints
 from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
 from levante_api.keys import KeyEndpoints
+from levante_api.logs import LogEndpoints
 from levante_api.managed import ManagedEndpoints
 from levante_api.messages import MessageEndpoints
 from levante_api.metrics import MetricsEndpoints
@@ -81,6 +82,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             RegistrationEndpoints(engine),
             DeploymentEndpoints(engine),
             ManagedEndpoints(),
+            LogEndpoints(engine, streams),
             KeyEndpoints(engine),
             RedriveEndpoints(engine),
             ScheduleEndpoints(engine),

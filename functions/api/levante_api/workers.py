@@ -25,6 +25,7 @@ from levante_core.protocol.activities import (
     TaskEventsRequest,
     TaskEventsResponse,
 )
+from levante_core.protocol.logs import LogsRequest, LogsResponse
 from levante_core.protocol.workers import (
     CommitOutcome,
     CommitsRequest,
@@ -76,6 +77,7 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/rate-permits", self.rate_permits, WORKERS),
             Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
             Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/logs", self.logs, WORKERS),
             Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
         ]
@@ -158,6 +160,11 @@ class WorkerEndpoints:
         ]
         last = self.engine.streams.append(workspace_of(request), body.execution_id, body.run_id, told, body.after)
         return TaskEventsResponse(last_sequence=last)
+
+    def logs(self, request: Request, body: LogsRequest) -> LogsResponse:
+        """Keep what a worker has logged, for two weeks. A repeat is harmless."""
+        self.engine.logs.append(workspace_of(request), body)
+        return LogsResponse()
 
     def leases(self, request: Request, body: LeasesRequest) -> LeasesResponse:
         """Extend leases, end them, or hand their tasks back."""

@@ -5,7 +5,7 @@ It also tells histories that are larger than an answer of the API can be.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -16,14 +16,18 @@ from pydantic_core import to_json
 from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unauthenticated
+from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService, require
 from levante_core.services.histories import HistoryService, ShownHistory
+from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import Tail, TailService, Tidings
 from levante_core.services.tickets import TicketService
-from levante_events.frames import KEEP_ALIVE, StreamProblem, error_frame, event_frame, retry_frame
+from levante_core.services.traces import TraceService
+from levante_events.frames import KEEP_ALIVE, StreamProblem, error_frame, event_frame, log_frame, retry_frame
+from levante_events.log_reader import LogReader, open_log
 from levante_events.selection import EventSource, NoExecution, Selection, select, ticket_in
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -36,6 +40,8 @@ logger = logging.getLogger("levante.events")
 KEEP_ALIVE_SECONDS = 15.0
 """Readers hear something at least so often. Clients give up after 300 s, API Gateway and proxies earlier."""
 RETRY_SECONDS = 1.0
+LOG_SECONDS = 1.0
+"""How often a reader of a log looks for more."""
 PART_BYTES = 64 * 1024
 """Of a history, at least, in what is sent at once."""
 
@@ -57,6 +63,8 @@ class StreamServices:
     histories: HistoryService
     streams: StreamService
     tails: TailService
+    logs: LogService
+    traces: TraceService
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,15 @@ class EventsApp:
                 logger.exception("no stream begins at %s, because of an error", scope["path"][:200])
             await _refuse(send, answer_to(error))
         else:
-            if isinstance(found, ShownHistory):
-                await self._tell_history(found, send)
-            else:
-                await self._stream(*found, receive, send)
+            match found:
+                case ShownHistory():
+                    await self._tell_history(found, send)
+                case LogReader():
+                    await self._stream(self._tell_log(found, send), receive, send)
+                case tail, selection:
+                    await self._stream(self._tell(tail, selection, send), receive, send)
 
-    async def _find(self, scope: Scope) -> ShownHistory | tuple[Tail, Selection]:
+    async def _find(self, scope: Scope) -> ShownHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
@@ -106,6 +117,8 @@ class EventsApp:
             return await self._run(self._services.histories.show, workspace, execution_id)
         if run_id:
             return await self._run(self._services.histories.show_run, workspace, run_id)
+        if any(log_stream_in(path)):
+            return await self._run(open_log, self._services.logs, workspace, path, query, headers.get("last-event-id"))
         selection = select(path, query, headers.get("last-event-id"))
         return await self._run(self._open, workspace, selection), selection
 
@@ -136,12 +149,12 @@ class EventsApp:
             await send(_part(part))
         await send({"type": "http.response.body", "body": b""})
 
-    async def _stream(self, tail: Tail, selection: Selection, receive: Receive, send: Send) -> None:
+    async def _stream(self, tell: Coroutine[Any, Any, None], receive: Receive, send: Send) -> None:
         """Stream until all is told, the time is over, or the reader has left."""
         head = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send(_part(retry_frame(RETRY_SECONDS)))
-        telling = asyncio.create_task(self._tell(tail, selection, send))
+        telling = asyncio.create_task(_told(tell, send))
         leaving = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait(
@@ -155,20 +168,35 @@ class EventsApp:
 
     async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
         seconds = 0.0 if selection.source is EventSource.DATABASE else self._settings.keep_alive_seconds
-        try:
-            while True:
-                tidings: Tidings = await self._run(tail.wait, seconds)
-                wanted = [one for one in tidings.events if selection.admits(one.told)]
-                frames = b"".join(event_frame(tail.workspace, one) for one in wanted)
-                if tidings.is_over or (selection.source is EventSource.DATABASE and not tidings.events):
-                    await send(_part(frames))
-                    return
+        while True:
+            tidings: Tidings = await self._run(tail.wait, seconds)
+            wanted = [one for one in tidings.events if selection.admits(one.told)]
+            frames = b"".join(event_frame(tail.workspace, one) for one in wanted)
+            if tidings.is_over or (selection.source is EventSource.DATABASE and not tidings.events):
+                await send(_part(frames))
+                return
+            await send(_part(frames or KEEP_ALIVE))
+
+    async def _tell_log(self, reader: LogReader, send: Send) -> None:
+        quiet = 0.0
+        while True:
+            is_open = await self._run(reader.is_open)
+            lines = await self._run(self._services.logs.fresh, reader.tail)
+            frames = b"".join([await self._run(self._log_frame, reader, cursor, line) for cursor, line in lines])
+            if frames or not is_open or quiet >= self._settings.keep_alive_seconds:
                 await send(_part(frames or KEEP_ALIVE))
-        except Exception as error:  # whatever ends a stream before its time, its reader must hear of it
-            if not isinstance(error, LevanteError):
-                logger.exception("the stream of execution %s ends with an error", tail.execution_id)
-            reason = "stream_error" if answer_to(error).status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
-            await send(_part(error_frame(StreamProblem(error=str(answer_to(error).body["detail"]), reason=reason))))
+                quiet = 0.0
+            if not is_open:
+                return
+            await asyncio.sleep(LOG_SECONDS)
+            quiet += LOG_SECONDS
+
+    def _log_frame(self, reader: LogReader, cursor: str, line: LogLine) -> bytes:
+        if line.execution_id and line.execution_id not in reader.traces:
+            reader.traces[line.execution_id] = self._services.traces.ids(reader.tail.workspace, [line.execution_id]).get(
+                line.execution_id, ""
+            )
+        return log_frame(cursor, record_of(line, reader.traces.get(line.execution_id or "", "")))
 
 
 def history_parts(history: ShownHistory) -> Iterator[bytes]:
@@ -180,6 +208,17 @@ def history_parts(history: ShownHistory) -> Iterator[bytes]:
             yield part
             part = b""
     yield part + b"]}"
+
+
+async def _told(tell: Coroutine[Any, Any, None], send: Send) -> None:
+    try:
+        await tell
+    except Exception as error:  # whatever ends a stream before its time, its reader must hear of it
+        answer = answer_to(error)
+        if not isinstance(error, LevanteError):
+            logger.exception("a stream ends with an error")
+        reason = "stream_error" if answer.status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
+        await send(_part(error_frame(StreamProblem(error=str(answer.body["detail"]), reason=reason))))
 
 
 async def _left(receive: Receive) -> None:

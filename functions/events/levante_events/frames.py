@@ -3,6 +3,7 @@
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import Workspace
 from levante_core.domain.stream_events import StreamEvent
+from levante_core.protocol.logs import LogRecord
 from levante_core.services.streams import Sequenced
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -57,6 +58,11 @@ def event_frame(workspace: Workspace, sequenced: Sequenced) -> bytes:
         timestamp=told.at,
     )
     return f"id: {sequenced.sequence}\ndata: {payload.model_dump_json()}\n\n".encode()
+
+
+def log_frame(cursor: str, record: LogRecord) -> bytes:
+    """Write a line of a log. Its id is where a reader goes on that comes again."""
+    return f"event: log\nid: {cursor}\ndata: {record.model_dump_json()}\n\n".encode()
 
 
 def error_frame(problem: StreamProblem) -> bytes:

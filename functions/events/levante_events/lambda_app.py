@@ -14,9 +14,11 @@ from levante_core.adapters.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.histories import HistoryService
+from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tickets import TicketService
+from levante_core.services.traces import TraceService
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 
 LONGEST_SECONDS = 870.0
@@ -36,6 +38,8 @@ app = EventsApp(
         HistoryService(_store),
         _streams,
         TailService(_streams, _clock, PollingWatch(longest_seconds=LONGEST_POLL_SECONDS)),
+        LogService(_store, _clock),
+        TraceService(_store),
     ),
     asyncio.to_thread,
     StreamSettings(longest_seconds=LONGEST_SECONDS),

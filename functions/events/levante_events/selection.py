@@ -94,9 +94,9 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
     """
     execution_id = execution_in(path)
     if execution_id is not None:
-        one = _read(ExecutionQuery, query_string)
+        one = read(ExecutionQuery, query_string)
         return Selection(execution_id, _behind(last_event_id or one.last_event_id) or 1, one.event_source)
-    filters = _read(EventsQuery, query_string)
+    filters = read(EventsQuery, query_string)
     named = (filters.workflow_exec_id, filters.root_workflow_exec_id, filters.parent_workflow_exec_id)
     wanted = next((name for name in named if name != ANY), None)
     if wanted is None:
@@ -109,7 +109,8 @@ def ticket_in(query_string: str) -> str | None:
     return parse_qs(query_string).get(TICKET_PARAMETER, [None])[0]
 
 
-def _read(model: type[Query], query_string: str) -> Query:
+def read(model: type[Query], query_string: str) -> Query:
+    """Read the parameters of a query. Raises: InvalidInput."""
     given: Mapping[str, Sequence[str]] = parse_qs(query_string, keep_blank_values=True)
     values: dict[str, Any] = {}
     for name, texts in given.items():

@@ -76,7 +76,15 @@ class Host:
         self._handlers = build_handlers(self._engine, items.resolved)
         api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
         engine = self._engine
-        services = StreamServices(engine.api_keys, engine.tickets, engine.histories, engine.streams, engine.tails)
+        services = StreamServices(
+            engine.api_keys,
+            engine.tickets,
+            engine.histories,
+            engine.streams,
+            engine.tails,
+            engine.logs,
+            engine.traces,
+        )
         self._events = EventsApp(services, call, StreamSettings())
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 

@@ -14,6 +14,8 @@ RUN = {"execution_id": "e1", "run_id": "r", "deployment_name": "prod"}
 TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
         "attempt": 1}  # fmt: skip
 
+LOGGED = ("executions/e1", "deployments/prod")
+
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
 TOKEN = token_of(AttemptRef.model_validate({**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}))
 READ = {
@@ -36,6 +38,7 @@ READ = {
     ("GET", "/v1/workflows/events/list"): None,
     **{("GET", f"/v1/workflows/executions/e1/trace/{what}"): None for what in ("info", "otel", "summary", "events")},
     ("GET", "/v1/workflows/deployments/prod/archive"): None,
+    **{("GET", f"/v1/workflows/{of}/logs{form}"): None for of in LOGGED for form in ("", "/stream")},
     ("GET", "/v1/workflows/schedules"): None,
     ("GET", "/v1/workflows/schedules/s1"): None,
     ("GET", f"{WORKERS}/whoami"): None,
@@ -73,6 +76,12 @@ CLIENT = {
 }
 WORKER = {
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
+    ("POST", f"{WORKERS}/logs"): {
+        "deployment_name": "prod",
+        "worker_name": "w",
+        "batch_id": "0" * 32,
+        "lines": [{"at": "2026-01-01T00:00:00Z", "level": "INFO", "logger": "x", "message": "x"}],
+    },
     ("POST", f"{WORKERS}/queue-access"): {"deployment_name": "prod"},
     ("POST", f"{WORKERS}/poll"): {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0},
     ("POST", f"{WORKERS}/load"): {"execution_id": "e1", "run_id": "{run}"},
@@ -138,6 +147,7 @@ OBJECTS = [
     ("POST", f"{WORKERS}/load"),
     ("GET", "/v1/workflows/runs/{run}"),
     ("GET", "/v1/workflows/runs/{run}/history"),
+    *(("GET", f"/v1/workflows/{of}/logs{form}") for of in LOGGED for form in ("", "/stream")),
     *(("GET", f"/v1/workflows/executions/e1/trace/{what}") for what in ("info", "otel", "summary", "events")),
     ("PUT", "/v1/workflows/greet"),
     ("POST", "/v1/workflows/greet/tags"),

@@ -10,9 +10,11 @@ from levante_core.ports.item_store import ItemStore
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.histories import HistoryService
+from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
 from levante_core.services.tickets import TicketService
+from levante_core.services.traces import TraceService
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.waiting import call
@@ -43,7 +45,10 @@ class Gate:
         roles = {"client": Role.CLIENT, "worker": Role.WORKER, "admin": Role.ADMIN}
         self.secrets = {name: self.keys.create(SPACE, role, name)[1] for name, role in roles.items()}
         self.secrets["stranger"] = self.keys.create(Workspace("other"), Role.ADMIN, "stranger")[1]
-        services = StreamServices(self.keys, self.tickets, HistoryService(items), self.streams, self.tails)
+        self.logs = LogService(items, SystemClock())
+        services = StreamServices(
+            self.keys, self.tickets, HistoryService(items), self.streams, self.tails, self.logs, TraceService(items)
+        )
         self.app = EventsApp(services, call, settings or StreamSettings())
 
     def reader(

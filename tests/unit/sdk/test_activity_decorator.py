@@ -44,6 +44,9 @@ class FakeRun:
     """Answers every activity with one result, and remembers what was asked for."""
 
     execution_id = "x-1"
+    run_id = "r-1"
+    workflow_name = "fake"
+    is_replaying = False
 
     def __init__(self, result: Any) -> None:
         self.random = Random(7)  # noqa: S311

@@ -348,6 +348,9 @@ class FakeRun:
     """A run with a fixed time; conditions hold at once or never."""
 
     execution_id = "x-1"
+    run_id = "r-1"
+    workflow_name = "fake"
+    is_replaying = False
 
     def __init__(self) -> None:
         self.random = Random(7)  # noqa: S311

@@ -90,6 +90,7 @@ class WorkflowRun:
         self, definition: WorkflowDefinition, execution_id: str, run_id: str, start: RunStart, rules: RunRules = RUN_RULES
     ) -> None:
         self.execution_id = execution_id
+        self.run_id = run_id
         self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
         self._definition = definition
         self._start = start
@@ -200,6 +201,16 @@ class WorkflowRun:
             self._loop.run_until_idle(lambda: False)
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
+
+    @property
+    def workflow_name(self) -> str:
+        """See WorkflowContext."""
+        return self._definition.name
+
+    @property
+    def is_replaying(self) -> bool:
+        """See WorkflowContext."""
+        return self.patches.is_replaying
 
     def now(self) -> datetime:
         return self._now

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api, HttpApi
 from levante.worker.batching import Batcher
 from levante.worker.health import health_server
+from levante.worker.log_shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.queue_tasks import QueueTasks
 from levante.worker.settings import WorkerSettings, read_settings
@@ -108,8 +109,15 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
                 workflows=served,
                 now=_now,
             )
-            async with health_server(settings.health_server_host, settings.health_server_port, settings.worker_name):
+            health = health_server(settings.health_server_host, settings.health_server_port, settings.worker_name)
+            async with health, _shipping_logs(settings, api):
                 await Worker(world).run(stop)
+
+
+def _shipping_logs(settings: WorkerSettings, api: Api) -> AbstractAsyncContextManager[None]:
+    is_encrypted = read_encoding_settings().payload_encryption is not None
+    ships = not is_encrypted if settings.ship_logs is None else settings.ship_logs
+    return LogShipping(api, settings).running() if ships else nullcontext()
 
 
 async def _payloads(api: Api) -> Payloads:

@@ -24,6 +24,7 @@ from levante_core.protocol.activities import (
     TaskEventsRequest,
     TaskEventsResponse,
 )
+from levante_core.protocol.logs import LogsRequest, LogsResponse
 from levante_core.protocol.workers import (
     HeartbeatRequest,
     HeartbeatResponse,
@@ -123,6 +124,10 @@ class Api(ABC):
     async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
         """Tell of custom tasks."""
         return await self._post("/workers/task-events", request, TaskEventsResponse)
+
+    async def ship_logs(self, request: LogsRequest) -> LogsResponse:
+        """Hand log lines over."""
+        return await self._post("/workers/logs", request, LogsResponse)
 
     async def leases(self, request: LeasesRequest) -> LeasesResponse:
         """Extend, end or hand back leases."""

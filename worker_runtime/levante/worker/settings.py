@@ -22,6 +22,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "build_id": ("BUILD_ID", "TEMPORAL_WORKER_BUILD_ID"),
     "log_level": ("LOG_LEVEL",),
     "log_format": ("LOG_FORMAT",),
+    "ship_logs": ("LEVANTE_SHIP_LOGS",),
     "max_concurrent_activities": ("MAX_CONCURRENT_ACTIVITIES",),
     "max_cached_workflows": ("MAX_CACHED_WORKFLOWS",),
     "drain_seconds": ("DRAIN_SECONDS",),
@@ -39,6 +40,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 class WorkerSettings(BaseModel):
     """build_id: what the code was built from; executions stay with the build that started them while it has workers.
 
+    ship_logs: whether clients can read what is logged; None says so unless payloads are encrypted, as lines are not.
     drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
 
     enforce_determinism: whether workflows that leave it open are refused calls that differ on replay.
@@ -57,6 +59,7 @@ class WorkerSettings(BaseModel):
     build_id: str | None = None
     log_level: Annotated[str, Field(pattern="^(?i:debug|info|warning|error|critical)$")] = "info"
     log_format: Literal["console", "json"] = "console"
+    ship_logs: bool | None = None
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0

@@ -1,0 +1,143 @@
+"""Endpoints of logs. Source of the models: the REST contract, §10 (read 2026-11-24)."""
+
+import base64
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import AwareDatetime, Field
+
+from levante_api.elsewhere import Elsewhere
+from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.problems import unknown_route
+from levante_core.domain.frozen import Frozen
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.errors import InvalidInput
+from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
+from levante_core.services.engine import Engine
+from levante_core.services.logs import EARLIEST, LATEST, Window, of_code
+
+Limit = Annotated[int, Field(ge=1, le=1000)]
+
+
+class LogsQuery(Frozen):
+    """Which lines: from `after` to `before`, both included. cursor: remembers them, and the order."""
+
+    after: AwareDatetime | None = None
+    before: AwareDatetime | None = None
+    order: Literal["asc", "desc"] = "asc"
+    cursor: str | None = None
+    limit: Limit = 50
+
+
+class ExecutionLogsQuery(LogsQuery):
+    """Which lines of an execution. activity_id: as in events."""
+
+    run_id: str | None = None
+    activity_id: str | None = None
+
+
+class DeploymentLogsQuery(LogsQuery):
+    """Which lines of a deployment. log_type: nothing is built here, so there are none of a build."""
+
+    log_type: Literal["build", "runtime"] = "runtime"
+    worker_name: str | None = None
+    workflow_name: str | None = None
+
+
+class ExecutionLogSearchResponse(Frozen):
+    """A page of lines; next_cursor is null on the last one."""
+
+    results: tuple[LogRecord, ...]
+    next_cursor: str | None
+
+
+class DeploymentLogSearchResponse(ExecutionLogSearchResponse):
+    """As of an execution."""
+
+
+@dataclass(frozen=True)
+class LogEndpoints:
+    """Lists what workers have logged, and leads to where it is streamed. streams: as in `EventEndpoints`."""
+
+    engine: Engine
+    streams: Elsewhere | None
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        return [
+            Endpoint("GET", EXECUTION_LOGS, self.get_workflow_execution_logs, READERS, errors=(404,)),
+            Endpoint("GET", f"{EXECUTION_LOGS}/stream", self.stream_execution, READERS, status=307, errors=(404,)),
+            Endpoint("GET", DEPLOYMENT_LOGS, self.get_deployment_logs, READERS, errors=(404,)),
+            Endpoint("GET", f"{DEPLOYMENT_LOGS}/stream", self.stream_deployment, READERS, status=307, errors=(404,)),
+        ]
+
+    def get_workflow_execution_logs(
+        self, request: Request, execution_id: str, query: Annotated[ExecutionLogsQuery, Query()]
+    ) -> ExecutionLogSearchResponse:
+        """List what the code of an execution has logged in the last two weeks."""
+        workspace = workspace_of(request)
+        wanted = of_code(run_id=query.run_id, activity_id=query.activity_id)
+        window = self.engine.logs.of_execution(workspace, execution_id, wanted)
+        results, cursor = self._page(workspace, window, query)
+        return ExecutionLogSearchResponse(results=results, next_cursor=cursor)
+
+    def get_deployment_logs(
+        self, request: Request, name: str, query: Annotated[DeploymentLogsQuery, Query()]
+    ) -> DeploymentLogSearchResponse:
+        """List what a deployment's workers have logged in the last two weeks."""
+        workspace = workspace_of(request)
+        deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
+        if query.log_type == "build":
+            return DeploymentLogSearchResponse(results=(), next_cursor=None)
+        window = Window(deployment, of_code(workflow_name=query.workflow_name), query.worker_name)
+        results, cursor = self._page(workspace, window, query)
+        return DeploymentLogSearchResponse(results=results, next_cursor=cursor)
+
+    def stream_execution(self, request: Request, execution_id: str) -> Response[None]:
+        """Stream what the code of an execution logs: this leads to where it is streamed."""
+        self.engine.executions.get(workspace_of(request), execution_id)
+        return self._redirect(request)
+
+    def stream_deployment(self, request: Request, name: str) -> Response[None]:
+        """Stream what a deployment's workers log: this leads to where it is streamed."""
+        self.engine.catalogue.get_deployment(workspace_of(request), DeploymentName(name))
+        return self._redirect(request)
+
+    def _redirect(self, request: Request) -> Response[None]:
+        if self.streams is None:
+            raise unknown_route("GET", request.resolved_event.path)
+        return self.streams.redirect(request)
+
+    def _page(self, workspace: Workspace, window: Window, query: LogsQuery) -> tuple[tuple[LogRecord, ...], str | None]:
+        asked, place = _asked(query)
+        after, before = max(asked.after or EARLIEST, window.after), min(asked.before or LATEST, window.before)
+        window = replace(window, after=after, before=before, descending=asked.order == "desc")
+        page = self.engine.logs.search(workspace, window, query.limit, place)
+        traces = self.engine.traces.ids(workspace, {line.execution_id for line in page.lines if line.execution_id})
+        records = tuple(record_of(line, traces.get(line.execution_id or "", "")) for line in page.lines)
+        return records, _cursor(asked, page.next_cursor) if page.next_cursor else None
+
+
+def _cursor(asked: LogsQuery, place: str) -> str:
+    times = [at.isoformat() if at else None for at in (asked.after, asked.before)]
+    return base64.urlsafe_b64encode(json.dumps([asked.order, *times, place]).encode()).decode()
+
+
+def _asked(query: LogsQuery) -> tuple[LogsQuery, str | None]:
+    """Return what was asked for with the first page, and where this one begins. Raises: InvalidInput."""
+    if not query.cursor:
+        return query, None
+    try:
+        order, after, before, place = json.loads(base64.urlsafe_b64decode(query.cursor))
+        return LogsQuery(order=order, after=_time(after), before=_time(before)), str(place)
+    except (ValueError, TypeError):
+        problem = "not a cursor of ours: take next_cursor from the page before"
+        raise InvalidInput.at(("query", "cursor"), problem) from None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

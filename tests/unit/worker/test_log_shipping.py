@@ -1,0 +1,158 @@
+"""What is logged in a worker is sent, and nothing that logs ever waits or fails for it."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from levante import logger
+from levante.context import ActivityInfo, current_activity, current_workflow
+from levante.worker import log_shipping
+from levante.worker.api import ApiError
+from levante.worker.log_shipping import LogShipping
+from levante.worker.settings import WorkerSettings
+from levante_core.protocol.logs import MOST_CHARACTERS, LogLine, LogsRequest
+
+SETTINGS = WorkerSettings(api_key=SecretStr("k"), deployment_name="d", worker_name="w")
+INFO = ActivityInfo("e", "r", "r:3", "paint", 2, timedelta(1), None, "t")
+
+
+class Api:
+    """Keeps what it is sent. refuses: whether it does not."""
+
+    def __init__(self) -> None:
+        self.requests: list[LogsRequest] = []
+        self.refuses = False
+
+    async def ship_logs(self, request: LogsRequest) -> None:
+        self.requests.append(request)
+        if self.refuses:
+            raise ApiError(422, "no")
+
+    @property
+    def lines(self) -> list[LogLine]:
+        return [line for request in self.requests for line in request.lines]
+
+
+@contextmanager
+def in_activity() -> Iterator[None]:
+    context: Any = SimpleNamespace(info=INFO)
+    token = current_activity.set(context)
+    try:
+        yield
+    finally:
+        current_activity.reset(token)
+
+
+@contextmanager
+def in_workflow(*, is_replaying: bool) -> Iterator[None]:
+    run: Any = SimpleNamespace(execution_id="e", run_id="r", workflow_name="order", is_replaying=is_replaying)
+    token = current_workflow.set(run)
+    try:
+        yield
+    finally:
+        current_workflow.reset(token)
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_shipping, "SECONDS", 0.01)
+    logging.getLogger("levante").setLevel(logging.INFO)
+
+
+def shipped(work: Any, *, refuses: bool = False) -> Api:
+    """Do the work while what it logs is sent. Returns what the API got."""
+    api: Any = Api()
+    api.refuses = refuses
+
+    async def run() -> None:
+        async with LogShipping(api, SETTINGS).running():
+            await asyncio.to_thread(work)
+
+    asyncio.run(run())
+    found: Api = api
+    return found
+
+
+def test_line_when_an_activity_logs_then_it_says_where_it_comes_from() -> None:
+    """By whatever logger, in a thread as well; with what is wrong, and what the call gave beside."""
+
+    def work() -> None:
+        with in_activity():
+            try:
+                raise ValueError("too red")
+            except ValueError:
+                logging.getLogger("somebody.else").exception("cannot %s", "paint", extra={"colour": "red"})
+
+    (line,) = shipped(work).lines
+    assert (line.execution_id, line.run_id, line.activity_id, line.activity_name, line.attempt) == (
+        "e",
+        "r",
+        "r:3",
+        "paint",
+        2,
+    )
+    assert (line.level, line.logger, line.attributes) == ("ERROR", "somebody.else", {"colour": "red"})
+    assert line.message.startswith("cannot paint\nTraceback")
+    assert "too red" in line.message
+
+
+def test_line_when_workflow_code_is_replayed_then_it_is_not_sent_again() -> None:
+    """It was sent when the code ran for the first time."""
+
+    def work() -> None:
+        for is_replaying in (True, False):
+            with in_workflow(is_replaying=is_replaying):
+                logger.info("is replaying: %s", is_replaying)
+
+    (line,) = shipped(work).lines
+    assert (line.message, line.workflow_name, line.activity_id) == ("is replaying: False", "order", None)
+
+
+def test_line_when_it_is_nobodys_then_only_the_workers_own_are_sent() -> None:
+    """What libraries log on their own account stays here."""
+
+    def work() -> None:
+        logging.getLogger("somebody.else").error("mine")
+        logging.getLogger("levante.worker").error("the worker's")
+
+    (line,) = shipped(work).lines
+    assert (line.message, line.execution_id) == ("the worker's", None)
+
+
+def test_lines_when_they_are_too_many_or_too_long_then_some_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits, and memory is bounded."""
+    monkeypatch.setattr(log_shipping, "MOST_WAITING", 5)
+    monkeypatch.setattr(log_shipping, "SECONDS", 60)
+
+    def work() -> None:
+        with in_activity():
+            for number in range(8):
+                logger.info("%d %s", number, "x" * 2 * MOST_CHARACTERS)
+
+    lines = shipped(work).lines
+    assert [line.message[0] for line in lines] == ["0", "1", "2", "3", "4", "3"]
+    assert lines[-1].message == "3 lines were dropped: they came faster than they could be sent"
+    assert {len(line.message) for line in lines[:-1]} == {MOST_CHARACTERS}
+
+
+def test_lines_when_the_api_refuses_them_then_those_after_them_are_sent_all_the_same() -> None:
+    """Logging fails nobody's work; a message that does not fit its arguments does not either."""
+
+    def work() -> None:
+        with in_activity():
+            logger.info("%d", "no number")
+            logger.info("fine")
+
+    logging.raiseExceptions = False
+    try:
+        api = shipped(work, refuses=True)
+    finally:
+        logging.raiseExceptions = True
+    assert [line.message for line in api.lines] == ["fine"]
