@@ -22,6 +22,7 @@ NAMES = {
     "refuse",
     "shared",
     "stumble",
+    "talk",
 }
 
 REGISTRATIONS = len(NAMES) + 3
