@@ -10,7 +10,7 @@ ARGS ?=
 JOBS ?= 3
 
 # About five minutes of the twenty that all tests on emulators take.
-QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k 'client_3 or killed_when_another or politely or shared_by_two'
+QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws

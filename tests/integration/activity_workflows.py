@@ -64,7 +64,7 @@ async def until_released(label: str) -> str:
     return "released"
 
 
-@workflows.activity(schedule_to_close_timeout=timedelta(seconds=2.5), retry_policy_max_attempts=100)
+@workflows.activity(schedule_to_close_timeout=timedelta(seconds=1.8), retry_policy_max_attempts=100)
 async def never_works(label: str) -> None:
     """Fail each time."""
     SEEN[label].append(activity.info().attempt)

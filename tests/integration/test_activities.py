@@ -177,7 +177,7 @@ def test_activity_when_all_attempts_together_take_too_long_then_the_workflow_get
     async def scenario(place: Installation, label: str) -> None:
         failure = (await outcome(place, "overdue", label)).failure
         assert failure.type == "ActivityError"
-        assert "no outcome after 2.5 s" in failure.message
+        assert "no outcome after 1.8 s" in failure.message
         assert SEEN[label] == [1, 2], "the third would begin after 3 s"
 
     run(scenario)
@@ -196,7 +196,7 @@ def test_activities_when_their_rate_is_limited_then_they_begin_one_after_the_oth
             assert (await outcome(place, "limited", label, rows=12)).failure is None
         begun = sorted(SEEN[label])
         assert len(begun) == 12
-        assert begun[-1] - begun[0] >= 11 * 0.05 - 0.02
+        assert begun[-1] - begun[0] >= 10 * 0.05, "the first one may have begun late"
         gaps = [later - earlier for earlier, later in pairwise(begun)]
         assert sum(gap > 0.01 for gap in gaps) > len(gaps) / 2, "spread, but for those that a busy machine let wait"
 
