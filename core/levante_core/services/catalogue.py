@@ -25,6 +25,7 @@ from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
 from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import queue_name
+from levante_core.services.finding import find_deployment
 from levante_core.services.reading import read_all, read_index
 
 RACES = 5
@@ -162,10 +163,7 @@ class CatalogueService:
 
     def get_deployment(self, workspace: Workspace, name: DeploymentName) -> Deployment:
         """Find a deployment. Raises: NotFound."""
-        item = self._store.get(keys.deployment(workspace, name))
-        if item is None:
-            raise NotFound(f"no deployment has the name {name!r}")
-        return records.deployment_of(item)
+        return find_deployment(self._store, workspace, name)
 
     def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
         """List a deployment's workers, gone ones too."""

@@ -19,7 +19,7 @@ from levante_core.records.catalogue import Registration
 from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, execution_of, summary_of
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import find_execution, find_run
+from levante_core.services.finding import execution_of_run, find_execution, find_run
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.run_filter import RunFilter
 
@@ -148,6 +148,10 @@ class ExecutionService:
                 watched.wait(left)
                 execution = self.get(workspace, execution_id)
         return execution
+
+    def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
+        """Return the execution that a run belongs to. Raises: NotFound. Cost: one query."""
+        return execution_of_run(self._store, workspace, run_id)
 
     def get_run(self, workspace: Workspace, run_id: str) -> Execution:
         """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `find_run`."""

@@ -1,12 +1,13 @@
-"""Finding executions and runs by their ids."""
+"""Finding executions, runs and deployments."""
 
 from dataclasses import replace
 
 from levante_core.domain.execution import Execution
-from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
+from levante_core.records.catalogue import Deployment, deployment_of
 from levante_core.records.runs import execution_of, summary_of
 from levante_core.services.reading import read_index
 
@@ -23,6 +24,14 @@ def execution_if_any(store: ItemStore, workspace: Workspace, execution_id: str) 
     """Return an execution with its latest run, if there is one. Cost: one read."""
     item = store.get(keys.execution(workspace, ExecutionId(execution_id)))
     return execution_of(item) if item else None
+
+
+def find_deployment(store: ItemStore, workspace: Workspace, name: DeploymentName) -> Deployment:
+    """Return a deployment. Raises: NotFound. Cost: one read."""
+    item = store.get(keys.deployment(workspace, name))
+    if item is None:
+        raise NotFound(f"no deployment has the name {name!r}")
+    return deployment_of(item)
 
 
 def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> ExecutionId:

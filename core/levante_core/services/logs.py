@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, Workspace, unpinned
-from levante_core.errors import InvalidInput, NotFound
+from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.records import keys
 from levante_core.records.catalogue import worker_of
 from levante_core.records.logs import lines_item, lines_of
-from levante_core.services.finding import find_execution
+from levante_core.services.finding import find_deployment, find_execution
 from levante_core.services.reading import read_all
 
 KEPT_FOR = timedelta(days=14)
@@ -108,9 +108,7 @@ class LogService:
 
     def deployment(self, workspace: Workspace, name: str) -> DeploymentName:
         """Return the name of a deployment that there is. Raises: NotFound. Cost: one read."""
-        if self._store.get(keys.deployment(workspace, DeploymentName(name))) is None:
-            raise NotFound(f"no deployment has the name {name!r}")
-        return DeploymentName(name)
+        return find_deployment(self._store, workspace, DeploymentName(name)).name
 
     def now(self) -> datetime:
         """Return the time from which on lines are yet to come."""
@@ -180,12 +178,8 @@ class LogService:
             until = wire_time(_later(datetime.fromisoformat(last.at))) + AFTER_ALL
         elif last:
             first = last.at
-        partition, after = keys.logs(workspace, window.deployment, worker), None
-        while True:
-            page = self._store.query(partition, first=first, last=until, descending=window.descending, after=after)
-            yield from page.items
-            if (after := page.next) is None:
-                return
+        partition = keys.logs(workspace, window.deployment, worker)
+        return read_all(self._store, partition, first, until, descending=window.descending)
 
 
 def _later(at: datetime) -> datetime:

@@ -174,10 +174,18 @@ def _handed_over(history: History, run: RunKey, deployment: DeploymentName) -> I
 
 
 def read_all(
-    store: ItemStore, partition: str, first: str = "", last: str = AFTER_ALL, limit: int | None = None
+    store: ItemStore,
+    partition: str,
+    first: str = "",
+    last: str = AFTER_ALL,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
 ) -> Iterator[Item]:
     """Read all items of a partition between two sort keys, page by page of at most `limit` items."""
-    return _all_pages(lambda after: store.query(partition, first=first, last=last, after=after, limit=limit))
+    return _all_pages(
+        lambda after: store.query(partition, first=first, last=last, after=after, limit=limit, descending=descending)
+    )
 
 
 def read_index(

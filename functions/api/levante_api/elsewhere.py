@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import Request, Response
 
 from levante_api.endpoints import workspace_of
+from levante_api.problems import unknown_route
 from levante_api.resolver import written
 from levante_core.domain.frozen import Frozen
 from levante_core.protocol.streams import STREAM_TICKET, TICKET_PARAMETER
@@ -40,6 +41,13 @@ class Elsewhere:
         )
         location = f"{self.address.rstrip('/')}{event.path}?{query}"
         return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
+
+
+def led_there(request: Request, streams: Elsewhere | None) -> Response[None]:
+    """Send the caller on to where this is streamed. Raises: Refused where callers reach that by themselves."""
+    if streams is None:
+        raise unknown_route("GET", request.resolved_event.path)
+    return streams.redirect(request)
 
 
 def told_here_or_there(history: ShownHistory, request: Request, streams: Elsewhere | None) -> Response[Any]:

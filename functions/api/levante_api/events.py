@@ -9,9 +9,8 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from levante_api.elsewhere import Elsewhere
+from levante_api.elsewhere import Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_api.problems import unknown_route
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
@@ -58,7 +57,7 @@ class EventEndpoints:
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
         if execution_id is None and query.workflow_run_id:
-            execution_id = self.engine.executions.get_run(workspace, query.workflow_run_id).key.execution_id
+            execution_id = self.engine.executions.execution_of_run(workspace, query.workflow_run_id)
         if execution_id is None:
             problem = "name what to list the events of: root_workflow_exec_id, workflow_exec_id or workflow_run_id"
             raise InvalidInput.at(("query", "workflow_exec_id"), problem, "missing")
@@ -79,17 +78,12 @@ class EventEndpoints:
 
     def get_stream_events(self, request: Request) -> Response[None]:
         """Stream the events of executions as they happen: this leads to where they are streamed."""
-        return self._redirect(request)
+        return led_there(request, self.streams)
 
     def stream(self, request: Request, execution_id: str) -> Response[None]:
         """Stream the events of one execution as they happen: this leads to where they are streamed."""
         self.engine.streams.root_of(workspace_of(request), execution_id)
-        return self._redirect(request)
-
-    def _redirect(self, request: Request) -> Response[None]:
-        if self.streams is None:
-            raise unknown_route("GET", request.resolved_event.path)
-        return self.streams.redirect(request)
+        return led_there(request, self.streams)
 
 
 def _place(cursor: str | None) -> int:

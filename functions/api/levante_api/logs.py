@@ -10,9 +10,8 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime, Field
 
-from levante_api.elsewhere import Elsewhere
+from levante_api.elsewhere import Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_api.problems import unknown_route
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
@@ -100,17 +99,12 @@ class LogEndpoints:
     def stream_execution(self, request: Request, execution_id: str) -> Response[None]:
         """Stream what the code of an execution logs: this leads to where it is streamed."""
         self.engine.executions.get(workspace_of(request), execution_id)
-        return self._redirect(request)
+        return led_there(request, self.streams)
 
     def stream_deployment(self, request: Request, name: str) -> Response[None]:
         """Stream what a deployment's workers log: this leads to where it is streamed."""
         self.engine.catalogue.get_deployment(workspace_of(request), DeploymentName(name))
-        return self._redirect(request)
-
-    def _redirect(self, request: Request) -> Response[None]:
-        if self.streams is None:
-            raise unknown_route("GET", request.resolved_event.path)
-        return self.streams.redirect(request)
+        return led_there(request, self.streams)
 
     def _page(self, workspace: Workspace, window: Window, query: LogsQuery) -> tuple[tuple[LogRecord, ...], str | None]:
         asked, place = _asked(query)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request
@@ -171,7 +170,7 @@ class TraceEndpoints:
         events = [one for one in _events(told) if query.include_internal_events or not one.internal]
         if query.merge_same_id_events:
             events = list({one.id: one for one in events}.values())
-        return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(islice(events, MOST)))
+        return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(events[:MOST]))
 
 
 def _shown(execution: Execution) -> dict[str, Json]:

@@ -5,7 +5,7 @@ It also tells histories that are larger than an answer of the API can be.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -182,7 +182,7 @@ class EventsApp:
         while True:
             is_open = await self._run(reader.is_open)
             lines = await self._run(self._services.logs.fresh, reader.tail)
-            frames = b"".join([await self._run(self._log_frame, reader, cursor, line) for cursor, line in lines])
+            frames = await self._run(self._log_frames, reader, lines)
             if frames or not is_open or quiet >= self._settings.keep_alive_seconds:
                 await send(_part(frames or KEEP_ALIVE))
                 quiet = 0.0
@@ -190,6 +190,9 @@ class EventsApp:
                 return
             await asyncio.sleep(LOG_SECONDS)
             quiet += LOG_SECONDS
+
+    def _log_frames(self, reader: LogReader, lines: Sequence[tuple[str, LogLine]]) -> bytes:
+        return b"".join(self._log_frame(reader, cursor, line) for cursor, line in lines)
 
     def _log_frame(self, reader: LogReader, cursor: str, line: LogLine) -> bytes:
         if line.execution_id and line.execution_id not in reader.traces:
