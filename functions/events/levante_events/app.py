@@ -17,6 +17,7 @@ from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
+from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService, require
@@ -26,9 +27,9 @@ from levante_core.services.streams import StreamService
 from levante_core.services.tails import Tail, TailService, Tidings
 from levante_core.services.tickets import TicketService
 from levante_core.services.traces import TraceService
-from levante_events.frames import KEEP_ALIVE, StreamProblem, error_frame, event_frame, log_frame, retry_frame
+from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, log_frame, retry_frame
 from levante_events.log_reader import LogReader, open_log
-from levante_events.selection import EventSource, NoExecution, Selection, select, ticket_in
+from levante_events.selection import NoExecution, Selection, select, ticket_in
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -1,39 +1,11 @@
 """Server-sent events as bytes. Format: HTML standard, Server-sent events (read 2026-11-23)."""
 
-from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import Workspace
-from levante_core.domain.stream_events import StreamEvent
 from levante_core.protocol.logs import LogRecord
+from levante_core.protocol.stream_messages import StreamPayload, StreamProblem, WorkflowContext
 from levante_core.services.streams import Sequenced
 
 KEEP_ALIVE = b": keep-alive\n\n"
-
-
-class WorkflowContext(Frozen):
-    """The execution that an event is of. namespace: its workspace."""
-
-    namespace: str
-    workflow_name: str
-    workflow_exec_id: str
-    parent_workflow_exec_id: str | None
-    root_workflow_exec_id: str
-
-
-class StreamPayload(Frozen):
-    """What a frame carries. broker_sequence: the event's place in the stream, from 1 on, without a gap."""
-
-    stream: str
-    data: StreamEvent
-    workflow_context: WorkflowContext
-    broker_sequence: int
-    timestamp: Time
-
-
-class StreamProblem(Frozen):
-    """What a frame carries that ends a stream before its time. reason: `stream_error` or `internal_error`."""
-
-    error: str
-    reason: str
 
 
 def retry_frame(seconds: float) -> bytes:

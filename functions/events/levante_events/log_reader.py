@@ -4,31 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pydantic import AwareDatetime
-
-from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import Workspace
 from levante_core.protocol.logs import log_stream_in
+from levante_core.protocol.stream_messages import DeploymentLogStreamQuery, ExecutionLogStreamQuery
 from levante_core.services.logs import LogService, LogTail, Window, of_code
 from levante_events.selection import read
-
-
-class ExecutionLogQuery(Frozen):
-    """Which lines of an execution. after: those before are left out. last_event_id: of the last line seen."""
-
-    run_id: str | None = None
-    activity_id: str | None = None
-    after: AwareDatetime | None = None
-    last_event_id: str | None = None
-
-
-class DeploymentLogQuery(Frozen):
-    """Which lines of a deployment; without `after` and `last_event_id` those to come."""
-
-    worker_name: str | None = None
-    workflow_name: str | None = None
-    after: AwareDatetime | None = None
-    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +24,12 @@ def open_log(logs: LogService, workspace: Workspace, path: str, query: str, last
     """Begin to read what a path names. last_event_id: of the header, which wins. Raises: NotFound, InvalidInput."""
     execution_id, deployment = log_stream_in(path)
     if execution_id:
-        asked = read(ExecutionLogQuery, query)
+        asked = read(ExecutionLogStreamQuery, query)
         window = logs.of_execution(workspace, execution_id, of_code(run_id=asked.run_id, activity_id=asked.activity_id))
         window = replace(window, after=max(asked.after or window.after, window.after))
         tail = logs.follow(workspace, window, last_event_id or asked.last_event_id)
         return LogReader(tail, partial(logs.is_open, workspace, execution_id))
-    named = read(DeploymentLogQuery, query)
+    named = read(DeploymentLogStreamQuery, query)
     window = Window(
         logs.deployment(workspace, deployment or ""),
         of_code(workflow_name=named.workflow_name),

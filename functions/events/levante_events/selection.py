@@ -2,54 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from levante_core.domain.frozen import Frozen
-from levante_core.domain.stream_events import StreamEventType, Told
+from levante_core.domain.stream_events import Told
 from levante_core.errors import InvalidInput, LevanteError
-from levante_core.protocol.streams import MOST_EVENTS, TICKET_PARAMETER, execution_in, sequence_in
-
-ANY = "*"
+from levante_core.protocol.stream_messages import ANY, EventSource, EventStreamQuery, ExecutionStreamQuery
+from levante_core.protocol.streams import TICKET_PARAMETER, execution_in, sequence_in
 
 Query = TypeVar("Query", bound=BaseModel)
 
 
 class NoExecution(LevanteError):
     """The caller named no execution, so there is no stream to read."""
-
-
-class EventSource(StrEnum):
-    """Which events of an execution: those there are, those to come, or both."""
-
-    DATABASE = "DATABASE"
-    LIVE = "LIVE"
-    HYBRID = "HYBRID"
-
-
-class EventsQuery(Frozen):
-    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted."""
-
-    scope: Literal["activity", "workflow", "*"] = "*"
-    activity_name: str = ANY
-    activity_id: str = ANY
-    workflow_name: str = ANY
-    workflow_exec_id: str = ANY
-    root_workflow_exec_id: str = ANY
-    parent_workflow_exec_id: str = ANY
-    stream: str = ANY
-    start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
-    workflow_event_types: tuple[StreamEventType, ...] = ()
-
-
-class ExecutionQuery(Frozen):
-    """How to read the stream of one execution. last_event_id: the sequence number of the last event seen."""
-
-    event_source: EventSource = EventSource.HYBRID
-    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +29,7 @@ class Selection:
     execution_id: str
     first: int
     source: EventSource = EventSource.HYBRID
-    filters: EventsQuery | None = None
+    filters: EventStreamQuery | None = None
 
     def admits(self, told: Told) -> bool:
         """Tell whether the reader wants this event."""
@@ -94,9 +61,9 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
     """
     execution_id = execution_in(path)
     if execution_id is not None:
-        one = read(ExecutionQuery, query_string)
+        one = read(ExecutionStreamQuery, query_string)
         return Selection(execution_id, _behind(last_event_id or one.last_event_id) or 1, one.event_source)
-    filters = read(EventsQuery, query_string)
+    filters = read(EventStreamQuery, query_string)
     named = (filters.workflow_exec_id, filters.root_workflow_exec_id, filters.parent_workflow_exec_id)
     wanted = next((name for name in named if name != ANY), None)
     if wanted is None:

@@ -10,8 +10,9 @@ from mistralai.client.models import StreamEventSsePayload
 
 from levante_core.domain.names import Workspace
 from levante_core.domain.stream_events import StreamEvent, StreamEventType, Told
+from levante_core.protocol.stream_messages import StreamProblem
 from levante_core.services.streams import Sequenced
-from levante_events.frames import KEEP_ALIVE, StreamProblem, error_frame, event_frame, retry_frame
+from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, retry_frame
 
 SPACE = Workspace("s")
 AT_NANOSECONDS = 1767268800_123456_000

@@ -7,8 +7,9 @@ import pytest
 
 from levante_core.domain.stream_events import StreamEvent, StreamEventType, Told
 from levante_core.errors import InvalidInput
+from levante_core.protocol.stream_messages import EventSource
 from levante_core.protocol.streams import EVENTS_STREAM, MOST_EVENTS, is_stream
-from levante_events.selection import EventSource, NoExecution, Selection, select, ticket_in
+from levante_events.selection import NoExecution, Selection, select, ticket_in
 
 OF_E = "/v1/workflows/executions/e/stream"
 

@@ -1,0 +1,139 @@
+"""What readers of streams ask with, and what they get: the API describes it, the events program answers with it."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.stream_events import StreamEvent, StreamEventType
+from levante_core.protocol.logs import LogRecord
+from levante_core.protocol.streams import MOST_EVENTS
+
+ANY = "*"
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+class EventSource(StrEnum):
+    """Which events of an execution: those there are, those to come, or both."""
+
+    DATABASE = "DATABASE"
+    LIVE = "LIVE"
+    HYBRID = "HYBRID"
+
+
+class EventStreamQuery(Frozen):
+    """Filters of the events stream; `*` is any. One of the executions has to be named.
+
+    scope: events of workflows or of activities. activity_name, activity_id: of the activity that an event is about.
+    workflow_name: of the execution's workflow. workflow_exec_id: of the execution. root_workflow_exec_id: of the execution
+    without parent that it is below. parent_workflow_exec_id: of the execution that has started it. stream: the type of a
+    custom task; `workflow` or `activity` for all other events. start_seq: the first sequence number wanted.
+    workflow_event_types: all, if none is named.
+    """
+
+    scope: Literal["activity", "workflow", "*"] = "*"
+    activity_name: str = ANY
+    activity_id: str = ANY
+    workflow_name: str = ANY
+    workflow_exec_id: str = ANY
+    root_workflow_exec_id: str = ANY
+    parent_workflow_exec_id: str = ANY
+    stream: str = ANY
+    start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
+    workflow_event_types: tuple[StreamEventType, ...] = ()
+
+
+class ExecutionStreamQuery(Frozen):
+    """How to read the stream of one execution.
+
+    event_source: the events there are, those to come, or both. last_event_id: the sequence number of the last event seen;
+    the header of that name goes before it.
+    """
+
+    event_source: EventSource = EventSource.HYBRID
+    last_event_id: str | None = None
+
+
+class ExecutionLogStreamQuery(Frozen):
+    """Which lines of an execution.
+
+    run_id: of one of its runs. activity_id: as in events. after: lines before this time are left out. last_event_id: of the
+    last line seen; the header of that name goes before it.
+    """
+
+    run_id: str | None = None
+    activity_id: str | None = None
+    after: AwareDatetime | None = None
+    last_event_id: str | None = None
+
+
+class DeploymentLogStreamQuery(Frozen):
+    """Which lines of a deployment.
+
+    worker_name: of one of its workers. workflow_name: of one workflow. after: lines before this time are left out; those to
+    come, if neither this nor last_event_id is given. last_event_id: of the last line seen; the header of that name goes
+    before it.
+    """
+
+    worker_name: str | None = None
+    workflow_name: str | None = None
+    after: AwareDatetime | None = None
+    last_event_id: str | None = None
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class WorkflowContext(Frozen):
+    """The execution that an event is of. namespace: its workspace."""
+
+    namespace: str
+    workflow_name: str
+    workflow_exec_id: str
+    parent_workflow_exec_id: str | None
+    root_workflow_exec_id: str
+
+
+class StreamPayload(Frozen):
+    """What a frame carries. broker_sequence: the event's place in the stream, from 1 on, without a gap."""
+
+    stream: str
+    data: StreamEvent
+    workflow_context: WorkflowContext
+    broker_sequence: int
+    timestamp: Time
+
+
+class StreamProblem(Frozen):
+    """What a frame carries that ends a stream before its time. reason: `stream_error` or `internal_error`."""
+
+    error: str
+    reason: str
+
+
+class EventFrame(Frozen):
+    """One server-sent event of a stream of events.
+
+    event: `error` on one that ends the stream before its time, absent on all others. id: the sequence number, to go on from.
+    retry: on the first alone, how many milliseconds to wait before coming again.
+    """
+
+    event: Literal["error"] | None = None
+    id: str | None = None
+    data: StreamPayload | StreamProblem | None = None
+    retry: int | None = None
+
+
+class LogFrame(Frozen):
+    """One server-sent event of a stream of log lines.
+
+    event: `log`, or `error` on one that ends the stream before its time. id: to go on from. retry: on the first alone, how
+    many milliseconds to wait before coming again.
+    """
+
+    event: Literal["log", "error"] | None = None
+    id: str | None = None
+    data: LogRecord | StreamProblem | None = None
+    retry: int | None = None
