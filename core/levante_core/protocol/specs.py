@@ -25,7 +25,7 @@ def _checked_name(text: str) -> str:
 
 Timeout: TypeAlias = Annotated[
     timedelta,
-    Field(gt=timedelta()),
+    Field(gt=timedelta(), strict=False),
     PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json"),
 ]
 """A positive duration: read from seconds or an ISO 8601 duration, written as seconds."""

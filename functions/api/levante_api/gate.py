@@ -1,6 +1,8 @@
 """What every request passes: who asks, may they, is the request well formed; and how errors leave."""
 
+import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -9,6 +11,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.middlewares.openapi_validation import OpenAPIRequestValidationMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from levante_api.endpoints import API_KEY, Endpoint
 from levante_api.problems import Refused, answer_to, unknown_route, unsupported_method
@@ -21,6 +24,9 @@ from levante_core.services.engine import Engine
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
+
+_MAY_BE_NO_NUMBER = re.compile(r"NaN|Infinity|[eE]\+?\d{3}|\d{300}")
+"""What every text has that holds a number which JSON does not know, or one that is too large to be kept."""
 
 _UNMATCHED = "(none)"
 _EXPLAINED = 504
@@ -88,24 +94,22 @@ class Gate(OpenAPIRequestValidationMiddleware):
             return super().handler(app, next_middleware)
         arguments = _Arguments(app.context["_route_args"])
         for field in dependant.body_params:
-            value, problems = field.validate(self._get_body(app), loc=("body",))
-            if problems:
-                raise RequestValidationError(problems)
-            arguments[field.name] = value
+            arguments[field.name] = self._read(app, field.type_)
         app.context["_route_args"] = arguments
         return next_middleware(app)
 
-    def _get_body(self, app: ApiGatewayResolver) -> dict[str, Any]:
-        """Read the body, whatever its content type says: all that this API takes is a JSON object."""
+    def _read(self, app: ApiGatewayResolver, model: type[BaseModel]) -> BaseModel:
+        """Read the body, whatever its content type says: all that this API takes is a JSON object, typed as described."""
         try:
-            body = app.current_event.json_body
+            text = app.current_event.decoded_body or ""
+            if not text.lstrip().startswith("{") or _MAY_BE_NO_NUMBER.search(text):
+                _check(app.current_event.json_body)
+            return model.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
         except ValueError:  # base64 of something that is not UTF-8 text
             raise InvalidInput.at(("body",), "the body is not valid JSON: it is no UTF-8 text", "json_invalid") from None
-        if body is None:
-            raise InvalidInput.at(("body",), "a body is required: send a JSON object", "missing")
-        if not isinstance(body, dict):
-            raise InvalidInput.at(("body",), "the body must be a JSON object", "dict_type")
-        return body
 
     def _refusal(self, error: Exception, app: ApiGatewayResolver, route: str) -> Response[Any]:
         answer = answer_to(error)
@@ -117,6 +121,23 @@ class Gate(OpenAPIRequestValidationMiddleware):
 def rendered(answer: Answer) -> Response[Any]:
     """Write an answer as a response."""
     return Response(answer.status, "application/json", written(answer.body), answer.headers)
+
+
+def _check(body: Any) -> None:
+    """Look at a body more closely than its model does. Raises: InvalidInput."""
+    if body is None:
+        raise InvalidInput.at(("body",), "a body is required: send a JSON object", "missing")
+    if not isinstance(body, dict):
+        raise InvalidInput.at(("body",), "the body must be a JSON object", "dict_type")
+    waiting: list[Any] = [body]
+    while waiting:
+        match waiting.pop():
+            case dict() as members:
+                waiting += members.values()
+            case list() as items:
+                waiting += items
+            case float(number) if not isfinite(number):
+                raise InvalidInput.at(("body",), "the body holds a number beyond 1.8e308: send it as a text", "json_invalid")
 
 
 def _secret(headers: Mapping[str, str]) -> str:

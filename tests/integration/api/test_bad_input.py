@@ -72,6 +72,9 @@ def test_execute_when_no_worker_lives_then_it_runs_until_one_comes(api: Api) -> 
         ('{"input": NaN}', "json_invalid"),
         ('{"input": {"a": "\\ud800"}}', "json_invalid"),
         ("[" * 1000, "json_invalid"),
+        ('{"input": ' + '{"a": ' * 1000, "json_invalid"),
+        ('{"input": {"a": 1, "b": [1e999]}}', "json_invalid"),
+        ('{"input": {"a": 1, "b": -' + "9" * 400 + ".5}}", "json_invalid"),
         ("[]", "dict_type"),
         ('[{"input": {"a": 1}}]', "dict_type"),
         ('"text"', "dict_type"),
@@ -87,6 +90,15 @@ def test_body_when_it_is_no_json_object_then_422_and_nothing_is_started(api: Api
     assert answer.status == 422
     assert [(problem["loc"], problem["type"]) for problem in answer.body["detail"]] == [(["body"], kind)]
     assert api.call("GET", "/v1/workflows/runs").body["executions"] == []
+
+
+def test_body_when_its_numbers_and_texts_only_look_like_what_json_does_not_know_then_they_are_kept(api: Api) -> None:
+    """A text may say NaN or Infinity, and a number may be as large as they get."""
+    api.register("greet", input_schema={})
+    given = {"text": "NaN, Infinity, 1e999", "large": 1.7e308, "whole": 10**400, "id": "e123"}
+    assert api.call("POST", EXECUTE, {"execution_id": "e1", "input": given}).status == 200
+    history = api.call("GET", "/v1/workflows/executions/e1/history").body
+    assert history["events"][0]["input"] == given
 
 
 def test_body_when_base64_then_it_is_decoded_and_refused_if_it_is_no_text(api: Api) -> None:
@@ -118,6 +130,8 @@ def test_body_when_its_content_type_is_another_then_it_is_read_as_json_all_the_s
         ({"input": {"a": 1}, "wait_for_result": None}, ["body", "wait_for_result"]),
         ({"input": {"a": 1}, "timeout_seconds": -1}, ["body", "timeout_seconds"]),
         ({"input": {"a": 1}, "timeout_seconds": "long"}, ["body", "timeout_seconds"]),
+        ({"input": {"a": 1}, "timeout_seconds": "5"}, ["body", "timeout_seconds"]),
+        ({"input": {"a": 1}, "timeout_seconds": True}, ["body", "timeout_seconds"]),
         ({"input": {"a": 1}, "custom_tracing_attributes": {"k": 1}}, ["body", "custom_tracing_attributes", "k"]),
         ({"input": {"a": 1}, "traceparent": 7}, ["body", "traceparent"]),
         ({"input": {"a": 1}, "execution_id": "a/b c"}, ["body", "execution_id"]),
@@ -207,6 +221,8 @@ def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registe
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "mail"}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 21}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": 0}),
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": "5"}),
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": True}),
         ("commits", {"commits": []}),
         ("commits", {"commits": [{"execution_id": "e"}]}),
         ("activity-reports", {"reports": []}),
