@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 Json: TypeAlias = Any
 """A JSON value. What is in it is the user's affair."""
@@ -14,7 +14,11 @@ def wire_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-Time: TypeAlias = Annotated[AwareDatetime, PlainSerializer(wire_time, return_type=str, when_used="json")]
+Time: TypeAlias = Annotated[
+    AwareDatetime,
+    PlainSerializer(wire_time, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 """An aware UTC time."""
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from levante_api.activities import ActivityEndpoints
 from levante_api.deployments import DeploymentEndpoints
 from levante_api.elsewhere import Elsewhere
-from levante_api.endpoints import mount
+from levante_api.endpoints import Endpoint, mount
 from levante_api.events import EventEndpoints
 from levante_api.executions import ExecutionEndpoints
 from levante_api.gate import Gate
@@ -68,26 +67,25 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     streams = Elsewhere(engine.tickets, settings.streams_at) if settings.streams_at else None
     endpoints = mount(
         app,
-        [
-            SystemEndpoints(settings.version, partial(_openapi_document, app, settings)),
-            ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
-            MessageEndpoints(engine, settings.max_wait_seconds),
-            RunEndpoints(engine, streams),
-            MetricsEndpoints(engine),
-            ActivityEndpoints(engine),
-            EventEndpoints(engine, streams),
-            WorkerEndpoints(engine, settings.features),
-            WorkflowEndpoints(engine),
-            WorkflowEditEndpoints(engine),
-            RegistrationEndpoints(engine),
-            DeploymentEndpoints(engine),
-            ManagedEndpoints(),
-            LogEndpoints(engine, streams),
-            KeyEndpoints(engine),
-            RedriveEndpoints(engine),
-            ScheduleEndpoints(engine),
-            TraceEndpoints(engine),
-        ],
+        {
+            "system": [SystemEndpoints(settings.version, lambda: _document(app, endpoints, settings))],
+            "executions": [
+                ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
+                MessageEndpoints(engine, settings.max_wait_seconds),
+            ],
+            "runs": [RunEndpoints(engine, streams)],
+            "metrics": [MetricsEndpoints(engine)],
+            "activities": [ActivityEndpoints(engine)],
+            "events": [EventEndpoints(engine, streams)],
+            "workers": [WorkerEndpoints(engine, settings.features)],
+            "workflows": [WorkflowEndpoints(engine), WorkflowEditEndpoints(engine), RegistrationEndpoints(engine)],
+            "deployments": [DeploymentEndpoints(engine), ManagedEndpoints()],
+            "logs": [LogEndpoints(engine, streams)],
+            "keys": [KeyEndpoints(engine)],
+            "operations": [RedriveEndpoints(engine)],
+            "schedules": [ScheduleEndpoints(engine)],
+            "traces": [TraceEndpoints(engine)],
+        },
     )
     app.use([Gate(engine, endpoints, log)])
 
@@ -103,13 +101,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     return handle
 
 
-def _openapi_document(app: OverlappingResolver, settings: ApiSettings) -> str:
-    from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer  # noqa: PLC0415 - a third of all import time
+def _document(app: OverlappingResolver, endpoints: list[Endpoint], settings: ApiSettings) -> str:
+    from levante_api.document import openapi_document  # noqa: PLC0415 - a third of all import time
 
-    return app.get_openapi_json_schema(
-        title="Levante",
-        version=settings.version,
-        summary="Durable workflows",
-        security_schemes={"apiKey": HTTPBearer(description="An API key; `levante keys create` makes one.")},
-        security=[{"apiKey": []}],
-    )
+    return openapi_document(app, endpoints, settings.version)

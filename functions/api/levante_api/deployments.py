@@ -33,7 +33,13 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class DeploymentsQuery(Frozen):
-    """Which deployments, in which order: by name unless order_by says otherwise. None is hardened."""
+    """Which deployments, in which order.
+
+    active_only: those with a live worker. is_hardened: none is. workflow_name: those that serve this workflow.
+    location_types: those with workers in one of these. search: in the name, whatever the case. order_by: by name, if left
+    out. order: makes a difference with order_by alone. limit: deployments on a page; all of them, if left out. cursor: from
+    the page before. workspace_id: none, unless it is that of the key.
+    """
 
     active_only: bool = True
     is_hardened: bool | None = None
@@ -54,7 +60,10 @@ class DeploymentQuery(Frozen):
 
 
 class WorkersQuery(Frozen):
-    """Which workers of a deployment."""
+    """Which workers of a deployment.
+
+    worker_status: those heard of within 50 s, or the others. limit: workers on a page. cursor: from the page before.
+    """
 
     worker_status: Literal["active", "inactive"] | None = None
     limit: Limit = 50

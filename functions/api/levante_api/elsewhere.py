@@ -15,6 +15,8 @@ from levante_core.protocol.streams import STREAM_TICKET, TICKET_PARAMETER
 from levante_core.services.histories import ShownHistory
 from levante_core.services.tickets import TicketService
 
+LAST_EVENT_ID = "last-event-id"
+"""Header with which readers of streams come again."""
 LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
 """Bytes of a body within the JSON that a Lambda function answers with; the rest is for headers. Source: Lambda quotas."""
 

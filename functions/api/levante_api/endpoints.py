@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import cleandoc
+from itertools import chain
 from typing import Any, Protocol, TypeAlias
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic import BaseModel
 
 from levante_api.problems import ErrorBody, InvalidBody
 from levante_api.resolver import OverlappingResolver
@@ -26,10 +29,8 @@ READERS: Roles = (Role.CLIENT, Role.WORKER)
 API_KEY = "api_key"
 """Where a request's context holds the key that it was made with."""
 
-BODILESS = (204, 307)
-"""Statuses of answers without a body."""
-
 _ERRORS: Mapping[int, str] = {
+    400: "No execution is named",
     401: "No API key, an unknown one or a revoked one",
     403: "The key's role does not allow this",
     404: "Nothing has this id in the key's workspace",
@@ -46,6 +47,7 @@ _ERRORS: Mapping[int, str] = {
 class Endpoint:
     """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have.
 
+    frames: what each server-sent event is, if it answers with a stream. headers: of requests, those that it reads.
     redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
     """
 
@@ -55,13 +57,21 @@ class Endpoint:
     roles: Roles | None
     status: int = 200
     errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    frames: type[BaseModel] | None = None
     redirects: bool = False
     is_refused: bool = False
+    is_deprecated: bool = False
 
     @cached_property
     def summary(self) -> str:
         """The first line of the handler's docstring."""
-        return (self.handler.__doc__ or "").strip().partition("\n")[0]
+        return cleandoc(self.handler.__doc__ or "").partition("\n")[0]
+
+    @cached_property
+    def description(self) -> str | None:
+        """What follows it."""
+        return cleandoc(self.handler.__doc__ or "").partition("\n")[2].strip() or None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -85,19 +95,21 @@ class Endpoints(Protocol):
         ...
 
 
-def mount(app: OverlappingResolver, groups: Iterable[Endpoints]) -> list[Endpoint]:
-    """Add groups of endpoints to the resolver. Returns all of them."""
+def mount(app: OverlappingResolver, groups: Mapping[str, Iterable[Endpoints]]) -> list[Endpoint]:
+    """Add groups of endpoints to the resolver, by the tag that they have in the OpenAPI document. Returns all of them."""
     mounted: list[Endpoint] = []
-    for group in groups:
-        for endpoint in group.table():
+    for tag, tagged in groups.items():
+        for endpoint in chain.from_iterable(group.table() for group in tagged):
             app.route(
                 endpoint.path,
                 endpoint.method,
                 summary=endpoint.summary,
+                description=endpoint.description,
                 responses=_responses(endpoint),
-                tags=[type(group).__name__.removesuffix("Endpoints").lower()],
+                tags=[tag],
                 operation_id=endpoint.handler.__name__,
                 status_code=endpoint.status,
+                deprecated=endpoint.is_deprecated,
                 # An empty list would stand for the default, which is the bearer scheme.
                 security=[{}] if endpoint.roles is None else None,
             )(endpoint.handler)
@@ -129,13 +141,20 @@ def refuse_unsupported(request: Request, names: frozenset[str]) -> None:
 
 
 def _responses(endpoint: Endpoint) -> dict[int, OpenAPIResponse]:
-    success: OpenAPIResponse = {"description": "Success"}
-    if endpoint.status in BODILESS:
-        success["content"] = {}
-    responses = {} if endpoint.is_refused else {endpoint.status: success}
-    if endpoint.redirects:
-        responses[307] = {"description": "The answer is too large for this program, and is given there", "content": {}}
+    responses = {} if endpoint.is_refused else {endpoint.status: _success(endpoint)}
+    if endpoint.redirects or endpoint.frames:
+        responses[307] = {"description": "Told by another program of the same installation, at `Location`", "content": {}}
     for status in endpoint.error_statuses:
         model = InvalidBody if status == 422 else ErrorBody  # noqa: PLR2004 - invalid input
         responses[status] = {"description": _ERRORS[status], "content": {"application/json": {"model": model}}}
     return responses
+
+
+def _success(endpoint: Endpoint) -> OpenAPIResponse:
+    if endpoint.frames:
+        content: dict[str, Any] = {"text/event-stream": {"model": endpoint.frames}}
+        return {"description": "Server-sent events, each of this form", "content": content}
+    success: OpenAPIResponse = {"description": "Success"}
+    if endpoint.status == 204:  # noqa: PLR2004 - an answer without a body
+        success["content"] = {}
+    return success

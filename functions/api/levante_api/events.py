@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Annotated
 
@@ -9,11 +10,12 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from levante_api.elsewhere import Elsewhere, led_there
+from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
+from levante_core.protocol.stream_messages import EventFrame, EventStreamQuery, ExecutionStreamQuery
 from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, sequence_in
 from levante_core.services.engine import Engine
 from levante_core.services.reading import PAGE_BYTES
@@ -21,7 +23,11 @@ from levante_core.services.streams import Sequenced
 
 
 class EventsQuery(Frozen):
-    """Which events: of an execution without parent and all below it, of one execution, or of one run."""
+    """Which events. One of the three ids has to be named.
+
+    root_workflow_exec_id: of this execution and all below it. workflow_exec_id: of this execution. workflow_run_id: of this
+    run. limit: events on a page; it has fewer where they are large. cursor: from the page before.
+    """
 
     root_workflow_exec_id: str | None = None
     workflow_exec_id: str | None = None
@@ -46,10 +52,11 @@ class EventEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
+        streamed = partial(Endpoint, "GET", roles=READERS, errors=(404,), headers=(LAST_EVENT_ID,), frames=EventFrame)
         return [
             Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
-            Endpoint("GET", EVENTS_STREAM, self.get_stream_events, READERS, status=307, errors=(404,)),
-            Endpoint("GET", EXECUTION_STREAM, self.stream, READERS, status=307, errors=(404,)),
+            streamed(EVENTS_STREAM, self.get_stream_events, errors=(400, 404)),
+            streamed(EXECUTION_STREAM, self.stream),
         ]
 
     def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventsResponse:
@@ -76,12 +83,21 @@ class EventEndpoints:
             events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
         )
 
-    def get_stream_events(self, request: Request) -> Response[None]:
-        """Stream the events of executions as they happen: this leads to where they are streamed."""
+    def get_stream_events(
+        self,
+        request: Request,
+        query: Annotated[EventStreamQuery, Query()],  # noqa: ARG002 - read where it is streamed
+    ) -> Response[None]:
+        """Stream the events of an execution and of those below it, as they happen."""
         return led_there(request, self.streams)
 
-    def stream(self, request: Request, execution_id: str) -> Response[None]:
-        """Stream the events of one execution as they happen: this leads to where they are streamed."""
+    def stream(
+        self,
+        request: Request,
+        execution_id: str,
+        query: Annotated[ExecutionStreamQuery, Query()],  # noqa: ARG002 - read where it is streamed
+    ) -> Response[None]:
+        """Stream the events of one execution as they happen; the stream ends with the execution."""
         self.engine.streams.root_of(workspace_of(request), execution_id)
         return led_there(request, self.streams)
 

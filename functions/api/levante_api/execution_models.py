@@ -6,7 +6,7 @@ Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
 
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
@@ -19,9 +19,15 @@ Id = Annotated[str, Field(min_length=1)]
 
 
 class WorkflowExecutionRequest(Frozen):
-    """What to start. task_queue: the older name of deployment_name.
+    """What to start.
 
-    timeout_seconds: how long to wait for the result. Fields for tracing are handed on, never interpreted.
+    execution_id: 1 to 256 letters, digits, `_` or `-`, of no open execution; made here, if left out. input: as the
+    workflow's schema asks; 2 MB at most. encoded_input: instead of input, one that only the workers can read.
+    wait_for_result: answer when the execution has closed. timeout_seconds: how long to wait for that, 25 s if left out; 28
+    s on AWS at most, 300 s on one machine. custom_tracing_attributes: for its spans. force_new_trace: ignore the trace
+    context. traceparent: W3C trace context that it goes on; what is malformed is ignored. extensions: kept, and never
+    interpreted. task_queue: the older name of deployment_name. deployment_name: which is to run it, where several active
+    ones serve the workflow.
     """
 
     execution_id: Id | None = None
@@ -38,7 +44,11 @@ class WorkflowExecutionRequest(Frozen):
 
 
 class ResetInvocationBody(Frozen):
-    """From where to go on: the last event that is kept. What came by signal or update after it is kept, unless excluded."""
+    """From where to go on.
+
+    event_id: the last event of the history that is kept. reason: for people. exclude_signals, exclude_updates: what came by
+    them after that event is kept otherwise.
+    """
 
     event_id: int
     reason: Annotated[str, Field(max_length=1000)] | None = None
@@ -55,7 +65,12 @@ class WorkflowExecutionSyncResponse(Frozen):
 
 
 class WorkflowExecutionWithoutResultResponse(Frozen):
-    """A run as listings show it."""
+    """A run as listings show it.
+
+    root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
+    open. deployment_name: where it is advanced. user_id: always null: keys belong to workspaces. total_duration_ms: from
+    start to end; null while it is open.
+    """
 
     workflow_name: str
     execution_id: str
@@ -74,7 +89,11 @@ class WorkflowExecutionWithoutResultResponse(Frozen):
 class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     """An execution with its latest run.
 
-    Not part of the vendor's API: failure, why it failed, if it did; build_id, of the workers that it is pinned to.
+    root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
+    open. deployment_name: where it is advanced. user_id: always null: keys belong to workspaces. total_duration_ms: from
+    start to end; null while it is open. result: null unless it is COMPLETED. search_keys: null unless asked for. failure:
+    why it failed, if it did; not part of the vendor's API. build_id: of the workers that it is pinned to; not part of the
+    vendor's API.
     """
 
     result: Json
@@ -88,6 +107,37 @@ class WorkflowExecutionListResponse(Frozen):
 
     executions: tuple[WorkflowExecutionWithoutResultResponse, ...]
     next_page_token: str | None
+
+
+class ShownEvent(Frozen):
+    """An event of a history. What else it has depends on its kind.
+
+    kind: what happened. event_id: from 1 on, without a gap. recorded_at: when it was taken into the history.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    event_id: int
+    recorded_at: Time
+
+
+class TaskFailure(Frozen):
+    """Why a run cannot be advanced at present. attempt: how many times it was tried."""
+
+    attempt: int
+    recorded_at: Time
+    failure: Failure
+
+
+class WorkflowHistoryResponse(Frozen):
+    """The history of a run, whole. workflow_task_failure: why it cannot be advanced at present, if it cannot."""
+
+    execution_id: str
+    run_id: str
+    status: ExecutionStatus
+    workflow_task_failure: TaskFailure | None
+    events: tuple[ShownEvent, ...]
 
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:

@@ -1,7 +1,8 @@
 """Endpoints of executions: start, look at, end."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -15,6 +16,7 @@ from levante_api.execution_models import (
     WorkflowExecutionRequest,
     WorkflowExecutionResponse,
     WorkflowExecutionSyncResponse,
+    WorkflowHistoryResponse,
     execution_response,
     not_completed,
 )
@@ -35,7 +37,7 @@ DEFAULT_WAIT_SECONDS = 25.0
 
 
 class ExecutionQuery(Frozen):
-    """How to show an execution."""
+    """How to show an execution. include_search_keys: show what it can be found by; null otherwise."""
 
     include_search_keys: bool = False
 
@@ -54,17 +56,13 @@ class ExecutionEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         one = "/v1/workflows/executions/<execution_id>"
-        start_errors = (404, 409, 504)
+        start = partial(Endpoint, "POST", roles=CLIENTS, errors=(404, 409, 504), headers=("traceparent",))
         return [
-            Endpoint(
-                "POST", "/v1/workflows/<workflow_identifier>/execute", self.execute_workflow, CLIENTS, errors=start_errors
-            ),
-            Endpoint(
-                "POST",
+            start("/v1/workflows/<workflow_identifier>/execute", self.execute_workflow),
+            start(
                 "/v1/workflows/registrations/<workflow_registration_id>/execute",
                 self.execute_workflow_registration,
-                CLIENTS,
-                errors=start_errors,
+                is_deprecated=True,
             ),
             Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
             Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
@@ -101,8 +99,8 @@ class ExecutionEndpoints:
         request: Request,
         execution_id: str,
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
-    ) -> Response[Any]:
-        """Get the history of an execution's latest run. One that is too large for this program is told elsewhere."""
+    ) -> Response[WorkflowHistoryResponse]:
+        """Get the history of an execution's latest run."""
         return told_here_or_there(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:

@@ -4,18 +4,20 @@ import base64
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime, Field
 
-from levante_api.elsewhere import Elsewhere, led_there
+from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
+from levante_core.protocol.stream_messages import DeploymentLogStreamQuery, ExecutionLogStreamQuery, LogFrame
 from levante_core.services.engine import Engine
 from levante_core.services.logs import EARLIEST, LATEST, Window, of_code
 
@@ -23,7 +25,11 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class LogsQuery(Frozen):
-    """Which lines: from `after` to `before`, both included. cursor: remembers them, and the order."""
+    """Which lines.
+
+    after, before: from this time on, up to this time. order: oldest or newest first. cursor: from the page before; it
+    remembers times and order. limit: lines on a page.
+    """
 
     after: AwareDatetime | None = None
     before: AwareDatetime | None = None
@@ -33,14 +39,18 @@ class LogsQuery(Frozen):
 
 
 class ExecutionLogsQuery(LogsQuery):
-    """Which lines of an execution. activity_id: as in events."""
+    """Which lines of an execution. run_id: of one of its runs. activity_id: as in events."""
 
     run_id: str | None = None
     activity_id: str | None = None
 
 
 class DeploymentLogsQuery(LogsQuery):
-    """Which lines of a deployment. log_type: nothing is built here, so there are none of a build."""
+    """Which lines of a deployment.
+
+    log_type: nothing is built here, so there are no lines of a build. worker_name: of one of its workers. workflow_name: of
+    one workflow.
+    """
 
     log_type: Literal["build", "runtime"] = "runtime"
     worker_name: str | None = None
@@ -67,11 +77,12 @@ class LogEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
+        streamed = partial(Endpoint, "GET", roles=READERS, errors=(404,), headers=(LAST_EVENT_ID,), frames=LogFrame)
         return [
             Endpoint("GET", EXECUTION_LOGS, self.get_workflow_execution_logs, READERS, errors=(404,)),
-            Endpoint("GET", f"{EXECUTION_LOGS}/stream", self.stream_execution, READERS, status=307, errors=(404,)),
+            streamed(f"{EXECUTION_LOGS}/stream", self.stream_execution),
             Endpoint("GET", DEPLOYMENT_LOGS, self.get_deployment_logs, READERS, errors=(404,)),
-            Endpoint("GET", f"{DEPLOYMENT_LOGS}/stream", self.stream_deployment, READERS, status=307, errors=(404,)),
+            streamed(f"{DEPLOYMENT_LOGS}/stream", self.stream_deployment),
         ]
 
     def get_workflow_execution_logs(
@@ -96,13 +107,23 @@ class LogEndpoints:
         results, cursor = self._page(workspace, window, query)
         return DeploymentLogSearchResponse(results=results, next_cursor=cursor)
 
-    def stream_execution(self, request: Request, execution_id: str) -> Response[None]:
-        """Stream what the code of an execution logs: this leads to where it is streamed."""
+    def stream_execution(
+        self,
+        request: Request,
+        execution_id: str,
+        query: Annotated[ExecutionLogStreamQuery, Query()],  # noqa: ARG002 - read where it is streamed
+    ) -> Response[None]:
+        """Stream what the code of an execution logs; the stream ends with the execution."""
         self.engine.executions.get(workspace_of(request), execution_id)
         return led_there(request, self.streams)
 
-    def stream_deployment(self, request: Request, name: str) -> Response[None]:
-        """Stream what a deployment's workers log: this leads to where it is streamed."""
+    def stream_deployment(
+        self,
+        request: Request,
+        name: str,
+        query: Annotated[DeploymentLogStreamQuery, Query()],  # noqa: ARG002 - read where it is streamed
+    ) -> Response[None]:
+        """Stream what a deployment's workers log."""
         self.engine.catalogue.get_deployment(workspace_of(request), DeploymentName(name))
         return led_there(request, self.streams)
 

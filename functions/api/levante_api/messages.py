@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -57,11 +58,12 @@ class MessageEndpoints:
         """List the endpoints of the group."""
         executions = "/v1/workflows/executions"
         one = f"{executions}/<execution_id>"
+        once = partial(Endpoint, headers=(IDEMPOTENCY_KEY,))
         closed, unanswered = (404, 409), (404, 409, 504)
         return [
-            Endpoint("POST", f"{one}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
+            once("POST", f"{one}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
             Endpoint("POST", f"{one}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
-            Endpoint("POST", f"{one}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
+            once("POST", f"{one}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
             Endpoint("POST", f"{one}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
             Endpoint("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, CLIENTS),
         ]

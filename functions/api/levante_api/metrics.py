@@ -16,7 +16,10 @@ NOT_MEASURED = -1
 
 
 class MetricsQuery(Frozen):
-    """When the executions started; in the day that ends now, or with end_time, unless said otherwise."""
+    """When the executions started.
+
+    start_time: from this time on; a day before end_time, if it is left out. end_time: before this time; now, if left out.
+    """
 
     start_time: AwareDatetime | None = None
     end_time: AwareDatetime | None = None

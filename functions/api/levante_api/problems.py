@@ -12,10 +12,19 @@ from levante_core.errors import InvalidInput
 
 
 class ErrorBody(Frozen):
-    """Any error but invalid input. Some codes add fields: `status`, `deployments`, `execution_id`, `failure`."""
+    """Any error but invalid input; docs/reference/errors.md lists the codes.
+
+    detail: what is wrong, and what to do. status: of the execution. failure: why it failed, or what its handler raised.
+    execution_id: of one that was started and is waited for in vain. deployments: one of which has to be named. What there
+    is nothing to say of is left out.
+    """
 
     detail: str
     code: str
+    status: str | None = None
+    failure: dict[str, Json] | None = None
+    execution_id: str | None = None
+    deployments: tuple[str, ...] | None = None
 
 
 class Problem(Frozen):
@@ -27,10 +36,12 @@ class Problem(Frozen):
 
 
 class InvalidBody(Frozen):
-    """Everything that is wrong with a request."""
+    """Everything that is wrong with a request. valid_reset_events: those that the execution can go on from."""
 
     detail: tuple[Problem, ...]
     code: str
+    valid_reset_events: tuple[int, ...] | None = None
+    execution_id: str | None = None
 
 
 class Refused(Exception):

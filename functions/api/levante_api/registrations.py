@@ -27,7 +27,15 @@ from levante_core.services.engine import Engine
 
 
 class RegistrationsQuery(Frozen):
-    """Which registrations. with_workflow: show the workflow of each. Nothing is shared or in a chat assistant."""
+    """Which registrations.
+
+    workflow_id: of this workflow. task_queue: of this task queue. active_only: those that a live worker serves.
+    include_shared: makes no difference: nothing is shared here. workflow_name: of the workflow with this name.
+    workflow_search: in name, display name, description or id of the workflow, whatever the case. archived: of workflows
+    that are put away, or of those that are not; all, if left out. with_workflow: show the workflow of each.
+    available_in_chat_assistant: none is, as there is no chat assistant here. limit: registrations on a page. cursor: from
+    the page before.
+    """
 
     workflow_id: str | None = None
     task_queue: str | None = None
@@ -43,7 +51,10 @@ class RegistrationsQuery(Frozen):
 
 
 class RegistrationQuery(Frozen):
-    """How to show a registration."""
+    """How to show a registration.
+
+    with_workflow: show its workflow. include_shared: makes no difference: nothing is shared here.
+    """
 
     with_workflow: bool = False
     include_shared: bool = True

@@ -1,7 +1,7 @@
 """Endpoints of runs."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -12,6 +12,7 @@ from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspa
 from levante_api.execution_models import (
     WorkflowExecutionListResponse,
     WorkflowExecutionResponse,
+    WorkflowHistoryResponse,
     execution_response,
     run_response,
 )
@@ -40,8 +41,14 @@ MOST_SORTED = 10_000
 class RunsQuery(Frozen):
     """Which runs, in which order. RETRYING_AFTER_ERROR is a status that no run of ours ever has.
 
-    search: in an id or the name of the workflow. workflow_tags: all of these are the
-    workflow's. Times: from `after` on, and before `before`. search_key: see `key_filter`.
+    workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
+    deployment_name: where they are advanced. search: in an id or the name of the workflow, whatever the case.
+    start_time_after, end_time_after: from this time on. start_time_before, end_time_before: before this time.
+    search_key: up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this,
+    `key:value` holds this. workflow_tags: all of these are the workflow's. status: one of these. sort_by: runs that are open
+    come as if they ended last; up to 10,000 runs are sorted by end_time. order: ascending or descending.
+    include_internal: runs of workflows that are means to others, too. page_size: runs on a page. next_page_token: from the
+    page before.
     """
 
     workflow_identifier: str | None = None
@@ -87,8 +94,8 @@ class RunEndpoints:
         request: Request,
         run_id: str,
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
-    ) -> Response[Any]:
-        """Get the history of a run. One that is too large for this program is told elsewhere."""
+    ) -> Response[WorkflowHistoryResponse]:
+        """Get the history of a run."""
         return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:

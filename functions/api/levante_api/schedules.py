@@ -26,9 +26,11 @@ from levante_core.services.schedules import Target
 
 
 class SchedulesQuery(Frozen):
-    """Which schedules, by id. search: in the id or the name of the workflow. page_size: all of them if none is given.
+    """Which schedules, by id.
 
-    user_id: whose; they are nobody's here, as keys belong to workspaces.
+    workflow_name: of this workflow. user_id: none, as they are nobody's here: keys belong to workspaces. status: those that
+    go on, or those that are paused. search: in the id or the name of the workflow, whatever the case. page_size: schedules
+    on a page; all of them, if left out. next_page_token: from the page before.
     """
 
     workflow_name: str | None = None

@@ -109,7 +109,11 @@ class WorkflowExecutionTraceEventsResponse(WorkflowExecutionResponse):
 
 
 class TraceEventsQuery(Frozen):
-    """merge_same_id_events: one event for each activity and custom task, as it stands. internal: what a means does."""
+    """How to show events.
+
+    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that tell
+    of means to others, too.
+    """
 
     merge_same_id_events: bool = False
     include_internal_events: bool = False

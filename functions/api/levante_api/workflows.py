@@ -27,7 +27,15 @@ _NOT_YET = frozenset({"status"})
 
 
 class WorkflowsQuery(Frozen):
-    """Which workflows, in which order. tags: those that have all of these. Nothing is shared or in a chat assistant."""
+    """Which workflows, in which order.
+
+    include_shared: makes no difference: nothing is shared here. available_in_chat_assistant: none is, as there is no chat
+    assistant here. deployment_name: those that one of these deployments has registered. deployment_status: those that a
+    live worker serves, or the others. archived: those that are put away, or those that are not; all, if left out. tags:
+    those that have all of these. sort_by: there is one order. order: ascending or descending. cursor: from the page before.
+    limit: workflows on a page. active_only: older way to say deployment_status=active. search: in name, display name,
+    description or id, whatever the case.
+    """
 
     include_shared: bool = True
     available_in_chat_assistant: bool | None = None

@@ -1,10 +1,23 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from levante_api.app import ApiSettings, create_app
-from tests.integration.api.harness import SETTINGS, Api
+from levante_api.document import said_in
+from levante_api.examples import BODIES
+from tests.integration.api.harness import SETTINGS, Api, build
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The OpenAPI document, which takes a while to make."""
+    api = build(tmp_path_factory.mktemp("document"))
+    yield api.call("GET", "/openapi.json", key=None).body
+    for close in api.closers:
+        close()
 
 
 def test_health_when_asked_then_it_tells_the_version(api: Api) -> None:
@@ -13,20 +26,19 @@ def test_health_when_asked_then_it_tells_the_version(api: Api) -> None:
     assert (answer.status, answer.body) == (200, {"status": "ok", "version": "9.8.7"})
 
 
-def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fails(api: Api) -> None:
+def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fails(document: Any) -> None:
     """The document covers every route, its success, its errors and its security."""
-    document = api.call("GET", "/openapi.json", key=None).body
     assert document["info"]["title"] == "Levante"
     assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     operations = {(method.upper(), path): op for path, item in document["paths"].items() for method, op in item.items()}
     assert len({op["operationId"] for op in operations.values()}) == len(operations) == 83
     for (method, path), operation in operations.items():
         responses = operation["responses"]
-        success = {status for status in responses if status.startswith(("2", "3"))}
         refused = operation["summary"].startswith("Always refused")
-        assert success == (
-            set() if refused else {_success(method, path), *(["307"] if path.endswith("/history") else [])}
-        ), path
+        assert responses.keys() & SUCCESSES == (set() if refused else _success(method, path)), path
+        assert {"description", "name"} <= {
+            tag for one in document["tags"] if one["name"] in operation["tags"] for tag in one
+        }
         if path in ("/v1/health", "/openapi.json"):
             assert operation["security"] == [{}]
             continue
@@ -38,22 +50,79 @@ def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fa
             method in {"POST", "PATCH", "PUT"} and not path.endswith(BODILESS) and not refused
         )
         assert operation["summary"].endswith(".")
+        assert all(one["description"] and one["schema"] for one in operation.get("parameters", ())), path
 
 
+def test_openapi_when_a_query_has_types_defaults_and_limits_then_they_are_described(document: Any) -> None:
+    """A generated client knows what may be sent, and what it means."""
+    listed = {one["name"]: one for one in document["paths"]["/v1/workflows/runs"]["get"]["parameters"]}
+    assert listed["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
+    assert listed["order"]["schema"] == {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
+    assert listed["search_key"]["schema"] == {"type": "array", "items": {"type": "string"}, "maxItems": 3}
+    assert listed["start_time_after"]["schema"] == {"type": "string", "format": "date-time"}
+    assert listed["root_execution_id"]["description"] == "All runs of this execution and those below it."
+    one = document["paths"]["/v1/workflows/executions/{execution_id}/logs"]["get"]["parameters"]
+    assert [(one["name"], one["in"], one["required"]) for one in one][:2] == [
+        ("execution_id", "path", True),
+        ("after", "query", False),
+    ]
+
+
+def test_openapi_when_an_answer_always_has_a_field_then_it_is_required(document: Any) -> None:
+    """Nullable keys are always written, and whoever reads the document may rely on that; errors say what there is to say."""
+    schemas = document["components"]["schemas"]
+    for name in ("WorkflowExecutionResponse", "WorkflowListResponse", "DeploymentDetailResponse", "StreamEvent"):
+        assert schemas[name]["required"] == list(schemas[name]["properties"])
+    assert schemas["ErrorBody"]["required"] == ["detail", "code"]
+    assert schemas["PollRequest"]["required"] == ["deployment_name", "worker_id", "queue"]
+
+
+@pytest.mark.parametrize("operation", BODIES)
+def test_openapi_when_it_shows_an_example_then_that_body_is_well_formed(api: Api, document: Any, operation: str) -> None:
+    """Who copies an example is not told that it is wrong; of what it names, nothing is there."""
+    operations = {
+        op["operationId"]: (method, path) for path, item in document["paths"].items() for method, op in item.items()
+    }
+    method, path = operations[operation]
+    answer = api.call(method.upper(), path.replace("{", "").replace("}", ""), BODIES[operation])
+    assert answer.status in (200, 404) or "task_token" in answer.body["detail"][0]["loc"], answer
+
+
+@pytest.mark.parametrize(
+    ("docstring", "own", "fields"),
+    [
+        ("The whole.", "The whole.", {}),
+        ("The whole. a: about it.", "The whole.", {"a": "About it."}),
+        ("a, b: both. bc: `a:b`, and (a: c).", "", {"a": "Both.", "b": "Both.", "bc": "`a:b`, and (a: c)."}),
+        (
+            "The whole.\n\na: one\nline more. x: no field.\n\nMore.",
+            "The whole.\n\nMore.",
+            {"a": "One line more. x: no field."},
+        ),
+    ],
+)
+def test_docstring_when_it_speaks_of_fields_then_each_gets_its_part(
+    docstring: str, own: str, fields: dict[str, str]
+) -> None:
+    """What is said once, where the code is, is said in the document too."""
+    assert said_in(docstring, ("a", "b", "bc")) == (own, fields)
+
+
+SUCCESSES = {"200", "201", "202", "204", "307"}
 BODILESS = ("}/terminate", "}/cancel", "}/archive", "}/unarchive")
 """What takes no body."""
 SILENT = ("}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags")
 """What answers with none."""
 
 
-def _success(method: str, path: str) -> str:
-    if path.endswith("/stream"):
-        return "307"
+def _success(method: str, path: str) -> set[str]:
+    if path.endswith(("/stream", "/history")):
+        return {"200", "307"}
     if path.endswith("/signals"):
-        return "202"
+        return {"202"}
     if (method, path) == ("POST", "/v1/workflows/schedules"):
-        return "201"
-    return "204" if method == "DELETE" or path.endswith(SILENT) else "200"
+        return {"201"}
+    return {"204" if method == "DELETE" or path.endswith(SILENT) else "200"}
 
 
 def test_openapi_when_asked_for_again_then_it_is_the_same_document(api: Api) -> None:
