@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 # Passed on to pytest: make pytest ARGS='-k retry'
 ARGS ?=
+# How long `make fuzz-api` goes on.
+SECONDS ?= 600
 # Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
 JOBS ?= 3
 
@@ -13,7 +15,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws
+.PHONY: help setup fmt lint types pytest fuzz-api test test-aws test-aws-quick cover demo demo-aws
 .PHONY: bench bench-quick bench-cost bench-replay wheel wheel-check clean
 
 help: ## this list
@@ -63,6 +65,9 @@ types: setup ## mypy, strict
 pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
 	@echo "== tests"
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and forbids, for ten minutes (SECONDS=600)
+	LEVANTE_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/integration/api/test_described.py $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
 

@@ -1,9 +1,10 @@
 """The one way in which domain and wire types are made: immutable, closed, validated."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 Json: TypeAlias = Any
 """A JSON value. What is in it is the user's affair."""
@@ -20,6 +21,19 @@ Time: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An aware UTC time."""
+
+
+_NUMBER = re.compile(r"\s*[-+]?[\d._]+(?:[eE][-+]?\d+)?\s*")
+
+
+def _not_a_number(text: Any) -> Any:
+    if isinstance(text, str) and _NUMBER.fullmatch(text):
+        raise ValueError("a time is written as in 2026-01-31T09:30:00Z")
+    return text
+
+
+Moment: TypeAlias = Annotated[Time, BeforeValidator(_not_a_number)]
+"""A time that a caller writes; a number is none, whatever it may count."""
 
 
 class Frozen(BaseModel):

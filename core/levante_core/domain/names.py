@@ -1,7 +1,7 @@
 """Ids and names: their types, their form, and what is said when the form is wrong."""
 
 import re
-from typing import NewType
+from typing import Any, NewType
 
 from levante_core.errors import InvalidInput
 
@@ -31,6 +31,11 @@ def _checked(form: str, text: str) -> str:
     if not pattern.fullmatch(text):
         raise InvalidInput.at(("body", form), f"{form} {text[:80]!r} is not allowed: use {wording}")
     return text
+
+
+def described(form: str) -> dict[str, Any]:
+    """Return what the JSON schema of a text says that has to be of this form."""
+    return {"pattern": f"^{_FORMS[form][0].pattern}$"}
 
 
 def workspace(text: str) -> Workspace:

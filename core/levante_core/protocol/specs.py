@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from levante_core.domain.frozen import Frozen, Json
-from levante_core.domain.names import workflow_name
+from levante_core.domain.names import described, workflow_name
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import InvalidInput
 
@@ -43,7 +43,7 @@ class HandlerSpec(Frozen):
 class WorkflowSpec(Frozen):
     """One workflow as a worker registers it. execution_timeout: of the whole execution, later runs included."""
 
-    name: Annotated[str, AfterValidator(_checked_name)]
+    name: Annotated[str, AfterValidator(_checked_name), Field(json_schema_extra=described("workflow_name"))]
     task_queue: str
     input_schema: JsonSchema
     output_schema: JsonSchema | None = None

@@ -3,9 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.frozen import Frozen, Moment, Time
 from levante_core.domain.stream_events import StreamEvent, StreamEventType
 from levante_core.protocol.logs import LogRecord
 from levante_core.protocol.streams import MOST_EVENTS
@@ -65,7 +67,7 @@ class ExecutionLogStreamQuery(Frozen):
 
     run_id: str | None = None
     activity_id: str | None = None
-    after: AwareDatetime | None = None
+    after: Moment | None = None
     last_event_id: str | None = None
 
 
@@ -79,11 +81,19 @@ class DeploymentLogStreamQuery(Frozen):
 
     worker_name: str | None = None
     workflow_name: str | None = None
-    after: AwareDatetime | None = None
+    after: Moment | None = None
     last_event_id: str | None = None
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class _Text:
+    """Says of what a field holds that it is JSON within a text."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the text, and what it is of."""
+        return {"type": "string", "contentMediaType": "application/json", "contentSchema": handler(schema)}
 
 
 class WorkflowContext(Frozen):
@@ -116,13 +126,13 @@ class StreamProblem(Frozen):
 class EventFrame(Frozen):
     """One server-sent event of a stream of events.
 
-    event: `error` on one that ends the stream before its time, absent on all others. id: the sequence number, to go on from.
+    event: `error` on one that ends the stream before its time; no other names one. id: the sequence number, to go on from.
     retry: on the first alone, how many milliseconds to wait before coming again.
     """
 
-    event: Literal["error"] | None = None
+    event: Literal["message", "error"] = "message"
     id: str | None = None
-    data: StreamPayload | StreamProblem | None = None
+    data: Annotated[StreamPayload | StreamProblem, _Text()] | None = None
     retry: int | None = None
 
 
@@ -133,7 +143,7 @@ class LogFrame(Frozen):
     many milliseconds to wait before coming again.
     """
 
-    event: Literal["log", "error"] | None = None
+    event: Literal["message", "log", "error"] = "message"
     id: str | None = None
-    data: LogRecord | StreamProblem | None = None
+    data: Annotated[LogRecord | StreamProblem, _Text()] | None = None
     retry: int | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 from pydantic_core import from_json
@@ -11,7 +11,7 @@ from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
@@ -21,6 +21,12 @@ LEASE_SECONDS = 30
 """How long a received task stays with a worker that does not extend it."""
 MAX_POLL_SECONDS = 20
 """Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
+
+
+DeploymentText: TypeAlias = Annotated[str, Field(json_schema_extra=described("deployment_name"))]
+WorkerText: TypeAlias = Annotated[str, Field(json_schema_extra=described("worker_name"))]
+BuildText: TypeAlias = Annotated[str, Field(json_schema_extra={"pattern": f"{described('build_id')['pattern']}|^$"})]
+"""Names as workers send them; the service checks their form. An empty build id is none."""
 
 
 class TaskQueue(StrEnum):
@@ -57,9 +63,9 @@ class RegisterRequest(Frozen):
     """
 
     definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
-    deployment_name: str
-    worker_name: str
-    build_id: str | None = None
+    deployment_name: DeploymentText
+    worker_name: WorkerText
+    build_id: BuildText | None = None
     session: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,256}$")] | None = None
     deployment_location: DeploymentLocation | None = None
 
@@ -85,9 +91,9 @@ class HeartbeatRequest(Frozen):
     """Sent every 10 s; a worker counts as active for 50 s after it."""
 
     workflow_registration_refs: tuple[RegistrationRef, ...]
-    deployment_name: str
-    worker_name: str
-    build_id: str | None = None
+    deployment_name: DeploymentText
+    worker_name: WorkerText
+    build_id: BuildText | None = None
 
 
 class HeartbeatResponse(Frozen):

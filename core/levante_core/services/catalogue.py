@@ -60,7 +60,7 @@ class CatalogueService:
         """
         deployment = names.deployment_name(request.deployment_name)
         worker_name = names.worker_name(request.worker_name)
-        build = names.build_id(request.build_id) if request.build_id else None
+        build = _build(request.build_id)
         seen: set[str] = set()
         for spec in request.definitions:
             if spec.name in seen:
@@ -88,7 +88,7 @@ class CatalogueService:
         """Record that a worker is alive. Returns False if it has to register again. Cost: one write."""
         deployment = names.deployment_name(request.deployment_name)
         served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
-        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), request.build_id)
+        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), _build(request.build_id))
         worker = records.worker_item(
             workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
         )
@@ -268,6 +268,11 @@ class CatalogueService:
             f"workflow {registration.workflow_name!r} is also served by active deployments {sorted(others)}: "
             "callers must name one in deployment_name"
         )
+
+
+def _build(given: str | None) -> str | None:
+    """Check the form of a build id, if there is one. Raises: InvalidInput."""
+    return names.build_id(given) if given else None
 
 
 def _ref(registration: Registration) -> RegistrationRef:

@@ -11,11 +11,12 @@ from pydantic import ConfigDict, Field, StrictBool
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.names import build_of, unpinned
+from levante_core.domain.names import build_of, described, unpinned
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.records.runs import RunSummary
 
-Id = Annotated[str, Field(min_length=1)]
+Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_id"))]
+Deployment = Annotated[str, Field(min_length=1, json_schema_extra=described("deployment_name"))]
 
 
 class WorkflowExecutionRequest(Frozen):
@@ -39,8 +40,8 @@ class WorkflowExecutionRequest(Frozen):
     force_new_trace: StrictBool = False
     traceparent: str | None = None
     extensions: dict[str, Json] | None = None
-    task_queue: Id | None = None
-    deployment_name: Id | None = None
+    task_queue: Deployment | None = None
+    deployment_name: Deployment | None = None
 
 
 class ResetInvocationBody(Frozen):

@@ -84,7 +84,9 @@ class Gate(OpenAPIRequestValidationMiddleware):
     def _nothing_there(self, app: ApiGatewayResolver) -> Refused:
         method, path = app.current_event.http_method, app.context["_path"]
         allowed = [endpoint.method for endpoint in self._endpoints.values() if endpoint.pattern.fullmatch(path)]
-        return unsupported_method(method, allowed) if allowed else unknown_route(method, path)
+        # A path that looks right, and yet has no route: it holds an id of characters that no id has.
+        is_unsupported = allowed and method not in allowed
+        return unsupported_method(method, allowed) if is_unsupported else unknown_route(method, path)
 
     def _validated(self, app: ApiGatewayResolver, next_middleware: NextMiddleware) -> Response[Any]:
         """Validate, and go on. Queries are left to powertools; bodies take the short way, which costs a third of it."""

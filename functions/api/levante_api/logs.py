@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Frozen, Moment
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
@@ -31,8 +31,8 @@ class LogsQuery(Frozen):
     remembers times and order. limit: lines on a page.
     """
 
-    after: AwareDatetime | None = None
-    before: AwareDatetime | None = None
+    after: Moment | None = None
+    before: Moment | None = None
     order: Literal["asc", "desc"] = "asc"
     cursor: str | None = None
     limit: Limit = 50

@@ -5,10 +5,9 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AwareDatetime
 
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Frozen, Moment
 from levante_core.services.engine import Engine
 
 NOT_MEASURED = -1
@@ -21,8 +20,8 @@ class MetricsQuery(Frozen):
     start_time: from this time on; a day before end_time, if it is left out. end_time: before this time; now, if left out.
     """
 
-    start_time: AwareDatetime | None = None
-    end_time: AwareDatetime | None = None
+    start_time: Moment | None = None
+    end_time: Moment | None = None
 
 
 class ScalarMetric(Frozen):

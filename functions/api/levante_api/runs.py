@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
@@ -17,7 +17,7 @@ from levante_api.execution_models import (
     run_response,
 )
 from levante_api.paging import page_of, token_named
-from levante_core.domain.frozen import Frozen, wire_time
+from levante_core.domain.frozen import Frozen, Moment, wire_time
 from levante_core.domain.names import Workspace
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput
@@ -55,10 +55,10 @@ class RunsQuery(Frozen):
     root_execution_id: str | None = None
     deployment_name: str | None = None
     search: str | None = None
-    start_time_after: AwareDatetime | None = None
-    start_time_before: AwareDatetime | None = None
-    end_time_after: AwareDatetime | None = None
-    end_time_before: AwareDatetime | None = None
+    start_time_after: Moment | None = None
+    start_time_before: Moment | None = None
+    end_time_after: Moment | None = None
+    end_time_before: Moment | None = None
     search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
     workflow_tags: tuple[str, ...] | None = None
     status: tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None = None

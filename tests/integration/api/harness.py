@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from levante_api.app import ApiSettings, LambdaHandler, create_app
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
+from levante_core.ports.surroundings import Clock
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import Engine, build_engine
@@ -191,9 +192,16 @@ def decoded(answer: Mapping[str, Any]) -> Answer:
 
 
 def build(directory: Path, settings: ApiSettings = SETTINGS) -> Api:
-    """Build an installation in a directory."""
+    """Build an installation in a directory, whose clock stands still."""
     clock = FakeClock()
-    store, queues, watch = SqliteItemStore(directory / "items.db", "NORMAL"), InProcessQueues(clock), LocalChangeWatch()
+    queues = InProcessQueues(clock)
+    engine, close = compose(directory, clock, queues)
+    return Api(engine, clock, queues, create_app(engine, settings), [close])
+
+
+def compose(directory: Path, clock: Clock, queues: InProcessQueues) -> tuple[Engine, Callable[[], None]]:
+    """Put the services of an installation together, with keys for every role. Returns also what closes it."""
+    store, watch = SqliteItemStore(directory / "items.db", "NORMAL"), LocalChangeWatch()
     store.listen(watch.notify)
     items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
     engine = build_engine(items, queues, clock, RandomIds(), watch, fast_path=True)
@@ -203,4 +211,4 @@ def build(directory: Path, settings: ApiSettings = SETTINGS) -> Api:
     engine.api_keys.ensure(Workspace("away"), Role.ADMIN, "stranger", SECRETS["stranger"])
     (revoked,) = [one for one in engine.api_keys.list(HOME) if one.name == "revoked"]
     engine.api_keys.revoke(HOME, revoked.key_id)
-    return Api(engine, clock, queues, create_app(engine, settings), [store.close])
+    return engine, store.close

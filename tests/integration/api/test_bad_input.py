@@ -16,6 +16,9 @@ EXECUTE = "/v1/workflows/greet/execute"
         ("POST", "/v1/workflows/executions/e1/explode"),
         ("GET", "/v1/workflows/executions/a/b%20c"),
         ("GET", "/v1/workflows/"),
+        ("GET", "/v1/workflows/a\\b"),  # powertools has no route for such a path, whatever its method
+        ("POST", '/v1/workflows/executions/"e1"/signals'),
+        ("DELETE", "/v1/keys/\u009b"),
     ],
 )
 def test_route_when_unknown_then_404_says_so(api: Api, method: str, path: str) -> None:
@@ -48,6 +51,17 @@ def test_object_when_unknown_then_404(api: Api, path: str) -> None:
     answer = api.call("GET", f"/v1/workflows/{path}")
     assert (answer.status, answer.body["code"]) == (404, "WF_1100")
     assert "nobody" in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    "query", ["runs?start_time_after", "greet/metrics?end_time", "executions/e1/logs?before", "deployments/prod/logs?after"]
+)
+@pytest.mark.parametrize("value", ["0", "0.5", "-1", "1e9", "1767225600", "2026-01-01", "2026-01-01T00:00:00"])
+def test_time_when_it_is_a_number_or_has_no_offset_then_422(api: Api, query: str, value: str) -> None:
+    """Nobody can tell whether a number counts seconds or milliseconds, nor what time it is where the caller is."""
+    path, _, name = query.partition("?")
+    answer = api.call("GET", f"/v1/workflows/{path}", query={name: value})
+    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["query", name])
 
 
 def test_execute_when_the_workflow_is_unknown_then_404(api: Api) -> None:
@@ -195,6 +209,7 @@ def test_body_when_it_is_large_in_bytes_only_then_413(api: Api) -> None:
         ({"deployment_name": None}, ["body", "deployment_name"]),
         ({"deployment_name": "a b"}, ["body", "deployment_name"]),
         ({"worker_name": ""}, ["body", "worker_name"]),
+        ({"build_id": "a b"}, ["body", "build_id"]),
         ({"deployment_location": {"location_type": "moon"}}, ["body", "deployment_location", "location_type"]),
         ({"surprise": 1}, ["body", "surprise"]),
     ],
@@ -223,6 +238,7 @@ def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registe
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": 0}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": "5"}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": True}),
+        ("heartbeat", {"workflow_registration_refs": [], "deployment_name": "p", "worker_name": "w", "build_id": "a b"}),
         ("commits", {"commits": []}),
         ("commits", {"commits": [{"execution_id": "e"}]}),
         ("activity-reports", {"reports": []}),

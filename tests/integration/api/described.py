@@ -1,0 +1,151 @@
+"""An installation that is called as its OpenAPI document says: stocked with objects of every kind, behind ASGI."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from levante_api.app import ApiSettings, create_app
+from levante_core.adapters.system import SystemClock
+from levante_core.protocol.activities import AttemptRef
+from levante_core.protocol.streams import is_stream
+from levante_core.protocol.task_tokens import token_of
+from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.gateway import Receive, Scope, Send, event_of, read_body, respond
+from levante_local.queues import InProcessQueues
+from levante_local.waiting import call
+from tests.integration.api.harness import SECRETS, completed, compose, event, failed
+
+SHORT = 0.02
+"""Seconds that anybody waits here: for results, tasks, answers, and what a stream tells next."""
+OPEN = tuple(f"open-{number}" for number in range(12))
+CLOSED = ("completed", "failed", "canceled")
+SCHEDULES = tuple(f"schedule-{number}" for number in range(6))
+
+
+class ImpatientQueues(InProcessQueues):
+    """Queues at which nobody waits for long."""
+
+    def receive(self, queue: str, *, wait_seconds: float, **more: Any) -> Any:
+        """Take what is there."""
+        return super().receive(queue, wait_seconds=min(wait_seconds, SHORT), **more)
+
+
+class Installation:
+    """API and streams in one ASGI application, as the host of one machine serves them. known: values that hit, by name."""
+
+    def __init__(self, directory: Path) -> None:
+        engine, self.close = compose(directory, SystemClock(), ImpatientQueues(SystemClock()))
+        self._engine = engine
+        self._api = create_app(engine, ApiSettings(version="0", max_wait_seconds=SHORT, quiet=True))
+        services = StreamServices(
+            engine.api_keys, engine.tickets, engine.histories, engine.streams, engine.tails, engine.logs, engine.traces
+        )
+        self._events = EventsApp(services, call, StreamSettings(keep_alive_seconds=SHORT, longest_seconds=2 * SHORT))
+        self.known: Mapping[str, list[Any]] = self._stock()
+        self.document: dict[str, Any] = self.send("GET", "/openapi.json")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif is_stream(scope["path"]) and scope["method"] == "GET":
+            await self._events(scope, receive, send)
+        else:
+            await respond(send, await call(self._api, event_of(scope, await read_body(receive)), None))
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API as an admin."""
+        headers = {"authorization": f"Bearer {SECRETS['admin']}"}
+        answer = self._api(event(method, path, None if body is None else json.dumps(body), headers=headers), None)
+        assert answer["statusCode"] < 300, (method, path, answer)
+        return json.loads(answer["body"] or "null")
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def _stock(self) -> dict[str, list[Any]]:
+        specs: list[dict[str, Any]] = [
+            {"name": name, "task_queue": "prod", "input_schema": {}} for name in ("greet", "part")
+        ]
+        worker = {"deployment_name": "prod", "worker_name": "w1", "deployment_location": {"location_type": "local"}}
+        registered = self.send("POST", "/v1/workflows/register", {"definitions": specs, **worker})
+        refs = registered["workflow_registration_refs"]
+        started = [self._start(one) for one in (*OPEN, *CLOSED)]
+        self._advance()
+        for one in SCHEDULES:
+            schedule = {"schedule_id": one, "input": {"a": 1}, "cron_expressions": ["0 9 * * *"]}
+            self.send("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
+        keys = [self.send("POST", "/v1/keys", {"name": "spare", "role": "client"})["key_id"] for _ in range(4)]
+        executions, workflows = [*OPEN, *CLOSED], ["greet", "part", *(ref["workflow_id"] for ref in refs)]
+        runs = [one["run_id"] for one in started]
+        token = token_of(
+            AttemptRef.model_validate(
+                {
+                    "execution_id": OPEN[0],
+                    "run_id": runs[0],
+                    "deployment_name": "prod",
+                    "seq": 1,
+                    "scheduled_in": 1,
+                    "attempt": 1,
+                }
+            )
+        )
+        return {
+            **dict.fromkeys(("execution_id", "root_execution_id", "workflow_exec_id", "root_workflow_exec_id"), executions),
+            **dict.fromkeys(("workflow_identifier", "workflow_name", "workflow_id"), workflows),
+            **dict.fromkeys(("run_id", "workflow_run_id"), runs),
+            "deployment_name": ["prod"],
+            "task_queue": ["prod"],
+            "workflow_registration_id": [ref["workflow_registration_id"] for ref in refs],
+            "schedule_id": list(SCHEDULES),
+            "worker_name": ["w1"],
+            "cron_expressions": [[], ["30 9 * * MON-FRI"]],
+            "time_zone_name": [None, "Europe/Paris"],
+            "encoded_input": [None],
+            "index": [1, 2, 3],
+            "key_id": keys,
+            "task_token": [token],
+        }
+
+    def _start(self, execution_id: str) -> Any:
+        return self.send("POST", "/v1/workflows/greet/execute", {"execution_id": execution_id, "input": {"a": 1}})
+
+    def _advance(self) -> None:
+        """Complete one execution and let one fail; give the others an activity in the queue. Cancel one of those."""
+        poll = {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": 100, "wait_seconds": 0}
+        waiting = self.send("POST", "/v1/workflows/workers/poll", poll)["tasks"]
+        ends = {"completed": completed({"b": 2}), "failed": failed("it is broken")}
+        activity = {"kind": "activity_scheduled", "seq": 1, "name": "a", "input": {"c": 3}}
+        for delivered in waiting:
+            task = delivered["task"]
+            batch = {"index": 1, "commit_id": task["run_id"], "events": [ends.get(task["execution_id"], activity)]}
+            address = {name: task[name] for name in ("execution_id", "run_id", "deployment_name")}
+            commits = [{**address, "batch": batch, "done": [delivered["receipt"]]}]
+            assert self.send("POST", "/v1/workflows/workers/commits", {"commits": commits}) == {"outcomes": ["recorded"]}
+        self.send("POST", "/v1/workflows/executions/canceled/cancel")
+        self.send("POST", "/v1/workflows/executions/canceled/terminate")
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Begin and end with whoever serves this application: there is nothing to do."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def with_known(document: Mapping[str, Any], known: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the document, in which what has one of these names mostly is one of these values."""
+    told = copy.deepcopy(dict(document))
+    for operation in (one for path in told["paths"].values() for one in path.values()):
+        for parameter in operation.get("parameters", ()):
+            name = "deployment_name" if parameter["name"] == "name" else parameter["name"]
+            if name in known:
+                parameter["schema"] = {"anyOf": [{"enum": known[name]}, parameter["schema"]]}
+    for schema in told["components"]["schemas"].values():
+        for name, described in schema.get("properties", {}).items():
+            if name in known:
+                schema["properties"][name] = {"anyOf": [{"enum": known[name]}, described]}
+    return told
