@@ -33,7 +33,7 @@ def _not_a_number(text: Any) -> Any:
 
 
 Moment: TypeAlias = Annotated[Time, BeforeValidator(_not_a_number)]
-"""A time that a caller writes; a number is none, whatever it may count."""
+"""A time in a query; a number is none, whatever it may count."""
 
 
 class Frozen(BaseModel):

@@ -4,9 +4,9 @@ Source of the fields: the REST contract, §7 (docs/reference; read 2026-11-23).
 """
 
 from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveFloat, TypeAdapter
 
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.names import described, workflow_name
@@ -23,9 +23,20 @@ def _checked_name(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+_DURATIONS = TypeAdapter(timedelta)
+
+
+def _duration(given: Any) -> Any:
+    """Read seconds or a text; where bodies are taken strictly, a duration would be no number."""
+    return (
+        _DURATIONS.validate_python(given) if isinstance(given, int | float | str) and not isinstance(given, bool) else given
+    )
+
+
 Timeout: TypeAlias = Annotated[
     timedelta,
-    Field(gt=timedelta(), strict=False),
+    Field(gt=timedelta()),
+    BeforeValidator(_duration, json_schema_input_type=PositiveFloat | timedelta),
     PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json"),
 ]
 """A positive duration: read from seconds or an ISO 8601 duration, written as seconds."""

@@ -66,7 +66,7 @@ class Installation:
 
     def _stock(self) -> dict[str, list[Any]]:
         specs: list[dict[str, Any]] = [
-            {"name": name, "task_queue": "prod", "input_schema": {}} for name in ("greet", "part")
+            {"name": name, "task_queue": "prod", "input_schema": {}, "execution_timeout": 3600} for name in ("greet", "part")
         ]
         worker = {"deployment_name": "prod", "worker_name": "w1", "deployment_location": {"location_type": "local"}}
         registered = self.send("POST", "/v1/workflows/register", {"definitions": specs, **worker})

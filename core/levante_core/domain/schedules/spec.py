@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from levante_core.domain.frozen import Frozen, Json, Moment
+from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import described
 
 MOST_ENTRIES = 100
@@ -171,8 +171,8 @@ class ScheduleSpec(Frozen):
         tuple[Annotated[str, AfterValidator(_checked_cron)], ...], Field(max_length=MOST_ENTRIES)
     ] = ()
     skip: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
-    start_at: Moment | None = None
-    end_at: Moment | None = None
+    start_at: Time | None = None
+    end_at: Time | None = None
     jitter: Annotated[timedelta | None, AfterValidator(_not_negative)] = None
     time_zone_name: Annotated[str | None, AfterValidator(_checked_zone)] = None
 
