@@ -1,5 +1,6 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workfl
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
+from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
 from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, ItemStore, Matches, Put
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
@@ -21,7 +23,10 @@ from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import execution_of_run, find_execution, find_run
 from levante_core.services.input_schema import InputChecks
+from levante_core.services.reading import read_index
 from levante_core.services.run_filter import RunFilter
+
+RUNS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,17 @@ class ExecutionService:
     def get_run(self, workspace: Workspace, run_id: str) -> Execution:
         """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `find_run`."""
         return find_run(self._store, workspace, run_id)
+
+    def has_run(self, workspace: Workspace, workflow: WorkflowName, statuses: Collection[ExecutionStatus]) -> bool:
+        """Tell whether some run of a workflow, current or earlier, has one of these statuses.
+
+        Cost: index queries over its runs, the newest first, until one has; over all of them where none has.
+        """
+        if not statuses:
+            return False
+        partition = f"{workspace}#{workflow}"
+        items = read_index(self._store, keys.RUNS_BY_WORKFLOW, partition, limit=RUNS_AT_ONCE, descending=True)
+        return any(summary_of(item).status in statuses for item in items)
 
     def list_runs(
         self,

@@ -189,10 +189,18 @@ def read_all(
 
 
 def read_index(
-    store: ItemStore, index: str, partition: str, last: str = AFTER_ALL, limit: int | None = None
+    store: ItemStore,
+    index: str,
+    partition: str,
+    last: str = AFTER_ALL,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
 ) -> Iterator[Item]:
     """Read all items of an index partition up to a sort key, page by page of at most `limit` items."""
-    return _all_pages(lambda after: store.query_index(index, partition, last=last, after=after, limit=limit))
+    return _all_pages(
+        lambda after: store.query_index(index, partition, last=last, after=after, limit=limit, descending=descending)
+    )
 
 
 def _all_pages(read: Callable[[str | None], Page]) -> Iterator[Item]:

@@ -11,8 +11,10 @@ from levante_core.records.catalogue import Workflow, workflow_item
 from levante_core.services.catalogue import CatalogueService
 
 RACES = 10
-MOST_TAGS = 50
-LONGEST_TAG = 128
+MOST_TAGS = 500
+"""What an item has room for, whatever the characters. Source: DynamoDB limits, 400 KB (read 2026-11-23)."""
+LONGEST_TAG = 100
+"""Source: REST contract §1.5 (read 2026-11-30)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,9 @@ class WorkflowEdits:
 
 
 def _checked(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags without repeats, in their order. Raises: InvalidInput."""
-    found = tuple(dict.fromkeys(tags))
-    if any(not tag.strip() or len(tag) > LONGEST_TAG for tag in found):
+    """Return tags trimmed and without repeats, in their order. Raises: InvalidInput."""
+    found = tuple(dict.fromkeys(tag.strip() for tag in tags))
+    if any(not 0 < len(tag) <= LONGEST_TAG for tag in found):
         raise InvalidInput.at(("body", "tags"), f"a tag has 1 to {LONGEST_TAG} characters")
     if len(found) > MOST_TAGS:
         raise InvalidInput.at(("body", "tags"), f"a workflow has {MOST_TAGS} tags at most, and these are {len(found)}")

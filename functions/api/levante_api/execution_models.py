@@ -4,7 +4,7 @@ Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, StrictBool
 
@@ -17,6 +17,10 @@ from levante_core.records.runs import RunSummary
 
 Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_id"))]
 Deployment = Annotated[str, Field(min_length=1, json_schema_extra=described("deployment_name"))]
+
+
+Statuses: TypeAlias = tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None
+"""What listings are asked for. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
 
 
 class WorkflowExecutionRequest(Frozen):
@@ -179,6 +183,11 @@ def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
         run_id=run.key.run_id,
         total_duration_ms=_milliseconds(run.started_at, run.ended_at),
     )
+
+
+def possible(wanted: Statuses) -> set[ExecutionStatus] | None:
+    """Return those statuses that a run may have; None for any."""
+    return {status for status in wanted if isinstance(status, ExecutionStatus)} if wanted else None
 
 
 def not_completed(execution: Execution) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from pydantic import Field
 from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
 from levante_api.execution_models import (
+    Statuses,
     WorkflowExecutionListResponse,
     WorkflowExecutionResponse,
     WorkflowHistoryResponse,
     execution_response,
+    possible,
     run_response,
 )
 from levante_api.paging import page_of, token_named
 from levante_core.domain.frozen import Frozen, Moment, wire_time
 from levante_core.domain.names import Workspace
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput
 from levante_core.protocol.streams import RUN_HISTORY
 from levante_core.records.runs import RunSummary
@@ -39,7 +40,7 @@ MOST_SORTED = 10_000
 
 
 class RunsQuery(Frozen):
-    """Which runs, in which order. RETRYING_AFTER_ERROR is a status that no run of ours ever has.
+    """Which runs, in which order.
 
     workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
     deployment_name: where they are advanced. search: in an id or the name of the workflow, whatever the case.
@@ -61,7 +62,7 @@ class RunsQuery(Frozen):
     end_time_before: Moment | None = None
     search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
     workflow_tags: tuple[str, ...] | None = None
-    status: tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None = None
+    status: Statuses = None
     sort_by: Literal["start_time", "end_time"] = "start_time"
     order: Literal["asc", "desc"] = "desc"
     include_internal: bool = True
@@ -102,11 +103,11 @@ class RunEndpoints:
         """List runs by the time of their start or end; pages are full but for the last one."""
         refuse_unsupported(request, _NOT_YET)
         workspace = workspace_of(request)
-        statuses = {status for status in query.status or () if isinstance(status, ExecutionStatus)}
-        if query.status and not statuses:
+        statuses = possible(query.status)
+        if statuses == set():
             return WorkflowExecutionListResponse(executions=(), next_page_token=None)
         wanted = RunFilter(
-            statuses=statuses,
+            statuses=statuses or set(),
             deployment_name=query.deployment_name,
             root_execution_id=query.root_execution_id,
             search=query.search,

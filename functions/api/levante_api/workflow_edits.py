@@ -19,9 +19,13 @@ Ids = Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
 
 
 class WorkflowUpdateRequest(Frozen):
-    """What changes; null brings back what the code says. Nothing is in a chat assistant here."""
+    """What changes; what is left out stays.
 
-    display_name: Annotated[str | None, Field(max_length=256)] = None
+    display_name, description: null brings back what the code says. available_in_chat_assistant: true is refused, as there is
+    no chat assistant here. tags: instead of those there are; each has up to 100 characters, and is trimmed.
+    """
+
+    display_name: Annotated[str | None, Field(max_length=128, pattern=r"\S")] = None
     description: Annotated[str | None, Field(max_length=4096)] = None
     available_in_chat_assistant: bool | None = None
     tags: tuple[str, ...] | None = None
@@ -34,7 +38,7 @@ class WorkflowUpdateResponse(Frozen):
 
 
 class WorkflowTagsAddRequest(Frozen):
-    """Tags to add."""
+    """Tags to add. tags: each has up to 100 characters, and is trimmed; a workflow has 500 at most."""
 
     tags: Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -1,6 +1,7 @@
 """Endpoints of workflows."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request
@@ -15,20 +16,21 @@ from levante_api.catalogue_models import (
     basic_definition,
     workflow_response,
 )
-from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
+from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.execution_models import Statuses, possible
 from levante_api.paging import filled_page, token_named
 from levante_api.serving import Serving
 from levante_core.domain.frozen import Frozen
+from levante_core.domain.names import WorkflowName
 from levante_core.ports.item_store import Item
 from levante_core.records.catalogue import Workflow, workflow_of
 from levante_core.services.engine import Engine
-
-_NOT_YET = frozenset({"status"})
 
 
 class WorkflowsQuery(Frozen):
     """Which workflows, in which order.
 
+    status: those with a run, current or earlier, that has one of these; RETRYING_AFTER_ERROR is a status that none ever has.
     include_shared: makes no difference: nothing is shared here. available_in_chat_assistant: none is, as there is no chat
     assistant here. deployment_name: those that one of these deployments has registered. deployment_status: those that a
     live worker serves, or the others. archived: those that are put away, or those that are not; all, if left out. tags:
@@ -37,6 +39,7 @@ class WorkflowsQuery(Frozen):
     description or id, whatever the case.
     """
 
+    status: Statuses = None
     include_shared: bool = True
     available_in_chat_assistant: bool | None = None
     deployment_name: tuple[str, ...] | None = None
@@ -66,13 +69,18 @@ class WorkflowEndpoints:
 
     def get_workflows(self, request: Request, query: Annotated[WorkflowsQuery, Query()]) -> WorkflowListResponse:
         """List workflows by display name; pages are full but for the last one."""
-        refuse_unsupported(request, _NOT_YET)
         workspace = workspace_of(request)
         serving = Serving(self.engine, workspace)
 
+        @cache
+        def has_run(workflow: WorkflowName) -> bool:
+            statuses = possible(query.status)
+            return statuses is None or self.engine.executions.has_run(workspace, workflow, statuses)
+
         def keep(item: Item) -> WorkflowBasicDefinition | None:
             workflow = workflow_of(item)
-            return basic_definition(workflow) if _matches(workflow, query) and _is_served(workflow, query, serving) else None
+            is_wanted = _matches(workflow, query) and _is_served(workflow, query, serving) and has_run(workflow.name)
+            return basic_definition(workflow) if is_wanted else None
 
         with token_named("cursor"):
             rows, next_cursor = filled_page(

@@ -88,6 +88,17 @@ def test_get_workflows_when_filtered_then_only_those_are_listed(server: Server) 
     assert {"greet", "shared"} <= set(names(server, deployment_status="active"))
 
 
+def test_get_workflows_when_filtered_by_status_then_those_with_such_a_run_are_listed(server: Server) -> None:
+    """One status and several are both sent by the client; a workflow that nobody started has none."""
+    started = server.client.workflows.execute_workflow(workflow_identifier="nap", input={"seconds": 60})
+    try:
+        assert "nap" in names(server, status="RUNNING")
+        assert "nap" in names(server, status=["RUNNING", "FAILED"])
+        assert "abandoned" not in names(server, status=["RUNNING", "COMPLETED", "FAILED"])
+    finally:
+        server.client.workflows.executions.terminate_workflow_execution(execution_id=started.execution_id)
+
+
 def test_get_workflow_when_asked_by_name_or_by_id_then_it_is_the_same(server: Server) -> None:
     """A workflow identifier is a name or an id."""
     workflows = server.client.workflows

@@ -90,12 +90,53 @@ def test_workflows_when_paged_across_a_change_of_place_then_none_is_shown_twice(
     assert (names(first), names(second)) == (["a", "b"], ["c"])
 
 
-@pytest.mark.parametrize("query", ["status=RUNNING", "status=RUNNING&status=FAILED"])
-def test_workflows_when_filtered_by_status_then_422_names_it(api: Api, query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("status=COMPLETED", ["a", "c"]),
+        ("status=RUNNING", ["a", "b"]),
+        ("status=COMPLETED&status=RUNNING&limit=2", ["a", "b"]),
+        ("status=COMPLETED&order=desc", ["c", "a"]),
+        ("status=FAILED", []),
+        ("status=FAILED&status=RETRYING_AFTER_ERROR&status=RUNNING", ["a", "b"]),
+        ("status=RETRYING_AFTER_ERROR", []),
+    ],
+)
+def test_workflows_when_filtered_by_status_then_those_with_such_a_run_come(
+    api: Api, query: str, expected: list[str]
+) -> None:
+    """One run is enough, whether it is the execution's latest or an earlier one."""
+    api.register("a", "b", "c", "d")
+    for execution_id, workflow in (("again", "a"), ("gone", "c")):
+        api.start(execution_id, workflow)
+        api.complete(execution_id)
+    api.start("again", "a")
+    api.start("e1", "b")
+    api.call("POST", "/v1/workflows/executions/e1/terminate")
+    api.start("e2", "b")
+    body = api.call("GET", "/v1/workflows", query=query).body
+    assert names(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(90, 90.0), (1.5, 1.5), ("PT1M30S", 90.0), ("5", None), (True, None), (0, None), (1e300, None)]
+)
+def test_registration_when_its_timeout_is_seconds_or_a_duration_then_it_is_read_and_nothing_else_is(
+    api: Api, given: Any, seconds: float | None
+) -> None:
+    """Workers of ours send seconds, those of others ISO 8601."""
+    spec = {"name": "a", "task_queue": "prod", "input_schema": {}, "execution_timeout": given}
+    request = {"definitions": [spec], "deployment_name": "prod", "worker_name": "w"}
+    assert api.call("POST", "/v1/workflows/register", request).status == (422 if seconds is None else 200)
+    rows = api.call("GET", "/v1/workflows/registrations").body["workflow_registrations"]
+    assert [row["definition"]["execution_timeout"] for row in rows] == ([] if seconds is None else [seconds])
+
+
+def test_workflows_when_the_status_is_none_then_422_names_it(api: Api) -> None:
     """A filter that is ignored would show what was not asked for."""
-    answer = api.call("GET", "/v1/workflows", query=query)
+    answer = api.call("GET", "/v1/workflows", query="status=RUNNING&status=SLEEPING")
     assert answer.status == 422
-    assert [problem["loc"] for problem in answer.body["detail"]] == [["query", "status"]]
+    assert answer.body["detail"][0]["loc"][:3] == ["query", "status", 1]
 
 
 @pytest.mark.parametrize("path", ["/v1/workflows", "/v1/workflows/registrations", "/v1/workflows/deployments"])
