@@ -36,10 +36,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.fixture
-def make_state_diagrams() -> ModuleType:
-    """The script that writes `docs/state-machines.md`."""
-    spec = importlib.util.spec_from_file_location("make_state_diagrams", DOCS / "make_state_diagrams.py")
+def script(name: str) -> ModuleType:
+    """Return a script of the docs as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -54,10 +53,13 @@ def test_examples_when_they_are_commands_then_the_page_has_them_all() -> None:
     assert listed == commands - {"demo.py", "demo_aws.py"}
 
 
-def test_state_diagrams_when_generated_again_then_the_committed_page_is_the_same(make_state_diagrams: ModuleType) -> None:
-    """A diagram that cannot lie: it is made from the tables that the code uses."""
-    committed = (DOCS / "state-machines.md").read_text(encoding="utf-8")
-    assert committed == make_state_diagrams.page(), "stale: run `python docs/make_state_diagrams.py`"
+@pytest.mark.parametrize(
+    ("name", "page"), [("make_state_diagrams", "state-machines.md"), ("make_http_reference", "reference/http.md")]
+)
+def test_generated_pages_when_generated_again_then_the_committed_ones_are_the_same(name: str, page: str) -> None:
+    """Diagrams and a reference that cannot lie: they are made from the tables and the document that the code uses."""
+    committed = (DOCS / page).read_text(encoding="utf-8")
+    assert committed == script(name).page(), f"stale: run `python docs/{name}.py`"
 
 
 @pytest.mark.parametrize(("owner", "state"), [("w", ActivityState.OWNED), (None, ActivityState.QUEUED)])

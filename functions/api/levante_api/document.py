@@ -83,14 +83,17 @@ def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], ve
         )
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
+    paths = {}
     for endpoint in endpoints:
         path = re.sub(r"<(\w+)>", r"{\1}", endpoint.path)
-        _complete(document["paths"][path][endpoint.method.lower()], endpoint, schemas)
+        paths[path] = document["paths"][path]
+        _complete(paths[path][endpoint.method.lower()], endpoint, schemas)
+    document["paths"] = paths
     for schema in schemas.values():
         _describe(schema, schema.get("description", ""))
-    used = _reached(document["paths"], schemas)
-    operations = [operation for path in document["paths"].values() for operation in path.values()]
-    asked = _reached([operation.get("requestBody") for operation in operations], schemas)
+    used = reached(paths, schemas)
+    operations = [operation for path in paths.values() for operation in path.values()]
+    asked = reached([operation.get("requestBody") for operation in operations], schemas)
     for name in used - asked - _PARTIAL:
         if "properties" in schemas[name]:
             schemas[name]["required"] = list(schemas[name]["properties"])
@@ -187,7 +190,7 @@ def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]
     return "\n\n".join(own), fields
 
 
-def _reached(value: Json, schemas: Mapping[str, Any]) -> set[str]:
+def reached(value: Json, schemas: Mapping[str, Any]) -> set[str]:
     """Return the names of the schemas that a part of the document leads to."""
     found: set[str] = set()
     waiting = set(_references(value))
