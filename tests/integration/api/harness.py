@@ -23,8 +23,8 @@ from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
 from tests.fakes import FakeClock
 
-SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger")}
-"""Secrets by the name of the key. `stranger` is the admin of another workspace."""
+SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger", "unknown")}
+"""Secrets by the name of the key. `stranger` is the admin of another workspace; `unknown` is nobody's."""
 
 HOME = Workspace("home")
 

@@ -1,23 +1,29 @@
+import asyncio
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from levante_core.protocol.activities import AttemptRef
 from levante_core.protocol.task_tokens import token_of
+from levante_core.records.catalogue import Role
+from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.waiting import call
 from tests.integration.api.harness import Answer, Api, build
 
 WORKERS = "/v1/workflows/workers"
 BATCH = {"index": 1, "commit_id": "x", "events": [{"kind": "execution_completed", "seq": 1, "result": None}]}
-RUN = {"execution_id": "e1", "run_id": "r", "deployment_name": "prod"}
+RUN = {"execution_id": "e1", "run_id": "{run}", "deployment_name": "prod"}
 TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
         "attempt": 1}  # fmt: skip
 
 LOGGED = ("executions/e1", "deployments/prod")
 
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
-TOKEN = token_of(AttemptRef.model_validate({**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}))
+TOKEN = "{token}"
 READ = {
     ("GET", "/v1/workflows"): None,
     ("GET", "/v1/workflows/greet"): None,
@@ -49,20 +55,20 @@ READ = {
 CLIENT = {
     ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/registrations/{registration}/execute"): {"input": {"a": 1}},
-    ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["nobody"]},
+    ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["e1"]},
     ("POST", "/v1/workflows/executions/e1/signals"): {"name": "nobody"},
     ("POST", "/v1/workflows/executions/e1/queries"): {"name": "nobody"},
     ("POST", "/v1/workflows/executions/e1/updates"): {"name": "nobody"},
     ("POST", "/v1/workflows/executions/e1/cancel"): None,
-    ("POST", "/v1/workflows/executions/cancel"): {"execution_ids": ["nobody"]},
+    ("POST", "/v1/workflows/executions/cancel"): {"execution_ids": ["e1"]},
     ("POST", "/v1/workflows/executions/e1/reset"): {"event_id": 1},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
     ("PUT", "/v1/workflows/greet"): {"description": "x"},
     ("POST", "/v1/workflows/greet/tags"): {"tags": ["x"]},
     ("PUT", "/v1/workflows/greet/archive"): None,
     ("PUT", "/v1/workflows/greet/unarchive"): None,
-    ("PUT", "/v1/workflows/archive"): {"workflow_ids": ["nobody"]},
-    ("PUT", "/v1/workflows/unarchive"): {"workflow_ids": ["nobody"]},
+    ("PUT", "/v1/workflows/archive"): {"workflow_ids": ["greet"]},
+    ("PUT", "/v1/workflows/unarchive"): {"workflow_ids": ["greet"]},
     ("POST", "/v1/workflows/schedules"): {"workflow_identifier": "greet", "schedule": {"input": {"a": 1}}},
     ("PATCH", "/v1/workflows/schedules/s1"): {"schedule": {"jitter": "PT1S"}},
     ("POST", "/v1/workflows/schedules/s1/pause"): {},
@@ -88,7 +94,7 @@ WORKER = {
     ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
     ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
     ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
-    ("POST", f"{WORKERS}/activity-heartbeats"): {"execution_id": "e1", "run_id": "r", "seq": 1, "attempt": 1},
+    ("POST", f"{WORKERS}/activity-heartbeats"): {"execution_id": "e1", "run_id": "{run}", "seq": 1, "attempt": 1},
     ("POST", f"{WORKERS}/activity-deferrals"): {
         "attempt": {**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1},
         "timeout_seconds": 1,
@@ -98,10 +104,10 @@ WORKER = {
         "activity_name": "a",
         "rate_limit": {"time_window_in_sec": 1, "max_execution": 1000},
     },
-    ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "r", "query_id": "q"}]},
+    ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "{run}", "query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
         "execution_id": "e1",
-        "run_id": "r",
+        "run_id": "{run}",
         "seq": 1,
         "activity_name": "a",
         "publisher": "p",
@@ -125,47 +131,32 @@ ADMIN = {
 }
 EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
 QUERIES = {("GET", "/v1/workflows/events/list"): "workflow_exec_id=e1"}
-ALLOWED = {"client": READ.keys() | CLIENT.keys(), "worker": READ.keys() | WORKER.keys(), "admin": EVERYTHING.keys()}
+ROLES = ("client", "worker", "admin")
+ALLOWED: dict[str | None, Collection[tuple[str, str]]] = {
+    "client": READ.keys() | CLIENT.keys(),
+    "worker": READ.keys() | WORKER.keys(),
+    "admin": EVERYTHING.keys(),
+}
 
-OBJECTS = [
-    ("GET", "/v1/workflows/greet"),
-    ("GET", "/v1/workflows/greet/metrics"),
-    ("GET", "/v1/workflows/registrations/{registration}"),
-    ("GET", "/v1/workflows/deployments/prod"),
-    ("GET", "/v1/workflows/deployments/prod/workers"),
-    ("GET", "/v1/workflows/deployments/prod/builds"),
-    ("GET", "/v1/workflows/executions/e1"),
-    ("GET", "/v1/workflows/executions/e1/history"),
-    ("GET", "/v1/workflows/executions/e1/stream"),
-    ("POST", "/v1/workflows/greet/execute"),
-    ("POST", "/v1/workflows/registrations/{registration}/execute"),
-    ("POST", "/v1/workflows/executions/e1/signals"),
-    ("POST", "/v1/workflows/executions/e1/queries"),
-    ("POST", "/v1/workflows/executions/e1/updates"),
-    ("POST", "/v1/workflows/executions/e1/cancel"),
-    ("POST", "/v1/workflows/executions/e1/terminate"),
+EACH_ON_ITS_OWN = {
+    ("POST", "/v1/workflows/executions/cancel"),
+    ("POST", "/v1/workflows/executions/terminate"),
+    ("PUT", "/v1/workflows/archive"),
+    ("PUT", "/v1/workflows/unarchive"),
+}
+"""What names objects in its body and answers for each of them."""
+UNKNOWN = {
+    *EACH_ON_ITS_OWN,
+    ("GET", "/v1/workflows/events/list"),
+    ("POST", "/v1/workflows/schedules"),
     ("POST", f"{WORKERS}/load"),
-    ("GET", "/v1/workflows/runs/{run}"),
-    ("GET", "/v1/workflows/runs/{run}/history"),
-    *(("GET", f"/v1/workflows/{of}/logs{form}") for of in LOGGED for form in ("", "/stream")),
-    *(("GET", f"/v1/workflows/executions/e1/trace/{what}") for what in ("info", "otel", "summary", "events")),
-    ("PUT", "/v1/workflows/greet"),
-    ("POST", "/v1/workflows/greet/tags"),
-    ("PUT", "/v1/workflows/greet/archive"),
-    ("PUT", "/v1/workflows/greet/unarchive"),
-    ("GET", "/v1/workflows/schedules/s1"),
-    ("PATCH", "/v1/workflows/schedules/s1"),
-    ("POST", "/v1/workflows/schedules/s1/pause"),
-    ("POST", "/v1/workflows/schedules/s1/resume"),
-    ("POST", "/v1/workflows/schedules/s1/trigger"),
-    ("DELETE", "/v1/workflows/schedules/s1"),
-    ("DELETE", "/v1/keys/{key}"),
-]
-"""Every endpoint whose path or body names an object, which to another workspace does not exist."""
+    ("POST", f"{WORKERS}/task-events"),
+}
+"""What names objects in its query or body, and finds nothing of another workspace."""
 
 
 class Stocked:
-    """An installation with an execution and a key to name. The same for all tests of this module."""
+    """An installation with objects of every kind to name, in the workspace `home`."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -173,16 +164,42 @@ class Stocked:
         run_id = api.start("e1")["run_id"]
         schedule = {"input": {"a": 1}, "schedule_id": "s1"}
         api.call("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
-        key = next(key for key in api.engine.api_keys.list(api.home) if key.name == "revoked")
-        self.names = {"{registration}": ref["workflow_registration_id"], "{run}": run_id, "{key}": key.key_id}
+        key, _ = api.engine.api_keys.create(api.home, Role.CLIENT, "spare")
+        attempt = {**RUN, "run_id": run_id, "seq": 1, "scheduled_in": 1, "attempt": 1}
+        self.names = {
+            "{registration}": ref["workflow_registration_id"],
+            "{run}": run_id,
+            "{key}": key.key_id,
+            "{token}": token_of(AttemptRef.model_validate(attempt)),
+        }
 
-    def call(self, route: tuple[str, str], key: str | None) -> Answer:
+    def event(self, route: tuple[str, str], key: str | None) -> dict[str, Any]:
+        """Write the request that this matrix has for a route."""
         sent = self.api.event(*route, EVERYTHING.get(route), key=key, query=QUERIES.get(route, ""))
         for name, value in self.names.items():
             sent["rawPath"] = sent["rawPath"].replace(name, value)
             if "body" in sent:
                 sent["body"] = sent["body"].replace(name, value)
-        return self.api.send(sent)
+        return sent
+
+    def call(self, route: tuple[str, str], key: str | None) -> Answer:
+        return self.api.send(self.event(route, key))
+
+    def looked_at(self) -> dict[tuple[str, str], Any]:
+        """Return all that the workspace shows of itself."""
+        return {route: self.call(route, "admin").body for route in EVERYTHING if route[0] == "GET"}
+
+    def operations(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the operation of the OpenAPI document for each route of the matrix; none for one that it does not know."""
+        document = self.call(("GET", "/openapi.json"), None).body
+        documented = [(m.upper(), path, one) for path, item in document["paths"].items() for m, one in item.items()]
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for method, path, operation in sorted(documented, key=lambda one: one[1].count("{"), reverse=True):
+            pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path))
+            listed = [route for route in (*EVERYTHING, *OPEN) if route[0] == method and pattern.fullmatch(route[1])]
+            found |= {route: {**operation, "path": path} for route in listed}
+        assert {(method, path) for method, path, _ in documented} == {(m, one["path"]) for (m, _), one in found.items()}
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -194,18 +211,15 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stocked]:
         close()
 
 
-def test_matrix_when_compared_with_the_openapi_document_then_no_endpoint_is_missing(stocked: Stocked) -> None:
+def test_matrix_when_compared_with_the_openapi_document_then_endpoints_and_roles_are_the_same(stocked: Stocked) -> None:
     """An endpoint that this matrix forgets would be one whose access nobody checks."""
-    document = stocked.call(("GET", "/openapi.json"), None).body
-    documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    listed = {*EVERYTHING, *OPEN}
-    for method, path in documented:
-        pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path))
-        assert any(method == one and pattern.fullmatch(where) for one, where in listed), f"{method} {path}"
-    assert len(documented) == len(listed)
+    operations = stocked.operations()
+    assert operations.keys() == {*EVERYTHING, *OPEN}
+    for route, operation in operations.items():
+        assert set(operation.get("x-levante-roles", ())) == {key for key, allowed in ALLOWED.items() if route in allowed}
 
 
-@pytest.mark.parametrize("key", [None, "revoked"])
+@pytest.mark.parametrize("key", [None, "unknown", "revoked"])
 def test_endpoints_when_called_without_a_good_key_then_401_asks_for_one(stocked: Stocked, key: str | None) -> None:
     """Without a key nobody learns anything, not even whether a body is well formed."""
     for route in EVERYTHING:
@@ -255,11 +269,32 @@ def test_endpoints_when_the_role_allows_them_then_they_answer(stocked: Stocked, 
         assert stocked.call(route, key).status not in (401, 403, 405, 422, 500), route
 
 
-@pytest.mark.parametrize("route", OBJECTS, ids="-".join)
-def test_objects_when_a_key_of_another_workspace_names_them_then_404(stocked: Stocked, route: tuple[str, str]) -> None:
+def test_objects_when_a_key_of_another_workspace_names_them_then_404_and_nothing_changes(api: Api) -> None:
     """To another workspace an object does not exist; a 403 would tell that it does."""
-    answer = stocked.call(route, "stranger")
-    assert (answer.status, answer.body["code"]) == (404, "WF_1201" if "schedules" in route[1] else "WF_1100")
+    stocked = Stocked(api)
+    before = stocked.looked_at()
+    for route, operation in stocked.operations().items():
+        answer = stocked.call(route, "stranger")
+        if route in EACH_ON_ITS_OWN:
+            assert "no " in str(answer.body), route
+            assert "success" not in str(answer.body), route
+        elif "{" in operation["path"] or route in UNKNOWN:
+            codes = {"NOT_SELF_HOSTED", "WF_1201" if "schedules/" in route[1] else "WF_1100"}
+            assert answer.status == 404, (route, answer)
+            assert answer.body["code"] in codes, route
+        elif route[0] == "GET" and route not in OPEN:
+            assert not {"e1", "greet", *stocked.names.values()} & set(re.findall(r"[\w-]+", str(answer.body))), route
+    assert stocked.looked_at() == before
+
+
+@pytest.mark.parametrize("key", [None, "unknown", "revoked", "client", "worker"])
+def test_endpoints_when_they_refuse_a_caller_then_nothing_changes(api: Api, key: str | None) -> None:
+    """A refusal comes before anything is done."""
+    stocked = Stocked(api)
+    before = stocked.looked_at()
+    for route in EVERYTHING.keys() - set(ALLOWED.get(key, ())):
+        assert stocked.call(route, key).status in (401, 403), route
+    assert stocked.looked_at() == before
 
 
 def test_listings_when_a_key_of_another_workspace_asks_then_they_are_empty(stocked: Stocked) -> None:
@@ -274,16 +309,50 @@ def test_listings_when_a_key_of_another_workspace_asks_then_they_are_empty(stock
         assert (answer.status, answer.body[name]) == (200, [])
 
 
-def test_work_when_a_worker_of_another_workspace_names_a_run_then_nothing_of_it_changes(api: Api) -> None:
-    """What a worker writes lands in its own workspace, whatever ids it knows."""
-    stocked = Stocked(api)
-    before = stocked.call(("GET", "/v1/workflows/executions/e1/history"), "client").body
-    for route in WORKER:
-        stocked.call(route, "stranger")
-    assert stocked.call(("GET", "/v1/workflows/executions/e1/history"), "client").body == before
-
-
 @pytest.mark.parametrize("route", sorted(OPEN))
 def test_open_endpoints_when_called_without_a_key_then_they_answer(stocked: Stocked, route: tuple[str, str]) -> None:
     """Health checks and documentation need no key."""
     assert stocked.call(route, None).status == 200
+
+
+# --- the program that streams -----------------------------------------------------------------------------------------
+
+STREAMS = [route for route in READ if route[1].endswith(("/stream", "/history"))]
+"""What callers reach in the program that streams: at once on one machine, led there by the API on AWS."""
+QUERIES_OF_STREAMS = {("GET", "/v1/workflows/events/stream"): "workflow_exec_id=e1"}
+
+
+def streamed(stocked: Stocked, route: tuple[str, str], key: str | None) -> tuple[int, str]:
+    """Call the program that streams. Returns status and code."""
+    engine = stocked.api.engine
+    services = StreamServices(
+        engine.api_keys, engine.tickets, engine.histories, engine.streams, engine.tails, engine.logs, engine.traces
+    )
+    app = EventsApp(services, call, StreamSettings(longest_seconds=0.01))
+    sent = stocked.event(route, key)
+    headers = [(name.encode(), value.encode()) for name, value in sent["headers"].items()]
+    query = QUERIES_OF_STREAMS.get(route, "").encode()
+    scope = {"type": "http", "method": "GET", "path": sent["rawPath"], "query_string": query, "headers": headers}
+    parts: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(part: Any) -> None:
+        parts.append(part)
+
+    asyncio.run(app(scope, receive, send))
+    body = parts[1]["body"].decode() if parts[0]["status"] >= 400 else "{}"
+    return parts[0]["status"], json.loads(body).get("code", "")
+
+
+@pytest.mark.parametrize("route", STREAMS, ids="-".join)
+def test_streams_when_asked_for_then_the_program_that_streams_lets_in_whom_the_document_says(
+    stocked: Stocked, route: tuple[str, str]
+) -> None:
+    """The same rules as the API's, in another program."""
+    roles = stocked.operations()[route]["x-levante-roles"]
+    assert {key: streamed(stocked, route, key)[0] for key in ROLES} == {key: 200 if key in roles else 403 for key in ROLES}
+    for key in (None, "unknown", "revoked"):
+        assert streamed(stocked, route, key) == (401, "UNAUTHENTICATED")
+    assert streamed(stocked, route, "stranger") == (404, "WF_1100")
