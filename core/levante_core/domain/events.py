@@ -16,15 +16,18 @@ from pydantic import Field, TypeAdapter
 
 from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.options import ActivityOptions
 from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import ExecutionStatus
 
-Seq = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0)]
+MOST_PLACES = 10**8 - 1
+"""What keys have room for. A history is continued long before it has so many of anything."""
+
+Seq = Annotated[int, Field(ge=1, le=MOST_PLACES)]
+Number = Annotated[int, Field(ge=1, le=MOST_PLACES)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -91,7 +94,7 @@ class ChildScheduled(Frozen):
     input: Json
     close_policy: ParentClosePolicy
     is_awaited: bool = True
-    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
 
 
 class ChildCancelRequested(Frozen):

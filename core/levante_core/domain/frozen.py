@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 Json: TypeAlias = Any
 """A JSON value. What is in it is the user's affair."""
@@ -15,8 +15,21 @@ def wire_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+LONGEST_SECONDS = 50 * 366 * 86_400
+"""The longest of durations that are counted from some time on: the sum is a time still."""
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies, in UTC, in the years 1 to 9999") from None
+    return at
+
+
 Time: TypeAlias = Annotated[
     AwareDatetime,
+    AfterValidator(_in_utc),
     PlainSerializer(wire_time, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]

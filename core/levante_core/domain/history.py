@@ -31,6 +31,7 @@ from levante_core.domain.events import (
     MailTaken,
     Outcome,
     PatchRecorded,
+    Seq,
     SignalReceived,
     TaskPublished,
     TimerCanceled,
@@ -76,7 +77,7 @@ class HistorySize(Frozen):
 class HistoryBatch(Frozen):
     """What one commit appends. commit_id tells a repeat of the same commit from another writer's."""
 
-    index: int
+    index: Seq
     commit_id: str
     events: tuple[HistoryEvent, ...]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Time
 
 MAXIMUM_INTERVAL_FACTOR = 100
 """The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""
@@ -22,8 +22,9 @@ class RetryPolicy(Frozen):
     def delay_after(self, attempt: int) -> timedelta:
         """Return how long the attempt after this one has to wait (attempt: 1-based, the one that failed)."""
         exponent = min(attempt - 1, 64)
-        factor = min(self.backoff_coefficient**exponent, float(MAXIMUM_INTERVAL_FACTOR))
-        return timedelta(seconds=self.initial_interval_seconds * factor)
+        most = float(MAXIMUM_INTERVAL_FACTOR)
+        factor = min(min(self.backoff_coefficient, most) ** exponent, most)
+        return timedelta(seconds=min(self.initial_interval_seconds * factor, LONGEST_SECONDS))
 
 
 class FailedAttempt(Frozen):

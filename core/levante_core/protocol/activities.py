@@ -7,7 +7,7 @@ from pydantic import Field
 from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.events import Seq
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.domain.options import RateLimit
 from levante_core.domain.tasks import ActivityTask
@@ -47,8 +47,8 @@ class DeferRequest(Frozen):
     """
 
     attempt: AttemptRef
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    heartbeat_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
 
 
 class DeferResponse(Frozen):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveFloat, TypeAdapter
 
-from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json
 from levante_core.domain.names import described, workflow_name
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import InvalidInput
@@ -35,7 +35,7 @@ def _duration(given: Any) -> Any:
 
 Timeout: TypeAlias = Annotated[
     timedelta,
-    Field(gt=timedelta()),
+    Field(gt=timedelta(), le=timedelta(seconds=LONGEST_SECONDS)),
     BeforeValidator(_duration, json_schema_input_type=PositiveFloat | timedelta),
     PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json"),
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 from pydantic_core import from_json
 
+from levante_core.domain.events import MOST_PLACES, Number
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
@@ -218,9 +219,9 @@ class LoadRequest(Frozen):
 
     execution_id: ExecutionId
     run_id: RunId
-    after_index: Annotated[int, Field(ge=0)] = 0
-    open_from: Annotated[int, Field(ge=0)] = 0
-    mail_from: Annotated[int, Field(ge=1)] = 1
+    after_index: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
+    open_from: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
+    mail_from: Number = 1
     after: str | None = None
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import fmean
 
 from levante_core.domain.names import Workspace
@@ -35,6 +35,9 @@ class Metrics:
     latency_over_time: tuple[tuple[int, float], ...]
 
 
+FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)
+
+
 class MetricsService:
     """Counts and measures executions."""
 
@@ -50,7 +53,7 @@ class MetricsService:
         Raises: NotFound; InvalidInput. Cost: index queries over these runs.
         """
         until = end or self._clock.now()
-        since = start or until - DEFAULT_PERIOD
+        since = start or max(until, FIRST_DAY) - DEFAULT_PERIOD
         if until <= since:
             raise InvalidInput.at(("query", "end_time"), "end_time is not after start_time: swap them")
         return measured(self._runs(workspace, workflow, RunFilter(started_after=since, started_before=until)), since, until)

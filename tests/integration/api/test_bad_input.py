@@ -6,6 +6,8 @@ import pytest
 from tests.integration.api.harness import Api, event
 
 EXECUTE = "/v1/workflows/greet/execute"
+RUN = {"execution_id": "e", "run_id": "r", "deployment_name": "prod"}
+ATTEMPT = {**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,32 @@ def test_time_when_it_is_a_number_or_has_no_offset_then_422(api: Api, query: str
     path, _, name = query.partition("?")
     answer = api.call("GET", f"/v1/workflows/{path}", query={name: value})
     assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["query", name])
+
+
+FARTHEST = ["0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:00"]
+
+
+@pytest.mark.parametrize("at", FARTHEST)
+def test_time_when_it_is_at_the_end_of_the_calendar_then_it_is_taken_or_refused_but_breaks_nothing(
+    api: Api, at: str
+) -> None:
+    """Callers write such times for `always` and `never`; those that do not exist in UTC are refused."""
+    api.register("greet")
+    run_id = api.start("e1")["run_id"]
+    expected = 422 if at.endswith(":00") else 200
+    for path, name in (
+        ("runs", "start_time_after"), ("runs", "end_time_before"), ("runs", "end_time_after"),
+        ("executions/e1/logs", "after"), ("deployments/prod/logs", "before"),
+    ):  # fmt: skip
+        assert api.call("GET", f"/v1/workflows/{path}", query={name: at}).status == expected, (path, name)
+    assert api.call("GET", "/v1/workflows/greet/metrics", query={"end_time": at}).status in (200, 422)
+    schedule = {"input": {"a": 1}, "cron_expressions": ["0 9 * * *"]}
+    for name in ("start_at", "end_at"):
+        body = {"workflow_identifier": "greet", "schedule": {**schedule, name: at}}
+        assert api.call("POST", "/v1/workflows/schedules", body).status == (422 if expected == 422 else 201)
+    batch = {"index": 1, "commit_id": "c", "events": [{"kind": "timer_started", "seq": 1, "fire_at": at}]}
+    commit = {"execution_id": "e1", "run_id": run_id, "deployment_name": "prod", "batch": batch}
+    assert api.call("POST", "/v1/workflows/workers/commits", {"commits": [commit]}, key="worker").status == expected
 
 
 def test_execute_when_the_workflow_is_unknown_then_404(api: Api) -> None:
@@ -243,6 +271,10 @@ def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registe
         ("commits", {"commits": [{"execution_id": "e"}]}),
         ("activity-reports", {"reports": []}),
         ("load", {"execution_id": "e", "run_id": "r", "after_index": -1}),
+        ("load", {"execution_id": "e", "run_id": "r", "after_index": 10**8}),
+        ("commits", {"commits": [{**RUN, "batch": {"index": 0, "commit_id": "c", "events": []}}]}),
+        ("activity-deferrals", {"attempt": ATTEMPT, "timeout_seconds": 1e300}),
+        ("activity-deferrals", {"attempt": {**ATTEMPT, "seq": 10**8}, "timeout_seconds": 1}),
         ("activity-checks", {"task": {"kind": "workflow_task"}}),
     ],
 )

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from levante_core.domain.failure import Failure, FailureKind
+from levante_core.domain.frozen import LONGEST_SECONDS
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 
 POLICY = RetryPolicy(max_attempts=3, initial_interval_seconds=2, backoff_coefficient=4)
@@ -31,3 +32,21 @@ def test_after_failure_when_an_attempt_failed_then_the_policy_decides(
 def test_delay_when_there_were_very_many_attempts_then_it_is_capped() -> None:
     """No delay is longer than a hundred initial intervals, and none overflows."""
     assert POLICY.delay_after(100_000) == timedelta(seconds=200)
+
+
+@pytest.mark.parametrize(
+    ("interval", "coefficient", "attempt", "seconds"),
+    [
+        (1, 1e300, 2, 100),
+        (1, 1e300, 70, 100),
+        (1, 1e300, 1, 1),
+        (1.7e308, 1, 1, LONGEST_SECONDS),
+        (1e300, 1e300, 9, LONGEST_SECONDS),
+    ],
+)
+def test_delay_when_the_policy_has_extreme_numbers_then_it_is_a_duration_still(
+    interval: float, coefficient: float, attempt: int, seconds: float
+) -> None:
+    """A policy that cannot be carried out would fail every report of the activity."""
+    policy = RetryPolicy(initial_interval_seconds=interval, backoff_coefficient=coefficient)
+    assert policy.delay_after(attempt) == timedelta(seconds=seconds)

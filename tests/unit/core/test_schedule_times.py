@@ -190,6 +190,7 @@ def test_jitter_when_set_then_times_are_late_by_less_than_it_and_always_the_same
         ({"calendars": [{"hour": [{"start": 9, "end": 5}]}]}, "comes before start"),
         ({"calendars": [{"hours": []}]}, "Extra inputs"),
         ({"intervals": [{"every": "PT0S"}]}, "at least one: PT1S"),
+        ({"intervals": [{"every": "P18301D"}]}, "50 years at most"),
         ({"intervals": [{"every": "PT1H", "offset": "PT1H"}]}, "less than every"),
         ({"intervals": [{"every": "often"}]}, "valid"),
         ({"cron_expressions": ["* * * *"]}, "five fields"),
@@ -198,6 +199,9 @@ def test_jitter_when_set_then_times_are_late_by_less_than_it_and_always_the_same
         ({"time_zone_name": "Mars/Olympus"}, "no time zone is called 'Mars/Olympus'"),
         ({"time_zone_name": "../../etc/passwd"}, "no time zone is called"),
         ({"jitter": "-PT1S"}, "not negative"),
+        ({"jitter": "P18301D"}, "50 years at most"),
+        ({"start_at": "9999-12-31T23:59:59-01:00"}, "years 1 to 9999"),
+        ({"end_at": "0001-01-01T00:00:00+01:00"}, "years 1 to 9999"),
         ({"start_at": "2026-01-02T00:00:00Z", "end_at": "2026-01-01T00:00:00Z"}, "end_at comes before start_at"),
         ({"start_at": "2026-01-02T00:00:00"}, "timezone"),
         ({"calendars": [{}] * 101}, "at most 100"),
@@ -207,3 +211,16 @@ def test_spec_when_it_cannot_work_then_the_error_says_why(given: dict[str, Any],
     """At the earliest point: when the schedule is written."""
     with pytest.raises(ValidationError, match=said):
         spec(**given)
+
+
+@pytest.mark.parametrize("start_at", ["8999-12-31T00:00:00Z", "9000-01-02T00:00:00Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    "given",
+    [{"cron_expressions": ["0 9 * * *"]}, {"intervals": [{"every": "P18300D"}]}, {"calendars": [{}]}, {"jitter": "P18300D"}],
+)
+def test_times_when_the_calendar_is_about_to_end_then_they_end_before_it(given: dict[str, Any], start_at: str) -> None:
+    """A schedule may begin with the last of all years; what would come after them does not come."""
+    made = spec(**given, start_at=start_at)
+    found = list(islice(times(made, datetime(2026, 1, 1, tzinfo=UTC)), 100))
+    assert len(found) < 3
+    assert all(jittered(made, "s", at).year <= 9100 for at in found)

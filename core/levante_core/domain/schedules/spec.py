@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
 from levante_core.domain.names import described
 
 MOST_ENTRIES = 100
 """Calendars, intervals and cron expressions of one schedule, each."""
 CRON_FIELDS = 5
+LONGEST = timedelta(seconds=LONGEST_SECONDS)
 FULL_YEAR = timedelta(days=365)
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -111,8 +112,8 @@ class ScheduleInterval(Frozen):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.every < timedelta(seconds=1) or self.every.microseconds:
-            raise ValueError("every is a whole number of seconds, and at least one: PT1S")
+        if not timedelta(seconds=1) <= self.every <= LONGEST or self.every.microseconds:
+            raise ValueError("every is a whole number of seconds, at least one: PT1S, and 50 years at most")
         offset = self.offset or timedelta()
         if not timedelta() <= offset < self.every or offset.microseconds:
             raise ValueError("offset is a whole number of seconds, from none up to less than every")
@@ -138,9 +139,9 @@ def _checked_zone(name: str | None) -> str | None:
     return name
 
 
-def _not_negative(jitter: timedelta | None) -> timedelta | None:
-    if jitter is not None and jitter < timedelta():
-        raise ValueError("jitter is a duration, so it is not negative")
+def _checked_jitter(jitter: timedelta | None) -> timedelta | None:
+    if jitter is not None and not timedelta() <= jitter <= LONGEST:
+        raise ValueError("jitter is a duration, so it is not negative, and of 50 years at most")
     return jitter
 
 
@@ -150,7 +151,7 @@ class SchedulePolicy(Frozen):
     catchup_window_seconds: times that are longer ago are not caught up. pause_on_failure: after one FAILED or TIMED_OUT.
     """
 
-    catchup_window_seconds: Annotated[int, Field(ge=1)] = int(FULL_YEAR.total_seconds())
+    catchup_window_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = int(FULL_YEAR.total_seconds())
     overlap: ScheduleOverlapPolicy = ScheduleOverlapPolicy.SKIP
     pause_on_failure: bool = False
 
@@ -173,7 +174,7 @@ class ScheduleSpec(Frozen):
     skip: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
     start_at: Time | None = None
     end_at: Time | None = None
-    jitter: Annotated[timedelta | None, AfterValidator(_not_negative)] = None
+    jitter: Annotated[timedelta | None, AfterValidator(_checked_jitter)] = None
     time_zone_name: Annotated[str | None, AfterValidator(_checked_zone)] = None
 
     @model_validator(mode="after")

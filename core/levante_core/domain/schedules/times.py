@@ -14,14 +14,15 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from levante_core.domain.frozen import wire_time
+from levante_core.domain.frozen import LONGEST_SECONDS, wire_time
 from levante_core.domain.schedules.spec import ScheduleCalendar, ScheduleInterval, ScheduleSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(9990, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(9000, 1, 1, tzinfo=UTC)
+"""There are no times after it."""
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
-LONGEST_WAIT = timedelta(days=366 * 50)
+LONGEST_WAIT = timedelta(seconds=LONGEST_SECONDS)
 """Calendars without a time in so long have none: the 29th of February falls on each day of the week within 40 years."""
 MOST_SKIPPED = 10_000
 """Times in a row that `skip` may take out; what follows so many is not looked for."""
@@ -40,8 +41,9 @@ def next_time(spec: ScheduleSpec, after: datetime) -> datetime | None:
     if spec.start_at and after < spec.start_at:
         after = spec.start_at.astimezone(UTC) - timedelta(microseconds=1)
     zone = ZoneInfo(spec.time_zone_name or "UTC")
-    last = min(after, LAST_MOMENT - LONGEST_WAIT) + LONGEST_WAIT
-    last = min(last, spec.end_at or last)
+    if after > LAST_MOMENT:
+        return None
+    last = min(after + LONGEST_WAIT, spec.end_at or LAST_MOMENT)
     for _ in range(MOST_SKIPPED):
         found = min(_candidates(spec, after, last, zone), default=None)
         if found is None or found > last:
