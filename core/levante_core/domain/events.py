@@ -16,14 +16,12 @@ from pydantic import Field, TypeAdapter
 
 from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.limits import LONGEST_SECONDS, MOST_PLACES
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.options import ActivityOptions
 from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import ExecutionStatus
-
-MOST_PLACES = 10**8 - 1
-"""What keys have room for. A history is continued long before it has so many of anything."""
 
 Seq = Annotated[int, Field(ge=1, le=MOST_PLACES)]
 Number = Annotated[int, Field(ge=1, le=MOST_PLACES)]

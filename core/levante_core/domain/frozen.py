@@ -15,10 +15,6 @@ def wire_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-LONGEST_SECONDS = 50 * 366 * 86_400
-"""The longest of durations that are counted from some time on: the sum is a time still."""
-
-
 def _in_utc(at: datetime) -> datetime:
     try:
         at.astimezone(UTC)

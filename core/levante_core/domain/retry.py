@@ -6,7 +6,8 @@ from datetime import timedelta
 from pydantic import Field
 
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Time
+from levante_core.domain.frozen import Frozen, Time
+from levante_core.domain.limits import LONGEST_SECONDS
 
 MAXIMUM_INTERVAL_FACTOR = 100
 """The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""

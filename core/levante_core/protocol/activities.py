@@ -5,12 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from levante_core.domain.custom_tasks import TaskEvent
-from levante_core.domain.events import Seq
+from levante_core.domain.events import Number, Seq
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.domain.options import RateLimit
 from levante_core.domain.tasks import ActivityTask
+from levante_core.protocol.streams import MOST_EVENTS
 
 
 class ActivityHeartbeatRequest(Frozen):
@@ -19,7 +21,7 @@ class ActivityHeartbeatRequest(Frozen):
     execution_id: ExecutionId
     run_id: RunId
     seq: Seq
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Number
     details: tuple[Json, ...] = ()
 
 
@@ -37,7 +39,7 @@ class AttemptRef(Frozen):
     deployment_name: DeploymentName
     seq: Seq
     scheduled_in: Seq
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Number
 
 
 class DeferRequest(Frozen):
@@ -74,7 +76,7 @@ class PermitResponse(Frozen):
 class TaskEventReport(Frozen):
     """An event of a custom task. number: from 1 on, of those of its publisher."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Number
     at: Time
     event: TaskEvent
 
@@ -91,7 +93,7 @@ class TaskEventsRequest(Frozen):
     activity_name: str
     publisher: Annotated[str, Field(min_length=1, max_length=64)]
     events: Annotated[tuple[TaskEventReport, ...], Field(min_length=1, max_length=1000)]
-    after: Annotated[int, Field(ge=0)] | None = None
+    after: Annotated[int, Field(ge=0, le=MOST_EVENTS)] | None = None
 
 
 class TaskEventsResponse(Frozen):
@@ -104,7 +106,7 @@ class CheckRequest(Frozen):
     """Ask whether an activity task is still wanted. receive_count: as delivered."""
 
     task: ActivityTask
-    receive_count: Annotated[int, Field(ge=1)] = 1
+    receive_count: Number = 1
 
 
 class CheckResponse(Frozen):

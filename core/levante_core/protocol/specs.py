@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveFloat, TypeAdapter
 
-from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import described, workflow_name
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import InvalidInput

@@ -7,11 +7,12 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 from pydantic_core import from_json
 
-from levante_core.domain.events import MOST_PLACES, Number
+from levante_core.domain.events import Number
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
+from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
@@ -165,7 +166,7 @@ class WorkflowTaskFailedRequest(Frozen):
     run_id: RunId
     deployment_name: DeploymentName
     receipt: str
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Number
     failure: Failure
 
 
@@ -278,7 +279,7 @@ class Commit(Frozen):
     run_id: RunId
     deployment_name: DeploymentName
     batch: HistoryBatch
-    mail_taken: Annotated[int, Field(ge=0)] = 0
+    mail_taken: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     history: HistorySize = HistorySize()
     search_keys: SearchKeys | None = None
     done: tuple[str, ...] = ()

@@ -131,7 +131,7 @@ class ScheduleEndpoints:
             Endpoint("POST", path, self.schedule_workflow, CLIENTS, status=201, errors=(404, 409)),
             Endpoint("GET", one, self.get_schedule, READERS, errors=(404,)),
             Endpoint("DELETE", one, self.unschedule_workflow, CLIENTS, status=204, errors=(404,)),
-            Endpoint("PATCH", one, self.update_schedule, CLIENTS, errors=(404,)),
+            Endpoint("PATCH", one, self.update_schedule, CLIENTS, errors=(404, 409)),
             Endpoint("POST", f"{one}/pause", self.pause_schedule, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", f"{one}/resume", self.resume_schedule, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", f"{one}/trigger", self.trigger_schedule, CLIENTS, status=204, errors=(404,)),

@@ -64,7 +64,7 @@ class WorkerEndpoints:
         base = "/v1/workflows/workers"
         return [
             Endpoint("GET", f"{base}/whoami", self.whoami, READERS),
-            Endpoint("POST", "/v1/workflows/register", self.register, WORKERS),
+            Endpoint("POST", "/v1/workflows/register", self.register, WORKERS, errors=(409,)),
             Endpoint("POST", f"{base}/heartbeat", self.heartbeat, WORKERS),
             Endpoint("POST", f"{base}/queue-access", self.queue_access, WORKERS),
             Endpoint("POST", f"{base}/poll", self.poll, WORKERS),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from levante_api.app import ApiSettings, create_app
+from levante_api.examples import BODIES
 from levante_core.adapters.system import SystemClock
 from levante_core.protocol.activities import AttemptRef
 from levante_core.protocol.streams import is_stream
@@ -19,9 +20,9 @@ from tests.integration.api.harness import SECRETS, completed, compose, event, fa
 
 SHORT = 0.02
 """Seconds that anybody waits here: for results, tasks, answers, and what a stream tells next."""
-OPEN = tuple(f"open-{number}" for number in range(12))
+OPEN = tuple(f"open-{number}" for number in range(60))
 CLOSED = ("completed", "failed", "canceled")
-SCHEDULES = tuple(f"schedule-{number}" for number in range(6))
+SCHEDULES = tuple(f"schedule-{number}" for number in range(24))
 
 
 class ImpatientQueues(InProcessQueues):
@@ -65,9 +66,8 @@ class Installation:
     # --- what is there ------------------------------------------------------------------------------------------------
 
     def _stock(self) -> dict[str, list[Any]]:
-        specs: list[dict[str, Any]] = [
-            {"name": name, "task_queue": "prod", "input_schema": {}, "execution_timeout": 3600} for name in ("greet", "part")
-        ]
+        spec = {"task_queue": "prod", "input_schema": {}, "execution_timeout": 3600, **_handlers()}
+        specs = [{"name": name, **spec} for name in ("greet", "part")]
         worker = {"deployment_name": "prod", "worker_name": "w1", "deployment_location": {"location_type": "local"}}
         registered = self.send("POST", "/v1/workflows/register", {"definitions": specs, **worker})
         refs = registered["workflow_registration_refs"]
@@ -124,6 +124,16 @@ class Installation:
             assert self.send("POST", "/v1/workflows/workers/commits", {"commits": commits}) == {"outcomes": ["recorded"]}
         self.send("POST", "/v1/workflows/executions/canceled/cancel")
         self.send("POST", "/v1/workflows/executions/canceled/terminate")
+
+
+def _handlers() -> dict[str, Any]:
+    """Declare the handlers that the examples of the document send something to."""
+    operations = {
+        "signals": "signal_workflow_execution",
+        "queries": "query_workflow_execution",
+        "updates": "update_workflow_execution",
+    }
+    return {kind: [{"name": BODIES[one]["name"], "input_schema": {}}] for kind, one in operations.items()}
 
 
 async def _live(receive: Receive, send: Send) -> None:

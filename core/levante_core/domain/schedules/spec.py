@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from levante_core.domain.frozen import LONGEST_SECONDS, Frozen, Json, Time
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import described
 
 MOST_ENTRIES = 100
@@ -190,7 +191,9 @@ class ScheduleDefinition(ScheduleSpec):
     input: Json = None
     policy: SchedulePolicy = SchedulePolicy()
     max_executions: _Many | None = None
-    schedule_id: Annotated[str | None, Field(json_schema_extra=described("schedule_id"))] = None
+    schedule_id: Annotated[str | None, Field(json_schema_extra={"pattern": f"{described('schedule_id')['pattern']}|^$"})] = (
+        None
+    )
 
 
 class PartialScheduleDefinition(ScheduleSpec):

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from levante_core.domain.frozen import LONGEST_SECONDS, wire_time
+from levante_core.domain.frozen import wire_time
+from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.schedules.spec import ScheduleCalendar, ScheduleInterval, ScheduleSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,0 +1,7 @@
+"""How large numbers may be that come from outside, so that all which is made of them can be kept."""
+
+LONGEST_SECONDS = 50 * 366 * 86_400
+"""The longest of durations that are counted from some time on: the sum is a time still."""
+
+MOST_PLACES = 10**8 - 1
+"""What keys have room for. A history is continued long before it has so many of anything."""
