@@ -22,14 +22,21 @@ Token = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class CompletionBody(Frozen):
-    """The result of an attempt, as its activity would have returned it."""
+    """The result of an attempt.
+
+    task_token: what `activity.info().task_token` was. result: what the activity would have returned; 2 MB at most.
+    """
 
     task_token: Token
     result: Json = None
 
 
 class FailureBody(Frozen):
-    """Why an attempt has failed. type: what the workflow sees as the type of the error."""
+    """Why an attempt has failed.
+
+    task_token: what `activity.info().task_token` was. message: for people. type: what the workflow sees as the type of the
+    error. non_retryable: whether no other attempt follows, whatever the policy. details: for the workflow.
+    """
 
     task_token: Token
     message: Annotated[str, Field(min_length=1, max_length=10_000)]
@@ -39,7 +46,10 @@ class FailureBody(Frozen):
 
 
 class HeartbeatBody(Frozen):
-    """Say that an attempt is still at work. details: for the attempt after it, if there is one."""
+    """Say that an attempt is still at work.
+
+    task_token: what `activity.info().task_token` was. details: for the attempt after it, if there is one.
+    """
 
     task_token: Token
     details: tuple[Json, ...] = ()

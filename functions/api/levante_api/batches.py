@@ -11,7 +11,7 @@ from levante_core.errors import LevanteError
 
 
 class BatchExecutionBody(Frozen):
-    """The executions to act on."""
+    """The executions to act on. execution_ids: up to 100."""
 
     execution_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
 

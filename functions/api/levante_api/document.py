@@ -18,7 +18,7 @@ from levante_api.endpoints import Endpoint
 from levante_api.examples import BODIES
 from levante_api.problems import ErrorBody, InvalidBody
 from levante_api.resolver import OverlappingResolver, written
-from levante_core.domain.frozen import Json
+from levante_core.domain.frozen import Frozen, Json
 from levante_core.protocol.stream_messages import EventFrame, LogFrame
 from levante_core.records.catalogue import Role
 
@@ -89,8 +89,11 @@ def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], ve
         paths[path] = document["paths"][path]
         _complete(paths[path][endpoint.method.lower()], endpoint, schemas)
     document["paths"] = paths
+    models = {(model.__name__, *sorted(model.model_fields)): model for model in _below(Frozen)}
     for schema in schemas.values():
-        _describe(schema, schema.get("description", ""))
+        model = models.get((schema.get("title", ""), *sorted(schema.get("properties", ()))))
+        if model is not None:
+            _describe(schema, model)
     used = reached(paths, schemas)
     operations = [operation for path in paths.values() for operation in path.values()]
     asked = reached([operation.get("requestBody") for operation in operations], schemas)
@@ -128,9 +131,7 @@ def _in_query(endpoint: Endpoint, schemas: dict[str, Any]) -> Iterator[dict[str,
     schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
     for name, definition in schema.get("$defs", {}).items():
         schemas.setdefault(name, definition)
-    for ancestor in reversed(model.__mro__):
-        if ancestor not in BaseModel.__mro__:
-            _describe(schema, cleandoc(ancestor.__doc__ or ""))
+    _describe(schema, model)
     for name, described in schema["properties"].items():
         said = described.pop("description", "")
         described.pop("title", None)
@@ -158,17 +159,22 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "anyOf": [*options, last]} if options else {**last, **schema}
 
 
-def _describe(schema: dict[str, Any], docstring: str) -> None:
-    """Give fields the descriptions that their class's docstring holds, and leave those out of its own."""
+def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Give fields the descriptions that docstrings hold, of ancestors too, and leave these out of the class's own."""
     properties = schema.get("properties", {})
-    if not properties:
-        return
-    own, fields = said_in(docstring, properties)
-    for name, said in fields.items():
-        properties[name]["description"] = said
+    for ancestor in reversed(model.__mro__):
+        if ancestor not in Frozen.__mro__:
+            schema["description"], fields = said_in(cleandoc(ancestor.__doc__ or ""), properties)
+            for name, said in fields.items():
+                properties[name]["description"] = said
     for described in properties.values():
         described.pop("title", None)
-    schema["description"] = own
+
+
+def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
@@ -177,6 +183,8 @@ def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]
     `The whole. one: about it. two, three: about both.`: a field's part begins a sentence; it ends where the next one's
     begins, or the paragraph does.
     """
+    if not names:
+        return docstring, {}
     one = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
     head = re.compile(rf"(?:^|(?<=[.;)] ))({one}(?:, {one})*): ")
     own: list[str] = []

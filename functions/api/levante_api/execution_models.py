@@ -94,11 +94,8 @@ class WorkflowExecutionWithoutResultResponse(Frozen):
 class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     """An execution with its latest run.
 
-    root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
-    open. deployment_name: where it is advanced. user_id: always null: keys belong to workspaces. total_duration_ms: from
-    start to end; null while it is open. result: null unless it is COMPLETED. search_keys: null unless asked for. failure:
-    why it failed, if it did; not part of the vendor's API. build_id: of the workers that it is pinned to; not part of the
-    vendor's API.
+    result: null unless it is COMPLETED. search_keys: null unless asked for. failure: why it failed, if it did; not part of
+    the vendor's API. build_id: of the workers that it is pinned to; not part of the vendor's API.
     """
 
     result: Json

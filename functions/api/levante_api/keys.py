@@ -13,7 +13,7 @@ from levante_core.services.engine import Engine
 
 
 class KeyRequest(Frozen):
-    """The key to make. name: for people, to tell their keys apart."""
+    """The key to make. name: for people, to tell their keys apart. role: what it may do."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     role: Role

@@ -21,7 +21,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class HandlerInvocationBody(Frozen):
-    """Which handler, and its input."""
+    """Which handler, and its input. name: as the workflow declares it. input: as the handler's schema asks; 2 MB at most."""
 
     name: Name
     input: dict[str, Json] | None = None

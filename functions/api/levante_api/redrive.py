@@ -10,7 +10,7 @@ from levante_core.services.engine import Engine
 
 
 class RedriveRequest(Frozen):
-    """after: `next` of the answer before; absent at first."""
+    """From where to go on. after: `next` of the answer before; absent at first."""
 
     after: str | None = None
 

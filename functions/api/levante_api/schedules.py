@@ -42,9 +42,12 @@ class SchedulesQuery(Frozen):
 
 
 class WorkflowScheduleRequest(Frozen):
-    """A new schedule of one workflow, by its name or id, or of one registration.
+    """A new schedule of one workflow or one registration.
 
-    workflow_version_id, workflow_task_queue: older names of workflow_registration_id and deployment_name.
+    schedule: its times, and what it starts with. workflow_identifier: name or id of the workflow; this or
+    workflow_registration_id. workflow_registration_id: of one deployment's registration. workflow_version_id: older name of
+    workflow_registration_id. schedule_id: made here, if neither this nor the schedule's own is given. deployment_name:
+    which is to run it, where several serve the workflow. workflow_task_queue: older name of deployment_name.
     """
 
     schedule: ScheduleDefinition
@@ -63,19 +66,19 @@ class WorkflowScheduleResponse(Frozen):
 
 
 class WorkflowScheduleUpdateRequest(Frozen):
-    """What is set changes; all else stays."""
+    """What changes. schedule: what is set in it changes; all else stays."""
 
     schedule: PartialScheduleDefinition
 
 
 class WorkflowSchedulePauseRequest(Frozen):
-    """note: why, for people."""
+    """Why. note: for people, shown with the schedule."""
 
     note: str | None = None
 
 
 class WorkflowScheduleTriggerRequest(Frozen):
-    """overlap: instead of the schedule's own."""
+    """How. overlap: instead of the schedule's own policy."""
 
     overlap: ScheduleOverlapPolicy | None = None
 

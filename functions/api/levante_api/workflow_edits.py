@@ -44,7 +44,7 @@ class WorkflowTagsAddRequest(Frozen):
 
 
 class WorkflowBulkRequest(Frozen):
-    """Which workflows, by id or name."""
+    """Which workflows. workflow_ids: up to 100 ids or names."""
 
     workflow_ids: Ids
 

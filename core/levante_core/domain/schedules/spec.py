@@ -36,7 +36,7 @@ class ScheduleOverlapPolicy(IntEnum):
 
 
 class ScheduleRange(Frozen):
-    """Numbers from start to end, step apart. end: 0 stands for start; step: 0 stands for 1."""
+    """Numbers that are step apart. start: the first. end: the last; 0 stands for start. step: 0 stands for 1."""
 
     start: Annotated[int, Field(ge=0)]
     end: Annotated[int, Field(ge=0)] = 0
@@ -68,9 +68,10 @@ _MIDNIGHT = {name: frozenset({0}) for name in ("second", "minute", "hour")}
 
 
 class ScheduleCalendar(Frozen):
-    """Times of which every field is in one of its ranges. day_of_week: 0 is Sunday.
+    """Times of which every field is in one of its ranges.
 
-    Left out, second, minute and hour are 0, and the others are any.
+    second, minute, hour: 0, if left out. day_of_month, month, year: any, if left out. day_of_week: 0 is Sunday; any, if
+    left out. comment: for people.
     """
 
     second: tuple[ScheduleRange, ...] = ()
@@ -106,7 +107,10 @@ class ScheduleCalendar(Frozen):
 
 
 class ScheduleInterval(Frozen):
-    """Times that are `every` apart, counted from 1970 on and moved by `offset`; whole seconds."""
+    """Times that are some time apart, counted from 1970 on; whole seconds.
+
+    every: ISO 8601 duration, PT1S to 50 years. offset: how much later than counted; less than every.
+    """
 
     every: timedelta
     offset: timedelta | None = None
@@ -149,7 +153,8 @@ def _checked_jitter(jitter: timedelta | None) -> timedelta | None:
 class SchedulePolicy(Frozen):
     """What happens when times overlap, were missed, or an execution fails.
 
-    catchup_window_seconds: times that are longer ago are not caught up. pause_on_failure: after one FAILED or TIMED_OUT.
+    catchup_window_seconds: times that are longer ago are not caught up. overlap: 1 skips the time, 2 lets one wait, 3 lets
+    all wait, 4 cancels and 5 terminates what is open, 6 lets them overlap. pause_on_failure: after one FAILED or TIMED_OUT.
     """
 
     catchup_window_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = int(FULL_YEAR.total_seconds())
@@ -163,8 +168,9 @@ _Many = Annotated[int, Field(ge=0)]
 class ScheduleSpec(Frozen):
     """The times of a schedule: all that any calendar, interval or cron expression says, but for those of `skip`.
 
-    start_at, end_at: no times before, none after. jitter: each time is late by some part of it, always the same part.
-    time_zone_name: for calendars and cron expressions; UTC if none is given.
+    calendars: times by their parts. intervals: times at regular distances. cron_expressions: five fields, as in `30 9 * *
+    MON-FRI`. skip: times that are left out. start_at, end_at: no times before, none after. jitter: each time is late by
+    some part of it, always the same part. time_zone_name: IANA name, for calendars and cron expressions; UTC, if left out.
     """
 
     calendars: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
@@ -186,7 +192,11 @@ class ScheduleSpec(Frozen):
 
 
 class ScheduleDefinition(ScheduleSpec):
-    """A schedule as its users write it. max_executions: None for any number; executions started by hand do not count."""
+    """A schedule as its users write it.
+
+    input: of its executions. policy: what happens when times overlap or were missed. max_executions: any number, if left
+    out; those started by hand do not count. schedule_id: 1 to 200 letters, digits, `_` or `-`; made here, if left out.
+    """
 
     input: Json = None
     policy: SchedulePolicy = SchedulePolicy()
@@ -197,7 +207,10 @@ class ScheduleDefinition(ScheduleSpec):
 
 
 class PartialScheduleDefinition(ScheduleSpec):
-    """What changes in a schedule; what is not set stays as it is."""
+    """What changes in a schedule; what is not set stays as it is.
+
+    input: of its executions. policy: what happens when times overlap or were missed. max_executions: any number, if null.
+    """
 
     input: Json = None
     policy: SchedulePolicy = SchedulePolicy()
