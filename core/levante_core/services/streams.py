@@ -18,7 +18,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.stream_events import PublishedTask, Told, told_by_activity
 from levante_core.domain.telling import Followed, Telling, in_order
-from levante_core.errors import NotFound, Unavailable
+from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
@@ -100,7 +100,8 @@ class StreamService:
         """Add what one publisher tells, in order. Returns the last sequence number taken.
 
         after: what this returned to the same publisher before; with it, a repeat is recognised however late it comes.
-        Raises: NotFound, Unavailable. Cost: a read, a query and a write; those of `publish` too where a task starts.
+        Raises: NotFound, Unavailable; InvalidInput where nothing stands at `after`. Cost: a read, a query and a write; those
+        of `publish` too where a task starts, and a query more where others have written since.
         """
         execution = find_execution(self._store, workspace, execution_id)
         if execution.key.run_id != run_id:
@@ -124,13 +125,19 @@ class StreamService:
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def _appended(self, workspace: Workspace, root: ExecutionId, after: int | None) -> list[Item]:
-        """Return the items that follow a sequence number, or the last few."""
+        """Return the items that follow a sequence number, or the last few. Raises: InvalidInput if it is not taken yet."""
         first, last = keys.prefixed(keys.STREAM_EVENTS)
         partition = keys.stream(workspace, root)
-        if after is not None:
-            return list(read_all(self._store, partition, keys.stream_events(workspace, root, after + 1).sort, last))
-        page = self._store.query(partition, first=first, last=last, limit=FEW, descending=True)
-        return [*reversed(page.items)]
+        page = self._store.query(partition, first=first, last=last, limit=FEW if after is None else 1, descending=True)
+        if after is None:
+            return [*reversed(page.items)]
+        head = streams.after(page.items[0]) if page.items else 1
+        if after >= head:
+            problem = f"the stream has no event {after}: send what the answer before said, or nothing"
+            raise InvalidInput.at(("body", "after"), problem)
+        if after + 1 == head:
+            return []
+        return list(read_all(self._store, partition, keys.stream_events(workspace, root, after + 1).sort, last))
 
     def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Return how far the stream has come. Cost: one read."""

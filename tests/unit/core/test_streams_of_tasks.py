@@ -9,7 +9,7 @@ from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import ExecutionId
 from levante_core.domain.stream_events import PublishedTask
-from levante_core.errors import NotFound, Unavailable
+from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.services.streams import FEW, StreamService
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
@@ -55,6 +55,18 @@ def test_events_when_a_call_comes_again_then_they_are_told_once(place: Place, af
     second = append(place, run, "p", 3, 4, after=first)
     assert append(place, run, "p", 3, 4, after=first) == second
     assert told(place) == ["p:1", "p:2", "p:3", "p:4"]
+
+
+@pytest.mark.parametrize("after", [1, 3, 10**12 - 1])
+def test_events_when_they_are_to_follow_what_is_not_there_then_they_are_refused(place: Place, after: int) -> None:
+    """A gap would be one for ever, and nobody could publish to the stream any more."""
+    run = place.start(execution_id=ROOT)
+    if after > 1:
+        assert append(place, run, "p", 1, after=None) == 2
+    with pytest.raises(InvalidInput, match=f"no event {after}"):
+        append(place, run, "p", 2, after=after)
+    append(place, run, "q", 1, after=None)
+    assert told(place) == (["p:1", "q:1"] if after > 1 else ["q:1"])
 
 
 def test_events_when_a_call_comes_again_late_then_its_place_is_found(place: Place) -> None:
