@@ -30,7 +30,7 @@ CHECKS = {
 }
 BOUNDED: dict[str, Any] = {
     "seed": 1,
-    "generation": {"max-examples": 4, "deterministic": True, "database": "none"},
+    "generation": {"max-examples": 2, "deterministic": True, "database": "none"},
     "phases": {"stateful": {"enabled": False}},
 }
 LONG: dict[str, Any] = {"max-time": SECONDS, "generation": {"max-examples": 100_000, "database": "none"}}
