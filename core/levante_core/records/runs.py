@@ -1,7 +1,8 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 
 from pydantic import TypeAdapter
 
@@ -15,7 +16,7 @@ from levante_core.domain.plan import BatchAppended, plan
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.ports.item_store import Item, Key, Scalar
+from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
 
@@ -29,6 +30,8 @@ _SEARCH_KEYS: TypeAdapter[SearchKeys] = TypeAdapter(SearchKeys)
 MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
+IS_OPEN = "is_open"
+"""Attribute that runs have, and nothing else."""
 SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
@@ -84,7 +87,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         HAS_CHILDREN: execution.has_children,
         HAS_FAMILY: execution.concerns_others,
         "status": execution.status.value,
-        "is_open": execution.is_open,
+        IS_OPEN: execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
         "mail_count": execution.mail_count,
         "is_cancel_requested": execution.is_cancel_requested,
@@ -92,6 +95,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
+        **(expiry(ending) if ending else {}),
     }
     documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
@@ -114,6 +118,11 @@ def search_keys_text(found_by: SearchKeys) -> str | None:
     return _SEARCH_KEYS.dump_json(found_by).decode() if found_by else None
 
 
+def expiry(ending: Ending) -> dict[str, Scalar]:
+    """Write when a closed run is deleted; nothing if it is kept for ever."""
+    return {EXPIRES_AT: ceil(ending.expires_at.timestamp())} if ending.expires_at else {}
+
+
 def ending_document(ending: Ending) -> str:
     """Write the result or failure of a run."""
     return _EndingDocument(result=ending.result, failure=ending.failure).model_dump_json()
@@ -126,7 +135,9 @@ def execution_of(item: Item) -> Execution:
     ending = None
     if summary.ended_at is not None:
         document = _EndingDocument.model_validate_json(item.documents["ending"])
-        ending = Ending(summary.ended_at, document.result, document.failure)
+        expires_at = item.attributes.get(EXPIRES_AT)
+        expires = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)), UTC)
+        ending = Ending(summary.ended_at, document.result, document.failure, expires)
     return Execution(
         key=summary.key,
         workflow_id=summary.workflow_id,

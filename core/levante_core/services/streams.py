@@ -24,7 +24,7 @@ from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
 from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
 from levante_core.records.streams import Publisher, StreamHead
-from levante_core.services.finding import find_execution
+from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import read_all
 
 BATCHES_AT_ONCE = 100
@@ -78,6 +78,16 @@ class StreamService:
             told = StreamHead(head.version + 1, tuple(following))
             lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
+
+    def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Whether anybody has ever asked for this stream. Cost: one read."""
+        return self._store.get(keys.stream_head(workspace, root)) is not None
+
+    def goes_on_below(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Whether an execution below the root is open, as far as the stream follows them. Cost: a read for each."""
+        below = self.head(workspace, root).following[1:]
+        found = (execution_if_any(self._store, workspace, followed.execution_id) for followed in below)
+        return any(execution and execution.is_open for execution in found)
 
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
         """Read the stream from a sequence number on, as far as it has come. Cost: two queries, or more for long streams."""
@@ -180,6 +190,8 @@ class StreamService:
         """Begin to tell of the run that follows, if there is one."""
         followed = telling.followed
         item = self._store.get(keys.execution(workspace, followed.execution_id))
+        if item is None and followed.has_ended:
+            telling.give_up()
         if item is None or item.attributes["run_id"] == followed.run_id:
             return
         if summary_of(item).parent_execution_id != followed.parent_execution_id:
@@ -246,12 +258,13 @@ def _tell_task_failure(item: Item, telling: Telling) -> None:
 def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:
     """Return what is to be followed from now on: the root; others while they are open; and who was asked for."""
     unborn = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.unborn}
+    ended = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.ended}
     root, *others = [telling.followed for telling in tellings]
     children = [child for telling in tellings for child in telling.children]
     return [
         root,
         *(
-            one
+            one.model_copy(update={"has_ended": True}) if (one.parent_execution_id, one.asked_by) in ended else one
             for one in [*others, *children]
             if not one.is_closed and (one.parent_execution_id, one.asked_by) not in unborn
         ),
