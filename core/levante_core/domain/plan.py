@@ -99,18 +99,23 @@ class RunClosed:
 
 @dataclass(frozen=True, slots=True)
 class RunExpired:
-    """A closed run was deleted, because its time was over. is_latest: the whole execution went with it.
-
-    has_payloads: some of what was deleted is kept elsewhere.
-    """
+    """A closed run was deleted, because its time was over. is_latest: the whole execution went with it."""
 
     run: RunKey
     root_execution_id: ExecutionId
     is_latest: bool
-    has_payloads: bool
 
 
-Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed | RunExpired
+@dataclass(frozen=True, slots=True)
+class PayloadsExpired:
+    """An item was deleted, because its time was over, some of which is kept elsewhere. partition, sort: its key."""
+
+    partition: str
+    sort: str
+
+
+Expired: TypeAlias = RunExpired | PayloadsExpired
+Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed | Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +194,9 @@ class LookAtSchedule:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRest:
-    """Delete what belonged to a run that is gone."""
+    """Delete what belonged to something that is gone."""
 
-    expired: RunExpired
+    expired: Expired
 
 
 MessageEffect: TypeAlias = SendTask | SendLater
@@ -216,7 +221,7 @@ def plan(record: Record) -> list[Effect]:
             of = record.deployment_name
             due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at, of=of)
             return [_when_due(due.model_copy(update={"is_deferred": record.is_deferred}), record.recorded_at)]
-        case RunExpired():
+        case RunExpired() | PayloadsExpired():
             return [DeleteRest(record)]
         case _:
             assert_never(record)

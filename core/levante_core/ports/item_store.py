@@ -210,10 +210,10 @@ class DocumentStore(ItemStore, Protocol):
         """
         ...
 
-    def prune(self, partition: str, before: datetime) -> None:
-        """Delete what is kept elsewhere since before this time, and no item of the partition refers to any more.
+    def prune(self, key: Key, before: datetime) -> None:
+        """Delete what is kept elsewhere for an item since before this time, and it does not refer to any more.
 
-        Cost: a query of the whole partition, and a listing.
+        A repeat is harmless. Cost: a read and a listing.
         """
         ...
 

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from levante_core.domain.plan import BatchAppended, FactRecorded, Record, RunClosed, RunExpired, RunStarted
+from levante_core.domain.plan import (
+    BatchAppended,
+    FactRecorded,
+    PayloadsExpired,
+    Record,
+    RunClosed,
+    RunExpired,
+    RunStarted,
+)
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.records import keys
@@ -11,7 +19,7 @@ from levante_core.records.offloading import has_payloads
 from levante_core.records.runs import (
     ASKS_FOR_WORK,
     HAS_FAMILY,
-    IS_OPEN,
+    LEAVES_MORE,
     batch_of,
     child_outcome,
     execution_of,
@@ -28,7 +36,7 @@ def records_of(change: Change) -> list[Record]:
         return []
     partition, sort = change.key.partition, change.key.sort
     if new is None:
-        return [_expired(old)] if old else []
+        return list(_expired(old)) if old else []
     if partition.startswith("X#"):
         return list(_of_run(new, old, sort))
     if not partition.startswith("H#"):
@@ -67,13 +75,16 @@ def concerns_dispatcher(old: Mapping[str, Scalar] | None, new: Mapping[str, Scal
     `template.yaml` says the same as filters of the stream.
     """
     if new is None:
-        return old is not None and old.get(IS_OPEN) is False
+        return bool(old and old.get(LEAVES_MORE))
     return bool(new.get(ASKS_FOR_WORK) or new.get(HAS_FAMILY))
 
 
-def _expired(item: Item) -> RunExpired:
-    run = summary_of(item)
-    return RunExpired(run.key, run.root_execution_id, item.key.sort == keys.EXECUTION, has_payloads(item))
+def _expired(item: Item) -> Iterator[Record]:
+    if item.key.partition.startswith("X#"):
+        run = summary_of(item)
+        yield RunExpired(run.key, run.root_execution_id, item.key.sort == keys.EXECUTION)
+    if has_payloads(item):
+        yield PayloadsExpired(item.key.partition, item.key.sort)
 
 
 def _started(item: Item) -> RunStarted:

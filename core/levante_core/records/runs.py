@@ -30,8 +30,8 @@ _SEARCH_KEYS: TypeAdapter[SearchKeys] = TypeAdapter(SearchKeys)
 MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
-IS_OPEN = "is_open"
-"""Attribute that runs have, and nothing else."""
+LEAVES_MORE = "leaves_more"
+"""Attribute of items whose deletion concerns the dispatcher, as it leaves something behind that belonged to them."""
 SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
@@ -87,7 +87,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         HAS_CHILDREN: execution.has_children,
         HAS_FAMILY: execution.concerns_others,
         "status": execution.status.value,
-        IS_OPEN: execution.is_open,
+        "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
         "mail_count": execution.mail_count,
         "is_cancel_requested": execution.is_cancel_requested,
@@ -120,7 +120,7 @@ def search_keys_text(found_by: SearchKeys) -> str | None:
 
 def expiry(ending: Ending) -> dict[str, Scalar]:
     """Write when a closed run is deleted; nothing if it is kept for ever."""
-    return {EXPIRES_AT: ceil(ending.expires_at.timestamp())} if ending.expires_at else {}
+    return {EXPIRES_AT: ceil(ending.expires_at.timestamp()), LEAVES_MORE: True} if ending.expires_at else {}
 
 
 def ending_document(ending: Ending) -> str:

@@ -48,5 +48,5 @@ class EffectService:
                     between.append(effect)
         self._dispatch.carry_out(messages, salt=salt)
         self._family.carry_out(between)
-        for run in expired:
-            self._expiry.delete_rest(run)
+        for one in expired:
+            self._expiry.delete_rest(one)

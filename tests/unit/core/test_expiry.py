@@ -25,6 +25,7 @@ from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
+from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.workers import CommitOutcome
 from levante_core.records import keys
 from levante_core.records.offloading import OFFLOAD_BYTES, OffloadingStore
@@ -33,7 +34,7 @@ from levante_core.services.resets import ResetRequest
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
-from tests.support.place import RETENTION, SPACE, Place, new_place
+from tests.support.place import DEPLOYMENT, RETENTION, SPACE, Place, new_place
 
 LARGE = "x" * (OFFLOAD_BYTES + 1)
 HOUR = timedelta(hours=1)
@@ -259,6 +260,23 @@ def test_child_when_it_expires_before_its_parent_then_the_stream_tells_what_was_
     assert len([event for event in told if event.workflow_exec_id == child.execution_id]) == 2 * is_read
     let_expire(place)
     assert left_of(place, *partitions_of(root)) == []
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+
+def test_log_lines_when_their_two_weeks_are_over_then_nothing_of_them_is_left(place: Place) -> None:
+    """Small batches are items alone; large ones are kept elsewhere, and go too."""
+    for number, length in enumerate([10, 16_000]):
+        line = LogLine(at=place.clock.now(), level="INFO", logger="l", message="x" * length)
+        request = LogsRequest(deployment_name=DEPLOYMENT, worker_name="w", batch_id=f"{number:032x}", lines=(line,) * 5)
+        place.engine.logs.append(SPACE, request)
+    partition = keys.logs(SPACE, DEPLOYMENT, "w")
+    assert (len(left_of(place, partition)), len(payloads_of(place))) == (2, 1)
+    let_pass(place, timedelta(days=13))
+    assert (len(left_of(place, partition)), len(payloads_of(place))) == (2, 1)
+    let_pass(place, timedelta(days=2))
+    assert (left_of(place, partition), payloads_of(place)) == ([], [])
 
 
 # --- what comes late --------------------------------------------------------------------------------------------------
