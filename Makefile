@@ -13,7 +13,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick cover demo demo-aws
+.PHONY: help setup fmt lint types pytest test test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: bench bench-quick bench-cost bench-replay wheel wheel-check clean
 
 help: ## this list
@@ -77,6 +77,9 @@ test-aws-quick: setup $(CLIENT_2)/.stamp ## of these, what CI runs: client 3 and
 	@$(BIN)/python -m tests.support.emulators
 	@echo "== the deployed template"
 	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(QUICK_AWS) $(ARGS)
+
+test-schedules: setup ## 10,000 random schedules compared with other libraries, 40 times each: ten minutes of one core
+	LEVANTE_RANDOM_SCHEDULES=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/core/test_schedule_oracle.py $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)

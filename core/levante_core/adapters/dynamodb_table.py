@@ -25,7 +25,7 @@ _RUN = (
     "ended_at",
 )
 
-_LISTED_RUN = (*_RUN, "search_keys")
+_LISTED_RUN = (*_RUN, "search_keys", "user_id")
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
     keys.RUNS: _LISTED_RUN,

@@ -99,6 +99,7 @@ class Execution:
     """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
 
     has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
+    user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
     """
 
     key: RunKey
@@ -108,6 +109,7 @@ class Execution:
     root_execution_id: ExecutionId
     status: ExecutionStatus = ExecutionStatus.RUNNING
     parent: Parent | None = None
+    user_id: str | None = None
     has_children: bool = False
     mail_count: int = 0
     is_cancel_requested: bool = False

@@ -48,6 +48,7 @@ class RunSummary:
     deployment_name: DeploymentName
     root_execution_id: ExecutionId
     parent_execution_id: ExecutionId | None
+    user_id: str | None
     status: ExecutionStatus
     started_at: datetime
     ended_at: datetime | None
@@ -81,6 +82,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "deployment_name": execution.deployment_name,
         "root_execution_id": execution.root_execution_id,
         "parent_execution_id": execution.parent_execution_id,
+        "user_id": execution.user_id,
         "parent_run_id": parent.run_id if parent else None,
         "parent_deployment_name": parent.deployment_name if parent else None,
         "parent_seq": parent.seq if parent else None,
@@ -146,6 +148,7 @@ def execution_of(item: Item) -> Execution:
         root_execution_id=summary.root_execution_id,
         status=summary.status,
         parent=_parent_of(item),
+        user_id=summary.user_id,
         has_children=bool(item.attributes[HAS_CHILDREN]),
         mail_count=int(str(item.attributes["mail_count"])),
         is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
@@ -184,7 +187,7 @@ def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
 def summary_of(item: Item) -> RunSummary:
     """Read what the attributes of a run's item tell, as index queries return them."""
     attributes = item.attributes
-    parent, ended_at = attributes["parent_execution_id"], attributes["ended_at"]
+    parent, ended_at, user_id = attributes["parent_execution_id"], attributes["ended_at"], attributes.get("user_id")
     return RunSummary(
         key=_run_key(item),
         workflow_name=WorkflowName(str(attributes["workflow_name"])),
@@ -192,6 +195,7 @@ def summary_of(item: Item) -> RunSummary:
         deployment_name=DeploymentName(str(attributes["deployment_name"])),
         root_execution_id=ExecutionId(str(attributes["root_execution_id"])),
         parent_execution_id=None if parent is None else ExecutionId(str(parent)),
+        user_id=None if user_id is None else str(user_id),
         status=ExecutionStatus(str(attributes["status"])),
         started_at=datetime.fromisoformat(str(attributes["started_at"])),
         ended_at=None if ended_at is None else datetime.fromisoformat(str(ended_at)),
