@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sdk.test_cli import Api, api, assert_one_line, run
+from tests.support.cli import Api, api, assert_one_line, run
 
 __all__ = ["api"]
 
@@ -38,6 +38,7 @@ SCHEDULE: dict[str, Any] = {
     [
         (["--cron", "0 9 * * *", "--cron", "0 18 * * *"], {"cron_expressions": ["0 9 * * *", "0 18 * * *"]}),
         (["--every", "PT1H", "--jitter", "PT5M"], {"intervals": [{"every": "PT1H"}], "jitter": "PT5M"}),
+        (["--every", "PT1H+PT5M"], {"intervals": [{"every": "PT1H", "offset": "PT5M"}]}),
         (
             ["--calendar", '{"hour": [{"start": 9}]}', "--skip", '{"month": [{"start": 8}]}', "--time-zone", "Europe/Paris"],
             {
@@ -68,6 +69,23 @@ def test_definition_when_given_in_options_then_only_what_was_said_is_sent(
     (_, _, create, _), (_, _, update, _) = api.asked
     assert create == {"workflow_identifier": "report", "schedule": {"input": None, **schedule}}
     assert update == {"schedule": schedule}
+
+
+def test_create_when_a_registration_is_named_then_that_is_what_starts(api: Api) -> None:
+    """Instead of a workflow; not both, and not neither."""
+    api.on("POST", PATH, (201, {"schedule_id": "s1"}))
+    options = ["--cron", "0 9 * * *", "--schedule-id", "s1", "--deployment-name", "d"]
+    assert run(api, "schedules", "create", "--registration-id", "r1", *options).exit_code == 0
+    schedule = {"input": None, "cron_expressions": ["0 9 * * *"]}
+    assert api.asked[0][2] == {
+        "workflow_registration_id": "r1",
+        "schedule": schedule,
+        "schedule_id": "s1",
+        "deployment_name": "d",
+    }
+    for wrong in ([], ["report", "--registration-id", "r1"]):
+        assert run(api, "schedules", "create", *wrong, *options).exit_code == 2
+    assert len(api.asked) == 1
 
 
 def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api) -> None:
