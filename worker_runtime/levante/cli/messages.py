@@ -10,6 +10,7 @@ from levante.cli.client import NO_HEADERS, Answer, Client
 from levante.cli.json_texts import json_object
 from levante.cli.options import INPUT_HELP, json_option, with_client
 from levante.cli.output import print_json, print_value
+from levante.cli.progress import progress_line
 from levante.cli.records import execution_path
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -64,7 +65,9 @@ def _send(client: Client, path: str, name: str, input_text: str | None, idempote
     if input_text is not None:
         body["input"] = json_object(input_text, "--input", "the parameters of the handler")
     headers = NO_HEADERS if idempotency_key is None else {IDEMPOTENCY_HEADER: idempotency_key}
-    return client.post(path, body, headers)
+    with progress_line() as say:
+        say(f"waiting for the answer to {name}")
+        return client.post(path, body, headers)
 
 
 def _print_result(answer: Answer, name: str, *, as_json: bool) -> None:
