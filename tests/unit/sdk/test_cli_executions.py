@@ -143,6 +143,7 @@ def test_reset_when_asked_for_then_the_request_says_from_where(api: Api) -> None
     result = run(api, "executions", "reset", "e1", "--event", "3", "--reason", "typo", "--exclude-signals")
     assert (result.exit_code, result.stdout) == (0, "execution e1 goes on from event 3\n")
     assert api.asked[0][2] == {"event_id": 3, "reason": "typo", "exclude_signals": True, "exclude_updates": False}
+    assert run(api, "executions", "reset", "e1", "--event", "3", "--json").stdout == ""
     assert run(api, "executions", "reset", "e1").exit_code == Exit.USAGE
 
 
@@ -287,7 +288,7 @@ def test_events_when_followed_then_they_come_until_the_execution_has_ended(api: 
     [
         (404, {"detail": "no execution has the id 'e1'", "code": "WF_1100"}, "no execution has the id 'e1' (404 WF_1100)"),
         (200, {"events": []}, "the answer is no stream"),
-        (200, Stream("data: {}\n\n"), "this is no event"),
+        (200, Stream("id: 1\ndata: {}\n\n"), "this is no event"),
         (200, Stream('event: error\ndata: {"error": "a bug", "reason": "internal_error"}\n\n'), "broke off: a bug"),
         (200, Stream("event: error\ndata: []\n\n"), "broke off: []"),
     ],
@@ -300,6 +301,14 @@ def test_events_when_they_cannot_be_read_then_one_line_says_why(
     api.on("GET", ONE, (200, RUNNING))
     api.on("GET", EVENTS, (status, answer))
     assert_one_line(run(api, "executions", "events", "e1", *follow), said)
+
+
+def test_events_when_they_have_no_number_to_come_again_with_then_the_error_says_so(api: Api) -> None:
+    """To begin anew would print everything twice."""
+    api.on("GET", ONE, (200, RUNNING))
+    api.on("GET", EVENTS, (200, Stream(f"id: x\ndata: {json.dumps(ENDED)}\n\n")))
+    result = run(api, "executions", "events", "e1", "--follow")
+    assert (result.exit_code, len(result.stdout.splitlines()), "'x' is no sequence number" in result.stderr) == (1, 1, True)
 
 
 def test_events_when_they_are_streamed_elsewhere_then_the_place_goes_along(api: Api) -> None:

@@ -1,5 +1,6 @@
 """`levante schedules`: what is asked of the API, and what people are shown."""
 
+import json
 from typing import Any
 
 import pytest
@@ -101,6 +102,8 @@ def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api)
     for word in ("Europe/Paris", '"every": "PT1H"', "remaining_executions  3", "s1-x"):
         assert word in shown
     assert "calendars" not in shown
+    assert json.loads(run(api, "schedules", "list", "--json").stdout)["schedules"] == [SCHEDULE]
+    assert json.loads(run(api, "schedules", "get", "s1", "--json").stdout) == SCHEDULE
 
 
 @pytest.mark.parametrize(
@@ -115,8 +118,8 @@ def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api)
 def test_commands_when_run_then_they_ask_for_it(api: Api, command: list[str], path: str, body: dict[str, Any]) -> None:
     """Each says what it did."""
     api.on("POST", f"{PATH}/s1/{path}", (204, None))
-    done = run(api, "schedules", *command)
-    assert (done.exit_code, "s1" in done.stdout) == (0, True)
+    done, as_json = run(api, "schedules", *command), run(api, "schedules", *command, "--json")
+    assert (done.exit_code, "s1" in done.stdout, as_json.stdout) == (0, True, "")
     assert api.asked[0][:3] == ("POST", f"{PATH}/s1/{path}", body)
 
 

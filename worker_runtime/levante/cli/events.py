@@ -30,7 +30,13 @@ MOST_CHARACTERS = 80
 @click.argument("execution_id")
 @click.option("--follow", is_flag=True, help="Print them as they come, until the execution has ended.")
 @click.option("--from", "first", type=click.IntRange(1), default=1, help="The first sequence number to be printed.")
-@click.option("--of", type=click.Choice(list(OF)), default="itself", show_default=True, help="Whose: tree: with all below.")
+@click.option(
+    "--of",
+    type=click.Choice(list(OF)),
+    default="itself",
+    show_default=True,
+    help="Whose: its own; of the children that it started; or of all below it too, if it has no parent.",
+)
 @click.option("--type", "workflow_event_types", multiple=True, help="As ACTIVITY_TASK_FAILED; may be repeated.")
 @click.option("--scope", type=click.Choice(["workflow", "activity"]), help="Only events of this scope.")
 @click.option("--activity-name", help="Only events of activities with this name.")
