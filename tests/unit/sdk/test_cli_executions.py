@@ -396,6 +396,13 @@ def test_trace_when_shown_then_each_view_has_its_form(
     assert [word for word in shown if word not in words] == []
 
 
+@pytest.mark.parametrize("answer", [{}, {"span_tree": {}}, {"span_tree": {**SPAN, "events": [None]}}])
+def test_trace_when_it_is_none_of_ours_then_the_error_says_so(api: Api, answer: dict[str, Any]) -> None:
+    """Some other server may be at the address."""
+    api.on("GET", f"{ONE}/trace/summary", (200, answer))
+    assert_one_line(run(api, "executions", "trace", "e1"), "not what the API answers here")
+
+
 def test_trace_when_its_events_are_chosen_then_the_query_says_so(api: Api) -> None:
     """And only there."""
     api.on("GET", f"{ONE}/trace/events", (200, {"events": []}))

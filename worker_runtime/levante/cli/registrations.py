@@ -70,7 +70,7 @@ def get(client: Client, *, registration_id: str, as_json: bool) -> None:
         print_json(found)
         return
     told = _told(found.field("workflow_registration", dict))
-    handlers = {kind: [one["name"] for one in told.get(kind) or []] for kind in ("signals", "queries", "updates")}
+    handlers = {kind: [one.get("name") for one in told.get(kind) or []] for kind in ("signals", "queries", "updates")}
     print_record({**told, **handlers}, RECORD)
 
 

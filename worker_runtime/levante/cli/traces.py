@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Client
+from levante.cli.client import Answer, Client, not_levante
 from levante.cli.exits import one_line
 from levante.cli.options import json_option, with_client
 from levante.cli.output import Column, print_json, print_table, print_value
@@ -45,14 +45,22 @@ def trace(client: Client, *, execution_id: str, view: str, internal: bool, merge
         return
     match view:
         case "tree":
-            rows = list(_rows(found.field("span_tree", dict))) if found.value.get("span_tree") else []
-            print_table(rows, SPAN_COLUMNS, none="no spans")
+            print_table(_tree(found), SPAN_COLUMNS, none="no spans")
         case "events":
             print_table(found.rows("events"), EVENT_COLUMNS, none="no events")
         case "otel":
             print_value(found.field("otel_trace_data", dict))
         case _:
             click.echo(found.field("otel_trace_id", str))
+
+
+def _tree(found: Answer) -> list[dict[str, Any]]:
+    if isinstance(found.value, dict) and found.value.get("span_tree", 0) is None:
+        return []
+    try:
+        return list(_rows(found.field("span_tree", dict)))
+    except (LookupError, TypeError, AttributeError):
+        raise not_levante(f"this is no tree of spans: {found.text}") from None
 
 
 def _rows(span: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
