@@ -31,7 +31,10 @@ class EventSource(StrEnum):
 
 
 class EventsQuery(Frozen):
-    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted."""
+    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted.
+
+    event_source: as of one execution. Not part of the vendor's API.
+    """
 
     scope: Literal["activity", "workflow", "*"] = "*"
     activity_name: str = ANY
@@ -43,6 +46,7 @@ class EventsQuery(Frozen):
     stream: str = ANY
     start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
     workflow_event_types: tuple[StreamEventType, ...] = ()
+    event_source: EventSource = EventSource.HYBRID
 
 
 class ExecutionQuery(Frozen):
@@ -101,7 +105,8 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
     wanted = next((name for name in named if name != ANY), None)
     if wanted is None:
         raise NoExecution("name an execution in workflow_exec_id, root_workflow_exec_id or parent_workflow_exec_id")
-    return Selection(wanted, _behind(last_event_id) or max(filters.start_seq, 1), filters=filters)
+    first = _behind(last_event_id) or max(filters.start_seq, 1)
+    return Selection(wanted, first, filters.event_source, filters)
 
 
 def ticket_in(query_string: str) -> str | None:

@@ -276,6 +276,11 @@ async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(ga
     await waiting.until(lambda reader: reader.sequences == [EVENTS_AT_ONCE + 1, EVENTS_AT_ONCE + 2])
     beside = gate.reader(query="event_source=DATABASE")
     await beside.end()
+    selecting = gate.reader(
+        EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=ACTIVITY_TASK_FAILED&event_source=DATABASE"
+    )
+    await selecting.end()
+    assert selecting.sequences == []
     assert alone.sequences == beside.sequences == list(range(1, EVENTS_AT_ONCE + 3))
     await waiting.leave()
 

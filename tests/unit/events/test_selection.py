@@ -167,12 +167,19 @@ def test_events_when_a_place_is_named_then_that_is_first(query: str, header: str
         ("scope=everything", ["query", "scope"], "literal_error"),
         ("workflow_event_types=SOMETHING", ["query", "workflow_event_types", 0], "enum"),
         ("team=a", ["query", "team"], "extra_forbidden"),
-        ("event_source=LIVE", ["query", "event_source"], "extra_forbidden"),
+        ("event_source=NOWHERE", ["query", "event_source"], "enum"),
+        ("last_event_id=1", ["query", "last_event_id"], "extra_forbidden"),
     ],
 )
 def test_events_when_a_parameter_is_wrong_then_it_is_named(query: str, place: list[str | int], kind: str) -> None:
     """Search keys among them, which arrive as bare parameters."""
     assert problems(EVENTS_STREAM, f"workflow_exec_id=e&{query}") == [(place, kind)]
+
+
+@pytest.mark.parametrize("source", list(EventSource))
+def test_events_when_a_source_is_named_then_it_is_that(source: EventSource) -> None:
+    """What there is by now can be selected from, too, without waiting for the end."""
+    assert select(EVENTS_STREAM, f"workflow_exec_id=e&event_source={source}", None).source is source
 
 
 def test_events_when_a_parameter_is_wrong_then_it_is_not_quoted() -> None:
