@@ -31,6 +31,7 @@ from levante_core.services.resets import ResetService
 from levante_core.services.schedules import ScheduleService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
+from levante_core.services.task_events import TaskEventService
 from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
 from levante_core.services.trace_export import SendSpans, TraceExport
@@ -65,6 +66,7 @@ class Engine:
     schedules: ScheduleService
     streams: StreamService
     tails: TailService
+    task_events: TaskEventService
     tasks: TaskService
     tickets: TicketService
     traces: TraceService
@@ -136,6 +138,7 @@ def build_engine(
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
+        task_events=TaskEventService(store, streams),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,

@@ -100,14 +100,22 @@ WORKER = {
     },
     ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "r", "query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
-        "execution_id": "e1",
-        "run_id": "r",
-        "seq": 1,
-        "activity_name": "a",
-        "publisher": "p",
-        "events": [
-            {"number": 1, "at": "2026-01-01T00:00:00Z", "event": {"task_id": "t", "task_type": "t", "phase": "started"}}
-        ],
+        "publications": [
+            {
+                "execution_id": "e1",
+                "run_id": "r",
+                "seq": 1,
+                "activity_name": "a",
+                "publisher": "p",
+                "events": [
+                    {
+                        "number": 1,
+                        "at": "2026-01-01T00:00:00Z",
+                        "event": {"task_id": "t", "task_type": "t", "phase": "started"},
+                    }
+                ],
+            }
+        ]
     },
     ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
     ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from levante.worker.api import Api
+from levante.worker.batching import Batcher
 from levante_core.protocol import ExecutionId, RunId, TaskEvent
-from levante_core.protocol.activities import TaskEventReport, TaskEventsRequest
+from levante_core.protocol.activities import Publication, PublicationResult, TaskEventReport
 
 if TYPE_CHECKING:
     from levante.worker.activities import Attempt
@@ -31,11 +31,14 @@ DRAIN_SECONDS_PER_EVENT = 2.0
 class Publisher:
     """Sends the events of one attempt in order, one call at a time; what comes meanwhile goes with the next one.
 
-    What cannot be sent is logged and dropped: publishing never fails the work.
+    What cannot be sent is logged and dropped, and nothing more is sent once nobody is told: publishing never fails the work.
+    calls: shared with other attempts, so that many that tell at once do so in few calls.
     """
 
-    def __init__(self, api: Api, now: Callable[[], datetime], attempt: Attempt, payloads: Payloads) -> None:
-        self._api = api
+    def __init__(
+        self, calls: Batcher[PublicationResult], now: Callable[[], datetime], attempt: Attempt, payloads: Payloads
+    ) -> None:
+        self._calls = calls
         self._payloads = payloads
         self._now = now
         self._attempt = attempt
@@ -44,9 +47,12 @@ class Publisher:
         self._sender: asyncio.Task[None] | None = None
         self._number = 0
         self._after: int | None = None
+        self._is_heard = True
 
     def publish(self, event: TaskEvent) -> None:
         """Take an event."""
+        if not self._is_heard:
+            return
         self._number += 1
         report = TaskEventReport(number=self._number, at=self._now(), event=event)
         self._waiting.append((report, len(report.model_dump_json())))
@@ -69,16 +75,16 @@ class Publisher:
             while self._waiting:
                 batch = self._next_batch()
                 try:
-                    self._after = await self._send(batch)
+                    await self._send(batch)
                 except Exception:  # the work must go on, whatever becomes of what it tells
                     logger.exception("%d events of custom tasks cannot be sent: dropped", len(batch))
         finally:
             self._sender = None
 
-    async def _send(self, batch: list[TaskEventReport]) -> int:
+    async def _send(self, batch: list[TaskEventReport]) -> None:
         attempt = self._attempt
         encoded = [one.model_copy(update={"event": await self._payloads.encoded_task_event(one.event)}) for one in batch]
-        request = TaskEventsRequest(
+        publication = Publication(
             execution_id=ExecutionId(attempt.execution_id),
             run_id=RunId(attempt.run_id),
             seq=attempt.seq,
@@ -87,7 +93,11 @@ class Publisher:
             events=tuple(encoded),
             after=self._after,
         )
-        return (await self._api.publish_task_events(request)).last_sequence
+        self._after = (await self._calls.submit(publication.model_dump_json().encode())).last_sequence
+        if self._after is None:
+            logger.info("run %s is gone: nobody is told what %s tells of its tasks", attempt.run_id, attempt.work.name)
+            self._is_heard = False
+            self._waiting.clear()
 
     def _next_batch(self) -> list[TaskEventReport]:
         batch: list[TaskEventReport] = []
