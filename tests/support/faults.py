@@ -219,6 +219,21 @@ class FaultyStore:
         return self._operations.carry_out("read", query, part=_nothing, lost=Page([]))
 
 
+class CountingStore(FaultyStore):
+    """Fails never, and counts the reads and the writes that are tried."""
+
+    def __init__(self, store: ItemStore) -> None:
+        super().__init__(store, Operations("counted", self))
+        self.reads = 0
+        self.writes = 0
+
+    def fate(self, operation: str) -> Fate:
+        """See Faults."""
+        self.reads += operation.endswith("read")
+        self.writes += operation.endswith("write")
+        return Fate.DONE
+
+
 class FaultyQueues:
     """Queues that fail at times. delivered: counts the messages that each queue hands out."""
 

@@ -101,7 +101,7 @@ class TaskEventsRequest(Frozen):
 
 
 class PublicationResult(Frozen):
-    """last_sequence: the place of the last event in the stream; None when the run is gone, and nobody is told."""
+    """last_sequence: how far the stream has come with it; None when the run is gone, and nobody is told."""
 
     last_sequence: int | None
 

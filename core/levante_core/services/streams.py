@@ -39,13 +39,16 @@ RACES = 50
 """How often in a row a publisher that lost the race for a place looks again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Sequenced:
     """An event and its place in the stream, from 1 on. size_bytes: its share of the item that it is kept in."""
 
     sequence: int
     told: Told
     size_bytes: int
+
+    def __hash__(self) -> int:
+        return hash((self.sequence, self.told.event.event_id))
 
 
 class StreamService:
@@ -76,17 +79,24 @@ class StreamService:
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
-        """Read the stream from a sequence number on, as far as it has come. Cost: two queries, or more for long streams."""
+        """Read the stream from a sequence number on, as far as it has come.
+
+        Cost: a query where an item begins with this number, else two or three; more for long streams.
+        """
         partition = keys.stream(workspace, root)
         lowest, highest = keys.prefixed(keys.STREAM_EVENTS)
         start = keys.stream_events(workspace, root, first).sort
-        page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
-        inside = [item for item in page.items if streams.after(item) > first]
-        is_there = any(item.key.sort == start for item in inside)  # if not, it may be by the next query
-        rest = read_all(self._store, partition, start + "\0" if is_there else start, highest, ITEMS_AT_ONCE)
-        for item in chain(inside, rest):
-            share = streams.size_bytes(item) // (streams.after(item) - streams.first_of(item))
-            for sequence, told in enumerate(streams.events_of(item), streams.first_of(item)):
+        following = read_all(self._store, partition, start, highest, ITEMS_AT_ONCE)
+        item = next(following, None)
+        if item is None or item.key.sort != start:
+            page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
+            inside = [one for one in page.items if streams.after(one) > first]
+            if inside:  # what comes then is asked for again, as more may have come meanwhile
+                item = inside[0]
+                following = read_all(self._store, partition, item.key.sort + "\0", highest, ITEMS_AT_ONCE)
+        for one in chain([item] if item else [], following):
+            share = streams.size_bytes(one) // (streams.after(one) - streams.first_of(one))
+            for sequence, told in enumerate(streams.events_of(one), streams.first_of(one)):
                 if sequence >= first:
                     yield Sequenced(sequence, told, share)
 

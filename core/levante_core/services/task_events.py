@@ -22,11 +22,15 @@ FEW = 20
 
 @dataclass(slots=True)
 class _Adding:
-    """A publication on its way into a stream. last: the place of its last event, once it is there."""
+    """A publication on its way into a stream. last: how far the stream has come with it, once it is there.
+
+    is_surprised: whether the stream did not end where its publisher knew it to.
+    """
 
     publication: Publication
     execution: Execution
     last: int | None = None
+    is_surprised: bool = False
 
     @property
     def publisher(self) -> Publisher:
@@ -62,9 +66,10 @@ class TaskEventService:
     def append(self, workspace: Workspace, publications: Sequence[Publication]) -> list[int | None]:
         """Add what different publishers tell, the events of each in order, after what led to them.
 
-        Returns for each the last sequence number taken; None when its run is not the latest, and nobody is told. With
+        Returns for each how far its stream has come; None when its run is not the latest, and nobody is told. With
         `after`, a repeat is recognised however late it comes. Raises: Unavailable.
-        Cost: a read for each, a query and a write for each stream; those of `publish` too where a task starts.
+        Cost: a read for each, a write for each stream, a query where that has gone on since `after`, and those of `publish`
+        where a task starts.
         """
         adding = [self._begun(workspace, one) for one in publications]
         for root in {one.execution.root_execution_id for one in adding if one and one.starts_a_task}:
@@ -91,13 +96,20 @@ class TaskEventService:
         written = [group for group in groups if group]
         refusals = self._store.write_each([[put for _, put in group] for group in written])
         for group, refused in zip(written, refusals, strict=True):
-            for one, put in group:
-                one.last = streams.after(put.item) - 1 if refused is None else None
+            end = streams.after(group[-1][1].item) - 1
+            for one, _ in group:
+                one.last = end if refused is None else None
+                one.is_surprised = refused is not None
 
     def _placed(self, workspace: Workspace, root: ExecutionId, waiting: Sequence[_Adding]) -> Iterator[tuple[_Adding, Put]]:
-        """Yield the writes of as many publications as one transaction takes; those that are there need none."""
-        seen = self._end(workspace, root, [one.publication.after for one in waiting])
-        place = streams.after(seen[-1]) if seen else 1 + min(one.publication.after or 0 for one in waiting)
+        """Yield the writes of as many publications as one transaction takes; those that are there need none.
+
+        Where all of them know the same end, that is tried first: if it is free, none of them can be behind it already.
+        """
+        afters = [one.publication.after for one in waiting]
+        is_known = len(set(afters)) == 1 and not any(one.is_surprised for one in waiting)
+        seen = [] if is_known and afters[0] else self._end(workspace, root, afters)
+        place = streams.after(seen[-1]) if seen else 1 + min(after or 0 for after in afters)
         room = WRITE_BYTES
         for one in waiting:
             fresh = one.fresh(seen)

@@ -10,7 +10,7 @@ import pytest
 
 from levante_core.domain.names import Workspace
 from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
-from levante_core.services.tails import EVENTS_AT_ONCE
+from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
 from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
