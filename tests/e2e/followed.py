@@ -1,4 +1,4 @@
-"""Workflows that are followed: many events, spread over some time."""
+"""Workflows that are followed: many events, spread over some time, some of them of custom tasks."""
 
 import asyncio
 
@@ -16,8 +16,11 @@ class Beats(BaseModel):
 
 @workflows.activity()
 async def beat(number: int, seconds: float) -> int:
-    """Take some time."""
-    await asyncio.sleep(seconds)
+    """Take some time, and tell half-way."""
+    async with workflows.task("beat", {"text": ""}) as beat:
+        await asyncio.sleep(seconds / 2)
+        await beat.update_state({"text": f"beat {number}"})
+        await asyncio.sleep(seconds / 2)
     return number
 
 
