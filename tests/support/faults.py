@@ -234,6 +234,28 @@ class CountingStore(FaultyStore):
         return Fate.DONE
 
 
+class OvertakenStore(FaultyStore):
+    """Lets somebody else act right before the first write, with all that the writer knows read already."""
+
+    def __init__(self, store: ItemStore, act: Callable[[], object]) -> None:
+        super().__init__(store, Operations("overtaken", NO_FAULTS))
+        self._acts = iter([act])
+
+    def write(self, *writes: Write) -> None:
+        """See ItemStore."""
+        self._overtake()
+        super().write(*writes)
+
+    def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
+        """See ItemStore."""
+        self._overtake()
+        return super().write_each(groups)
+
+    def _overtake(self) -> None:
+        for act in self._acts:
+            act()
+
+
 class FaultyQueues:
     """Queues that fail at times. delivered: counts the messages that each queue hands out."""
 

@@ -23,6 +23,7 @@ from levante_core.services.input_schema import InputChecks
 from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
+from levante_core.services.outside_events import OutsideEventService
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -58,6 +59,7 @@ class Engine:
     logs: LogService
     mail: MailService
     metrics: MetricsService
+    outside_events: OutsideEventService
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -130,6 +132,7 @@ def build_engine(
         logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
+        outside_events=OutsideEventService(store, streams),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects, activities, builds),

@@ -1,7 +1,6 @@
 """Events of custom tasks that activities tell of: each once, in the order of its publisher, however often it is sent."""
 
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,28 +10,14 @@ from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import ConditionFailed, ItemStore, Write
 from levante_core.protocol.activities import Publication, TaskEventReport
 from levante_core.services import task_events
 from levante_core.services.streams import StreamService
 from levante_core.services.task_events import FEW, TaskEventService
-from tests.support.faults import NO_FAULTS, CountingStore, Fate, FaultyStore, OneFault, Operations
+from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations, OvertakenStore
 from tests.support.place import SPACE, Place
 
 ROOT = ExecutionId("e")
-
-
-class Overtaken(FaultyStore):
-    """Lets somebody else write right before the first write of several groups."""
-
-    def __init__(self, store: ItemStore, overtake: Callable[[], object]) -> None:
-        super().__init__(store, Operations("publisher", NO_FAULTS))
-        self._overtake = iter([overtake])
-
-    def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
-        for overtake in self._overtake:
-            overtake()
-        return super().write_each(groups)
 
 
 def publication(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None = None) -> Publication:
@@ -181,7 +166,7 @@ def test_events_when_another_publisher_is_first_then_none_of_the_group_is_out_of
     """The places of one write are taken all together or not at all, and so never leave a gap."""
     run = place.start(execution_id=ROOT)
     append(place, run, "first", 1, after=None)
-    store = Overtaken(place.engine.streams._store, lambda: append(place, run, "other", 1, 2, after=None))
+    store = OvertakenStore(place.engine.streams._store, lambda: append(place, run, "other", 1, 2, after=None))
     service = TaskEventService(store, place.engine.streams)
     assert service.append(SPACE, [publication(place, run, "p", 2), publication(place, run, "q", 2, 3)]) == [7, 7]
     assert told(place) == ["first:1", "other:1", "other:2", "p:2", "q:2", "q:3"]
