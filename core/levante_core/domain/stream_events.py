@@ -85,6 +85,12 @@ class Told(Frozen):
     event: StreamEvent
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the event itself does not say: its scope, and the activity that it is about."""
+        said = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
     def at(self) -> datetime:
         """When that happened which the event tells of."""
         return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)

@@ -139,7 +139,7 @@ class EventsApp:
         tail = self._services.tails.open(workspace, selection.execution_id, selection.first)
         if selection.source is not EventSource.HYBRID:
             self._services.streams.publish(workspace, tail.root)
-        if selection.source is EventSource.LIVE:
+        if selection.source is EventSource.LIVE and not selection.is_resumed:
             tail.next = self._services.streams.next(workspace, tail.root)
         return tail
 

@@ -292,6 +292,20 @@ async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Ga
     assert (reader.sequences, reader.types) == ([3], [COMPLETED])
 
 
+@on_a_loop
+async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_then_it_misses_nothing(gate: Gate) -> None:
+    """event_source LIVE, resumed: what came while the reader was away is no past to it."""
+    run = gate.begin()
+    gate.step(run, 1, 3)
+    gate.complete(run, 2)
+    for again in (
+        gate.reader(query="event_source=LIVE&last_event_id=2"),
+        gate.reader(query="event_source=LIVE", headers={"last-event-id": "2"}),
+    ):
+        await again.end()
+        assert again.sequences == [3, 4, 5]
+
+
 # --- when it ends -----------------------------------------------------------------------------------------------------
 
 
