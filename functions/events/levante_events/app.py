@@ -170,18 +170,21 @@ class EventsApp:
 
     async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
         with closing(tail):
-            await self._tell_all(tail, selection, send)
+            is_last = False
+            while not is_last:
+                frames, is_last = await self._next_frames(tail, selection)
+                await send(_part(frames if is_last else frames or KEEP_ALIVE))
 
-    async def _tell_all(self, tail: Tail, selection: Selection, send: Send) -> None:
-        seconds = 0.0 if selection.source is EventSource.DATABASE else self._settings.keep_alive_seconds
-        while True:
-            tidings: Tidings = await self._run(tail.wait, seconds)
-            wanted = [one for one in tidings.events if selection.admits(one.told)]
-            frames = b"".join(self._frame(tail.workspace, one) for one in wanted)
-            if tidings.is_over or (selection.source is EventSource.DATABASE and not tidings.events):
-                await send(_part(frames))
-                return
-            await send(_part(frames or KEEP_ALIVE))
+    async def _next_frames(self, tail: Tail, selection: Selection) -> tuple[bytes, bool]:
+        """Wait for what is new. Returns it as it is sent, so that nothing else of it is kept while a slow reader takes it.
+
+        The second value says whether it is the last.
+        """
+        is_past = selection.source is EventSource.DATABASE
+        tidings: Tidings = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
+        wanted = [one for one in tidings.events if selection.admits(one.told)]
+        frames = b"".join(self._frame(tail.workspace, one) for one in wanted)
+        return frames, tidings.is_over or (is_past and not tidings.events)
 
     def _frame(self, workspace: Workspace, event: Sequenced) -> bytes:
         """Write an event, once for all who read it at about the same time."""
