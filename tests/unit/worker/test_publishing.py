@@ -22,16 +22,18 @@ ATTEMPT = Attempt("e", "r", DeploymentName("d"), 3, 1, 1, ActivityWork(name="a",
 class Api:
     """Takes what is published, once it is let. broken: how many of the next calls fail. has_run: whether anybody is told.
 
-    calls: what each had of each publisher.
+    calls: what each had of each publisher. is_called: set once somebody has called.
     """
 
     def __init__(self) -> None:
         self.calls: list[list[Publication]] = []
         self.open = asyncio.Event()
+        self.is_called = asyncio.Event()
         self.broken = 0
         self.has_run = True
 
     async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
+        self.is_called.set()
         await self.open.wait()
         if self.broken:
             self.broken -= 1
@@ -59,9 +61,10 @@ def test_publisher_when_events_come_while_it_sends_then_they_share_the_next_call
     """One call at a time keeps them in order; each call says where the one before ended."""
 
     async def scenario(api: Api, publisher: Publisher) -> None:
-        for _ in range(3):
-            publisher.publish(event())
-            await asyncio.sleep(0)
+        publisher.publish(event())
+        await api.is_called.wait()
+        publisher.publish(event())
+        publisher.publish(event())
         api.open.set()
         await publisher.drain()
         publisher.publish(event())
@@ -92,6 +95,47 @@ def test_publishers_when_several_tell_at_once_then_they_share_calls() -> None:
             assert [number for whose, number in told if whose == name] == [1, 2, 3]
 
     asyncio.run(scenario(Api()))
+
+
+def test_publisher_when_it_waits_for_the_calls_of_others_then_what_comes_meanwhile_goes_with_it() -> None:
+    """Its turn may be long in coming where many tell; what it says until then need not wait for one more."""
+
+    async def scenario(api: Api) -> None:
+        calls = Batcher(api.publish_task_events)
+        first, second = (Publisher(calls, lambda: NOW, ATTEMPT, PLAIN) for _ in range(2))
+        first.publish(event())
+        await api.is_called.wait()
+        for _ in range(3):
+            second.publish(event())
+            await asyncio.sleep(0)
+        api.open.set()
+        await second.drain()
+        assert api.numbers() == [[1], [1, 2, 3]]
+
+    asyncio.run(scenario(Api()))
+
+
+def test_publisher_when_it_is_given_up_before_its_turn_then_nothing_of_it_is_sent(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those that share its calls are not held up."""
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS_PER_EVENT", 0.001)
+
+    async def scenario(api: Api) -> None:
+        calls = Batcher(api.publish_task_events)
+        first, second, third = (Publisher(calls, lambda: NOW, ATTEMPT, PLAIN) for _ in range(3))
+        first.publish(event())
+        await api.is_called.wait()
+        second.publish(event())
+        await second.drain()
+        third.publish(event())
+        api.open.set()
+        await third.drain()
+        assert [[len(one.events) for one in call] for call in api.calls] == [[1], [1]]
+
+    asyncio.run(scenario(Api()))
+    assert "dropped" in caplog.text
 
 
 def test_publisher_when_nobody_is_told_then_it_falls_silent() -> None:
