@@ -43,7 +43,7 @@ class StreamEnd:
         self._head: StreamHead | None = None
         self._is_stale = True
         self._publishing = threading.RLock()  # of threads; of calls on an event loop, TailService lets one publish
-        self._reading = threading.Lock()
+        self._reading = threading.Lock()  # held for reads alone, during which nothing else gets its turn on a loop
         self._growing: Watched = self._watching.enter_context(watch.watch(self.partition))
         self._watching_recorded = self._watching.enter_context(ExitStack())
         self._last: list[Sequenced] | None = None

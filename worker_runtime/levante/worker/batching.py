@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeAlias, TypeVar
 
 Answer = TypeVar("Answer")
-Write: TypeAlias = "Callable[[], bytes | None]"
+Write: TypeAlias = Callable[[], bytes | None]
 
 MAX_ITEMS = 100
 MAX_BATCH_BYTES = 4 * 1024 * 1024
