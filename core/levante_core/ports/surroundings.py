@@ -54,6 +54,10 @@ class Watched(Protocol):
         """Return when one of the partitions may have changed since the last wait, or when the time is over."""
         ...
 
+    def has_changed(self) -> bool:
+        """Tell whether one of the partitions may have changed since the last time that this, or `wait`, was called."""
+        ...
+
 
 class ChangeWatch(Protocol):
     """Tells when something was written, so that nobody has to ask again and again."""

@@ -25,6 +25,7 @@ from levante_core.services.input_schema import InputChecks
 from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
+from levante_core.services.outside_events import OutsideEventService
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -33,6 +34,7 @@ from levante_core.services.resets import ResetService
 from levante_core.services.schedules import ScheduleService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
+from levante_core.services.task_events import TaskEventService
 from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
 from levante_core.services.trace_export import SendSpans, TraceExport
@@ -59,6 +61,7 @@ class Engine:
     logs: LogService
     mail: MailService
     metrics: MetricsService
+    outside_events: OutsideEventService
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -67,6 +70,7 @@ class Engine:
     schedules: ScheduleService
     streams: StreamService
     tails: TailService
+    task_events: TaskEventService
     tasks: TaskService
     tickets: TicketService
     traces: TraceService
@@ -132,6 +136,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
+        outside_events=OutsideEventService(store, streams),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects, activities, builds),
@@ -140,6 +145,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
+        task_events=TaskEventService(store, streams),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,

@@ -69,6 +69,8 @@ OTHERWISE = {
     "terminate_workflow_execution": "same",
     "archive_workflow": "same",
     "unarchive_workflow": "same",
+    "post_workflow_event": "for keys of workers",
+    "post_workflow_events": "same",
 }
 """Operations that no command needs, and why."""
 NOT_FOR_CLIENTS = {"worker", "managed", "system"}

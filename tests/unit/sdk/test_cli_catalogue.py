@@ -208,8 +208,9 @@ def test_lists_when_compared_with_the_api_then_each_of_its_filters_is_an_option(
 
 
 def test_events_when_compared_with_the_api_then_each_of_its_filters_is_an_option() -> None:
-    """Whose events, and from where on, have shorter names here; event_source is --follow."""
-    of = {"workflow_exec_id", "parent_workflow_exec_id", "root_workflow_exec_id", "start_seq", "event_source"}
+    """Whose events, and from where on, have shorter names here; event_source is --follow; metadata has options of its own."""
+    whose = {"workflow_exec_id", "parent_workflow_exec_id", "root_workflow_exec_id"}
+    of = {*whose, "start_seq", "event_source", "metadata_filters"}
     assert parameters(executions.commands["events"]) - {"of", "first", "follow"} == set(EventsQuery.model_fields) - of
     chosen = {"view", "internal", "merged"}
     assert (parameters(executions.commands["trace"]), len(TraceEventsQuery.model_fields)) == (chosen, len(chosen) - 1)
