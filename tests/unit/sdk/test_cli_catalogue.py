@@ -208,7 +208,7 @@ def test_lists_when_compared_with_the_api_then_each_of_its_filters_is_an_option(
 
 
 def test_events_when_compared_with_the_api_then_each_of_its_filters_is_an_option() -> None:
-    """Whose events, and from where on, have shorter names here; event_source is --follow; metadata has options of its own."""
+    """Whose events, and from where on, have shorter names here; event_source is --follow; metadata has its own options."""
     whose = {"workflow_exec_id", "parent_workflow_exec_id", "root_workflow_exec_id"}
     of = {*whose, "start_seq", "event_source", "metadata_filters"}
     assert parameters(executions.commands["events"]) - {"of", "first", "follow"} == set(EventsQuery.model_fields) - of
