@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from levante.worker import publishing
-from levante.worker.activities import Attempt
+from levante.worker.attempt import Attempt
 from levante.worker.batching import Batcher
 from levante.worker.payloads import PLAIN
 from levante.worker.publishing import BATCH_EVENTS, Publisher

@@ -12,7 +12,8 @@ from levante.errors import WorkflowsException, to_failure
 from levante.replay.replayer import replay
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
+from levante.worker.activities import MOMENT_SECONDS, AttemptEnd
+from levante.worker.attempt import Attempt
 from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun

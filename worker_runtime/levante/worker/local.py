@@ -12,8 +12,9 @@ from uuid import uuid4
 from levante.definitions import WorkflowDefinition, discover_activities, discover_workflows, with_retry_defaults
 from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.activities import ActivityRunner, Attempt
+from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
+from levante.worker.attempt import Attempt
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
     ActivityCancelRequested,

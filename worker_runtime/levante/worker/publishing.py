@@ -7,16 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from levante.worker.attempt import Attempt
 from levante.worker.batching import Batcher
+from levante.worker.payloads import Payloads
 from levante_core.protocol import ExecutionId, RunId, TaskEvent
 from levante_core.protocol.activities import Publication, PublicationResult, TaskEventReport
-
-if TYPE_CHECKING:
-    from levante.worker.activities import Attempt
-    from levante.worker.payloads import Payloads
 
 logger = logging.getLogger("levante.worker")
 
