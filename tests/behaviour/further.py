@@ -1,15 +1,13 @@
 """Workflows that each show one line of the programming model: many at once, families, and what is done from outside."""
 
 import asyncio
-import tempfile
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 import levante as workflows
 from levante import GetItemFromIndexParams, workflow
+from tests.behaviour.driving import left_at
 from tests.behaviour.programs import echo, echo_over_the_queue
 
 ITEMS = list("abcde")
@@ -53,11 +51,6 @@ async def sign(name: str) -> str:
     place.with_suffix(".part").write_text(workflows.activity.info().task_token)
     place.with_suffix(".part").rename(place)
     workflows.activity.complete_later()
-
-
-def left_at(name: str) -> Path:
-    """Return where the token is that somebody has to sign with."""
-    return Path(tempfile.gettempdir()) / f"levante-behaviour-{name}"
 
 
 @workflow.define(name="behaviour-parallel")
@@ -183,7 +176,3 @@ class Shapes:
     async def run(self, what: Customer | Parcel | None = None) -> list[str]:
         """See the class."""
         return [type(what).__name__, await echo(what.model_dump_json() if what else "")]
-
-
-WORKFLOWS = [Handles, Leaver, Listener, Parallel, Shapes, Signing, Sought, Told]
-ACTIVITIES: list[Any] = [item_after, item_at, sign, twice]

@@ -1,6 +1,6 @@
 """Traces are made of histories: a span for whatever takes time, below that of its run."""
 
-from typing import Any
+import asyncio
 
 import pytest
 
@@ -10,14 +10,12 @@ from levante_core.services.traces import Trace
 from levante_local.waiting import call
 from tests.behaviour import programs
 from tests.behaviour.behaviours import BEHAVIOURS
-from tests.behaviour.modes import MemoryDriver
+from tests.behaviour.driving import Driver
+from tests.behaviour.modes import Memory
+from tests.behaviour.modes import environment_of_all as environment
 from tests.support.direct import WORKSPACE
 
 pytestmark = pytest.mark.levante
-
-
-def environment(**given: Any) -> WorkflowEnvironment:
-    return WorkflowEnvironment(programs.WORKFLOWS, activities=programs.ACTIVITIES, **given)
 
 
 async def trace_of(place: WorkflowEnvironment, execution_id: str) -> Trace:
@@ -32,7 +30,7 @@ async def run(place: WorkflowEnvironment, behaviour: str) -> tuple[Execution, Tr
     found = BEHAVIOURS[behaviour]
     execution = await place.start(found.workflow, found.given)
     if found.drive:
-        await found.drive(MemoryDriver(execution, place))
+        await found.drive(Driver(Memory(place), execution.id))
     await execution.result()
     return execution, await trace_of(place, execution.id)
 
@@ -103,7 +101,7 @@ async def test_trace_when_it_lasts_then_what_is_open_has_no_end() -> None:
     """The tree has the call on top, the run below it, and there all the rest in order."""
     async with environment() as place:
         execution = await place.start(programs.Cancelled, {"gives_in": True})
-        await MemoryDriver(execution, place).sleep(1)
+        await asyncio.sleep(1)
         trace = await trace_of(place, execution.id)
         again = await trace_of(place, execution.id)
     top = tree(trace.spans)
