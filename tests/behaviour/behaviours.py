@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import further, programs
+from tests.behaviour import failing, further, mail, programs, shapes
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further)
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, mail, shapes)
 """Whatever a worker serves."""
 
 
@@ -135,4 +135,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "completed from outside": Behaviour(further.Signing, completed("signed"), drive=_sign),
     "inputs of several shapes": Behaviour(further.Shapes, completed(["Parcel", '{"grams":3}']), {"grams": 3}),
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
+    **failing.BEHAVIOURS,
+    **mail.BEHAVIOURS,
+    **shapes.BEHAVIOURS,
 }

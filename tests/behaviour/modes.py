@@ -17,7 +17,7 @@ from levante.definitions import (
 from levante.encoding import read_encoding_settings
 from levante.testing import WorkflowEnvironment, run_in_virtual_time
 from levante.testing.environment import YEARS_SECONDS
-from levante.testing.installation import WORKSPACE
+from levante.testing.installation import WORKSPACE, InProcessApi
 from levante.worker.payloads import Payloads
 from levante.worker.settings import read_settings
 from levante_api.app import ApiSettings, create_app
@@ -76,9 +76,12 @@ class Memory:
 
     @asynccontextmanager
     async def worker(self, workflow: type, **settings: str) -> AsyncIterator[None]:
-        """See Place."""
+        """See Place. No death is meant for this one."""
+        place = self._installation
         served = [one for one in discover_workflows(MODULES) if one.cls.__module__ == workflow.__module__]
-        async with self._installation.serving(served, discover_activities(MODULES), **serving(settings)):
+        mortal, place.api = place.api, InProcessApi(place.engine)
+        async with place.serving(served, discover_activities(MODULES), **serving(settings)):
+            place.api = mortal
             while not (await self._deployment(settings["DEPLOYMENT_NAME"]))["active_worker_count"]:
                 await self.sleep(0)
             yield
@@ -143,7 +146,7 @@ def start_worker(site: LocalSite) -> Any:
 
 def serving(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return what these variables of its environment tell a worker, as `Installation.serving` takes it."""
-    settings = read_settings({"deployment_name": "d", "api_key": SECRET}, variables)
+    settings = read_settings({"api_key": SECRET}, {"DEPLOYMENT_NAME": "d", **variables})
     given = settings.model_dump(include=settings.model_fields_set)
     return {**given, "payloads": Payloads(read_encoding_settings(variables), Memory.namespace)}
 
