@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, further, mail, programs, shapes
+from tests.behaviour import failing, families, further, mail, programs, shapes, telling
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further, failing, mail, shapes)
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, shapes, telling)
 """Whatever a worker serves."""
 
 
@@ -136,6 +136,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "inputs of several shapes": Behaviour(further.Shapes, completed(["Parcel", '{"grams":3}']), {"grams": 3}),
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
     **failing.BEHAVIOURS,
+    **families.BEHAVIOURS,
     **mail.BEHAVIOURS,
     **shapes.BEHAVIOURS,
+    **telling.BEHAVIOURS,
 }
