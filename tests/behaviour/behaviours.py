@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, families, further, mail, programs, shapes, telling
+from tests.behaviour import failing, families, further, mail, programs, shapes, telling, working
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, shapes, telling)
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, shapes, telling, working)
 """Whatever a worker serves."""
 
 
@@ -140,4 +140,5 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     **mail.BEHAVIOURS,
     **shapes.BEHAVIOURS,
     **telling.BEHAVIOURS,
+    **working.BEHAVIOURS,
 }

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +27,7 @@ from levante_local.gateway import event_of
 from levante_local.host import WORKSPACE as WORKSPACE_OF_THE_HOST
 from levante_local.waiting import call
 from tests.behaviour.behaviours import MODULES
-from tests.behaviour.driving import EXECUTIONS, Behaviour, Driver, Ended, Place, Refused
+from tests.behaviour.driving import EXECUTIONS, LOOK_SECONDS, Behaviour, Driver, Ended, Place, Refused
 from tests.support.processes import LocalSite
 from tests.support.processes import Refused as RefusedByTheHost
 
@@ -44,6 +45,7 @@ class Memory:
     def __init__(self, environment: WorkflowEnvironment) -> None:
         self._environment = environment
         self._installation = environment._place
+        self._numbers = count(2)
         self._api = create_app(self._installation.engine, ApiSettings(max_wait_seconds=YEARS_SECONDS, quiet=True))
 
     async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
@@ -79,18 +81,20 @@ class Memory:
         """See Place. No death is meant for this one."""
         place = self._installation
         served = [one for one in discover_workflows(MODULES) if one.cls.__module__ == workflow.__module__]
+        name, own_name = settings["DEPLOYMENT_NAME"], f"w{next(self._numbers)}"
+        before = await self._workers(name)
         mortal, place.api = place.api, InProcessApi(place.engine)
-        async with place.serving(served, discover_activities(MODULES), **serving(settings)):
+        async with place.serving(served, discover_activities(MODULES), **serving({"WORKER_NAME": own_name, **settings})):
             place.api = mortal
-            while not (await self._deployment(settings["DEPLOYMENT_NAME"]))["active_worker_count"]:
-                await self.sleep(0)
+            while await self._workers(name) == before:
+                await self.sleep(LOOK_SECONDS)
             yield
 
-    async def _deployment(self, name: str) -> Any:
+    async def _workers(self, name: str) -> int:
         try:
-            return await self.call("GET", f"/v1/workflows/deployments/{name}")
+            return int((await self.call("GET", f"/v1/workflows/deployments/{name}"))["active_worker_count"])
         except Refused:
-            return {"active_worker_count": 0}
+            return 0
 
     async def sleep(self, seconds: float) -> None:
         """See Place."""
