@@ -37,6 +37,8 @@ ACCESS = "tests/e2e/test_access.py::test_"
 STEPS = "tests/unit/core/test_transitions.py::test_"
 TRACES = "tests/integration/test_traces.py::test_"
 TOLD = "tests/integration/test_tasks.py::test_"
+SCENARIOS = "tests/integration/test_scenarios.py::test_"
+DETACHED = "tests/behaviour/test_detached.py::test_"
 TIMES = "tests/unit/core/test_schedule_times.py::test_"
 SCHEDULES = "tests/unit/core/test_schedules.py::test_"
 E2E = "tests/e2e/test_crashes.py::test_"
@@ -127,7 +129,8 @@ PRIMITIVES: Mapping[str, str] = {
     "execution_id of a child: no id": "a child's id that cannot be",
     "wait=False: a handle": "handles of children",
     "handle: a signal that is not there": "a child's signal that it does not have",
-    "parent_close_policy and its defaults": "policies of parents",
+    "parent_close_policy, and its default for those that are not awaited": "policies of parents",
+    "parent_close_policy: the default for those that are awaited": "a child whose parent is terminated",
     "outside of a workflow: in this process": "without a server",
     "parent_ and root_ of events": "ids of children, and whose they are",
     "a child that fails, caught": "children",
@@ -227,6 +230,7 @@ WORKERS: Mapping[str, str] = {
     "registration, and again when the API asks": WORKING
     + "heartbeat_when_the_worker_is_unknown_then_it_is_asked_to_register",
     "401 ends it": ACCESS + "key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carries_on",
+    "detach": DETACHED + "worker_when_detached_then_it_serves_until_the_program_that_started_it_ends",
     "all imported activities": SDK
     + "test_definitions.py::test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity",
     "workflows of a package": SDK
@@ -234,6 +238,8 @@ WORKERS: Mapping[str, str] = {
     "health": "tests/unit/worker/test_health.py::test_health_when_a_port_is_given_then_it_is_answered_until_the_worker_ends",
     "builds": "builds",
     "DEFAULT_ENFORCE_DETERMINISM": "no guard for a worker",
+    "RETRY_POLICY_MAX_ATTEMPTS": "as many attempts as the worker is told",
+    "MAX_CONCURRENT_ACTIVITIES": SCENARIOS + "fan_when_wider_than_the_slots_then_all_results_arrive",
     "LOG_FORMAT": CLI + "worker_log_when_json_is_wanted_then_each_line_is_an_object",
     "diagnosis and scaffolding": OTHERWISE,
 }

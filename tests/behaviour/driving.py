@@ -8,7 +8,8 @@ from tempfile import gettempdir
 from typing import Any, Protocol
 
 EXECUTIONS = "/v1/workflows/executions"
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
+MOST_SECONDS = 0.5
 
 
 class Refused(Exception):
@@ -128,9 +129,11 @@ class Driver:
         return found[0]["failure"]
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for a while until something holds."""
+        """Wait until something holds, and look less and less often: in virtual time, leases of the dead are long."""
+        pause = LOOK_SECONDS
         while not await holds():
-            await self.place.sleep(LOOK_SECONDS)
+            await self.place.sleep(pause)
+            pause = min(1.5 * pause, MOST_SECONDS)
 
     async def until_queried(self, name: str, expected: Any) -> None:
         """Wait until a query is answered like that."""

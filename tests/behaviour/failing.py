@@ -240,11 +240,15 @@ def fails(which: str, ends: Ended, drive: Any = None, **more: Any) -> Behaviour:
 
 NO_NUMBER = "Input should be a valid integer, unable to parse string as an integer"
 GUARD_OFF = {"DEFAULT_ENFORCE_DETERMINISM": "0"}
+ONE_ATTEMPT = {"RETRY_POLICY_MAX_ATTEMPTS": "1"}
 FAIL_ON_BUGS = {"DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR": "1"}
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "an activity's failure that nobody catches": fails("escapes", Ended("FAILED", said="no use to try again")),
     "a group of failures that nobody catches": fails("group", Ended("FAILED")),
     "three attempts where nothing else is said": fails("attempts", completed([3, "application", "RuntimeError", "no luck"])),
+    "as many attempts as the worker is told": fails(
+        "attempts", completed([1, "application", "RuntimeError", "no luck"]), variables=ONE_ATTEMPT
+    ),
     "causes of failures": fails("chain", completed([1, "application", "RuntimeError", "outside", "ValueError", "inside"])),
     "pauses between attempts grow to a hundred seconds": fails(
         "pauses",

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 import levante as workflows
 from levante import workflow
-from tests.behaviour.driving import Behaviour, Driver, Ended, completed
+from tests.behaviour.driving import Behaviour, Driver, Ended, Refused, completed
 from tests.behaviour.further import Listener
 from tests.behaviour.programs import Child, Timeout, echo
 
@@ -141,15 +141,31 @@ async def _lineage(driver: Driver) -> None:
         assert event["parent_workflow_exec_id"] == (None if is_root else driver.execution_id)
 
 
+async def _has(child: Driver, status: str) -> None:
+    """Wait until a child is there, and has this status."""
+
+    async def has() -> bool:
+        try:
+            return await child.status() == status
+        except Refused:
+            return False
+
+    await child.until(has)
+
+
 async def _terminate(driver: Driver) -> None:
+    """End the child alone."""
     child = driver.other(f"{driver.execution_id}-child")
-
-    async def is_there() -> bool:
-        return "child_scheduled" in await driver.kinds()
-
-    await driver.until(is_there)
-    await driver.place.sleep(0.5)
+    await _has(child, "RUNNING")
     await child.terminate()
+
+
+async def _terminate_both(driver: Driver) -> None:
+    """End the parent, and with it the child that it waits for."""
+    child = driver.other(f"{driver.execution_id}-child")
+    await _has(child, "RUNNING")
+    await driver.terminate()
+    await _has(child, "TERMINATED")
 
 
 async def _runs(driver: Driver) -> None:
@@ -176,6 +192,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "a child's own timeout": ends("declared", ["behaviour-timeout", "TIMED_OUT"]),
     "a child's timeout from its parent": ends("given", ["behaviour-listener", "TIMED_OUT"]),
     "a child that is terminated": ends("terminated", ["behaviour-listener", "TERMINATED"], _terminate),
+    "a child whose parent is terminated": Behaviour(Ends, Ended("TERMINATED"), {"which": "terminated"}, _terminate_both),
     "a child whose id is taken": ends("taken", ["behaviour-child", None]),
     "a child that nobody serves": ends("unserved", ["behaviour-unserved", None]),
     "runs that follow one another": Behaviour(Chain, completed(["4"]), {"left": 3}, _runs),

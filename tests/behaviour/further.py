@@ -120,7 +120,8 @@ class Leaver:
             child = f"{workflows.get_execution_id()}-{policy.name.lower().replace('_', '-')}"
             await workflow.execute_workflow(Listener, wait=False, execution_id=child, parent_close_policy=policy)
             started[policy.name] = child
-        return started
+        handle = await workflow.execute_workflow(Listener, wait=False)
+        return {**started, "none": handle.execution_id}
 
 
 @workflow.define(name="behaviour-told")

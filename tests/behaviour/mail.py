@@ -80,13 +80,14 @@ async def _once(driver: Driver) -> None:
 
 async def _early(driver: Driver) -> None:
     """Send to another one before there is a worker for it."""
-    async with driver.place.worker(Counter, DEPLOYMENT_NAME="early"):
+    own = f"early-{driver.execution_id}"
+    async with driver.place.worker(Counter, DEPLOYMENT_NAME=own):
         pass
-    other = await driver.start("behaviour-counter", {"until": 4}, deployment_name="early")
+    other = await driver.start("behaviour-counter", {"until": 4}, deployment_name=own)
     for text in "abc":
         await other.signal("add", text=text)
     assert await other.status() == "RUNNING"
-    async with driver.place.worker(Counter, DEPLOYMENT_NAME="early"):
+    async with driver.place.worker(Counter, DEPLOYMENT_NAME=own):
         assert await other.result() == {"result": ["a", "b", "c", "begun"]}
 
 

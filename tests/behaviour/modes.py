@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 from levante.definitions import (
     discover_activities,
@@ -183,8 +184,9 @@ def run_on_a_host(behaviour: Behaviour, site: LocalSite) -> Ended:
         place = RealHost(site)
         if not behaviour.variables:
             return await _run(behaviour, place, site.deployment)
-        async with place.worker(behaviour.workflow, DEPLOYMENT_NAME="with-variables", **behaviour.variables):
-            return await _run(behaviour, place, "with-variables")
+        own = f"d-{uuid4().hex}"
+        async with place.worker(behaviour.workflow, DEPLOYMENT_NAME=own, **behaviour.variables):
+            return await _run(behaviour, place, own)
 
     return asyncio.run(run())
 

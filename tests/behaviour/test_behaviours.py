@@ -1,26 +1,10 @@
 """Every behaviour in every mode, and with a worker that dies right after any of its commits."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.behaviour.behaviours import BEHAVIOURS
 from tests.behaviour.driving import Behaviour, Ended
-from tests.behaviour.modes import MODES, run_in_memory, run_on_a_host, start_worker
-from tests.support.processes import LocalSite
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
-    """A host, and a worker that serves the programs."""
-    site = LocalSite(tmp_path_factory.mktemp("behaviour"))
-    try:
-        site.start_host()
-        start_worker(site)
-        site.wait_for_workers(1)
-        yield site
-    finally:
-        site.close()
+from tests.behaviour.modes import MODES, run_in_memory, run_on_a_host
 
 
 def check(ended: Ended, expected: Ended) -> None:
