@@ -89,7 +89,7 @@ ACTIVITIES: Mapping[str, str] = {
     "retries until it works": "retried until it works",
     "back-off: coefficient and cap": "pauses between attempts grow to a hundred seconds",
     "options that cannot be": WRONG_OPTIONS,
-    "name, and the reserved prefix": FUNCTIONS,
+    "name, and the reserved prefix": WRONG_OPTIONS,
     "sticky_to_worker: in a session only": "sticky sessions",
     "rate_limit": "limits of rate",
     "heartbeat_timeout, and details for the next attempt": "heartbeat timeout, and details for the next attempt",
@@ -171,6 +171,7 @@ DETERMINISM: Mapping[str, str] = {
 }
 ERRORS: Mapping[str, str] = {
     "a bug ends nothing": "a bug",
+    "a bug, and an end all the same": "a bug, and an end",
     "a bug in a handler": "a signal whose handler has a bug",
     "a timeout is a bug, too": "a timeout that nobody catches",
     "DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR": "bugs that end executions, where that is wanted",

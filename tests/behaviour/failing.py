@@ -201,6 +201,12 @@ def blocks(which: str, kind: str, *said: str, no_deaths: str = "") -> Behaviour:
     return Behaviour(Buggy, completed("before and after"), {"which": which}, mend, no_deaths=no_deaths)
 
 
+async def _give_up(driver: Driver) -> None:
+    """End what its code cannot."""
+    await driver.blocked()
+    await driver.terminate()
+
+
 async def _change(driver: Driver) -> None:
     """Deploy other code, see that it does not fit, and go back."""
     changed = left_at(driver.execution_id)
@@ -283,6 +289,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
         ),
     ),
     "a bug": blocks("divide", "ZeroDivisionError", "division by zero"),
+    "a bug, and an end": Behaviour(Buggy, Ended("TERMINATED"), {"which": "divide"}, _give_up),
     "a timeout that nobody catches": blocks("wait", "TimeoutError"),
     "the clock in workflow code": blocks("clock", "ForbiddenCall", "datetime.now at ", "failing.py:", "Use workflow.now()"),
     "chance in workflow code": blocks("chance", "ForbiddenCall", "random.random at ", "Use workflow.random()"),

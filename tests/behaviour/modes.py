@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from levante_core.records.catalogue import Role
 from levante_local.gateway import event_of
 from levante_local.host import WORKSPACE as WORKSPACE_OF_THE_HOST
 from levante_local.waiting import call
+from tests.behaviour import programs
 from tests.behaviour.behaviours import MODULES
 from tests.behaviour.driving import EXECUTIONS, LOOK_SECONDS, Behaviour, Driver, Ended, Place, Refused
 from tests.support.processes import LocalSite
@@ -156,9 +158,11 @@ def serving(variables: Mapping[str, str]) -> dict[str, Any]:
     return {**given, "payloads": Payloads(read_encoding_settings(variables), Memory.namespace)}
 
 
-def environment_of_all(variables: Mapping[str, str] = MappingProxyType({}), **given: Any) -> WorkflowEnvironment:
-    """Return an environment that serves all programs. variables: of its worker's environment."""
-    workflows = list(dict.fromkeys(one.cls for one in discover_workflows(MODULES)))
+def environment_of(
+    *modules: ModuleType, variables: Mapping[str, str] = MappingProxyType({}), **given: Any
+) -> WorkflowEnvironment:
+    """Return an environment that serves the workflows of modules. variables: of its worker's environment."""
+    workflows = list(dict.fromkeys(one.cls for one in discover_workflows(modules)))
     activities = [one for module in MODULES for one in vars(module).values() if find_activity_definition(one)]
     environment = WorkflowEnvironment(workflows, activities=activities, **given)
     environment._serving |= serving(variables)
@@ -170,7 +174,8 @@ def run_in_memory(behaviour: Behaviour, *, always_replay: bool = False, crashes:
 
     async def run() -> tuple[Ended, int]:
         given = {"always_replay": always_replay, "crashes": crashes, "schedules": behaviour.has_schedules}
-        async with environment_of_all(behaviour.variables, **given) as environment:
+        modules = sys.modules[behaviour.workflow.__module__], programs  # registering all of them takes as long as running
+        async with environment_of(*modules, variables=behaviour.variables, **given) as environment:
             ended = await _run(behaviour, Memory(environment), "d")
             return ended, environment.commits
 

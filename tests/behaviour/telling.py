@@ -183,6 +183,18 @@ async def pending(driver: Driver, count: int) -> dict[str, Any]:
     return {one["label"] or str(place): one for place, one in enumerate(found)}
 
 
+async def another(driver: Driver, before: Any) -> Any:
+    """Wait until something else is asked. Returns that."""
+    found: list[Any] = []
+
+    async def is_asked() -> bool:
+        found[:] = (await pending(driver, 1)).values()
+        return bool(found[0]["task_id"] != before["task_id"])
+
+    await driver.until(is_asked)
+    return found[0]
+
+
 async def submit(driver: Driver, asked: Any, given: Any) -> None:
     """Answer what is asked."""
     assert await driver.update("__submit_input", task_id=asked["task_id"], input=given) == {}
@@ -244,11 +256,8 @@ async def _converse(driver: Driver) -> None:
         {"message": [{"type": "text", "text": "no"}]},
         {"canvas": {"title": "Letter", "content": "Dear all"}},
     ]
-    last = asked["task_id"]
     for answer in answers:
-        while (asked := next(iter((await pending(driver, 1)).values())))["task_id"] == last:
-            await driver.place.sleep(0.05)
-        last = asked["task_id"]
+        asked = await another(driver, asked)
         await submit(driver, asked, answer)
     await driver.result()
     events = [one for one in await driver.events("CUSTOM_TASK") if one["attributes"]["custom_task_type"] == "todo_list"]

@@ -11,8 +11,7 @@ from levante_local.waiting import call
 from tests.behaviour import programs
 from tests.behaviour.behaviours import BEHAVIOURS
 from tests.behaviour.driving import Driver
-from tests.behaviour.modes import Memory
-from tests.behaviour.modes import environment_of_all as environment
+from tests.behaviour.modes import Memory, environment_of
 from tests.support.direct import WORKSPACE
 
 pytestmark = pytest.mark.levante
@@ -38,7 +37,7 @@ async def run(place: WorkflowEnvironment, behaviour: str) -> tuple[Execution, Tr
 @pytest.mark.parametrize("crashes", [(), (1, 2, 3)])
 async def test_trace_when_attempts_fail_then_each_has_a_span_from_when_it_was_due(crashes: tuple[int, ...]) -> None:
     """The back-off is between them: a second, then two."""
-    async with environment(crashes=crashes) as place:
+    async with environment_of(programs, crashes=crashes) as place:
         _, trace = await run(place, "retried until it works")
     attempts = named(trace, "activity behaviour-third")
     assert [span.attributes["wf.activity.attempt"] for span in attempts] == [1, 2, 3]
@@ -52,7 +51,7 @@ async def test_trace_when_attempts_fail_then_each_has_a_span_from_when_it_was_du
 
 async def test_trace_when_an_activity_fails_for_good_then_its_span_says_why() -> None:
     """The run itself completed."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "not retried")
     (attempt,) = named(trace, "activity behaviour-never")
     (run_,) = named(trace, "workflow behaviour-retries")
@@ -61,7 +60,7 @@ async def test_trace_when_an_activity_fails_for_good_then_its_span_says_why() ->
 
 async def test_trace_when_messages_come_then_they_are_spans_of_their_own() -> None:
     """Signals until they are taken, updates until they are answered; a refused one says so."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "messages")
     assert len(named(trace, "signal note")) == 2
     assert len(named(trace, "signal note_later")) == 1
@@ -73,7 +72,7 @@ async def test_trace_when_messages_come_then_they_are_spans_of_their_own() -> No
 
 async def test_trace_when_there_are_timers_then_they_last_as_long_as_they_were_set_to() -> None:
     """One of them was not waited for to its end."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "timers and conditions")
         _, together = await run(place, "concurrency")
     lengths = [(span.ended_at - span.began_at).total_seconds() for span in named(trace, "timer") if span.ended_at]
@@ -85,7 +84,7 @@ async def test_trace_when_there_are_timers_then_they_last_as_long_as_they_were_s
 
 async def test_trace_when_there_are_children_then_all_share_it_and_hang_together() -> None:
     """The run of a child is below the span that its parent has of it."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         execution, trace = await run(place, "children")
         children = [str(span.attributes["wf.execution.id"]) for span in named(trace, "child behaviour-child")]
         below = [await trace_of(place, child) for child in children]
@@ -99,7 +98,7 @@ async def test_trace_when_there_are_children_then_all_share_it_and_hang_together
 
 async def test_trace_when_it_lasts_then_what_is_open_has_no_end() -> None:
     """The tree has the call on top, the run below it, and there all the rest in order."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         execution = await place.start(programs.Cancelled, {"gives_in": True})
         await asyncio.sleep(1)
         trace = await trace_of(place, execution.id)
