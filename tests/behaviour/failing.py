@@ -9,7 +9,7 @@ from typing import Any
 import levante as workflows
 from levante import workflow
 from levante.determinism.watchdog import TURN_SECONDS
-from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at
+from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 from tests.behaviour.programs import echo, echo_over_the_queue, never
 
 
@@ -183,6 +183,10 @@ class Changed:
     def go_on(self) -> None:
         self.is_told = True
 
+    @workflow.query()
+    def is_waiting(self) -> bool:
+        return not self.is_told
+
 
 def blocks(which: str, kind: str, *said: str, no_deaths: str = "") -> Behaviour:
     """Say that code blocks the execution, why, and that it goes on with mended code."""
@@ -220,6 +224,7 @@ async def _change(driver: Driver) -> None:
         await driver.place.replace_worker()
         await driver.signal("go_on")
         failure = await driver.blocked()
+        await refused(driver.query("is_waiting"), 409, "HANDLER_FAILED", "does not match its history at event 2")
     finally:
         changed.unlink()
     assert failure["type"] == "NonDeterminismError"

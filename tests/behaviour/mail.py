@@ -123,6 +123,7 @@ async def _stumble(driver: Driver) -> None:
     await driver.until_queried("count", 1)
     await driver.signal("stumble", text="no number")
     assert (await driver.blocked())["type"] == "ValueError"
+    await refused(driver.query("count"), 409, "HANDLER_FAILED", "query 'count' failed: invalid literal for int()")
     await driver.reset(1, exclude_signals=True, reason="a signal that cannot be handled")
     await driver.until_queried("count", 1)
     await driver.signal("stumble", text="7")
