@@ -142,6 +142,7 @@ PRIMITIVES: Mapping[str, str] = {
     "starts of children are metered": OTHERWISE,
     "continue_as_new: same execution, new run": "runs that follow one another",
     "continue_as_new: what was sent and not taken": "continue-as-new with unread mail",
+    "continue_as_new: in handlers": "handlers that continue as new",
     "continue_as_new: a wrong input": "a new run with a wrong input",
     "should_continue_as_new": "advice to continue as new",
     "in parallel: a list": "many at once: list",

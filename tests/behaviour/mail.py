@@ -46,6 +46,15 @@ class Counter:
         raise workflows.WorkflowError("given up")
 
     @workflow.signal()
+    async def start_over(self, until: int) -> None:
+        """Begin anew, once an activity has said so."""
+        workflow.continue_as_new({"until": await echo_over_the_queue(str(until))})
+
+    @workflow.update()
+    def start_over_at_once(self, until: int) -> int:
+        workflow.continue_as_new({"until": until})
+
+    @workflow.signal()
     def stumble(self, text: str) -> None:
         self.found.append(str(int(text)))
 
@@ -129,6 +138,18 @@ async def _stumble(driver: Driver) -> None:
     await driver.signal("stumble", text="7")
 
 
+async def _start_over(driver: Driver) -> None:
+    """Let handlers begin new runs; whoever waits for an answer of the run before is told."""
+    await driver.until_queried("count", 1)
+    await driver.signal("add", text="forgotten")
+    await driver.signal("start_over", until=9)
+    await driver.until_queried("count", 1)
+    await refused(driver.update("start_over_at_once", until=2), 409, "WF_1102", "CONTINUED_AS_NEW")
+    await driver.until_queried("count", 1)
+    await driver.signal("add", text="a")
+    assert len(await driver.events("WORKFLOW_EXECUTION_CONTINUED_AS_NEW")) == 2
+
+
 def again(left: int, **excluded: bool) -> Any:
     """Let it begin anew without some of what it was sent, so that so many are left."""
 
@@ -164,6 +185,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "messages before there is a worker": counting(1, ["begun"], _early),
     "answers of handlers": counting(4, ["begun", "aA", "b", "c"], _answers),
     "an update that the end overtakes": Behaviour(Counter, Ended("TERMINATED"), {"until": 9}, _end),
+    "handlers that continue as new": counting(9, ["begun", "a"], _start_over),
     "a signal that fails the execution": Behaviour(Counter, Ended("FAILED", said="given up"), {"until": 9}, _give_up),
     "a signal whose handler has a bug": counting(2, ["begun", "7"], _stumble),
     "reset without any mail": counting(4, ["begun", "x", "y", "z"], again(1, exclude_signals=True, exclude_updates=True)),

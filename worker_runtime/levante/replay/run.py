@@ -17,7 +17,7 @@ from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.conditions import Conditions
 from levante.replay.loop import DeterministicLoop
-from levante.replay.messages import Messages
+from levante.replay.messages import ContinueAsNew, Messages
 from levante.replay.rules import RUN_RULES, RunRules
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
@@ -65,14 +65,6 @@ DISPOSE_ROUNDS = 10
 
 LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
-
-
-class ContinueAsNew(BaseException):
-    """Ends the code of a run; no `except Exception` of a user's stops it on its way."""
-
-    def __init__(self, input: Json) -> None:
-        super().__init__("the workflow continues as new")
-        self.input = input
 
 
 class WorkflowCodeFailed(Exception):
@@ -289,7 +281,7 @@ class WorkflowRun:
         if self._main and self._main.done():
             self._end(self._main)
         elif self._messages.failure:
-            self._fail(self._messages.failure)
+            self._end_with(self._messages.failure)
         commands, self._commands = self._commands, []
         return commands
 
@@ -344,13 +336,15 @@ class WorkflowRun:
             self._commands.append(self._closing(self._result(main)))
         elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
             self._commands.append(ExecutionCanceled(seq=self._next_seq()))
-        elif isinstance(error, ContinueAsNew):
+        else:
+            self._end_with(error)
+
+    def _end_with(self, error: BaseException) -> None:
+        """End the run with what the entrypoint or a handler raised. Raises: WorkflowCodeFailed for a bug."""
+        if isinstance(error, ContinueAsNew):
             run_id = RunId(str(self.uuid4()))
             self._commands.append(ExecutionContinuedAsNew(seq=self._next_seq(), run_id=run_id, input=error.input))
-        else:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
+            return
         if not self._fails_on_errors and not fails_execution(error):
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
