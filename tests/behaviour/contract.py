@@ -173,6 +173,9 @@ DETERMINISM: Mapping[str, str] = {
 ERRORS: Mapping[str, str] = {
     "a bug ends nothing": "a bug",
     "a bug, and an end all the same": "a bug, and an end",
+    "sys.exit is a bug, too": "code that ends its process",
+    "sys.exit in an activity fails the attempt": "an activity that ends its process",
+    "sys.exit in an async activity fails it, too": "an async activity that ends its process",
     "a bug in a handler": "a signal whose handler has a bug",
     "a timeout is a bug, too": "a timeout that nobody catches",
     "DANGEROUSLY_FORCE_FAIL_WORKFLOW_ON_ERROR": "bugs that end executions, where that is wanted",

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,6 +60,28 @@ async def opaque() -> Any:
     return object()
 
 
+@workflows.activity(name="behaviour-exits", retry_policy_max_attempts=1)
+def exits() -> None:
+    """Try to end the process."""
+    sys.exit(3)
+
+
+@workflows.activity(name="behaviour-exits-later", retry_policy_max_attempts=1)
+async def exits_on_the_loop() -> None:
+    """Try to end the process, from its event loop."""
+    sys.exit(4)
+
+
+ACTIVITIES = {
+    "chain": caused,
+    "attempts": hopeless,
+    "result": lies,
+    "opaque": opaque,
+    "exit": exits,
+    "exit on the loop": exits_on_the_loop,
+}
+
+
 @workflow.define(name="behaviour-failures")
 class Failures:
     """§4: what workflow code sees of activities that fail, and what becomes of it."""
@@ -78,7 +101,7 @@ class Failures:
                 return await self.pauses()
             case "argument":
                 return await self.argument()
-        return await self.caught({"chain": caused, "attempts": hopeless, "result": lies, "opaque": opaque}[which])
+        return await self.caught(ACTIVITIES[which])
 
     async def caught(self, activity: Any) -> list[Any]:
         try:
@@ -126,6 +149,9 @@ class Buggy:
 
     def divide(self) -> float:
         return 1 / 0
+
+    def leave(self) -> None:
+        sys.exit(5)
 
     def clock(self) -> datetime:
         return datetime.now(UTC)
@@ -293,6 +319,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
             ]
         ),
     ),
+    "an activity that ends its process": fails("exit", completed([1, "application", "SystemExit", "3"])),
+    "an async activity that ends its process": fails("exit on the loop", completed([1, "application", "SystemExit", "4"])),
+    "code that ends its process": blocks("leave", "SystemExit", "5"),
     "a bug": blocks("divide", "ZeroDivisionError", "division by zero"),
     "a bug, and an end": Behaviour(Buggy, Ended("TERMINATED"), {"which": "divide"}, _give_up),
     "a timeout that nobody catches": blocks("wait", "TimeoutError"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 from random import Random
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 DISPOSE_ROUNDS = 10
 
 
+BUGS = (Exception, SystemExit)
+"""What workflow code must not raise: an execution whose code calls `sys.exit` must not end its worker, and then the next."""
 LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
 
@@ -133,7 +136,7 @@ class WorkflowRun:
         try:
             with self._guard:
                 self._instance = self._context.run(self._definition.cls)
-        except Exception as error:
+        except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._definition.search_keys:
             self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
@@ -190,7 +193,8 @@ class WorkflowRun:
             for task in tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is thrown away on purpose
                 task.cancel()
-            self._loop.run_until_idle(lambda: False)
+            with suppress(SystemExit):
+                self._loop.run_until_idle(lambda: False)
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
 
@@ -276,7 +280,7 @@ class WorkflowRun:
                 self._run_until_idle()
                 while not self.is_over and self._conditions.look():
                     self._run_until_idle()
-        except Exception as error:
+        except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._main and self._main.done():
             self._end(self._main)

@@ -336,7 +336,7 @@ class Holder:
         answer = QueryAnswer(execution_id=task.execution_id, run_id=task.run_id, query_id=query.query_id)
         try:
             result = live.code.query(query.name, query.input)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is for who asked
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is for who asked
             return answer.model_copy(update={"failure": to_failure(error)})
         _, problem = self._world.payloads.check(f"the answer to query {query.name!r}", result)
         if problem:
