@@ -99,6 +99,9 @@ async def _sign(driver: Driver) -> None:
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "activities of every kind": Behaviour(programs.Steps, completed(["a", "b", "c", "provided", "d", "e"])),
     "concurrency": Behaviour(programs.Together, completed(["a", "b", "c", "d", "e"])),
+    "locks, semaphores, queues, barriers, shields": Behaviour(
+        further.Tools, completed(["a", "b", "c", "w", "x", "y", "z", "d", "e", "kept"])
+    ),
     "timers and conditions": Behaviour(programs.Timers, completed([True, "timed out"]), {"seconds": 0.2}),
     "a timer of a year": Behaviour(
         programs.Timers, completed([True, "timed out"]), {"seconds": 365 * 86400.0}, only_virtual="nobody has a year"

@@ -118,6 +118,7 @@ PRIMITIVES: Mapping[str, str] = {
     "primitives outside of a workflow": SDK
     + "test_definitions.py::test_primitives_when_outside_a_workflow_then_they_say_so",
     "gather, TaskGroup, wait": "concurrency",
+    "all other tools of asyncio": "locks, semaphores, queues, barriers, shields",
     "how much may be pending": OTHERWISE,
     "execute_workflow: waits for the result": "children",
     "execution_timeout of a child: its own": "a child's own timeout",

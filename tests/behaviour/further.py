@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -177,3 +178,34 @@ class Shapes:
     async def run(self, what: Customer | Parcel | None = None) -> list[str]:
         """See the class."""
         return [type(what).__name__, await echo(what.model_dump_json() if what else "")]
+
+
+@workflow.define(name="behaviour-tools")
+class Tools:
+    """§2: what else asyncio has works as ever, in the same order on every replay."""
+
+    @workflow.entrypoint
+    async def run(self) -> list[Any]:
+        lock, two, queue, both = asyncio.Lock(), asyncio.Semaphore(2), asyncio.Queue[str](), asyncio.Barrier(2)
+
+        async def put(letter: str) -> None:
+            async with lock:
+                queue.put_nowait(await echo(letter))
+
+        async def meet(letter: str) -> str:
+            async with two:
+                await echo_over_the_queue(letter)
+                await both.wait()
+            return letter
+
+        await asyncio.gather(*(put(letter) for letter in "abc"))
+        met = await asyncio.gather(*(meet(letter) for letter in "wxyz"))
+        echoes = [echo(letter) for letter in "de"]
+        found = sorted([await one for one in asyncio.as_completed(echoes)])
+        kept = asyncio.ensure_future(echo_over_the_queue("kept"))
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.shield(kept)
+        except TimeoutError:
+            found.append(await kept)
+        return [queue.get_nowait() for _ in "abc"] + met + found
