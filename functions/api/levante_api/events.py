@@ -1,4 +1,4 @@
-"""Endpoints of stream events: lists of them, and the way to where they are streamed."""
+"""Endpoints of stream events: lists of them, what others tell, and the way to where they are streamed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.elsewhere import Elsewhere, led_there
-from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
+from levante_api.event_models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
@@ -30,7 +31,7 @@ class EventsQuery(Frozen):
     cursor: str | None = None
 
 
-class EventsResponse(Frozen):
+class EventListResponse(Frozen):
     """Events in the order of the stream. next_cursor: for what follows; null after the last one there is so far."""
 
     events: tuple[StreamEvent, ...]
@@ -48,11 +49,13 @@ class EventEndpoints:
         """List the endpoints of the group."""
         return [
             Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
+            Endpoint("POST", "/v1/workflows/events", self.post_workflow_event, WORKERS, errors=(404, 409)),
+            Endpoint("POST", "/v1/workflows/events/batch", self.post_workflow_events, WORKERS, errors=(404, 409)),
             Endpoint("GET", EVENTS_STREAM, self.get_stream_events, READERS, status=307, errors=(404,)),
             Endpoint("GET", EXECUTION_STREAM, self.stream, READERS, status=307, errors=(404,)),
         ]
 
-    def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventsResponse:
+    def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventListResponse:
         """List stream events, oldest first; pages are full but for the last one, and where the events are large."""
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
@@ -72,9 +75,19 @@ class EventEndpoints:
             if room <= 0:
                 break
         more = next(found, None)
-        return EventsResponse(
+        return EventListResponse(
             events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
         )
+
+    def post_workflow_event(self, request: Request, body: EventBody) -> EventResponse:
+        """Add an event of a custom task to the stream of an open execution. A repeat, known by its id, is harmless."""
+        self.engine.outside_events.append(workspace_of(request), outside_events(body))
+        return EventResponse()
+
+    def post_workflow_events(self, request: Request, body: EventsBody) -> EventsResponse:
+        """Add events of custom tasks, in order, or none of them. A repeat is harmless."""
+        self.engine.outside_events.append(workspace_of(request), outside_events(body))
+        return EventsResponse(events_received=len(body.events))
 
     def get_stream_events(self, request: Request) -> Response[None]:
         """Stream the events of executions as they happen: this leads to where they are streamed."""

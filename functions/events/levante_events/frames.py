@@ -1,5 +1,7 @@
 """Server-sent events as bytes. Format: HTML standard, Server-sent events (read 2026-11-23)."""
 
+from collections.abc import Mapping
+
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import Workspace
 from levante_core.domain.stream_events import StreamEvent
@@ -27,6 +29,7 @@ class StreamPayload(Frozen):
     workflow_context: WorkflowContext
     broker_sequence: int
     timestamp: Time
+    metadata: Mapping[str, str]
 
 
 class StreamProblem(Frozen):
@@ -56,6 +59,7 @@ def event_frame(workspace: Workspace, sequenced: Sequenced) -> bytes:
         ),
         broker_sequence=sequenced.sequence,
         timestamp=told.at,
+        metadata=told.metadata,
     )
     return f"id: {sequenced.sequence}\ndata: {payload.model_dump_json()}\n\n".encode()
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, get_origin
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_core import from_json
 
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.stream_events import StreamEventType, Told
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.protocol.streams import MOST_EVENTS, TICKET_PARAMETER, execution_in, sequence_in
@@ -30,8 +31,24 @@ class EventSource(StrEnum):
     HYBRID = "HYBRID"
 
 
+def _read_object(given: Any) -> Any:
+    """Read the JSON object that some send as one parameter; a value in it may be a list of some. Raises: ValueError."""
+    found = from_json(given) if isinstance(given, str) else given
+    if not isinstance(found, dict):
+        return found
+    return {name: value if isinstance(value, list | tuple) else (value,) for name, value in found.items()}
+
+
+Wanted = Annotated[Mapping[str, tuple[Json, ...]], BeforeValidator(_read_object)]
+"""Values of metadata by name, any of which will do."""
+
+
 class EventsQuery(Frozen):
-    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted."""
+    """Filters of the events stream; `*` is any. start_seq: the first sequence number wanted.
+
+    metadata_filters: also every parameter that is none of these, as clients send the members of an object.
+    event_source: as of one execution. Not part of the vendor's API.
+    """
 
     scope: Literal["activity", "workflow", "*"] = "*"
     activity_name: str = ANY
@@ -43,6 +60,8 @@ class EventsQuery(Frozen):
     stream: str = ANY
     start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
     workflow_event_types: tuple[StreamEventType, ...] = ()
+    event_source: EventSource = EventSource.HYBRID
+    metadata_filters: Wanted = Field(default_factory=dict)
 
 
 class ExecutionQuery(Frozen):
@@ -64,6 +83,11 @@ class Selection:
     source: EventSource = EventSource.HYBRID
     filters: EventsQuery | None = None
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the reader has been here before, and goes on where it was."""
+        return self.first > 1
+
     def admits(self, told: Told) -> bool:
         """Tell whether the reader wants this event."""
         event, filters = told.event, self.filters
@@ -71,6 +95,8 @@ class Selection:
             lineage = (event.workflow_exec_id, event.parent_workflow_exec_id, event.root_workflow_exec_id)
             return self.execution_id in lineage
         if filters.workflow_event_types and event.event_type not in filters.workflow_event_types:
+            return False
+        if not all(told.metadata.get(name) in wanted for name, wanted in filters.metadata_filters.items()):
             return False
         return all(
             wanted in (ANY, value)
@@ -96,12 +122,28 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
     if execution_id is not None:
         one = read(ExecutionQuery, query_string)
         return Selection(execution_id, _behind(last_event_id or one.last_event_id) or 1, one.event_source)
-    filters = read(EventsQuery, query_string)
+    filters = _filters(query_string)
     named = (filters.workflow_exec_id, filters.root_workflow_exec_id, filters.parent_workflow_exec_id)
     wanted = next((name for name in named if name != ANY), None)
     if wanted is None:
         raise NoExecution("name an execution in workflow_exec_id, root_workflow_exec_id or parent_workflow_exec_id")
-    return Selection(wanted, _behind(last_event_id) or max(filters.start_seq, 1), filters=filters)
+    first = _behind(last_event_id) or max(filters.start_seq, 1)
+    return Selection(wanted, first, filters.event_source, filters)
+
+
+def _filters(query_string: str) -> EventsQuery:
+    """Read the filters of the events stream, what else is asked for as metadata. Raises: InvalidInput.
+
+    Clients send `*` for each filter, and once more its name where that is a member of `metadata_filters`.
+    """
+    given = {
+        name: [value for value in values if value != ANY] or values
+        for name, values in parse_qs(query_string, keep_blank_values=True).items()
+    }
+    known = {*EventsQuery.model_fields, TICKET_PARAMETER}
+    filters = read(EventsQuery, urlencode({name: values for name, values in given.items() if name in known}, doseq=True))
+    bare = {name: tuple(values) for name, values in given.items() if name not in known}
+    return filters.model_copy(update={"metadata_filters": {**filters.metadata_filters, **bare}}) if bare else filters
 
 
 def ticket_in(query_string: str) -> str | None:

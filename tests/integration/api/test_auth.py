@@ -14,6 +14,10 @@ RUN = {"execution_id": "e1", "run_id": "r", "deployment_name": "prod"}
 TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
         "attempt": 1}  # fmt: skip
 
+EVENT = {"event_id": "1", "event_timestamp": 1, "root_workflow_exec_id": "e1", "workflow_exec_id": "e1",
+         "workflow_run_id": "{run}", "workflow_name": "greet", "event_type": "CUSTOM_TASK_CANCELED",
+         "attributes": {"custom_task_id": "t", "custom_task_type": "t"}}  # fmt: skip
+
 LOGGED = ("executions/e1", "deployments/prod")
 
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
@@ -100,15 +104,25 @@ WORKER = {
     },
     ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "r", "query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
-        "execution_id": "e1",
-        "run_id": "r",
-        "seq": 1,
-        "activity_name": "a",
-        "publisher": "p",
-        "events": [
-            {"number": 1, "at": "2026-01-01T00:00:00Z", "event": {"task_id": "t", "task_type": "t", "phase": "started"}}
-        ],
+        "publications": [
+            {
+                "execution_id": "e1",
+                "run_id": "r",
+                "seq": 1,
+                "activity_name": "a",
+                "publisher": "p",
+                "events": [
+                    {
+                        "number": 1,
+                        "at": "2026-01-01T00:00:00Z",
+                        "event": {"task_id": "t", "task_type": "t", "phase": "started"},
+                    }
+                ],
+            }
+        ]
     },
+    ("POST", "/v1/workflows/events"): {"event": EVENT},
+    ("POST", "/v1/workflows/events/batch"): {"events": [EVENT]},
     ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
     ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},
     ("POST", "/v1/workflows/register"): {
@@ -145,6 +159,8 @@ OBJECTS = [
     ("POST", "/v1/workflows/executions/e1/cancel"),
     ("POST", "/v1/workflows/executions/e1/terminate"),
     ("POST", f"{WORKERS}/load"),
+    ("POST", "/v1/workflows/events"),
+    ("POST", "/v1/workflows/events/batch"),
     ("GET", "/v1/workflows/runs/{run}"),
     ("GET", "/v1/workflows/runs/{run}/history"),
     *(("GET", f"/v1/workflows/{of}/logs{form}") for of in LOGGED for form in ("", "/stream")),

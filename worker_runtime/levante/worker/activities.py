@@ -18,6 +18,7 @@ from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
 from levante.parallel import groups
 from levante.worker.api import Api
+from levante.worker.batching import Batcher
 from levante.worker.heartbeats import Heart
 from levante.worker.payloads import Payloads
 from levante.worker.publishing import Publisher
@@ -102,6 +103,7 @@ class ActivityRunner:
         self.session = ""
         self.open_session: Callable[[], str] = lambda: sessions.NOWHERE
         self._api = api
+        self._publications = Batcher(api.publish_task_events)
         self._now = now
         self._payloads = payloads
         self._slots = slots
@@ -170,7 +172,7 @@ class ActivityRunner:
 
     async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
         publisher, heart = (
-            Publisher(self._api, self._now, attempt, self._payloads),
+            Publisher(self._publications, self._now, attempt, self._payloads),
             Heart(self._api, attempt, self._payloads),
         )
         try:

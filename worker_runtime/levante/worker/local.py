@@ -51,8 +51,7 @@ from levante_core.protocol.activities import (
     DeferResponse,
     PermitRequest,
     PermitResponse,
-    TaskEventsRequest,
-    TaskEventsResponse,
+    PublicationResult,
 )
 
 MANY = 1_000_000
@@ -97,8 +96,8 @@ class _Nobody(Api):
     async def defer_activity(self, request: DeferRequest) -> DeferResponse:  # noqa: ARG002
         raise WorkflowsException("activity.complete_later() needs a server: who could complete the activity here?")
 
-    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:  # noqa: ARG002
-        return TaskEventsResponse(last_sequence=0)
+    async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
+        return [PublicationResult(last_sequence=None) for _ in publications]
 
     async def rate_permit(self, request: PermitRequest) -> PermitResponse:
         name = request.rate_limit.key or f"activity {request.activity_name}"
