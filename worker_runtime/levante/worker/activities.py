@@ -190,7 +190,7 @@ class ActivityRunner:
             return AttemptEnd(failure=to_failure(error))
         except TimeoutError as error:
             return AttemptEnd(failure=_overdue(work, deadline, heart) or to_failure(error))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
             return AttemptEnd(failure=to_failure(error))
         finally:
             current_activity.reset(token)
