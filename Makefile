@@ -15,8 +15,8 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest fuzz-api test test-aws test-aws-quick cover demo demo-aws
-.PHONY: bench bench-quick bench-cost bench-replay wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest fuzz-api test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: bench bench-quick bench-cost bench-replay bench-streaming wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -71,6 +71,9 @@ fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and f
 
 test: lint types pytest ## all checks: lint, types, tests
 
+test-readers: setup ## 1,000 readers come and go while 100 executions publish and the host is killed (READERS=n for others)
+	LEVANTE_TEST_READERS=$(or $(READERS),1000) $(BIN)/python -m pytest tests/e2e/test_streams.py $(ARGS)
+
 test-aws: setup $(CLIENT_2)/.stamp ## the tests that run on AWS emulators, which are fetched into .emulators and started
 	@echo "== emulators"
 	@$(BIN)/python -m tests.support.emulators
@@ -82,6 +85,9 @@ test-aws-quick: setup $(CLIENT_2)/.stamp ## of these, what CI runs: client 3 and
 	@$(BIN)/python -m tests.support.emulators
 	@echo "== the deployed template"
 	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(QUICK_AWS) $(ARGS)
+
+test-schedules: setup ## 10,000 random schedules compared with other libraries, 40 times each: ten minutes of one core
+	LEVANTE_RANDOM_SCHEDULES=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/core/test_schedule_oracle.py $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
@@ -109,6 +115,10 @@ bench-cost: setup ## what workloads cost on AWS, counted: writes docs/cost.md
 
 bench-replay: setup ## what replaying costs, with the determinism guard and without
 	$(BIN)/python -m benchmarks.replay
+
+bench-streaming: setup ## how long a token takes from an activity to a client, and what readers cost
+	@$(BIN)/python $(PIP) --group bench
+	PYTHONPATH=. $(BIN)/python -m benchmarks.streaming
 
 # --- distribution -----------------------------------------------------------------------------------------------------
 

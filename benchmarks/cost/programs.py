@@ -166,8 +166,8 @@ class TableStream:
     def changed(self, before: Image | None, after: Image | None) -> None:
         """Take in a change."""
         old, new = (item_of(image) if image else None for image in (before, after))
-        if new is None or not concerns_dispatcher(new.attributes):
-            return
+        if new is None or not concerns_dispatcher(old.attributes if old else None, new.attributes):
+            return  # nothing expires here
         self._sequence += 1
         change = Change(str(self._sequence), new.key, old, new)
         looks = ceil(self._loop.time() / LOOK_SECONDS) * LOOK_SECONDS

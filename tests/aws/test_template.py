@@ -21,7 +21,7 @@ from levante_core.ports.item_store import Change, Item, Key
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
 from levante_core.records.changes import concerns_dispatcher
-from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY
+from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY, LEAVES_MORE
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from tests.support.policies import Statement, matches, statements
 from tests.support.sam import load_template, of_type, text
@@ -268,20 +268,21 @@ def test_timers_queue_when_its_function_takes_its_time_then_nobody_else_gets_the
 
 @pytest.mark.parametrize("family", [True, False, None])
 @pytest.mark.parametrize("asks", [True, False, None])
+@pytest.mark.parametrize("leaves", [True, False, None])
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_stream_filters_when_applied_then_they_let_through_what_concerns_the_dispatcher(
-    *, asks: bool | None, family: bool | None, is_deleted: bool
+    *, asks: bool | None, family: bool | None, leaves: bool | None, is_deleted: bool
 ) -> None:
     """Lambda asks for nothing else than `concerns_dispatcher` does, and does not even invoke the function.
 
     Any filter that takes a record lets it through. Source: Lambda developer guide, event filtering (read 2026-11-23).
     """
-    flags = {ASKS_FOR_WORK: asks, HAS_FAMILY: family}
+    flags = {ASKS_FOR_WORK: asks, HAS_FAMILY: family, LEAVES_MORE: leaves}
     item = Item(Key("p", "s"), {name: flag for name, flag in flags.items() if flag is not None})
     change = Change("1", item.key, item, None) if is_deleted else Change("1", item.key, None, item)
     filters = TEMPLATE["Resources"]["StreamSource"]["Properties"]["FilterCriteria"]["Filters"]
     patterns = [json.loads(one["Pattern"]) for one in filters]
-    expected = not is_deleted and concerns_dispatcher(item.attributes)
+    expected = concerns_dispatcher(*((item.attributes, None) if is_deleted else (None, item.attributes)))
     assert any(_passes(pattern, stream_record(change)) for pattern in patterns) == expected
 
 

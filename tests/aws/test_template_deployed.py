@@ -37,7 +37,8 @@ class Deployed:
         with urllib.request.urlopen(
             urllib.request.Request(self.url + path, data, headers, method=method), timeout=40
         ) as got:
-            return json.loads(got.read())
+            content = got.read()
+        return json.loads(content) if content else None
 
     def client(self, service: str) -> Any:
         """Make a client of the emulator."""
@@ -181,3 +182,31 @@ def test_sweep_when_invoked_then_its_role_lets_it_do_its_work(deployed: Deployed
     answer = deployed.client("lambda").invoke(FunctionName=deployed.outputs["SweepFunctionName"], Payload=b"{}")
     assert "FunctionError" not in answer
     assert json.loads(answer["Payload"].read()) == {}
+
+
+def test_execution_when_it_expires_then_the_stream_has_the_rest_of_it_deleted(deployed: Deployed) -> None:
+    """The table deletes one item, as its time to live would; filter and role let the dispatcher do the rest."""
+    definition = {"name": "w-old", "task_queue": "old", "input_schema": {}, "signals": [{"name": "s", "input_schema": {}}]}
+    body = {"definitions": [definition], "deployment_name": "old", "worker_name": "w"}
+    deployed.call("POST", "/v1/workflows/register", body)
+    started = deployed.call("POST", "/v1/workflows/w-old/execute", {"input": {}})
+    path = f"/v1/workflows/executions/{started['execution_id']}"
+    deployed.call("POST", f"{path}/signals", {"name": "s", "input": {"text": "x" * 123_456}})
+    deployed.call("POST", f"{path}/terminate")
+    table, bucket = deployed.outputs["TableName"], deployed.outputs["BucketName"]
+    dynamodb, s3 = deployed.client("dynamodb"), deployed.client("s3")
+
+    def history() -> list[Any]:
+        asked = {":p": {"S": f"H#default#{started['run_id']}"}}
+        found: list[Any] = dynamodb.query(
+            TableName=table, KeyConditionExpression="pk = :p", ExpressionAttributeValues=asked
+        )["Items"]
+        return found
+
+    def payload() -> list[int]:
+        kept = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [one["Size"] for one in kept if 123_456 < one["Size"] < 124_456]
+
+    assert (len(history()), len(payload())) == (2, 1)
+    dynamodb.delete_item(TableName=table, Key={"pk": {"S": f"X#default#{started['execution_id']}"}, "sk": {"S": "X"}})
+    wait_until(lambda: not history() and not payload(), "all of it is deleted")

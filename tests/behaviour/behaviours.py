@@ -1,121 +1,33 @@
-"""What each program of `programs` does: what it is given, what is done to it meanwhile, and how it has to end."""
+"""What each program of `programs` and `further` does: what it is given, what is done to it meanwhile, and how it ends."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
 from unittest.mock import ANY
 
-import pytest
+from tests.behaviour import failing, families, further, mail, programs, refusals, shapes, telling, working
+from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-from tests.behaviour import further, programs
-
-
-class Driver(Protocol):
-    """What a behaviour does to its execution, whatever runs it."""
-
-    execution_id: str
-
-    async def signal(self, name: str, **arguments: Any) -> None:
-        """Send a signal."""
-        ...
-
-    async def update(self, name: str, **arguments: Any) -> Any:
-        """Call an update. Raises: Refused with what was said."""
-        ...
-
-    async def query(self, name: str, **arguments: Any) -> Any:
-        """Ask a query."""
-        ...
-
-    async def cancel(self) -> None:
-        """Ask it to end."""
-        ...
-
-    async def terminate(self) -> None:
-        """End it."""
-        ...
-
-    async def reset(self, event_id: int) -> None:
-        """Let it go on from an event of its history."""
-        ...
-
-    async def result(self) -> Any:
-        """Wait until it has completed. Returns its result."""
-        ...
-
-    async def search_keys(self) -> Mapping[str, str | None]:
-        """Return what it is found by."""
-        ...
-
-    async def complete_activity(self, task_token: str, result: Any) -> bool:
-        """Complete an attempt that goes on elsewhere. Tells whether somebody waits for it."""
-        ...
-
-    async def status_of(self, execution_id: str) -> str:
-        """Return the status of another execution."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        ...
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, shapes, telling, working)
+"""Whatever a worker serves."""
 
 
-class Refused(Exception):
-    """An update was refused."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How an execution ended: with a result, or with what its failure says."""
-
-    status: str
-    result: Any = None
-    said: str = ""
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """One behaviour. ends: `said` has to be part of what the failure says. only_virtual: why no real host shows it."""
-
-    workflow: type
-    ends: Ended
-    given: Mapping[str, Any] = field(default_factory=dict)
-    drive: Callable[[Driver], Awaitable[Any]] | None = None
-    only_virtual: str = ""
-
-
-def completed(result: Any) -> Ended:
-    """Say that it completes with this result."""
-    return Ended("COMPLETED", result)
-
-
-def retries(which: str, ends: Ended, only_virtual: str = "") -> Behaviour:
+def retries(which: str, ends: Ended) -> Behaviour:
     """Say how activities are tried again."""
-    return Behaviour(programs.Retries, ends, {"which": which}, only_virtual=only_virtual)
-
-
-async def until(driver: Driver, holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a while until something holds."""
-    while not await holds():
-        await driver.sleep(0.05)
+    return Behaviour(programs.Retries, ends, {"which": which})
 
 
 async def _talk(driver: Driver) -> None:
     await driver.signal("note", text="a")
     await driver.signal("note_later", text="b")
-
-    async def both_are_there() -> bool:
-        return bool(await driver.query("count") == 2)
-
-    await until(driver, both_are_there)
+    await driver.until_queried("count", 2)
     await driver.signal("note", text="c")
-    with pytest.raises(Refused, match="say something"):
-        await driver.update("end", text="")
+    await refused(driver.update("end", text=""), 409, "HANDLER_FAILED", "say something")
     assert await driver.update("end", text="d") == "ended with d"
 
 
 async def _cancel(driver: Driver) -> None:
-    await driver.sleep(0.3)
+    await driver.place.sleep(0.3)
     await driver.cancel()
 
 
@@ -131,15 +43,15 @@ async def _vote(driver: Driver) -> None:
         found[:] = (await driver.query("__get_pending_inputs"))["pending_inputs"]
         return bool(found)
 
-    await until(driver, is_asked)
+    await driver.until(is_asked)
     assert found[0]["label"] == "first"
-    with pytest.raises(Refused, match="yes"):
-        await driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": "perhaps so"})
+    wrong = driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": "perhaps so"})
+    await refused(wrong, 409, "HANDLER_FAILED", "yes")
     await driver.update("__submit_input", task_id=found[0]["task_id"], input={"yes": True})
 
 
 async def _terminate(driver: Driver) -> None:
-    await driver.sleep(0.1)
+    await driver.place.sleep(0.1)
     await driver.terminate()
 
 
@@ -148,43 +60,48 @@ async def _again(driver: Driver) -> None:
     await driver.signal("note", text="a")
     await driver.reset(1)
     await driver.signal("note", text="b")
-    assert await driver.result() == ["first", "a", "b"]
+    assert await driver.result() == {"result": ["first", "a", "b"]}
     await driver.reset(1)
 
 
 async def _left(driver: Driver) -> None:
     """See what becomes of the children, and end the one that goes on."""
-    children = await driver.result()
-    expected = {"TERMINATE": "TERMINATED", "REQUEST_CANCEL": "CANCELED", "ABANDON": "RUNNING"}
+    children = (await driver.result())["result"]
+    expected = {"TERMINATE": "TERMINATED", "REQUEST_CANCEL": "CANCELED", "ABANDON": "RUNNING", "none": "RUNNING"}
 
     async def all_are_as_expected() -> bool:
-        return {policy: await driver.status_of(child) for policy, child in children.items()} == expected
+        return {policy: await driver.other(child).status() for policy, child in children.items()} == expected
 
-    await until(driver, all_are_as_expected)
+    await driver.until(all_are_as_expected)
 
 
 async def _seek(driver: Driver) -> None:
     await driver.result()
-    assert await driver.search_keys() == {"id": "c7", "state": "done"}
+    assert (await driver.get())["search_keys"] == {"id": "c7", "state": "done"}
 
 
 async def _sign(driver: Driver) -> None:
     """Sign with the token of the last attempt: the one before may have been given up."""
-    place = further.left_at(driver.execution_id)
+    place = left_at(driver.execution_id)
     try:
 
         async def is_signed() -> bool:
-            return place.exists() and await driver.complete_activity(place.read_text(), "signed")
+            if not place.exists():
+                return False
+            body = {"task_token": place.read_text(), "result": "signed"}
+            return bool((await driver.place.call("POST", "/v1/workflows/activities/complete", body))["is_accepted"])
 
-        await until(driver, is_signed)
+        await driver.until(is_signed)
     finally:
         place.unlink(missing_ok=True)
 
 
-LATER = "a retry waits for a second and more"
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "activities of every kind": Behaviour(programs.Steps, completed(["a", "b", "c", "provided", "d", "e"])),
     "concurrency": Behaviour(programs.Together, completed(["a", "b", "c", "d", "e"])),
+    "locks, semaphores, queues, barriers, shields": Behaviour(
+        further.Tools, completed(["a", "b", "c", "w", "x", "y", "z", "d", "e", "kept"])
+    ),
     "timers and conditions": Behaviour(programs.Timers, completed([True, "timed out"]), {"seconds": 0.2}),
     "a timer of a year": Behaviour(
         programs.Timers, completed([True, "timed out"]), {"seconds": 365 * 86400.0}, only_virtual="nobody has a year"
@@ -195,7 +112,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "cancelled, and goes on": Behaviour(programs.Cancelled, completed("cleaned up"), {"gives_in": False}, _cancel),
     "continue-as-new with unread mail": Behaviour(programs.Rounds, completed(["a", "b", "c"]), {"rounds": 2}, _go_on),
     "children": Behaviour(programs.Family, completed(["a", "b", "the child fails", "c"])),
-    "retried until it works": retries("third", completed(3), LATER),
+    "retried until it works": retries("third", completed(3)),
     "not retried": retries("never", completed("no use to try again")),
     "start-to-close timeout": retries(
         "slow",
@@ -205,7 +122,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
         "late",
         completed("activity 'behaviour-late' has no outcome after 0.5 s, its schedule_to_close_timeout"),
     ),
-    "heartbeat timeout, and details for the next attempt": retries("silent", completed(["row", 17]), LATER),
+    "heartbeat timeout, and details for the next attempt": retries("silent", completed(["row", 17])),
     "failure on purpose": Behaviour(programs.Fails, Ended("FAILED", said="failed after x"), {"after": "x"}),
     "execution timeout": Behaviour(programs.Timeout, Ended("TIMED_OUT")),
     "patches": Behaviour(programs.Patched, completed([True, True])),
@@ -221,4 +138,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "completed from outside": Behaviour(further.Signing, completed("signed"), drive=_sign),
     "inputs of several shapes": Behaviour(further.Shapes, completed(["Parcel", '{"grams":3}']), {"grams": 3}),
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
+    **failing.BEHAVIOURS,
+    **families.BEHAVIOURS,
+    **mail.BEHAVIOURS,
+    **refusals.BEHAVIOURS,
+    **shapes.BEHAVIOURS,
+    **telling.BEHAVIOURS,
+    **working.BEHAVIOURS,
 }

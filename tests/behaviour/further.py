@@ -1,15 +1,14 @@
 """Workflows that each show one line of the programming model: many at once, families, and what is done from outside."""
 
 import asyncio
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 import levante as workflows
 from levante import GetItemFromIndexParams, workflow
+from tests.behaviour.driving import left_at
 from tests.behaviour.programs import echo, echo_over_the_queue
 
 ITEMS = list("abcde")
@@ -53,11 +52,6 @@ async def sign(name: str) -> str:
     place.with_suffix(".part").write_text(workflows.activity.info().task_token)
     place.with_suffix(".part").rename(place)
     workflows.activity.complete_later()
-
-
-def left_at(name: str) -> Path:
-    """Return where the token is that somebody has to sign with."""
-    return Path(tempfile.gettempdir()) / f"levante-behaviour-{name}"
 
 
 @workflow.define(name="behaviour-parallel")
@@ -127,7 +121,8 @@ class Leaver:
             child = f"{workflows.get_execution_id()}-{policy.name.lower().replace('_', '-')}"
             await workflow.execute_workflow(Listener, wait=False, execution_id=child, parent_close_policy=policy)
             started[policy.name] = child
-        return started
+        handle = await workflow.execute_workflow(Listener, wait=False)
+        return {**started, "none": handle.execution_id}
 
 
 @workflow.define(name="behaviour-told")
@@ -185,5 +180,32 @@ class Shapes:
         return [type(what).__name__, await echo(what.model_dump_json() if what else "")]
 
 
-WORKFLOWS = [Handles, Leaver, Listener, Parallel, Shapes, Signing, Sought, Told]
-ACTIVITIES: list[Any] = [item_after, item_at, sign, twice]
+@workflow.define(name="behaviour-tools")
+class Tools:
+    """§2: what else asyncio has works as ever, in the same order on every replay."""
+
+    @workflow.entrypoint
+    async def run(self) -> list[Any]:
+        lock, two, queue, both = asyncio.Lock(), asyncio.Semaphore(2), asyncio.Queue[str](), asyncio.Barrier(2)
+
+        async def put(letter: str) -> None:
+            async with lock:
+                queue.put_nowait(await echo(letter))
+
+        async def meet(letter: str) -> str:
+            async with two:
+                await echo_over_the_queue(letter)
+                await both.wait()
+            return letter
+
+        await asyncio.gather(*(put(letter) for letter in "abc"))
+        met = await asyncio.gather(*(meet(letter) for letter in "wxyz"))
+        echoes = [echo(letter) for letter in "de"]
+        found = sorted([await one for one in asyncio.as_completed(echoes)])
+        kept = asyncio.ensure_future(echo_over_the_queue("kept"))
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.shield(kept)
+        except TimeoutError:
+            found.append(await kept)
+        return [queue.get_nowait() for _ in "abc"] + met + found

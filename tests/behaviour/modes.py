@@ -1,184 +1,208 @@
 """The ways in which behaviours are run: the one list of them."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+import json
+import sys
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any
+from uuid import uuid4
 
-from levante.testing import ExecutionNotCompleted, WorkflowEnvironment, run_in_virtual_time
-from levante.testing.environment import Execution
-from levante_core.errors import HandlerFailed, InvalidInput
-from tests.behaviour import further, programs
-from tests.behaviour.behaviours import Behaviour, Driver, Ended, Refused
+from levante.definitions import (
+    discover_activities,
+    discover_workflows,
+    find_activity_definition,
+    get_workflow_definition,
+)
+from levante.encoding import read_encoding_settings
+from levante.testing import WorkflowEnvironment, run_in_virtual_time
+from levante.testing.environment import YEARS_SECONDS
+from levante.testing.installation import WORKSPACE, InProcessApi
+from levante.worker.payloads import Payloads
+from levante.worker.settings import read_settings
+from levante_api.app import ApiSettings, create_app
+from levante_core.records.catalogue import Role
+from levante_local.gateway import event_of
+from levante_local.host import WORKSPACE as WORKSPACE_OF_THE_HOST
+from levante_local.waiting import call
+from tests.behaviour import programs
+from tests.behaviour.behaviours import MODULES
+from tests.behaviour.driving import EXECUTIONS, LOOK_SECONDS, Behaviour, Driver, Ended, Place, Refused
 from tests.support.processes import LocalSite
-from tests.support.processes import Refused as RefusedByTheApi
+from tests.support.processes import Refused as RefusedByTheHost
 
 MODES = ("in memory", "always replay", "a real host")
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+SECRET = "secret-of-the-driver-0123456789"
 DONE = {"COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_OUT"}
 
 
-class MemoryDriver:
-    """Drives an execution of the testing kit."""
+class Memory:
+    """The testing kit, with its API."""
 
-    def __init__(self, execution: Execution, environment: WorkflowEnvironment) -> None:
-        self.execution_id = execution.id
-        self._execution = execution
+    namespace = str(WORKSPACE)
+
+    def __init__(self, environment: WorkflowEnvironment) -> None:
         self._environment = environment
+        self._installation = environment._place
+        self._numbers = count(2)
+        self._api = create_app(self._installation.engine, ApiSettings(max_wait_seconds=YEARS_SECONDS, quiet=True))
 
-    async def signal(self, name: str, **arguments: Any) -> None:
-        """See Driver."""
-        await self._execution.signal(name, **arguments)
-
-    async def update(self, name: str, **arguments: Any) -> Any:
-        """See Driver."""
-        try:
-            return await self._execution.update(name, **arguments)
-        except (HandlerFailed, InvalidInput) as error:
-            raise Refused(str(error)) from error
-
-    async def query(self, name: str, **arguments: Any) -> Any:
-        """See Driver."""
-        return await self._execution.query(name, **arguments)
-
-    async def cancel(self) -> None:
-        """See Driver."""
-        await self._execution.cancel()
-
-    async def terminate(self) -> None:
-        """See Driver."""
-        await self._execution.terminate()
-
-    async def reset(self, event_id: int) -> None:
-        """See Driver."""
-        await self._execution.reset(event_id)
-
-    async def result(self) -> Any:
-        """See Driver."""
-        return await self._execution.result()
-
-    async def search_keys(self) -> Mapping[str, str | None]:
-        """See Driver."""
-        return await self._execution.search_keys()
-
-    async def complete_activity(self, task_token: str, result: Any) -> bool:
-        """See Driver."""
-        return await self._environment.complete_activity(task_token, result)
-
-    async def status_of(self, execution_id: str) -> str:
-        """See Driver."""
-        return (await self._environment.execution(further.Listener, execution_id).status()).value
-
-    async def sleep(self, seconds: float) -> None:
-        """See Driver."""
-        await asyncio.sleep(seconds)
-
-
-class HostDriver:
-    """Drives an execution over HTTP."""
-
-    def __init__(self, site: LocalSite, execution_id: str) -> None:
-        self.execution_id = execution_id
-        self._site = site
-        self._path = f"/v1/workflows/executions/{execution_id}"
-
-    async def signal(self, name: str, **arguments: Any) -> None:
-        """See Driver."""
-        await self._call("POST", "/signals", {"name": name, "input": arguments})
-
-    async def update(self, name: str, **arguments: Any) -> Any:
-        """See Driver."""
-        try:
-            return (await self._call("POST", "/updates", {"name": name, "input": arguments}))["result"]
-        except RefusedByTheApi as error:
-            raise Refused(str(error)) from error
-
-    async def query(self, name: str, **arguments: Any) -> Any:
-        """See Driver."""
-        return (await self._call("POST", "/queries", {"name": name, "input": arguments}))["result"]
-
-    async def cancel(self) -> None:
-        """See Driver."""
-        await self._call("POST", "/cancel")
-
-    async def terminate(self) -> None:
-        """See Driver."""
-        await self._call("POST", "/terminate")
-
-    async def reset(self, event_id: int) -> None:
-        """See Driver."""
-        await self._call("POST", "/reset", {"event_id": event_id})
-
-    async def result(self) -> Any:
-        """See Driver."""
-        return (await self.ended()).result
-
-    async def search_keys(self) -> Mapping[str, str | None]:
-        """See Driver."""
-        found: dict[str, str | None] = (await self._call("GET", "?include_search_keys=true"))["search_keys"]
+    async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """See Place."""
+        await call(self._installation.engine.api_keys.ensure, WORKSPACE, Role.ADMIN, "driver", SECRET)
+        sent = {"authorization": f"Bearer {SECRET}", **(headers or {})}
+        place, _, query = path.partition("?")
+        scope = {
+            "method": method,
+            "path": place,
+            "query_string": query.encode(),
+            "http_version": "1.1",
+            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        }
+        text = b"" if body is None else json.dumps(body).encode()
+        answer = await call(self._api, event_of(scope, text), None)
+        found = json.loads(answer["body"]) if answer.get("body") else None
+        if answer["statusCode"] >= 300:
+            raise Refused(answer["statusCode"], found)
         return found
 
-    async def complete_activity(self, task_token: str, result: Any) -> bool:
-        """See Driver."""
-        body = {"task_token": task_token, "result": result}
-        found = await asyncio.to_thread(self._site.call, "POST", "/v1/workflows/activities/complete", body)
-        return bool(found["is_accepted"])
+    async def closed(self, execution_id: str) -> None:
+        """See Place."""
+        await self._installation.result(execution_id, YEARS_SECONDS)
 
-    async def status_of(self, execution_id: str) -> str:
-        """See Driver."""
-        found = await asyncio.to_thread(self._site.call, "GET", f"/v1/workflows/executions/{execution_id}")
-        return str(found["status"])
+    async def replace_worker(self) -> None:
+        """See Place."""
+        api: Any = self._installation.api
+        api.has_died.set()
+
+    @asynccontextmanager
+    async def worker(self, workflow: type, **settings: str) -> AsyncIterator[None]:
+        """See Place. No death is meant for this one."""
+        place = self._installation
+        served = [one for one in discover_workflows(MODULES) if one.cls.__module__ == workflow.__module__]
+        name, own_name = settings["DEPLOYMENT_NAME"], f"w{next(self._numbers)}"
+        before = await self._workers(name)
+        mortal, place.api = place.api, InProcessApi(place.engine)
+        async with place.serving(served, discover_activities(MODULES), **serving({"WORKER_NAME": own_name, **settings})):
+            place.api = mortal
+            while await self._workers(name) == before:
+                await self.sleep(LOOK_SECONDS)
+            yield
+
+    async def _workers(self, name: str) -> int:
+        try:
+            return int((await self.call("GET", f"/v1/workflows/deployments/{name}"))["active_worker_count"])
+        except Refused:
+            return 0
 
     async def sleep(self, seconds: float) -> None:
-        """See Driver."""
+        """See Place."""
         await asyncio.sleep(seconds)
 
-    async def ended(self) -> Ended:
-        """Wait for the end."""
-        while (found := await self._call("GET", ""))["status"] not in DONE:
-            await asyncio.sleep(0.02)
-        said = (found["failure"] or {}).get("message", "")
-        return Ended(found["status"], (found["result"] or {}).get("result"), said)
 
-    async def _call(self, method: str, path: str, body: Any = None) -> Any:
-        return await asyncio.to_thread(self._site.call, method, self._path + path, body)
+class RealHost:
+    """A host and workers that are processes, over HTTP."""
+
+    namespace = str(WORKSPACE_OF_THE_HOST)
+
+    def __init__(self, site: LocalSite) -> None:
+        self._site = site
+
+    async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """See Place."""
+        try:
+            return await asyncio.to_thread(self._site.call, method, path, body, headers=headers or {})
+        except RefusedByTheHost as refused:
+            raise Refused(refused.status, refused.body) from None
+
+    async def closed(self, execution_id: str) -> None:
+        """See Place."""
+        while (await self.call("GET", f"{EXECUTIONS}/{execution_id}"))["status"] not in DONE:
+            await self.sleep(0.02)
+
+    async def replace_worker(self) -> None:
+        """See Place."""
+        self._site.workers[0].kill()
+        self._site.workers[0] = start_worker(self._site)
+
+    @asynccontextmanager
+    async def worker(self, workflow: type, **settings: str) -> AsyncIterator[None]:
+        """See Place."""
+        name = settings.pop("DEPLOYMENT_NAME")
+        before = self._site._workers(name)
+        worker = self._site.start_worker(workflow.__module__, ROOT, deployment=name, **settings)
+        try:
+            await asyncio.to_thread(self._site.wait_for_workers, before + 1, name)
+            yield
+        finally:
+            worker.kill()
+
+    async def sleep(self, seconds: float) -> None:
+        """See Place."""
+        await asyncio.sleep(seconds)
+
+
+def start_worker(site: LocalSite) -> Any:
+    """Start a worker that serves all programs. Returns its process."""
+    return site.start_worker(" ".join(module.__name__ for module in MODULES), ROOT)
+
+
+def serving(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return what these variables of its environment tell a worker, as `Installation.serving` takes it."""
+    settings = read_settings({"api_key": SECRET}, {"DEPLOYMENT_NAME": "d", **variables})
+    given = settings.model_dump(include=settings.model_fields_set)
+    return {**given, "payloads": Payloads(read_encoding_settings(variables), Memory.namespace)}
+
+
+def environment_of(
+    *modules: ModuleType, variables: Mapping[str, str] = MappingProxyType({}), **given: Any
+) -> WorkflowEnvironment:
+    """Return an environment that serves the workflows of modules. variables: of its worker's environment."""
+    workflows = list(dict.fromkeys(one.cls for one in discover_workflows(modules)))
+    activities = [one for module in MODULES for one in vars(module).values() if find_activity_definition(one)]
+    environment = WorkflowEnvironment(workflows, activities=activities, **given)
+    environment._serving |= serving(variables)
+    return environment
 
 
 def run_in_memory(behaviour: Behaviour, *, always_replay: bool = False, crashes: Collection[int] = ()) -> tuple[Ended, int]:
     """Run a behaviour in virtual time. Returns how it ended, and after how many commits."""
 
     async def run() -> tuple[Ended, int]:
-        async with WorkflowEnvironment(
-            [*programs.WORKFLOWS, *further.WORKFLOWS],
-            activities=[*programs.ACTIVITIES, *further.ACTIVITIES],
-            always_replay=always_replay,
-            crashes=crashes,
-        ) as environment:
-            execution = await environment.start(behaviour.workflow, behaviour.given)
-            if behaviour.drive:
-                await behaviour.drive(MemoryDriver(execution, environment))
-            try:
-                ended = Ended("COMPLETED", await execution.result())
-            except ExecutionNotCompleted as error:
-                ended = Ended(error.status.value, said=error.failure.message if error.failure else "")
+        given = {"always_replay": always_replay, "crashes": crashes, "schedules": behaviour.has_schedules}
+        modules = sys.modules[behaviour.workflow.__module__], programs  # registering all of them takes as long as running
+        async with environment_of(*modules, variables=behaviour.variables, **given) as environment:
+            ended = await _run(behaviour, Memory(environment), "d")
             return ended, environment.commits
 
     return run_in_virtual_time(run())
 
 
-def run_on_a_host(behaviour: Behaviour, name: str, site: LocalSite) -> Ended:
-    """Run a behaviour on a real host with a real worker."""
+def run_on_a_host(behaviour: Behaviour, site: LocalSite) -> Ended:
+    """Run a behaviour on a real host with a real worker; with one of its own if it has to be another one."""
 
     async def run() -> Ended:
-        path = f"/v1/workflows/{name}/execute"
-        started = await asyncio.to_thread(site.call, "POST", path, {"input": dict(behaviour.given)})
-        driver = HostDriver(site, started["execution_id"])
-        if behaviour.drive:
-            await behaviour.drive(driver)
-        return await driver.ended()
+        place = RealHost(site)
+        if not behaviour.variables:
+            return await _run(behaviour, place, site.deployment)
+        own = f"d-{uuid4().hex}"
+        async with place.worker(behaviour.workflow, DEPLOYMENT_NAME=own, **behaviour.variables):
+            return await _run(behaviour, place, own)
 
     return asyncio.run(run())
 
 
-_CHECK: type[Driver] = MemoryDriver
-_CHECK = HostDriver
+async def _run(behaviour: Behaviour, place: Place, deployment: str) -> Ended:
+    name = get_workflow_definition(behaviour.workflow).name
+    driver = await Driver(place, "").start(name, behaviour.given, deployment_name=deployment)
+    if behaviour.drive:
+        await behaviour.drive(driver)
+    return await driver.ended()
+
+
+_CHECK: type[Place] = Memory
+_CHECK = RealHost

@@ -336,11 +336,3 @@ class Asks(workflows.InteractiveWorkflow):
             first = await self.wait_for_input(Vote, label="first")
             await task.update_state({"votes": 1})
         return [first.yes]
-
-
-WORKFLOWS = [
-    Asks, Cancelled, Chance, Child, Fails, Family, Messages, Patched, Retries, Rounds, Steps, Timeout, Timers, Together
-]  # fmt: skip
-ACTIVITIES: list[Any] = [
-    at_the_third_attempt, echo, echo_in_a_thread, echo_over_the_queue, late, never, provided, silent, slow, sticky
-]  # fmt: skip

@@ -1,26 +1,18 @@
 """Every behaviour in every mode, and with a worker that dies right after any of its commits."""
 
-from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from levante.definitions import get_workflow_definition
-from tests.behaviour.behaviours import BEHAVIOURS, Behaviour, Ended
-from tests.behaviour.modes import HERE, MODES, run_in_memory, run_on_a_host
-from tests.support.processes import LocalSite
+from tests.behaviour.behaviours import BEHAVIOURS
+from tests.behaviour.driving import Behaviour, Ended
+from tests.behaviour.modes import MODES, run_in_memory, run_on_a_host
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
-    """A host, and a worker that serves the programs."""
-    site = LocalSite(tmp_path_factory.mktemp("behaviour"))
-    try:
-        site.start_host()
-        site.start_worker("tests.behaviour.programs tests.behaviour.further", HERE.parents[1])
-        site.wait_for_workers(1)
-        yield site
-    finally:
-        site.close()
+@cache
+def undisturbed(name: str) -> tuple[Ended, int]:
+    """Run a behaviour in memory, once for all tests. Returns how it ended, and after how many commits."""
+    return run_in_memory(BEHAVIOURS[name])
 
 
 def check(ended: Ended, expected: Ended) -> None:
@@ -39,18 +31,17 @@ def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
     if mode == "a real host":
         if behaviour.only_virtual:
             pytest.skip(f"in virtual time only: {behaviour.only_virtual}")
-        workflow = get_workflow_definition(behaviour.workflow).name
-        check(run_on_a_host(behaviour, workflow, request.getfixturevalue("site")), behaviour.ends)
+        check(run_on_a_host(behaviour, request.getfixturevalue("site")), behaviour.ends)
     else:
-        ended, _ = run_in_memory(behaviour, always_replay=mode == "always replay")
+        ended, _ = undisturbed(name) if mode == "in memory" else run_in_memory(behaviour, always_replay=True)
         check(ended, behaviour.ends)
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", [name for name, one in BEHAVIOURS.items() if not one.no_deaths])
 def test_behaviour_when_its_worker_dies_after_any_commit_then_it_ends_the_same(name: str) -> None:
     """The commit is recorded, its answer never comes, and another worker takes over: once, at every position."""
     behaviour: Behaviour = BEHAVIOURS[name]
-    ended, commits = run_in_memory(behaviour)
+    ended, commits = undisturbed(name)
     check(ended, behaviour.ends)
     assert commits > 0
     for position in range(1, commits + 1):

@@ -17,6 +17,7 @@ from levante_core.adapters.dynamodb_calls import Patience
 from levante_core.adapters.s3 import S3Payloads, s3_client
 from levante_core.adapters.sqs import SqsQueues, sqs_client
 from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters.system import SystemClock
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import PayloadStore
 from tests.support.dynamodb_tables import aws_environment
@@ -77,7 +78,7 @@ def s3_on_moto(_: pytest.FixtureRequest) -> AbstractContextManager[PayloadStore]
 @contextmanager
 def _bucket_on_moto() -> Iterator[PayloadStore]:
     with mock_aws(), new_bucket(None) as (client, bucket):
-        yield S3Payloads(client, bucket)
+        yield S3Payloads(client, bucket, clock=SystemClock())
 
 
 def s3_on_ministack(request: pytest.FixtureRequest) -> AbstractContextManager[PayloadStore]:
@@ -88,7 +89,7 @@ def s3_on_ministack(request: pytest.FixtureRequest) -> AbstractContextManager[Pa
 @contextmanager
 def _bucket_at(endpoint_url: str) -> Iterator[PayloadStore]:
     with new_bucket(endpoint_url) as (client, bucket):
-        yield S3Payloads(client, bucket)
+        yield S3Payloads(client, bucket, clock=SystemClock())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Workflows that are followed: many events, spread over some time."""
+"""Workflows that are followed: many events, spread over some time, some of them of custom tasks."""
 
 import asyncio
 
@@ -16,8 +16,11 @@ class Beats(BaseModel):
 
 @workflows.activity()
 async def beat(number: int, seconds: float) -> int:
-    """Take some time."""
-    await asyncio.sleep(seconds)
+    """Take some time, and tell half-way."""
+    async with workflows.task("beat", {"text": ""}) as beat:
+        await asyncio.sleep(seconds / 2)
+        await beat.update_state({"text": f"beat {number}"})
+        await asyncio.sleep(seconds / 2)
     return number
 
 
@@ -43,3 +46,22 @@ class Together:
         for number in range(beats.count):
             await beat(number, beats.seconds)
         await child
+
+
+@workflows.activity()
+async def shout(count: int, size_bytes: int) -> int:
+    """Tell much: each state is another one as a whole."""
+    async with workflows.task("shout", {"text": ""}) as shouted:
+        for number in range(count):
+            await shouted.set_state({"text": f"{number} {'x' * size_bytes}"})
+    return count
+
+
+@workflows.workflow.define(name="loud")
+class Loud:
+    """Tells much in little time."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, count: int, size_bytes: int) -> int:
+        """End when all is told."""
+        return await shout(count, size_bytes)

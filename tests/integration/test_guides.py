@@ -1,6 +1,7 @@
 """The guides' code: each page has workflow code, and a test of it, which is run here."""
 
 import asyncio
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def blocks(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 async def test_guide_when_its_test_is_run_then_its_code_does_what_it_says(
-    page: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Two blocks a page: code as a user would write it, and `test()`."""
     code, test = blocks(page)
@@ -40,10 +41,20 @@ async def test_guide_when_its_test_is_run_then_its_code_does_what_it_says(
     exec(compile(code, str(page), "exec"), module.__dict__)  # noqa: S102 - our own pages
     names = {**module.__dict__, **GIVEN}
     exec(compile(test, str(page), "exec"), names)  # noqa: S102 - same
-    await names["test"]()
+    fixtures = inspect.signature(names["test"]).parameters
+    await names["test"](**{name: request.getfixturevalue(name) for name in fixtures})
 
 
 def test_guides_when_listed_then_each_is_there() -> None:
     """A page that is not found is not tested."""
-    expected = {"activities", "workflows", "messages", "children", "cancellation", "tasks", "dependencies"}
+    expected = {
+        "activities",
+        "workflows",
+        "messages",
+        "children",
+        "cancellation",
+        "tasks",
+        "dependencies",
+        "logs-and-traces",
+    }
     assert {page.stem for page in GUIDES} == expected

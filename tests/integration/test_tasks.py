@@ -38,6 +38,8 @@ async def stream(place: Installation, execution: str) -> list[StreamEvent]:
     told = await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))
     assert [one.sequence for one in told] == list(range(1, len(told) + 1))
     assert len({one.told.event.event_id for one in told}) == len(told)
+    named = {one.told.stream: one.told.event.attributes.get("custom_task_type", one.told.stream) for one in told}
+    assert all(stream == task_type for stream, task_type in named.items()), "the type of a task is the name of its stream"
     return [one.told.event for one in told]
 
 

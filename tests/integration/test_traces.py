@@ -1,6 +1,6 @@
 """Traces are made of histories: a span for whatever takes time, below that of its run."""
 
-from typing import Any
+import asyncio
 
 import pytest
 
@@ -10,14 +10,11 @@ from levante_core.services.traces import Trace
 from levante_local.waiting import call
 from tests.behaviour import programs
 from tests.behaviour.behaviours import BEHAVIOURS
-from tests.behaviour.modes import MemoryDriver
+from tests.behaviour.driving import Driver
+from tests.behaviour.modes import Memory, environment_of
 from tests.support.direct import WORKSPACE
 
 pytestmark = pytest.mark.levante
-
-
-def environment(**given: Any) -> WorkflowEnvironment:
-    return WorkflowEnvironment(programs.WORKFLOWS, activities=programs.ACTIVITIES, **given)
 
 
 async def trace_of(place: WorkflowEnvironment, execution_id: str) -> Trace:
@@ -32,7 +29,7 @@ async def run(place: WorkflowEnvironment, behaviour: str) -> tuple[Execution, Tr
     found = BEHAVIOURS[behaviour]
     execution = await place.start(found.workflow, found.given)
     if found.drive:
-        await found.drive(MemoryDriver(execution, place))
+        await found.drive(Driver(Memory(place), execution.id))
     await execution.result()
     return execution, await trace_of(place, execution.id)
 
@@ -40,7 +37,7 @@ async def run(place: WorkflowEnvironment, behaviour: str) -> tuple[Execution, Tr
 @pytest.mark.parametrize("crashes", [(), (1, 2, 3)])
 async def test_trace_when_attempts_fail_then_each_has_a_span_from_when_it_was_due(crashes: tuple[int, ...]) -> None:
     """The back-off is between them: a second, then two."""
-    async with environment(crashes=crashes) as place:
+    async with environment_of(programs, crashes=crashes) as place:
         _, trace = await run(place, "retried until it works")
     attempts = named(trace, "activity behaviour-third")
     assert [span.attributes["wf.activity.attempt"] for span in attempts] == [1, 2, 3]
@@ -54,7 +51,7 @@ async def test_trace_when_attempts_fail_then_each_has_a_span_from_when_it_was_du
 
 async def test_trace_when_an_activity_fails_for_good_then_its_span_says_why() -> None:
     """The run itself completed."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "not retried")
     (attempt,) = named(trace, "activity behaviour-never")
     (run_,) = named(trace, "workflow behaviour-retries")
@@ -63,7 +60,7 @@ async def test_trace_when_an_activity_fails_for_good_then_its_span_says_why() ->
 
 async def test_trace_when_messages_come_then_they_are_spans_of_their_own() -> None:
     """Signals until they are taken, updates until they are answered; a refused one says so."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "messages")
     assert len(named(trace, "signal note")) == 2
     assert len(named(trace, "signal note_later")) == 1
@@ -75,7 +72,7 @@ async def test_trace_when_messages_come_then_they_are_spans_of_their_own() -> No
 
 async def test_trace_when_there_are_timers_then_they_last_as_long_as_they_were_set_to() -> None:
     """One of them was not waited for to its end."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         _, trace = await run(place, "timers and conditions")
         _, together = await run(place, "concurrency")
     lengths = [(span.ended_at - span.began_at).total_seconds() for span in named(trace, "timer") if span.ended_at]
@@ -87,7 +84,7 @@ async def test_trace_when_there_are_timers_then_they_last_as_long_as_they_were_s
 
 async def test_trace_when_there_are_children_then_all_share_it_and_hang_together() -> None:
     """The run of a child is below the span that its parent has of it."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         execution, trace = await run(place, "children")
         children = [str(span.attributes["wf.execution.id"]) for span in named(trace, "child behaviour-child")]
         below = [await trace_of(place, child) for child in children]
@@ -101,9 +98,9 @@ async def test_trace_when_there_are_children_then_all_share_it_and_hang_together
 
 async def test_trace_when_it_lasts_then_what_is_open_has_no_end() -> None:
     """The tree has the call on top, the run below it, and there all the rest in order."""
-    async with environment() as place:
+    async with environment_of(programs) as place:
         execution = await place.start(programs.Cancelled, {"gives_in": True})
-        await MemoryDriver(execution, place).sleep(1)
+        await asyncio.sleep(1)
         trace = await trace_of(place, execution.id)
         again = await trace_of(place, execution.id)
     top = tree(trace.spans)

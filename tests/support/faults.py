@@ -219,6 +219,43 @@ class FaultyStore:
         return self._operations.carry_out("read", query, part=_nothing, lost=Page([]))
 
 
+class CountingStore(FaultyStore):
+    """Fails never, and counts the reads and the writes that are tried."""
+
+    def __init__(self, store: ItemStore) -> None:
+        super().__init__(store, Operations("counted", self))
+        self.reads = 0
+        self.writes = 0
+
+    def fate(self, operation: str) -> Fate:
+        """See Faults."""
+        self.reads += operation.endswith("read")
+        self.writes += operation.endswith("write")
+        return Fate.DONE
+
+
+class OvertakenStore(FaultyStore):
+    """Lets somebody else act right before the first write, with all that the writer knows read already."""
+
+    def __init__(self, store: ItemStore, act: Callable[[], object]) -> None:
+        super().__init__(store, Operations("overtaken", NO_FAULTS))
+        self._acts = iter([act])
+
+    def write(self, *writes: Write) -> None:
+        """See ItemStore."""
+        self._overtake()
+        super().write(*writes)
+
+    def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
+        """See ItemStore."""
+        self._overtake()
+        return super().write_each(groups)
+
+    def _overtake(self) -> None:
+        for act in self._acts:
+            act()
+
+
 class FaultyQueues:
     """Queues that fail at times. delivered: counts the messages that each queue hands out."""
 

@@ -26,6 +26,7 @@ from tests.fakes import FakeClock
 SPACE = Workspace("s")
 DEPLOYMENT = DeploymentName("d")
 HOUR = timedelta(hours=1)
+RETENTION = timedelta(days=30)
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Place:
     store: SqliteItemStore
     queues: InProcessQueues
     clock: FakeClock
+    payloads: PayloadFiles
 
     def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
         """Start an execution of a workflow with this timeout."""
@@ -100,6 +102,7 @@ def new_place(directory: Path) -> Iterator[Place]:
     clock = FakeClock()
     with closing(SqliteItemStore(directory / "items.sqlite", "NORMAL")) as store:
         queues = InProcessQueues(clock)
-        items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
-        engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True)
-        yield Place(engine, store, queues, clock)
+        payloads = PayloadFiles(directory / "payloads")
+        items = OffloadingStore(store, payloads)
+        engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True, retention=RETENTION)
+        yield Place(engine, store, queues, clock, payloads)

@@ -37,7 +37,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def script(name: str) -> ModuleType:
-    """Return a script of the docs as a module."""
+    """Load a script that writes a page."""
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec
     assert spec.loader
@@ -54,12 +54,26 @@ def test_examples_when_they_are_commands_then_the_page_has_them_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("make_state_diagrams", "state-machines.md"), ("make_http_reference", "reference/http.md")]
+    ("name", "page"),
+    [
+        ("make_state_diagrams", "state-machines.md"),
+        ("make_cli_reference", "reference/cli.md"),
+        ("make_http_reference", "reference/http.md"),
+    ],
 )
-def test_generated_pages_when_generated_again_then_the_committed_ones_are_the_same(name: str, page: str) -> None:
-    """Diagrams and a reference that cannot lie: they are made from the tables and the document that the code uses."""
-    committed = (DOCS / page).read_text(encoding="utf-8")
-    assert committed == script(name).page(), f"stale: run `python docs/{name}.py`"
+def test_generated_pages_when_made_again_then_the_committed_ones_are_the_same(name: str, page: str) -> None:
+    """Diagrams and references that cannot lie: they are made from the tables and definitions that the code uses."""
+    assert (DOCS / page).read_text(encoding="utf-8") == script(name).page(), f"stale: run `python docs/{name}.py`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_commands_when_a_page_names_them_then_they_exist(page: Path) -> None:
+    """Whoever copies a command can run it."""
+    reference = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
+    commands = set(re.findall(r"^#+ levante ([a-z -]+)$", reference, re.MULTILINE))
+    nouns = {command.split()[0] for command in commands if " " in command}
+    named = re.findall(r"(?:^\$ |`)levante ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {f"{noun} {verb}" if verb and noun in nouns else noun for noun, verb in named} - commands == set()
 
 
 @pytest.mark.parametrize(("owner", "state"), [("w", ActivityState.OWNED), (None, ActivityState.QUEUED)])

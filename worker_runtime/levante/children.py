@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from levante.context import Child, ChildWorkflow, current_workflow
 from levante.definitions import WorkflowDefinition, get_workflow_definition
-from levante.errors import WorkflowsException
-from levante_core.protocol import ParentClosePolicy
+from levante.errors import InvalidArguments, WorkflowsException
+from levante_core.protocol import InvalidInput, ParentClosePolicy
 
 
 class ChildHandle:
@@ -78,24 +78,33 @@ async def execute_workflow(
     definition = get_workflow_definition(workflow)
     value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
     definition.entrypoint.input.bind(value)
+    _check_timeout(execution_timeout)
     if context is None:
         if not wait:
             raise WorkflowsException("execute_workflow(wait=False) works only in the code of a running workflow")
         from levante.worker.local import run_locally  # noqa: PLC0415 - brings the parts of a worker, which workflows do without
 
         return await run_locally(definition, value, execution_timeout or definition.execution_timeout)
-    child = context.start_child(
-        ChildWorkflow(
-            workflow_name=definition.name,
-            input=value,
-            close_policy=parent_close_policy or (ParentClosePolicy.TERMINATE if wait else ParentClosePolicy.ABANDON),
-            is_awaited=wait,
-            execution_id=execution_id,
-            timeout_seconds=execution_timeout.total_seconds() if execution_timeout else None,
-        )
+    asked = ChildWorkflow(
+        workflow_name=definition.name,
+        input=value,
+        close_policy=parent_close_policy or (ParentClosePolicy.TERMINATE if wait else ParentClosePolicy.ABANDON),
+        is_awaited=wait,
+        execution_id=execution_id,
+        timeout_seconds=execution_timeout.total_seconds() if execution_timeout else None,
     )
+    try:
+        child = context.start_child(asked)
+    except InvalidInput as error:
+        raise InvalidArguments(str(error)) from None
     handle = ChildHandle(definition, child)
     if wait:
         return await handle
     await child.started
     return handle
+
+
+def _check_timeout(timeout: object) -> None:
+    """Raises: InvalidArguments for what is no time that a child could take."""
+    if timeout is not None and (not isinstance(timeout, timedelta) or timeout <= timedelta()):
+        raise InvalidArguments(f"execution_timeout has to be a positive timedelta, not {timeout!r}")

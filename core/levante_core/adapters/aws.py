@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from levante_core.adapters.dynamodb import DynamoItemStore
 from levante_core.adapters.dynamodb_client import dynamodb_client
@@ -17,6 +18,8 @@ from levante_core.services.trace_export import SendSpans
 
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 """No DEBUG: the AWS SDK's debug log quotes what it sends."""
+
+DEFAULT_RETENTION_DAYS, MOST_RETENTION_DAYS = 30, 3650
 
 _SWITCH = {"on": True, "off": False}
 
@@ -42,7 +45,7 @@ class AwsSettings:
     lent: whose credentials workers get for their queues; None if they reach these through the API alone.
     fast_path: whether the API sends the tasks that its own writes ask for, ahead of the table's stream.
     tracing: whether requests are traced with X-Ray. streams_at: where the API sends those who want to stream events.
-    send_spans: exports the traces of executions.
+    send_spans: exports the traces of executions. retention: how long closed ones are kept; None for ever.
     """
 
     table: str
@@ -56,6 +59,7 @@ class AwsSettings:
     tracing: bool = False
     streams_at: str | None = None
     send_spans: SendSpans | None = None
+    retention: timedelta | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -78,6 +82,7 @@ def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
         tracing=_SWITCH[reader.choice("LEVANTE_TRACING", "off", _SWITCH)],
         streams_at=reader.optional("LEVANTE_STREAMS_URL"),
         send_spans=reader.span_sender(),
+        retention=reader.days("LEVANTE_RETENTION_DAYS", DEFAULT_RETENTION_DAYS),
     )
     reader.finish()
     return settings
@@ -85,7 +90,8 @@ def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
 
 def build_aws_store(settings: AwsSettings) -> OffloadingStore:
     """Build the item store on DynamoDB and S3, for programs that need no more. Cost: two clients; no request."""
-    return OffloadingStore(DynamoItemStore(settings.table, dynamodb_client()), S3Payloads(s3_client(), settings.bucket))
+    payloads = S3Payloads(s3_client(), settings.bucket, clock=SystemClock())
+    return OffloadingStore(DynamoItemStore(settings.table, dynamodb_client()), payloads)
 
 
 def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
@@ -109,6 +115,7 @@ def build_aws_engine(settings: AwsSettings) -> tuple[Engine, OffloadingStore]:
         fast_path=settings.fast_path,
         access=access,
         send_spans=settings.send_spans,
+        retention=settings.retention,
     )
     return engine, store
 
@@ -140,6 +147,13 @@ class _Reader:
             return value
         self._problems.append(f"{name} is {value!r}: it takes one of {', '.join(allowed)}")
         return default
+
+    def days(self, name: str, default: int) -> timedelta | None:
+        given = self._environment.get(name) or str(default)
+        if given.isdecimal() and int(given) <= MOST_RETENTION_DAYS:
+            return timedelta(days=int(given)) or None
+        self._problems.append(f"{name} is {given!r}: it takes whole days up to {MOST_RETENTION_DAYS}, or 0 for no end")
+        return None
 
     def span_sender(self) -> SendSpans | None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from levante_core.adapters.images import PARTITION, SORT, attribute_name, place_names
+from levante_core.ports.item_store import EXPIRES_AT
 from levante_core.records import keys
 
 _RUN = (
@@ -24,7 +25,7 @@ _RUN = (
     "ended_at",
 )
 
-_LISTED_RUN = (*_RUN, "search_keys")
+_LISTED_RUN = (*_RUN, "search_keys", "user_id")
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
     keys.RUNS: _LISTED_RUN,
@@ -57,8 +58,8 @@ At most 20 an index and 100 in all. A write that changes none of them costs noth
 Source: DynamoDB developer guide, Quotas, Projected secondary index attributes (read 2026-11-23).
 """
 
-TIME_TO_LIVE = attribute_name("expires_at")
-"""Items whose attribute `expires_at` (seconds since 1970) has passed are deleted, within days."""
+TIME_TO_LIVE = attribute_name(EXPIRES_AT)
+"""Within days after this time. Source: DynamoDB developer guide, Time to Live (read 2026-11-23)."""
 
 
 def table_definition(table: str, indexes: Mapping[str, tuple[str, ...]] = INDEXES) -> dict[str, Any]:

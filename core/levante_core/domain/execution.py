@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field
@@ -76,11 +76,12 @@ NO_TRACING = Tracing()
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. result is there for COMPLETED, failure for FAILED."""
+    """How a run ended. result is there for COMPLETED, failure for FAILED. expires_at: None if the run is kept for ever."""
 
     ended_at: datetime
     result: Json = None
     failure: Failure | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Execution:
     """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
 
     has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
+    user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
     """
 
     key: RunKey
@@ -107,6 +109,7 @@ class Execution:
     root_execution_id: ExecutionId
     status: ExecutionStatus = ExecutionStatus.RUNNING
     parent: Parent | None = None
+    user_id: str | None = None
     has_children: bool = False
     mail_count: int = 0
     is_cancel_requested: bool = False
@@ -132,12 +135,15 @@ class Execution:
         return self.status is ExecutionStatus.RUNNING
 
 
-def close(event: Closing, at: datetime) -> tuple[ExecutionStatus, Ending]:
-    """Return the status and ending that a closing event gives a running execution."""
+def close(event: Closing, at: datetime, retention: timedelta | None) -> tuple[ExecutionStatus, Ending]:
+    """Return the status and ending that a closing event gives a running execution.
+
+    retention: how long closed runs are kept; None for ever.
+    """
     status = step(EXECUTION, ExecutionStatus.RUNNING, event.kind)
     result = event.result if isinstance(event, ExecutionCompleted) else None
     failure = event.failure if isinstance(event, (ExecutionFailed, ExecutionTerminated)) else None
-    return status, Ending(at, result, failure)
+    return status, Ending(at, result, failure, None if retention is None else at + retention)
 
 
 def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, mail_count: int) -> Execution:

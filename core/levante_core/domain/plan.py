@@ -97,7 +97,25 @@ class RunClosed:
     schedule_id: str | None = None
 
 
-Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed
+@dataclass(frozen=True, slots=True)
+class RunExpired:
+    """A closed run was deleted, because its time was over. is_latest: the whole execution went with it."""
+
+    run: RunKey
+    root_execution_id: ExecutionId
+    is_latest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadsExpired:
+    """An item was deleted, because its time was over, some of which is kept elsewhere. partition, sort: its key."""
+
+    partition: str
+    sort: str
+
+
+Expired: TypeAlias = RunExpired | PayloadsExpired
+Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed | Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +192,17 @@ class LookAtSchedule:
     schedule_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteRest:
+    """Delete what belonged to something that is gone."""
+
+    expired: Expired
+
+
 MessageEffect: TypeAlias = SendTask | SendLater
 FamilyEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
 """What is between executions."""
-Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect | LookAtSchedule
+Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect | LookAtSchedule | DeleteRest
 
 
 def plan(record: Record) -> list[Effect]:
@@ -196,6 +221,8 @@ def plan(record: Record) -> list[Effect]:
             of = record.deployment_name
             due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at, of=of)
             return [_when_due(due.model_copy(update={"is_deferred": record.is_deferred}), record.recorded_at)]
+        case RunExpired() | PayloadsExpired():
+            return [DeleteRest(record)]
         case _:
             assert_never(record)
 
@@ -281,7 +308,7 @@ def _when_due(task: ActivityTask, now: datetime) -> Effect:
     return SendLater(task) if task.fresh_at > now else SendTask(task, task_id(task))
 
 
-def _address(record: Record) -> dict[str, Any]:
+def _address(record: RunStarted | BatchAppended | FactRecorded | AttemptEnded) -> dict[str, Any]:
     run = record.run
     return {
         "workspace": run.workspace,

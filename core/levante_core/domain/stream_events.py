@@ -85,6 +85,12 @@ class Told(Frozen):
     event: StreamEvent
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the event itself does not say: its scope, and the activity that it is about."""
+        said = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
     def at(self) -> datetime:
         """When that happened which the event tells of."""
         return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
@@ -135,13 +141,44 @@ class PublishedTask:
     event: TaskEvent
 
 
+@dataclass(frozen=True, slots=True)
+class OutsideTask:
+    """An event of a custom task that somebody tells of in their own words. told_at: in nanoseconds since 1970."""
+
+    event_id: str
+    told_at: int
+    event_type: StreamEventType
+    task_type: str
+    attributes: Mapping[str, Json]
+
+
 def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
     """Make the stream event of what an activity told."""
+    place, happened_at = f"{published.publisher}:{published.number}", nanoseconds(published.at)
+    kind, attributes = TASK_EVENTS[published.event.phase], task_attributes(published.event)
+    return Told(
+        stream=published.event.task_type,
+        scope="activity",
+        activity_id=f"{execution.key.run_id}:{published.seq}",
+        activity_name=published.activity_name,
+        event=_event_of(execution, place, happened_at, kind, attributes),
+    )
+
+
+def told_from_outside(execution: Execution, task: OutsideTask) -> Told:
+    """Make the stream event of what somebody told. Which activity it is about, if any, they do not say."""
+    event = _event_of(execution, task.event_id, task.told_at, task.event_type, task.attributes)
+    return Told(stream=task.task_type, scope="workflow", event=event)
+
+
+def _event_of(
+    execution: Execution, event_id: str, at: int, kind: StreamEventType, attributes: Mapping[str, Json]
+) -> StreamEvent:
     run_id = execution.key.run_id
     first_run_id = execution.start.first_run_id or run_id
-    event = StreamEvent(
-        event_id=f"{published.publisher}:{published.number}",
-        event_timestamp=nanoseconds(published.at),
+    return StreamEvent(
+        event_id=event_id,
+        event_timestamp=at,
         root_workflow_exec_id=execution.root_execution_id,
         parent_workflow_exec_id=execution.parent_execution_id,
         workflow_exec_id=execution.key.execution_id,
@@ -151,13 +188,6 @@ def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
         first_execution_run_id=first_run_id,
         chain_run_id=first_run_id,
         schedule_id=execution.start.schedule_id,
-        event_type=TASK_EVENTS[published.event.phase],
-        attributes=task_attributes(published.event),
-    )
-    return Told(
-        stream=published.event.task_type,
-        scope="activity",
-        activity_id=f"{run_id}:{published.seq}",
-        activity_name=published.activity_name,
-        event=event,
+        event_type=kind,
+        attributes=attributes,
     )

@@ -12,6 +12,7 @@ from levante_core.domain.events import (
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    ChildCompleted,
     ChildFailed,
     ChildScheduled,
     Ended,
@@ -55,7 +56,7 @@ class OpenTask(Frozen):
 class Followed(Frozen):
     """How far an execution has been told of. run_id: the run that is being told; None until one is there.
 
-    asked_by: seq of the command of its parent that asked for it, if it has one.
+    asked_by: seq of the command of its parent that asked for it, if it has one. has_ended: its parent knows that it has.
 
     index: of the last batch told. open: activities without an outcome, by seq. told_until: time of the last event told.
     is_closed: the end of the run was told.
@@ -64,6 +65,7 @@ class Followed(Frozen):
     execution_id: ExecutionId
     parent_execution_id: ExecutionId | None = None
     asked_by: int | None = None
+    has_ended: bool = False
     run_id: RunId | None = None
     workflow_name: str = ""
     started_at: Time | None = None
@@ -80,13 +82,14 @@ class Followed(Frozen):
 class Telling:
     """Tells what is new of one execution. `events` grows; `followed` says how far it has come.
 
-    children: those that it has asked for. unborn: seqs of the commands that led to none.
+    children: those that it has asked for. unborn: seqs of the commands that led to none; ended: to one that has ended.
     """
 
     def __init__(self, root: ExecutionId, followed: Followed) -> None:
         self.events: list[Told] = []
         self.children: list[Followed] = []
         self.unborn: set[int] = set()
+        self.ended: set[int] = set()
         self._root = root
         self._followed = followed
         self._open = dict(followed.open)
@@ -113,6 +116,10 @@ class Telling:
         given = input_payload(start.input)
         attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
         self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
+
+    def give_up(self) -> None:
+        """Tell nothing of an execution that was deleted before anybody asked for it."""
+        self._move(is_closed=True)
 
     def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Input]) -> None:
         """Tell of the next batch. facts: what it takes."""
@@ -154,7 +161,7 @@ class Telling:
             case TaskPublished():
                 told = self._event(TASK_EVENTS[event.event.phase], place, at, task_attributes(event.event))
                 self.events.append(Told(stream=event.event.task_type, scope="workflow", event=told))
-            case ChildScheduled() | ChildFailed():
+            case ChildScheduled() | ChildCompleted() | ChildFailed():
                 self._tell_child(event)
             case ActivityHandedOver() if event.attempt > 1 and event.failure:
                 self.retry(event.activity, event.attempt - 1, at, event.failure)
@@ -165,12 +172,14 @@ class Telling:
             case _:
                 pass
 
-    def _tell_child(self, event: ChildScheduled | ChildFailed) -> None:
+    def _tell_child(self, event: ChildScheduled | ChildCompleted | ChildFailed) -> None:
         own = self._followed.execution_id
         if isinstance(event, ChildScheduled):
             self.children.append(Followed(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
-        elif event.status is None:
+        elif isinstance(event, ChildFailed) and event.status is None:
             self.unborn.add(event.seq)
+        else:
+            self.ended.add(event.seq)
 
     def _tell_end(self, event: Ended, place: str, at: datetime) -> None:
         match event:

@@ -6,6 +6,7 @@ store) and its places in sparse indexes. Adapters: `levante_local.sqlite_store`;
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from levante_core.errors import LevanteError
@@ -15,6 +16,8 @@ Json: TypeAlias = Any
 
 AFTER_ALL = "\U0010ffff"
 """Sorts after every sort key that we use, as UTF-8 bytes."""
+EXPIRES_AT = "expires_at"
+"""Attribute of items that the store deletes by itself at some time after this one, in whole seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -193,6 +196,24 @@ class ItemStore(Protocol):
         """Page through one partition of an index, eventually consistent.
 
         The items come without documents, and with no other attributes and places than the index carries.
+        """
+        ...
+
+
+class DocumentStore(ItemStore, Protocol):
+    """An item store, and what it keeps elsewhere for being large. Adapter: `levante_core.records.offloading`."""
+
+    def clear(self, partition: str) -> None:
+        """Delete everything of a partition that nobody writes to any more.
+
+        A repeat is harmless, and goes on where this failed. Cost: a query and a write for each item.
+        """
+        ...
+
+    def prune(self, key: Key, before: datetime) -> None:
+        """Delete what is kept elsewhere for an item since before this time, and it does not refer to any more.
+
+        A repeat is harmless. Cost: a read and a listing.
         """
         ...
 

@@ -26,14 +26,24 @@ class Ids(Protocol):
 
 
 class PayloadStore(Protocol):
-    """Documents too large for an item, by content hash. Adapters: `levante_local.payload_files`; S3."""
+    """Documents too large for an item, by place and content hash. Adapters: `levante_local.payload_files`; S3.
 
-    def put(self, content: bytes) -> str:
-        """Keep the content; durable on return. Returns its SHA-256 in hex. A repeat is harmless."""
+    place: 32 hexadecimal digits.
+    """
+
+    def put(self, place: str, content: bytes) -> str:
+        """Keep the content; durable on return. Returns its SHA-256 in hex.
+
+        A repeat is harmless, and makes the content a new one for `keep_only` if it is half an hour old by then.
+        """
         ...
 
-    def get(self, sha256: str) -> bytes:
+    def get(self, place: str, sha256: str) -> bytes:
         """Return the content. Raises: InconsistentHistory if it is missing or does not have this hash."""
+        ...
+
+    def keep_only(self, place: str, sha256s: frozenset[str], before: datetime | None) -> None:
+        """Delete all else that is at the place since before this time; None: whenever it was put. A repeat is harmless."""
         ...
 
 
@@ -42,6 +52,10 @@ class Watched(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Return when one of the partitions may have changed since the last wait, or when the time is over."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Tell whether one of the partitions may have changed since the last time that this, or `wait`, was called."""
         ...
 
 

@@ -81,10 +81,10 @@ class TaskEventReport(Frozen):
     event: TaskEvent
 
 
-class TaskEventsRequest(Frozen):
+class Publication(Frozen):
     """What an activity tells of custom tasks.
 
-    publisher: unique for each run of an attempt. after: `last_sequence` of the answer before, if any.
+    publisher: unique for each run of an attempt. after: `last_sequence` of the result before, if any.
     """
 
     execution_id: ExecutionId
@@ -96,10 +96,22 @@ class TaskEventsRequest(Frozen):
     after: Annotated[int, Field(ge=0, le=MOST_EVENTS)] | None = None
 
 
-class TaskEventsResponse(Frozen):
-    """last_sequence: the place of the last event in the stream."""
+class TaskEventsRequest(Frozen):
+    """What different publishers tell; each stands for itself."""
 
-    last_sequence: int
+    publications: Annotated[tuple[Publication, ...], Field(min_length=1, max_length=100)]
+
+
+class PublicationResult(Frozen):
+    """last_sequence: how far the stream has come with it; None when the run is gone, and nobody is told."""
+
+    last_sequence: int | None
+
+
+class TaskEventsResponse(Frozen):
+    """One result per publication, in order."""
+
+    results: tuple[PublicationResult, ...]
 
 
 class CheckRequest(Frozen):

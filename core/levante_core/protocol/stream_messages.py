@@ -1,13 +1,14 @@
 """What readers of streams ask with, and what they get: the API describes it, the events program answers with it."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, from_json
 
-from levante_core.domain.frozen import Frozen, Moment, Time
+from levante_core.domain.frozen import Frozen, Json, Moment, Time
 from levante_core.domain.stream_events import StreamEvent, StreamEventType
 from levante_core.protocol.logs import LogRecord
 from levante_core.protocol.streams import MOST_EVENTS
@@ -25,6 +26,21 @@ class EventSource(StrEnum):
     HYBRID = "HYBRID"
 
 
+def _read_object(given: Any) -> Any:
+    """Read the JSON object that some send as one parameter; a value in it may be a list of some. Raises: ValueError."""
+    text = given[0] if isinstance(given, list) and len(given) == 1 else given
+    found = from_json(text) if isinstance(text, str) else text
+    if not isinstance(found, dict):
+        return found
+    return {name: value if isinstance(value, list | tuple) else (value,) for name, value in found.items()}
+
+
+Wanted = Annotated[
+    Mapping[str, tuple[Json, ...]], BeforeValidator(_read_object), WithJsonSchema({"type": "string"}, mode="validation")
+]
+"""Values of metadata by name, any of which will do."""
+
+
 class EventStreamQuery(Frozen):
     """Filters of the events stream; `*` is any. One of the executions has to be named.
 
@@ -32,7 +48,8 @@ class EventStreamQuery(Frozen):
     workflow_name: of the execution's workflow. workflow_exec_id: of the execution. root_workflow_exec_id: of the execution
     without parent that it is below. parent_workflow_exec_id: of the execution that has started it. stream: the type of a
     custom task; `workflow` or `activity` for all other events. start_seq: the first sequence number wanted.
-    workflow_event_types: all, if none is named.
+    workflow_event_types: all, if none is named. event_source: as of one execution; not part of the vendor's API.
+    metadata_filters: a JSON object of values by name; so is every parameter that is none of these.
     """
 
     scope: Literal["activity", "workflow", "*"] = "*"
@@ -45,6 +62,8 @@ class EventStreamQuery(Frozen):
     stream: str = ANY
     start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
     workflow_event_types: tuple[StreamEventType, ...] = ()
+    event_source: EventSource = EventSource.HYBRID
+    metadata_filters: Wanted = Field(default_factory=dict)
 
 
 class ExecutionStreamQuery(Frozen):
@@ -114,6 +133,7 @@ class StreamPayload(Frozen):
     workflow_context: WorkflowContext
     broker_sequence: int
     timestamp: Time
+    metadata: Mapping[str, str]
 
 
 class StreamProblem(Frozen):

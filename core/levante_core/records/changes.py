@@ -2,28 +2,41 @@
 
 from collections.abc import Iterator, Mapping
 
-from levante_core.domain.plan import BatchAppended, FactRecorded, Record, RunClosed, RunStarted
+from levante_core.domain.plan import (
+    BatchAppended,
+    FactRecorded,
+    PayloadsExpired,
+    Record,
+    RunClosed,
+    RunExpired,
+    RunStarted,
+)
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.records import keys
 from levante_core.records.attempts import attempt_of
+from levante_core.records.offloading import has_payloads
 from levante_core.records.runs import (
     ASKS_FOR_WORK,
     HAS_FAMILY,
+    LEAVES_MORE,
     batch_of,
     child_outcome,
     execution_of,
     fact_of,
     recorded_of,
+    summary_of,
 )
 
 
 def records_of(change: Change) -> list[Record]:
     """Tell what a change of the table means for the work; most ask for nothing."""
     new, old = change.new, change.old
-    if new is None or not concerns_dispatcher(new.attributes):
+    if not concerns_dispatcher(old.attributes if old else None, new.attributes if new else None):
         return []
     partition, sort = change.key.partition, change.key.sort
+    if new is None:
+        return list(_expired(old)) if old else []
     if partition.startswith("X#"):
         return list(_of_run(new, old, sort))
     if not partition.startswith("H#"):
@@ -56,9 +69,22 @@ def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
         )
 
 
-def concerns_dispatcher(attributes: Mapping[str, Scalar]) -> bool:
-    """Tell whether the dispatcher has to look at a change that led to an item with these attributes."""
-    return bool(attributes.get(ASKS_FOR_WORK) or attributes.get(HAS_FAMILY))
+def concerns_dispatcher(old: Mapping[str, Scalar] | None, new: Mapping[str, Scalar] | None) -> bool:
+    """Tell whether the dispatcher has to look at a change between items with these attributes.
+
+    `template.yaml` says the same as filters of the stream.
+    """
+    if new is None:
+        return bool(old and old.get(LEAVES_MORE))
+    return bool(new.get(ASKS_FOR_WORK) or new.get(HAS_FAMILY))
+
+
+def _expired(item: Item) -> Iterator[Record]:
+    if item.key.partition.startswith("X#"):
+        run = summary_of(item)
+        yield RunExpired(run.key, run.root_execution_id, item.key.sort == keys.EXECUTION)
+    if has_payloads(item):
+        yield PayloadsExpired(item.key.partition, item.key.sort)
 
 
 def _started(item: Item) -> RunStarted:

@@ -1,6 +1,7 @@
 """The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and the sweep."""
 
 from datetime import datetime
+from hashlib import sha256
 from zlib import crc32
 
 from levante_core.domain.execution import RunKey
@@ -27,6 +28,7 @@ QUERY_ANSWER = "QA#"
 TASK_FAILURE = "W"
 STREAM_HEAD = "H"
 STREAM_EVENTS = "E#"
+STREAM_EVENT_ID = "I#"
 WORKFLOW = "W"
 REGISTRATION = "D#"
 DEPLOYMENT = "D"
@@ -126,6 +128,11 @@ def stream(workspace: Workspace, root: ExecutionId) -> str:
 def stream_head(workspace: Workspace, root: ExecutionId) -> Key:
     """Key of how far a stream has come."""
     return Key(stream(workspace, root), STREAM_HEAD)
+
+
+def stream_event_id(workspace: Workspace, root: ExecutionId, event_id: str) -> Key:
+    """Key of the mark that an event with this id is in the stream; any text may be an id."""
+    return Key(stream(workspace, root), f"{STREAM_EVENT_ID}{sha256(event_id.encode()).hexdigest()}")
 
 
 def stream_events(workspace: Workspace, root: ExecutionId, first: int) -> Key:

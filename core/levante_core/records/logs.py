@@ -6,9 +6,11 @@ from pydantic import TypeAdapter
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace
-from levante_core.ports.item_store import Item
+from levante_core.ports.item_store import EXPIRES_AT, Item, Scalar
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.records import keys
+from levante_core.records.offloading import is_large
+from levante_core.records.runs import LEAVES_MORE
 
 _LINES: TypeAdapter[tuple[LogLine, ...]] = TypeAdapter(tuple[LogLine, ...])
 
@@ -18,7 +20,8 @@ def lines_item(workspace: Workspace, request: LogsRequest, expires_at: datetime)
     last = wire_time(max(line.at for line in request.lines))
     key = keys.log_lines(workspace, request.deployment_name, request.worker_name, last, request.batch_id)
     lines = _LINES.dump_json(request.lines, exclude_defaults=True).decode()
-    return Item(key, {"expires_at": int(expires_at.timestamp())}, {"lines": lines})
+    attributes: dict[str, Scalar] = {EXPIRES_AT: int(expires_at.timestamp()), LEAVES_MORE: is_large(lines)}
+    return Item(key, attributes, {"lines": lines})
 
 
 def lines_of(item: Item) -> tuple[LogLine, ...]:

@@ -1,23 +1,48 @@
 """An item store that keeps large documents elsewhere: the one rule about payload size, whatever the document is."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, ItemStore, Json, Key, Page, Put, Update, Write
+from levante_core.ports.item_store import (
+    AFTER_ALL,
+    ConditionFailed,
+    Delete,
+    Item,
+    ItemStore,
+    Json,
+    Key,
+    Page,
+    Put,
+    Update,
+    Write,
+)
 from levante_core.ports.surroundings import PayloadStore
 
 OFFLOAD_BYTES = 64 * 1024
 """Documents over this go to the payload store and leave a reference."""
 
 _REFERENCE = "payload_sha256"
+_CLEARED_AT_ONCE = 100
+
+
+def is_large(text: str) -> bool:
+    """Tell whether a document is kept elsewhere."""
+    return len(text) * 4 > OFFLOAD_BYTES and len(text.encode()) > OFFLOAD_BYTES
+
+
+def has_payloads(item: Item) -> bool:
+    """Tell whether the item, as the inner store has it, refers to a document that is kept elsewhere."""
+    return any(True for _ in _references(item))
 
 
 class OffloadingStore:
-    """An ItemStore in front of another one and a payload store. Documents are JSON texts.
+    """A DocumentStore in front of an item store and a payload store. Documents are JSON texts.
 
     The payload is written first, so that no reference ever leads nowhere; what a refused write leaves behind is found by its
-    hash when the same content comes again.
+    hash when the same content comes again. Each item has a place of its own: what belongs to it can go when it goes.
     """
 
     def __init__(self, store: ItemStore, payloads: PayloadStore) -> None:
@@ -71,30 +96,50 @@ class OffloadingStore:
             index, partition, first=first, last=last, limit=limit, descending=descending, after=after
         )
 
+    def clear(self, partition: str) -> None:
+        """See DocumentStore. Payloads go first: while an item is there, it tells a repeat that there are some."""
+        while items := self._store.query(partition, limit=_CLEARED_AT_ONCE).items:
+            for item in filter(has_payloads, items):
+                self._payloads.keep_only(_place(item.key), frozenset(), None)
+            self._store.write_each([[Delete(item.key)] for item in items])
+
+    def prune(self, key: Key, before: datetime) -> None:
+        """See DocumentStore."""
+        item = self._store.get(key)
+        self._payloads.keep_only(_place(key), frozenset(_references(item) if item else ()), before)
+
     def resolved(self, item: Item) -> Item:
         """Return the item with its documents in place; items of the change feed need it too."""
-        if all(isinstance(document, str) for document in item.documents.values()):
+        if not has_payloads(item):
             return item
-        return replace(item, documents={name: self._fetched(value) for name, value in item.documents.items()})
+        return replace(item, documents={name: self._fetched(item.key, value) for name, value in item.documents.items()})
 
-    def _fetched(self, document: Json) -> Json:
-        return document if isinstance(document, str) else self._payloads.get(document[_REFERENCE]).decode()
+    def _fetched(self, key: Key, document: Json) -> Json:
+        return document if isinstance(document, str) else self._payloads.get(_place(key), document[_REFERENCE]).decode()
 
     def _refused(self, refused: ConditionFailed) -> ConditionFailed:
         return ConditionFailed(refused.failed, [item and self.resolved(item) for item in refused.existing])
 
     def _offloaded(self, write: Write) -> Write:
         if isinstance(write, Put):
-            return replace(write, item=replace(write.item, documents=self._kept(write.item.documents)))
+            return replace(write, item=replace(write.item, documents=self._kept(write.key, write.item.documents)))
         if isinstance(write, Update):
-            return replace(write, set_documents=self._kept(write.set_documents))
+            return replace(write, set_documents=self._kept(write.key, write.set_documents))
         return write
 
-    def _kept(self, documents: Mapping[str, Any]) -> Mapping[str, Json]:
-        if all(len(text) * 4 <= OFFLOAD_BYTES for text in documents.values()):
+    def _kept(self, key: Key, documents: Mapping[str, Any]) -> Mapping[str, Json]:
+        if not any(map(is_large, documents.values())):
             return documents
-        return {name: self._kept_text(text) for name, text in documents.items()}
+        return {name: self._kept_text(key, text) for name, text in documents.items()}
 
-    def _kept_text(self, text: str) -> Json:
-        content = text.encode()
-        return text if len(content) <= OFFLOAD_BYTES else {_REFERENCE: self._payloads.put(content)}
+    def _kept_text(self, key: Key, text: str) -> Json:
+        return {_REFERENCE: self._payloads.put(_place(key), text.encode())} if is_large(text) else text
+
+
+def _place(key: Key) -> str:
+    """Return where the payloads of an item are: keys may have any characters, and be long."""
+    return hashlib.sha256(f"{key.partition}\0{key.sort}".encode()).hexdigest()[:32]
+
+
+def _references(item: Item) -> Iterator[str]:
+    return (document[_REFERENCE] for document in item.documents.values() if not isinstance(document, str))

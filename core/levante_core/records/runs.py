@@ -1,7 +1,8 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 
 from pydantic import TypeAdapter
 
@@ -15,7 +16,7 @@ from levante_core.domain.plan import BatchAppended, plan
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.ports.item_store import Item, Key, Scalar
+from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
 
@@ -29,6 +30,8 @@ _SEARCH_KEYS: TypeAdapter[SearchKeys] = TypeAdapter(SearchKeys)
 MAIL_HELD_UNTIL = "mail_held_until"
 ASKS_FOR_WORK = "asks_for_work"
 """Attribute of items whose changes concern the dispatcher; what lacks it, or has it false, is filtered out on the way."""
+LEAVES_MORE = "leaves_more"
+"""Attribute of items whose deletion concerns the dispatcher, as it leaves something behind that belonged to them."""
 SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
@@ -45,6 +48,7 @@ class RunSummary:
     deployment_name: DeploymentName
     root_execution_id: ExecutionId
     parent_execution_id: ExecutionId | None
+    user_id: str | None
     status: ExecutionStatus
     started_at: datetime
     ended_at: datetime | None
@@ -78,6 +82,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "deployment_name": execution.deployment_name,
         "root_execution_id": execution.root_execution_id,
         "parent_execution_id": execution.parent_execution_id,
+        "user_id": execution.user_id,
         "parent_run_id": parent.run_id if parent else None,
         "parent_deployment_name": parent.deployment_name if parent else None,
         "parent_seq": parent.seq if parent else None,
@@ -92,6 +97,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
+        **(expiry(ending) if ending else {}),
     }
     documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
@@ -114,6 +120,11 @@ def search_keys_text(found_by: SearchKeys) -> str | None:
     return _SEARCH_KEYS.dump_json(found_by).decode() if found_by else None
 
 
+def expiry(ending: Ending) -> dict[str, Scalar]:
+    """Write when a closed run is deleted; nothing if it is kept for ever."""
+    return {EXPIRES_AT: ceil(ending.expires_at.timestamp()), LEAVES_MORE: True} if ending.expires_at else {}
+
+
 def ending_document(ending: Ending) -> str:
     """Write the result or failure of a run."""
     return _EndingDocument(result=ending.result, failure=ending.failure).model_dump_json()
@@ -126,7 +137,9 @@ def execution_of(item: Item) -> Execution:
     ending = None
     if summary.ended_at is not None:
         document = _EndingDocument.model_validate_json(item.documents["ending"])
-        ending = Ending(summary.ended_at, document.result, document.failure)
+        expires_at = item.attributes.get(EXPIRES_AT)
+        expires = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)), UTC)
+        ending = Ending(summary.ended_at, document.result, document.failure, expires)
     return Execution(
         key=summary.key,
         workflow_id=summary.workflow_id,
@@ -135,6 +148,7 @@ def execution_of(item: Item) -> Execution:
         root_execution_id=summary.root_execution_id,
         status=summary.status,
         parent=_parent_of(item),
+        user_id=summary.user_id,
         has_children=bool(item.attributes[HAS_CHILDREN]),
         mail_count=int(str(item.attributes["mail_count"])),
         is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
@@ -173,7 +187,7 @@ def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
 def summary_of(item: Item) -> RunSummary:
     """Read what the attributes of a run's item tell, as index queries return them."""
     attributes = item.attributes
-    parent, ended_at = attributes["parent_execution_id"], attributes["ended_at"]
+    parent, ended_at, user_id = attributes["parent_execution_id"], attributes["ended_at"], attributes.get("user_id")
     return RunSummary(
         key=_run_key(item),
         workflow_name=WorkflowName(str(attributes["workflow_name"])),
@@ -181,6 +195,7 @@ def summary_of(item: Item) -> RunSummary:
         deployment_name=DeploymentName(str(attributes["deployment_name"])),
         root_execution_id=ExecutionId(str(attributes["root_execution_id"])),
         parent_execution_id=None if parent is None else ExecutionId(str(parent)),
+        user_id=None if user_id is None else str(user_id),
         status=ExecutionStatus(str(attributes["status"])),
         started_at=datetime.fromisoformat(str(attributes["started_at"])),
         ended_at=None if ended_at is None else datetime.fromisoformat(str(ended_at)),

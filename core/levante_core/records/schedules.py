@@ -19,6 +19,7 @@ def schedule_item(schedule: Schedule, now: datetime) -> Item:
         "workflow_name": schedule.workflow_name,
         "deployment_name": schedule.deployment_name,
         "declared_by": schedule.declared_by,
+        "user_id": schedule.user_id,
         "version": schedule.version,
     }
     documents = {"definition": schedule.definition.model_dump_json(), "state": schedule.state.model_dump_json()}
@@ -33,7 +34,7 @@ def schedule_item(schedule: Schedule, now: datetime) -> Item:
 def schedule_of(item: Item) -> Schedule:
     """Read a schedule."""
     attributes = item.attributes
-    deployment, declared_by = attributes["deployment_name"], attributes["declared_by"]
+    deployment, declared_by, user_id = attributes["deployment_name"], attributes["declared_by"], attributes.get("user_id")
     return Schedule(
         workspace=Workspace(str(attributes["workspace"])),
         schedule_id=str(attributes["schedule_id"]),
@@ -42,6 +43,7 @@ def schedule_of(item: Item) -> Schedule:
         definition=ScheduleDefinition.model_validate_json(item.documents["definition"]),
         state=ScheduleState.model_validate_json(item.documents["state"]),
         declared_by=None if declared_by is None else DeploymentName(str(declared_by)),
+        user_id=None if user_id is None else str(user_id),
         version=str(attributes["version"]),
     )
 

@@ -1,7 +1,7 @@
 """Ends that are decided outside workflow code: they write a batch at the next free index, like everyone else."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from levante_core.domain.events import Closing, ExecutionTerminated, ExecutionTimedOut
 from levante_core.domain.execution import Ending, Execution, RunKey, close
@@ -20,6 +20,7 @@ from levante_core.records.runs import (
     Recorded,
     batch_item,
     ending_document,
+    expiry,
 )
 from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import last_index
@@ -49,6 +50,7 @@ def closing_write(
             "is_open": False,
             ASKS_FOR_WORK: False,
             "ended_at": wire_time(ending.ended_at),
+            **expiry(ending),
             **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},
@@ -60,10 +62,12 @@ def closing_write(
 class ClosingService:
     """Terminates executions, and times them out."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, *, retention: timedelta | None) -> None:
+        """retention: how long closed runs are kept; None for ever."""
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._retention = retention
 
     def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
         """End the latest run at once; no workflow code runs. Raises: NotFound, NotRunning."""
@@ -85,7 +89,7 @@ class ClosingService:
         for _ in range(RACES if execution.is_open else 0):
             at = self._clock.now()
             event = closing(at)
-            status, ending = close(event, at)
+            status, ending = close(event, at, self._retention)
             batch = HistoryBatch(index=last_index(self._store, run) + 1, commit_id=commit_id, events=(event,))
             recorded = Recorded(run, execution.deployment_name, at)
             append: Write = Put(batch_item(recorded, batch), Absent())

@@ -55,10 +55,12 @@ class _Prepared:
 class CommitService:
     """Records history batches on behalf of workers."""
 
-    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch, *, retention: timedelta | None) -> None:
+        """retention: how long closed runs are kept; None for ever."""
         self._store = store
         self._clock = clock
         self._dispatch = dispatch
+        self._retention = retention
 
     def append(self, workspace: Workspace, commits: Sequence[Commit]) -> list[CommitOutcome]:
         """Append each batch at its index, or say why not. A repeat of a recorded commit is harmless, and answered alike.
@@ -97,7 +99,7 @@ class CommitService:
             return self._terminated(run, commit)
         if closing is None:
             return _Prepared((record,), (append, *([_setting(run, sets)] if sets else [])))
-        status, ending = close(closing, now)
+        status, ending = close(closing, now, self._retention)
         if isinstance(closing, ExecutionContinuedAsNew):
             writes, started = self._continued(run, closing, status, ending, commit)
             return _Prepared((record, *started), (append, *writes))
@@ -107,7 +109,7 @@ class CommitService:
         """Make the writes that end a run whose history has no room for this batch."""
         now = self._clock.now()
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
-        status, ending = close(event, now)
+        status, ending = close(event, now, self._retention)
         batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id}-refused", events=(event,))
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)

@@ -16,6 +16,7 @@ from levante_core.records.runs import Recorded, execution_of, fact_item, outcome
 from levante_core.records.schedules import due_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
+from levante_core.services.finding import execution_if_any
 from levante_core.services.reading import read_index
 from levante_core.services.schedules import SWEEP_REACH, ScheduleService
 
@@ -92,9 +93,15 @@ class DueService:
     def _move_timers(self, partition: str, until: str) -> None:
         page = self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)
         while page.items:
-            self._dispatch.carry_out(SendLater(DELAYED.validate_json(item.documents["due"])) for item in page.items)
+            due = [DELAYED.validate_json(item.documents["due"]) for item in page.items]
+            self._dispatch.carry_out(SendLater(one) for one in due if isinstance(one, ScheduleDue) or self._is_open(one))
             self._store.write_each([[Delete(item.key)] for item in page.items])
             page = self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)
+
+    def _is_open(self, due: DelayedOfRun) -> bool:
+        """Whether the run that a timer is of goes on: what ended long ago may be deleted by now, and must not come back."""
+        execution = execution_if_any(self._store, due.workspace, due.execution_id)
+        return execution is not None and execution.is_open and execution.key == _run(due)
 
     def _remind_schedules(self, partition: str, until: str) -> None:
         """Send a message for each schedule that is due before the next sweep, at its time; repeats are harmless."""

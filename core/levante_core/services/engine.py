@@ -1,8 +1,9 @@
 """All services, built on one set of adapters: what each program's composition root calls."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from levante_core.ports.item_store import ItemStore
+from levante_core.ports.item_store import DocumentStore
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.ports.task_access import TaskAccess
@@ -16,6 +17,7 @@ from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.effects import EffectService
 from levante_core.services.executions import ExecutionService
+from levante_core.services.expiry import ExpiryService
 from levante_core.services.family import FamilyService
 from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.histories import HistoryService
@@ -23,6 +25,7 @@ from levante_core.services.input_schema import InputChecks
 from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
+from levante_core.services.outside_events import OutsideEventService
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -31,6 +34,7 @@ from levante_core.services.resets import ResetService
 from levante_core.services.schedules import ScheduleService
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import TailService
+from levante_core.services.task_events import TaskEventService
 from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
 from levante_core.services.trace_export import SendSpans, TraceExport
@@ -57,6 +61,7 @@ class Engine:
     logs: LogService
     mail: MailService
     metrics: MetricsService
+    outside_events: OutsideEventService
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -65,6 +70,7 @@ class Engine:
     schedules: ScheduleService
     streams: StreamService
     tails: TailService
+    task_events: TaskEventService
     tasks: TaskService
     tickets: TicketService
     traces: TraceService
@@ -72,8 +78,8 @@ class Engine:
     workflow_edits: WorkflowEdits
 
 
-def build_engine(
-    store: ItemStore,
+def build_engine(  # noqa: PLR0913 - what every program has to say
+    store: DocumentStore,
     queues: Queues,
     clock: Clock,
     ids: Ids,
@@ -82,14 +88,16 @@ def build_engine(
     fast_path: bool,
     access: TaskAccess | None = None,
     send_spans: SendSpans | None = None,
+    retention: timedelta | None = None,
 ) -> Engine:
     """Wire the services.
 
     fast_path: whether the API dispatches what it writes; the change feed does so in any case. access: how workers reach the
     queues themselves; None where they are reached through the API alone. send_spans: exports the traces of runs that end.
+    retention: how long closed runs are kept, with all that belongs to them; None for ever.
     """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
-    closing = ClosingService(store, clock, ids)
+    closing = ClosingService(store, clock, ids, retention=retention)
     builds = BuildService(store, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds)
     inputs = InputChecks()
@@ -110,8 +118,8 @@ def build_engine(
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
     schedules = ScheduleService(store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
-    effects = EffectService(dispatch, activities, family, schedules)
     streams = StreamService(store)
+    effects = EffectService(dispatch, activities, family, schedules, ExpiryService(store, clock, streams))
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
@@ -119,7 +127,7 @@ def build_engine(
         catalogue=catalogue,
         clock=clock,
         closing=closing,
-        commits=CommitService(store, clock, dispatch),
+        commits=CommitService(store, clock, dispatch, retention=retention),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing, schedules),
         effects=effects,
@@ -128,14 +136,16 @@ def build_engine(
         logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
+        outside_events=OutsideEventService(store, streams),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
         recheck=RecheckService(store, clock, effects, activities, builds),
         redrive=RedriveService(store, clock, ids, effects),
-        resets=ResetService(store, clock, ids, effects, builds),
+        resets=ResetService(store, clock, ids, effects, builds, retention=retention),
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
+        task_events=TaskEventService(store, streams),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,

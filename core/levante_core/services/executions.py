@@ -31,12 +31,13 @@ RUNS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a caller asks to be started."""
+    """What a caller asks to be started. user_id: of its API key."""
 
     input: Json = None
     execution_id: str | None = None
     deployment_name: str | None = None
     tracing: Tracing = NO_TRACING
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +95,16 @@ class ExecutionService:
         *,
         execution_id: ExecutionId,
         schedule_id: str,
+        user_id: str | None,
     ) -> Execution:
         """Make an execution for a schedule, which writes it. Raises: NotFound, AmbiguousWorkflow, InvalidInput."""
-        request = StartRequest(input=value, execution_id=execution_id, deployment_name=deployment)
+        request = StartRequest(input=value, execution_id=execution_id, deployment_name=deployment, user_id=user_id)
         execution = self._made(workspace, self._catalogue.get(workspace, workflow), request)
         return replace(execution, start=execution.start.model_copy(update={"schedule_id": schedule_id}))
 
     def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
         """Start a child, in the parent's deployment and build if that serves the workflow. Raises: as `start`."""
-        root = self.get(workspace, parent.execution_id).root_execution_id
+        above = self.get(workspace, parent.execution_id)
         entry = self._catalogue.get(workspace, child.workflow_name)
         owners = self._catalogue.owners(workspace, entry)
         home = names.unpinned(parent.deployment_name)
@@ -110,11 +112,12 @@ class ExecutionService:
         now = self._clock.now()
         deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
         registration = next(one for one in entry.registrations if one.deployment_name == deployment)
-        execution = self._new(workspace, child.execution_id, registration, StartRequest(input=child.input), now)
+        request = StartRequest(input=child.input, user_id=above.user_id)
+        execution = self._new(workspace, child.execution_id, registration, request, now)
         start = execution.start
         if child.timeout_seconds:
             start = start.model_copy(update={"deadline_at": now + timedelta(seconds=child.timeout_seconds)})
-        execution = replace(execution, start=start, root_execution_id=root, parent=parent)
+        execution = replace(execution, start=start, root_execution_id=above.root_execution_id, parent=parent)
         if is_at_home:
             execution = replace(execution, deployment_name=parent.deployment_name)
         self._put(execution)
@@ -231,6 +234,7 @@ class ExecutionService:
             deployment_name=self._catalogue.route(registration),
             start=start,
             root_execution_id=execution_id,
+            user_id=request.user_id,
             tracing=request.tracing.model_copy(update={"is_exported": self._is_traced}),
         )
 

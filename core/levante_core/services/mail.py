@@ -22,7 +22,7 @@ from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import FactRecorded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update
 from levante_core.ports.item_store import Write as StoreWrite
 from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
@@ -34,6 +34,8 @@ from levante_core.services.reading import last_index, read_all
 
 RACES = 50
 """How often mail that lost the race for a number is tried again at once."""
+REMEMBERED_FOR = timedelta(days=30)
+"""So long a repeat of mail that was sent under an id is recognised."""
 
 Write: TypeAlias = Callable[[int, datetime], Mail]
 
@@ -152,7 +154,9 @@ class MailService:
             ]
             if request_id:
                 once = keys.accepted(run.workspace, run.execution_id, request_id)
-                writes.append(Put(Item(once, {"run_id": run.run_id, "number": number}), Absent()))
+                expires_at = int((now + REMEMBERED_FOR).timestamp())
+                known_by: dict[str, Scalar] = {"run_id": run.run_id, "number": number, EXPIRES_AT: expires_at}
+                writes.append(Put(Item(once, known_by), Absent()))
             try:
                 self._store.write(*writes)
             except ConditionFailed:

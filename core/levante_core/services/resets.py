@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from levante_core.domain.events import ExecutionTerminated, mail_key
 from levante_core.domain.execution import Execution, Reset, close, resumed
@@ -46,7 +46,18 @@ class ResetRequest:
 class ResetService:
     """Lets executions go on from an earlier point, open or closed."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, effects: EffectService, builds: BuildService) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        ids: Ids,
+        effects: EffectService,
+        builds: BuildService,
+        *,
+        retention: timedelta | None,
+    ) -> None:
+        """retention: how long closed runs are kept; None for ever."""
+        self._retention = retention
         self._builds = builds
         self._store = store
         self._clock = clock
@@ -104,7 +115,7 @@ class ResetService:
         ended = old
         if old.is_open:
             event = ExecutionTerminated(at=now)
-            status, ending = close(event, now)
+            status, ending = close(event, now, self._retention)
             ended = replace(old, status=status, ending=ending)
             batch = HistoryBatch(index=last_index + 1, commit_id=self._ids.uuid(), events=(event,))
             writes.append(Put(batch_item(Recorded(old.key, old.deployment_name, now), batch), Absent()))

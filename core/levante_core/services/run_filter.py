@@ -61,13 +61,14 @@ class RunFilter:
     """What runs have to be like. None, or an empty collection, is anything.
 
     search: is in an id or the name of the workflow, whatever the case. Times: from `after` on, and before `before`; a run
-    that is open has not ended at any time. of_workflows, without_workflows: names.
+    that is open has not ended at any time. user_id: of the API key that started it. of_workflows, without_workflows: names.
     """
 
     statuses: Collection[ExecutionStatus] = ()
     deployment_name: str | None = None
     root_execution_id: str | None = None
     search: str | None = None
+    user_id: str | None = None
     started_after: datetime | None = None
     started_before: datetime | None = None
     ended_after: datetime | None = None
@@ -82,6 +83,7 @@ class RunFilter:
             (not self.statuses or run.status in self.statuses)
             and self.deployment_name in {None, unpinned(run.deployment_name)}
             and self.root_execution_id in {None, run.root_execution_id}
+            and self.user_id in {None, run.user_id}
             and (not self.search or self._is_found(run, self.search.casefold()))
             and _is_between(self.started_after, run.started_at, self.started_before)
             and _is_between(self.ended_after, run.ended_at, self.ended_before)

@@ -98,8 +98,9 @@ class ScheduleService:
         definition: ScheduleDefinition,
         *,
         declared_by: DeploymentName | None = None,
+        user_id: str | None = None,
     ) -> Schedule:
-        """Make a schedule; it counts from now on.
+        """Make a schedule; it counts from now on. user_id: of the API key that makes it.
 
         Raises: ScheduleExists, InvalidInput; NotFound, AmbiguousWorkflow if nothing could be started now.
         Cost: a query and a write.
@@ -114,6 +115,7 @@ class ScheduleService:
             state=ScheduleState(seen_until=self._clock.now(), remaining=definition.max_executions),
             version=self._ids.uuid(),
             declared_by=declared_by,
+            user_id=user_id,
         )
         self._execution(schedule, Waiting(at=self._clock.now(), overlap=definition.policy.overlap))
         try:
@@ -289,6 +291,7 @@ class ScheduleService:
             schedule.definition.input,
             execution_id=execution_id,
             schedule_id=schedule.schedule_id,
+            user_id=schedule.user_id,
         )
 
     def _end(self, workspace: Workspace, step: Step) -> None:

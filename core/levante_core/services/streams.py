@@ -5,26 +5,24 @@ all below it. Nobody pays for events that nobody reads (docs/decisions/0015).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
 from pydantic_core import to_json
 
-from levante_core.domain.custom_tasks import TaskPhase
 from levante_core.domain.events import FactTaken
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.stream_events import PublishedTask, Told, told_by_activity
+from levante_core.domain.stream_events import Told
 from levante_core.domain.telling import Followed, Telling, in_order
-from levante_core.errors import InvalidInput, NotFound, Unavailable
+from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
 from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
-from levante_core.records.streams import Publisher, StreamHead
-from levante_core.services.finding import find_execution
+from levante_core.records.streams import StreamHead
+from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import read_all
 
 BATCHES_AT_ONCE = 100
@@ -37,19 +35,20 @@ SHARES = 30
 are made, and one, which a transaction takes even if each of them is just not a payload."""
 ITEMS_AT_ONCE = 50
 """Items asked for at a time: most have few events, and some a payload elsewhere."""
-FEW = 20
-"""Among so many of the last items, a publisher's first call is looked for when it comes again."""
 RACES = 50
 """How often in a row a publisher that lost the race for a place looks again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Sequenced:
     """An event and its place in the stream, from 1 on. size_bytes: its share of the item that it is kept in."""
 
     sequence: int
     told: Told
     size_bytes: int
+
+    def __hash__(self) -> int:
+        return hash((self.sequence, self.told.event.event_id))
 
 
 class StreamService:
@@ -79,65 +78,37 @@ class StreamService:
             lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
+    def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Whether anybody has ever asked for this stream. Cost: one read."""
+        return self._store.get(keys.stream_head(workspace, root)) is not None
+
+    def goes_on_below(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Whether an execution below the root is open, as far as the stream follows them. Cost: a read for each."""
+        below = self.head(workspace, root).following[1:]
+        found = (execution_if_any(self._store, workspace, followed.execution_id) for followed in below)
+        return any(execution and execution.is_open for execution in found)
+
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
-        """Read the stream from a sequence number on, as far as it has come. Cost: two queries, or more for long streams."""
+        """Read the stream from a sequence number on, as far as it has come.
+
+        Cost: a query where an item begins with this number, else two or three; more for long streams.
+        """
         partition = keys.stream(workspace, root)
         lowest, highest = keys.prefixed(keys.STREAM_EVENTS)
         start = keys.stream_events(workspace, root, first).sort
-        page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
-        inside = [item for item in page.items if streams.after(item) > first]
-        is_there = any(item.key.sort == start for item in inside)  # if not, it may be by the next query
-        rest = read_all(self._store, partition, start + "\0" if is_there else start, highest, ITEMS_AT_ONCE)
-        for item in chain(inside, rest):
-            share = streams.size_bytes(item) // (streams.after(item) - streams.first_of(item))
-            for sequence, told in enumerate(streams.events_of(item), streams.first_of(item)):
+        following = read_all(self._store, partition, start, highest, ITEMS_AT_ONCE)
+        item = next(following, None)
+        if item is None or item.key.sort != start:
+            page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
+            inside = [one for one in page.items if streams.after(one) > first]
+            if inside:  # what comes then is asked for again, as more may have come meanwhile
+                item = inside[0]
+                following = read_all(self._store, partition, item.key.sort + "\0", highest, ITEMS_AT_ONCE)
+        for one in chain([item] if item else [], following):
+            share = streams.size_bytes(one) // (streams.after(one) - streams.first_of(one))
+            for sequence, told in enumerate(streams.events_of(one), streams.first_of(one)):
                 if sequence >= first:
                     yield Sequenced(sequence, told, share)
-
-    def append(
-        self, workspace: Workspace, execution_id: str, run_id: str, events: Sequence[PublishedTask], after: int | None
-    ) -> int:
-        """Add what one publisher tells, in order. Returns the last sequence number taken.
-
-        after: what this returned to the same publisher before; with it, a repeat is recognised however late it comes.
-        Raises: NotFound, Unavailable; InvalidInput where nothing stands at `after`. Cost: a read, a query and a write; those
-        of `publish` too where a task starts, and a query more where others have written since.
-        """
-        execution = find_execution(self._store, workspace, execution_id)
-        if execution.key.run_id != run_id:
-            raise NotFound(f"execution {execution_id!r} has no open run {run_id!r}")
-        root = execution.root_execution_id
-        if any(one.event.phase is TaskPhase.STARTED for one in events):
-            self.publish(workspace, root)
-        publisher = Publisher(events[0].publisher, events[-1].number)
-        for _ in range(RACES):
-            seen = self._appended(workspace, root, after)
-            known = max(
-                (one.until for one in map(streams.publisher_of, seen) if one and one.name == publisher.name), default=0
-            )
-            fresh = [told_by_activity(execution, one) for one in events if one.number > known]
-            first = streams.after(seen[-1]) if seen else (after or 0) + 1
-            if not fresh:
-                return first - 1
-            with suppress(ConditionFailed):
-                self._store.write(Put(streams.events_item(workspace, root, first, fresh, publisher), Absent()))
-                return first + len(fresh) - 1
-        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
-
-    def _appended(self, workspace: Workspace, root: ExecutionId, after: int | None) -> list[Item]:
-        """Return the items that follow a sequence number, or the last few. Raises: InvalidInput if it is not taken yet."""
-        first, last = keys.prefixed(keys.STREAM_EVENTS)
-        partition = keys.stream(workspace, root)
-        page = self._store.query(partition, first=first, last=last, limit=FEW if after is None else 1, descending=True)
-        if after is None:
-            return [*reversed(page.items)]
-        head = streams.after(page.items[0]) if page.items else 1
-        if after >= head:
-            problem = f"the stream has no event {after}: send what the answer before said, or nothing"
-            raise InvalidInput.at(("body", "after"), problem)
-        if after + 1 == head:
-            return []
-        return list(read_all(self._store, partition, keys.stream_events(workspace, root, after + 1).sort, last))
 
     def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Return how far the stream has come. Cost: one read."""
@@ -187,6 +158,8 @@ class StreamService:
         """Begin to tell of the run that follows, if there is one."""
         followed = telling.followed
         item = self._store.get(keys.execution(workspace, followed.execution_id))
+        if item is None and followed.has_ended:
+            telling.give_up()
         if item is None or item.attributes["run_id"] == followed.run_id:
             return
         if summary_of(item).parent_execution_id != followed.parent_execution_id:
@@ -253,12 +226,13 @@ def _tell_task_failure(item: Item, telling: Telling) -> None:
 def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:
     """Return what is to be followed from now on: the root; others while they are open; and who was asked for."""
     unborn = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.unborn}
+    ended = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.ended}
     root, *others = [telling.followed for telling in tellings]
     children = [child for telling in tellings for child in telling.children]
     return [
         root,
         *(
-            one
+            one.model_copy(update={"has_ended": True}) if (one.parent_execution_id, one.asked_by) in ended else one
             for one in [*others, *children]
             if not one.is_closed and (one.parent_execution_id, one.asked_by) not in unborn
         ),

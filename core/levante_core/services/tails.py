@@ -1,19 +1,15 @@
 """Reading a stream as it grows."""
 
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.ports.surroundings import ChangeWatch, Clock
-from levante_core.records import keys
 from levante_core.records.streams import StreamHead
+from levante_core.services.stream_ends import StreamEnd
 from levante_core.services.streams import Sequenced, StreamService
 
-EVENTS_AT_ONCE = 200
-BYTES_AT_ONCE = 1024 * 1024
-"""So much a reader is given at a time, or a single larger event; what it has not taken stays in the store."""
 LEADERLESS_SECONDS = 1.0
 """After so long, a reader that waits for another one to publish looks whether that one is still there."""
 
@@ -36,51 +32,68 @@ class TailService:
         self._streams = streams
         self._clock = clock
         self._watch = watch
+        self._joining = threading.Lock()
         self._led: set[tuple[Workspace, ExecutionId]] = set()
+        self._ends: dict[tuple[Workspace, ExecutionId], StreamEnd] = {}
 
     def open(self, workspace: Workspace, execution_id: str, first: int) -> "Tail":
         """Begin to read the stream that an execution belongs to, at a sequence number. Raises: NotFound. Cost: one read."""
         root = self._streams.root_of(workspace, execution_id)
         return Tail(self, workspace, root, ExecutionId(execution_id), max(first, 1))
 
+    def join(self, workspace: Workspace, root: ExecutionId) -> StreamEnd:
+        """Return the end of a stream, which its readers share until the last of them has left."""
+        with self._joining:
+            end = self._ends.get((workspace, root))
+            if end is None:
+                end = self._ends[workspace, root] = StreamEnd(self._streams, self._watch, workspace, root)
+            end.readers += 1
+            return end
+
+    def leave(self, end: StreamEnd) -> None:
+        """Let one reader go."""
+        with self._joining:
+            end.readers -= 1
+            if not end.readers:
+                del self._ends[end.workspace, end.root]
+                end.close()
+
     def wait(self, tail: "Tail", seconds: float) -> Tidings:
         """Return what is new for a reader, waiting for it as long as that takes; nothing when the time is over.
 
-        Raises: Unavailable. Cost: that of `StreamService.publish` and of reading, for every look; see ChangeWatch.
+        Raises: Unavailable. Cost: that of `StreamEnd.publish` and of reading, for every look; see ChangeWatch.
         """
         deadline = self._clock.now() + timedelta(seconds=seconds)
         stream = (tail.workspace, tail.root)
         if stream in self._led:
-            return self._follow(tail, deadline)
+            return self._follow(tail, tail.end, deadline)
         self._led.add(stream)
         try:
-            return self._lead(tail, deadline)
+            return self._lead(tail, tail.end, deadline)
         finally:
             self._led.discard(stream)
 
-    def _lead(self, tail: "Tail", deadline: datetime) -> Tidings:
+    def _lead(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> Tidings:
         """Publish, and read; again whenever something may have been recorded."""
-        partitions: Sequence[str] = ()
         while True:
-            with self._watch.watch(*partitions) as watched:
+            partitions = end.recorded_in
+            with self._watch.watch(end.partition, *partitions) as watched:
                 while True:
-                    head = self._streams.publish(tail.workspace, tail.root)
-                    told, seconds = self._told(tail, head), self._left(deadline)
+                    head = end.publish()
+                    told, seconds = _told(tail, end, head), self._left(deadline)
                     if told is not None or seconds <= 0:
                         return told or NOTHING
-                    watching, partitions = partitions, _partitions(tail, head)
-                    if partitions != watching:
-                        break  # something may have been recorded before this is watched: look once more
+                    if end.recorded_in != partitions:
+                        break  # this is not watched yet
                     watched.wait(seconds)
 
-    def _follow(self, tail: "Tail", deadline: datetime) -> Tidings:
+    def _follow(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> Tidings:
         """Read what another reader publishes; whether that was all, nobody is trusted to have told in time."""
-        with self._watch.watch(keys.stream(tail.workspace, tail.root)) as watched:
+        with self._watch.watch(end.partition) as watched:
             while True:
-                head = self._streams.head(tail.workspace, tail.root)
-                told, seconds = self._told(tail, head), self._left(deadline)
+                told, seconds = _told(tail, end, end.head()), self._left(deadline)
                 if told is not None and told.is_over:
-                    more = self._told(tail, self._streams.publish(tail.workspace, tail.root)) or NOTHING
+                    more = _told(tail, end, end.publish()) or NOTHING
                     return Tidings((*told.events, *more.events), more.is_over)
                 if told is not None or seconds <= 0 or (tail.workspace, tail.root) not in self._led:
                     return told or NOTHING
@@ -89,24 +102,9 @@ class TailService:
     def _left(self, deadline: datetime) -> float:
         return (deadline - self._clock.now()).total_seconds()
 
-    def _told(self, tail: "Tail", head: StreamHead) -> Tidings | None:
-        found = self._streams.read(tail.workspace, tail.root, tail.next)
-        events: list[Sequenced] = []
-        room = BYTES_AT_ONCE
-        for one in islice(found, EVENTS_AT_ONCE):
-            events.append(one)
-            room -= one.size_bytes
-            if room <= 0:
-                break
-        if events:
-            tail.next = events[-1].sequence + 1
-        is_all = room > 0 and len(events) < EVENTS_AT_ONCE
-        over = is_all and head.has_told_all_of(tail.execution_id)
-        return Tidings(tuple(events), over) if events or over else None
-
 
 class Tail:
-    """A reader's place in a stream. next: the sequence number of the event that it is to be given next."""
+    """A reader's place in a stream; close it in the end. next: the sequence number of the event it is to be given next."""
 
     def __init__(
         self, tails: TailService, workspace: Workspace, root: ExecutionId, execution_id: ExecutionId, first: int
@@ -116,19 +114,30 @@ class Tail:
         self.execution_id = execution_id
         self.next = first
         self._tails = tails
+        self._end: StreamEnd | None = None
+
+    @property
+    def end(self) -> StreamEnd:
+        """The end of the stream, shared with its other readers."""
+        if self._end is None:
+            self._end = self._tails.join(self.workspace, self.root)
+        return self._end
 
     def wait(self, seconds: float) -> Tidings:
         """See TailService."""
         return self._tails.wait(self, seconds)
 
+    def close(self) -> None:
+        """Leave the stream. A repeat is harmless."""
+        end, self._end = self._end, None
+        if end is not None:
+            self._tails.leave(end)
 
-def _partitions(tail: Tail, head: StreamHead) -> Sequence[str]:
-    """Name everything where something may be recorded that is to be told."""
-    workspace = tail.workspace
-    watched = [keys.stream(workspace, tail.root)]
-    for followed in head.following:
-        if followed.run_id is None or followed.is_closed:
-            watched.append(keys.execution(workspace, followed.execution_id).partition)
-        else:
-            watched.append(keys.history(workspace, followed.run_id))
-    return watched
+
+def _told(tail: Tail, end: StreamEnd, head: StreamHead) -> Tidings | None:
+    """Give a reader what follows, and say whether that was all; None if it is neither."""
+    found = end.read(tail.next)
+    if found.events:
+        tail.next = found.events[-1].sequence + 1
+    over = found.is_all and head.has_told_all_of(tail.execution_id)
+    return Tidings(tuple(found.events), over) if found.events or over else None

@@ -1,4 +1,4 @@
-"""Endpoints of stream events: lists of them, and the way to where they are streamed."""
+"""Endpoints of stream events: lists of them, what others tell, and the way to where they are streamed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
-from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
+from levante_api.event_models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
@@ -36,7 +37,7 @@ class EventsQuery(Frozen):
     cursor: str | None = None
 
 
-class EventsResponse(Frozen):
+class EventListResponse(Frozen):
     """Events in the order of the stream. next_cursor: for what follows; null after the last one there is so far."""
 
     events: tuple[StreamEvent, ...]
@@ -55,11 +56,13 @@ class EventEndpoints:
         streamed = partial(Endpoint, "GET", roles=READERS, errors=(404,), headers=(LAST_EVENT_ID,), frames=EventFrame)
         return [
             Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
+            Endpoint("POST", "/v1/workflows/events", self.post_workflow_event, WORKERS, errors=(404, 409)),
+            Endpoint("POST", "/v1/workflows/events/batch", self.post_workflow_events, WORKERS, errors=(404, 409)),
             streamed(EVENTS_STREAM, self.get_stream_events, errors=(400, 404)),
             streamed(EXECUTION_STREAM, self.stream),
         ]
 
-    def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventsResponse:
+    def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventListResponse:
         """List stream events, oldest first; pages are full but for the last one, and where the events are large."""
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
@@ -79,9 +82,19 @@ class EventEndpoints:
             if room <= 0:
                 break
         more = next(found, None)
-        return EventsResponse(
+        return EventListResponse(
             events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
         )
+
+    def post_workflow_event(self, request: Request, body: EventBody) -> EventResponse:
+        """Add an event of a custom task to the stream of an open execution. A repeat, known by its id, is harmless."""
+        self.engine.outside_events.append(workspace_of(request), outside_events(body))
+        return EventResponse()
+
+    def post_workflow_events(self, request: Request, body: EventsBody) -> EventsResponse:
+        """Add events of custom tasks, in order, or none of them. A repeat is harmless."""
+        self.engine.outside_events.append(workspace_of(request), outside_events(body))
+        return EventsResponse(events_received=len(body.events))
 
     def get_stream_events(
         self,

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from levante_core import answers
 from levante_core.answers import Answer
 from levante_core.domain.frozen import Frozen, Json
-from levante_core.errors import InvalidInput
+from levante_core.errors import InvalidInput, InvalidSchedule
 
 
 class ErrorBody(Frozen):
@@ -75,9 +75,15 @@ def answer_to(error: Exception, /, **more: Json) -> Answer:
         case Refused():
             return error.answer
         case RequestValidationError():
-            return answers.answer_to(InvalidInput([_problem(found) for found in error.errors()]), **more)
+            return answers.answer_to(_invalid([_problem(found) for found in error.errors()]), **more)
         case _:
             return answers.answer_to(error, **more)
+
+
+def _invalid(problems: list[dict[str, Any]]) -> InvalidInput:
+    """Tell a schedule that would not work from any other input."""
+    is_of_schedule = all(problem["loc"][:2] == ["body", "schedule"] for problem in problems)
+    return InvalidSchedule(problems) if is_of_schedule else InvalidInput(problems)
 
 
 def _problem(found: Mapping[str, Any]) -> dict[str, Any]:

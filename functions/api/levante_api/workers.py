@@ -9,7 +9,6 @@ from aws_lambda_powertools.event_handler import Request
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
-from levante_core.domain.stream_events import PublishedTask
 from levante_core.errors import InvalidInput
 from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
@@ -22,6 +21,7 @@ from levante_core.protocol.activities import (
     DeferResponse,
     PermitRequest,
     PermitResponse,
+    PublicationResult,
     TaskEventsRequest,
     TaskEventsResponse,
 )
@@ -76,7 +76,7 @@ class WorkerEndpoints:
             Endpoint("POST", f"{base}/activity-deferrals", self.activity_deferrals, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/rate-permits", self.rate_permits, WORKERS),
             Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
-            Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS, errors=(404,)),
+            Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS),
             Endpoint("POST", f"{base}/logs", self.logs, WORKERS),
             Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
             Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
@@ -154,12 +154,9 @@ class WorkerEndpoints:
         return QueryAnswersResponse()
 
     def task_events(self, request: Request, body: TaskEventsRequest) -> TaskEventsResponse:
-        """Add events of custom tasks to the stream. A repeat is harmless."""
-        told = [
-            PublishedTask(body.publisher, body.seq, body.activity_name, one.number, one.at, one.event) for one in body.events
-        ]
-        last = self.engine.streams.append(workspace_of(request), body.execution_id, body.run_id, told, body.after)
-        return TaskEventsResponse(last_sequence=last)
+        """Add events of custom tasks to their streams. A repeat is harmless."""
+        lasts = self.engine.task_events.append(workspace_of(request), body.publications)
+        return TaskEventsResponse(results=tuple(PublicationResult(last_sequence=last) for last in lasts))
 
     def logs(self, request: Request, body: LogsRequest) -> LogsResponse:
         """Keep what a worker has logged, for two weeks. A repeat is harmless."""

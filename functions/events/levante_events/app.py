@@ -6,10 +6,11 @@ It also tells histories that are larger than an answer of the API can be.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 
@@ -23,7 +24,7 @@ from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService, require
 from levante_core.services.histories import HistoryService, ShownHistory
 from levante_core.services.logs import LogService
-from levante_core.services.streams import StreamService
+from levante_core.services.streams import Sequenced, StreamService
 from levante_core.services.tails import Tail, TailService, Tidings
 from levante_core.services.tickets import TicketService
 from levante_core.services.traces import TraceService
@@ -83,6 +84,7 @@ class EventsApp:
         self._services = services
         self._run = run
         self._settings = settings
+        self._frames: WeakKeyDictionary[Sequenced, bytes] = WeakKeyDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -138,7 +140,7 @@ class EventsApp:
         tail = self._services.tails.open(workspace, selection.execution_id, selection.first)
         if selection.source is not EventSource.HYBRID:
             self._services.streams.publish(workspace, tail.root)
-        if selection.source is EventSource.LIVE:
+        if selection.source is EventSource.LIVE and not selection.is_resumed:
             tail.next = self._services.streams.next(workspace, tail.root)
         return tail
 
@@ -168,15 +170,29 @@ class EventsApp:
         await send({"type": "http.response.body", "body": b""})
 
     async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
-        seconds = 0.0 if selection.source is EventSource.DATABASE else self._settings.keep_alive_seconds
-        while True:
-            tidings: Tidings = await self._run(tail.wait, seconds)
-            wanted = [one for one in tidings.events if selection.admits(one.told)]
-            frames = b"".join(event_frame(tail.workspace, one) for one in wanted)
-            if tidings.is_over or (selection.source is EventSource.DATABASE and not tidings.events):
-                await send(_part(frames))
-                return
-            await send(_part(frames or KEEP_ALIVE))
+        with closing(tail):
+            is_last = False
+            while not is_last:
+                frames, is_last = await self._next_frames(tail, selection)
+                await send(_part(frames if is_last else frames or KEEP_ALIVE))
+
+    async def _next_frames(self, tail: Tail, selection: Selection) -> tuple[bytes, bool]:
+        """Wait for what is new. Returns it as it is sent, so that nothing else of it is kept while a slow reader takes it.
+
+        The second value says whether it is the last.
+        """
+        is_past = selection.source is EventSource.DATABASE
+        tidings: Tidings = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
+        wanted = [one for one in tidings.events if selection.admits(one.told)]
+        frames = b"".join(self._frame(tail.workspace, one) for one in wanted)
+        return frames, tidings.is_over or (is_past and not tidings.events)
+
+    def _frame(self, workspace: Workspace, event: Sequenced) -> bytes:
+        """Write an event, once for all who read it at about the same time."""
+        frame = self._frames.get(event)
+        if frame is None:
+            frame = self._frames[event] = event_frame(workspace, event)
+        return frame
 
     async def _tell_log(self, reader: LogReader, send: Send) -> None:
         quiet = 0.0

@@ -28,6 +28,7 @@ def event_frame(workspace: Workspace, sequenced: Sequenced) -> bytes:
         ),
         broker_sequence=sequenced.sequence,
         timestamp=told.at,
+        metadata=told.metadata,
     )
     return f"id: {sequenced.sequence}\ndata: {payload.model_dump_json()}\n\n".encode()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_origin
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,6 +31,11 @@ class Selection:
     source: EventSource = EventSource.HYBRID
     filters: EventStreamQuery | None = None
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the reader has been here before, and goes on where it was."""
+        return self.first > 1
+
     def admits(self, told: Told) -> bool:
         """Tell whether the reader wants this event."""
         event, filters = told.event, self.filters
@@ -38,6 +43,8 @@ class Selection:
             lineage = (event.workflow_exec_id, event.parent_workflow_exec_id, event.root_workflow_exec_id)
             return self.execution_id in lineage
         if filters.workflow_event_types and event.event_type not in filters.workflow_event_types:
+            return False
+        if not all(told.metadata.get(name) in wanted for name, wanted in filters.metadata_filters.items()):
             return False
         return all(
             wanted in (ANY, value)
@@ -63,12 +70,29 @@ def select(path: str, query_string: str, last_event_id: str | None) -> Selection
     if execution_id is not None:
         one = read(ExecutionStreamQuery, query_string)
         return Selection(execution_id, _behind(last_event_id or one.last_event_id) or 1, one.event_source)
-    filters = read(EventStreamQuery, query_string)
+    filters = _filters(query_string)
     named = (filters.workflow_exec_id, filters.root_workflow_exec_id, filters.parent_workflow_exec_id)
     wanted = next((name for name in named if name != ANY), None)
     if wanted is None:
         raise NoExecution("name an execution in workflow_exec_id, root_workflow_exec_id or parent_workflow_exec_id")
-    return Selection(wanted, _behind(last_event_id) or max(filters.start_seq, 1), filters=filters)
+    first = _behind(last_event_id) or max(filters.start_seq, 1)
+    return Selection(wanted, first, filters.event_source, filters)
+
+
+def _filters(query_string: str) -> EventStreamQuery:
+    """Read the filters of the events stream, what else is asked for as metadata. Raises: InvalidInput.
+
+    Clients send `*` for each filter, and once more its name where that is a member of `metadata_filters`.
+    """
+    given = {
+        name: [value for value in values if value != ANY] or values
+        for name, values in parse_qs(query_string, keep_blank_values=True).items()
+    }
+    known = {*EventStreamQuery.model_fields, TICKET_PARAMETER}
+    ours = {name: values for name, values in given.items() if name in known}
+    filters = read(EventStreamQuery, urlencode(ours, doseq=True))
+    bare = {name: tuple(values) for name, values in given.items() if name not in known}
+    return filters.model_copy(update={"metadata_filters": {**filters.metadata_filters, **bare}}) if bare else filters
 
 
 def ticket_in(query_string: str) -> str | None:

@@ -9,17 +9,25 @@ from levante_core.ports.item_store import Change
 from levante_local.waiting import Signal
 
 
+class _Watcher(Signal):
+    """Somebody who watches."""
+
+    def has_changed(self) -> bool:
+        """See Watched."""
+        return self.take()
+
+
 class LocalChangeWatch:
     """Wakes whoever waits on a partition as soon as a write to it is durable."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watchers: defaultdict[str, set[Signal]] = defaultdict(set)
+        self._watchers: defaultdict[str, set[_Watcher]] = defaultdict(set)
 
     @contextmanager
-    def watch(self, *partitions: str) -> Iterator[Signal]:
+    def watch(self, *partitions: str) -> Iterator[_Watcher]:
         """Watch partitions from now on. Open it before you read, then no change is missed."""
-        watcher = Signal()
+        watcher = _Watcher()
         with self._lock:
             for partition in partitions:
                 self._watchers[partition].add(watcher)

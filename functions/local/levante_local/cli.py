@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -28,8 +29,15 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--retention-days",
+    type=click.IntRange(0, 3650),
+    default=30,
+    show_default=True,
+    help="How long closed executions are kept, with all that belongs to them. 0: for ever.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
-def dev(data: Path, port: int, host: str, log_level: str) -> None:
+def dev(data: Path, port: int, host: str, retention_days: int, log_level: str) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
     url = f"http://{host}:{port}"
     try:
@@ -38,6 +46,7 @@ def dev(data: Path, port: int, host: str, log_level: str) -> None:
             first_key=os.environ.get("LEVANTE_API_KEY") or None,
             quiet=log_level not in {"debug", "info"},
             send_spans=span_sender(os.environ),
+            retention=timedelta(days=retention_days) or None,
         )
         application = Host(settings)
         secret = application.first_key()

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.gateway import BodyTooLarge, ClientGone, Receive, Scope, Send, event_of, read_body, respond
 from levante_local.payload_files import PayloadFiles
-from levante_local.pumps import ChangePump, pump_sweeps, pump_timers
+from levante_local.pumps import ChangePump, pump_expiry, pump_sweeps, pump_timers
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_schema import Synchronous
 from levante_local.sqlite_store import SqliteItemStore
@@ -47,7 +48,8 @@ PRESENCE_SUFFIX = "/presence"
 class HostSettings:
     """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given.
 
-    quiet: log errors only, not each request. send_spans: exports the traces of executions.
+    quiet: log errors only, not each request. send_spans: exports the traces of executions. retention: how long closed ones
+    are kept; None for ever.
     """
 
     data: Path
@@ -55,23 +57,31 @@ class HostSettings:
     synchronous: Synchronous = "FULL"
     quiet: bool = True
     send_spans: SendSpans | None = None
+    retention: timedelta | None = None
 
 
 class Host:
     """The ASGI application, and the pumps that run beside it."""
 
     def __init__(self, settings: HostSettings) -> None:
-        clock, ids = SystemClock(), RandomIds()
+        self._clock, ids = SystemClock(), RandomIds()
         self._settings = settings
         self._store = SqliteItemStore(
             settings.data / "levante.sqlite", settings.synchronous, feeds=concerns_dispatcher, on_loop=True
         )
-        self._queues = InProcessQueues(clock)
+        self._queues = InProcessQueues(self._clock)
         self._watch = LocalChangeWatch()
         self._store.listen(self._watch.notify)
         items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
         self._engine: Engine = build_engine(
-            items, self._queues, clock, ids, self._watch, fast_path=False, send_spans=settings.send_spans
+            items,
+            self._queues,
+            self._clock,
+            ids,
+            self._watch,
+            fast_path=False,
+            send_spans=settings.send_spans,
+            retention=settings.retention,
         )
         self._handlers = build_handlers(self._engine, items.resolved)
         api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
@@ -112,6 +122,7 @@ class Host:
             asyncio.create_task(pump.run()),
             asyncio.create_task(pump_timers(self._queues, self._handlers)),
             asyncio.create_task(pump_sweeps(self._handlers)),
+            asyncio.create_task(pump_expiry(self._store, self._clock)),
         ]
         try:
             yield

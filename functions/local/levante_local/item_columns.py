@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
+from pydantic_core import from_json
+
 from levante_core.adapters.write_rules import is_same_scalar
 from levante_core.ports.item_store import (
     Absent,
@@ -22,7 +24,6 @@ from levante_core.ports.item_store import (
 )
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_from_json = json.JSONDecoder().decode
 _NOTHING = "{}"
 
 
@@ -58,7 +59,7 @@ def places(columns: Columns | None) -> dict[str, Key]:
     """Say where the item is listed: index name to place."""
     if columns is None or columns.indexes == _NOTHING:
         return {}
-    return {index: Key(*place) for index, place in _from_json(columns.indexes).items()}
+    return {index: Key(*place) for index, place in from_json(columns.indexes).items()}
 
 
 def find_refusal(group: Sequence[Write], olds: Sequence[Columns | None]) -> ConditionFailed | None:
@@ -144,5 +145,5 @@ def _text_of_places(listed: Mapping[str, Key]) -> str:
 def _object(text: str) -> dict[str, Any]:
     if text == _NOTHING:
         return {}
-    parsed: dict[str, Any] = _from_json(text)
+    parsed: dict[str, Any] = from_json(text)
     return parsed

@@ -8,6 +8,7 @@ from typing import Any
 
 from levante_core.adapters.images import stream_record
 from levante_core.ports.item_store import Change
+from levante_core.ports.surroundings import Clock
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_dispatcher.handlers import DispatcherHandlers
 from levante_local.queues import InProcessQueues
@@ -21,6 +22,7 @@ TIMERS_BATCH = 10
 TIMERS_WAIT_SECONDS = 20.0
 TIMERS_VISIBILITY_SECONDS = 60.0
 SWEEP_SECONDS = 60.0
+EXPIRED_AT_ONCE = 50
 FIRST_RETRY_SECONDS = 0.1
 LAST_RETRY_SECONDS = 5.0
 
@@ -89,6 +91,19 @@ async def pump_sweeps(handlers: DispatcherHandlers) -> None:
     while True:
         await _until_done(lambda: call(handlers.sweep, {}, None), "the sweep")
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def pump_expiry(store: SqliteItemStore, clock: Clock) -> None:
+    """Delete what has expired once a minute, and at the start, some at a time: what belongs to it goes by the feed."""
+    while True:
+        deleted = 0
+
+        async def delete() -> None:
+            nonlocal deleted
+            deleted = await call(store.delete_expired, clock.now(), EXPIRED_AT_ONCE)
+
+        await _until_done(delete, "the expiry of items")
+        await asyncio.sleep(SWEEP_SECONDS if deleted < EXPIRED_AT_ONCE else 0)
 
 
 def _receive_timers(queues: InProcessQueues, wait_seconds: float) -> list[Any]:

@@ -11,8 +11,18 @@ from levante_core.errors import LevanteError
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 """FULL survives a power failure with everything acknowledged; NORMAL may then lose the last moments, never consistency."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+_EXPIRY = "json_extract(attributes, '$.expires_at')"
+FIND_EXPIRED = f"SELECT partition, sort, {_EXPIRY} FROM items WHERE {_EXPIRY} <= ? LIMIT ?"  # noqa: S608 - no input
+"""Items whose time is over: their keys and times."""
+_INDEX_OF_EXPIRY = f"CREATE INDEX items_by_expiry ON items ({_EXPIRY}) WHERE {_EXPIRY} IS NOT NULL;"
+_FROM_VERSION_1 = f"""
+BEGIN IMMEDIATE;
+{_INDEX_OF_EXPIRY}
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
 _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE items (
@@ -42,6 +52,7 @@ CREATE TABLE changes (
     new_indexes TEXT,
     new_documents TEXT
 );
+{_INDEX_OF_EXPIRY}
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
@@ -78,7 +89,7 @@ def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> None:
-    """Create the tables in a new file, and refuse a file that this version does not know. Needs the lock.
+    """Create the tables in a new file, bring an older one up to date, and refuse one that is not known. Needs the lock.
 
     Raises: StoreNotOpened.
     """
@@ -89,6 +100,8 @@ def prepare(path: Path) -> None:
         if version == 0 and tables == 0:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_TABLES)
+        elif version == 1:
+            connection.executescript(_FROM_VERSION_1)
         elif version != SCHEMA_VERSION:
             raise StoreNotOpened(_unknown(path, version))
     except sqlite3.DatabaseError as error:

@@ -4,15 +4,27 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from levante_core.adapters.page_tokens import Query, page_token, place_of
 from levante_core.adapters.write_rules import check_group
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import AFTER_ALL, Change, ConditionFailed, Item, Key, Page, Write
+from levante_core.ports.item_store import (
+    AFTER_ALL,
+    EXPIRES_AT,
+    Change,
+    ConditionFailed,
+    Delete,
+    Item,
+    Key,
+    Matches,
+    Page,
+    Write,
+)
 from levante_local.item_columns import Columns, decode
-from levante_local.sqlite_schema import Synchronous, connect, lock, prepare
+from levante_local.sqlite_schema import FIND_EXPIRED, Synchronous, connect, lock, prepare
 from levante_local.sqlite_writer import Feeds, Listener, SqliteWriter, as_change
 from levante_local.waiting import wait_for
 
@@ -38,8 +50,8 @@ class SqliteItemStore:
     ) -> None:
         """Open the file, or create it.
 
-        feeds: which items' changes the feed keeps, by the attributes they have afterwards; None keeps all. Listeners hear
-        of all in any case, with the sequence 0 for those that are not kept. on_loop: see SqliteWriter.
+        feeds: which changes the feed keeps, by the item's attributes before, if it was deleted, or else afterwards; None
+        keeps all. Listeners hear of all, with the sequence 0 for those that are not kept. on_loop: see SqliteWriter.
 
         Raises: StoreNotOpened if another process has it, or if this version cannot read it.
         """
@@ -142,6 +154,15 @@ class SqliteItemStore:
         items = [decode(Key(*row[1:3]), Columns(row[3], row[4], "{}")) for row in rows[:limit]]
         more = limit is not None and len(rows) > limit
         return Page(items, page_token(wanted, rows[len(items) - 1][:3]) if more else None)
+
+    def delete_expired(self, until: datetime, limit: int) -> int:
+        """Delete items that were to be kept until this time at most, as DynamoDB does by itself. Returns how many.
+
+        One that was written anew meanwhile stays. Cost: a query and a write for each.
+        """
+        found = self._fetch(FIND_EXPIRED, (int(until.timestamp()), limit))
+        self.write_each([[Delete(Key(partition, sort), Matches({EXPIRES_AT: at}))] for partition, sort, at in found])
+        return len(found)
 
     def read_changes(self, after: str | None, limit: int) -> list[Change]:
         """Read the changes that follow a sequence (None: the oldest kept), oldest first."""

@@ -16,7 +16,7 @@ from levante_local.item_columns import Columns, attributes_of, decode_if_there, 
 from levante_local.waiting import loop_of_call
 
 Outcome: TypeAlias = ConditionFailed | None
-Feeds: TypeAlias = Callable[[Mapping[str, Scalar]], bool]
+Feeds: TypeAlias = Callable[[Mapping[str, Scalar] | None, Mapping[str, Scalar] | None], bool]
 Listener: TypeAlias = Callable[[Sequence[Change]], None]
 
 _FIND = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
@@ -235,12 +235,14 @@ class SqliteWriter:
             self._execute(_REPLACE, (*address, *new))
         self._list_anew(write.key, places(old), places(new))
         sequence = NOT_KEPT
-        if self._keeps(new):
+        if self._keeps(old, new):
             sequence = self._execute(_RECORD, (*address, *(old or _NO_COLUMNS), *(new or _NO_COLUMNS))).lastrowid or NOT_KEPT
         return _Recorded(sequence, write.key, old, new)
 
-    def _keeps(self, new: Columns | None) -> bool:
-        return self._feeds is None or (new is not None and self._feeds(attributes_of(new)))
+    def _keeps(self, old: Columns | None, new: Columns | None) -> bool:
+        if self._feeds is None:
+            return True
+        return self._feeds(attributes_of(old) if old and not new else None, attributes_of(new) if new else None)
 
     def _list_anew(self, key: Key, old: dict[str, Key], new: dict[str, Key]) -> None:
         for index, place in old.items() - new.items():

@@ -125,3 +125,11 @@ class Signal:
         finally:
             with self._lock:
                 self._given = Future()
+
+    def take(self) -> bool:
+        """Tell whether the signal was given since the last wait; it counts as waited for."""
+        with self._lock:
+            is_given = self._given.done()
+            if is_given:
+                self._given = Future()
+            return is_given

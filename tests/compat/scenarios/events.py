@@ -108,12 +108,11 @@ def test_event_stream_when_no_execution_is_named_then_400(server: Server) -> Non
 
 
 def test_event_stream_when_a_parameter_is_wrong_then_422_names_it(server: Server) -> None:
-    """What is not understood is refused before anything is streamed, filters of search keys included: there are none."""
+    """What is not understood is refused before anything is streamed."""
     execution_id = greeted(server)
     cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"start_seq": -1}, "start_seq"),
         ({"start_seq": 10**12}, "start_seq"),
-        ({"metadata_filters": {"team": "a"}}, "team"),
         ({"last_event_id": "x7"}, "last_event_id"),
     )
     for filters, name in cases:
@@ -121,6 +120,16 @@ def test_event_stream_when_a_parameter_is_wrong_then_422_names_it(server: Server
         assert [place[:2] for place in places] == [("query", name)], filters
     for last in ("x7", "-1", "1.5", "٣"):
         assert list(invalid(following, server, execution_id, last_event_id=last)) == [("query", "last_event_id")], last
+
+
+def test_event_stream_when_filtered_by_metadata_then_what_has_it_passes(server: Server) -> None:
+    """The client sends the members of the object as parameters of their own."""
+    execution_id = greeted(server)
+    told = payloads(frames_of(selecting(server, workflow_exec_id=execution_id)))
+    name = next(one.metadata["activity_name"] for one in told if one.metadata["scope"] == "activity")
+    for metadata in ({"scope": "workflow"}, {"activity_name": name}, {"team": "a"}):
+        found = payloads(frames_of(selecting(server, workflow_exec_id=execution_id, metadata_filters=metadata)))
+        assert found == [one for one in told if metadata.items() <= one.metadata.items()], metadata
 
 
 # --- events/list ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,10 @@ RUN = {"execution_id": "e1", "run_id": "{run}", "deployment_name": "prod"}
 TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
         "attempt": 1}  # fmt: skip
 
+EVENT = {"event_id": "1", "event_timestamp": 1, "root_workflow_exec_id": "e1", "workflow_exec_id": "e1",
+         "workflow_run_id": "{run}", "workflow_name": "greet", "event_type": "CUSTOM_TASK_CANCELED",
+         "attributes": {"custom_task_id": "t", "custom_task_type": "t"}}  # fmt: skip
+
 LOGGED = ("executions/e1", "deployments/prod")
 
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
@@ -106,15 +110,25 @@ WORKER = {
     },
     ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "{run}", "query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
-        "execution_id": "e1",
-        "run_id": "{run}",
-        "seq": 1,
-        "activity_name": "a",
-        "publisher": "p",
-        "events": [
-            {"number": 1, "at": "2026-01-01T00:00:00Z", "event": {"task_id": "t", "task_type": "t", "phase": "started"}}
-        ],
+        "publications": [
+            {
+                "execution_id": "e1",
+                "run_id": "{run}",
+                "seq": 1,
+                "activity_name": "a",
+                "publisher": "p",
+                "events": [
+                    {
+                        "number": 1,
+                        "at": "2026-01-01T00:00:00Z",
+                        "event": {"task_id": "t", "task_type": "t", "phase": "started"},
+                    }
+                ],
+            }
+        ]
     },
+    ("POST", "/v1/workflows/events"): {"event": EVENT},
+    ("POST", "/v1/workflows/events/batch"): {"events": [EVENT]},
     ("POST", f"{WORKERS}/leases"): {"deployment_name": "prod", "queue": "workflow"},
     ("POST", f"{WORKERS}/workflow-task-failures"): {**RUN, "receipt": "x", "attempt": 1, "failure": {"message": "x"}},
     ("POST", "/v1/workflows/register"): {
@@ -150,7 +164,8 @@ UNKNOWN = {
     ("GET", "/v1/workflows/events/list"),
     ("POST", "/v1/workflows/schedules"),
     ("POST", f"{WORKERS}/load"),
-    ("POST", f"{WORKERS}/task-events"),
+    ("POST", "/v1/workflows/events"),
+    ("POST", "/v1/workflows/events/batch"),
 }
 """What names objects in its query or body, and finds nothing of another workspace."""
 
@@ -348,9 +363,10 @@ def streamed(stocked: Stocked, route: tuple[str, str], key: str | None) -> tuple
 
 @pytest.mark.parametrize("route", STREAMS, ids="-".join)
 def test_streams_when_asked_for_then_the_program_that_streams_lets_in_whom_the_document_says(
-    stocked: Stocked, route: tuple[str, str]
+    api: Api, route: tuple[str, str]
 ) -> None:
     """The same rules as the API's, in another program."""
+    stocked = Stocked(api)
     roles = stocked.operations()[route]["x-levante-roles"]
     assert {key: streamed(stocked, route, key)[0] for key in ROLES} == {key: 200 if key in roles else 403 for key in ROLES}
     for key in (None, "unknown", "revoked"):

@@ -283,3 +283,18 @@ def test_worker_calls_when_a_field_is_wrong_then_422(api: Api, path: str, body: 
     answer = api.call("POST", f"/v1/workflows/workers/{path}", body, key="worker")
     assert (answer.status, answer.body["code"]) == (422, "WF_1001")
     assert answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"schedule": {"cron_expressions": ["61 * * * *"]}, "workflow_identifier": "greet"}, "WF_1200"),
+        ({"schedule": {"intervals": [{"every": "soon"}]}, "workflow_identifier": "greet"}, "WF_1200"),
+        ({"workflow_identifier": "greet"}, "WF_1200"),
+        ({"schedule": {}, "workflow_identifier": 7}, "WF_1001"),
+    ],
+)
+def test_schedule_when_it_could_not_work_then_the_code_says_that_it_is_the_schedule(api: Api, body: Any, code: str) -> None:
+    """The contract has a code of its own for schedules; what is beside the schedule is an input like any other."""
+    answer = api.call("POST", "/v1/workflows/schedules", body)
+    assert (answer.status, answer.body["code"]) == (422, code)

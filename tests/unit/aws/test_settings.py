@@ -1,6 +1,7 @@
 """What the functions are told by their environment, and what they say when it is wrong."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -26,6 +27,7 @@ def test_settings_when_only_the_necessary_is_said_then_the_rest_has_defaults() -
         fast_path=True,
         log_level="INFO",
         tracing=False,
+        retention=timedelta(days=30),
     )
 
 
@@ -74,3 +76,17 @@ def test_settings_when_a_value_is_none_of_the_allowed_then_the_error_lists_those
 def test_settings_when_the_log_level_is_above_info_then_requests_go_unlogged(level: str, *, is_quiet: bool) -> None:
     """The line per request is at the level INFO."""
     assert read_aws_settings({**LEAST, "LEVANTE_LOG_LEVEL": level}).is_quiet is is_quiet
+
+
+@pytest.mark.parametrize(("given", "days"), [("7", 7), ("0", None), ("3650", 3650)])
+def test_settings_when_a_retention_is_said_then_it_is_in_days_and_0_is_for_ever(given: str, days: int | None) -> None:
+    """An installation decides how long it keeps what is over."""
+    settings = read_aws_settings({**LEAST, "LEVANTE_RETENTION_DAYS": given})
+    assert settings.retention == (timedelta(days=days) if days else None)
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "ten", "3651", "99999999999999999999"])
+def test_settings_when_the_retention_is_no_number_of_days_then_that_is_said(given: str) -> None:
+    """Nothing is deleted by a guess."""
+    with pytest.raises(WrongSettings, match=f"LEVANTE_RETENTION_DAYS is '{given}'"):
+        read_aws_settings({**LEAST, "LEVANTE_RETENTION_DAYS": given})

@@ -65,3 +65,10 @@ def test_ids_when_made_then_they_are_uuids_and_long_secrets() -> None:
     assert ids.uuid() != ids.uuid()
     assert len(ids.secret()) >= 43
     assert ids.secret() != ids.secret()
+
+
+def test_watch_when_asked_whether_something_has_changed_then_it_may_have() -> None:
+    """Nothing tells this process of writes: it has to look."""
+    with PollingWatch().watch("X#w#e") as watched:
+        assert watched.has_changed()
+        assert watched.has_changed()

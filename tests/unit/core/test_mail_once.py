@@ -7,10 +7,11 @@ import pytest
 
 from levante_core.domain.events import ExecutionCompleted, ExecutionContinuedAsNew, MailTaken, UpdateCompleted
 from levante_core.domain.execution import RunKey
-from levante_core.domain.names import RunId
+from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest
+from levante_core.records import keys
 from levante_core.services.mail import MailService
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
@@ -34,6 +35,16 @@ def begun(place: Place) -> RunKey:
 
 def mail_count(place: Place) -> int:
     return place.engine.executions.get(SPACE, "e").mail_count
+
+
+def test_signal_when_its_id_is_older_than_a_month_then_the_id_means_nothing_any_more(place: Place) -> None:
+    """What recognises repeats is deleted long after anybody repeats; it would pile up in executions that go on for years."""
+    begun(place)
+    place.engine.mail.signal(SPACE, "e", "h", {}, request_id="one")
+    for known, days in ((True, 29), (False, 2)):
+        place.clock.advance(days * 86400)
+        place.store.delete_expired(place.clock.now(), 10)
+        assert (place.store.get(keys.accepted(SPACE, ExecutionId("e"), "one")) is not None) is known
 
 
 def test_signal_when_it_comes_again_under_its_id_then_nothing_happens(place: Place) -> None:

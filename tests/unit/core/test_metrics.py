@@ -23,6 +23,7 @@ def run(status: ExecutionStatus, minute: float = 0, seconds: float | None = None
         deployment_name=DeploymentName("d"),
         root_execution_id=ExecutionId("e"),
         parent_execution_id=None,
+        user_id=None,
         status=status,
         started_at=began,
         ended_at=None if seconds is None else began + timedelta(seconds=seconds),

@@ -19,6 +19,7 @@ from levante_core.domain.schedules.state import Schedule
 from levante_core.errors import InvalidInput, InvalidSchedule, NotFound, ScheduleExists, ScheduleNotFound, Unavailable
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
+from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import build_engine
 from levante_core.services.run_filter import RunFilter
 from levante_core.services.schedules import Target
@@ -190,7 +191,7 @@ def test_look_when_it_fails_anywhere_then_the_next_one_goes_on_and_each_time_com
     """Before anything was written, or after it was, but nobody heard of it."""
     fault = OneFault(kind, position, how)
     operations = Operations("api", fault)
-    store = FaultyStore(place.engine.streams._store, operations)
+    store = OffloadingStore(FaultyStore(place.store, operations), place.payloads)
     queues = FaultyQueues(place.queues, operations, Counter())
     engine = build_engine(store, queues, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)
     with_faults = replace(place, engine=engine)

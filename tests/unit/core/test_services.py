@@ -20,6 +20,7 @@ from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import CommitOutcome, LoadRequest, LoadResponse, TaskQueue
+from levante_core.records.offloading import OffloadingStore
 from levante_core.services import reading
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import build_engine
@@ -314,7 +315,8 @@ def test_redrive_when_all_messages_are_lost_then_every_open_run_can_go_on(place:
     place.tasks(TaskQueue.WORKFLOW)
     place.tasks(TaskQueue.ACTIVITY)
     replaced: Any = InProcessQueues(place.clock)
-    engine = build_engine(place.store, replaced, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)
+    items = OffloadingStore(place.store, place.payloads)
+    engine = build_engine(items, replaced, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)
     assert engine.redrive.redrive() == 2
     place.engine = engine
     advanced: list[WorkflowTask] = place.tasks(TaskQueue.WORKFLOW)

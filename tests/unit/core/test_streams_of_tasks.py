@@ -1,41 +1,62 @@
 """Events of custom tasks that activities tell of: each once, in the order of its publisher, however often it is sent."""
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import pytest
 
 from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.execution import RunKey
-from levante_core.domain.names import ExecutionId
-from levante_core.domain.stream_events import PublishedTask
-from levante_core.errors import InvalidInput, NotFound, Unavailable
-from levante_core.services.streams import FEW, StreamService
-from tests.support.faults import Fate, FaultyStore, OneFault, Operations
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.errors import Unavailable
+from levante_core.protocol.activities import Publication, TaskEventReport
+from levante_core.services import task_events
+from levante_core.services.streams import StreamService
+from levante_core.services.task_events import FEW, TaskEventService
+from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations, OvertakenStore
 from tests.support.place import SPACE, Place
 
 ROOT = ExecutionId("e")
+T = TypeVar("T")
 
 
-def events(place: Place, publisher: str, *numbers: int) -> list[PublishedTask]:
+def publication(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None = None) -> Publication:
     """What a publisher sends in one call; the first of all begins a task."""
-    return [
-        PublishedTask(
-            publisher,
-            seq=1,
-            activity_name="a",
-            number=number,
-            at=place.clock.now(),
-            event=TaskEvent(
-                task_id=publisher, task_type="t", phase=TaskPhase.IN_PROGRESS if number > 1 else TaskPhase.STARTED
-            ),
-        )
-        for number in numbers
-    ]
+    phases = {number: TaskPhase.IN_PROGRESS if number > 1 else TaskPhase.STARTED for number in numbers}
+    return Publication(
+        execution_id=run.execution_id,
+        run_id=run.run_id,
+        seq=1,
+        activity_name="a",
+        publisher=publisher,
+        events=tuple(
+            TaskEventReport(
+                number=number,
+                at=place.clock.now(),
+                event=TaskEvent(task_id=publisher, task_type="t", phase=phase),
+            )
+            for number, phase in phases.items()
+        ),
+        after=after,
+    )
 
 
 def append(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None) -> int:
-    return place.engine.streams.append(SPACE, ROOT, run.run_id, events(place, publisher, *numbers), after)
+    (last,) = place.engine.task_events.append(SPACE, [publication(place, run, publisher, *numbers, after=after)])
+    assert last is not None
+    return last
+
+
+def persistently(publish: Callable[[], T]) -> T:
+    """Publish, and once more where others were first too often, as workers do."""
+    while True:
+        with suppress(Unavailable):
+            return publish()
 
 
 def told(place: Place) -> list[str]:
@@ -57,18 +78,6 @@ def test_events_when_a_call_comes_again_then_they_are_told_once(place: Place, af
     assert told(place) == ["p:1", "p:2", "p:3", "p:4"]
 
 
-@pytest.mark.parametrize("after", [1, 3, 10**12 - 1])
-def test_events_when_they_are_to_follow_what_is_not_there_then_they_are_refused(place: Place, after: int) -> None:
-    """A gap would be one for ever, and nobody could publish to the stream any more."""
-    run = place.start(execution_id=ROOT)
-    if after > 1:
-        assert append(place, run, "p", 1, after=None) == 2
-    with pytest.raises(InvalidInput, match=f"no event {after}"):
-        append(place, run, "p", 2, after=after)
-    append(place, run, "q", 1, after=None)
-    assert told(place) == (["p:1", "q:1"] if after > 1 else ["q:1"])
-
-
 def test_events_when_a_call_comes_again_late_then_its_place_is_found(place: Place) -> None:
     """However much others have told in between."""
     run = place.start(execution_id=ROOT)
@@ -84,15 +93,15 @@ def test_events_when_a_call_comes_again_late_then_its_place_is_found(place: Plac
 def test_events_when_a_write_fails_then_a_repeat_tells_them_once(place: Place, fate: Fate) -> None:
     """Whether it took effect or not."""
     run = place.start(execution_id=ROOT)
-    sent = events(place, "p", 1, 2)
+    sent = publication(place, run, "p", 1, 2)
     for position in (1, 2):
         fault = OneFault("write", position, fate, is_armed=True)
-        mortal = StreamService(FaultyStore(place.engine.streams._store, Operations("publisher", fault)))
+        store = FaultyStore(place.engine.streams._store, Operations("publisher", fault))
         try:
-            mortal.append(SPACE, ROOT, run.run_id, sent, None)
+            TaskEventService(store, StreamService(store)).append(SPACE, [sent])
         except (Unavailable, RuntimeError):
             assert fault.count == position
-    place.engine.streams.append(SPACE, ROOT, run.run_id, sent, None)
+    place.engine.task_events.append(SPACE, [sent])
     assert told(place) == ["p:1", "p:2"]
 
 
@@ -105,8 +114,8 @@ def test_events_when_many_publish_at_once_then_all_are_told_in_the_order_of_each
         try:
             after = None
             for number in range(1, 21):
-                after = append(place, run, publisher, number, after=after)
-                place.engine.streams.publish(SPACE, ROOT)
+                after = persistently(partial(append, place, run, publisher, number, after=after))
+                persistently(partial(place.engine.streams.publish, SPACE, ROOT))
         except BaseException as error:
             failures.append(error)
             raise
@@ -124,10 +133,62 @@ def test_events_when_many_publish_at_once_then_all_are_told_in_the_order_of_each
         assert all(one < next_one for one, next_one in pairwise(numbers))
 
 
-def test_events_when_their_run_is_not_the_current_one_then_they_are_refused(place: Place) -> None:
-    """An attempt that outlived its run has nobody to tell anything."""
+def test_events_when_many_publishers_share_a_call_then_each_is_told_in_its_stream(place: Place) -> None:
+    """Of one execution and of several; a repeat of the call, or of a part of it, adds nothing."""
+    run, other = place.start(execution_id=ROOT), place.start(execution_id="f")
+    sent = [
+        publication(place, run, "p", 1, 2),
+        publication(place, other, "o", 1),
+        publication(place, run, "q", 1, 2, 3),
+    ]
+    lasts = place.engine.task_events.append(SPACE, sent)
+    assert lasts == [6, 2, 6], "all that share a stream know how far it has come"
+    more = publication(place, run, "p", 3, after=lasts[0])
+    assert place.engine.task_events.append(SPACE, [more, *sent]) == [7, 7, 2, 7]
+    assert told(place) == ["p:1", "p:2", "q:1", "q:2", "q:3", "p:3"]
+    assert [one.told.event.event_id for one in place.engine.streams.read(SPACE, ExecutionId("f"), 2)] == ["o:1"]
+
+
+def test_events_when_the_end_is_known_then_nothing_is_read_for_them_but_their_runs(place: Place) -> None:
+    """Each token that a model says costs a read and a write; a query only where somebody else has told meanwhile."""
     run = place.start(execution_id=ROOT)
-    with pytest.raises(NotFound, match="no open run"):
-        place.engine.streams.append(SPACE, ROOT, "another", events(place, "p", 1), None)
-    with pytest.raises(NotFound, match="no execution"):
-        place.engine.streams.append(SPACE, "another", run.run_id, events(place, "p", 1), None)
+    last = append(place, run, "p", 1, after=None)
+    store = CountingStore(place.engine.streams._store)
+    service = TaskEventService(store, StreamService(store))
+    for number in (2, 3):
+        (known,) = service.append(SPACE, [publication(place, run, "p", number, after=last)])
+        assert known == last + 1
+        last = known
+    assert (store.reads, store.writes) == (2, 2)
+    append(place, run, "other", 1, after=None)
+    assert service.append(SPACE, [publication(place, run, "p", 4, after=last)]) == [last + 2]
+    assert told(place) == ["p:1", "p:2", "p:3", "other:1", "p:4"]
+
+
+def test_events_when_a_call_is_large_then_it_is_added_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction takes only so much."""
+    monkeypatch.setattr(task_events, "WRITE_BYTES", 1)
+    run = place.start(execution_id=ROOT)
+    sent = [publication(place, run, name, 1, 2) for name in "pqr"]
+    assert place.engine.task_events.append(SPACE, sent) == [3, 5, 7]
+    assert told(place) == ["p:1", "p:2", "q:1", "q:2", "r:1", "r:2"]
+
+
+def test_events_when_another_publisher_is_first_then_none_of_the_group_is_out_of_place(place: Place) -> None:
+    """The places of one write are taken all together or not at all, and so never leave a gap."""
+    run = place.start(execution_id=ROOT)
+    append(place, run, "first", 1, after=None)
+    store = OvertakenStore(place.engine.streams._store, lambda: append(place, run, "other", 1, 2, after=None))
+    service = TaskEventService(store, place.engine.streams)
+    assert service.append(SPACE, [publication(place, run, "p", 2), publication(place, run, "q", 2, 3)]) == [7, 7]
+    assert told(place) == ["first:1", "other:1", "other:2", "p:2", "q:2", "q:3"]
+
+
+def test_events_when_their_run_is_not_the_current_one_then_nobody_is_told(place: Place) -> None:
+    """An attempt that outlived its run has nobody to tell anything; those that share its call have."""
+    run = place.start(execution_id=ROOT)
+    stale = (replace(run, run_id=RunId("another")), replace(run, execution_id=ExecutionId("another")))
+    sent = [publication(place, run, "p", 1), *(publication(place, one, "q", 1) for one in stale)]
+    assert place.engine.task_events.append(SPACE, sent) == [2, None, None]
+    assert place.engine.task_events.append(Workspace("other"), sent[:1]) == [None]
+    assert told(place) == ["p:1"]

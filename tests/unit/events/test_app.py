@@ -10,7 +10,7 @@ import pytest
 
 from levante_core.domain.names import Workspace
 from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
-from levante_core.services.tails import EVENTS_AT_ONCE
+from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
 from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
@@ -276,6 +276,11 @@ async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(ga
     await waiting.until(lambda reader: reader.sequences == [EVENTS_AT_ONCE + 1, EVENTS_AT_ONCE + 2])
     beside = gate.reader(query="event_source=DATABASE")
     await beside.end()
+    selecting = gate.reader(
+        EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=ACTIVITY_TASK_FAILED&event_source=DATABASE"
+    )
+    await selecting.end()
+    assert selecting.sequences == []
     assert alone.sequences == beside.sequences == list(range(1, EVENTS_AT_ONCE + 3))
     await waiting.leave()
 
@@ -290,6 +295,20 @@ async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Ga
     gate.complete(run, 2)
     await reader.end()
     assert (reader.sequences, reader.types) == ([3], [COMPLETED])
+
+
+@on_a_loop
+async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_then_it_misses_nothing(gate: Gate) -> None:
+    """event_source LIVE, resumed: what came while the reader was away is no past to it."""
+    run = gate.begin()
+    gate.step(run, 1, 3)
+    gate.complete(run, 2)
+    for again in (
+        gate.reader(query="event_source=LIVE&last_event_id=2"),
+        gate.reader(query="event_source=LIVE", headers={"last-event-id": "2"}),
+    ):
+        await again.end()
+        assert again.sequences == [3, 4, 5]
 
 
 # --- when it ends -----------------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ def test_event_frame_when_written_then_it_says_what_where_and_when() -> None:
         },
         "broker_sequence": 7,
         "timestamp": "2026-01-01T12:00:00.123456Z",
+        "metadata": {"scope": "workflow"},
     }
     assert data["data"]["event_timestamp"] == AT_NANOSECONDS
     assert data["data"]["attributes"]["result"]["value"] == 3

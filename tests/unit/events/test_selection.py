@@ -1,13 +1,14 @@
 """What a reader asks for, read from paths, queries and headers; and which events that lets pass."""
 
 import dataclasses
+import json
 from typing import Any, Literal
 
 import pytest
 
 from levante_core.domain.stream_events import StreamEvent, StreamEventType, Told
 from levante_core.errors import InvalidInput
-from levante_core.protocol.stream_messages import EventSource
+from levante_core.protocol.stream_messages import EventSource, EventStreamQuery
 from levante_core.protocol.streams import EVENTS_STREAM, MOST_EVENTS, is_stream
 from levante_events.selection import NoExecution, Selection, select, ticket_in
 
@@ -167,13 +168,20 @@ def test_events_when_a_place_is_named_then_that_is_first(query: str, header: str
         ("start_seq=many", ["query", "start_seq"], "int_parsing"),
         ("scope=everything", ["query", "scope"], "literal_error"),
         ("workflow_event_types=SOMETHING", ["query", "workflow_event_types", 0], "enum"),
-        ("team=a", ["query", "team"], "extra_forbidden"),
-        ("event_source=LIVE", ["query", "event_source"], "extra_forbidden"),
+        ("event_source=NOWHERE", ["query", "event_source"], "enum"),
+        ("metadata_filters=a", ["query", "metadata_filters"], "value_error"),
+        ("metadata_filters=[1]", ["query", "metadata_filters"], "dict_type"),
     ],
 )
 def test_events_when_a_parameter_is_wrong_then_it_is_named(query: str, place: list[str | int], kind: str) -> None:
-    """Search keys among them, which arrive as bare parameters."""
+    """Instead of being taken for one that was not sent."""
     assert problems(EVENTS_STREAM, f"workflow_exec_id=e&{query}") == [(place, kind)]
+
+
+@pytest.mark.parametrize("source", list(EventSource))
+def test_events_when_a_source_is_named_then_it_is_that(source: EventSource) -> None:
+    """What there is by now can be selected from, too, without waiting for the end."""
+    assert select(EVENTS_STREAM, f"workflow_exec_id=e&event_source={source}", None).source is source
 
 
 def test_events_when_a_parameter_is_wrong_then_it_is_not_quoted() -> None:
@@ -208,11 +216,34 @@ def test_events_when_a_parameter_is_wrong_then_it_is_not_quoted() -> None:
         ("scope=activity&activity_name=a&stream=activity&workflow_name=w", True),
         ("scope=activity&activity_name=a&stream=activity&workflow_name=v", False),
         ("start_seq=99", True),
+        ("metadata_filters={}", True),
+        ('metadata_filters={"activity_id":"r:1"}', True),
+        ('metadata_filters={"activity_id":["r:2","r:1"],"scope":"activity"}', True),
+        ('metadata_filters={"activity_id":"r:2"}', False),
+        ('metadata_filters={"team":"a"}', False),
+        ('metadata_filters={"activity_id":"r:1"}&team=a', False),
+        ("team=a", False),
+        ("team=", False),
+        ("team=*", False),
+        ("scope=*&scope=workflow", False),
+        ("scope=workflow&scope=*", False),
+        ("activity_id=r:1&activity_id=*", True),
     ],
 )
 def test_events_when_filtered_then_all_filters_have_to_let_them_pass(query: str, *, expected: bool) -> None:
     """Filters are combined; repeated types mean any of them; where to begin is no filter."""
     assert select(EVENTS_STREAM, f"workflow_exec_id=child&{query}", None).admits(told()) is expected
+
+
+def test_events_when_metadata_is_wanted_then_it_is_what_frames_show() -> None:
+    """Bare parameters that are no filters of ours are members of `metadata_filters`, as clients send them."""
+    for event in (told(), told("workflow")):
+        for name, value in event.metadata.items():
+            asked = f"workflow_exec_id=child&metadata_filters={json.dumps({name: value})}"
+            assert select(EVENTS_STREAM, asked, None).admits(event)
+    assert select(EVENTS_STREAM, "workflow_exec_id=child&a=1&a=2", None).filters == EventStreamQuery(
+        workflow_exec_id="child", metadata_filters={"a": ("1", "2")}
+    )
 
 
 def test_events_when_an_activity_is_wanted_then_no_workflow_event_passes() -> None:

@@ -63,6 +63,20 @@ def test_wait_when_nothing_is_written_returns_when_the_time_is_over(watch: Chang
         watched.wait(0)
 
 
+def test_has_changed_when_asked_then_it_says_so_once_and_waits_for_nothing(
+    store: SqliteItemStore, watch: ChangeWatch
+) -> None:
+    """Whoever shares what was read looks again only where something was written, and only once for it."""
+    with watch.watch("p") as watched, watch.watch("q") as other:
+        assert not watched.has_changed()
+        store.write(put("p"))
+        assert (watched.has_changed(), other.has_changed()) == (True, False)
+        assert not watched.has_changed()
+        store.write(put("p", 1))
+        watched.wait(30)
+        assert not watched.has_changed(), "the wait has taken it"
+
+
 def test_watch_when_left_in_any_way_keeps_nothing(watch: LocalChangeWatch) -> None:
     """Clients come and go; a partition that nobody watches costs nothing."""
 

@@ -5,6 +5,8 @@ import pytest
 from levante_core.errors import InconsistentHistory, Unavailable
 from levante_local.payload_files import PayloadFiles
 
+PLACE = "0123456789abcdef" * 2
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -15,37 +17,61 @@ def directory(tmp_path: Path) -> Path:
 def test_get_when_the_file_was_damaged_raises_inconsistent_history(directory: Path, damage: bytes) -> None:
     """Content is checked against its name each time: what does not fit is never handed out."""
     payloads = PayloadFiles(directory)
-    reference = payloads.put(b"content")
-    (directory / reference).write_bytes(damage)
+    reference = payloads.put(PLACE, b"content")
+    (directory / PLACE / reference).write_bytes(damage)
     with pytest.raises(InconsistentHistory, match="damaged"):
-        payloads.get(reference)
+        payloads.get(PLACE, reference)
 
 
 def test_put_when_the_file_was_damaged_mends_it(directory: Path) -> None:
     """A repeat writes the file anew."""
     payloads = PayloadFiles(directory)
-    reference = payloads.put(b"content")
-    (directory / reference).write_bytes(b"")
-    assert payloads.put(b"content") == reference
-    assert payloads.get(reference) == b"content"
+    reference = payloads.put(PLACE, b"content")
+    (directory / PLACE / reference).write_bytes(b"")
+    assert payloads.put(PLACE, b"content") == reference
+    assert payloads.get(PLACE, reference) == b"content"
 
 
 def test_put_leaves_the_content_and_nothing_else(directory: Path) -> None:
     """No temporary file outlives its write, and another process finds the content."""
-    reference = PayloadFiles(directory).put(b"content")
-    PayloadFiles(directory).put(b"content")
-    assert [entry.name for entry in directory.iterdir()] == [reference]
-    assert PayloadFiles(directory).get(reference) == b"content"
+    reference = PayloadFiles(directory).put(PLACE, b"content")
+    PayloadFiles(directory).put(PLACE, b"content")
+    assert [entry.name for entry in (directory / PLACE).iterdir()] == [reference]
+    assert PayloadFiles(directory).get(PLACE, reference) == b"content"
 
 
 def test_put_and_get_when_the_disk_refuses_are_unavailable(directory: Path) -> None:
     """Trouble with the disk may pass: it is no broken history. Nothing half written is left."""
     payloads = PayloadFiles(directory)
-    reference = payloads.put(b"content")
-    (directory / reference).unlink()
-    (directory / reference).mkdir()
+    reference = payloads.put(PLACE, b"content")
+    (directory / PLACE / reference).unlink()
+    (directory / PLACE / reference).mkdir()
     with pytest.raises(Unavailable, match=reference):
-        payloads.get(reference)
+        payloads.get(PLACE, reference)
     with pytest.raises(Unavailable, match=reference):
-        payloads.put(b"content")
-    assert [entry.name for entry in directory.iterdir()] == [reference]
+        payloads.put(PLACE, b"content")
+    assert [entry.name for entry in (directory / PLACE).iterdir()] == [reference]
+
+
+def test_get_when_the_file_is_of_the_first_version_then_it_is_found(directory: Path) -> None:
+    """Files had no places then."""
+    payloads = PayloadFiles(directory)
+    reference = payloads.put(PLACE, b"content")
+    (directory / PLACE / reference).rename(directory / reference)
+    assert payloads.get(PLACE, reference) == b"content"
+
+
+def test_keep_only_when_nothing_is_left_then_the_place_is_gone(directory: Path) -> None:
+    """Executions that are gone leave no empty directories behind."""
+    payloads = PayloadFiles(directory)
+    payloads.put(PLACE, b"content")
+    payloads.keep_only(PLACE, frozenset(), None)
+    assert list(directory.iterdir()) == []
+
+
+def test_keep_only_when_the_disk_refuses_then_it_is_unavailable(directory: Path) -> None:
+    """What could not be deleted is deleted by a repeat."""
+    payloads = PayloadFiles(directory)
+    (directory / PLACE / "a directory").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=PLACE):
+        payloads.keep_only(PLACE, frozenset(), None)

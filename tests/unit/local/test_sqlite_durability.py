@@ -5,14 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Absent, Change, ConditionFailed, Item, Key, Put, Update
+from levante_core.ports.item_store import EXPIRES_AT, Absent, Change, ConditionFailed, Item, Key, Put, Update
 from levante_local import sqlite_writer
-from levante_local.sqlite_schema import StoreNotOpened
+from levante_local.sqlite_schema import FIND_EXPIRED, StoreNotOpened
 from levante_local.sqlite_store import SqliteItemStore
 from levante_local.waiting import call
 
@@ -243,7 +244,7 @@ def test_acknowledge_changes_costs_no_commit_of_its_own(
 def test_feed_when_it_is_told_what_to_keep_then_listeners_still_hear_of_all(path: Path) -> None:
     """What the dispatcher never looks at costs no row, but whoever waits for it is woken."""
     heard: list[Change] = []
-    with closing(SqliteItemStore(path, feeds=lambda attributes: bool(attributes.get("kept")))) as store:
+    with closing(SqliteItemStore(path, feeds=lambda _, new: bool(new and new.get("kept")))) as store:
         store.listen(heard.extend)
         store.write(Put(Item(KEY, {"kept": True})))
         store.write(Put(Item(KEY, {"kept": False})))
@@ -286,3 +287,30 @@ def test_write_when_it_leaves_the_item_as_it_is_is_no_change(store: SqliteItemSt
     store.write(Update(KEY, {"status": "A"}))
     assert len(store.read_changes(None, 10)) == 1
     assert store.commits == 1
+
+
+def test_delete_expired_when_an_item_was_written_anew_meanwhile_then_it_stays(path: Path) -> None:
+    """Whoever writes an item later than its expiry means it to be there; what has no expiry never goes."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    seconds = int(now.timestamp())
+    with closing(SqliteItemStore(path)) as store:
+        for number, expires_at in enumerate([seconds - 1, seconds, seconds + 1, None]):
+            store.write(Put(Item(Key("p", str(number)), {EXPIRES_AT: expires_at})))
+        store.write(Put(Item(Key("p", "none"), {})), Put(Item(Key("p", "0"), {EXPIRES_AT: seconds + 9})))
+        assert store.delete_expired(now, 10) == 1
+        assert [item.key.sort for item in store.query("p").items] == ["0", "2", "3", "none"]
+        assert store.delete_expired(now, 10) == 0
+
+
+def test_file_of_version_1_when_opened_then_it_is_brought_up_to_date(path: Path) -> None:
+    """What was kept before stays, and can expire from now on."""
+    with closing(SqliteItemStore(path)) as store:
+        store.write(Put(Item(KEY, {EXPIRES_AT: 1})))
+    with closing(sqlite3.connect(path)) as older:
+        older.executescript("DROP INDEX items_by_expiry; PRAGMA user_version = 1;")
+    with closing(SqliteItemStore(path)) as store:
+        assert store.get(KEY) == Item(KEY, {EXPIRES_AT: 1})
+        assert store.delete_expired(datetime(2026, 1, 1, tzinfo=UTC), 10) == 1
+    with closing(sqlite3.connect(path)) as reader:
+        plan = reader.execute(f"EXPLAIN QUERY PLAN {FIND_EXPIRED}", (1, 1)).fetchall()
+    assert "items_by_expiry" in str(plan), "no walk over all items"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from levante import workflow
 from levante.context import current_workflow
-from levante.errors import NonDeterminismError
+from levante.errors import InvalidArguments, NonDeterminismError
 from levante.replay.replayer import replay
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante_core.protocol import (
@@ -242,6 +243,34 @@ def test_payload_when_it_is_too_large_then_asking_for_the_activity_fails() -> No
 
     (end,) = new_run(body).begin()
     assert end.kind == "execution_failed"
+
+
+@workflow.define(name="run-child")
+class Child:
+    @workflow.entrypoint
+    async def run(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"execution_timeout": timedelta()},
+        {"execution_timeout": timedelta(seconds=-1)},
+        {"execution_timeout": 60},
+        {"execution_id": "no spaces"},
+    ],
+)
+def test_child_when_an_option_could_not_work_then_the_line_that_asks_for_it_says_so(options: Any) -> None:
+    """Nothing is recorded of it, and code may catch it as any other wrong argument."""
+
+    async def body() -> str:
+        with pytest.raises(InvalidArguments, match=next(iter(options))):
+            await workflow.execute_workflow(Child, **options)
+        return "refused"
+
+    (end,) = new_run(body).begin()
+    assert end.kind == "execution_completed"
 
 
 def test_loop_when_asked_about_itself_then_it_answers_as_a_loop() -> None:

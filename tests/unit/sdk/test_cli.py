@@ -9,22 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from levante import workflow
-from levante.cli import main, waiting
+from levante.cli import waiting
 from levante.cli.exits import EPILOG, Exit
 from levante.cli.options import DEFAULT_SERVER_URL
 from levante.cli.worker import JsonLines
 from levante.definitions import get_workflow_definition
 from levante.worker.settings import DEFAULT_SERVER_URL as WORKERS_SERVER_URL
+from tests.support.cli import Api, api, assert_one_line, run
+
+__all__ = ["api"]
 
 EXECUTION = {
     "execution_id": "e1",
@@ -67,63 +67,6 @@ class Second:
 """
 
 
-class Api(ThreadingHTTPServer):
-    """Answers what it is told to, the last of several answers for ever, and remembers what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[tuple[str, str], list[tuple[int, Any]]] = {}
-        self.asked: list[tuple[str, str, Any, str | None]] = []
-        self.headers: dict[str, str] = {}
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-    def on(self, method: str, path: str, *answers: tuple[int, Any]) -> None:
-        """Say how calls are answered, one after the other. Text is sent as it is, anything else as JSON."""
-        self.answers[method, path] = list(answers)
-
-    def next_answer(self, method: str, path: str) -> tuple[int, Any]:
-        """Return the answer whose turn it is."""
-        answers = self.answers.get((method, path), [(404, {"detail": "there is nothing here", "code": "NOT_FOUND"})])
-        return answers.pop(0) if len(answers) > 1 else answers[0]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Api
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def handle_request(self) -> None:
-        """Answer whatever the method."""
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        self.server.asked.append((self.command, self.path, body, self.headers.get("Authorization")))
-        status, answer = self.server.next_answer(self.command, self.path.partition("?")[0])
-        if self.path.endswith("/poll"):
-            time.sleep(0.05)  # a long poll that finds nothing
-        content = b"" if answer is None else (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **self.server.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_PATCH = do_DELETE = handle_request  # noqa: N815 - names of the standard library
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    server = Api()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.fixture(autouse=True)
 def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
@@ -137,28 +80,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     others = {name: module for name, module in sys.modules.items() if not name.startswith("tests.")}
     monkeypatch.setattr(sys, "modules", others)
     return tmp_path
-
-
-def run(api: Api | str, *args: str, text: str | bytes | None = None, **environment: str | None) -> Result:
-    """Run a command with a server, a key and a deployment name."""
-    given: dict[str, str | None] = {
-        "LEVANTE_SERVER_URL": api if isinstance(api, str) else api.url,
-        "LEVANTE_API_KEY": "lev_secret",
-        "MISTRAL_API_KEY": None,
-        "SERVER_URL": None,
-        "DEPLOYMENT_NAME": "d",
-        "WORKER_NAME": "w1",
-        "LOG_LEVEL": None,
-    }
-    return CliRunner().invoke(main, args, env={**given, **environment}, input=text)
-
-
-def assert_one_line(result: Result, *said: str, code: Exit = Exit.FAILED) -> None:
-    """Check for an error: nothing on stdout, one line on stderr."""
-    assert (result.exit_code, result.stdout) == (code, ""), result.output
-    assert len(result.stderr.splitlines()) == 1
-    for part in said:
-        assert part in result.stderr
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------
@@ -310,10 +231,10 @@ def test_list_when_narrowed_then_the_query_says_so(api: Api) -> None:
     narrowed = ["--workflow", "a b", "--status", "failed", "--status", "RUNNING", "--limit", "2"]
     result = run(api, "executions", "list", *narrowed)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no executions\n")
-    assert api.asked[0][1] == "/v1/workflows/runs?page_size=2&status=FAILED&status=RUNNING&workflow_identifier=a+b"
+    assert api.asked[0][1] == "/v1/workflows/runs?page_size=2&workflow_identifier=a+b&status=FAILED&status=RUNNING"
 
 
-@pytest.mark.parametrize("wrong", [["--limit", "0"], ["--limit", "1001"], ["--status", "DONE"]])
+@pytest.mark.parametrize("wrong", [["--limit", "0"], ["--status", "DONE"], ["--order", "up"]])
 def test_list_when_its_options_are_wrong_then_it_is_wrong_usage(api: Api, wrong: list[str]) -> None:
     """Bad input is refused at the earliest point."""
     assert run(api, "executions", "list", *wrong).exit_code == Exit.USAGE
@@ -347,7 +268,7 @@ def test_tables_when_a_text_would_steer_the_terminal_then_it_stays_one_plain_lin
 def test_ids_when_they_hold_slashes_then_they_stay_one_segment_of_the_path(api: Api) -> None:
     """An id cannot lead to another endpoint."""
     assert run(api, "executions", "get", "../runs?x=1").exit_code == 1
-    assert api.asked[0][1] == "/v1/workflows/executions/..%2Fruns%3Fx%3D1"
+    assert api.asked[0][1] == "/v1/workflows/executions/..%2Fruns%3Fx%3D1?include_search_keys=true"
 
 
 # --- changing ---------------------------------------------------------------------------------------------------------
@@ -356,7 +277,6 @@ def test_ids_when_they_hold_slashes_then_they_stay_one_segment_of_the_path(api: 
 @pytest.mark.parametrize(
     ("command", "method", "path"),
     [
-        (["executions", "terminate", "e1"], "POST", f"{ONE}/terminate"),
         (["keys", "revoke", "k1"], "DELETE", "/v1/keys/k1"),
         (["schedules", "delete", "s1"], "DELETE", "/v1/workflows/schedules/s1"),
     ],
@@ -396,6 +316,7 @@ def test_redrive_when_it_takes_several_calls_then_their_sum_is_printed(api: Api)
     result = run(api, "redrive")
     assert (result.exit_code, result.stdout) == (0, "3 open executions carry on\n")
     assert [body for _, _, body, _ in api.asked] == [{}, {"after": "0:x"}]
+    assert json.loads(run(api, "redrive", "--json").stdout) == {"executions": 1, "next": None}
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

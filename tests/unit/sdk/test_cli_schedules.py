@@ -1,10 +1,11 @@
 """`levante schedules`: what is asked of the API, and what people are shown."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.unit.sdk.test_cli import Api, api, assert_one_line, run
+from tests.support.cli import Api, api, assert_one_line, run
 
 __all__ = ["api"]
 
@@ -38,6 +39,7 @@ SCHEDULE: dict[str, Any] = {
     [
         (["--cron", "0 9 * * *", "--cron", "0 18 * * *"], {"cron_expressions": ["0 9 * * *", "0 18 * * *"]}),
         (["--every", "PT1H", "--jitter", "PT5M"], {"intervals": [{"every": "PT1H"}], "jitter": "PT5M"}),
+        (["--every", "PT1H+PT5M"], {"intervals": [{"every": "PT1H", "offset": "PT5M"}]}),
         (
             ["--calendar", '{"hour": [{"start": 9}]}', "--skip", '{"month": [{"start": 8}]}', "--time-zone", "Europe/Paris"],
             {
@@ -70,6 +72,23 @@ def test_definition_when_given_in_options_then_only_what_was_said_is_sent(
     assert update == {"schedule": schedule}
 
 
+def test_create_when_a_registration_is_named_then_that_is_what_starts(api: Api) -> None:
+    """Instead of a workflow; not both, and not neither."""
+    api.on("POST", PATH, (201, {"schedule_id": "s1"}))
+    options = ["--cron", "0 9 * * *", "--schedule-id", "s1", "--deployment-name", "d"]
+    assert run(api, "schedules", "create", "--registration-id", "r1", *options).exit_code == 0
+    schedule = {"input": None, "cron_expressions": ["0 9 * * *"]}
+    assert api.asked[0][2] == {
+        "workflow_registration_id": "r1",
+        "schedule": schedule,
+        "schedule_id": "s1",
+        "deployment_name": "d",
+    }
+    for wrong in ([], ["report", "--registration-id", "r1"]):
+        assert run(api, "schedules", "create", *wrong, *options).exit_code == 2
+    assert len(api.asked) == 1
+
+
 def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api) -> None:
     """The next time, the last one, and why it is paused."""
     api.on("GET", PATH, (200, {"schedules": [SCHEDULE], "next_page_token": None}))
@@ -83,6 +102,8 @@ def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api)
     for word in ("Europe/Paris", '"every": "PT1H"', "remaining_executions  3", "s1-x"):
         assert word in shown
     assert "calendars" not in shown
+    assert json.loads(run(api, "schedules", "list", "--json").stdout)["schedules"] == [SCHEDULE]
+    assert json.loads(run(api, "schedules", "get", "s1", "--json").stdout) == SCHEDULE
 
 
 @pytest.mark.parametrize(
@@ -97,8 +118,8 @@ def test_schedules_when_listed_or_shown_then_people_see_when_they_come(api: Api)
 def test_commands_when_run_then_they_ask_for_it(api: Api, command: list[str], path: str, body: dict[str, Any]) -> None:
     """Each says what it did."""
     api.on("POST", f"{PATH}/s1/{path}", (204, None))
-    done = run(api, "schedules", *command)
-    assert (done.exit_code, "s1" in done.stdout) == (0, True)
+    done, as_json = run(api, "schedules", *command), run(api, "schedules", *command, "--json")
+    assert (done.exit_code, "s1" in done.stdout, as_json.stdout) == (0, True, "")
     assert api.asked[0][:3] == ("POST", f"{PATH}/s1/{path}", body)
 
 

@@ -8,34 +8,41 @@ from typing import Any
 import pytest
 
 from levante.worker import publishing
-from levante.worker.activities import Attempt
+from levante.worker.attempt import Attempt
+from levante.worker.batching import Batcher
 from levante.worker.payloads import PLAIN
 from levante.worker.publishing import BATCH_EVENTS, Publisher
 from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, TaskEvent, TaskPhase
-from levante_core.protocol.activities import TaskEventsRequest, TaskEventsResponse
+from levante_core.protocol.activities import Publication, PublicationResult
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = Attempt("e", "r", DeploymentName("d"), 3, 1, 1, ActivityWork(name="a", input=None, options=ActivityOptions()))
 
 
 class Api:
-    """Takes what is published, once it is let. broken: how many of the next calls fail."""
+    """Takes what is published, once it is let. broken: how many of the next calls fail. has_run: whether anybody is told.
+
+    calls: what each had of each publisher. is_called: set once somebody has called.
+    """
 
     def __init__(self) -> None:
-        self.calls: list[TaskEventsRequest] = []
+        self.calls: list[list[Publication]] = []
         self.open = asyncio.Event()
+        self.is_called = asyncio.Event()
         self.broken = 0
+        self.has_run = True
 
-    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
+    async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
+        self.is_called.set()
         await self.open.wait()
         if self.broken:
             self.broken -= 1
             raise TimeoutError
-        self.calls.append(request)
-        return TaskEventsResponse(last_sequence=100 * len(self.calls))
+        self.calls.append([Publication.model_validate_json(one) for one in publications])
+        return [PublicationResult(last_sequence=100 * len(self.calls) if self.has_run else None) for _ in publications]
 
     def numbers(self) -> list[list[int]]:
-        return [[one.number for one in call.events] for call in self.calls]
+        return [[one.number for one in publication.events] for call in self.calls for publication in call]
 
 
 def event(size: int = 1) -> TaskEvent:
@@ -45,7 +52,7 @@ def event(size: int = 1) -> TaskEvent:
 def run(scenario: Callable[[Api, Publisher], Coroutine[Any, Any, None]]) -> None:
     async def within() -> None:
         api: Any = Api()
-        await scenario(api, Publisher(api, lambda: NOW, ATTEMPT, PLAIN))
+        await scenario(api, Publisher(Batcher(api.publish_task_events), lambda: NOW, ATTEMPT, PLAIN))
 
     asyncio.run(within())
 
@@ -54,16 +61,94 @@ def test_publisher_when_events_come_while_it_sends_then_they_share_the_next_call
     """One call at a time keeps them in order; each call says where the one before ended."""
 
     async def scenario(api: Api, publisher: Publisher) -> None:
-        for _ in range(3):
-            publisher.publish(event())
-            await asyncio.sleep(0)
+        publisher.publish(event())
+        await api.is_called.wait()
+        publisher.publish(event())
+        publisher.publish(event())
         api.open.set()
         await publisher.drain()
         publisher.publish(event())
         await publisher.drain()
         assert api.numbers() == [[1], [2, 3], [4]]
-        assert [call.after for call in api.calls] == [None, 100, 200]
-        assert len({call.publisher for call in api.calls}) == 1
+        assert [one.after for (one,) in api.calls] == [None, 100, 200]
+        assert len({one.publisher for (one,) in api.calls}) == 1
+
+    run(scenario)
+
+
+def test_publishers_when_several_tell_at_once_then_they_share_calls() -> None:
+    """However many activities stream, a worker has one call under way; the events of each stay in order."""
+
+    async def scenario(api: Api) -> None:
+        calls = Batcher(api.publish_task_events)
+        publishers = [Publisher(calls, lambda: NOW, ATTEMPT, PLAIN) for _ in range(5)]
+        for _ in range(3):
+            for publisher in publishers:
+                publisher.publish(event())
+            await asyncio.sleep(0)
+        api.open.set()
+        for publisher in publishers:
+            await publisher.drain()
+        assert len(api.calls) <= 3, "15 events, of five publishers"
+        told = [(one.publisher, told.number) for call in api.calls for one in call for told in one.events]
+        for name in {name for name, _ in told}:
+            assert [number for whose, number in told if whose == name] == [1, 2, 3]
+
+    asyncio.run(scenario(Api()))
+
+
+def test_publisher_when_it_waits_for_the_calls_of_others_then_what_comes_meanwhile_goes_with_it() -> None:
+    """Its turn may be long in coming where many tell; what it says until then need not wait for one more."""
+
+    async def scenario(api: Api) -> None:
+        calls = Batcher(api.publish_task_events)
+        first, second = (Publisher(calls, lambda: NOW, ATTEMPT, PLAIN) for _ in range(2))
+        first.publish(event())
+        await api.is_called.wait()
+        for _ in range(3):
+            second.publish(event())
+            await asyncio.sleep(0)
+        api.open.set()
+        await second.drain()
+        assert api.numbers() == [[1], [1, 2, 3]]
+
+    asyncio.run(scenario(Api()))
+
+
+def test_publisher_when_it_is_given_up_before_its_turn_then_nothing_of_it_is_sent(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those that share its calls are not held up."""
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr(publishing, "DRAIN_SECONDS_PER_EVENT", 0.001)
+
+    async def scenario(api: Api) -> None:
+        calls = Batcher(api.publish_task_events)
+        first, second, third = (Publisher(calls, lambda: NOW, ATTEMPT, PLAIN) for _ in range(3))
+        first.publish(event())
+        await api.is_called.wait()
+        second.publish(event())
+        await second.drain()
+        third.publish(event())
+        api.open.set()
+        await third.drain()
+        assert [[len(one.events) for one in call] for call in api.calls] == [[1], [1]]
+
+    asyncio.run(scenario(Api()))
+    assert "dropped" in caplog.text
+
+
+def test_publisher_when_nobody_is_told_then_it_falls_silent() -> None:
+    """An attempt that outlived its run goes on as it likes; its calls would be in vain."""
+
+    async def scenario(api: Api, publisher: Publisher) -> None:
+        api.open.set()
+        api.has_run = False
+        publisher.publish(event())
+        await publisher.drain()
+        publisher.publish(event())
+        await publisher.drain()
+        assert api.numbers() == [[1]]
 
     run(scenario)
 

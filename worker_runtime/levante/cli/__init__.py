@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
 
 from levante.cli.activities import activities
+from levante.cli.completion import completion
 from levante.cli.deployments import deployments
 from levante.cli.executions import executions
-from levante.cli.exits import EPILOG
+from levante.cli.exits import EPILOG, Exit
 from levante.cli.keys import keys
 from levante.cli.plugins import find_plugin, plugin_names
 from levante.cli.redrive import redrive
+from levante.cli.registrations import registrations
 from levante.cli.replay import replay
+from levante.cli.runs import runs
 from levante.cli.schedules import schedules
 from levante.cli.worker import worker
 from levante.cli.workflows import workflows
@@ -31,6 +35,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command: ours first."""
         return super().get_command(ctx, cmd_name) or find_plugin(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. Ctrl-C ends it without a word more, with a code of its own."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(Exit.INTERRUPTED)
 
 
 def _print_version(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:  # noqa: FBT001 - click's form
@@ -55,5 +66,18 @@ def main() -> None:
     """
 
 
-for _command in (activities, deployments, executions, keys, redrive, replay, schedules, worker, workflows):
+for _command in (
+    activities,
+    completion,
+    deployments,
+    executions,
+    keys,
+    redrive,
+    registrations,
+    replay,
+    runs,
+    schedules,
+    worker,
+    workflows,
+):
     main.add_command(_command)

@@ -7,13 +7,14 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import IO, Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -21,11 +22,16 @@ from levante.cli.exits import CommandFailed, one_line
 from levante_core.protocol.streams import TICKET_PARAMETER
 
 REQUEST_SECONDS = 60.0
+STREAM = "text/event-stream"
+MOST_AT_ONCE = 100
+"""How many executions or workflows one request may name. Source: REST contract, section 10 (read 2026-11-23)."""
 SHOWN_CHARACTERS = 500
 """What is shown of an answer that is not one of the API's."""
 
 TEMPORARY_STATUSES = frozenset({429, 500, 502, 503, 504})
 """Answers after which the same call may succeed. Source: REST contract, section 1.4 (read 2026-11-23)."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _HOW_TO_GET_A_KEY = "`levante dev` prints the first one, `levante keys create` makes more"
 _ADVICE: Mapping[int, str] = {401: f"set LEVANTE_API_KEY to a key that is not revoked ({_HOW_TO_GET_A_KEY})"}
@@ -43,7 +49,7 @@ class Answer:
         """Return a field of the answer. Raises: CommandFailed if it is not there, so not the API's."""
         found = self.value.get(name) if isinstance(self.value, dict) else None
         if not isinstance(found, kind):
-            raise _not_levante(f"there is no {name!r} in {self.text}")
+            raise not_levante(f"there is no {name!r} in {self.text}")
         return found
 
     def rows(self, name: str) -> list[dict[str, Any]]:
@@ -61,26 +67,57 @@ class Client:
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS) -> Answer:
         """Read. query: lists repeat the key. Raises: CommandFailed."""
-        return self._call("GET", path + (f"?{urlencode(query, doseq=True)}" if query else ""), None, seconds)
+        return self._call("GET", _with_query(path, query), seconds=seconds)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
         """Post a JSON object, or nothing. Raises: CommandFailed."""
-        return self._call("POST", path, None if body is None else json.dumps(body).encode(), REQUEST_SECONDS)
+        return self._call("POST", path, body, headers)
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Put. Raises: CommandFailed."""
+        return self._call("PUT", path, body)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Change. Raises: CommandFailed."""
-        return self._call("PATCH", path, json.dumps(body).encode(), REQUEST_SECONDS)
+        return self._call("PATCH", path, body)
 
     def delete(self, path: str) -> Answer:
         """Delete. Raises: CommandFailed."""
-        return self._call("DELETE", path, None, REQUEST_SECONDS)
+        return self._call("DELETE", path)
 
-    def _call(self, method: str, path: str, body: bytes | None, seconds: float) -> Answer:
-        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
-        request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310 - checked by options
+    def lines(self, path: str, query: Mapping[str, Any], *, seconds: float = REQUEST_SECONDS) -> Iterator[str]:
+        """Read a stream as it comes, line by line. seconds: of silence, at most. Raises: CommandFailed."""
+        request = self._request("GET", _with_query(path, query), None, {"Accept": STREAM})
+        with self._opened(request, seconds) as response:
+            if response.headers.get_content_type() != STREAM:
+                raise not_levante(f"the answer is no stream but {response.headers.get_content_type()}")
+            for line in response:
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        seconds: float = REQUEST_SECONDS,
+    ) -> Answer:
+        with self._opened(self._request(method, path, body, headers), seconds) as response:
+            return _answer(response.read())
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> urllib.request.Request:
+        content = None if body is None else json.dumps(body).encode()
+        all_headers = {**self._headers, **({} if content is None else {"Content-Type": "application/json"}), **headers}
+        return urllib.request.Request(self._base + path, content, all_headers, method=method)  # noqa: S310 - checked by options
+
+    @contextmanager
+    def _opened(self, request: urllib.request.Request, seconds: float) -> Iterator[HTTPResponse]:
+        """Make a call, and say what goes wrong with it, also while its answer is read."""
         try:
             with self._opener.open(request, timeout=seconds) as response:
-                return _answer(response.read())
+                yield response
         except urllib.error.HTTPError as error:
             with error:
                 raise _refused(error) from None
@@ -101,7 +138,17 @@ class Client:
                 what, todo = "nothing answers at", "start it with `levante dev` or set LEVANTE_SERVER_URL"
                 return CommandFailed(f"{what} {self._base} ({_said(reason)}): {todo}", is_temporary=True)
             case _:
-                return _not_levante(f"{self._base} gave no HTTP answer: {_said(reason)}")
+                return not_levante(f"{self._base} gave no HTTP answer: {_said(reason)}")
+
+
+def _with_query(path: str, query: Mapping[str, Any] | None) -> str:
+    return path + (f"?{urlencode(query, doseq=True)}" if query else "")
+
+
+def in_batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split names into as many as one request may hold."""
+    for first in range(0, len(names), MOST_AT_ONCE):
+        yield names[first : first + MOST_AT_ONCE]
 
 
 def segment(text: str) -> str:
@@ -166,7 +213,7 @@ def _answer(content: bytes) -> Answer:
     try:
         return Answer(text, json.loads(text))
     except (ValueError, RecursionError):
-        raise _not_levante(f"the answer is no JSON: {text}") from None
+        raise not_levante(f"the answer is no JSON: {text}") from None
 
 
 def _refused(error: urllib.error.HTTPError) -> CommandFailed:
@@ -180,7 +227,8 @@ def _refused(error: urllib.error.HTTPError) -> CommandFailed:
     return CommandFailed(text, is_temporary=status in TEMPORARY_STATUSES)
 
 
-def _not_levante(problem: str) -> CommandFailed:
+def not_levante(problem: str) -> CommandFailed:
+    """Return the error for an answer that the API never gives."""
     return CommandFailed(
         f"not what the API answers here (is it Levante at LEVANTE_SERVER_URL?): {problem[:SHOWN_CHARACTERS]}"
     )

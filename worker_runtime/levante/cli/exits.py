@@ -9,13 +9,14 @@ import click
 
 
 class Exit(IntEnum):
-    """The exit codes; 2 is click's own."""
+    """The exit codes; 2 is click's own, 130 what shells make of an interrupt."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     NOT_COMPLETED = 3
     OUT_OF_TIME = 4
+    INTERRUPTED = 130
 
 
 MEANINGS: Mapping[Exit, str] = {
@@ -24,6 +25,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.USAGE: "wrong usage",
     Exit.NOT_COMPLETED: "the execution that was waited for ended without completing",
     Exit.OUT_OF_TIME: "the execution that was waited for was still open after --timeout",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."

@@ -37,7 +37,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *,
         click.echo(none, err=True)
         return
     titles = [column.title for column in columns]
-    lines = [titles, *([_cut(cell(row.get(column.field)), column.most) for column in columns] for row in rows)]
+    lines = [titles, *([cut(cell(row.get(column.field)), column.most) for column in columns] for row in rows)]
     widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
@@ -71,5 +71,6 @@ def cell(value: Any) -> str:
             return one_line(json.dumps(value, ensure_ascii=False))
 
 
-def _cut(text: str, most: int | None) -> str:
+def cut(text: str, most: int | None) -> str:
+    """Return a text of so many characters at most."""
     return text if most is None or len(text) <= most else text[: most - 1] + "…"

@@ -9,7 +9,7 @@ import click
 
 from levante.cli.client import Answer, Client, segment
 from levante.cli.json_texts import json_object, json_value
-from levante.cli.options import json_option, with_client
+from levante.cli.options import INPUT_HELP, INPUT_KEYS, given, json_option, one_of, registration_option, with_client
 from levante.cli.output import Column, print_json, print_record, print_table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,7 +49,7 @@ def definition_options(command: Command) -> Command:
     """Add the options that say what a schedule is."""
     options = [
         click.option("--cron", "cron_expressions", multiple=True, help="Five fields; may be repeated."),
-        click.option("--every", multiple=True, help="An ISO 8601 duration between two times, as PT1H; may be repeated."),
+        click.option("--every", multiple=True, help="An ISO 8601 duration, as PT1H, or PT1H+PT5M: moved by five minutes."),
         click.option("--calendar", "calendars", multiple=True, help="A JSON object of ranges; may be repeated."),
         click.option("--skip", multiple=True, help="A JSON object as for --calendar: times that are left out."),
         click.option("--time-zone", "time_zone_name", help="An IANA name, as Europe/Paris. Default: UTC."),
@@ -60,7 +60,7 @@ def definition_options(command: Command) -> Command:
         click.option("--catch-up-seconds", type=click.IntRange(1), help="How late times are caught up. Default: a year."),
         click.option("--pause-on-failure", is_flag=True, help="Start nothing more once an execution has failed."),
         click.option("--max-executions", type=click.IntRange(0), help="How many in all."),
-        click.option("--input", "input_text", help="A JSON object; @FILE reads it from a file, - from standard input."),
+        click.option("--input", "input_text", help=INPUT_HELP),
     ]
     for option in reversed(options):
         command = option(command)
@@ -73,15 +73,14 @@ def schedules() -> None:
 
 
 @schedules.command(name="list")
-@click.option("--workflow", help="Only schedules of this workflow.")
+@click.option("--workflow", "workflow_name", help="Only schedules of this workflow, by its name.")
 @click.option("--status", type=click.Choice(["active", "paused"]))
 @click.option("--search", help="Only those with this in their id or in the name of their workflow.")
 @json_option
 @with_client
-def list_(client: Client, *, workflow: str | None, as_json: bool, **chosen: str | None) -> None:
+def list_(client: Client, *, as_json: bool, **filters: str | None) -> None:
     """List schedules by id."""
-    query = {name: value for name, value in {**chosen, "workflow_name": workflow}.items() if value is not None}
-    found = client.get(PATH, query)
+    found = client.get(PATH, given(filters))
     if as_json:
         print_json(found)
     else:
@@ -107,19 +106,19 @@ def get(client: Client, *, schedule_id: str, as_json: bool) -> None:
 
 
 @schedules.command()
-@click.argument("workflow")
+@click.argument("workflow", required=False)
+@registration_option
 @click.option("--schedule-id", help="The schedule's id. Default: made by the API.")
 @click.option("--deployment-name", help="Which deployment, if several serve the workflow.")
 @definition_options
 @json_option
 @with_client
-def create(
-    client: Client, *, workflow: str, schedule_id: str | None, deployment_name: str | None, as_json: bool, **said: Any
-) -> None:
+def create(client: Client, *, workflow: str | None, registration_id: str | None, as_json: bool, **said: Any) -> None:
     """Make a schedule of WORKFLOW, a name or id. It counts from now on."""
-    body: dict[str, Any] = {"workflow_identifier": workflow, "schedule": {"input": None, **_definition(**said)}}
-    body |= {"schedule_id": schedule_id} if schedule_id else {}
-    body |= {"deployment_name": deployment_name} if deployment_name else {}
+    one_of(workflow, registration_id)
+    chosen = {name: said.pop(name) for name in ("schedule_id", "deployment_name")}
+    what = {"workflow_identifier": workflow, "workflow_registration_id": registration_id, **chosen}
+    body = {"schedule": {"input": None, **_definition(**said)}, **given(what)}
     made = client.post(PATH, body)
     _say(made, made.field("schedule_id", str), as_json=as_json)
 
@@ -194,15 +193,20 @@ def _definition(
     }
     said = {
         **rest,
-        "intervals": [{"every": one} for one in every],
+        "intervals": [_interval(one) for one in every],
         "calendars": [json_value(one, "--calendar") for one in calendars],
         "skip": [json_value(one, "--skip") for one in skip],
         "policy": {name: value for name, value in policy.items() if value is not None},
     }
     definition = {name: value for name, value in said.items() if value not in (None, (), [], {})}
     if input_text is not None:
-        definition["input"] = json_object(input_text, "--input", "the parameters of the workflow's entrypoint")
+        definition["input"] = json_object(input_text, "--input", INPUT_KEYS)
     return definition
+
+
+def _interval(text: str) -> dict[str, str]:
+    every, plus, offset = text.partition("+")
+    return {"every": every, "offset": offset} if plus else {"every": every}
 
 
 def _say(answer: Answer, what: str, *, as_json: bool) -> None:

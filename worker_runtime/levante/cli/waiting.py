@@ -25,7 +25,13 @@ class Surroundings:
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    progress: Callable[[float], None]
+    progress: Callable[[float], None] = lambda _seconds: None
+
+
+def has_ended(answer: Answer) -> bool:
+    """Tell whether an execution has ended. Raises: CommandFailed if the answer is none."""
+    answer.field("execution_id", str)
+    return answer.value.get("status") not in OPEN_STATUSES
 
 
 def wait_for_end(fetch: Callable[[float], Answer], timeout: float | None, world: Surroundings) -> Answer | None:
@@ -46,8 +52,7 @@ def wait_for_end(fetch: Callable[[float], Answer], timeout: float | None, world:
                 raise
         else:
             heard_at = world.clock()
-            answer.field("execution_id", str)
-            if answer.value.get("status") not in OPEN_STATUSES:
+            if has_ended(answer):
                 return answer
         waited = world.clock() - began
         if timeout is not None and waited >= timeout:

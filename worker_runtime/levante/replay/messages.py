@@ -21,11 +21,19 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = Callable[[int, Json, Failure | None], None]
 
 
+class ContinueAsNew(BaseException):
+    """Ends the code of a run; no `except Exception` of a user's stops it on its way."""
+
+    def __init__(self, input: Json) -> None:  # noqa: A002 - the word for it
+        super().__init__("the workflow continues as new")
+        self.input = input
+
+
 class Messages:
     """Hands messages to an instance of the workflow class.
 
     spawn: runs a coroutine on the run's loop. answer: takes the number of an update, and its result or failure.
-    failure: what a handler raised that concerns the run as a whole.
+    failure: what a handler raised that concerns the run as a whole: a bug, or that it is to continue as new.
     """
 
     def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer, check: PayloadCheck) -> None:
@@ -65,7 +73,7 @@ class Messages:
                 await called
         except InvalidArguments as error:
             logger.warning("signal %r is dropped, because its input does not fit: %s", signal.name, error)
-        except Exception as error:  # noqa: BLE001 - what a handler raises is raised by the workflow
+        except (Exception, ContinueAsNew) as error:  # noqa: BLE001 - what a handler raises is raised by the workflow
             self.failure = self.failure or error
 
     async def _run_update(self, instance: object, handler: HandlerDefinition, update: UpdateRequested) -> None:
@@ -74,7 +82,7 @@ class Messages:
             value = handler.dump_result(await result if handler.is_async else result)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - errors on purpose go to the caller, bugs are raised by the workflow
+        except (Exception, ContinueAsNew) as error:  # noqa: BLE001 - errors on purpose go to the caller, the rest is the run's
             if fails_execution(error) or isinstance(error, InvalidArguments):
                 self._answer(update.number, None, to_failure(error))
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 from random import Random
@@ -17,7 +18,7 @@ from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.conditions import Conditions
 from levante.replay.loop import DeterministicLoop
-from levante.replay.messages import Messages
+from levante.replay.messages import ContinueAsNew, Messages
 from levante.replay.rules import RUN_RULES, RunRules
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
@@ -63,16 +64,10 @@ if TYPE_CHECKING:
 DISPOSE_ROUNDS = 10
 
 
+BUGS = (Exception, SystemExit)
+"""What workflow code must not raise: an execution whose code calls `sys.exit` must not end its worker, and then the next."""
 LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
-
-
-class ContinueAsNew(BaseException):
-    """Ends the code of a run; no `except Exception` of a user's stops it on its way."""
-
-    def __init__(self, input: Json) -> None:
-        super().__init__("the workflow continues as new")
-        self.input = input
 
 
 class WorkflowCodeFailed(Exception):
@@ -141,7 +136,7 @@ class WorkflowRun:
         try:
             with self._guard:
                 self._instance = self._context.run(self._definition.cls)
-        except Exception as error:
+        except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._definition.search_keys:
             self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
@@ -198,7 +193,8 @@ class WorkflowRun:
             for task in tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is thrown away on purpose
                 task.cancel()
-            self._loop.run_until_idle(lambda: False)
+            with suppress(SystemExit):
+                self._loop.run_until_idle(lambda: False)
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
 
@@ -284,12 +280,12 @@ class WorkflowRun:
                 self._run_until_idle()
                 while not self.is_over and self._conditions.look():
                     self._run_until_idle()
-        except Exception as error:
+        except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._main and self._main.done():
             self._end(self._main)
         elif self._messages.failure:
-            self._fail(self._messages.failure)
+            self._end_with(self._messages.failure)
         commands, self._commands = self._commands, []
         return commands
 
@@ -344,13 +340,15 @@ class WorkflowRun:
             self._commands.append(self._closing(self._result(main)))
         elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
             self._commands.append(ExecutionCanceled(seq=self._next_seq()))
-        elif isinstance(error, ContinueAsNew):
+        else:
+            self._end_with(error)
+
+    def _end_with(self, error: BaseException) -> None:
+        """End the run with what the entrypoint or a handler raised. Raises: WorkflowCodeFailed for a bug."""
+        if isinstance(error, ContinueAsNew):
             run_id = RunId(str(self.uuid4()))
             self._commands.append(ExecutionContinuedAsNew(seq=self._next_seq(), run_id=run_id, input=error.input))
-        else:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
+            return
         if not self._fails_on_errors and not fails_execution(error):
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))

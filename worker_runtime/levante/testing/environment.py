@@ -136,7 +136,10 @@ class WorkflowEnvironment:
         definitions = [get_workflow_definition(cls) for cls in dict.fromkeys([*workflows, *TECHNICAL_WORKFLOWS])]
         self._workflows = definitions if schedules else [dataclasses.replace(one, schedules=()) for one in definitions]
         self._activities = _with_mocks(_served(activities), mocks or {})
-        self._cached = 0 if always_replay else CACHED
+        self._serving: dict[str, Any] = {
+            "asks_providers_first": False,
+            "max_cached_workflows": 0 if always_replay else CACHED,
+        }
         self._crashes = crashes
         self._commits = 0
         self._stack = AsyncExitStack()
@@ -226,10 +229,7 @@ class WorkflowEnvironment:
     async def _run_a_worker(self, registered: asyncio.Event) -> None:
         """Run a worker until it dies. Raises: what ended it otherwise."""
         api = self._place.api = _MortalApi(self._place.engine, self._crashes, self._number_commit, registered)
-        serving = self._place.serving(
-            self._workflows, self._activities, asks_providers_first=False, max_cached_workflows=self._cached
-        )
-        async with serving as worker:
+        async with self._place.serving(self._workflows, self._activities, **self._serving) as worker:
             worker.add_done_callback(api.note_end)
             await api.has_died.wait()
             self._place.kill(worker)

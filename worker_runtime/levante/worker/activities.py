@@ -18,20 +18,19 @@ from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
 from levante.parallel import groups
 from levante.worker.api import Api
+from levante.worker.attempt import Attempt
+from levante.worker.batching import Batcher
 from levante.worker.heartbeats import Heart
 from levante.worker.payloads import Payloads
 from levante.worker.publishing import Publisher
 from levante_core.protocol import (
     ActivityOptions,
     ActivityWork,
-    DeploymentName,
-    ExecutionId,
     Failure,
     FailureKind,
     Json,
-    RunId,
 )
-from levante_core.protocol.activities import AttemptRef, DeferRequest, PermitRequest
+from levante_core.protocol.activities import DeferRequest, PermitRequest
 from levante_core.protocol.task_tokens import token_of
 
 MOMENT_SECONDS = 0.2
@@ -39,32 +38,6 @@ MOMENT_SECONDS = 0.2
 SHORT_SECONDS = 1.0
 """Activities that usually take longer go through the activity queue."""
 WEIGHT_OF_LAST = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to be run. seq: of the command that asked for the activity. scheduled_in, details: see ActivityTask."""
-
-    execution_id: str
-    run_id: str
-    deployment_name: DeploymentName
-    seq: int
-    scheduled_in: int
-    number: int
-    work: ActivityWork
-    details: tuple[Json, ...] = ()
-
-    @property
-    def ref(self) -> AttemptRef:
-        """What the attempt is called by."""
-        return AttemptRef(
-            execution_id=ExecutionId(self.execution_id),
-            run_id=RunId(self.run_id),
-            deployment_name=self.deployment_name,
-            seq=self.seq,
-            scheduled_in=self.scheduled_in,
-            attempt=self.number,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +75,7 @@ class ActivityRunner:
         self.session = ""
         self.open_session: Callable[[], str] = lambda: sessions.NOWHERE
         self._api = api
+        self._publications = Batcher(api.publish_task_events)
         self._now = now
         self._payloads = payloads
         self._slots = slots
@@ -170,7 +144,7 @@ class ActivityRunner:
 
     async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
         publisher, heart = (
-            Publisher(self._api, self._now, attempt, self._payloads),
+            Publisher(self._publications, self._now, attempt, self._payloads),
             Heart(self._api, attempt, self._payloads),
         )
         try:
@@ -216,7 +190,7 @@ class ActivityRunner:
             return AttemptEnd(failure=to_failure(error))
         except TimeoutError as error:
             return AttemptEnd(failure=_overdue(work, deadline, heart) or to_failure(error))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
             return AttemptEnd(failure=to_failure(error))
         finally:
             current_activity.reset(token)

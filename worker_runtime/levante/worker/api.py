@@ -21,7 +21,7 @@ from levante_core.protocol.activities import (
     DeferResponse,
     PermitRequest,
     PermitResponse,
-    TaskEventsRequest,
+    PublicationResult,
     TaskEventsResponse,
 )
 from levante_core.protocol.logs import LogsRequest, LogsResponse
@@ -121,9 +121,10 @@ class Api(ABC):
         """Ask for a place under a rate limit."""
         return await self._post("/workers/rate-permits", request, PermitResponse)
 
-    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:
-        """Tell of custom tasks."""
-        return await self._post("/workers/task-events", request, TaskEventsResponse)
+    async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
+        """Tell of custom tasks. publications: the JSON of each."""
+        answer = await self.post_raw("/workers/task-events", b'{"publications":[%b]}' % b",".join(publications))
+        return list(TaskEventsResponse.model_validate_json(answer).results)
 
     async def ship_logs(self, request: LogsRequest) -> LogsResponse:
         """Hand log lines over."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 Answer = TypeVar("Answer")
+Write: TypeAlias = Callable[[], bytes | None]
 
 MAX_ITEMS = 100
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -21,11 +23,15 @@ class Batcher(Generic[Answer]):
 
     def __init__(self, send: Callable[[list[bytes]], Awaitable[list[Answer]]]) -> None:
         self._send = send
-        self._waiting: list[tuple[bytes, asyncio.Future[Answer]]] = []
+        self._waiting: deque[tuple[bytes | Write, asyncio.Future[Answer]]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def submit(self, item: bytes) -> Answer:
-        """Send one item with whatever else is ready. Cancelling the wait does not take the item back."""
+    async def submit(self, item: bytes | Write) -> Answer:
+        """Send one item with whatever else is ready. Cancelling the wait does not take the item back.
+
+        An item that more is added to while it waits is given as what writes it, which is called when its turn has come;
+        if that finds nothing left to send, the wait is cancelled.
+        """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._sender is None:
@@ -35,6 +41,8 @@ class Batcher(Generic[Answer]):
     async def _drain(self) -> None:
         while self._waiting:
             batch = self._next_batch()
+            if not batch:
+                continue
             try:
                 answers = await self._send([item for item, _ in batch])
             except Exception as error:  # noqa: BLE001 - raised to those who wait
@@ -62,11 +70,17 @@ class Batcher(Generic[Answer]):
                 waiter.set_exception(refusal)
 
     def _next_batch(self) -> list[tuple[bytes, asyncio.Future[Answer]]]:
-        size, count = 0, 0
-        for item, _ in self._waiting[:MAX_ITEMS]:
-            if count and size + len(item) > MAX_BATCH_BYTES:
+        batch: list[tuple[bytes, asyncio.Future[Answer]]] = []
+        room = MAX_BATCH_BYTES
+        while self._waiting and len(batch) < MAX_ITEMS:
+            item, waiter = self._waiting.popleft()
+            written = item if isinstance(item, bytes) else item()
+            if written is None:
+                waiter.cancel()
+                continue
+            if batch and len(written) > room:
+                self._waiting.appendleft((written, waiter))
                 break
-            size += len(item)
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+            room -= len(written)
+            batch.append((written, waiter))
         return batch

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from levante.worker.api import Api
+from levante.worker.attempt import Attempt
+from levante.worker.payloads import Payloads
 from levante_core.protocol import ExecutionId, Json, RunId
 from levante_core.protocol.activities import ActivityHeartbeatRequest
-
-if TYPE_CHECKING:
-    from levante.worker.activities import Attempt
-    from levante.worker.payloads import Payloads
 
 logger = logging.getLogger("levante.worker")
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from levante.errors import WorkflowsException, to_failure
+from levante.errors import NonDeterminismError, WorkflowsException, to_failure
 from levante.replay.replayer import replay
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.activities import MOMENT_SECONDS, Attempt, AttemptEnd
+from levante.worker.activities import MOMENT_SECONDS, AttemptEnd
+from levante.worker.attempt import Attempt
 from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
@@ -84,7 +85,7 @@ class Holder:
 
         facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
         do not tell of. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
-        NonDeterminismError, with all outcomes recorded that were had.
+        NonDeterminismError, with all outcomes recorded that were had, and those told who ask something.
         """
         self._may_run_in_place = is_trusted
         self._is_redelivered = is_redelivered
@@ -92,8 +93,10 @@ class Holder:
             await self._open(facts, is_trusted=is_trusted)
             while self.live and not await self._step(self.live):
                 pass
-        except WorkflowCodeFailed as error:
-            await self._save_inputs(error)
+        except (WorkflowCodeFailed, NonDeterminismError) as error:
+            if isinstance(error, WorkflowCodeFailed):
+                await self._save_inputs(error)
+            await self._refuse_queries(error.__cause__ or error)
             self._drop()
             raise
         except BaseException:
@@ -334,12 +337,20 @@ class Holder:
         answer = QueryAnswer(execution_id=task.execution_id, run_id=task.run_id, query_id=query.query_id)
         try:
             result = live.code.query(query.name, query.input)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is for who asked
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is for who asked
             return answer.model_copy(update={"failure": to_failure(error)})
         _, problem = self._world.payloads.check(f"the answer to query {query.name!r}", result)
         if problem:
             return answer.model_copy(update={"failure": Failure(type="PayloadRefused", message=problem)})
         return answer.model_copy(update={"result": result})
+
+    async def _refuse_queries(self, error: BaseException) -> None:
+        """Tell whoever asks why the code cannot be advanced: until it can, nobody could answer."""
+        run, failure = {"execution_id": self._task.execution_id, "run_id": self._task.run_id}, to_failure(error)
+        queries, self._queries = self._queries, []
+        answers = tuple(QueryAnswer(**run, query_id=query.query_id, failure=failure) for query in queries)
+        if answers:
+            await self._world.api.answer_queries(QueryAnswersRequest(answers=answers))
 
     async def _encoded(self, answer: QueryAnswer, name: str) -> QueryAnswer:
         what = f"the answer to query {name!r}"

@@ -12,8 +12,9 @@ from uuid import uuid4
 from levante.definitions import WorkflowDefinition, discover_activities, discover_workflows, with_retry_defaults
 from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.activities import ActivityRunner, Attempt
+from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
+from levante.worker.attempt import Attempt
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
     ActivityCancelRequested,
@@ -51,8 +52,7 @@ from levante_core.protocol.activities import (
     DeferResponse,
     PermitRequest,
     PermitResponse,
-    TaskEventsRequest,
-    TaskEventsResponse,
+    PublicationResult,
 )
 
 MANY = 1_000_000
@@ -97,8 +97,8 @@ class _Nobody(Api):
     async def defer_activity(self, request: DeferRequest) -> DeferResponse:  # noqa: ARG002
         raise WorkflowsException("activity.complete_later() needs a server: who could complete the activity here?")
 
-    async def publish_task_events(self, request: TaskEventsRequest) -> TaskEventsResponse:  # noqa: ARG002
-        return TaskEventsResponse(last_sequence=0)
+    async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
+        return [PublicationResult(last_sequence=None) for _ in publications]
 
     async def rate_permit(self, request: PermitRequest) -> PermitResponse:
         name = request.rate_limit.key or f"activity {request.activity_name}"

@@ -7,16 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from levante.worker.api import Api
+from levante.worker.attempt import Attempt
+from levante.worker.batching import Batcher
+from levante.worker.payloads import Payloads
 from levante_core.protocol import ExecutionId, RunId, TaskEvent
-from levante_core.protocol.activities import TaskEventReport, TaskEventsRequest
-
-if TYPE_CHECKING:
-    from levante.worker.activities import Attempt
-    from levante.worker.payloads import Payloads
+from levante_core.protocol.activities import Publication, PublicationResult, TaskEventReport
 
 logger = logging.getLogger("levante.worker")
 
@@ -29,27 +26,38 @@ DRAIN_SECONDS_PER_EVENT = 2.0
 
 
 class Publisher:
-    """Sends the events of one attempt in order, one call at a time; what comes meanwhile goes with the next one.
+    """Sends the events of one attempt in order, one call at a time; what comes until a call begins goes with it.
 
-    What cannot be sent is logged and dropped: publishing never fails the work.
+    What cannot be sent is logged and dropped, and nothing more is sent once nobody is told: publishing never fails the work.
+    calls: shared with other attempts, so that many that tell at once do so in few calls.
     """
 
-    def __init__(self, api: Api, now: Callable[[], datetime], attempt: Attempt, payloads: Payloads) -> None:
-        self._api = api
+    def __init__(
+        self, calls: Batcher[PublicationResult], now: Callable[[], datetime], attempt: Attempt, payloads: Payloads
+    ) -> None:
+        self._calls = calls
         self._payloads = payloads
         self._now = now
         self._attempt = attempt
         self._name = uuid4().hex
-        self._waiting: deque[tuple[TaskEventReport, int]] = deque()
+        self._plain: deque[TaskEventReport] = deque()
+        self._ready: deque[tuple[TaskEventReport, int]] = deque()
+        self._sent = 0
         self._sender: asyncio.Task[None] | None = None
         self._number = 0
         self._after: int | None = None
+        self._is_heard = True
 
     def publish(self, event: TaskEvent) -> None:
         """Take an event."""
+        if not self._is_heard:
+            return
         self._number += 1
         report = TaskEventReport(number=self._number, at=self._now(), event=event)
-        self._waiting.append((report, len(report.model_dump_json())))
+        if self._payloads.is_active:
+            self._plain.append(report)
+        else:
+            self._make_ready(report)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
 
@@ -57,43 +65,68 @@ class Publisher:
         """Return when all is sent, or after a while."""
         if self._sender is None:
             return
-        seconds = max(DRAIN_SECONDS, DRAIN_SECONDS_PER_EVENT * len(self._waiting))
+        count = len(self._plain) + len(self._ready)
+        seconds = max(DRAIN_SECONDS, DRAIN_SECONDS_PER_EVENT * count)
         done, _ = await asyncio.wait([self._sender], timeout=seconds)
         if not done:
-            logger.warning("%d events of custom tasks are not sent after %g s: dropped", len(self._waiting), seconds)
-            self._waiting.clear()
+            logger.warning("events of custom tasks, %d at least, are not sent after %g s: dropped", count, seconds)
+            self._forget()
             self._sender.cancel()
 
     async def _send_all(self) -> None:
         try:
-            while self._waiting:
-                batch = self._next_batch()
+            while self._plain or self._ready:
+                self._sent = 1
                 try:
-                    self._after = await self._send(batch)
+                    await self._encode()
+                    result = await self._calls.submit(self._next_publication)
                 except Exception:  # the work must go on, whatever becomes of what it tells
-                    logger.exception("%d events of custom tasks cannot be sent: dropped", len(batch))
+                    logger.exception("%d events of custom tasks cannot be sent: dropped", self._sent)
+                else:
+                    self._note(result)
         finally:
             self._sender = None
 
-    async def _send(self, batch: list[TaskEventReport]) -> int:
+    async def _encode(self) -> None:
+        while self._plain:
+            report = self._plain.popleft()
+            encoded = await self._payloads.encoded_task_event(report.event)
+            self._make_ready(report.model_copy(update={"event": encoded}))
+
+    def _make_ready(self, report: TaskEventReport) -> None:
+        self._ready.append((report, len(report.model_dump_json())))
+
+    def _next_publication(self) -> bytes | None:
+        """Write as many of the events that are ready as go into one call."""
+        reports: list[TaskEventReport] = []
+        room = BATCH_BYTES
+        while self._ready and len(reports) < BATCH_EVENTS and (not reports or self._ready[0][1] <= room):
+            report, size = self._ready.popleft()
+            reports.append(report)
+            room -= size
+        self._sent = len(reports)
+        if not reports:
+            return None
         attempt = self._attempt
-        encoded = [one.model_copy(update={"event": await self._payloads.encoded_task_event(one.event)}) for one in batch]
-        request = TaskEventsRequest(
+        publication = Publication(
             execution_id=ExecutionId(attempt.execution_id),
             run_id=RunId(attempt.run_id),
             seq=attempt.seq,
             activity_name=attempt.work.name,
             publisher=self._name,
-            events=tuple(encoded),
+            events=tuple(reports),
             after=self._after,
         )
-        return (await self._api.publish_task_events(request)).last_sequence
+        return publication.model_dump_json().encode()
 
-    def _next_batch(self) -> list[TaskEventReport]:
-        batch: list[TaskEventReport] = []
-        room = BATCH_BYTES
-        while self._waiting and len(batch) < BATCH_EVENTS and (not batch or self._waiting[0][1] <= room):
-            report, size = self._waiting.popleft()
-            batch.append(report)
-            room -= size
-        return batch
+    def _note(self, result: PublicationResult) -> None:
+        self._after = result.last_sequence
+        if self._after is None:
+            attempt = self._attempt
+            logger.info("run %s is gone: nobody is told what %s tells of its tasks", attempt.run_id, attempt.work.name)
+            self._is_heard = False
+            self._forget()
+
+    def _forget(self) -> None:
+        self._plain.clear()
+        self._ready.clear()

@@ -17,8 +17,9 @@ from pydantic import TypeAdapter
 
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
-from levante.worker.activities import Attempt, AttemptEnd
+from levante.worker.activities import AttemptEnd
 from levante.worker.api import Api, KeyRefused
+from levante.worker.attempt import Attempt
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder
 from levante.worker.leases import LeaseIsLost, Leases

@@ -73,7 +73,8 @@ class ScheduleState(Frozen):
 class Schedule:
     """One schedule. declared_by: the deployment whose code has it; None for one that was made through the API.
 
-    version: another one with every change, so that of two who change it at once one is refused.
+    version: another one with every change, so that of two who change it at once one is refused. user_id: of the API key that
+    made it, if one did.
     """
 
     workspace: Workspace
@@ -84,6 +85,7 @@ class Schedule:
     state: ScheduleState
     version: str
     declared_by: DeploymentName | None = None
+    user_id: str | None = None
 
     @property
     def is_over(self) -> bool:

@@ -1,0 +1,101 @@
+"""The command line beside the API: there is a command for everything that a client may do."""
+
+import re
+
+from tests.integration.api.harness import Api
+from tests.support.cli import Api as Recorder
+from tests.support.cli import api as recorder
+from tests.support.cli import run
+
+__all__ = ["recorder"]
+
+E, W, D, S = "executions", "workflows", "deployments", "schedules"
+COMMANDS = [
+    "activities complete t",
+    "activities fail t --message no",
+    "activities heartbeat t",
+    f"{D} list",
+    f"{D} get d",
+    f"{D} workers d",
+    f"{D} builds d",
+    f"{D} logs d",
+    f"{D} logs d --follow",
+    f"{E} start w",
+    f"{E} start --registration-id r",
+    f"{E} list",
+    f"{E} get e1",
+    f"{E} history e1",
+    f"{E} signal e1 s",
+    f"{E} query e1 q",
+    f"{E} update e1 u",
+    f"{E} cancel e1",
+    f"{E} terminate e1",
+    f"{E} reset e1 --event 1",
+    f"{E} events e1",
+    f"{E} logs e1",
+    f"{E} logs e1 --follow",
+    f"{E} trace e1 --view tree",
+    f"{E} trace e1 --view events",
+    f"{E} trace e1 --view otel",
+    f"{E} trace e1 --view id",
+    "keys create --name n --role client",
+    "keys list",
+    "keys revoke k",
+    "redrive",
+    "registrations list",
+    "registrations get r",
+    "runs get r",
+    "runs history r",
+    f"{S} list",
+    f"{S} create w --every PT1H",
+    f"{S} get s",
+    f"{S} update s --every PT1H",
+    f"{S} pause s",
+    f"{S} resume s",
+    f"{S} trigger s",
+    f"{S} delete s",
+    f"{W} list",
+    f"{W} get w",
+    f"{W} update w --no-tags",
+    f"{W} tag w t",
+    f"{W} archive w",
+    f"{W} unarchive w",
+    f"{W} metrics w",
+]
+OTHERWISE = {
+    "get_workflow_events": "the stream gives the same, with sequence numbers",
+    "stream": "the stream of selected events gives the same",
+    "cancel_workflow_execution": "one is a batch",
+    "terminate_workflow_execution": "same",
+    "archive_workflow": "same",
+    "unarchive_workflow": "same",
+    "post_workflow_event": "for keys of workers",
+    "post_workflow_events": "same",
+}
+"""Operations that no command needs, and why."""
+NOT_FOR_CLIENTS = {"worker", "managed", "system"}
+
+
+def operations(api: Api) -> list[tuple[str, re.Pattern[str], str]]:
+    """List method, path and name of all operations for clients, those with fewer parameters in their paths first."""
+    document = api.call("GET", "/openapi.json", key=None).body
+    return [
+        (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operation["operationId"])
+        for path, methods in sorted(document["paths"].items(), key=lambda item: item[0].count("{"))
+        for method, operation in methods.items()
+        if not NOT_FOR_CLIENTS & set(operation["tags"])
+    ]
+
+
+def test_command_line_when_compared_with_the_api_then_no_operation_is_missing(api: Api, recorder: Recorder) -> None:
+    """What can be done with the API can be done in a terminal, and every command asks for something that there is."""
+    known = operations(api)
+    recorder.on("GET", "/v1/workflows/executions/e1", (200, {"execution_id": "e1", "status": "RUNNING"}))
+    for command in COMMANDS:
+        run(recorder, *command.split())
+    asked = [(method, path.partition("?")[0]) for method, path, _, _ in recorder.asked]
+    used = [
+        next((name for method, path, name in known if method == how and path.fullmatch(where)), f"{how} {where}")
+        for how, where in asked
+    ]
+    assert set(used) == {name for _, _, name in known} - set(OTHERWISE)

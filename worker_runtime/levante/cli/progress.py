@@ -1,0 +1,26 @@
+"""One line on stderr that says how far long work has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+_WIPE = "\r\x1b[K"
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Give a function that writes the line anew. It is only for terminals, and is gone at the end."""
+    is_shown = sys.stderr.isatty()
+
+    def say(text: str) -> None:
+        if is_shown:
+            click.echo(f"{_WIPE}{text}", nl=False, err=True)
+
+    try:
+        yield say
+    finally:
+        say("")
