@@ -14,7 +14,6 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import BaseModel, ValidationError
 
 from levante_api.endpoints import API_KEY, Endpoint
-from levante_api.event_models import EventBody, EventsBody
 from levante_api.problems import Refused, answer_to, unknown_route, unsupported_method
 from levante_api.request_log import RequestLog
 from levante_api.resolver import written
@@ -25,9 +24,6 @@ from levante_core.services.engine import Engine
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
-
-NOT_STRICT: tuple[type[BaseModel], ...] = (EventBody, EventsBody)
-"""Bodies of which parts are looked at before they are validated: after that, a list would be no tuple."""
 
 _MAY_BE_NO_NUMBER = re.compile(r"NaN|Infinity|[eE]\+?\d{3}|\d{300}")
 """What every text has that holds a number which JSON does not know, or one that is too large to be kept."""
@@ -110,7 +106,7 @@ class Gate(OpenAPIRequestValidationMiddleware):
             text = app.current_event.decoded_body or ""
             if not text.lstrip().startswith("{") or _MAY_BE_NO_NUMBER.search(text):
                 _check(app.current_event.json_body)
-            return model.model_validate_json(text, strict=model not in NOT_STRICT)
+            return model.model_validate_json(text, strict=True)
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
             raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
