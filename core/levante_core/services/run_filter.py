@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from levante_core.domain.names import unpinned
+from levante_core.domain.search import is_found
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.records.runs import RunSummary
@@ -60,7 +61,7 @@ def key_filter(text: str) -> KeyFilter:
 class RunFilter:
     """What runs have to be like. None, or an empty collection, is anything.
 
-    search: is in an id or the name of the workflow, whatever the case. Times: from `after` on, and before `before`; a run
+    search: is found in an id or the name of the workflow. Times: from `after` on, and before `before`; a run
     that is open has not ended at any time. user_id: of the API key that started it. of_workflows, without_workflows: names.
     """
 
@@ -84,7 +85,7 @@ class RunFilter:
             and self.deployment_name in {None, unpinned(run.deployment_name)}
             and self.root_execution_id in {None, run.root_execution_id}
             and self.user_id in {None, run.user_id}
-            and (not self.search or self._is_found(run, self.search.casefold()))
+            and (not self.search or is_found(self.search, _texts(run)))
             and _is_between(self.started_after, run.started_at, self.started_before)
             and _is_between(self.ended_after, run.ended_at, self.ended_before)
             and all(one.fits(run.search_keys) for one in self.search_keys)
@@ -92,10 +93,9 @@ class RunFilter:
             and run.workflow_name not in self.without_workflows
         )
 
-    @staticmethod
-    def _is_found(run: RunSummary, search: str) -> bool:
-        texts = (run.key.execution_id, run.key.run_id, run.workflow_name, run.workflow_id)
-        return any(search in text.casefold() for text in texts)
+
+def _texts(run: RunSummary) -> tuple[str, ...]:
+    return run.key.execution_id, run.key.run_id, run.workflow_name, run.workflow_id
 
 
 def _is_between(after: datetime | None, at: datetime | None, before: datetime | None) -> bool:

@@ -23,6 +23,7 @@ from levante_api.serving import Serving
 from levante_core.domain.builds import current
 from levante_core.domain.frozen import Frozen, wire_time
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.search import is_found
 from levante_core.records.catalogue import Deployment, Worker, deployment_of
 from levante_core.services.engine import Engine
 
@@ -160,7 +161,7 @@ def _matches(row: DeploymentResponse, query: DeploymentsQuery, workspace: Worksp
         (query.active_only and not row.is_active)
         or query.is_hardened
         or query.workspace_id not in (None, workspace)
-        or (query.search and query.search.casefold() not in row.name.casefold())
+        or (query.search and not is_found(query.search, [row.name]))
         or (query.location_types and not set(query.location_types) & set(row.locations))
         or (query.workflow_name and not _registrations(query.workflow_name, DeploymentName(row.name), serving))
     )

@@ -123,6 +123,17 @@ def workspace_of(request: Request) -> Workspace:
     return key.workspace
 
 
+def user_of(request: Request) -> str:
+    """Return who calls: the id of the API key."""
+    key: ApiKey = request.context[API_KEY]
+    return key.key_id
+
+
+def user_named(request: Request, user_id: str | None) -> str | None:
+    """Return whom a query means. `current` is the caller."""
+    return user_of(request) if user_id == "current" else user_id
+
+
 def no_content() -> Response[None]:
     """Answer with nothing but success. A body, even an empty JSON one, would not do: the official client matches exactly."""
     return Response(204, body="")  # type: ignore[arg-type] # a text without characters: gateways refuse a null

@@ -73,8 +73,8 @@ class WorkflowExecutionWithoutResultResponse(Frozen):
     """A run as listings show it.
 
     root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
-    open. deployment_name: where it is advanced. user_id: always null: keys belong to workspaces. total_duration_ms: from
-    start to end; null while it is open.
+    open. deployment_name: where it is advanced. user_id: of the API key that started it, its root or its schedule.
+    total_duration_ms: from start to end; null while it is open.
     """
 
     workflow_name: str
@@ -87,7 +87,7 @@ class WorkflowExecutionWithoutResultResponse(Frozen):
     deployment_name: str | None
     parent_execution_id: str | None
     run_id: str | None
-    user_id: str | None = None
+    user_id: str | None
     total_duration_ms: int | None
 
 
@@ -157,6 +157,7 @@ def execution_response(execution: Execution, *, with_search_keys: bool = False) 
         deployment_name=unpinned(execution.deployment_name),
         parent_execution_id=execution.parent_execution_id,
         run_id=run.run_id,
+        user_id=execution.user_id,
         total_duration_ms=_milliseconds(execution.start.started_at, ended_at),
         result=ending.result if ending else None,
         search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
@@ -178,6 +179,7 @@ def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
         deployment_name=unpinned(run.deployment_name),
         parent_execution_id=run.parent_execution_id,
         run_id=run.key.run_id,
+        user_id=run.user_id,
         total_duration_ms=_milliseconds(run.started_at, run.ended_at),
     )
 

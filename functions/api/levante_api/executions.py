@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from levante_api import traceparent
 from levante_api.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
 from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
-from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
+from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.execution_models import (
     ResetInvocationBody,
     WorkflowExecutionRequest,
@@ -151,6 +151,7 @@ def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartReq
         input=body.input if body.encoded_input is None else body.encoded_input,
         execution_id=body.execution_id,
         deployment_name=body.deployment_name or body.task_queue,
+        user_id=user_of(request),
         tracing=Tracing(
             traceparent=traceparent.chosen(body.traceparent, request.headers.get("traceparent")),
             force_new_trace=body.force_new_trace,

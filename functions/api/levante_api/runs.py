@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.elsewhere import Elsewhere, HistoryQuery, told_here_or_there
-from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
+from levante_api.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.execution_models import (
     Statuses,
     WorkflowExecutionListResponse,
@@ -27,14 +27,6 @@ from levante_core.records.runs import RunSummary
 from levante_core.services.engine import Engine
 from levante_core.services.run_filter import RunFilter, key_filter
 
-_NOT_YET = frozenset(
-    {
-        "metadata_filters",
-        "user_id",
-    }
-)
-
-
 MOST_SORTED = 10_000
 """Runs that are sorted by the time of their end."""
 
@@ -43,8 +35,9 @@ class RunsQuery(Frozen):
     """Which runs, in which order.
 
     workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
-    deployment_name: where they are advanced. search: in an id or the name of the workflow, whatever the case.
-    start_time_after, end_time_after: from this time on. start_time_before, end_time_before: before this time.
+    deployment_name: where they are advanced. search: words in an id or the name of the workflow, whatever the case.
+    user_id: started with this API key, or below what was; `current` is the caller's. start_time_after, end_time_after: from
+    this time on. start_time_before, end_time_before: before this time.
     search_key: up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this,
     `key:value` holds this. workflow_tags: all of these are the workflow's. status: one of these. sort_by: runs that are open
     come as if they ended last; up to 10,000 runs are sorted by end_time. order: ascending or descending.
@@ -56,6 +49,7 @@ class RunsQuery(Frozen):
     root_execution_id: str | None = None
     deployment_name: str | None = None
     search: str | None = None
+    user_id: str | None = None
     start_time_after: Moment | None = None
     start_time_before: Moment | None = None
     end_time_after: Moment | None = None
@@ -101,7 +95,6 @@ class RunEndpoints:
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
         """List runs by the time of their start or end; pages are full but for the last one."""
-        refuse_unsupported(request, _NOT_YET)
         workspace = workspace_of(request)
         statuses = possible(query.status)
         if statuses == set():
@@ -111,6 +104,7 @@ class RunEndpoints:
             deployment_name=query.deployment_name,
             root_execution_id=query.root_execution_id,
             search=query.search,
+            user_id=user_named(request, query.user_id),
             started_after=query.start_time_after,
             started_before=query.start_time_before,
             ended_after=query.end_time_after,

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, workspace_of
+from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, user_named, user_of, workspace_of
 from levante_api.paging import page_of
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import Workspace, deployment_name
@@ -20,6 +20,7 @@ from levante_core.domain.schedules.spec import (
     ScheduleSpec,
 )
 from levante_core.domain.schedules.state import Schedule
+from levante_core.domain.search import is_found
 from levante_core.errors import InvalidSchedule
 from levante_core.services.engine import Engine
 from levante_core.services.schedules import Target
@@ -28,9 +29,9 @@ from levante_core.services.schedules import Target
 class SchedulesQuery(Frozen):
     """Which schedules, by id.
 
-    workflow_name: of this workflow. user_id: none, as they are nobody's here: keys belong to workspaces. status: those that
-    go on, or those that are paused. search: in the id or the name of the workflow, whatever the case. page_size: schedules
-    on a page; all of them, if left out. next_page_token: from the page before.
+    workflow_name: of this workflow. user_id: made with this API key; `current` is the caller's. status: those that go on, or
+    those that are paused. search: words in the id or the name of the workflow, whatever the case. page_size: schedules on a
+    page; all of them, if left out. next_page_token: from the page before.
     """
 
     workflow_name: str | None = None
@@ -142,7 +143,8 @@ class ScheduleEndpoints:
 
     def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
         """List schedules by id."""
-        found = [one for one in self.engine.schedules.all(workspace_of(request)) if _matches(one, query)]
+        user = user_named(request, query.user_id)
+        found = [one for one in self.engine.schedules.all(workspace_of(request)) if _matches(one, query, user)]
         page, token = page_of(found, lambda one: one.schedule_id, query.page_size, query.next_page_token)
         now = self.engine.clock.now()
         return WorkflowScheduleListResponse(schedules=tuple(_shown(one, now) for one in page), next_page_token=token)
@@ -154,7 +156,8 @@ class ScheduleEndpoints:
         if len(ids) > 1:
             raise InvalidSchedule.at(("body", "schedule_id"), "the schedule has another schedule_id: send one of them")
         definition = body.schedule.model_copy(update={"schedule_id": next(iter(ids), None)})
-        schedule = self.engine.schedules.create(workspace, self._target(workspace, body), definition)
+        target = self._target(workspace, body)
+        schedule = self.engine.schedules.create(workspace, target, definition, user_id=user_of(request))
         return Response(
             201,
             content_type="application/json",
@@ -205,13 +208,13 @@ class ScheduleEndpoints:
         return Target(self.engine.catalogue.get(workspace, str(body.workflow_identifier)).workflow.name, wanted)
 
 
-def _matches(schedule: Schedule, query: SchedulesQuery) -> bool:
+def _matches(schedule: Schedule, query: SchedulesQuery, user: str | None) -> bool:
     texts = (schedule.schedule_id, schedule.workflow_name)
     return (
-        query.user_id is None
+        user in (None, schedule.user_id)
         and query.workflow_name in (None, schedule.workflow_name)
         and query.status in (None, "paused" if schedule.state.paused else "active")
-        and (not query.search or any(query.search.casefold() in text.casefold() for text in texts))
+        and (not query.search or is_found(query.search, texts))
     )
 
 

@@ -22,6 +22,7 @@ from levante_api.paging import filled_page, token_named
 from levante_api.serving import Serving
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import WorkflowName
+from levante_core.domain.search import is_found
 from levante_core.ports.item_store import Item
 from levante_core.records.catalogue import Workflow, workflow_of
 from levante_core.services.engine import Engine
@@ -104,9 +105,9 @@ class WorkflowEndpoints:
 
 
 def found_in(workflow: Workflow, search: str) -> bool:
-    """Tell whether a search finds a workflow: by name, display name, description or id, whatever the case."""
+    """Tell whether a search finds a workflow: by name, display name, description or id."""
     texts = (workflow.name, workflow.display_name, workflow.description or "", workflow.workflow_id)
-    return any(search.casefold() in text.casefold() for text in texts)
+    return is_found(search, texts)
 
 
 def _matches(workflow: Workflow, query: WorkflowsQuery) -> bool:

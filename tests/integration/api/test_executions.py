@@ -38,7 +38,7 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "workflow_id": registered["workflow_registration_refs"][0]["workflow_id"],
         "deployment_name": "prod",
         "parent_execution_id": None,
-        "user_id": None,
+        "user_id": next(one["key_id"] for one in api.call("GET", "/v1/keys").body["keys"] if one["name"] == "client"),
         "total_duration_ms": None,
         "search_keys": None,
         "failure": None,

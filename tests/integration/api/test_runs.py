@@ -49,6 +49,8 @@ def test_runs_when_listed_then_rows_have_every_key_and_no_result(runs: Api) -> N
         ("root_execution_id=e2", ["e2"]),
         ("search=P0", ["p0"]),
         ("search=PART", ["p0"]),
+        ("search=p0+part", ["p0"]),
+        ("search=p0+greet", []),
         ("include_internal=false&workflow_identifier=part", ["p0"]),
         ("sort_by=start_time&include_internal=true&page_size=1000", ["p0", "e4", "e3", "e2", "e1", "e0"]),
     ],
@@ -86,16 +88,35 @@ def test_runs_when_paged_then_pages_are_full_until_the_last(runs: Api) -> None:
     assert pages[2:] in ([], [[]])
 
 
-@pytest.mark.parametrize(
-    "parameter",
-    ["user_id=current", "metadata_filters=%7B%7D"],
-)
-def test_runs_when_a_filter_is_not_supported_yet_then_422_names_it(runs: Api, parameter: str) -> None:
-    """A filter that is ignored would show what was not asked for."""
-    answer = runs.call("GET", "/v1/workflows/runs", query=parameter)
-    assert answer.status == 422
-    (problem,) = answer.body["detail"]
-    assert (problem["loc"], problem["type"]) == (["query", parameter.partition("=")[0]], "not_supported")
+def test_runs_when_asked_whose_they_are_then_the_api_key_decides(api: Api) -> None:
+    """A key stands for who has it; what runs below an execution, and what a schedule starts, is theirs too."""
+    api.register("greet")
+    known = {one["name"]: one["key_id"] for one in api.call("GET", "/v1/keys").body["keys"]}
+    for key in ("client", "admin"):
+        path = "/v1/workflows/greet/execute"
+        started = api.call("POST", path, key=key, body={"execution_id": f"of-{key}", "input": {"a": 1}})
+        assert started.body["user_id"] == known[key]
+    for key in ("client", "admin"):
+        listed = api.call("GET", "/v1/workflows/runs", key=key, query="user_id=current").body
+        assert ids(listed) == [f"of-{key}"]
+        assert listed == api.call("GET", "/v1/workflows/runs", query={"user_id": known[key]}).body
+        assert {row["user_id"] for row in listed["executions"]} == {known[key]}
+    assert ids(api.call("GET", "/v1/workflows/runs", query="user_id=nobody").body) == []
+
+
+def test_schedules_when_asked_whose_they_are_then_the_api_key_decides(api: Api) -> None:
+    """Those that code declares are nobody's."""
+    api.register("greet")
+    path = "/v1/workflows/schedules"
+    for key in ("client", "admin"):
+        spec = {"schedule_id": f"of-{key}", "input": {"a": 1}, "intervals": [{"every": "PT1H"}]}
+        api.call("POST", path, key=key, body={"workflow_identifier": "greet", "schedule": spec})
+        api.call("POST", f"{path}/of-{key}/trigger", body={})
+    for key in ("client", "admin"):
+        found = api.call("GET", path, key=key, query="user_id=current").body["schedules"]
+        assert [one["schedule_id"] for one in found] == [f"of-{key}"]
+        (started,) = api.call("GET", "/v1/workflows/runs", key=key, query="user_id=current").body["executions"]
+        assert started["execution_id"].startswith(f"of-{key}-")
 
 
 def test_runs_when_sorted_by_their_end_then_open_ones_come_as_the_last_to_end(

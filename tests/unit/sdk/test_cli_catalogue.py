@@ -174,7 +174,7 @@ def test_commands_when_the_api_refuses_then_one_line_says_why(api: Api, command:
 
 PAGES = {"limit", "page_size", "cursor", "next_page_token"}
 """Parameters of a listing that the commands deal with."""
-ELSEWHERE = {"include_shared", "available_in_chat_assistant", "is_hardened", "workspace_id", "user_id", "log_type"}
+ELSEWHERE = {"include_shared", "available_in_chat_assistant", "is_hardened", "workspace_id", "log_type"}
 """Filters of what only the vendor has, which tell nothing apart here."""
 
 

@@ -75,7 +75,8 @@ def schedules() -> None:
 @schedules.command(name="list")
 @click.option("--workflow", "workflow_name", help="Only schedules of this workflow, by its name.")
 @click.option("--status", type=click.Choice(["active", "paused"]))
-@click.option("--search", help="Only those with this in their id or in the name of their workflow.")
+@click.option("--search", help="Only those with these words in their id or in the name of their workflow.")
+@click.option("--user-id", help="Only those made with this API key; current: with yours.")
 @json_option
 @with_client
 def list_(client: Client, *, as_json: bool, **filters: str | None) -> None:

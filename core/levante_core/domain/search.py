@@ -1,0 +1,16 @@
+"""Searching, as every listing does it: forgiving about case, order and what stands between words."""
+
+import re
+from collections.abc import Iterable
+
+_BETWEEN = re.compile(r"[\W_]+")
+
+
+def is_found(search: str, texts: Iterable[str]) -> bool:
+    """Tell whether each word of a search is in one of the texts. Words are letters and digits; nothing is in all texts."""
+    plain = [_plain(text) for text in texts]
+    return all(any(word in text for text in plain) for word in _plain(search).split())
+
+
+def _plain(text: str) -> str:
+    return _BETWEEN.sub(" ", text.casefold())
