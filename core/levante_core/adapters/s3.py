@@ -107,8 +107,10 @@ class S3Payloads:
         if not _SHA256.fullmatch(sha256):
             raise InconsistentHistory(f"payload reference {sha256[:80]!r} is not a SHA-256 in hex")
 
+        address = self._address(place, sha256)
+
         def read() -> bytes:
-            return bytes(self._client.get_object(**self._address(place, sha256))["Body"].read())
+            return bytes(self._client.get_object(**address)["Body"].read())
 
         try:
             content = self._repeats("getting", sha256).call(read)
@@ -116,11 +118,11 @@ class S3Payloads:
             if code_of(error) not in _MISSING:
                 raise _refused("get", sha256, error) from error
             raise InconsistentHistory(
-                f"payload {sha256} is missing from bucket {self._bucket}: restore an earlier version of it"
+                f"payload {address['Key']} is missing from bucket {self._bucket}: restore an earlier version of it"
             ) from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InconsistentHistory(
-                f"payload {sha256} in bucket {self._bucket} is damaged: restore an earlier version of it"
+                f"payload {address['Key']} in bucket {self._bucket} is damaged: restore an earlier version of it"
             )
         return content
 
