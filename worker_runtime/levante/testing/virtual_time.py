@@ -56,6 +56,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - see below
+        """Wait until the threads have ended. From Python 3.12 on, runners give a timeout, which would jump past that."""
+        await super().shutdown_default_executor()
+
     def _thread_ended(self, _: object) -> None:
         self._jumping.threads -= 1
 
