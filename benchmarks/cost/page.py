@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from benchmarks.cost.bill import Service, bill, bill_after_free_tier, per_million_steps
+from benchmarks.cost.counts import Unit
 from benchmarks.cost.deployment import Deployment
-from benchmarks.cost.prices import GB_SECONDS, READ_ON
+from benchmarks.cost.prices import GB_SECONDS, MILLION, PRICES, READ_ON
 from benchmarks.cost.recorded import MONTH_HOURS, Recorded
 from benchmarks.cost.shapes import WORKLOADS
 from benchmarks.cost.tables import (
@@ -40,7 +41,10 @@ _STEPS = """
 
 A step is an activity, a signal or a timer: what a workflow waits for. Each execution is one start by a client, its work
 on a worker, and one read of its result. Two things are not in it: your workers themselves, and what a connected worker
-costs whether it works or not ([below](#when-nothing-happens)).
+costs whether it works or not ([below](#when-nothing-happens)). Nor is a third, when its time comes: what
+[expires](concepts.md#retention) is deleted with a write unit for each KiB of histories, which is ${deleted:.2f} for a
+million short steps. The items of runs and their places in indexes go for nothing, and with `ExecutionDays=0` nothing is
+deleted.
 
 {table}
 
@@ -136,6 +140,7 @@ def page(recorded: Recorded, deployment: Deployment) -> str:
             others=others_table(),
             aim=STEPS_AIM_USD,
             found=found,
+            deleted=PRICES[Unit.WRITE].of_one * MILLION,
             verdict=_verdict(found <= STEPS_AIM_USD),
         ),
         _IDLE.format(

@@ -57,7 +57,7 @@ async def beating(trace: str) -> list[Any]:
 async def sticky(trace: str) -> str:
     """Stay with a worker for a while."""
     note(trace, "sticky")
-    await asyncio.sleep(5 * A_WHILE)
+    await asyncio.sleep(10 * A_WHILE)
     return "stuck to it"
 
 

@@ -9,14 +9,19 @@ from levante_core.domain.events import (
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    ChildCompleted,
     CodeFailed,
     ExecutionCompleted,
     ExecutionTerminated,
     FactTaken,
+    MailTaken,
     Outcome,
+    SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    UpdateCompleted,
+    mail_key,
 )
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch, RunState, closing_event, fold
@@ -25,6 +30,7 @@ from levante_core.errors import InconsistentHistory
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 FAILURE = Failure(message="x")
+SIGNAL = SignalReceived(number=1, at=AT, name="s", input=None)
 
 
 def batches(*events_of_each: list[Any]) -> list[HistoryBatch]:
@@ -96,6 +102,9 @@ DAMAGED = [
         batches([scheduled(1), ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE)]),
         "handing over what nobody owns",
     ),
+    (batches([MailTaken(until=1)]), "mail that is not recorded"),
+    (batches([UpdateCompleted(seq=1, update=1, result=None)]), "an answer that nobody waits for"),
+    (batches([ChildCompleted(seq=1, at=AT, result=None)]), "the end of a child that nobody asked for"),
 ]
 
 
@@ -104,6 +113,21 @@ def test_fold_when_a_history_is_damaged_then_it_is_refused(history: list[History
     """Invariant 1: what cannot have happened is never read as if it had."""
     with pytest.raises(InconsistentHistory):
         fold(history, {})
+
+
+def test_fold_when_mail_is_taken_as_an_outcome_then_it_is_refused() -> None:
+    """Mail has an order of its own."""
+    with pytest.raises(InconsistentHistory, match="mail 1"):
+        fold(batches([FactTaken(fact="M00000001")]), {"M00000001": SIGNAL})
+    with pytest.raises(InconsistentHistory, match="mail 1 is taken after mail 1"):
+        fold(batches([MailTaken(until=1), MailTaken(until=1)]), {mail_key(1): SIGNAL})
+
+
+def test_is_void_when_mail_was_taken_then_it_is_void() -> None:
+    """Each piece reaches the code once."""
+    state = fold(batches([MailTaken(until=1)]), {mail_key(1): SIGNAL})
+    assert state.is_void(SIGNAL)
+    assert not state.is_void(SIGNAL.model_copy(update={"number": 2}))
 
 
 def test_closing_event_when_there_is_one_then_it_must_be_the_last() -> None:

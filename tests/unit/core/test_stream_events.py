@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistralai.client.models import ListWorkflowEventResponse
 
+from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
+    ChildFailed,
+    ChildScheduled,
     CodeFailed,
     ExecutionCompleted,
     ExecutionFailed,
@@ -24,6 +27,7 @@ from levante_core.domain.events import (
     FactTaken,
     HistoryEvent,
     Outcome,
+    ParentClosePolicy,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -32,8 +36,9 @@ from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
-from levante_core.domain.stream_events import StreamEventType, Told
+from levante_core.domain.stream_events import StreamEventType, Told, task_attributes
 from levante_core.domain.telling import Followed, Telling, in_order
+from levante_core.domain.transitions import ExecutionStatus
 
 ROOT = ExecutionId("e")
 RUN = RunId("r1")
@@ -368,3 +373,36 @@ def tell(telling: Telling, step: Any, number: int) -> None:
             telling.retry(seq, attempt, at(number), FAILURE)
         case (_, seconds):
             telling.fail_task(at(seconds), FAILURE)
+
+
+def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
+    """Nothing was born, so nothing will ever be told of it."""
+    telling = Telling(ROOT, Followed(execution_id=ROOT))
+    telling.start(RUN, RUN_START)
+    child = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}
+    asked = [ChildScheduled(seq=seq, execution_id=ExecutionId(f"c{seq}"), **child) for seq in (1, 2)]
+    ended = [
+        ChildFailed(seq=1, at=START, failure=FAILURE),
+        ChildFailed(seq=2, at=START, failure=FAILURE, status=ExecutionStatus.FAILED),
+    ]
+    telling.append(HistoryBatch(index=1, commit_id="c", events=(*asked, *ended)), START, {})
+    assert (telling.unborn, telling.ended) == ({1}, {2})
+
+
+@pytest.mark.parametrize(
+    ("phase", "message", "expected"),
+    [
+        (TaskPhase.FAILED, None, {"failure": {"message": "the task failed"}}),
+        (TaskPhase.TIMED_OUT, "START_TO_CLOSE", {"timeout_type": "START_TO_CLOSE"}),
+        (TaskPhase.CANCELED, "no longer wanted", {"reason": "no longer wanted"}),
+        (TaskPhase.CANCELED, None, {"reason": "canceled"}),
+    ],
+)
+def test_task_when_it_ends_otherwise_than_well_then_its_event_says_why(
+    phase: TaskPhase, message: str | None, expected: dict[str, Any]
+) -> None:
+    """Each end has a field of its own for that."""
+    event = TaskEvent(task_id="t", task_type="token", phase=phase, message=message)
+    found = task_attributes(event)
+    assert found.items() >= expected.items()
+    assert (found["custom_task_id"], found["custom_task_type"]) == ("t", "token")
