@@ -27,6 +27,7 @@ class DeployedSite(Site):
     recovery_seconds = patience_seconds = 100.0
     """Nothing watches connections: a lease ends after 30 s, and so does that of what a lost worker's poll still got."""
     many = (30, 3)
+    rounds = 70
     """The emulator runs each request that overlaps another in a process of its own, which takes a second to start."""
 
 

@@ -87,12 +87,14 @@ class Site:
     """An installation at a URL, and workers of it on this machine, which are killed at the end.
 
     deployment: of workers and executions, where a test does not name one. recovery_seconds: within which another worker
-    takes over from one that was killed. patience_seconds: within which anything happens that is going to.
+    takes over from one that was killed. patience_seconds: within which anything happens that is going to. rounds: of short
+    steps that last while all else begins.
     """
 
     recovery_seconds = 15.0
     patience_seconds = PATIENCE_SECONDS
     many = (200, 20)
+    rounds = 30
 
     def __init__(self, directory: Path, url: str, key: str, deployment: str = "d", **environment: str) -> None:
         """Reach an installation. environment: of the workers, beside their settings."""
