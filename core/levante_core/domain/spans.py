@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from levante_core.domain.events import (
@@ -229,21 +228,20 @@ class _Making:
 
     def _attempts(self, scheduled: ActivityScheduled, found: _Open[Any]) -> Iterator[Span]:
         """Yield a span for each attempt, from when it was due."""
-        due_at = found.began_at
-        for attempt in count(scheduled.attempt):
-            attributes: dict[str, Value] = {
-                "wf.type": "activity",
-                "wf.activity.type": scheduled.name,
-                "wf.activity.attempt": attempt,
-            }
-            name, what = f"activity {scheduled.name}", f"activity:{scheduled.seq}:{attempt}"
-            failed = found.attempts.get(attempt)
-            if failed is None:
-                last = _Open(scheduled, due_at, due_at, found.ended_at, found.failure)
-                yield self._span(what, name, last, attributes)
-                return
-            yield self._span(what, name, _Open(scheduled, due_at, due_at, *failed), attributes)
-            due_at = failed[0] + scheduled.options.retry.delay_after(attempt)
+        due_at, number = found.began_at, scheduled.attempt
+        while failed := found.attempts.get(number):
+            yield self._attempt(scheduled, number, _Open(scheduled, due_at, due_at, *failed))
+            due_at = failed[0] + scheduled.options.retry.delay_after(number)
+            number += 1
+        yield self._attempt(scheduled, number, _Open(scheduled, due_at, due_at, found.ended_at, found.failure))
+
+    def _attempt(self, scheduled: ActivityScheduled, number: int, found: _Open[Any]) -> Span:
+        attributes: dict[str, Value] = {
+            "wf.type": "activity",
+            "wf.activity.type": scheduled.name,
+            "wf.activity.attempt": number,
+        }
+        return self._span(f"activity:{scheduled.seq}:{number}", f"activity {scheduled.name}", found, attributes)
 
     def _span(
         self,
