@@ -275,7 +275,7 @@ def fact_of(item: Item) -> Fact:
 
 def query_item(run: RunKey, request: QueryRequest, expires_at: int) -> Item:
     """Write a query that waits for an answer. expires_at: seconds since 1970."""
-    return Item(keys.query(run, request.query_id), {"expires_at": expires_at}, {"query": request.model_dump_json()})
+    return Item(keys.query(run, request.query_id), {EXPIRES_AT: expires_at}, {"query": request.model_dump_json()})
 
 
 def query_of(item: Item) -> QueryRequest:

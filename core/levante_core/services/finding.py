@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from levante_core.domain.execution import Execution
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
-from levante_core.errors import NotFound
+from levante_core.errors import NotFound, NotRunning
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, deployment_of
@@ -17,6 +17,15 @@ def find_execution(store: ItemStore, workspace: Workspace, execution_id: str) ->
     execution = execution_if_any(store, workspace, execution_id)
     if execution is None:
         raise NotFound(f"no execution has the id {execution_id!r}")
+    return execution
+
+
+def find_open_execution(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution:
+    """Return an execution whose latest run goes on. Raises: NotFound, NotRunning. Cost: one read."""
+    execution = find_execution(store, workspace, execution_id)
+    if not execution.is_open:
+        status = execution.status.value
+        raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)
     return execution
 
 

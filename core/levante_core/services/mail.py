@@ -28,7 +28,7 @@ from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
 from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import find_execution
+from levante_core.services.finding import find_open_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.services.reading import last_index, read_all
 
@@ -114,10 +114,7 @@ class MailService:
     # --- accepting ----------------------------------------------------------------------------------------------------
 
     def _open(self, workspace: Workspace, execution_id: str) -> Execution:
-        execution = find_execution(self._store, workspace, execution_id)
-        if not execution.is_open:
-            raise _closed(execution_id, execution.status)
-        return execution
+        return find_open_execution(self._store, workspace, execution_id)
 
     def _find(self, workspace: Workspace, execution_id: str, request_id: str) -> _Accepted | None:
         """Return what became of mail that was sent under this id before, in whatever run."""
@@ -222,7 +219,3 @@ class MailService:
         if item is None:
             raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")
         return execution_of(item).status
-
-
-def _closed(execution_id: str, status: ExecutionStatus) -> NotRunning:
-    return NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)

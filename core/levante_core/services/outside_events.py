@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.stream_events import OutsideTask, told_from_outside
-from levante_core.errors import InvalidInput, NotFound, NotRunning, Unavailable
+from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, Check, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
-from levante_core.services.finding import find_execution
+from levante_core.services.finding import find_open_execution
 from levante_core.services.streams import RACES, StreamService
 
 EVENTS_AT_ONCE = 45
@@ -86,11 +86,7 @@ class OutsideEventService:
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def _open(self, workspace: Workspace, execution_id: str) -> Execution:
-        execution = find_execution(self._store, workspace, execution_id)
-        if not execution.is_open:
-            status = execution.status.value
-            raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)
-        return execution
+        return find_open_execution(self._store, workspace, execution_id)
 
     def _refuse(self, workspace: Workspace, run: RunKey) -> None:
         """Say why a run takes nothing any more."""

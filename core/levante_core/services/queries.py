@@ -9,13 +9,13 @@ from levante_core.domain.names import Workspace
 from levante_core.domain.plan import SendTask
 from levante_core.domain.tasks import WorkflowTask
 from levante_core.errors import NotRunning, ResultNotReady
-from levante_core.ports.item_store import Delete, Item, ItemStore, Matches, Put, Write
+from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, Matches, Put, Write
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
 from levante_core.records.runs import execution_of, query_item
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import find_execution
+from levante_core.services.finding import find_open_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 
 KEPT_FOR = timedelta(hours=1)
@@ -49,10 +49,7 @@ class QueryService:
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over.
         Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch.
         """
-        execution = find_execution(self._store, workspace, execution_id)
-        if not execution.is_open:
-            status = execution.status.value
-            raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)
+        execution = find_open_execution(self._store, workspace, execution_id)
         self._checks.check(execution, HandlerKind.QUERY, name, value)
         request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
         answer = self._answer(execution, request, seconds)
@@ -66,7 +63,7 @@ class QueryService:
         for answer in answers:
             run = RunKey(workspace, answer.execution_id, answer.run_id)
             place = keys.query_answer(run, answer.query_id)
-            item = Item(place, {"expires_at": self._expiry()}, {"answer": answer.model_dump_json()})
+            item = Item(place, {EXPIRES_AT: self._expiry()}, {"answer": answer.model_dump_json()})
             writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])
         self._store.write_each(writes)
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from levante_core.domain.names import Workspace
 from levante_core.errors import Unauthenticated
-from levante_core.ports.item_store import Absent, Item, ItemStore, Put, Scalar
+from levante_core.ports.item_store import EXPIRES_AT, Absent, Item, ItemStore, Put, Scalar
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.services.api_keys import digest_of
@@ -25,7 +25,7 @@ class TicketService:
         """Make a ticket for one purpose in a workspace. Returns its secret. Cost: one write; the item expires by itself."""
         secret = self._ids.secret()
         expires_at = int((self._clock.now() + VALID_FOR).timestamp())
-        attributes: dict[str, Scalar] = {"workspace": workspace, "purpose": purpose, "expires_at": expires_at}
+        attributes: dict[str, Scalar] = {"workspace": workspace, "purpose": purpose, EXPIRES_AT: expires_at}
         self._store.write(Put(Item(keys.ticket(digest_of(secret)), attributes), Absent()))
         return secret
 
@@ -34,6 +34,6 @@ class TicketService:
         item = self._store.get(keys.ticket(digest_of(secret)))
         if item is None or item.attributes["purpose"] != purpose:
             raise Unauthenticated("this ticket is not known here: follow the redirect anew")
-        if int(str(item.attributes["expires_at"])) < self._clock.now().timestamp():
+        if int(str(item.attributes[EXPIRES_AT])) < self._clock.now().timestamp():
             raise Unauthenticated("this ticket has expired: follow the redirect anew")
         return Workspace(str(item.attributes["workspace"]))
