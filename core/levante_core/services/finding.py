@@ -48,7 +48,8 @@ def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> Exe
 
     Cost: one query; where nothing is recorded of the run yet, queries over a quarter of the open runs.
     """
-    page = store.query(keys.history(workspace, RunId(run_id)), limit=1)
+    first, last = keys.prefixed(keys.BATCH)
+    page = store.query(keys.history(workspace, RunId(run_id)), first=first, last=last, limit=1)
     if page.items:
         return ExecutionId(str(page.items[0].attributes["execution_id"]))
     for run in map(summary_of, read_index(store, keys.DUE, keys.open_runs(keys.shard(run_id)))):

@@ -16,10 +16,11 @@ from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
-from levante_core.ports.item_store import Key
+from levante_core.ports.item_store import Item, Key, Put
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import CommitOutcome, LoadRequest, LoadResponse, TaskQueue
+from levante_core.records import keys
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services import reading
 from levante_core.services.dispatch import TIMERS_QUEUE
@@ -353,3 +354,12 @@ def test_run_id_when_it_is_unknown_then_loading_says_so(place: Place) -> None:
     run = place.start()
     with pytest.raises(NotFound):
         place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=RunId("nope")))
+
+
+def test_run_when_a_heartbeat_lies_before_its_history_then_it_is_found_by_its_id(place: Place) -> None:
+    """Not everything beside a history says which execution it is of."""
+    run = place.start()
+    place.store.write(Put(Item(keys.heartbeat(run, 1), {})))
+    assert place.engine.executions.get_run(SPACE, run.run_id).key == run
+    place.commit(run, 1, scheduled())
+    assert place.engine.executions.get_run(SPACE, run.run_id).key == run
