@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from levante_core.protocol.workers import LoadRequest
+from levante_core.services.capabilities import RunGrant
 from levante_local.waiting import call
 from tests.integration.scenarios import ACTIVITIES, ALL
-from tests.support.direct import WORKSPACE, Installation
+from tests.support.direct import Installation
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -34,9 +35,9 @@ async def record() -> None:
                 path = HISTORIES / f"{workflow}.json"
                 if not path.exists():
                     execution = await place.result(await place.start(workflow, input_))
-                    request = LoadRequest(execution_id=execution.key.execution_id, run_id=execution.key.run_id)
-                    loaded = await call(place.engine.tasks.load, WORKSPACE, request)
-                    text = f'{{"run_id":"{execution.key.run_id}","loaded":{loaded.model_dump_json()}}}\n'
+                    grant = RunGrant(execution.key, execution.deployment_name, 0)
+                    loaded = await call(place.engine.tasks.load, grant, LoadRequest(token="not read here"))
+                    text = f'{{"run_id":"{execution.key.run_id}","loaded":{loaded.model_dump_json(exclude={"token"})}}}\n'
                     path.write_text(text.replace(f"{Path.cwd()}/", ""))
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from random import Random
@@ -11,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, ItemStore, Key, Page, Write
-from levante_core.ports.queues import OutgoingMessage, Queues, ReceivedMessage
+from levante_core.ports.queues import HeldMessage, OutgoingMessage, Queues, ReceivedMessage
 
 T = TypeVar("T")
 
@@ -264,9 +265,18 @@ class FaultyQueues:
         self._delivered = delivered
         self._operations = operations
 
+    @property
+    def forgot_before(self) -> datetime | None:
+        """See Queues."""
+        return self._queues.forgot_before
+
     def ensure(self, queue: str) -> None:
         """See Queues."""
         self._queues.ensure(queue)
+
+    def restore(self, queue: str, messages: Sequence[HeldMessage], visibility_seconds: float) -> Sequence[str]:
+        """See Queues."""
+        return self._queues.restore(queue, messages, visibility_seconds)
 
     def send(self, queue: str, messages: Sequence[OutgoingMessage]) -> None:
         """See Queues. When it is refused, half of the messages were accepted."""

@@ -2,18 +2,31 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.execution import RunKey
+from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.protocol import WorkflowSpec
-from levante_core.protocol.workers import Commit, CommitOutcome, PollRequest, RegisterRequest, TaskQueue
+from levante_core.protocol.workers import (
+    Commit,
+    CommitOutcome,
+    CommitResult,
+    LoadRequest,
+    LoadResponse,
+    PollRequest,
+    RegisterRequest,
+    TaskQueue,
+)
 from levante_core.records.offloading import OffloadingStore
+from levante_core.services.activities import GrantedReport
+from levante_core.services.capabilities import AttemptGrant, RunGrant
+from levante_core.services.commits import GrantedCommit
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
@@ -50,17 +63,44 @@ class Place:
         self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0, **more: Any
     ) -> CommitOutcome:
         """Commit a batch. more: further fields of the commit."""
+        return self.commit_result(run, index, *events, commit_id=commit_id, mail=mail, **more).outcome
+
+    def commit_result(
+        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0, **more: Any
+    ) -> CommitResult:
+        """Commit a batch. more: further fields of the commit."""
         batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
-        commit = Commit(
-            execution_id=run.execution_id,
-            run_id=run.run_id,
-            deployment_name=DEPLOYMENT,
-            batch=batch,
-            mail_taken=mail,
-            **more,
-        )
-        (outcome,) = self.engine.commits.append(run.workspace, [commit])
-        return outcome
+        commit = Commit(token="not read here", batch=batch, mail_taken=mail, **more)
+        (result,) = self.engine.commits.append([GrantedCommit(self.grant(run, index), commit)])
+        return result
+
+    def grant(self, run: RunKey, next_index: int = 0) -> RunGrant:
+        """Return what a worker is granted that was given the run."""
+        return RunGrant(run, DEPLOYMENT, next_index)
+
+    def load(self, run: RunKey, **wanted: Any) -> LoadResponse:
+        """Load a run, as a worker with every token could."""
+        request = LoadRequest(token="not read here", **wanted)
+        return self.engine.tasks.load(self.grant(run, request.after_index + 1), request)
+
+    def attempt(self, run: RunKey, attempt: int = 1, seq: int = 1, scheduled_in: int = 1) -> AttemptGrant:
+        """Return what a worker is granted that was given the attempt."""
+        return AttemptGrant(run, DEPLOYMENT, seq, scheduled_in, attempt)
+
+    def report(
+        self,
+        run: RunKey,
+        attempt: int = 1,
+        *,
+        seq: int = 1,
+        failure: Failure | None = None,
+        result: Any = None,
+        is_derived: bool = False,
+    ) -> bool:
+        """Report how an attempt ended. Tells whether that changed anything."""
+        grant = replace(self.attempt(run, attempt, seq), is_derived=is_derived)
+        (answer,) = self.engine.activities.report([GrantedReport(grant, result, failure)])
+        return not answer.stale
 
     def tasks(self, queue: TaskQueue) -> list[Any]:
         """Take the tasks that are waiting."""

@@ -16,7 +16,7 @@ from levante_core.adapters.message_rules import check_message, is_fifo
 from levante_core.adapters.sqs_batches import MOST_IN_A_BATCH, batches, in_tens, outgoing
 from levante_core.adapters.sqs_client import SqsClient, check_prefix, full_name, queue_attributes, sqs_client
 from levante_core.errors import LevanteError, NotFound
-from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import HeldMessage, OutgoingMessage, ReceivedMessage
 from levante_core.protocol.workers import MAX_POLL_SECONDS
 
 __all__ = ["SqsQueues", "sqs_client"]
@@ -160,6 +160,14 @@ class SqsQueues:
         """
         what = f"deleting from queue {queue}"
         self._lost(queue, what, self._client.delete_message_batch, receipts, {})
+
+    @property
+    def forgot_before(self) -> None:
+        """See Queues. Queues of SQS outlive every process."""
+
+    def restore(self, queue: str, messages: Sequence[HeldMessage], visibility_seconds: float) -> Sequence[str]:  # noqa: ARG002
+        """See Queues. A lease that is lost here is somebody else's."""
+        return ()
 
     def _receive(self, queue: str, limit: int, wait_seconds: float, visibility_seconds: float) -> list[ReceivedMessage]:
         """Receive once. The repeat of a request that got no answer gets the same messages, if the queue is a FIFO one.

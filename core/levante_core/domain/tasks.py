@@ -33,9 +33,13 @@ class _Task(Frozen):
 
 
 class WorkflowTask(_Task):
-    """Advance this run. start: batch 0, in the first task of a run. fact: the fact that caused the task."""
+    """Advance this run. start: batch 0, in the first task of a run. fact: the fact that caused the task.
+
+    token: lets its worker load the run, and commit its first batch if `start` is there.
+    """
 
     kind: Literal["workflow_task"] = "workflow_task"
+    token: str = ""
     start: RunStart | None = None
     fact: Fact | None = None
 
@@ -53,10 +57,11 @@ class ActivityTask(_Task):
 
     scheduled_in: index of the batch that holds the activity's `activity_scheduled`. details: of the last heartbeat of the
     attempts before, known once the task was checked. is_deferred: the attempt goes on elsewhere, and its time is up at
-    `fresh_at`.
+    `fresh_at`. token: lets its worker report the attempt.
     """
 
     kind: Literal["activity_task"] = "activity_task"
+    token: str = ""
     seq: Seq
     scheduled_in: Seq
     attempt: Seq

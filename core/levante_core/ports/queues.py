@@ -39,12 +39,27 @@ class ReceivedMessage:
     group: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldMessage:
+    """A message in flight, as its consumer remembers it."""
+
+    body: str
+    receipt: str
+    group: str | None
+    consumer: str
+
+
 class Queues(Protocol):
     """All queues of an installation, by name.
 
     Every method but `ensure` raises NotFound for a queue that is not there; every method may raise Unavailable, which is
     safe to repeat.
     """
+
+    @property
+    def forgot_before(self) -> datetime | None:
+        """What was sent before this time is forgotten, so that a repeat of it is accepted; None if nothing ever is."""
+        ...
 
     def ensure(self, queue: str) -> None:
         """Create the queue unless it is there."""
@@ -69,4 +84,12 @@ class Queues(Protocol):
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored."""
+        ...
+
+    def restore(self, queue: str, messages: Sequence[HeldMessage], visibility_seconds: float) -> Sequence[str]:
+        """Hold messages again that an earlier process had handed out, whose queues ended with it.
+
+        Only soon after the start, and only while nobody else has a message of the same group. Returns the receipts of those
+        that are held. Queues that outlive processes have none to restore.
+        """
         ...

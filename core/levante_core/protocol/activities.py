@@ -5,23 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from levante_core.domain.custom_tasks import TaskEvent
-from levante_core.domain.events import Number, Seq
+from levante_core.domain.events import Number
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import DeploymentName
 from levante_core.domain.options import RateLimit
 from levante_core.domain.tasks import ActivityTask
 from levante_core.protocol.streams import MOST_EVENTS
+from levante_core.protocol.workers import Token
 
 
 class ActivityHeartbeatRequest(Frozen):
     """Say that an attempt is still at work, and how far it has come. details: JSON for the attempt after this one."""
 
-    execution_id: ExecutionId
-    run_id: RunId
-    seq: Seq
-    attempt: Number
+    token: Token
     details: tuple[Json, ...] = ()
 
 
@@ -31,24 +29,13 @@ class ActivityHeartbeatResponse(Frozen):
     is_wanted: bool
 
 
-class AttemptRef(Frozen):
-    """Names an attempt. scheduled_in: index of the batch that holds the activity's `activity_scheduled`."""
-
-    execution_id: ExecutionId
-    run_id: RunId
-    deployment_name: DeploymentName
-    seq: Seq
-    scheduled_in: Seq
-    attempt: Number
-
-
 class DeferRequest(Frozen):
-    """Say that an attempt goes on elsewhere, and ends with its token.
+    """Say that an attempt goes on elsewhere, and ends with this token of its.
 
     timeout_seconds: after so long it has failed; heartbeat_seconds: after so long without a heartbeat as well.
     """
 
-    attempt: AttemptRef
+    token: Token
     timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
     heartbeat_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
 
@@ -82,14 +69,12 @@ class TaskEventReport(Frozen):
 
 
 class Publication(Frozen):
-    """What an activity tells of custom tasks.
+    """What an activity tells of custom tasks. token: of its attempt.
 
     publisher: unique for each run of an attempt. after: `last_sequence` of the result before, if any.
     """
 
-    execution_id: ExecutionId
-    run_id: RunId
-    seq: Seq
+    token: Token
     activity_name: str
     publisher: Annotated[str, Field(min_length=1, max_length=64)]
     events: Annotated[tuple[TaskEventReport, ...], Field(min_length=1, max_length=1000)]
@@ -127,9 +112,10 @@ class CheckResponse(Frozen):
     task: ActivityTask | None
 
 
-class ActivityReport(AttemptRef):
+class ActivityReport(Frozen):
     """How an attempt ended. failure: None when it succeeded. receipt: its task, dealt with once this is recorded."""
 
+    token: Token
     result: Json = None
     failure: Failure | None = None
     receipt: str | None = None

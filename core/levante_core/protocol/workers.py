@@ -13,7 +13,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
 from levante_core.domain.limits import MOST_PLACES
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, described
+from levante_core.domain.names import DeploymentName, described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
@@ -29,6 +29,10 @@ DeploymentText: TypeAlias = Annotated[str, Field(json_schema_extra=described("de
 WorkerText: TypeAlias = Annotated[str, Field(json_schema_extra=described("worker_name"))]
 BuildText: TypeAlias = Annotated[str, Field(json_schema_extra={"pattern": f"{described('build_id')['pattern']}|^$"})]
 """Names as workers send them; the service checks their form. An empty build id is none."""
+
+
+Token: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A capability of this installation: what the API gave for a task, a load or a commit, as it was."""
 
 
 class TaskQueue(StrEnum):
@@ -118,7 +122,10 @@ class PollRequest(Frozen):
 
 
 class DeliveredTask(Frozen):
-    """A task on lease. receive_count: above 1 when an earlier lease ended without the task being dealt with."""
+    """A task on lease. receive_count: above 1 when an earlier lease ended without the task being dealt with.
+
+    receipt: for the calls that keep or end the lease. The token in the task is for what is done about it.
+    """
 
     receipt: str
     receive_count: int
@@ -137,10 +144,10 @@ class PollResponse(Frozen):
 
 
 class HandBack(Frozen):
-    """A task that its worker gives back on purpose; it does not count as lost."""
+    """A task that its worker gives back on purpose; it does not count as lost. token: of the task."""
 
     receipt: str
-    task: Annotated[WorkflowTask | ActivityTask, Field(discriminator="kind")]
+    token: Token
 
 
 class LeasesRequest(Frozen):
@@ -162,9 +169,7 @@ class LeasesResponse(Frozen):
 class WorkflowTaskFailedRequest(Frozen):
     """The code of a workflow could not be advanced; the run stays open, and the task comes again after a while."""
 
-    execution_id: ExecutionId
-    run_id: RunId
-    deployment_name: DeploymentName
+    token: Token
     receipt: str
     attempt: Number
     failure: Failure
@@ -213,13 +218,13 @@ class QueueAccessResponse(Frozen):
 
 
 class LoadRequest(Frozen):
-    """Ask for what follows a batch. after: `next` of a part.
+    """Ask for what follows a batch. token: of the run, from a task, a load or a commit. after: `next` of a part.
 
-    open_from: lowest seq whose outcome is still of interest. mail_from: lowest number of mail that is.
+    after_index: below the index that the token lets commit. open_from: lowest seq whose outcome is still of interest.
+    mail_from: lowest number of mail that is.
     """
 
-    execution_id: ExecutionId
-    run_id: RunId
+    token: Token
     after_index: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     open_from: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     mail_from: Number = 1
@@ -237,7 +242,8 @@ class QueryRequest(Frozen):
 class LoadResponse(Frozen):
     """The start, the batches after `after_index`, and the facts from `open_from` and `mail_from` on, taken or not.
 
-    queries: those that wait. next: what does not fit into one answer is asked for with this as `after`.
+    queries: those that wait. next: what does not fit into one answer is asked for with this as `after`. token: lets commit
+    the batch that follows; None while there is more to read, and for a run that is closed.
     """
 
     status: ExecutionStatus
@@ -246,21 +252,21 @@ class LoadResponse(Frozen):
     facts: tuple[Fact, ...]
     queries: tuple[QueryRequest, ...] = ()
     next: str | None = None
+    token: str | None = None
 
 
 class QueryAnswer(Frozen):
     """What a query handler said. failure: None if it returned."""
 
-    execution_id: ExecutionId
-    run_id: RunId
     query_id: str
     result: Json = None
     failure: Failure | None = None
 
 
 class QueryAnswersRequest(Frozen):
-    """Answers to queries."""
+    """Answers to queries of one run. token: of the run."""
 
+    token: Token
     answers: Annotated[tuple[QueryAnswer, ...], Field(min_length=1, max_length=100)]
 
 
@@ -269,15 +275,14 @@ class QueryAnswersResponse(Frozen):
 
 
 class Commit(Frozen):
-    """One batch of one run. mail_taken: number of the last mail that the history takes in up to here.
+    """One batch of one run. token: from the load or commit before, or from the first task; it names the run and the index.
 
-    history: how large it is, about, with this batch. search_keys: all of the execution's, where the batch changes them.
-    done: receipts of workflow tasks that are dealt with once the batch is recorded.
+    mail_taken: number of the last mail that the history takes in up to here. history: how large it is, about, with this
+    batch. search_keys: all of the execution's, where the batch changes them. done: receipts of workflow tasks that are dealt
+    with once the batch is recorded.
     """
 
-    execution_id: ExecutionId
-    run_id: RunId
-    deployment_name: DeploymentName
+    token: Token
     batch: HistoryBatch
     mail_taken: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     history: HistorySize = HistorySize()
@@ -293,6 +298,15 @@ class CommitOutcome(StrEnum):
     """Another writer was first: reload, and decide again."""
     UNREAD_MAIL = "unread_mail"
     """The run cannot close yet: take the mail, and decide again."""
+    REFUSED = "refused"
+    """The token is not for this index of this run: reload, and decide again."""
+
+
+class CommitResult(Frozen):
+    """What became of one commit. token: lets commit the next batch, once this one is recorded and the run is open still."""
+
+    outcome: CommitOutcome
+    token: str | None = None
 
 
 class CommitsRequest(Frozen):
@@ -302,6 +316,6 @@ class CommitsRequest(Frozen):
 
 
 class CommitsResponse(Frozen):
-    """One outcome per commit, in order."""
+    """One result per commit, in order."""
 
-    outcomes: tuple[CommitOutcome, ...]
+    results: tuple[CommitResult, ...]

@@ -15,6 +15,9 @@ SHARDS = 4
 RECHECK = Key("RECHECK", "R")
 """Where the sweep goes on with its walk over the open runs."""
 
+CAPABILITY_KEYS = Key("CAPABILITIES", "K")
+"""What the installation signs capabilities with."""
+
 EXECUTION = "X"
 EARLIER_RUN = "R#"
 ACCEPTED = "M#"

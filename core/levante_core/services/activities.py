@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from levante_core.domain.events import ActivityCompleted, ActivityFailed, ActivityScheduled
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.names import Workspace, unstuck
+from levante_core.domain.frozen import Json
+from levante_core.domain.history import HistoryBatch
+from levante_core.domain.names import unstuck
 from levante_core.domain.plan import AttemptEnded, CancelActivity, FactRecorded, Record
 from levante_core.domain.retry import FailedAttempt, RetryAfter, after_failure
 from levante_core.domain.tasks import ActivityTask, ActivityWork
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
-from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityReport, ActivityReportResult, DeferRequest
+from levante_core.protocol.activities import ActivityReportResult
 from levante_core.records import keys
 from levante_core.records.attempts import (
     Deferral,
@@ -28,6 +30,7 @@ from levante_core.records.attempts import (
     heartbeat_item,
 )
 from levante_core.records.runs import Recorded, batch_of, fact_item, outcome_fact
+from levante_core.services.capabilities import AttemptGrant
 from levante_core.services.dispatch import Dispatch
 
 WORKER_LOST = Failure(
@@ -61,6 +64,15 @@ EARLY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedReport:
+    """How the attempt ended that somebody was given. failure: None when it succeeded."""
+
+    grant: AttemptGrant
+    result: Json = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """What a report leads to."""
 
@@ -76,65 +88,62 @@ class ActivityService:
         self._clock = clock
         self._dispatch = dispatch
 
-    def check(self, workspace: Workspace, task: ActivityTask, receive_count: int) -> ActivityTask | None:
+    def check(self, grant: AttemptGrant, task: ActivityTask, receive_count: int) -> ActivityTask | None:
         """Return the task as it is to be run, or None if its message is to be dropped.
 
         A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt
         that follows, if one does, has a message of its own. So is the end of the time of an attempt that goes on elsewhere.
         """
-        run = RunKey(workspace, task.execution_id, task.run_id)
-        if not self._is_wanted(run, task.seq, task.attempt):
+        if not self._is_wanted(grant):
             return None
-        current = self._store.get(keys.attempt(run, task.seq))
+        current = self._store.get(keys.attempt(grant.run, grant.seq))
         if current and (deferral := deferral_of(current)):
-            self._end_overdue(workspace, task, deferral)
+            self._end_overdue(grant, deferral)
             return None
         if receive_count > 1:
-            self.report(workspace, [_failed(task, WORKER_LOST)])
+            self.report([GrantedReport(grant, failure=WORKER_LOST)])
             return None
-        work = task.work or self._scheduled(run, task.scheduled_in, task.seq)
-        heartbeat = self._store.get(keys.heartbeat(run, task.seq)) if task.attempt > 1 else None
+        work = task.work or self._scheduled(grant)
+        heartbeat = self._store.get(keys.heartbeat(grant.run, grant.seq)) if grant.attempt > 1 else None
         details = details_of(heartbeat) if heartbeat else ()
         return task.model_copy(update={"work": work, "verify": False, "details": details})
 
-    def heartbeat(self, workspace: Workspace, beat: ActivityHeartbeatRequest) -> bool:
+    def heartbeat(self, grant: AttemptGrant, details: Sequence[Json]) -> bool:
         """Keep what an attempt says of itself for the one after it. Tells whether it is wanted still.
 
         Cost: four reads and a write; one more write where the attempt goes on elsewhere, and has a heartbeat timeout.
         """
-        run = RunKey(workspace, beat.execution_id, beat.run_id)
-        if not self._is_wanted(run, beat.seq, beat.attempt):
+        if not self._is_wanted(grant):
             return False
-        self._store.write(Put(heartbeat_item(run, beat.seq, beat.details)))
-        current = self._store.get(keys.attempt(run, beat.seq))
+        self._store.write(Put(heartbeat_item(grant.run, grant.seq, details)))
+        current = self._store.get(keys.attempt(grant.run, grant.seq))
         deferral = current and deferral_of(current)
         if current and deferral and deferral.heartbeat_seconds:
             self._defer(deferral, failed_attempts(current))
         return True
 
-    def defer(self, workspace: Workspace, request: DeferRequest) -> bool:
+    def defer(self, grant: AttemptGrant, timeout: timedelta, heartbeat_seconds: float | None) -> bool:
         """Let an attempt go on elsewhere until somebody ends it with its token, or its time is up.
 
         Tells whether it is wanted still. Cost: four reads and a write.
         """
-        attempt, now = request.attempt, self._clock.now()
-        run = RunKey(workspace, attempt.execution_id, attempt.run_id)
-        if not self._is_wanted(run, attempt.seq, attempt.attempt):
+        now = self._clock.now()
+        if not self._is_wanted(grant):
             return False
-        deadline_at = now + timedelta(seconds=request.timeout_seconds)
+        deadline_at = now + timeout
         ended = AttemptEnded(
-            run=run,
-            deployment_name=attempt.deployment_name,
+            run=grant.run,
+            deployment_name=grant.deployment_name,
             recorded_at=now,
             due_at=deadline_at,
-            seq=attempt.seq,
-            scheduled_in=attempt.scheduled_in,
-            attempt=attempt.attempt,
+            seq=grant.seq,
+            scheduled_in=grant.scheduled_in,
+            attempt=grant.attempt,
             is_deferred=True,
         )
-        before = self._store.get(keys.attempt(run, attempt.seq))
+        before = self._store.get(keys.attempt(grant.run, grant.seq))
         failed = failed_attempts(before) if before else ()
-        return self._defer(Deferral(ended, deadline_at, request.heartbeat_seconds), failed)
+        return self._defer(Deferral(ended, deadline_at, heartbeat_seconds), failed)
 
     def cancel(self, effect: CancelActivity) -> None:
         """Let no attempt of an activity be wanted any more. Raises: Unavailable. Cost: a write."""
@@ -143,14 +152,13 @@ class ActivityService:
         with suppress(ConditionFailed):
             self._store.write(Put(fact_item(recorded, fact, is_void=True), Absent()))
 
-    def report(self, workspace: Workspace, reports: Sequence[ActivityReport]) -> list[ActivityReportResult]:
+    def report(self, reports: Sequence[GrantedReport]) -> list[ActivityReportResult]:
         """Record how attempts ended: an outcome, once, or the next attempt. A repeat is answered as stale.
 
-        Cost: a read and a write per report; four more reads for a failure.
+        Cost: a read and a write per report; four more reads for a failure, and one for the success of a derived grant.
         """
         now = self._clock.now()
-        runs = (RunKey(workspace, report.execution_id, report.run_id) for report in reports)
-        answers = [self._answer(run, report, now) for run, report in zip(runs, reports, strict=True)]
+        answers = [self._answer(report, now) for report in reports]
         refusals = iter(self._store.write_each([[answer.write] for answer in answers if answer]))
         accepted = [answer if answer and next(refusals) is None else None for answer in answers]
         self._dispatch.promptly(answer.record for answer in accepted if answer)
@@ -162,7 +170,8 @@ class ActivityService:
         Cost: three reads and a write.
         """
         run = RunKey(task.workspace, task.execution_id, task.run_id)
-        if not self._is_wanted(run, task.seq, task.attempt):
+        grant = AttemptGrant(run, task.deployment_name, task.seq, task.scheduled_in, task.attempt)
+        if not self._is_wanted(grant):
             return
         now = self._clock.now()
         failed = ActivityFailed(seq=task.seq, at=now, failure=SESSION_LOST, attempt=task.attempt)
@@ -171,42 +180,44 @@ class ActivityService:
             self._store.write(answer.write)
             self._dispatch.promptly([answer.record])
 
-    def end(self, workspace: Workspace, report: ActivityReport) -> bool:
+    def end(self, report: GrantedReport) -> bool:
         """Record how an attempt ended that went on elsewhere. Tells whether somebody waited for it still.
 
         Raises: NotFound where its run has not scheduled it. Cost: that of `report`, and three reads.
         """
-        if not self._is_wanted(RunKey(workspace, report.execution_id, report.run_id), report.seq, report.attempt):
+        if not self._is_wanted(report.grant):
             return False
-        (result,) = self.report(workspace, [report])
+        (result,) = self.report([report])
         return not result.stale
 
-    def _answer(self, run: RunKey, report: ActivityReport, now: datetime) -> _Answer | None:
-        attempt = self._store.get(keys.attempt(run, report.seq))
-        if attempt and attempt_number(attempt) != report.attempt:
+    def _answer(self, report: GrantedReport, now: datetime) -> _Answer | None:
+        grant = report.grant
+        current = self._store.get(keys.attempt(grant.run, grant.seq))
+        if current and attempt_number(current) != grant.attempt:
             return None
-        recorded = Recorded(run, report.deployment_name, now)
+        recorded = Recorded(grant.run, grant.deployment_name, now)
         if report.failure is None:
-            return _outcome(recorded, ActivityCompleted(seq=report.seq, at=now, result=report.result))
-        if not self._is_wanted(run, report.seq, report.attempt):
+            if grant.is_derived and not self._may_be_scheduled(grant):
+                return None
+            return _outcome(recorded, ActivityCompleted(seq=grant.seq, at=now, result=report.result))
+        if not self._is_wanted(grant):
             return None
-        policy = self._scheduled(run, report.scheduled_in, report.seq).options.retry
-        decision = after_failure(policy, report.attempt, report.failure)
+        decision = after_failure(self._scheduled(grant).options.retry, grant.attempt, report.failure)
         if not isinstance(decision, RetryAfter):
-            final = ActivityFailed(seq=report.seq, at=now, failure=report.failure, attempt=report.attempt)
+            final = ActivityFailed(seq=grant.seq, at=now, failure=report.failure, attempt=grant.attempt)
             return _outcome(recorded, final)
         ended = AttemptEnded(
-            run=run,
-            deployment_name=report.deployment_name,
+            run=grant.run,
+            deployment_name=grant.deployment_name,
             recorded_at=now,
             due_at=now + decision.delay,
-            seq=report.seq,
-            scheduled_in=report.scheduled_in,
+            seq=grant.seq,
+            scheduled_in=grant.scheduled_in,
             attempt=decision.attempt,
         )
-        still_current = AbsentOrMatches({"attempt": report.attempt})
-        failed = FailedAttempt(seq=report.seq, attempt=report.attempt, at=now, failure=report.failure)
-        before = failed_attempts(attempt) if attempt else ()
+        still_current = AbsentOrMatches({"attempt": grant.attempt})
+        failed = FailedAttempt(seq=grant.seq, attempt=grant.attempt, at=now, failure=report.failure)
+        before = failed_attempts(current) if current else ()
         return _Answer(Put(attempt_item(recorded, ended, (*before, failed)), still_current), ended)
 
     def _defer(self, deferral: Deferral, failed: Sequence[FailedAttempt]) -> bool:
@@ -223,44 +234,44 @@ class ActivityService:
         self._dispatch.promptly([ended])
         return True
 
-    def _end_overdue(self, workspace: Workspace, task: ActivityTask, deferral: Deferral) -> None:
+    def _end_overdue(self, grant: AttemptGrant, deferral: Deferral) -> None:
         """Record that an attempt has failed if its time is up; a message that comes before that means nothing."""
         now = self._clock.now() + EARLY
         if deferral.ended.due_at <= now:
-            failure = OVERDUE if deferral.deadline_at <= now else SILENT
-            self.report(workspace, [_failed(task, failure)])
+            self.report([GrantedReport(grant, failure=OVERDUE if deferral.deadline_at <= now else SILENT)])
 
-    def _is_wanted(self, run: RunKey, seq: int, attempt: int) -> bool:
+    def _is_wanted(self, grant: AttemptGrant) -> bool:
+        run = grant.run
         execution = self._store.get(keys.execution(run.workspace, run.execution_id))
         if execution is None or not execution.attributes["is_open"] or execution.attributes["run_id"] != run.run_id:
             return False
-        if self._store.get(keys.fact(run, keys.outcome_fact(seq))):
+        if self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))):
             return False
-        current = self._store.get(keys.attempt(run, seq))
-        return current is None or attempt_number(current) == attempt
+        current = self._store.get(keys.attempt(run, grant.seq))
+        return current is None or attempt_number(current) == grant.attempt
 
-    def _scheduled(self, run: RunKey, scheduled_in: int, seq: int) -> ActivityWork:
-        item = self._store.get(keys.batch(run, scheduled_in))
-        events = batch_of(item).events if item else ()
-        for event in events:
-            if isinstance(event, ActivityScheduled) and event.seq == seq:
-                return ActivityWork(name=event.name, input=event.input, options=event.options)
-        raise NotFound(f"run {run.run_id} has not scheduled activity {seq} in batch {scheduled_in}")
+    def _may_be_scheduled(self, grant: AttemptGrant) -> bool:
+        """Tell whether the run schedules the activity, or may yet: what runs in place can end before that is recorded."""
+        item = self._store.get(keys.batch(grant.run, grant.scheduled_in))
+        return item is None or _work_in(batch_of(item), grant.seq) is not None
+
+    def _scheduled(self, grant: AttemptGrant) -> ActivityWork:
+        item = self._store.get(keys.batch(grant.run, grant.scheduled_in))
+        work = _work_in(batch_of(item), grant.seq) if item else None
+        if work is None:
+            problem = f"run {grant.run.run_id} has not scheduled activity {grant.seq} in batch {grant.scheduled_in}"
+            raise NotFound(f"{problem}: if it is about to, try again")
+        return work
+
+
+def _work_in(batch: HistoryBatch, seq: int) -> ActivityWork | None:
+    for event in batch.events:
+        if isinstance(event, ActivityScheduled) and event.seq == seq:
+            return ActivityWork(name=event.name, input=event.input, options=event.options)
+    return None
 
 
 def _outcome(recorded: Recorded, outcome: ActivityCompleted | ActivityFailed) -> _Answer:
     fact = outcome_fact(outcome)
     record = FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact)
     return _Answer(Put(fact_item(recorded, fact), Absent()), record)
-
-
-def _failed(task: ActivityTask, failure: Failure) -> ActivityReport:
-    return ActivityReport(
-        execution_id=task.execution_id,
-        run_id=task.run_id,
-        deployment_name=task.deployment_name,
-        seq=task.seq,
-        scheduled_in=task.scheduled_in,
-        attempt=task.attempt,
-        failure=failure,
-    )

@@ -10,14 +10,13 @@ from levante_core.domain.execution import Ending, RunKey, close, continued
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
-from levante_core.domain.names import Workspace
 from levante_core.domain.plan import BatchAppended, Record, RunStarted
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
-from levante_core.protocol.workers import Commit, CommitOutcome
+from levante_core.protocol.workers import Commit, CommitOutcome, CommitResult
 from levante_core.records import keys
 from levante_core.records.runs import (
     MAIL_HELD_UNTIL,
@@ -32,6 +31,7 @@ from levante_core.records.runs import (
     mail_fact,
     search_keys_text,
 )
+from levante_core.services.capabilities import Capabilities, RunGrant
 from levante_core.services.closing import WITH_CHILDREN, closing_write
 from levante_core.services.dispatch import Dispatch
 
@@ -52,51 +52,73 @@ class _Prepared:
     outcome: CommitOutcome = CommitOutcome.RECORDED
 
 
+@dataclass(frozen=True, slots=True)
+class GrantedCommit:
+    """A commit whose token grants it: the index of its batch is the one that may be committed."""
+
+    grant: RunGrant
+    commit: Commit
+
+
 class CommitService:
     """Records history batches on behalf of workers."""
 
-    def __init__(self, store: ItemStore, clock: Clock, dispatch: Dispatch, *, retention: timedelta | None) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        dispatch: Dispatch,
+        capabilities: Capabilities,
+        *,
+        retention: timedelta | None,
+    ) -> None:
         """retention: how long closed runs are kept; None for ever."""
         self._store = store
         self._clock = clock
+        self._capabilities = capabilities
         self._dispatch = dispatch
         self._retention = retention
 
-    def append(self, workspace: Workspace, commits: Sequence[Commit]) -> list[CommitOutcome]:
-        """Append each batch at its index, or say why not. A repeat of a recorded commit is harmless, and answered alike.
+    def append(self, commits: Sequence[GrantedCommit]) -> list[CommitResult]:
+        """Append each batch, or say why not. A repeat of a recorded commit is harmless, and answered alike.
 
         A run whose history would become too large is terminated in place of that; that is a conflict.
         Raises: InvalidInput for batches that could never be right. Cost: one write per commit, a transaction if it closes.
         """
-        prepared = [self._prepare(workspace, commit) for commit in commits]
+        prepared = [self._prepare(granted) for granted in commits]
         refusals = self._store.write_each([one.writes for one in prepared])
         outcomes = [
-            one.outcome if refused is None else _refusal(commit, refused)
-            for commit, one, refused in zip(commits, prepared, refusals, strict=True)
+            one.outcome if refused is None else _refusal(granted, refused)
+            for granted, one, refused in zip(commits, prepared, refusals, strict=True)
         ]
         recorded = (
             one.records for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED
         )
         self._dispatch.promptly(record for records in recorded for record in records)
-        for commit, outcome in zip(commits, outcomes, strict=True):
+        for granted, outcome in zip(commits, outcomes, strict=True):
             if outcome is CommitOutcome.UNREAD_MAIL:
-                self._hold_mail(RunKey(workspace, commit.execution_id, commit.run_id))
-        return outcomes
+                self._hold_mail(granted.grant.run)
+        return [self._result(granted, outcome) for granted, outcome in zip(commits, outcomes, strict=True)]
 
-    def _prepare(self, workspace: Workspace, commit: Commit) -> _Prepared:
-        if commit.batch.index < 1 or not commit.batch.events:
-            raise InvalidInput.at(("body", "commits", "batch"), "a batch has an index from 1 on, and at least one event")
+    def _result(self, granted: GrantedCommit, outcome: CommitOutcome) -> CommitResult:
+        is_open = outcome is CommitOutcome.RECORDED and closing_event(granted.commit.batch.events) is None
+        following = replace(granted.grant, next_index=granted.grant.next_index + 1)
+        return CommitResult(outcome=outcome, token=self._capabilities.run_token(following) if is_open else None)
+
+    def _prepare(self, granted: GrantedCommit) -> _Prepared:
+        run, deployment, commit = granted.grant.run, granted.grant.deployment_name, granted.commit
+        if not commit.batch.events:
+            raise InvalidInput.at(("body", "commits", "batch"), "a batch has at least one event")
         try:
             closing = closing_event(commit.batch.events)
         except InconsistentHistory as error:
             raise InvalidInput.at(("body", "commits", "batch", "events"), str(error)) from None
-        run = RunKey(workspace, commit.execution_id, commit.run_id)
         now = self._clock.now()
-        append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
-        record = BatchAppended(run, commit.deployment_name, now, commit.batch)
+        append = Put(batch_item(Recorded(run, deployment, now), commit.batch), Absent())
+        record = BatchAppended(run, deployment, now, commit.batch)
         sets = _attributes(commit)
         if closing is None and commit.history.share > 1:
-            return self._terminated(run, commit)
+            return self._terminated(granted)
         if closing is None:
             return _Prepared((record,), (append, *([_setting(run, sets)] if sets else [])))
         status, ending = close(closing, now, self._retention)
@@ -105,13 +127,13 @@ class CommitService:
             return _Prepared((record, *started), (append, *writes))
         return _Prepared((record,), (append, closing_write(run, status, ending, commit.mail_taken, sets)))
 
-    def _terminated(self, run: RunKey, commit: Commit) -> _Prepared:
+    def _terminated(self, granted: GrantedCommit) -> _Prepared:
         """Make the writes that end a run whose history has no room for this batch."""
-        now = self._clock.now()
+        run, commit, now = granted.grant.run, granted.commit, self._clock.now()
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
         status, ending = close(event, now, self._retention)
         batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id}-refused", events=(event,))
-        append = Put(batch_item(Recorded(run, commit.deployment_name, now), batch), Absent())
+        append = Put(batch_item(Recorded(run, granted.grant.deployment_name, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
     def _hold_mail(self, run: RunKey) -> None:
@@ -181,15 +203,15 @@ def _too_large(commit: Commit) -> Failure:
     )
 
 
-def _refusal(commit: Commit, refused: ConditionFailed) -> CommitOutcome:
+def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
         execution = refused.existing[1]
-        is_current = execution is not None and _is_open_run(execution, commit)
+        is_current = execution is not None and _is_open_run(execution, granted.grant.run)
         return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
     first = refused.existing[0]
-    is_repeat = first is not None and first.attributes["commit_id"] == commit.batch.commit_id
+    is_repeat = first is not None and first.attributes["commit_id"] == granted.commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT
 
 
-def _is_open_run(item: Item, commit: Commit) -> bool:
-    return bool(item.attributes["is_open"]) and item.attributes["run_id"] == commit.run_id
+def _is_open_run(item: Item, run: RunKey) -> bool:
+    return bool(item.attributes["is_open"]) and item.attributes["run_id"] == run.run_id

@@ -18,6 +18,7 @@ from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage, Queues
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
+from levante_core.services.capabilities import Capabilities
 
 logger = logging.getLogger("levante.dispatch")
 
@@ -58,8 +59,11 @@ def _without_payload(task: WorkflowTask | ActivityTask) -> WorkflowTask | Activi
 class Dispatch:
     """Sends tasks and sets timers. fast_path: whether the API does so for what it has just written."""
 
-    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, *, fast_path: bool) -> None:
+    def __init__(
+        self, store: ItemStore, queues: Queues, clock: Clock, capabilities: Capabilities, *, fast_path: bool
+    ) -> None:
         self._store = store
+        self._capabilities = capabilities
         self._queues = queues
         self._clock = clock
         self._fast_path = fast_path
@@ -87,7 +91,7 @@ class Dispatch:
                 case SendTask(task, deduplication_id):
                     queue = TaskQueue.WORKFLOW if isinstance(task, WorkflowTask) else TaskQueue.ACTIVITY
                     name = queue_name(task.workspace, task.deployment_name, queue)
-                    outgoing[name].append(message(task, deduplication_id + salt))
+                    outgoing[name].append(message(self._capabilities.granted(task), deduplication_id + salt))
                 case SendLater(due):
                     delayed = self._delayed(due)
                     if delayed:

@@ -10,6 +10,7 @@ from levante_core.ports.task_access import TaskAccess
 from levante_core.services.activities import ActivityService
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.builds import BuildService
+from levante_core.services.capabilities import Capabilities
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
@@ -49,6 +50,7 @@ class Engine:
     activities: ActivityService
     api_keys: ApiKeyService
     builds: BuildService
+    capabilities: Capabilities
     catalogue: CatalogueService
     clock: Clock
     closing: ClosingService
@@ -96,7 +98,8 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     queues themselves; None where they are reached through the API alone. send_spans: exports the traces of runs that end.
     retention: how long closed runs are kept, with all that belongs to them; None for ever.
     """
-    dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
+    capabilities = Capabilities(store, clock, ids)
+    dispatch = Dispatch(store, queues, clock, capabilities, fast_path=fast_path)
     closing = ClosingService(store, clock, ids, retention=retention)
     builds = BuildService(store, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds)
@@ -124,10 +127,11 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
         builds=builds,
+        capabilities=capabilities,
         catalogue=catalogue,
         clock=clock,
         closing=closing,
-        commits=CommitService(store, clock, dispatch, retention=retention),
+        commits=CommitService(store, clock, dispatch, capabilities, retention=retention),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch, closing, schedules),
         effects=effects,
@@ -146,7 +150,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams),
-        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
+        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, capabilities=capabilities, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,

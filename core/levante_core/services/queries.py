@@ -57,11 +57,10 @@ class QueryService:
             raise refused(f"query {name!r}", answer.failure)
         return answer.result
 
-    def take(self, workspace: Workspace, answers: Sequence[QueryAnswer]) -> None:
-        """Take answers to queries; one that nobody waits for any more is dropped. Cost: a write each."""
+    def take(self, run: RunKey, answers: Sequence[QueryAnswer]) -> None:
+        """Take answers to queries of a run; one that nobody waits for any more is dropped. Cost: a write each."""
         writes: list[list[Write]] = []
         for answer in answers:
-            run = RunKey(workspace, answer.execution_id, answer.run_id)
             place = keys.query_answer(run, answer.query_id)
             item = Item(place, {EXPIRES_AT: self._expiry()}, {"answer": answer.model_dump_json()})
             writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])

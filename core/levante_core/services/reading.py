@@ -10,7 +10,7 @@ from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName
 from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
-from levante_core.errors import InconsistentHistory, InvalidInput
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.records import keys
@@ -58,44 +58,55 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a part of a history ends. sort: key of its last item. last_index: of its last batch, or of those before it."""
+
+    sort: str
+    last_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A part of a history, and queries. next: where the following part begins; None means that this was the last one."""
+    """A part of a history, and queries. last_index: of the last batch up to here.
+
+    next: where the following part begins; None means that this was the last one.
+    """
 
     batches: tuple[HistoryBatch, ...]
     facts: tuple[Fact, ...]
     queries: tuple[QueryRequest, ...]
-    next: str | None
+    last_index: int
+    next: Position | None
 
 
-def read_page(store: ItemStore, run: RunKey, request: LoadRequest) -> HistoryPage:
+def read_page(store: ItemStore, run: RunKey, request: LoadRequest, after: Position | None) -> HistoryPage:
     """Read what a worker asks for in parts of PAGE_BYTES: batches first, then facts, then the queries that wait.
 
-    Raises: InconsistentHistory if a batch is missing; InvalidInput for an `after` that no part ended with.
+    after: the `next` of the part before. Raises: InconsistentHistory if a batch is missing.
     """
     batches: list[HistoryBatch] = []
     facts: list[Fact] = []
     queries: list[QueryRequest] = []
-    size, last = 0, request.after
-    expected = _last_index(request) + 1
-    for item in _items(store, run, request):
+    size, place = 0, after or Position("", request.after_index)
+    for item in _items(store, run, request, after):
         size += sum(map(len, item.documents.values()))
         if size > PAGE_BYTES and (batches or facts or queries):
-            return HistoryPage(tuple(batches), tuple(facts), tuple(queries), last)
-        last = item.key.sort
-        if last.startswith(keys.FACT):
+            return HistoryPage(tuple(batches), tuple(facts), tuple(queries), place.last_index, place)
+        place = Position(item.key.sort, place.last_index)
+        if place.sort.startswith(keys.FACT):
             facts.append(fact_of(item))
-        elif last.startswith(keys.QUERY):
+        elif place.sort.startswith(keys.QUERY):
             queries.append(query_of(item))
         else:
-            batch = batch_of(item)
+            batch, expected = batch_of(item), place.last_index + 1
             if batch.index != expected:
                 raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
-            expected = batch.index + 1
+            place = Position(item.key.sort, expected)
             batches.append(batch)
-    return HistoryPage(tuple(batches), tuple(facts), tuple(queries), None)
+    return HistoryPage(tuple(batches), tuple(facts), tuple(queries), place.last_index, None)
 
 
-def _items(store: ItemStore, run: RunKey, request: LoadRequest) -> Iterator[Item]:
+def _items(store: ItemStore, run: RunKey, request: LoadRequest, position: Position | None) -> Iterator[Item]:
     """Read batches, then facts and queries, each in order, from where a part ended."""
     partition = keys.history(run.workspace, run.run_id)
     outcomes = keys.fact(run, keys.outcome_fact(request.open_from)).sort
@@ -103,27 +114,16 @@ def _items(store: ItemStore, run: RunKey, request: LoadRequest) -> Iterator[Item
     end = keys.prefixed(keys.QUERY)[1]
     ranges = [(keys.batch(run, request.after_index + 1).sort, keys.prefixed(keys.BATCH)[1])]
     ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (mail, end)]
-    after = request.after
-    while after is not None and not _is_within(after, ranges[0]):
+    after = position.sort if position else ""
+    while after and ranges and not _is_within(after, ranges[0]):
         del ranges[0]
     for first, last in ranges:
         yield from read_all(store, partition, max(first, after + "\0") if after else first, last, PAGE_ITEMS)
-        after = None
+        after = ""
 
 
 def _is_within(sort: str, bounds: tuple[str, str]) -> bool:
     return bounds[0] <= sort <= bounds[1]
-
-
-def _last_index(request: LoadRequest) -> int:
-    """Return the index of the last batch that was read. Raises: InvalidInput."""
-    after = request.after
-    if after is None or after.startswith((keys.FACT, keys.QUERY)):
-        return request.after_index
-    index = after.removeprefix(keys.BATCH)
-    if index == after or not index.isdecimal():
-        raise InvalidInput.at(("body", "after"), "not where a part of a history ends: take `next` from the answer before")
-    return int(index)
 
 
 def last_index(store: ItemStore, run: RunKey) -> int:

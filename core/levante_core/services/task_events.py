@@ -12,12 +12,21 @@ from levante_core.ports.item_store import Absent, Item, ItemStore, Put
 from levante_core.protocol.activities import Publication
 from levante_core.records import keys, streams
 from levante_core.records.streams import Publisher
+from levante_core.services.capabilities import AttemptGrant
 from levante_core.services.finding import execution_if_any
 from levante_core.services.reading import read_all
 from levante_core.services.streams import RACES, WRITE_BYTES, StreamService
 
 FEW = 20
 """Among so many of the last items, a publisher's first call is looked for when it comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedPublication:
+    """What an activity tells, and the attempt that it tells it in."""
+
+    grant: AttemptGrant
+    publication: Publication
 
 
 @dataclass(slots=True)
@@ -28,6 +37,7 @@ class _Adding:
     """
 
     publication: Publication
+    seq: int
     execution: Execution
     last: int | None = None
     is_surprised: bool = False
@@ -49,7 +59,7 @@ class _Adding:
         told, name = self.publication, self.publication.publisher
         return [
             told_by_activity(
-                self.execution, PublishedTask(name, told.seq, told.activity_name, one.number, one.at, one.event)
+                self.execution, PublishedTask(name, self.seq, told.activity_name, one.number, one.at, one.event)
             )
             for one in told.events
             if one.number > known
@@ -63,7 +73,7 @@ class TaskEventService:
         self._store = store
         self._streams = all_streams
 
-    def append(self, workspace: Workspace, publications: Sequence[Publication]) -> list[int | None]:
+    def append(self, workspace: Workspace, publications: Sequence[GrantedPublication]) -> list[int | None]:
         """Add what different publishers tell, the events of each in order, after what led to them.
 
         Returns for each how far its stream has come; None when its run is not the latest, and nobody is told. With
@@ -71,7 +81,7 @@ class TaskEventService:
         Cost: a read for each, a write for each stream, a query where that has gone on since `after`, and those of `publish`
         where a task starts.
         """
-        adding = [self._begun(workspace, one) for one in publications]
+        adding = [self._begun(one) for one in publications]
         for root in {one.execution.root_execution_id for one in adding if one and one.starts_a_task}:
             self._streams.publish(workspace, root)
         for _ in range(RACES + len(adding)):
@@ -81,10 +91,11 @@ class TaskEventService:
             self._add(workspace, waiting)
         raise Unavailable("events come too fast to be told: try again")
 
-    def _begun(self, workspace: Workspace, publication: Publication) -> _Adding | None:
-        execution = execution_if_any(self._store, workspace, publication.execution_id)
-        is_current = execution is not None and execution.key.run_id == publication.run_id
-        return _Adding(publication, execution) if execution and is_current else None
+    def _begun(self, granted: GrantedPublication) -> _Adding | None:
+        run = granted.grant.run
+        execution = execution_if_any(self._store, run.workspace, run.execution_id)
+        is_current = execution is not None and execution.key == run
+        return _Adding(granted.publication, granted.grant.seq, execution) if execution and is_current else None
 
     def _add(self, workspace: Workspace, waiting: Sequence[_Adding]) -> None:
         """Try once to put publications at the next places of their streams; those of one stream all together."""

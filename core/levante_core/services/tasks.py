@@ -1,22 +1,22 @@
 """Handing tasks to workers and taking them back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.plan import SendTask, task_id
-from levante_core.domain.tasks import ActivityTask
-from levante_core.errors import NotFound
+from levante_core.domain.tasks import ActivityTask, WorkflowTask
+from levante_core.errors import InvalidCapability, InvalidInput, NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
-from levante_core.ports.queues import Queues
+from levante_core.ports.queues import HeldMessage, Queues, ReceivedMessage
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.ports.task_access import TaskAccess
 from levante_core.protocol.workers import (
     LEASE_SECONDS,
     DeliveredTask,
-    HandBack,
     LeasesRequest,
     LoadRequest,
     LoadResponse,
@@ -28,10 +28,13 @@ from levante_core.protocol.workers import (
 )
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of
+from levante_core.services.capabilities import Capabilities, ReceiptGrant, RunGrant
 from levante_core.services.dispatch import Dispatch, queue_name
-from levante_core.services.reading import read_page
+from levante_core.services.reading import Position, read_page
 
 MAX_TASK_RETRY_SECONDS = 60
+PART = "part"
+"""The kind of capability that leads on in a history that takes several answers."""
 
 
 def consumer_name(workspace: Workspace, worker_id: str) -> str:
@@ -43,9 +46,18 @@ class TaskService:
     """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
 
     def __init__(
-        self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, *, dispatch: Dispatch, access: TaskAccess | None
+        self,
+        store: ItemStore,
+        queues: Queues,
+        clock: Clock,
+        ids: Ids,
+        *,
+        dispatch: Dispatch,
+        capabilities: Capabilities,
+        access: TaskAccess | None,
     ) -> None:
         self._store = store
+        self._capabilities = capabilities
         self._queues = queues
         self._clock = clock
         self._ids = ids
@@ -55,20 +67,21 @@ class TaskService:
     def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
         """Lease tasks to a worker, waiting for the first as long as the request says."""
         queue = queue_name(workspace, request.deployment_name, request.queue)
+        consumer = consumer_name(workspace, request.worker_id)
         receive = partial(
             self._queues.receive,
             queue,
             limit=request.limit,
             wait_seconds=request.wait_seconds,
             visibility_seconds=LEASE_SECONDS,
-            consumer=consumer_name(workspace, request.worker_id),
+            consumer=consumer,
         )
         try:
             messages = receive()
         except NotFound:
             self._queues.ensure(queue)
             messages = receive()
-        return [delivered(message.body, message.receipt, message.receive_count) for message in messages]
+        return [self._delivered(queue, message, consumer) for message in messages]
 
     def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
         """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""
@@ -80,11 +93,15 @@ class TaskService:
         return self._access.grant(*names)
 
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
-        """Extend, end and hand back leases. Returns the receipts that could not be extended: they are lost."""
+        """Extend, end and hand back leases. Returns the receipts that could not be extended: they are lost.
+
+        Raises: InvalidInput for a task to be handed back that is none of this deployment.
+        """
         queue = queue_name(workspace, request.deployment_name, request.queue)
-        lost = self._extended(queue, request.extend, LEASE_SECONDS)
-        if request.hand_back:
-            self._hand_back(workspace, request.deployment_name, request.hand_back)
+        copies = [self._handed_back(workspace, request, position) for position in range(len(request.hand_back))]
+        lost = self._extended_or_restored(workspace, queue, request.extend)
+        if copies:
+            self._dispatch.carry_out(copies, salt=f":{self._ids.uuid()}")
         done = [*request.done, *(returned.receipt for returned in request.hand_back)]
         self._deleted(queue, done)
         return lost
@@ -93,33 +110,75 @@ class TaskService:
         """End leases because the work is recorded."""
         self._deleted(queue_name(workspace, deployment, queue), receipts)
 
-    def load(self, workspace: Workspace, request: LoadRequest) -> LoadResponse:
+    def load(self, grant: RunGrant, request: LoadRequest) -> LoadResponse:
         """Read a run's history after an index, or a part of it. Raises: NotFound; InvalidInput; InconsistentHistory."""
-        run = RunKey(workspace, request.execution_id, request.run_id)
+        run = grant.run
+        if request.after_index and request.after_index >= grant.next_index:
+            where = ("body", "after_index")
+            raise InvalidInput.at(where, f"the token is for batch {grant.next_index}: ask for what follows one before it")
+        after = self._position(run, request.after) if request.after else None
         execution = execution_of(self._run_item(run))
-        page = read_page(self._store, run, request)
+        page = read_page(self._store, run, request, after)
+        may_commit = execution.is_open and page.next is None
         return LoadResponse(
             status=execution.status,
+            token=self._capabilities.run_token(replace(grant, next_index=page.last_index + 1)) if may_commit else None,
             start=execution.start,
             batches=page.batches,
             facts=page.facts,
             queries=page.queries,
-            next=page.next,
+            next=self._capabilities.sign(PART, (run.run_id, page.next.sort, page.next.last_index)) if page.next else None,
         )
 
-    def workflow_task_failed(self, workspace: Workspace, request: WorkflowTaskFailedRequest) -> float:
+    def workflow_task_failed(self, grant: RunGrant, request: WorkflowTaskFailedRequest) -> float:
         """Record why a run cannot be advanced, and let the task come again later, to any worker.
 
         Returns the seconds until then: 1, doubled by each attempt, at most a minute.
         """
-        run = RunKey(workspace, request.execution_id, request.run_id)
-        recorded = Recorded(run, request.deployment_name, self._clock.now())
+        recorded = Recorded(grant.run, grant.deployment_name, self._clock.now())
         attributes = {**recorded.attributes(), "attempt": request.attempt}
-        self._store.write(Put(Item(keys.task_failure(run), attributes, {"failure": request.failure.model_dump_json()})))
+        failure = {"failure": request.failure.model_dump_json()}
+        self._store.write(Put(Item(keys.task_failure(grant.run), attributes, failure)))
         delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
-        queue = queue_name(workspace, request.deployment_name, TaskQueue.WORKFLOW)
-        self._extended(queue, [request.receipt], delay)
+        queue = queue_name(grant.run.workspace, grant.deployment_name, TaskQueue.WORKFLOW)
+        self._extended(queue, list(self._own(queue, [request.receipt]).values()), delay)
         return delay
+
+    def _delivered(self, queue: str, message: ReceivedMessage, consumer: str) -> DeliveredTask:
+        """Wrap the receipt. What came due before the queues forgot what they had may be a repeat, and has to be checked."""
+        found = delivered(message.body, message.receipt, message.receive_count)
+        task, forgot_before = found.task, self._queues.forgot_before
+        if forgot_before and task.fresh_at < forgot_before:
+            task = task.model_copy(update={"verify": True})
+        grant = ReceiptGrant(queue, message.receipt, message.group, consumer, task.token)
+        return found.model_copy(update={"task": task, "receipt": self._capabilities.receipt(grant)})
+
+    def _extended_or_restored(self, workspace: Workspace, queue: str, receipts: Sequence[str]) -> list[str]:
+        """Extend leases. Those of queues that were lost with their process stand again, if nobody else has the task.
+
+        Returns the receipts of those that are lost.
+        """
+        own = self._own(queue, receipts)
+        gone = set(self._extended(queue, list(own.values()), LEASE_SECONDS))
+        lost = [receipt for receipt in receipts if receipt not in own or own[receipt] in gone]
+        held = [grant for receipt in lost if (grant := self._granted(queue, receipt))]
+        messages = [self._message(workspace, grant) for grant in held]
+        restored = self._queues.restore(queue, messages, LEASE_SECONDS) if messages else ()
+        return [receipt for receipt in lost if own.get(receipt) not in restored]
+
+    def _message(self, workspace: Workspace, grant: ReceiptGrant) -> HeldMessage:
+        """Make a message anew that a worker holds: whoever else gets it has to check what it asks for."""
+        task = self._capabilities.granted(self._capabilities.task(workspace, grant.token))
+        return HeldMessage(task.model_dump_json(), grant.receipt, grant.group, grant.consumer)
+
+    def _handed_back(self, workspace: Workspace, request: LeasesRequest, position: int) -> SendTask:
+        """Make a copy of a task: a message that is only made visible again would count as lost."""
+        task = self._capabilities.task(workspace, request.hand_back[position].token)
+        kind = WorkflowTask if request.queue is TaskQueue.WORKFLOW else ActivityTask
+        if task.deployment_name != request.deployment_name or not isinstance(task, kind):
+            where = ("body", "hand_back", position, "token")
+            raise InvalidInput.at(where, "the task is none of this queue: hand back what was delivered from it")
+        return SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance")
 
     def _extended(self, queue: str, receipts: Sequence[str], seconds: float) -> list[str]:
         """Extend; the messages of a queue that is gone are lost."""
@@ -130,18 +189,34 @@ class TaskService:
 
     def _deleted(self, queue: str, receipts: Sequence[str]) -> None:
         with suppress(NotFound):
-            if receipts:
-                self._queues.delete(queue, receipts)
+            if own := list(self._own(queue, receipts).values()):
+                self._queues.delete(queue, own)
 
-    def _hand_back(self, workspace: Workspace, deployment: DeploymentName, returned: Sequence[HandBack]) -> None:
-        """Send a copy of each task: a message that is only made visible again would count as lost."""
-        salt = f":{self._ids.uuid()}"
-        copies = []
-        for one in returned:
-            own = {"workspace": workspace, "deployment_name": deployment, "verify": True}
-            task = one.task.model_copy(update=own)
-            copies.append(SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"))
-        self._dispatch.carry_out(copies, salt=salt)
+    def _position(self, run: RunKey, text: str) -> Position:
+        """Read where a part of the history of this run ended. Raises: InvalidCapability."""
+        run_id, sort, last_index = self._capabilities.read(PART, text)
+        if run_id != run.run_id:
+            raise InvalidCapability(PART)
+        return Position(sort, last_index)
+
+    def _own(self, queue: str, receipts: Iterable[str]) -> dict[str, str]:
+        """Return the queue's own receipts by those that workers name, if they are of this queue.
+
+        A worker that takes messages from the queue itself names them as the queue does.
+        """
+        own = {}
+        for receipt in receipts:
+            if granted := self._granted(queue, receipt):
+                own[receipt] = granted.receipt
+            elif self._access is not None:
+                own[receipt] = receipt
+        return own
+
+    def _granted(self, queue: str, receipt: str) -> ReceiptGrant | None:
+        with suppress(InvalidCapability):
+            granted = self._capabilities.received(receipt)
+            return granted if granted.queue == queue else None
+        return None
 
     def _run_item(self, run: RunKey) -> Item:
         item = self._store.get(keys.execution(run.workspace, run.execution_id))

@@ -13,9 +13,9 @@ from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.payloads import problem_with
-from levante_core.errors import InvalidInput
-from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityReport
-from levante_core.protocol.task_tokens import attempt_of
+from levante_core.errors import InvalidCapability, InvalidInput
+from levante_core.services.activities import GrantedReport
+from levante_core.services.capabilities import AttemptGrant
 from levante_core.services.engine import Engine
 
 Token = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -87,7 +87,7 @@ class ActivityEndpoints:
         _, problem = problem_with("the result", body.result)
         if problem:
             raise InvalidInput.at(("body", "result"), problem)
-        return self._end(request, ActivityReport(**dict(attempt_of(body.task_token)), result=body.result))
+        return self._end(GrantedReport(self._attempt(request, body.task_token), body.result))
 
     def fail_activity(self, request: Request, body: FailureBody) -> AttemptEndResponse:
         """Record that an attempt has failed; what follows is up to the retry policy of the activity."""
@@ -95,19 +95,19 @@ class ActivityEndpoints:
         if problem:
             raise InvalidInput.at(("body", "details"), problem)
         failure = Failure(type=body.type, message=body.message, non_retryable=body.non_retryable, details=list(body.details))
-        return self._end(request, ActivityReport(**dict(attempt_of(body.task_token)), failure=failure))
+        return self._end(GrantedReport(self._attempt(request, body.task_token), failure=failure))
 
     def heartbeat_activity(self, request: Request, body: HeartbeatBody) -> AttemptHeartbeatResponse:
         """Take in that an attempt is at work, and tell whether it is wanted still."""
-        attempt = attempt_of(body.task_token)
-        beat = ActivityHeartbeatRequest(
-            execution_id=attempt.execution_id,
-            run_id=attempt.run_id,
-            seq=attempt.seq,
-            attempt=attempt.attempt,
-            details=body.details,
-        )
-        return AttemptHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(workspace_of(request), beat))
+        grant = self._attempt(request, body.task_token)
+        return AttemptHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(grant, body.details))
 
-    def _end(self, request: Request, report: ActivityReport) -> AttemptEndResponse:
-        return AttemptEndResponse(is_accepted=self.engine.activities.end(workspace_of(request), report))
+    def _attempt(self, request: Request, token: str) -> AttemptGrant:
+        try:
+            return self.engine.capabilities.attempt(workspace_of(request), token)
+        except InvalidCapability:
+            problem = "this is no task token that is good here: give the whole of what activity.info().task_token was"
+            raise InvalidInput.at(("body", "task_token"), problem, "invalid_token") from None
+
+    def _end(self, report: GrantedReport) -> AttemptEndResponse:
+        return AttemptEndResponse(is_accepted=self.engine.activities.end(report))

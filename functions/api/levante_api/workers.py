@@ -1,18 +1,21 @@
 """Endpoints of workers: who they are, what they serve, and the work itself."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from aws_lambda_powertools.event_handler import Request
 
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
-from levante_core.errors import InvalidInput
+from levante_core.errors import InvalidCapability
 from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
     ActivityHeartbeatResponse,
+    ActivityReportResult,
     ActivityReportsRequest,
     ActivityReportsResponse,
     CheckRequest,
@@ -27,7 +30,9 @@ from levante_core.protocol.activities import (
 )
 from levante_core.protocol.logs import LogsRequest, LogsResponse
 from levante_core.protocol.workers import (
+    Commit,
     CommitOutcome,
+    CommitResult,
     CommitsRequest,
     CommitsResponse,
     HeartbeatRequest,
@@ -49,7 +54,11 @@ from levante_core.protocol.workers import (
     WorkflowTaskFailedRequest,
     WorkflowTaskFailedResponse,
 )
+from levante_core.services.activities import GrantedReport
+from levante_core.services.capabilities import AttemptGrant, RunGrant
+from levante_core.services.commits import GrantedCommit
 from levante_core.services.engine import Engine
+from levante_core.services.task_events import GrantedPublication
 
 
 @dataclass(frozen=True)
@@ -108,30 +117,37 @@ class WorkerEndpoints:
 
     def load(self, request: Request, body: LoadRequest) -> LoadResponse:
         """Read a run's history after an index."""
-        return self.engine.tasks.load(workspace_of(request), body)
+        return self.engine.tasks.load(self._run(request, body.token), body)
 
     def commits(self, request: Request, body: CommitsRequest) -> CommitsResponse:
         """Append history batches of different runs; ends the leases that recorded ones name. A repeat is harmless."""
-        workspace = workspace_of(request)
-        outcomes = self.engine.commits.append(workspace, body.commits)
-        receipts: defaultdict[DeploymentName, list[str]] = defaultdict(list)
-        for commit, outcome in zip(body.commits, outcomes, strict=True):
-            if outcome is CommitOutcome.RECORDED:
-                receipts[commit.deployment_name] += commit.done
-        self._end_leases(workspace, TaskQueue.WORKFLOW, receipts)
-        return CommitsResponse(outcomes=tuple(outcomes))
+        granted = [self._granted(request, commit) for commit in body.commits]
+        recorded = iter(self.engine.commits.append([one for one in granted if one]))
+        results = [next(recorded) if one else CommitResult(outcome=CommitOutcome.REFUSED) for one in granted]
+        self._end_leases(
+            TaskQueue.WORKFLOW,
+            (
+                (one.grant, one.commit.done)
+                for one, result in zip(granted, results, strict=True)
+                if one and result.outcome is CommitOutcome.RECORDED
+            ),
+        )
+        return CommitsResponse(results=tuple(results))
 
     def activity_checks(self, request: Request, body: CheckRequest) -> CheckResponse:
         """Tell whether an activity task is still wanted, and what it is by now."""
-        return CheckResponse(task=self.engine.activities.check(workspace_of(request), body.task, body.receive_count))
+        grant = self._attempt(request, body.task.token)
+        return CheckResponse(task=self.engine.activities.check(grant, body.task, body.receive_count))
 
     def activity_heartbeats(self, request: Request, body: ActivityHeartbeatRequest) -> ActivityHeartbeatResponse:
         """Take in that an attempt is at work, and tell whether it is wanted still."""
-        return ActivityHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(workspace_of(request), body))
+        grant = self._attempt(request, body.token)
+        return ActivityHeartbeatResponse(is_wanted=self.engine.activities.heartbeat(grant, body.details))
 
     def activity_deferrals(self, request: Request, body: DeferRequest) -> DeferResponse:
         """Let an attempt go on elsewhere, until somebody ends it with its token."""
-        return DeferResponse(is_wanted=self.engine.activities.defer(workspace_of(request), body))
+        grant, timeout = self._attempt(request, body.token), timedelta(seconds=body.timeout_seconds)
+        return DeferResponse(is_wanted=self.engine.activities.defer(grant, timeout, body.heartbeat_seconds))
 
     def rate_permits(self, request: Request, body: PermitRequest) -> PermitResponse:
         """Give an attempt of a rate-limited activity its place in time."""
@@ -140,23 +156,31 @@ class WorkerEndpoints:
 
     def activity_reports(self, request: Request, body: ActivityReportsRequest) -> ActivityReportsResponse:
         """Record how activity attempts ended, and end their leases. A repeat is answered as stale."""
-        workspace = workspace_of(request)
-        results = self.engine.activities.report(workspace, body.reports)
-        receipts: defaultdict[DeploymentName, list[str]] = defaultdict(list)
-        for report in body.reports:
-            receipts[report.deployment_name] += [report.receipt] if report.receipt else []
-        self._end_leases(workspace, TaskQueue.ACTIVITY, receipts)
+        grants = [self._attempt_if_any(request, report.token) for report in body.reports]
+        granted = [
+            GrantedReport(grant, report.result, report.failure)
+            for grant, report in zip(grants, body.reports, strict=True)
+            if grant
+        ]
+        recorded = iter(self.engine.activities.report(granted))
+        results = [next(recorded) if grant else ActivityReportResult(stale=True) for grant in grants]
+        received = zip(grants, body.reports, strict=True)
+        ended = ((grant, [report.receipt]) for grant, report in received if grant and report.receipt)
+        self._end_leases(TaskQueue.ACTIVITY, ended)
         return ActivityReportsResponse(results=tuple(results))
 
     def query_answers(self, request: Request, body: QueryAnswersRequest) -> QueryAnswersResponse:
         """Take answers to queries; those that nobody waits for any more are dropped."""
-        self.engine.queries.take(workspace_of(request), body.answers)
+        self.engine.queries.take(self._run(request, body.token).run, body.answers)
         return QueryAnswersResponse()
 
     def task_events(self, request: Request, body: TaskEventsRequest) -> TaskEventsResponse:
         """Add events of custom tasks to their streams. A repeat is harmless."""
-        lasts = self.engine.task_events.append(workspace_of(request), body.publications)
-        return TaskEventsResponse(results=tuple(PublicationResult(last_sequence=last) for last in lasts))
+        grants = [self._attempt_if_any(request, one.token) for one in body.publications]
+        granted = [GrantedPublication(grant, one) for grant, one in zip(grants, body.publications, strict=True) if grant]
+        lasts = iter(self.engine.task_events.append(workspace_of(request), granted))
+        results = [PublicationResult(last_sequence=next(lasts) if grant else None) for grant in grants]
+        return TaskEventsResponse(results=tuple(results))
 
     def logs(self, request: Request, body: LogsRequest) -> LogsResponse:
         """Keep what a worker has logged, for two weeks. A repeat is harmless."""
@@ -165,18 +189,36 @@ class WorkerEndpoints:
 
     def leases(self, request: Request, body: LeasesRequest) -> LeasesResponse:
         """Extend leases, end them, or hand their tasks back."""
-        workspace = workspace_of(request)
-        for position, returned in enumerate(body.hand_back):
-            if (returned.task.workspace, returned.task.deployment_name) != (workspace, body.deployment_name):
-                where = ("body", "hand_back", position, "task")
-                raise InvalidInput.at(where, "the task is none of this deployment: hand back what was delivered from it")
-        return LeasesResponse(lost=tuple(self.engine.tasks.lease(workspace, body)))
+        return LeasesResponse(lost=tuple(self.engine.tasks.lease(workspace_of(request), body)))
 
     def workflow_task_failures(self, request: Request, body: WorkflowTaskFailedRequest) -> WorkflowTaskFailedResponse:
         """Record why a run cannot be advanced; its task comes again."""
-        seconds = self.engine.tasks.workflow_task_failed(workspace_of(request), body)
+        seconds = self.engine.tasks.workflow_task_failed(self._run(request, body.token), body)
         return WorkflowTaskFailedResponse(retry_in_seconds=seconds)
 
-    def _end_leases(self, workspace: Workspace, queue: TaskQueue, receipts: Mapping[DeploymentName, list[str]]) -> None:
-        for deployment, ended in receipts.items():
-            self.engine.tasks.done(workspace, deployment, queue, ended)
+    def _run(self, request: Request, token: str) -> RunGrant:
+        """Return what a token grants. Raises: InvalidCapability."""
+        return self.engine.capabilities.run(workspace_of(request), token)
+
+    def _attempt(self, request: Request, token: str) -> AttemptGrant:
+        """Return what a token grants. Raises: InvalidCapability."""
+        return self.engine.capabilities.attempt(workspace_of(request), token)
+
+    def _attempt_if_any(self, request: Request, token: str) -> AttemptGrant | None:
+        with suppress(InvalidCapability):
+            return self._attempt(request, token)
+        return None
+
+    def _granted(self, request: Request, commit: Commit) -> GrantedCommit | None:
+        """Return the commit if its token is for the batch that it has."""
+        with suppress(InvalidCapability):
+            grant = self._run(request, commit.token)
+            return GrantedCommit(grant, commit) if grant.next_index == commit.batch.index else None
+        return None
+
+    def _end_leases(self, queue: TaskQueue, ended: Iterable[tuple[RunGrant | AttemptGrant, Sequence[str]]]) -> None:
+        receipts: defaultdict[tuple[Workspace, DeploymentName], list[str]] = defaultdict(list)
+        for grant, some in ended:
+            receipts[grant.run.workspace, grant.deployment_name] += some
+        for (workspace, deployment), together in receipts.items():
+            self.engine.tasks.done(workspace, deployment, queue, together)

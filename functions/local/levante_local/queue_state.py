@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from levante_core.ports.queues import DEDUPLICATION_SECONDS, OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import DEDUPLICATION_SECONDS, HeldMessage, OutgoingMessage, ReceivedMessage
 
 
 @dataclass(slots=True, eq=False)
@@ -127,6 +127,30 @@ class QueueState:
             while group.waiting and len(taken) < limit:
                 taken.append(self._hold(heapq.heappop(group.waiting)[1], consumer, visible_again_at))
         return taken
+
+    def is_held(self, group_name: str) -> bool:
+        """Whether some message of a group is in flight."""
+        group = self._groups.get(group_name)
+        return group is not None and group.held > 0
+
+    def restore(self, held: HeldMessage, now: datetime, visible_again_at: datetime) -> None:
+        """Hold a message of a queue that was lost, before whatever waits in its group."""
+        name = held.group
+        group = _Group(None) if name is None else self._groups.setdefault(name, _Group(name))
+        message = _Message(-next(self._positions), held.body, group, sent_at=now)
+        if group in self._available:
+            self._available.remove(group)
+        message.receipt, message.consumer, message.receive_count = held.receipt, held.consumer, 1
+        group.held += 1
+        self._held[held.receipt] = message
+        self._held_by.setdefault(held.consumer, set()).add(held.receipt)
+        self._agenda.put(message, visible_again_at)
+
+    def postpone(self, until: datetime) -> None:
+        """Let no message in flight come back before this time."""
+        for message in self._held.values():
+            if message.due_at is not None and message.due_at < until:
+                self._agenda.put(message, until)
 
     def extend(self, receipt: str, visible_again_at: datetime) -> bool:
         """Let a held message come back at another time. False if the receipt is lost."""

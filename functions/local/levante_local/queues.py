@@ -13,10 +13,15 @@ from datetime import datetime, timedelta
 
 from levante_core.adapters.message_rules import check_message
 from levante_core.errors import NotFound
-from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import HeldMessage, OutgoingMessage, ReceivedMessage
 from levante_core.ports.surroundings import Clock
 from levante_local.queue_state import QueueState
 from levante_local.waiting import Signal
+
+RESTORED_WITHIN = timedelta(seconds=10)
+"""So long after the start of this process, workers may present leases that an earlier one gave them."""
+STALLED_AFTER = timedelta(seconds=3)
+HEARD_WITHIN = timedelta(seconds=2)
 
 
 class _Served:
@@ -64,10 +69,17 @@ class InProcessQueues:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._made_at = clock.now()
+        self._seen_alive_at: datetime | None = None
         self._lock = threading.Lock()
         self._queues: dict[str, _Served] = {}
-        process = secrets.token_urlsafe(16)  # a receipt of an earlier process must not fit a message of this one
-        self._receipts = (f"{process}.{number}" for number in itertools.count())
+        self._process = secrets.token_urlsafe(16)  # a receipt of an earlier process must not fit a message of this one
+        self._receipts = (f"{self._process}.{number}" for number in itertools.count())
+
+    @property
+    def forgot_before(self) -> datetime:
+        """See Queues: what an earlier process was sent ended with it."""
+        return self._made_at
 
     def ensure(self, queue: str) -> None:
         """Create the queue unless it is there."""
@@ -125,6 +137,29 @@ class InProcessQueues:
             for receipt in receipts:
                 state.delete(receipt)
 
+    def restore(self, queue: str, messages: Sequence[HeldMessage], visibility_seconds: float) -> Sequence[str]:
+        """Hold messages again that an earlier process had handed out. See Queues."""
+        if self._clock.now() - self._made_at > RESTORED_WITHIN:
+            return ()
+        self.ensure(queue)
+        earlier = [message for message in messages if not message.receipt.startswith(f"{self._process}.")]
+        with self._change(queue) as (state, now):
+            until = now + timedelta(seconds=visibility_seconds)
+            taken = {message.group for message in earlier if message.group and state.is_held(message.group)}
+            free = [message for message in earlier if message.group not in taken]
+            for message in free:
+                state.restore(message, now, until)
+        return [message.receipt for message in free]
+
+    def note_alive(self) -> None:
+        """Say that this process runs, at least every STALLED_AFTER.
+
+        After a longer pause, such as that of a machine that slept, no lease has ended meanwhile: the workers that hold them
+        have waited to be heard, and are heard first.
+        """
+        with self._lock:
+            self._postpone_if_stalled(self._clock.now())
+
     def release_consumer(self, consumer: str) -> None:
         """Hand back at once, in all queues, what a consumer holds: it is gone."""
         for queue in tuple(self._queues):
@@ -146,11 +181,19 @@ class InProcessQueues:
                 msg = f"queue {queue!r} does not exist: `ensure` creates it"
                 raise NotFound(msg)
             now = self._clock.now()
+            if self._seen_alive_at is not None:
+                self._postpone_if_stalled(now)
             served.state.bring_back_due(now)
             try:
                 yield served.state, now
             finally:
                 served.wake_if_needed()
+
+    def _postpone_if_stalled(self, now: datetime) -> None:
+        last, self._seen_alive_at = self._seen_alive_at, now
+        if last is not None and now - last > STALLED_AFTER:
+            for served in self._queues.values():
+                served.state.postpone(now + HEARD_WITHIN)
 
     def _wait(self, queue: str, signal: Signal, seconds: float) -> None:
         try:

@@ -9,14 +9,15 @@ from typing import Any
 from levante_api.app import ApiSettings, create_app
 from levante_api.examples import BODIES
 from levante_core.adapters.system import SystemClock
-from levante_core.protocol.activities import AttemptRef
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import DeploymentName, ExecutionId
 from levante_core.protocol.streams import is_stream
-from levante_core.protocol.task_tokens import token_of
+from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.gateway import Receive, Scope, Send, event_of, read_body, respond
 from levante_local.queues import InProcessQueues
 from levante_local.waiting import call
-from tests.integration.api.harness import SECRETS, completed, compose, event, failed
+from tests.integration.api.harness import HOME, SECRETS, completed, compose, event, failed
 
 SHORT = 0.02
 """Seconds that anybody waits here: for results, tasks, answers, and what a stream tells next."""
@@ -79,18 +80,12 @@ class Installation:
         keys = [self.send("POST", "/v1/keys", {"name": "spare", "role": "client"})["key_id"] for _ in range(4)]
         executions, workflows = [*OPEN, *CLOSED], ["greet", "part", *(ref["workflow_id"] for ref in refs)]
         runs = [one["run_id"] for one in started]
-        token = token_of(
-            AttemptRef.model_validate(
-                {
-                    "execution_id": OPEN[0],
-                    "run_id": runs[0],
-                    "deployment_name": "prod",
-                    "seq": 1,
-                    "scheduled_in": 1,
-                    "attempt": 1,
-                }
-            )
-        )
+        run = RunKey(HOME, ExecutionId(OPEN[0]), runs[0])
+        capabilities, prod = self._engine.capabilities, DeploymentName("prod")
+        tokens = [
+            capabilities.attempt_token(AttemptGrant(run, prod, seq=1, scheduled_in=1, attempt=1)),
+            capabilities.run_token(RunGrant(run, prod, next_index=2)),
+        ]
         return {
             **dict.fromkeys(("execution_id", "root_execution_id", "workflow_exec_id", "root_workflow_exec_id"), executions),
             **dict.fromkeys(("workflow_identifier", "workflow_name", "workflow_id"), workflows),
@@ -104,7 +99,8 @@ class Installation:
             "time_zone_name": [None, "Europe/Paris"],
             "encoded_input": [None],
             "key_id": keys,
-            "task_token": [token],
+            "task_token": tokens[:1],
+            "token": tokens,
         }
 
     def _start(self, execution_id: str) -> Any:
@@ -119,9 +115,9 @@ class Installation:
         for delivered in waiting:
             task = delivered["task"]
             batch = {"index": 1, "commit_id": task["run_id"], "events": [ends.get(task["execution_id"], activity)]}
-            address = {name: task[name] for name in ("execution_id", "run_id", "deployment_name")}
-            commits = [{**address, "batch": batch, "done": [delivered["receipt"]]}]
-            assert self.send("POST", "/v1/workflows/workers/commits", {"commits": commits}) == {"outcomes": ["recorded"]}
+            commits = [{"token": task["token"], "batch": batch, "done": [delivered["receipt"]]}]
+            (result,) = self.send("POST", "/v1/workflows/workers/commits", {"commits": commits})["results"]
+            assert result["outcome"] == "recorded"
         self.send("POST", "/v1/workflows/executions/canceled/cancel")
         self.send("POST", "/v1/workflows/executions/canceled/terminate")
 

@@ -12,10 +12,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from levante_api.app import ApiSettings, LambdaHandler, create_app
 from levante_core.adapters.system import RandomIds
+from levante_core.domain.execution import RunKey
 from levante_core.domain.names import Workspace
 from levante_core.ports.surroundings import Clock
 from levante_core.records.catalogue import Role
 from levante_core.records.offloading import OffloadingStore
+from levante_core.services.capabilities import RunGrant
 from levante_core.services.engine import Engine, build_engine
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
@@ -164,15 +166,25 @@ class Api:
     def commit(self, delivered: Mapping[str, Any], *events: Mapping[str, Any], index: int = 1) -> Answer:
         """Append a batch to the run that a workflow task is about, and end the task."""
         task = delivered["task"]
-        address = {name: task[name] for name in ("execution_id", "run_id", "deployment_name")}
         batch = {"index": index, "commit_id": f"commit-{task['run_id']}-{index}", "events": list(events)}
-        request = {"commits": [{**address, "batch": batch, "done": [delivered["receipt"]]}]}
+        request = {"commits": [{"token": self.run_token(task, index), "batch": batch, "done": [delivered["receipt"]]}]}
         return self.call("POST", "/v1/workflows/workers/commits", request, key="worker")
+
+    def run_token(self, task: Mapping[str, Any], next_index: int = 0) -> str:
+        """Make the token that a load, or the commit of the batch before, gives for the run of a task."""
+        run = RunKey(task["workspace"], task["execution_id"], task["run_id"])
+        return self.engine.capabilities.run_token(RunGrant(run, task["deployment_name"], next_index))
 
     def complete(self, execution_id: str, result: Any = None) -> None:
         """Let an execution that is waiting for a worker complete."""
         (delivered,) = [one for one in self.poll() if one["task"]["execution_id"] == execution_id]
-        assert self.commit(delivered, completed(result)).body == {"outcomes": ["recorded"]}
+        assert outcomes(self.commit(delivered, completed(result))) == ["recorded"]
+
+
+def outcomes(answer: Answer) -> list[str]:
+    """Return what became of commits."""
+    assert answer.status == 200, answer
+    return [result["outcome"] for result in answer.body["results"]]
 
 
 def completed(result: Any) -> dict[str, Any]:

@@ -7,17 +7,20 @@ from typing import Any
 
 import pytest
 
-from levante_core.protocol.activities import AttemptRef
-from levante_core.protocol.task_tokens import token_of
+from levante_core.domain.execution import RunKey
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.records.catalogue import Role
+from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.waiting import call
 from tests.integration.api.harness import Answer, Api, build
 
 WORKERS = "/v1/workflows/workers"
 BATCH = {"index": 1, "commit_id": "x", "events": [{"kind": "execution_completed", "seq": 1, "result": None}]}
-RUN = {"execution_id": "e1", "run_id": "{run}", "deployment_name": "prod"}
-TASK = {**RUN, "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
+RUN = {"token": "{run_token}"}
+ATTEMPT = {"token": "{token}"}
+TASK = {**ATTEMPT, "execution_id": "e1", "run_id": "{run}", "deployment_name": "prod",
+        "workspace": "home", "kind": "activity_task", "fresh_at": "2026-01-01T00:00:00Z", "seq": 1, "scheduled_in": 1,
         "attempt": 1}  # fmt: skip
 
 EVENT = {"event_id": "1", "event_timestamp": 1, "root_workflow_exec_id": "e1", "workflow_exec_id": "e1",
@@ -94,27 +97,22 @@ WORKER = {
     },
     ("POST", f"{WORKERS}/queue-access"): {"deployment_name": "prod"},
     ("POST", f"{WORKERS}/poll"): {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0},
-    ("POST", f"{WORKERS}/load"): {"execution_id": "e1", "run_id": "{run}"},
-    ("POST", f"{WORKERS}/commits"): {"commits": [{**RUN, "batch": BATCH}]},
+    ("POST", f"{WORKERS}/load"): RUN,
+    ("POST", f"{WORKERS}/commits"): {"commits": [{"token": "{commit_token}", "batch": BATCH}]},
     ("POST", f"{WORKERS}/activity-checks"): {"task": TASK},
-    ("POST", f"{WORKERS}/activity-reports"): {"reports": [{**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}]},
-    ("POST", f"{WORKERS}/activity-heartbeats"): {"execution_id": "e1", "run_id": "{run}", "seq": 1, "attempt": 1},
-    ("POST", f"{WORKERS}/activity-deferrals"): {
-        "attempt": {**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1},
-        "timeout_seconds": 1,
-    },
+    ("POST", f"{WORKERS}/activity-reports"): {"reports": [ATTEMPT]},
+    ("POST", f"{WORKERS}/activity-heartbeats"): ATTEMPT,
+    ("POST", f"{WORKERS}/activity-deferrals"): {**ATTEMPT, "timeout_seconds": 1},
     ("POST", f"{WORKERS}/rate-permits"): {
         "deployment_name": "prod",
         "activity_name": "a",
         "rate_limit": {"time_window_in_sec": 1, "max_execution": 1000},
     },
-    ("POST", f"{WORKERS}/query-answers"): {"answers": [{"execution_id": "e1", "run_id": "{run}", "query_id": "q"}]},
+    ("POST", f"{WORKERS}/query-answers"): {**RUN, "answers": [{"query_id": "q"}]},
     ("POST", f"{WORKERS}/task-events"): {
         "publications": [
             {
-                "execution_id": "e1",
-                "run_id": "{run}",
-                "seq": 1,
+                **ATTEMPT,
                 "activity_name": "a",
                 "publisher": "p",
                 "events": [
@@ -163,7 +161,6 @@ UNKNOWN = {
     *EACH_ON_ITS_OWN,
     ("GET", "/v1/workflows/events/list"),
     ("POST", "/v1/workflows/schedules"),
-    ("POST", f"{WORKERS}/load"),
     ("POST", "/v1/workflows/events"),
     ("POST", "/v1/workflows/events/batch"),
 }
@@ -180,12 +177,15 @@ class Stocked:
         schedule = {"input": {"a": 1}, "schedule_id": "s1"}
         api.call("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
         key, _ = api.engine.api_keys.create(api.home, Role.CLIENT, "spare")
-        attempt = {**RUN, "run_id": run_id, "seq": 1, "scheduled_in": 1, "attempt": 1}
+        run, capabilities = RunKey(api.home, ExecutionId("e1"), RunId(run_id)), api.engine.capabilities
+        prod = DeploymentName("prod")
         self.names = {
             "{registration}": ref["workflow_registration_id"],
             "{run}": run_id,
             "{key}": key.key_id,
-            "{token}": token_of(AttemptRef.model_validate(attempt)),
+            "{token}": capabilities.attempt_token(AttemptGrant(run, prod, seq=1, scheduled_in=1, attempt=1)),
+            "{run_token}": capabilities.run_token(RunGrant(run, prod, next_index=0)),
+            "{commit_token}": capabilities.run_token(RunGrant(run, prod, next_index=1)),
         }
 
     def event(self, route: tuple[str, str], key: str | None) -> dict[str, Any]:

@@ -3,11 +3,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.harness import Api, event
+from tests.integration.api.harness import HOME, Api, event
 
 EXECUTE = "/v1/workflows/greet/execute"
-RUN = {"execution_id": "e", "run_id": "r", "deployment_name": "prod"}
-ATTEMPT = {**RUN, "seq": 1, "scheduled_in": 1, "attempt": 1}
+PROD = {"workspace": HOME, "deployment_name": "prod"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_time_when_it_is_at_the_end_of_the_calendar_then_it_is_taken_or_refused_
         body = {"workflow_identifier": "greet", "schedule": {**schedule, name: at}}
         assert api.call("POST", "/v1/workflows/schedules", body).status == (422 if expected == 422 else 201)
     batch = {"index": 1, "commit_id": "c", "events": [{"kind": "timer_started", "seq": 1, "fire_at": at}]}
-    commit = {"execution_id": "e1", "run_id": run_id, "deployment_name": "prod", "batch": batch}
+    commit = {"token": api.run_token({**PROD, "execution_id": "e1", "run_id": run_id}, 1), "batch": batch}
     assert api.call("POST", "/v1/workflows/workers/commits", {"commits": [commit]}, key="worker").status == expected
 
 
@@ -268,13 +267,15 @@ def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registe
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": True}),
         ("heartbeat", {"workflow_registration_refs": [], "deployment_name": "p", "worker_name": "w", "build_id": "a b"}),
         ("commits", {"commits": []}),
-        ("commits", {"commits": [{"execution_id": "e"}]}),
+        ("commits", {"commits": [{"token": "x"}]}),
         ("activity-reports", {"reports": []}),
-        ("load", {"execution_id": "e", "run_id": "r", "after_index": -1}),
-        ("load", {"execution_id": "e", "run_id": "r", "after_index": 10**8}),
-        ("commits", {"commits": [{**RUN, "batch": {"index": 0, "commit_id": "c", "events": []}}]}),
-        ("activity-deferrals", {"attempt": ATTEMPT, "timeout_seconds": 1e300}),
-        ("activity-deferrals", {"attempt": {**ATTEMPT, "seq": 10**8}, "timeout_seconds": 1}),
+        ("load", {"token": "x", "after_index": -1}),
+        ("load", {"token": "x", "after_index": 10**8}),
+        ("load", {"token": "x"}),
+        ("load", {"token": "x" * 5000}),
+        ("commits", {"commits": [{"token": "x", "batch": {"index": 0, "commit_id": "c", "events": []}}]}),
+        ("activity-deferrals", {"token": "x", "timeout_seconds": 1e300}),
+        ("activity-deferrals", {"token": "1.attempt.W10.AAAA", "timeout_seconds": 1}),
         ("activity-checks", {"task": {"kind": "workflow_task"}}),
     ],
 )

@@ -2,9 +2,7 @@ from typing import Any
 
 import pytest
 
-from levante_core.protocol import task_tokens
-from levante_core.protocol.activities import AttemptRef
-from tests.integration.api.harness import Api, completed
+from tests.integration.api.harness import Api, completed, outcomes
 
 WORKERS = "/v1/workflows/workers"
 SCHEDULED = {
@@ -21,15 +19,14 @@ def activity(api: Api) -> dict[str, Any]:
     api.register("greet")
     api.start("e1")
     (delivered,) = api.poll()
-    assert api.commit(delivered, SCHEDULED).body == {"outcomes": ["recorded"]}
+    assert outcomes(api.commit(delivered, SCHEDULED)) == ["recorded"]
     (task,) = api.poll("activity")
     return task
 
 
 def report(task: dict[str, Any], **outcome: Any) -> dict[str, Any]:
     """Write the report of an attempt."""
-    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
-    return {**{name: task["task"][name] for name in names}, "receipt": task["receipt"], **outcome}
+    return {"token": task["task"]["token"], "receipt": task["receipt"], **outcome}
 
 
 @pytest.mark.parametrize("key", ["worker", "client", "admin"])
@@ -90,7 +87,7 @@ def test_commits_when_recorded_then_their_leases_end_and_when_not_then_they_stay
     for execution_id in ("e1", "e2"):
         api.start(execution_id)
     delivered = {one["task"]["execution_id"]: one for one in api.poll()}
-    assert api.commit(delivered["e1"], SCHEDULED).body["outcomes"] == ["recorded"]
+    assert outcomes(api.commit(delivered["e1"], SCHEDULED)) == ["recorded"]
     early = {**SCHEDULED, "name": "other"}
     late = api.call(
         "POST",
@@ -98,7 +95,7 @@ def test_commits_when_recorded_then_their_leases_end_and_when_not_then_they_stay
         {
             "commits": [
                 {
-                    **{name: delivered["e2"]["task"][name] for name in ("execution_id", "run_id", "deployment_name")},
+                    "token": delivered["e2"]["task"]["token"],
                     "batch": {"index": 1, "commit_id": commit_id, "events": [early]},
                     "done": [delivered["e2"]["receipt"]] if commit_id == "second" else [],
                 }
@@ -106,7 +103,7 @@ def test_commits_when_recorded_then_their_leases_end_and_when_not_then_they_stay
             ]
         },
     )
-    assert late.body["outcomes"] == ["recorded", "conflict"]
+    assert outcomes(late) == ["recorded", "conflict"]
     receipts = [delivered["e1"]["receipt"], delivered["e2"]["receipt"]]
     request = {"deployment_name": "prod", "queue": "workflow", "extend": receipts}
     assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": receipts[:1]}
@@ -115,13 +112,14 @@ def test_commits_when_recorded_then_their_leases_end_and_when_not_then_they_stay
 def test_load_when_asked_from_an_index_then_what_follows_comes(api: Api) -> None:
     """A worker asks for what its cache lacks."""
     task = activity(api)["task"]
-    address = {"execution_id": task["execution_id"], "run_id": task["run_id"]}
+    address = {"token": api.run_token(task, 2)}
     everything = api.call("POST", f"{WORKERS}/load", address, key="worker").body
     assert (everything["status"], everything["start"]["workflow_name"]) == ("RUNNING", "greet")
     assert [batch["index"] for batch in everything["batches"]] == [1]
     assert api.call("POST", f"{WORKERS}/load", {**address, "after_index": 1}, key="worker").body["batches"] == []
-    unknown = api.call("POST", f"{WORKERS}/load", {**address, "run_id": "nobody"}, key="worker")
-    assert (unknown.status, unknown.body["code"]) == (404, "WF_1100")
+    assert everything["token"] == address["token"], "whoever has loaded a run may commit what follows"
+    beyond = api.call("POST", f"{WORKERS}/load", {**address, "after_index": 2}, key="worker")
+    assert (beyond.status, beyond.body["detail"][0]["loc"]) == (422, ["body", "after_index"])
 
 
 def test_activity_report_when_repeated_then_it_is_stale_and_its_lease_ends_all_the_same(api: Api) -> None:
@@ -144,7 +142,7 @@ def test_leases_when_a_task_is_handed_back_then_it_comes_again_and_does_not_coun
     api.register("greet")
     api.start("e1")
     (delivered,) = api.poll()
-    back = {"receipt": delivered["receipt"], "task": delivered["task"]}
+    back = {"receipt": delivered["receipt"], "token": delivered["task"]["token"]}
     request = {"deployment_name": "prod", "queue": "workflow", "hand_back": [back]}
     assert api.call("POST", f"{WORKERS}/leases", request, key="worker").body == {"lost": []}
     (again,) = api.poll()
@@ -165,11 +163,11 @@ def test_leases_when_a_handed_back_task_is_not_the_callers_then_422_and_nothing_
     api.register("greet")
     api.start("e1")
     (delivered,) = api.poll()
-    back = {"receipt": delivered["receipt"], "task": {**delivered["task"], **change}}
+    back = {"receipt": delivered["receipt"], "token": api.run_token({**delivered["task"], **change})}
     leases = {"deployment_name": "prod", "queue": "workflow", "hand_back": [back]}
     answer = api.call("POST", f"{WORKERS}/leases", leases, key="worker")
     assert answer.status == 422
-    assert answer.body["detail"][0]["loc"] == ["body", "hand_back", 0, "task"]
+    assert answer.body["detail"][0]["loc"][-1] == "token"
     poll = {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 0}
     assert api.call("POST", f"{WORKERS}/poll", poll, key="stranger").body == {"tasks": []}
 
@@ -181,7 +179,7 @@ def test_workflow_task_failure_when_reported_then_the_run_stays_open_and_its_his
     (delivered,) = api.poll()
     task = delivered["task"]
     request = {
-        **{name: task[name] for name in ("execution_id", "run_id", "deployment_name")},
+        "token": task["token"],
         "receipt": delivered["receipt"],
         "attempt": 1,
         "failure": {"message": "history has another activity here", "type": "NonDeterminism"},
@@ -202,16 +200,9 @@ def test_commit_when_a_batch_could_never_be_right_then_422_and_nothing_is_writte
     assert len(api.call("GET", "/v1/workflows/executions/e1/history").body["events"]) == 1
 
 
-def token_of(task: dict[str, Any]) -> str:
-    """Return the token of a delivered attempt, as its activity would have got it."""
-    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
-    return task_tokens.token_of(AttemptRef.model_validate({name: task["task"][name] for name in names}))
-
-
 def deferral(task: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Write that an attempt goes on elsewhere."""
-    names = ("execution_id", "run_id", "deployment_name", "seq", "scheduled_in", "attempt")
-    return {"attempt": {name: task["task"][name] for name in names}, "timeout_seconds": seconds}
+    return {"token": task["task"]["token"], "timeout_seconds": seconds}
 
 
 @pytest.mark.parametrize("key", ["client", "worker"])
@@ -219,8 +210,8 @@ def test_activity_when_it_goes_on_elsewhere_then_its_token_ends_it_once(api: Api
     """Another workspace's key does not; a repeat is told that nobody waits any more."""
     task = activity(api)
     assert api.call("POST", f"{WORKERS}/activity-deferrals", deferral(task, 60), key="worker").body == {"is_wanted": True}
-    body = {"task_token": token_of(task), "result": {"signed": True}}
-    assert api.call("POST", "/v1/workflows/activities/complete", body, key="stranger").body == {"is_accepted": False}
+    body = {"task_token": task["task"]["token"], "result": {"signed": True}}
+    assert api.call("POST", "/v1/workflows/activities/complete", body, key="stranger").status == 422
     for accepted in (True, False):
         answer = api.call("POST", "/v1/workflows/activities/complete", body, key=key)
         assert (answer.status, answer.body) == (200, {"is_accepted": accepted})
@@ -232,9 +223,9 @@ def test_activity_when_it_fails_elsewhere_then_the_workflow_is_told_why(api: Api
     """What the API is told is the failure that the workflow sees."""
     task = activity(api)
     api.call("POST", f"{WORKERS}/activity-deferrals", deferral(task, 60), key="worker")
-    beat = {"task_token": token_of(task), "details": [1]}
+    beat = {"task_token": task["task"]["token"], "details": [1]}
     assert api.call("POST", "/v1/workflows/activities/heartbeat", beat).body == {"is_wanted": True}
-    body = {"task_token": token_of(task), "message": "no pen", "type": "NoPen", "details": ["blue"]}
+    body = {"task_token": task["task"]["token"], "message": "no pen", "type": "NoPen", "details": ["blue"]}
     assert api.call("POST", "/v1/workflows/activities/fail", body).body == {"is_accepted": True}
     assert api.call("POST", "/v1/workflows/activities/heartbeat", beat).body == {"is_wanted": False}
     (delivered,) = api.poll()

@@ -11,12 +11,11 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
 from levante_core.services import recheck
 from levante_core.services.recheck import Looked
-from tests.support.place import DEPLOYMENT, Place
+from tests.support.place import Place
 
 FAILURE = Failure(message="x")
 
@@ -81,10 +80,7 @@ def test_recheck_when_a_fact_waits_then_the_run_is_sent_for(place: Place) -> Non
     run = started(place)
     place.commit(run, 1, scheduled())
     place.clock.advance(600)
-    report = ActivityReport(
-        execution_id=run.execution_id, run_id=run.run_id, deployment_name=DEPLOYMENT, seq=1, scheduled_in=1, attempt=1
-    )
-    place.engine.activities.report(run.workspace, [report])
+    assert place.report(run)
     place.lose_messages()
     assert minutes(place, 3, lambda: place.emptied(TaskQueue.WORKFLOW)) == [1, 2]
     assert place.tasks(TaskQueue.ACTIVITY) == [], "history does not know the outcome yet, but the activity has it"

@@ -1,5 +1,6 @@
 """Services on local adapters and a clock that stands still: what is due, what ends runs, what races."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,11 +16,10 @@ from levante_core.domain.plan import SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
+from levante_core.errors import AlreadyRunning, InvalidCapability, NotFound, NotRunning
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.activities import ActivityReport
-from levante_core.protocol.workers import CommitOutcome, LoadRequest, LoadResponse, TaskQueue
+from levante_core.protocol.workers import CommitOutcome, LoadResponse, TaskQueue
 from levante_core.records import keys
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services import reading
@@ -36,19 +36,6 @@ def scheduled(seq: int = 1, attempts: int = 2) -> ActivityScheduled:
     return ActivityScheduled(seq=seq, name="a", input={}, options=ActivityOptions(retry=RetryPolicy(max_attempts=attempts)))
 
 
-def report(run: RunKey, attempt: int, failure: Failure | None = None, result: Any = None) -> ActivityReport:
-    return ActivityReport(
-        execution_id=run.execution_id,
-        run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
-        seq=1,
-        scheduled_in=1,
-        attempt=attempt,
-        failure=failure,
-        result=result,
-    )
-
-
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
@@ -60,7 +47,7 @@ def test_start_when_the_id_is_taken_then_it_is_free_again_once_its_run_is_closed
     place.engine.closing.terminate(SPACE, ExecutionId("e"))
     second = place.start(execution_id="e")
     assert (first.run_id != second.run_id, place.status(second)) == (True, "RUNNING")
-    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=first.execution_id, run_id=first.run_id))
+    loaded = place.load(first)
     assert loaded.status == "TERMINATED"
 
 
@@ -134,7 +121,7 @@ def test_run_id_of_another_workspace_when_used_then_it_leads_nowhere(place: Plac
     intruder = RunKey(Workspace("other"), run.execution_id, run.run_id)
     place.commit(intruder, 1, scheduled())
     with pytest.raises(NotFound):
-        place.engine.tasks.load(intruder.workspace, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+        place.load(intruder)
     with pytest.raises(NotFound):
         place.engine.closing.terminate(intruder.workspace, run.execution_id)
     assert place.kinds(run) == ["execution_started"]
@@ -171,7 +158,7 @@ def test_timer_when_it_is_due_then_its_run_is_told_once(place: Place) -> None:
     place.tasks(TaskQueue.WORKFLOW)
     for _ in range(2):
         place.engine.due.handle(body)
-    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    loaded = place.load(run)
     assert [fact.input.kind for fact in loaded.facts] == ["timer_fired"]
 
 
@@ -182,7 +169,7 @@ def test_timer_when_its_message_is_early_then_it_is_sent_again(place: Place) -> 
     (body,) = place.due()
     early = DELAYED.validate_json(body).model_copy(update={"fresh_at": place.clock.now() + timedelta(seconds=5)})
     place.engine.due.handle(early.model_dump_json())
-    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    loaded = place.load(run)
     assert loaded.facts == ()
     place.clock.advance(5)
     assert len(place.due()) == 1
@@ -221,8 +208,7 @@ def loaded_in_parts(place: Place, run: RunKey, **wanted: Any) -> list[LoadRespon
     parts: list[LoadResponse] = []
     after = None
     while True:
-        request = LoadRequest(execution_id=run.execution_id, run_id=run.run_id, after=after, **wanted)
-        parts.append(place.engine.tasks.load(run.workspace, request))
+        parts.append(place.load(run, after=after, **wanted))
         after = parts[-1].next
         if after is None:
             return parts
@@ -237,7 +223,7 @@ def test_load_when_a_history_is_larger_than_an_answer_then_its_parts_are_the_who
     for index in range(2, 8):
         place.commit(run, index, TimerStarted(seq=index + 10, fire_at=place.clock.now()))
     for seq in range(1, 6):
-        place.engine.activities.report(run.workspace, [report(run, 1, result="x" * 100).model_copy(update={"seq": seq})])
+        place.report(run, 1, seq=seq, result="x" * 100)
     (whole,) = loaded_in_parts(place, run)
     monkeypatch.setattr(reading, "PAGE_BYTES", 300)
     monkeypatch.setattr(reading, "PAGE_ITEMS", 2)
@@ -250,13 +236,12 @@ def test_load_when_a_history_is_larger_than_an_answer_then_its_parts_are_the_who
     assert [fact.key for part in some for fact in part.facts] == ["00000003", "00000004", "00000005"]
 
 
-@pytest.mark.parametrize("after", ["", "x", "L#", "L#one", "A#00000001"])
+@pytest.mark.parametrize("after", ["x", "L#", "L#one", "A#00000001", "F#", "L#0"])
 def test_load_when_the_part_is_none_then_it_is_refused(place: Place, after: str) -> None:
     """Only `next` of an answer says where the following part begins."""
     run = place.start()
-    request = LoadRequest(execution_id=run.execution_id, run_id=run.run_id, after=after)
-    with pytest.raises(InvalidInput, match="next"):
-        place.engine.tasks.load(run.workspace, request)
+    with pytest.raises(InvalidCapability):
+        place.load(run, after=after)
 
 
 # --- activities of the queue ------------------------------------------------------------------------------------------
@@ -266,13 +251,12 @@ def test_report_when_an_attempt_was_given_up_then_it_is_stale_and_changes_nothin
     """Invariant 3: an outcome is recorded at most once, and late reports are answered, not obeyed."""
     run = place.start()
     place.commit(run, 1, scheduled())
-    say = place.engine.activities.report
-    assert [one.stale for one in say(SPACE, [report(run, 1, FAILURE)])] == [False]
-    assert [one.stale for one in say(SPACE, [report(run, 1, FAILURE)])] == [True], "a repeat"
-    assert [one.stale for one in say(SPACE, [report(run, 1, result=1)])] == [True], "attempt 2 is on its way"
-    assert [one.stale for one in say(SPACE, [report(run, 2, result=2)])] == [False]
-    assert [one.stale for one in say(SPACE, [report(run, 2, result=3)])] == [True]
-    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    assert place.report(run, 1, failure=FAILURE)
+    assert not place.report(run, 1, failure=FAILURE), "a repeat"
+    assert not place.report(run, 1, result=1), "attempt 2 is on its way"
+    assert place.report(run, 2, result=2)
+    assert not place.report(run, 2, result=3)
+    loaded = place.load(run)
     assert [fact.input.model_dump()["result"] for fact in loaded.facts] == [2]
 
 
@@ -282,13 +266,13 @@ def test_check_when_a_task_was_delivered_before_then_the_lost_worker_counts_as_a
     place.commit(run, 1, scheduled(attempts=2))
     (task,) = place.tasks(TaskQueue.ACTIVITY)
     check = place.engine.activities.check
-    assert check(SPACE, task, 1) == task
-    assert check(SPACE, task, 2) is None
+    assert check(place.attempt(run), task, 1) == task
+    assert check(place.attempt(run), task, 2) is None
     second = task.model_copy(update={"attempt": 2, "work": None, "verify": True})
-    assert check(SPACE, second, 1) == task.model_copy(update={"attempt": 2})
-    assert check(SPACE, second, 2) is None
+    assert check(place.attempt(run, 2), second, 1) == task.model_copy(update={"attempt": 2})
+    assert check(place.attempt(run, 2), second, 2) is None
     assert place.kinds(run) == ["execution_started", "activity_scheduled"]
-    loaded = place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=run.run_id))
+    loaded = place.load(run)
     assert [fact.input.kind for fact in loaded.facts] == ["activity_failed"]
 
 
@@ -298,8 +282,8 @@ def test_check_when_the_run_is_closed_then_nothing_is_wanted(place: Place) -> No
     place.commit(run, 1, scheduled())
     (task,) = place.tasks(TaskQueue.ACTIVITY)
     place.engine.closing.terminate(SPACE, run.execution_id)
-    assert place.engine.activities.check(SPACE, task, 1) is None
-    assert [one.stale for one in place.engine.activities.report(SPACE, [report(run, 1, FAILURE)])] == [True]
+    assert place.engine.activities.check(place.attempt(run), task, 1) is None
+    assert not place.report(run, 1, failure=FAILURE)
 
 
 # --- redrive ----------------------------------------------------------------------------------------------------------
@@ -353,7 +337,7 @@ def test_run_id_when_it_is_unknown_then_loading_says_so(place: Place) -> None:
     """A run that does not exist is not an empty one."""
     run = place.start()
     with pytest.raises(NotFound):
-        place.engine.tasks.load(SPACE, LoadRequest(execution_id=run.execution_id, run_id=RunId("nope")))
+        place.load(replace(run, run_id=RunId("nope")))
 
 
 def test_run_when_a_heartbeat_lies_before_its_history_then_it_is_found_by_its_id(place: Place) -> None:

@@ -24,7 +24,6 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Delete, ItemStore, Page, Put, Write
 from levante_core.protocol import ActivityOptions
-from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import CommitOutcome, WorkflowTaskFailedRequest
 from levante_core.records import keys
 from levante_core.records.offloading import OFFLOAD_BYTES
@@ -32,7 +31,7 @@ from levante_core.services import streams
 from levante_core.services.executions import StartRequest
 from levante_core.services.streams import ITEM_BYTES, RACES, WRITE_BYTES, Sequenced, StreamService
 from tests.support.faults import NO_FAULTS, Fate, FaultyStore, OneFault, Operations
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import SPACE, Place
 
 FAILURE = Failure(message="no stock")
 STARTED, COMPLETED = "WORKFLOW_EXECUTION_STARTED", "WORKFLOW_EXECUTION_COMPLETED"
@@ -396,17 +395,7 @@ def test_publisher_when_a_read_fails_anywhere_then_nothing_is_told_out_of_order(
 def report(place: Place, run: RunKey, seq: int, attempt: int, failure: Failure | None) -> None:
     """Report how an attempt from the queue ended."""
     place.clock.advance(1)
-    said = ActivityReport(
-        execution_id=run.execution_id,
-        run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
-        seq=seq,
-        scheduled_in=1,
-        attempt=attempt,
-        failure=failure,
-    )
-    (answer,) = place.engine.activities.report(SPACE, [said])
-    assert not answer.stale
+    assert place.report(run, attempt, seq=seq, failure=failure)
 
 
 @pytest.mark.parametrize("looks", [(), (1,), (1, 2, 3)])
@@ -443,15 +432,8 @@ def test_retry_when_the_owner_handed_the_activity_over_then_the_queue_goes_on_co
 def task_failed(place: Place, run: RunKey) -> None:
     """Report that the workflow code could not be run."""
     place.clock.advance(1)
-    request = WorkflowTaskFailedRequest(
-        execution_id=run.execution_id,
-        run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
-        receipt="gone",
-        attempt=1,
-        failure=FAILURE,
-    )
-    place.engine.tasks.workflow_task_failed(SPACE, request)
+    request = WorkflowTaskFailedRequest(token="not read here", receipt="gone", attempt=1, failure=FAILURE)
+    place.engine.tasks.workflow_task_failed(place.grant(run), request)
 
 
 @pytest.mark.parametrize("looks", [True, False])

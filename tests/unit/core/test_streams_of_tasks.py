@@ -17,7 +17,7 @@ from levante_core.errors import Unavailable
 from levante_core.protocol.activities import Publication, TaskEventReport
 from levante_core.services import task_events
 from levante_core.services.streams import StreamService
-from levante_core.services.task_events import FEW, TaskEventService
+from levante_core.services.task_events import FEW, GrantedPublication, TaskEventService
 from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations, OvertakenStore
 from tests.support.place import SPACE, Place
 
@@ -25,13 +25,11 @@ ROOT = ExecutionId("e")
 T = TypeVar("T")
 
 
-def publication(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None = None) -> Publication:
+def publication(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None = None) -> GrantedPublication:
     """What a publisher sends in one call; the first of all begins a task."""
     phases = {number: TaskPhase.IN_PROGRESS if number > 1 else TaskPhase.STARTED for number in numbers}
-    return Publication(
-        execution_id=run.execution_id,
-        run_id=run.run_id,
-        seq=1,
+    published = Publication(
+        token="not read here",
         activity_name="a",
         publisher=publisher,
         events=tuple(
@@ -44,6 +42,7 @@ def publication(place: Place, run: RunKey, publisher: str, *numbers: int, after:
         ),
         after=after,
     )
+    return GrantedPublication(place.attempt(run), published)
 
 
 def append(place: Place, run: RunKey, publisher: str, *numbers: int, after: int | None) -> int:
@@ -190,5 +189,6 @@ def test_events_when_their_run_is_not_the_current_one_then_nobody_is_told(place:
     stale = (replace(run, run_id=RunId("another")), replace(run, execution_id=ExecutionId("another")))
     sent = [publication(place, run, "p", 1), *(publication(place, one, "q", 1) for one in stale)]
     assert place.engine.task_events.append(SPACE, sent) == [2, None, None]
-    assert place.engine.task_events.append(Workspace("other"), sent[:1]) == [None]
+    elsewhere = publication(place, replace(run, workspace=Workspace("other")), "p", 1)
+    assert place.engine.task_events.append(Workspace("other"), [elsewhere]) == [None]
     assert told(place) == ["p:1"]

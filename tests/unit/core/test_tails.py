@@ -22,6 +22,7 @@ from levante_core.services import stream_ends
 from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.streams import StreamService
 from levante_core.services.tails import LEADERLESS_SECONDS, NOTHING, Tail, TailService, Tidings
+from levante_core.services.task_events import GrantedPublication
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.waiting import call
 from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations
@@ -96,15 +97,13 @@ def tell(place: Place, number: int) -> None:
     )
     execution = place.engine.executions.get(SPACE, ROOT)
     told = Publication(
-        execution_id=ROOT,
-        run_id=execution.key.run_id,
-        seq=1,
+        token="not read here",
         activity_name="a",
         publisher="p",
         events=(report,),
         after=number - 1,
     )
-    assert place.engine.task_events.append(SPACE, [told]) == [number]
+    assert place.engine.task_events.append(SPACE, [GrantedPublication(place.attempt(execution.key), told)]) == [number]
 
 
 def complete(place: Place, run: RunKey, index: int) -> None:

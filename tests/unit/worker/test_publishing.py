@@ -16,7 +16,9 @@ from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName,
 from levante_core.protocol.activities import Publication, PublicationResult
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ATTEMPT = Attempt("e", "r", DeploymentName("d"), 3, 1, 1, ActivityWork(name="a", input=None, options=ActivityOptions()))
+ATTEMPT = Attempt(
+    "e", "r", DeploymentName("d"), 3, 1, "token", ActivityWork(name="a", input=None, options=ActivityOptions())
+)
 
 
 class Api:

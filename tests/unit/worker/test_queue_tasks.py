@@ -25,6 +25,7 @@ TASK = WorkflowTask(
     run_id=RunId("r"),
     deployment_name=DeploymentName("d"),
     fresh_at=FakeClock().now(),
+    token="token",
 )
 
 
@@ -180,7 +181,7 @@ async def test_poll_when_it_is_cancelled_then_what_it_still_gets_is_handed_back(
     assert polling.cancelled()
     place.queues.may_answer.set()
     await place.tasks.close()
-    assert place.api.handed_back == [HandBack(receipt="receipt", task=TASK)]
+    assert place.api.handed_back == [HandBack(receipt="receipt", token=TASK.token)]
 
 
 def test_credentials_when_shown_then_their_secrets_are_not() -> None:

@@ -31,8 +31,8 @@ from levante_core.domain.names import ExecutionId
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change
-from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityReport
-from levante_core.protocol.task_tokens import attempt_of
+from levante_core.services.activities import GrantedReport
+from levante_core.services.capabilities import AttemptGrant
 from levante_core.services.engine import Engine
 from levante_core.services.resets import ResetRequest
 from levante_local.waiting import call
@@ -197,21 +197,22 @@ class WorkflowEnvironment:
 
     async def complete_activity(self, task_token: str, result: Any = None) -> bool:
         """End an attempt that goes on elsewhere. result: as JSON. Tells whether somebody waits for it still."""
-        return await self._report(ActivityReport(**dict(attempt_of(task_token)), result=result))
+        return await self._end(GrantedReport(self._attempt(task_token), result))
 
     async def fail_activity(self, task_token: str, message: str, *, non_retryable: bool = False) -> bool:
         """Let an attempt fail that goes on elsewhere. Tells whether somebody waits for it still."""
         failure = Failure(message=message, type="ApplicationError", non_retryable=non_retryable)
-        return await self._report(ActivityReport(**dict(attempt_of(task_token)), failure=failure))
+        return await self._end(GrantedReport(self._attempt(task_token), failure=failure))
 
     async def heartbeat_activity(self, task_token: str, *details: Any) -> bool:
         """Say that an attempt is at work that goes on elsewhere. Tells whether somebody waits for it still."""
-        attempt = attempt_of(task_token).model_dump(include={"execution_id", "run_id", "seq", "attempt"})
-        beat = ActivityHeartbeatRequest(**attempt, details=details)
-        return await call(self._place.engine.activities.heartbeat, WORKSPACE, beat)
+        return await call(self._place.engine.activities.heartbeat, self._attempt(task_token), details)
 
-    async def _report(self, report: ActivityReport) -> bool:
-        return await call(self._place.engine.activities.end, WORKSPACE, report)
+    def _attempt(self, task_token: str) -> AttemptGrant:
+        return self._place.engine.capabilities.attempt(WORKSPACE, task_token)
+
+    async def _end(self, report: GrantedReport) -> bool:
+        return await call(self._place.engine.activities.end, report)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,6 @@ from levante_core.protocol import (
     Json,
 )
 from levante_core.protocol.activities import DeferRequest, PermitRequest
-from levante_core.protocol.task_tokens import token_of
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""
@@ -154,7 +153,7 @@ class ActivityRunner:
             await publisher.drain()
             if end.deferred_for is not None:
                 silence = attempt.work.options.heartbeat_seconds
-                request = DeferRequest(attempt=attempt.ref, timeout_seconds=end.deferred_for, heartbeat_seconds=silence)
+                request = DeferRequest(token=attempt.token, timeout_seconds=end.deferred_for, heartbeat_seconds=silence)
                 await self._api.defer_activity(request)
         finally:
             heart.stop()
@@ -239,7 +238,7 @@ def _info(attempt: Attempt) -> ActivityInfo:
         attempt=attempt.number,
         start_to_close_timeout=timedelta(seconds=options.start_to_close_seconds),
         heartbeat_timeout=timedelta(seconds=seconds) if seconds else None,
-        task_token=token_of(attempt.ref),
+        task_token=attempt.token,
     )
 
 

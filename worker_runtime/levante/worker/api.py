@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -142,8 +143,11 @@ class Api(ABC):
         """Post a JSON body that is written already. Raises: ApiError."""
         return await self._call("POST", path, body)
 
-    async def hold_presence(self, worker_id: str) -> None:  # noqa: ARG002 - by those who reach one
-        """Keep a request open for as long as the worker lives; the host hands its tasks back when the request ends."""
+    async def hold_presence(self, worker_id: str, connected: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG002 - by those who reach one
+        """Keep a request open for as long as the worker lives; the host hands its tasks back when the request ends.
+
+        connected: called when the request is answered.
+        """
         await asyncio.Event().wait()
 
     async def _post(self, path: str, request: BaseModel, kind: type[Response]) -> Response:
@@ -181,12 +185,13 @@ class HttpApi(Api):
         if self._refusal:
             raise self._refusal
 
-    async def hold_presence(self, worker_id: str) -> None:
+    async def hold_presence(self, worker_id: str, connected: Callable[[], Awaitable[None]]) -> None:
         """See Api."""
         url = f"{self._base}/workers/{worker_id}/presence"
         endless = aiohttp.ClientTimeout(total=None, sock_read=None)
         async with self._session.get(url, timeout=endless) as response:
             response.raise_for_status()
+            await connected()
             async for _ in response.content:
                 pass
 

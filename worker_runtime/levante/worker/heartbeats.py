@@ -9,7 +9,7 @@ from contextlib import suppress
 from levante.worker.api import Api
 from levante.worker.attempt import Attempt
 from levante.worker.payloads import Payloads
-from levante_core.protocol import ExecutionId, Json, RunId
+from levante_core.protocol import Json
 from levante_core.protocol.activities import ActivityHeartbeatRequest
 
 logger = logging.getLogger("levante.worker")
@@ -79,14 +79,7 @@ class Heart:
         try:
             what = "the details of a heartbeat"
             details = tuple([await self._payloads.encoded(one, attempt.execution_id, what) for one in said])
-            request = ActivityHeartbeatRequest(
-                execution_id=ExecutionId(attempt.execution_id),
-                run_id=RunId(attempt.run_id),
-                seq=attempt.seq,
-                attempt=attempt.number,
-                details=details,
-            )
-            answer = await self._api.activity_heartbeat(request)
+            answer = await self._api.activity_heartbeat(ActivityHeartbeatRequest(token=attempt.token, details=details))
         except Exception:  # the attempt goes on, whether anybody hears of it or not
             logger.warning("a heartbeat of %s cannot be sent", attempt.work.name, exc_info=True)
             return

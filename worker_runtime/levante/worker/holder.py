@@ -35,9 +35,11 @@ from levante_core.protocol import (
     WorkflowTask,
     fold,
 )
+from levante_core.protocol.capabilities import attempt_token
 from levante_core.protocol.workers import (
     Commit,
     CommitOutcome,
+    CommitResult,
     LoadRequest,
     LoadResponse,
     QueryAnswer,
@@ -118,7 +120,7 @@ class Holder:
         if self.live is None and is_trusted and self._task.start:
             start = await self._world.payloads.decoded_start(self._task.start, self._task.execution_id)
             code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
-            self.live = self._prepared(LiveRun(code, RunState(), self._world))
+            self.live = self._prepared(LiveRun(code, RunState(), self._world, self._task.token))
             self.live.begin(await self._decoded(facts, self.live))
         elif self.live is None:
             await self._load()
@@ -136,13 +138,13 @@ class Holder:
         """
         self._drop()
         self._may_run_in_place = False
-        loaded = await self._loaded(LoadRequest(execution_id=self._task.execution_id, run_id=self._task.run_id), {})
-        if loaded.status is not ExecutionStatus.RUNNING:
+        loaded = await self._loaded(LoadRequest(token=self._task.token), {})
+        if loaded.status is not ExecutionStatus.RUNNING or loaded.token is None:
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
         state = fold(loaded.batches, inputs)
-        live = self.live = self._prepared(LiveRun(code, state, self._world, recorded_bytes(loaded, state)))
+        live = self.live = self._prepared(LiveRun(code, state, self._world, loaded.token, recorded_bytes(loaded, state)))
         self._queries += loaded.queries
         if loaded.batches:
             live.ask(replay(code, loaded.batches, inputs))
@@ -163,8 +165,7 @@ class Holder:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
         self._looked_at = asyncio.get_running_loop().time()
         request = LoadRequest(
-            execution_id=self._task.execution_id,
-            run_id=self._task.run_id,
+            token=live.token,
             after_index=live.state.last_index,
             open_from=live.open_from,
             mail_from=live.state.mail_taken + 1,
@@ -264,8 +265,9 @@ class Holder:
             if activity:
                 scheduled = activity.scheduled
                 work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
-                where = task.execution_id, task.run_id, task.deployment_name, seq, activity.batch_index
-                attempt = Attempt(*where, activity.attempt, work)
+                number, scheduled_in = activity.attempt, activity.batch_index
+                token = attempt_token(live.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
+                attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, number, token, work)
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 
@@ -295,28 +297,26 @@ class Holder:
     async def _commit(self, live: LiveRun) -> None:
         """Record what is pending. The last commit of a hold deals with its messages too."""
         is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
-        outcome, size_bytes = await self._submit(live, self._receipts if is_last else ())
-        match outcome:
+        result, size_bytes = await self._submit(live, self._receipts if is_last else ())
+        match result.outcome:
             case CommitOutcome.RECORDED:
                 is_closed = live.is_closing
-                live.recorded(size_bytes)
+                live.recorded(size_bytes, result.token or "")
                 self._is_dealt_with = is_last
                 self._may_run_in_place = True
                 if is_closed:
                     self._drop()
             case CommitOutcome.UNREAD_MAIL:
                 await self._reload([event for event in live.pending if isinstance(event, OUTCOMES)])
-            case CommitOutcome.CONFLICT:
+            case CommitOutcome.CONFLICT | CommitOutcome.REFUSED:
                 await self._reload()
 
-    async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitOutcome, int]:
+    async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitResult, int]:
         """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
         events = await self._world.payloads.encoded_events(live.pending, self._task.execution_id)
         batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=events)
         commit = Commit(
-            execution_id=self._task.execution_id,
-            run_id=self._task.run_id,
-            deployment_name=self._task.deployment_name,
+            token=live.token,
             batch=batch,
             mail_taken=live.state.mail_taken,
             history=live.size,
@@ -330,11 +330,10 @@ class Holder:
         """Answer what was asked, from what is recorded."""
         queries, self._queries = self._queries, []
         answers = tuple([await self._encoded(self._answer(live, query), query.name) for query in queries])
-        await self._world.api.answer_queries(QueryAnswersRequest(answers=answers))
+        await self._world.api.answer_queries(QueryAnswersRequest(token=self._task.token, answers=answers))
 
     def _answer(self, live: LiveRun, query: QueryRequest) -> QueryAnswer:
-        task = self._task
-        answer = QueryAnswer(execution_id=task.execution_id, run_id=task.run_id, query_id=query.query_id)
+        answer = QueryAnswer(query_id=query.query_id)
         try:
             result = live.code.query(query.name, query.input)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is for who asked
@@ -346,16 +345,16 @@ class Holder:
 
     async def _refuse_queries(self, error: BaseException) -> None:
         """Tell whoever asks why the code cannot be advanced: until it can, nobody could answer."""
-        run, failure = {"execution_id": self._task.execution_id, "run_id": self._task.run_id}, to_failure(error)
+        failure = to_failure(error)
         queries, self._queries = self._queries, []
-        answers = tuple(QueryAnswer(**run, query_id=query.query_id, failure=failure) for query in queries)
+        answers = tuple(QueryAnswer(query_id=query.query_id, failure=failure) for query in queries)
         if answers:
-            await self._world.api.answer_queries(QueryAnswersRequest(answers=answers))
+            await self._world.api.answer_queries(QueryAnswersRequest(token=self._task.token, answers=answers))
 
     async def _encoded(self, answer: QueryAnswer, name: str) -> QueryAnswer:
         what = f"the answer to query {name!r}"
         try:
-            result = await self._world.payloads.encoded(answer.result, answer.execution_id, what)
+            result = await self._world.payloads.encoded(answer.result, self._task.execution_id, what)
         except WorkflowsException as error:
             return answer.model_copy(update={"result": None, "failure": to_failure(error)})
         return answer.model_copy(update={"result": result})

@@ -50,11 +50,15 @@ class Leases:
                 self._has_some.clear()
                 await self._has_some.wait()
             await asyncio.sleep(EXTEND_EVERY_SECONDS)
-            by_queue: dict[TaskQueue, list[str]] = defaultdict(list)
-            for queue, receipt in self._held:
-                by_queue[queue].append(receipt)
-            for queue, receipts in by_queue.items():
-                await self._extend(queue, receipts)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Extend all leases now: a host that was started anew lets stand what it hears of before it sends tasks again."""
+        by_queue: dict[TaskQueue, list[str]] = defaultdict(list)
+        for queue, receipt in self._held:
+            by_queue[queue].append(receipt)
+        for queue, receipts in by_queue.items():
+            await self._extend(queue, receipts)
 
     async def confirm(self, receipts: Sequence[str]) -> None:
         """Make sure that workflow tasks are still ours. Raises: LeaseIsLost."""

@@ -65,11 +65,12 @@ class LiveRun:
 
     claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
     started; they may start as soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see
-    `history_size`.
+    `history_size`. token: lets commit the next batch.
     """
 
-    def __init__(self, code: WorkflowRun, state: RunState, world: World, recorded_bytes: int = 0) -> None:
+    def __init__(self, code: WorkflowRun, state: RunState, world: World, token: str, recorded_bytes: int = 0) -> None:
         self.code = code
+        self.token = token
         self.state = state
         self.pending: list[HistoryEvent] = []
         self.to_start: list[int] = []
@@ -220,8 +221,9 @@ class LiveRun:
                     self.retry(seq, failure, at)
         self.to_start.clear()
 
-    def recorded(self, size_bytes: int) -> None:
-        """Everything pending is recorded, and took so many bytes."""
+    def recorded(self, size_bytes: int, token: str) -> None:
+        """Everything pending is recorded, and took so many bytes. token: lets commit what follows."""
+        self.token = token
         self._bytes += size_bytes + sum(len(fact.model_dump_json()) for fact in self._facts.values())
         warn_of(self.code.execution_id, self.size, self._share)
         self._share = self.size.share

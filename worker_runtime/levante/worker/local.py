@@ -200,7 +200,9 @@ class _Local:
         work = ActivityWork(name=scheduled.name, input=scheduled.input, options=options)
         number = 1
         while True:
-            attempt = Attempt(self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, 1, number, work)
+            attempt = Attempt(
+                self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, number, "local", work
+            )
             end = await self._here.runner.run(attempt)
             if end.failure is None:
                 return ActivityCompleted(seq=scheduled.seq, at=_now(), result=end.result)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from levante.worker.attempt import Attempt
 from levante.worker.batching import Batcher
 from levante.worker.payloads import Payloads
-from levante_core.protocol import ExecutionId, RunId, TaskEvent
+from levante_core.protocol import TaskEvent
 from levante_core.protocol.activities import Publication, PublicationResult, TaskEventReport
 
 logger = logging.getLogger("levante.worker")
@@ -109,9 +109,7 @@ class Publisher:
             return None
         attempt = self._attempt
         publication = Publication(
-            execution_id=ExecutionId(attempt.execution_id),
-            run_id=RunId(attempt.run_id),
-            seq=attempt.seq,
+            token=attempt.token,
             activity_name=attempt.work.name,
             publisher=self._name,
             events=tuple(reports),

@@ -139,7 +139,7 @@ class QueueTasks:
             with suppress(LevanteError):
                 tasks = _tasks(await receiving)
                 if tasks:
-                    await self.hand_back(queue, [HandBack(receipt=one.receipt, task=one.task) for one in tasks])
+                    await self.hand_back(queue, [HandBack(receipt=one.receipt, token=one.task.token) for one in tasks])
         self._abandoned.clear()
         self._pool.shutdown(wait=False)
 

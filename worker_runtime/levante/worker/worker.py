@@ -28,7 +28,7 @@ from levante.worker.world import World
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask, stuck, unpinned
 from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
 from levante_core.protocol.workers import (
-    CommitOutcome,
+    CommitResult,
     CommitsResponse,
     DeliveredTask,
     HandBack,
@@ -41,7 +41,8 @@ from levante_core.protocol.workers import (
 
 logger = logging.getLogger("levante.worker")
 
-PRESENCE_RETRY_SECONDS = 1.0
+PRESENCE_RETRY_SECONDS = 0.25
+"""A host that was started anew waits a second for the workers that hold leases."""
 MAX_HELD_RUNS = 200
 """Runs advanced at the same time; more tasks than that stay with other workers."""
 
@@ -49,12 +50,12 @@ _COMMITS = TypeAdapter(CommitsResponse)
 _REPORTS = TypeAdapter(ActivityReportsResponse)
 
 
-def send_commits(api: Api) -> Callable[[list[bytes]], Awaitable[list[CommitOutcome]]]:
+def send_commits(api: Api) -> Callable[[list[bytes]], Awaitable[list[CommitResult]]]:
     """Make the call that carries many commits."""
 
-    async def send(items: list[bytes]) -> list[CommitOutcome]:
+    async def send(items: list[bytes]) -> list[CommitResult]:
         answer = await api.post_raw("/workers/commits", b'{"commits":[%b]}' % b",".join(items))
-        return list(_COMMITS.validate_json(answer).outcomes)
+        return list(_COMMITS.validate_json(answer).results)
 
     return send
 
@@ -84,6 +85,7 @@ class Worker:
         self._world = world
         self._deployment = world.settings.serves
         self._intake = Intake(world.tasks, Leases(world.tasks))
+        self._leases = [self._intake.leases]
         self._session = f"{unpinned(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
         self._session_task: asyncio.Task[None] | None = None
         world.runner.session, world.runner.open_session = self._session, self._open_session
@@ -163,10 +165,14 @@ class Worker:
             return
         while True:
             try:
-                await self._world.api.hold_presence(self._world.worker_id)
+                await self._world.api.hold_presence(self._world.worker_id, self._renew_leases)
             except (aiohttp.ClientError, TimeoutError):
                 logger.debug("the presence connection ended; it is opened again")
             await asyncio.sleep(PRESENCE_RETRY_SECONDS)
+
+    async def _renew_leases(self) -> None:
+        for leases in self._leases:
+            await leases.renew()
 
     # --- polling ------------------------------------------------------------------------------------------------------
 
@@ -200,6 +206,7 @@ class Worker:
     async def _serve_session(self) -> None:
         tasks = await self._world.tasks_of(stuck(self._deployment, self._session))
         intake = Intake(tasks, Leases(tasks))
+        self._leases.append(intake.leases)
         async with asyncio.TaskGroup() as group:
             group.create_task(intake.leases.keep())
             group.create_task(self._poll_activities(intake))
@@ -287,9 +294,7 @@ class Worker:
         if others:
             await self._world.tasks.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
         request = WorkflowTaskFailedRequest(
-            execution_id=last.task.execution_id,
-            run_id=last.task.run_id,
-            deployment_name=self._deployment,
+            token=last.task.token,
             receipt=last.receipt,
             attempt=last.receive_count,
             failure=to_failure(cause),
@@ -312,8 +317,8 @@ class Worker:
                 task.run_id,
                 task.deployment_name,
                 task.seq,
-                task.scheduled_in,
                 task.attempt,
+                task.token,
                 task.work,
                 task.details,
             )
@@ -322,12 +327,7 @@ class Worker:
                 await intake.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             report = ActivityReport(
-                execution_id=task.execution_id,
-                run_id=task.run_id,
-                deployment_name=task.deployment_name,
-                seq=task.seq,
-                scheduled_in=task.scheduled_in,
-                attempt=task.attempt,
+                token=task.token,
                 result=end.sent,
                 failure=end.failure,
                 receipt=delivered.receipt,
@@ -367,7 +367,7 @@ class Worker:
             holder.stop(now=True)
         returned: defaultdict[Intake, list[HandBack]] = defaultdict(list)
         for delivered, intake in self._activities.values():
-            returned[intake].append(HandBack(receipt=delivered.receipt, task=delivered.task))
+            returned[intake].append(HandBack(receipt=delivered.receipt, token=delivered.task.token))
         await _cancelled(list(self._activities))
         for intake, tasks in returned.items():
             await intake.tasks.hand_back(TaskQueue.ACTIVITY, tasks)

@@ -15,7 +15,7 @@ from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import TaskSource
 from levante_core.protocol import ActivityOptions, DeploymentName, RetryPolicy
 from levante_core.protocol.activities import ActivityReportResult
-from levante_core.protocol.workers import CommitOutcome
+from levante_core.protocol.workers import CommitResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class World:
     worker_id: str
     api: Api
     tasks: TaskSource
-    commits: Batcher[CommitOutcome]
+    commits: Batcher[CommitResult]
     reports: Batcher[ActivityReportResult]
     runner: ActivityRunner
     payloads: Payloads
