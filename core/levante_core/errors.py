@@ -44,9 +44,8 @@ class InvalidResetPoint(InvalidInput):
 class InvalidCapability(InvalidInput):
     """A token that this installation did not give for this, or not any more."""
 
-    def __init__(self, kind: str = "token") -> None:
-        what = "token" if kind == "token" else f"token of the kind {kind!r}"
-        message = f"this is no {what} that is good here: use the whole of what was given for it, and ask anew if it is old"
+    def __init__(self) -> None:
+        message = "this token is not good here: use the whole of what was given for this, and ask anew if it is old"
         super().__init__([{"loc": ["body", "token"], "msg": message, "type": "invalid_token"}])
 
 

@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build = names.build_id(given.build_id) if given.build_id else None
         outputs = stack_outputs(given.stack_name, given.region)
         engine, _ = build_aws_engine(settings_of(outputs))
+        if given.rotate_signing_key:
+            print(f"Signing key {engine.capabilities.rotate()} signs from now on; the one before it is still good.")
+            return 0
         secret = first_key(engine.api_keys, workspace)
     except (BotoCoreError, ClientError, LevanteError, LookupError) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
@@ -115,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workspace", default="default", help="whose admin the key makes")
     parser.add_argument("--deployment", default="default", help="whose workers' settings to print")
     parser.add_argument("--build-id", help="of those workers, if executions are pinned to builds")
+    parser.add_argument("--rotate-signing-key", action="store_true", help="make a new key for tokens, and do nothing else")
     return parser
 
 

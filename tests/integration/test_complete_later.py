@@ -200,5 +200,5 @@ async def test_activity_when_it_runs_locally_then_it_cannot_be_completed_later()
 async def test_token_when_it_is_none_then_it_is_refused(token: str) -> None:
     """Nothing is guessed."""
     async with environment() as place:
-        with pytest.raises(InvalidInput, match="no task token"):
+        with pytest.raises(InvalidInput, match="not good here"):
             await place.complete_activity(token)

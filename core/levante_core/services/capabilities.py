@@ -104,7 +104,7 @@ class Capabilities:
         """Return the claims of a capability that sign made. Raises: InvalidCapability."""
         statements = self._verified(text)
         if len(statements) != 1 or statements[0].kind != kind:
-            raise InvalidCapability(kind)
+            raise InvalidCapability
         return statements[0].read()
 
     def rotate(self) -> int:
@@ -143,13 +143,13 @@ class Capabilities:
         first, *derived = self._verified(token)
         if not derived and first.kind == ATTEMPT:
             claims = first.read()
-            run = _run_grant(workspace, [*claims[:-3], 0], ATTEMPT)
+            run = _run_grant(workspace, [*claims[:-3], 0])
             seq, scheduled_in, attempt = _numbers(claims[-3:])
         elif derived and (first.kind, derived[0].kind) == (RUN, ATTEMPT):
-            run = _run_grant(workspace, first.read(), ATTEMPT)
+            run = _run_grant(workspace, first.read())
             seq, scheduled_in, attempt = _numbers(_written(derived[0]))
         else:
-            raise InvalidCapability(ATTEMPT)
+            raise InvalidCapability
         return AttemptGrant(run.run, run.deployment_name, seq, scheduled_in, attempt, is_derived=bool(derived))
 
     def granted(self, task: WorkflowTask | ActivityTask) -> WorkflowTask | ActivityTask:
@@ -243,10 +243,10 @@ def _claims_of(grant: RunGrant) -> Claims:
     return (run.workspace, run.execution_id, run.run_id, grant.deployment_name, grant.next_index)
 
 
-def _run_grant(workspace: Workspace, claims: list[_Claim], kind: str = RUN) -> RunGrant:
+def _run_grant(workspace: Workspace, claims: list[_Claim]) -> RunGrant:
     of, execution_id, run_id, deployment, next_index = claims
     if of != workspace:
-        raise InvalidCapability(kind)
+        raise InvalidCapability
     run = RunKey(workspace, ExecutionId(str(execution_id)), RunId(str(run_id)))
     return RunGrant(run, DeploymentName(str(deployment)), int(str(next_index)))
 
@@ -256,7 +256,7 @@ def _written(derived: Statement) -> list[_Claim]:
     try:
         return derived.read()
     except ValueError:
-        raise InvalidCapability(ATTEMPT) from None
+        raise InvalidCapability from None
 
 
 def _numbers(claims: list[_Claim]) -> tuple[int, int, int]:
@@ -266,4 +266,4 @@ def _numbers(claims: list[_Claim]) -> tuple[int, int, int]:
         ):
             return seq, scheduled_in, attempt
         case _:
-            raise InvalidCapability(ATTEMPT)
+            raise InvalidCapability

@@ -196,7 +196,7 @@ class TaskService:
         """Read where a part of the history of this run ended. Raises: InvalidCapability."""
         run_id, sort, last_index = self._capabilities.read(PART, text)
         if run_id != run.run_id:
-            raise InvalidCapability(PART)
+            raise InvalidCapability
         return Position(sort, last_index)
 
     def _own(self, queue: str, receipts: Iterable[str]) -> dict[str, str]:
