@@ -15,7 +15,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest fuzz-api test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: bench bench-quick bench-cost bench-replay bench-streaming wheel wheel-check clean
 
 help: ## this list
@@ -68,6 +68,9 @@ pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
 
 fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and forbids, for ten minutes (SECONDS=600)
 	LEVANTE_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/integration/api/test_described.py $(ARGS)
+
+fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another workspace must not notice (REQUESTS=n for others)
+	LEVANTE_HOSTILE_REQUESTS=$(or $(REQUESTS),20000) $(BIN)/python -m pytest tests/integration/api/test_hostile_workers.py $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
 

@@ -23,6 +23,7 @@ from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
+from levante_local.sqlite_writer import Feeds
 from tests.fakes import FakeClock
 
 SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger", "unknown")}
@@ -203,17 +204,19 @@ def decoded(answer: Mapping[str, Any]) -> Answer:
     return Answer(answer["statusCode"], json.loads(body) if body else None, answer["headers"])
 
 
-def build(directory: Path, settings: ApiSettings = SETTINGS) -> Api:
-    """Build an installation in a directory, whose clock stands still."""
+def build(directory: Path, settings: ApiSettings = SETTINGS, feeds: Feeds | None = None) -> Api:
+    """Build an installation in a directory, whose clock stands still. feeds: what its change feed is to hold."""
     clock = FakeClock()
     queues = InProcessQueues(clock)
-    engine, close = compose(directory, clock, queues)
+    engine, close = compose(directory, clock, queues, feeds)
     return Api(engine, clock, queues, create_app(engine, settings), [close])
 
 
-def compose(directory: Path, clock: Clock, queues: InProcessQueues) -> tuple[Engine, Callable[[], None]]:
+def compose(
+    directory: Path, clock: Clock, queues: InProcessQueues, feeds: Feeds | None = None
+) -> tuple[Engine, Callable[[], None]]:
     """Put the services of an installation together, with keys for every role. Returns also what closes it."""
-    store, watch = SqliteItemStore(directory / "items.db", "NORMAL"), LocalChangeWatch()
+    store, watch = SqliteItemStore(directory / "items.db", "NORMAL", feeds=feeds), LocalChangeWatch()
     store.listen(watch.notify)
     items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
     engine = build_engine(items, queues, clock, RandomIds(), watch, fast_path=True)
