@@ -9,9 +9,10 @@ from levante_core.domain.events import Number, Seq
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.options import RateLimit
 from levante_core.domain.tasks import ActivityTask
+from levante_core.protocol.names import SentActivityTask, WorkerPool
 from levante_core.protocol.streams import MOST_EVENTS
 
 
@@ -36,7 +37,7 @@ class AttemptRef(Frozen):
 
     execution_id: ExecutionId
     run_id: RunId
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     seq: Seq
     scheduled_in: Seq
     attempt: Number
@@ -62,7 +63,7 @@ class DeferResponse(Frozen):
 class PermitRequest(Frozen):
     """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     activity_name: str
     rate_limit: RateLimit
 
@@ -117,7 +118,7 @@ class TaskEventsResponse(Frozen):
 class CheckRequest(Frozen):
     """Ask whether an activity task is still wanted. receive_count: as delivered."""
 
-    task: ActivityTask
+    task: SentActivityTask
     receive_count: Number = 1
 
 

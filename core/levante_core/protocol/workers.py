@@ -13,10 +13,11 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
 from levante_core.domain.limits import MOST_PLACES
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, described
+from levante_core.domain.names import ExecutionId, RunId, described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
+from levante_core.protocol.names import SentTask, WorkerPool
 from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
@@ -110,7 +111,7 @@ class HeartbeatResponse(Frozen):
 class PollRequest(Frozen):
     """Ask for tasks, waiting up to wait_seconds for the first. worker_id: one for each start of a worker process."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     worker_id: Annotated[str, Field(min_length=1, max_length=128)]
     queue: TaskQueue
     limit: Annotated[int, Field(ge=1, le=100)] = 10
@@ -140,13 +141,13 @@ class HandBack(Frozen):
     """A task that its worker gives back on purpose; it does not count as lost."""
 
     receipt: str
-    task: Annotated[WorkflowTask | ActivityTask, Field(discriminator="kind")]
+    task: SentTask
 
 
 class LeasesRequest(Frozen):
     """Extend leases to LEASE_SECONDS from now, end them because the work is done, or hand the tasks back."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     queue: TaskQueue
     extend: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
@@ -164,7 +165,7 @@ class WorkflowTaskFailedRequest(Frozen):
 
     execution_id: ExecutionId
     run_id: RunId
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     receipt: str
     attempt: Number
     failure: Failure
@@ -182,7 +183,7 @@ class WorkflowTaskFailedResponse(Frozen):
 class QueueAccessRequest(Frozen):
     """Ask how to reach the queues of a deployment without the API in between."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
 
 
 class QueueCredentials(Frozen):
@@ -277,7 +278,7 @@ class Commit(Frozen):
 
     execution_id: ExecutionId
     run_id: RunId
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     batch: HistoryBatch
     mail_taken: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     history: HistorySize = HistorySize()
