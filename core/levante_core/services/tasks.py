@@ -34,9 +34,9 @@ from levante_core.services.reading import read_page
 MAX_TASK_RETRY_SECONDS = 60
 
 
-def consumer_name(workspace: Workspace, worker_id: str) -> str:
-    """Name a worker process as the queues know it."""
-    return f"{workspace}/{worker_id}"
+def consumer_name(workspace: Workspace, key_id: str, worker_id: str) -> str:
+    """Name a worker process as the queues know it: a key can speak for those only that have polled with it."""
+    return f"{workspace}/{key_id}/{worker_id}"
 
 
 class TaskService:
@@ -52,8 +52,8 @@ class TaskService:
         self._dispatch = dispatch
         self._access = access
 
-    def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says."""
+    def poll(self, workspace: Workspace, request: PollRequest, *, key_id: str) -> list[DeliveredTask]:
+        """Lease tasks to a worker, waiting for the first as long as the request says. key_id: of the key that it has."""
         queue = queue_name(workspace, request.deployment_name, request.queue)
         receive = partial(
             self._queues.receive,
@@ -61,7 +61,7 @@ class TaskService:
             limit=request.limit,
             wait_seconds=request.wait_seconds,
             visibility_seconds=LEASE_SECONDS,
-            consumer=consumer_name(workspace, request.worker_id),
+            consumer=consumer_name(workspace, key_id, request.worker_id),
         )
         try:
             messages = receive()

@@ -23,6 +23,8 @@ from levante_core.protocol.stream_messages import EventFrame, LogFrame
 from levante_core.records.catalogue import Role
 
 ROLES = "x-levante-roles"
+BOUND_KEYS = "x-levante-bound-keys"
+"""Whether workers' keys that are bound to deployments may use an operation, for those deployments."""
 """Of an operation: the roles of the keys that may call it."""
 
 TAGS: Mapping[str, str] = {
@@ -115,6 +117,8 @@ def _complete(operation: dict[str, Any], endpoint: Endpoint, schemas: dict[str, 
         operation["parameters"] = parameters
     if endpoint.roles is not None:
         operation[ROLES] = sorted({*endpoint.roles, Role.ADMIN})
+    if endpoint.roles is not None and Role.WORKER in endpoint.roles:
+        operation[BOUND_KEYS] = endpoint.concern is not None
     if endpoint.handler.__name__ in BODIES:
         operation["requestBody"]["content"]["application/json"]["example"] = BODIES[endpoint.handler.__name__]
 
