@@ -48,7 +48,8 @@ _DESCRIPTION = """The API of Levante, which is that of Mistral Workflows and som
 
 Bodies are JSON objects and taken strictly: unknown fields and wrong types are refused. Times are ISO 8601 with an
 offset; they are written in UTC. Every field of an answer is always there, null included; errors alone leave out what
-they do not say. A key belongs to one workspace, and sees nothing else."""
+they do not say. A key belongs to one workspace, and sees nothing else. A worker's key may be bound to deployments; what it
+sends is then about those and the runs that belong to them, or is answered with 403."""
 
 _PATH: Mapping[str, str] = {
     "workflow_identifier": "Name or id of a workflow.",
