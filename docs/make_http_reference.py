@@ -60,7 +60,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     parts = [f"### `{method.upper()} {path}`", " ".join(filter(None, said))]
     roles = [f"`{role}`" for role in operation.get(ROLES, ())]
     allowed = f"Roles: {', '.join(roles)}." if roles else "No key is needed."
-    parts.append(allowed + _of_bound_keys(operation.get(BOUND_KEYS)))
+    parts.append(allowed + _of_bound_keys(operation))
     parameters = [(one["name"], _type(one["schema"]), one) for one in operation.get("parameters", ())]
     if parameters:
         rows = [
@@ -84,10 +84,10 @@ def _json(value: Any) -> str:
     return short if len(short) <= SHORT else json.dumps(value, indent=2)
 
 
-def _of_bound_keys(may_use: bool | None) -> str:
-    if may_use is None:
+def _of_bound_keys(operation: Mapping[str, Any]) -> str:
+    if BOUND_KEYS not in operation:
         return ""
-    return " Bound keys: for their deployments." if may_use else " No bound keys."
+    return " Bound keys: for their deployments." if operation[BOUND_KEYS] else " No bound keys."
 
 
 def _answer(status: str, response: Mapping[str, Any]) -> str:

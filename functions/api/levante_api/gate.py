@@ -99,15 +99,17 @@ class Gate(OpenAPIRequestValidationMiddleware):
         route: Route = app.context["_route"]
         dependant = route.dependant
         if dependant.query_params:
+            if API_KEY in app.context:
+                require_unbound(app.context[API_KEY])  # concerns are found in bodies
             return super().handler(app, next_middleware)
-        arguments = _Arguments(app.context["_route_args"])
+        arguments, body = _Arguments(app.context["_route_args"]), None
         for field in dependant.body_params:
             arguments[field.name] = body = self._read(app, field.type_)
-            self._require_deployments(app, endpoint, body)
+        self._require_deployments(app, endpoint, body)
         app.context["_route_args"] = arguments
         return next_middleware(app)
 
-    def _require_deployments(self, app: ApiGatewayResolver, endpoint: Endpoint | None, body: BaseModel) -> None:
+    def _require_deployments(self, app: ApiGatewayResolver, endpoint: Endpoint | None, body: BaseModel | None) -> None:
         """Hold a key that is bound to deployments to them. Raises: Forbidden, NotFound. Cost: a read or two for each run."""
         key: ApiKey | None = app.context.get(API_KEY)
         if key is None or not key.deployments or endpoint is None or endpoint.concern is None:
