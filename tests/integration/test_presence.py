@@ -23,13 +23,15 @@ class Served:
 
     async def call(self, method: str, path: str, body: Any = None, key: str = ADMIN) -> tuple[int, Any]:
         """Call, and stay until there is an answer. Returns status and body."""
-        messages = [{"type": "http.request", "body": b"" if body is None else json.dumps(body).encode()}]
+        messages: list[Mapping[str, Any]] = [
+            {"type": "http.request", "body": b"" if body is None else json.dumps(body).encode()}
+        ]
         status, text = await self._send(method, f"/v1/{path}", key, messages)
         return status, json.loads(text or b"null")
 
     async def leave(self, worker_id: str, key: str) -> int:
         """Hold the presence of a worker, and let it end at once. Returns the status."""
-        messages = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+        messages: list[Mapping[str, Any]] = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
         return (await self._send("GET", f"/v1/workflows/workers/{worker_id}/presence", key, messages))[0]
 
     async def key(self, *deployments: str) -> str:

@@ -149,6 +149,26 @@ def test_bound_key_when_it_joins_its_own_execution_and_a_run_of_another_then_not
     assert guarded.rows() == before
 
 
+@pytest.mark.parametrize("run", ["{run}", "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("what", ["commits", "reports"])
+def test_bound_key_when_a_run_is_not_of_its_execution_then_what_goes_by_the_run_alone_is_404(
+    guarded: Guarded, what: str, run: str
+) -> None:
+    """A batch that ends nothing, and an outcome, are kept under the run's id, whatever the execution's."""
+    of = {**RUN, "execution_id": "e2", "deployment_name": "other", "run_id": guarded.stocked.names.get(run, run)}
+    events = [{"kind": "timer_started", "seq": 1, "fire_at": "2030-01-01T00:00:00Z"}]
+    path, body = {
+        "commits": ("commits", {"commits": [{**of, "batch": {"index": 1, "commit_id": "x", "events": events}}]}),
+        "reports": (
+            "activity-reports",
+            {"reports": [{**of, "seq": 1, "scheduled_in": 1, "attempt": 1, "result": "forged"}]},
+        ),
+    }[what]
+    before = guarded.rows()
+    answer = guarded.api.call("POST", f"{WORKERS}/{path}", body, key="elsewhere")
+    assert (answer.status, guarded.rows()) == (404, before), answer
+
+
 @pytest.mark.parametrize("route", sorted(TOKEN_HOLDER), ids="-".join)
 def test_bound_key_when_it_has_a_token_that_lies_about_its_deployment_then_403_and_nothing_changes(
     guarded: Guarded, route: Route

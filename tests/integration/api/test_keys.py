@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -12,7 +13,7 @@ def test_key_when_made_then_its_secret_is_shown_once_and_works_until_revoked(api
     """The secret is in the answer that made the key and nowhere else."""
     made = api.call("POST", "/v1/keys", {"name": "ci", "role": "client"})
     assert made.status == 200
-    expected = {
+    expected: dict[str, Any] = {
         "name": "ci",
         "role": "client",
         "workspace": "home",

@@ -314,7 +314,8 @@ def test_key_when_created_for_deployments_then_they_are_sent_and_printed(api: Ap
 
 def test_keys_when_listed_then_each_workers_key_says_what_it_is_for(api: Api) -> None:
     """A key that is bound to nothing is worth a look."""
-    bound, client = {**KEY, "name": "b", "deployments": ["shop"]}, {**KEY, "name": "c", "role": "client", "deployments": []}
+    bound = {**KEY, "deployments": ["shop"]}
+    client: dict[str, Any] = {**KEY, "role": "client", "deployments": []}
     api.on("GET", "/v1/keys", (200, {"keys": [{**KEY, "deployments": []}, bound, client]}))
     said = [re.split(r"  +", line)[3] for line in run(api, "keys", "list").stdout.splitlines()]
     assert said == ["WORKS FOR", "any deployment", "shop", "-"]
