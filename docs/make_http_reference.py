@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from levante_api.app import ApiSettings, create_app
-from levante_api.document import ROLES, reached
+from levante_api.document import BOUND_KEYS, ROLES, reached
 from levante_core.services.engine import Engine
 
 PAGE = Path(__file__).parent / "reference" / "http.md"
@@ -59,7 +59,8 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
         said.append("**Deprecated.**")
     parts = [f"### `{method.upper()} {path}`", " ".join(filter(None, said))]
     roles = [f"`{role}`" for role in operation.get(ROLES, ())]
-    parts.append(f"Roles: {', '.join(roles)}." if roles else "No key is needed.")
+    allowed = f"Roles: {', '.join(roles)}." if roles else "No key is needed."
+    parts.append(allowed + _of_bound_keys(operation))
     parameters = [(one["name"], _type(one["schema"]), one) for one in operation.get("parameters", ())]
     if parameters:
         rows = [
@@ -81,6 +82,12 @@ def _json(value: Any) -> str:
     """Write JSON on one line, if there is room for it."""
     short = json.dumps(value)
     return short if len(short) <= SHORT else json.dumps(value, indent=2)
+
+
+def _of_bound_keys(operation: Mapping[str, Any]) -> str:
+    if BOUND_KEYS not in operation:
+        return ""
+    return " Bound keys: for their deployments." if operation[BOUND_KEYS] else " No bound keys."
 
 
 def _answer(status: str, response: Mapping[str, Any]) -> str:

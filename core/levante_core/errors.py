@@ -54,7 +54,7 @@ class Unauthenticated(LevanteError):
 
 
 class Forbidden(LevanteError):
-    """The key is good, but its role does not allow this call."""
+    """The key is good, but its role, or what it is bound to, does not allow this call."""
 
 
 class NotFound(LevanteError):

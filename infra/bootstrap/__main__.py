@@ -39,7 +39,7 @@ Command line, and everything else:
 WORKERS = """\
 Workers of the deployment {deployment}, with a key of their own:
 
-  levante keys create --name {deployment} --role worker
+  levante keys create --name {deployment} --role worker --deployment {deployment}
   LEVANTE_SERVER_URL={url} DEPLOYMENT_NAME={deployment} LEVANTE_API_KEY=... levante worker your.module
 
 Parameters for infra/ecs.yaml:

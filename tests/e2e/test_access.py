@@ -45,6 +45,20 @@ def test_key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carr
     assert_nothing_recorded_ran_again(trace, recorded, 30)
 
 
+def test_key_when_bound_to_a_deployment_then_a_worker_of_that_one_works_and_another_says_why_not(
+    site: Site, tmp_path: Path
+) -> None:
+    """Whoever gives a worker the wrong key reads which deployments it is for."""
+    made = site.call("POST", "/v1/keys", {"name": "fleet", "role": "worker", "deployments": [site.deployment]})
+    site.start_worker("steps", HERE, LEVANTE_API_KEY=made["secret"])
+    site.wait_for_workers(1)
+    wrong = site.start_worker("steps", HERE, deployment="another", LEVANTE_API_KEY=made["secret"])
+    assert wrong.wait() == 1
+    assert f"this key works for deployment '{site.deployment}'" in wrong.log.read_text()
+    execution = site.start("steps", {"path": str(tmp_path / "trace"), "count": 2, "seconds": 0.0})
+    assert site.wait_for_result(execution, site.recovery_seconds) == {"result": 2}
+
+
 @pytest.mark.emulators
 @pytest.mark.timeout(300)
 def test_lent_credentials_when_they_expire_mid_run_then_the_worker_renews_them_and_nothing_is_lost(

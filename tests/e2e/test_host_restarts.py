@@ -3,6 +3,7 @@
 import signal
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def ends(directory: Path) -> Counter[tuple[str, int]]:
             what, number, _ = line.split()
             found[trace.name, int(number)] += what == "end"
     return found
+
+
+def has_steps(directory: Path, wanted: int) -> bool:
+    return ends(directory).total() >= wanted
 
 
 def started_chains(site: LocalSite, directory: Path) -> list[str]:
@@ -52,10 +57,9 @@ def test_host_killed_three_times_while_its_workers_live_then_no_finished_step_ru
 ) -> None:
     """Workers claim their leases back before the host sends anything anew."""
     executions = started_chains(local_site, tmp_path)
-    for part in (1, 2, 3):
-        wait_until(
-            lambda part=part: ends(tmp_path).total() >= part * CHAINS * STEPS // 4, f"{part} quarters have ended", 120
-        )
+    for quarters in (1, 2, 3):
+        wanted = quarters * CHAINS * STEPS // 4
+        wait_until(partial(has_steps, tmp_path, wanted), f"{wanted} steps have ended", 120)
         assert local_site.host
         local_site.host.kill()
         local_site.start_host()
@@ -68,7 +72,7 @@ def test_host_that_stood_still_for_longer_than_a_lease_then_no_finished_step_run
 ) -> None:
     """Calls of workers that waited to be read come before the end of their leases."""
     executions = started_chains(local_site, tmp_path)
-    wait_until(lambda: ends(tmp_path).total() >= CHAINS * STEPS // 4, "a quarter has ended", 120)
+    wait_until(partial(has_steps, tmp_path, CHAINS * STEPS // 4), "a quarter has ended", 120)
     assert local_site.host
     local_site.host.signal(signal.SIGSTOP)
     time.sleep(STANDSTILL_SECONDS)  # what stands still shows nothing that could be waited for

@@ -105,7 +105,7 @@ class Place:
     def tasks(self, queue: TaskQueue) -> list[Any]:
         """Take the tasks that are waiting."""
         request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=queue, limit=100, wait_seconds=0)
-        return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request)]
+        return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request, key_id="k")]
 
     def due(self) -> list[str]:
         """Take the messages of the timers queue."""

@@ -20,6 +20,10 @@ _FORMS = {
     "execution_id": (re.compile(r"[A-Za-z0-9_-]{1,256}"), "1 to 256 letters, digits, '_' or '-'"),
     "workflow_name": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "deployment_name": (re.compile(r"[A-Za-z0-9_.-]{1,128}"), "1 to 128 letters, digits, '_', '.' or '-'"),
+    "worker_pool": (
+        re.compile(r"[A-Za-z0-9_.-]{1,128}(@[A-Za-z0-9_.-]{1,64})?(~[A-Za-z0-9_.-]{1,256})?"),
+        "the name of a deployment, then '@' and a build or '~' and a session where there is one",
+    ),
     "build_id": (re.compile(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 letters, digits, '_', '.' or '-'"),
     "schedule_id": (re.compile(r"[A-Za-z0-9_-]{1,200}"), "1 to 200 letters, digits, '_' or '-'"),
     "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
@@ -51,6 +55,11 @@ def execution_id(text: str) -> ExecutionId:
 def deployment_name(text: str) -> DeploymentName:
     """Check the form of a deployment name. Raises: InvalidInput."""
     return DeploymentName(_checked("deployment_name", text))
+
+
+def worker_pool(text: str) -> DeploymentName:
+    """Check the form of a deployment's name with the build and the session that may follow it. Raises: InvalidInput."""
+    return DeploymentName(_checked("worker_pool", text))
 
 
 def build_id(text: str) -> str:

@@ -9,9 +9,9 @@ from levante_core.domain.events import Number
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
-from levante_core.domain.names import DeploymentName
 from levante_core.domain.options import RateLimit
 from levante_core.domain.tasks import ActivityTask
+from levante_core.protocol.names import WorkerPool
 from levante_core.protocol.streams import MOST_EVENTS
 from levante_core.protocol.workers import Token
 
@@ -49,7 +49,7 @@ class DeferResponse(Frozen):
 class PermitRequest(Frozen):
     """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     activity_name: str
     rate_limit: RateLimit
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from levante_core.domain.frozen import Frozen, Time
-from levante_core.domain.names import DeploymentName
 from levante_core.domain.spans import span_id
+from levante_core.protocol.names import Deployment, WorkerName
 
 EXECUTION_LOGS = "/v1/workflows/executions/<execution_id>/logs"
 DEPLOYMENT_LOGS = "/v1/workflows/deployments/<name>/logs"
@@ -43,8 +43,8 @@ class LogLine(Frozen):
 class LogsRequest(Frozen):
     """Lines of one worker, in order. batch_id: the same when they are sent again."""
 
-    deployment_name: DeploymentName
-    worker_name: Annotated[str, Field(min_length=1, max_length=256)]
+    deployment_name: Deployment
+    worker_name: WorkerName
     batch_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     lines: Annotated[tuple[LogLine, ...], Field(min_length=1, max_length=MOST_LINES)]
 

@@ -12,16 +12,13 @@ from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import described, workflow_name
 from levante_core.domain.schedules.spec import ScheduleDefinition
-from levante_core.errors import InvalidInput
+from levante_core.protocol.names import checked
 
 JsonSchema: TypeAlias = dict[str, Json]
 
 
 def _checked_name(text: str) -> str:
-    try:
-        return workflow_name(text)
-    except InvalidInput as error:
-        raise ValueError(str(error)) from None
+    return checked(workflow_name, text)
 
 
 _DURATIONS = TypeAdapter(timedelta)

@@ -13,10 +13,11 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, HistorySize
 from levante_core.domain.limits import MOST_PLACES
-from levante_core.domain.names import DeploymentName, described
+from levante_core.domain.names import described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
+from levante_core.protocol.names import WorkerPool
 from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
@@ -114,7 +115,7 @@ class HeartbeatResponse(Frozen):
 class PollRequest(Frozen):
     """Ask for tasks, waiting up to wait_seconds for the first. worker_id: one for each start of a worker process."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     worker_id: Annotated[str, Field(min_length=1, max_length=128)]
     queue: TaskQueue
     limit: Annotated[int, Field(ge=1, le=100)] = 10
@@ -153,7 +154,7 @@ class HandBack(Frozen):
 class LeasesRequest(Frozen):
     """Extend leases to LEASE_SECONDS from now, end them because the work is done, or hand the tasks back."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     queue: TaskQueue
     extend: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
@@ -187,7 +188,7 @@ class WorkflowTaskFailedResponse(Frozen):
 class QueueAccessRequest(Frozen):
     """Ask how to reach the queues of a deployment without the API in between."""
 
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
 
 
 class QueueCredentials(Frozen):

@@ -95,16 +95,17 @@ class Worker:
 
 
 class Role(StrEnum):
-    """What an API key may do. An admin may do everything, a client and a worker what their name says."""
+    """What an API key may do. An admin may do everything, a viewer reads, a client and a worker do what their name says."""
 
     ADMIN = "admin"
+    VIEWER = "viewer"
     CLIENT = "client"
     WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key without its secret."""
+    """An API key without its secret. deployments: those that a worker's key is bound to; empty for any."""
 
     key_id: str
     digest: str
@@ -113,6 +114,7 @@ class ApiKey:
     name: str
     created_at: datetime
     revoked_at: datetime | None = None
+    deployments: tuple[DeploymentName, ...] = ()
 
 
 def workflow_item(workflow: Workflow) -> Item:
@@ -284,6 +286,7 @@ def api_key_item(key: ApiKey) -> Item:
         "name": key.name,
         "created_at": wire_time(key.created_at),
         "revoked_at": wire_time(key.revoked_at) if key.revoked_at else None,
+        **({"deployments": _TEXTS.dump_json(key.deployments).decode()} if key.deployments else {}),
     }
     place = Key(key.workspace, f"{wire_time(key.created_at)}#{key.key_id}")
     return Item(keys.api_key(key.digest), attributes, {}, {keys.API_KEYS: place})
@@ -301,4 +304,5 @@ def api_key_of(item: Item) -> ApiKey:
         name=str(attributes["name"]),
         created_at=datetime.fromisoformat(str(attributes["created_at"])),
         revoked_at=None if revoked_at is None else datetime.fromisoformat(str(revoked_at)),
+        deployments=tuple(map(DeploymentName, _TEXTS.validate_json(str(attributes.get("deployments", "[]"))))),
     )

@@ -1,12 +1,13 @@
 """API keys: who may do what in which workspace."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from levante_core.domain import names
-from levante_core.domain.names import Workspace
-from levante_core.errors import Forbidden, NotFound, Unauthenticated
+from levante_core.domain.names import DeploymentName, Workspace, unpinned
+from levante_core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
@@ -17,6 +18,8 @@ SECRET_PREFIX = "lev_"  # noqa: S105 - what secrets begin with
 MINIMUM_SECRET_LENGTH = 16
 BELIEVED_FOR = timedelta(seconds=5)
 MOST_BELIEVED = 1000
+MOST_DEPLOYMENTS = 50
+"""That one key is bound to."""
 
 
 def digest_of(secret: str) -> str:
@@ -54,13 +57,15 @@ class ApiKeyService:
         self._believed[digest] = (key, now + BELIEVED_FOR)
         return key
 
-    def create(self, workspace: Workspace, role: Role, name: str) -> tuple[ApiKey, str]:
+    def create(self, workspace: Workspace, role: Role, name: str, deployments: Sequence[str] = ()) -> tuple[ApiKey, str]:
         """Make a key. Returns it with its secret, which cannot be had again.
 
-        Raises: InvalidInput if no workspace can have that name.
+        deployments: that a worker's key is bound to; none for any. Those that do not exist yet may be named.
+        Raises: InvalidInput for names out of form, too many deployments, or any of them for another role.
         """
+        bound = _bound(role, deployments)
         secret = SECRET_PREFIX + self._ids.secret()
-        return self._store_key(workspace, role, name, secret), secret
+        return self._store_key(workspace, role, name, secret, bound), secret
 
     def ensure(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
         """Make a key with a given secret unless there is one.
@@ -88,8 +93,18 @@ class ApiKeyService:
                 return
         raise NotFound(f"no API key has the id {key_id!r}")
 
-    def _store_key(self, workspace: Workspace, role: Role, name: str, secret: str) -> ApiKey:
-        key = ApiKey(self._ids.uuid(), digest_of(secret), names.workspace(workspace), role, name, self._clock.now())
+    def _store_key(
+        self, workspace: Workspace, role: Role, name: str, secret: str, bound: tuple[DeploymentName, ...] = ()
+    ) -> ApiKey:
+        key = ApiKey(
+            self._ids.uuid(),
+            digest_of(secret),
+            names.workspace(workspace),
+            role,
+            name,
+            self._clock.now(),
+            deployments=bound,
+        )
         try:
             self._store.write(Put(api_key_item(key), Absent()))
         except ConditionFailed as refused:
@@ -105,3 +120,35 @@ def require(key: ApiKey, *roles: Role) -> None:
     if key.role is not Role.ADMIN and key.role not in roles:
         allowed = ", ".join([*roles, Role.ADMIN])
         raise Forbidden(f"a key with the role {key.role.value} may not do this; it takes one with: {allowed}")
+
+
+def require_deployments(key: ApiKey, deployments: Iterable[DeploymentName]) -> None:
+    """Let pass who may work for all these deployments, of whichever build and session. Raises: Forbidden."""
+    if not key.deployments:
+        return
+    for deployment in sorted({unpinned(one) for one in deployments} - set(key.deployments)):
+        raise Forbidden(
+            f"this key works for {_listed(key)}, and this is of deployment {deployment!r}: use a key for that one"
+        )
+
+
+def require_unbound(key: ApiKey) -> None:
+    """Let pass who works for any deployment, or for none. Raises: Forbidden."""
+    if key.deployments:
+        raise Forbidden(f"this key does the work of {_listed(key)} and reads nothing else: use one with the role viewer")
+
+
+def _listed(key: ApiKey) -> str:
+    return f"deployment{'s' if len(key.deployments) > 1 else ''} {', '.join(map(repr, key.deployments))}"
+
+
+def _bound(role: Role, deployments: Sequence[str]) -> tuple[DeploymentName, ...]:
+    where = ("body", "deployments")
+    if deployments and role is not Role.WORKER:
+        problem = (
+            f"only keys with the role worker are bound to deployments, not one with the role {role.value}: leave them out"
+        )
+        raise InvalidInput.at(where, problem)
+    if len(deployments) > MOST_DEPLOYMENTS:
+        raise InvalidInput.at(where, f"a key is bound to {MOST_DEPLOYMENTS} deployments at most: make several keys")
+    return tuple(dict.fromkeys(map(names.deployment_name, deployments)))

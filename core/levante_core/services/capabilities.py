@@ -173,6 +173,12 @@ class Capabilities:
             return ActivityTask(**_unchecked(attempt), seq=seq, scheduled_in=scheduled_in, attempt=number)
         return WorkflowTask(**_unchecked(run))
 
+    def deployment_if_any(self, workspace: Workspace, token: str) -> DeploymentName | None:
+        """Return the deployment that a token of a task is for; None if it is good for nothing here."""
+        with suppress(InvalidCapability):
+            return self.task(workspace, token).deployment_name
+        return None
+
     def receipt(self, grant: ReceiptGrant) -> str:
         """Write what is granted of a delivered task."""
         return self.sign(RECEIPT, (grant.queue, grant.receipt, grant.group, grant.consumer, grant.token))

@@ -1,8 +1,10 @@
 """Carrying out what `plan` asks for."""
 
 import hashlib
+import json
 import logging
 import re
+from base64 import b32encode
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +25,7 @@ from levante_core.services.capabilities import Capabilities
 logger = logging.getLogger("levante.dispatch")
 
 TIMERS_QUEUE = "timers"
+QUEUE_DIGEST_BYTES = 16
 MAX_GROUP_LENGTH = 128
 """Source: SQS API, SendMessage, MessageGroupId (read 2026-11-23)."""
 MAX_TASK_BYTES = 64 * 1024
@@ -30,10 +33,14 @@ MAX_TASK_BYTES = 64 * 1024
 
 
 def queue_name(workspace: Workspace, deployment: DeploymentName, queue: TaskQueue) -> str:
-    """Name the queue of a deployment within what SQS allows: 80 letters, digits, '-' or '_'."""
-    digest = hashlib.sha256(f"{workspace}/{deployment}".encode()).hexdigest()[:10]
-    readable = re.sub(r"[^A-Za-z0-9_-]", "-", deployment)[:24]
-    return f"{readable}-{digest}-{queue.value}-tasks.fifo"
+    """Name the queue of a deployment within what SQS allows: 80 letters, digits, '-' or '_'.
+
+    The digest tells deployments of all workspaces apart. It has 128 bits, so that nobody finds a name that shares another
+    one's queue. What stands before it is for people.
+    """
+    digest = hashlib.sha256(json.dumps([workspace, deployment]).encode()).digest()[:QUEUE_DIGEST_BYTES]
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", deployment)[:8]
+    return f"{readable}-{b32encode(digest).decode().rstrip('=').lower()}-{queue.value}-tasks.fifo"
 
 
 def message(task: WorkflowTask | ActivityTask, deduplication_id: str) -> OutgoingMessage:

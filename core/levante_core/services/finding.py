@@ -1,8 +1,6 @@
 """Finding executions, runs and deployments."""
 
-from dataclasses import replace
-
-from levante_core.domain.execution import Execution
+from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.errors import NotFound, NotRunning
 from levante_core.ports.item_store import ItemStore
@@ -60,10 +58,17 @@ def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> Exe
 
 def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:
     """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `execution_of_run`, and a read or two."""
-    execution = find_execution(store, workspace, execution_of_run(store, workspace, run_id))
-    if execution.key.run_id == run_id:
-        return execution
-    item = store.get(keys.earlier_run(replace(execution.key, run_id=RunId(run_id))))
-    if item is None:
+    execution_id = execution_of_run(store, workspace, run_id)
+    run = run_if_any(store, RunKey(workspace, execution_id, RunId(run_id)))
+    if run is None:
         raise NotFound(f"no run has the id {run_id!r}")
-    return execution_of(item)
+    return run
+
+
+def run_if_any(store: ItemStore, run: RunKey) -> Execution | None:
+    """Return an execution as one of its runs stands, if it has that run. Cost: one read, two for an earlier run."""
+    latest = execution_if_any(store, run.workspace, run.execution_id)
+    if latest is None or latest.key == run:
+        return latest
+    item = store.get(keys.earlier_run(run))
+    return execution_of(item) if item else None

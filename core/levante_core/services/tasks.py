@@ -37,9 +37,9 @@ PART = "part"
 """The kind of capability that leads on in a history that takes several answers."""
 
 
-def consumer_name(workspace: Workspace, worker_id: str) -> str:
-    """Name a worker process as the queues know it."""
-    return f"{workspace}/{worker_id}"
+def consumer_name(workspace: Workspace, key_id: str, worker_id: str) -> str:
+    """Name a worker process as the queues know it: a key can speak for those only that have polled with it."""
+    return f"{workspace}/{key_id}/{worker_id}"
 
 
 class TaskService:
@@ -64,10 +64,10 @@ class TaskService:
         self._dispatch = dispatch
         self._access = access
 
-    def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says."""
+    def poll(self, workspace: Workspace, request: PollRequest, *, key_id: str) -> list[DeliveredTask]:
+        """Lease tasks to a worker, waiting for the first as long as the request says. key_id: of the key that it has."""
         queue = queue_name(workspace, request.deployment_name, request.queue)
-        consumer = consumer_name(workspace, request.worker_id)
+        consumer = consumer_name(workspace, key_id, request.worker_id)
         receive = partial(
             self._queues.receive,
             queue,

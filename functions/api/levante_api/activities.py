@@ -4,12 +4,14 @@ Ours; the vendor's API has no such thing.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request
 from pydantic import Field, StrictBool
 
-from levante_api.endpoints import READERS, Endpoint, workspace_of
+from levante_api.concerns import of_task_token
+from levante_api.endpoints import TOKEN_HOLDERS, Endpoint, workspace_of
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.payloads import problem_with
@@ -76,10 +78,11 @@ class ActivityEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         base = "/v1/workflows/activities"
+        ended = partial(Endpoint, "POST", roles=TOKEN_HOLDERS, errors=(404,), concern=of_task_token)
         return [
-            Endpoint("POST", f"{base}/complete", self.complete_activity, READERS, errors=(404,)),
-            Endpoint("POST", f"{base}/fail", self.fail_activity, READERS, errors=(404,)),
-            Endpoint("POST", f"{base}/heartbeat", self.heartbeat_activity, READERS, errors=(404,)),
+            ended(f"{base}/complete", self.complete_activity),
+            ended(f"{base}/fail", self.fail_activity),
+            ended(f"{base}/heartbeat", self.heartbeat_activity),
         ]
 
     def complete_activity(self, request: Request, body: CompletionBody) -> AttemptEndResponse:

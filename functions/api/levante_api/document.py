@@ -23,6 +23,8 @@ from levante_core.protocol.stream_messages import EventFrame, LogFrame
 from levante_core.records.catalogue import Role
 
 ROLES = "x-levante-roles"
+BOUND_KEYS = "x-levante-bound-keys"
+"""Whether workers' keys that are bound to deployments may use an operation, for those deployments."""
 """Of an operation: the roles of the keys that may call it."""
 
 TAGS: Mapping[str, str] = {
@@ -46,7 +48,8 @@ _DESCRIPTION = """The API of Levante, which is that of Mistral Workflows and som
 
 Bodies are JSON objects and taken strictly: unknown fields and wrong types are refused. Times are ISO 8601 with an
 offset; they are written in UTC. Every field of an answer is always there, null included; errors alone leave out what
-they do not say. A key belongs to one workspace, and sees nothing else."""
+they do not say. A key belongs to one workspace, and sees nothing else. A worker's key may be bound to deployments; what it
+sends is then about those and the runs that belong to them, or is answered with 403."""
 
 _PATH: Mapping[str, str] = {
     "workflow_identifier": "Name or id of a workflow.",
@@ -115,6 +118,8 @@ def _complete(operation: dict[str, Any], endpoint: Endpoint, schemas: dict[str, 
         operation["parameters"] = parameters
     if endpoint.roles is not None:
         operation[ROLES] = sorted({*endpoint.roles, Role.ADMIN})
+    if endpoint.roles is not None and Role.WORKER in endpoint.roles:
+        operation[BOUND_KEYS] = endpoint.concern is not None
     if endpoint.handler.__name__ in BODIES:
         operation["requestBody"]["content"]["application/json"]["example"] = BODIES[endpoint.handler.__name__]
 

@@ -12,19 +12,22 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel
 
+from levante_api.concerns import ConcernOf
 from levante_api.problems import ErrorBody, InvalidBody
 from levante_api.resolver import OverlappingResolver
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.records.catalogue import ApiKey, Role
+from levante_core.services.api_keys import require_deployments
 
 Roles: TypeAlias = tuple[Role, ...]
 
 ADMINS: Roles = ()
 CLIENTS: Roles = (Role.CLIENT,)
 WORKERS: Roles = (Role.WORKER,)
-READERS: Roles = (Role.CLIENT, Role.WORKER)
-"""Roles that may use an endpoint; admins may use them all."""
+TOKEN_HOLDERS: Roles = (Role.CLIENT, Role.WORKER)
+READERS: Roles = (Role.CLIENT, Role.VIEWER, Role.WORKER)
+"""Roles that may use an endpoint; admins may use them all. Whatever is for readers changes nothing."""
 
 API_KEY = "api_key"
 """Where a request's context holds the key that it was made with."""
@@ -32,7 +35,7 @@ API_KEY = "api_key"
 _ERRORS: Mapping[int, str] = {
     400: "No execution is named",
     401: "No API key, an unknown one or a revoked one",
-    403: "The key's role does not allow this",
+    403: "The key's role, or what the key is bound to, does not allow this",
     404: "Nothing has this id in the key's workspace",
     409: "The state of things does not allow this",
     413: "The body is larger than 6 MB",
@@ -48,7 +51,8 @@ class Endpoint:
     """One route. roles: None if it needs no key. status: of a success. errors: its own, beside those that all have.
 
     frames: what each server-sent event is, if it answers with a stream. headers: of requests, those that it reads.
-    redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
+    concern: finds the deployments that a request is about, which a worker's key may be bound to; bound keys may not use what
+    has none. redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
     """
 
     method: str
@@ -58,6 +62,7 @@ class Endpoint:
     status: int = 200
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
+    concern: ConcernOf | None = None
     frames: type[BaseModel] | None = None
     redirects: bool = False
     is_refused: bool = False
@@ -127,6 +132,14 @@ def user_of(request: Request) -> str:
     """Return who calls: the id of the API key."""
     key: ApiKey = request.context[API_KEY]
     return key.key_id
+
+
+def require_deployment(request: Request, deployment: DeploymentName) -> None:
+    """Let pass who may work for a deployment, of whichever build and session. Raises: Forbidden.
+
+    For what only a handler learns; what a body says, the gate has looked at: see `Endpoint.concern`.
+    """
+    require_deployments(request.context[API_KEY], [deployment])
 
 
 def user_named(request: Request, user_id: str | None) -> str | None:

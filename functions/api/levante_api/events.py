@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
+from levante_api.concerns import of_event, of_events
 from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_api.event_models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
@@ -54,10 +55,11 @@ class EventEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         streamed = partial(Endpoint, "GET", roles=READERS, errors=(404,), headers=(LAST_EVENT_ID,), frames=EventFrame)
+        told = partial(Endpoint, "POST", roles=WORKERS, errors=(404, 409))
         return [
             Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
-            Endpoint("POST", "/v1/workflows/events", self.post_workflow_event, WORKERS, errors=(404, 409)),
-            Endpoint("POST", "/v1/workflows/events/batch", self.post_workflow_events, WORKERS, errors=(404, 409)),
+            told("/v1/workflows/events", self.post_workflow_event, concern=of_event),
+            told("/v1/workflows/events/batch", self.post_workflow_events, concern=of_events),
             streamed(EVENTS_STREAM, self.get_stream_events, errors=(400, 404)),
             streamed(EXECUTION_STREAM, self.stream),
         ]

@@ -36,6 +36,6 @@ BODIES: Mapping[str, Json] = {
     "complete_activity": {"task_token": "eyJleGVjdXRpb25faWQiOi...", "result": {"approved": True}},
     "fail_activity": {"task_token": "eyJleGVjdXRpb25faWQiOi...", "message": "the bank said no", "non_retryable": True},
     "heartbeat_activity": {"task_token": "eyJleGVjdXRpb25faWQiOi...", "details": [{"done": 3}]},
-    "create_key": {"name": "ci", "role": "client"},
+    "create_key": {"name": "shop", "role": "worker", "deployments": ["shop"]},
     "redrive": {},
 }

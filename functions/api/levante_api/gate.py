@@ -18,8 +18,10 @@ from levante_api.problems import Refused, answer_to, unknown_route, unsupported_
 from levante_api.request_log import RequestLog
 from levante_api.resolver import written
 from levante_core.answers import Answer
+from levante_core.domain.execution import RunKey
 from levante_core.errors import InvalidInput, Unauthenticated
-from levante_core.services.api_keys import require
+from levante_core.records.catalogue import ApiKey
+from levante_core.services.api_keys import require, require_deployments, require_unbound
 from levante_core.services.engine import Engine
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
@@ -55,7 +57,7 @@ class Gate(OpenAPIRequestValidationMiddleware):
         route = endpoint.path if endpoint else _UNMATCHED
         try:
             self._admit(app, endpoint)
-            response = self._validated(app, next_middleware)
+            response = self._validated(app, endpoint, next_middleware)
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
             response = self._refusal(error, app, route)
         self._log.answered(
@@ -74,6 +76,8 @@ class Gate(OpenAPIRequestValidationMiddleware):
         if endpoint is None or endpoint.roles is None:
             raise self._nothing_there(app)
         require(key, *endpoint.roles)
+        if endpoint.concern is None:
+            require_unbound(key)
         app.context[API_KEY] = key
         body = app.current_event.body
         if body and len(body) * 4 > MAX_BODY_BYTES and len(body.encode(errors="replace")) > MAX_BODY_BYTES:
@@ -88,17 +92,35 @@ class Gate(OpenAPIRequestValidationMiddleware):
         is_unsupported = allowed and method not in allowed
         return unsupported_method(method, allowed) if is_unsupported else unknown_route(method, path)
 
-    def _validated(self, app: ApiGatewayResolver, next_middleware: NextMiddleware) -> Response[Any]:
+    def _validated(
+        self, app: ApiGatewayResolver, endpoint: Endpoint | None, next_middleware: NextMiddleware
+    ) -> Response[Any]:
         """Validate, and go on. Queries are left to powertools; bodies take the short way, which costs a third of it."""
         route: Route = app.context["_route"]
         dependant = route.dependant
         if dependant.query_params:
+            if API_KEY in app.context:
+                require_unbound(app.context[API_KEY])  # concerns are found in bodies
             return super().handler(app, next_middleware)
-        arguments = _Arguments(app.context["_route_args"])
+        arguments, body = _Arguments(app.context["_route_args"]), None
         for field in dependant.body_params:
-            arguments[field.name] = self._read(app, field.type_)
+            arguments[field.name] = body = self._read(app, field.type_)
+        self._require_deployments(app, endpoint, body)
         app.context["_route_args"] = arguments
         return next_middleware(app)
+
+    def _require_deployments(self, app: ApiGatewayResolver, endpoint: Endpoint | None, body: BaseModel | None) -> None:
+        """Hold a key that is bound to deployments to them. Raises: Forbidden. Cost: a read or two for each run."""
+        key: ApiKey | None = app.context.get(API_KEY)
+        if key is None or not key.deployments or endpoint is None or endpoint.concern is None:
+            return
+        concern = endpoint.concern(body)
+        named = (self._engine.capabilities.deployment_if_any(key.workspace, token) for token in concern.tokens)
+        require_deployments(key, [*concern.deployments, *filter(None, named)])
+        for execution_id, run_id in concern.runs:
+            deployment = self._engine.executions.deployment_of(RunKey(key.workspace, execution_id, run_id))
+            if deployment is not None:
+                require_deployments(key, [deployment])
 
     def _read(self, app: ApiGatewayResolver, model: type[BaseModel]) -> BaseModel:
         """Read the body, whatever its content type says: all that this API takes is a JSON object, typed as described."""

@@ -8,19 +8,26 @@ from pydantic import Field
 
 from levante_api.endpoints import ADMINS, Endpoint, no_content, workspace_of
 from levante_core.domain.frozen import Frozen, Time
+from levante_core.protocol.names import Deployment
 from levante_core.records.catalogue import ApiKey, Role
+from levante_core.services.api_keys import MOST_DEPLOYMENTS
 from levante_core.services.engine import Engine
 
 
 class KeyRequest(Frozen):
-    """The key to make. name: for people, to tell their keys apart. role: what it may do."""
+    """The key to make.
+
+    name: for people, to tell their keys apart. role: what it may do. deployments: those that a worker's key is bound to, of
+    whichever build; none for any.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     role: Role
+    deployments: Annotated[tuple[Deployment, ...], Field(max_length=MOST_DEPLOYMENTS)] = ()
 
 
 class KeyResponse(Frozen):
-    """A key without its secret."""
+    """A key without its secret. deployments: those that a worker's key is bound to; none for any."""
 
     key_id: str
     name: str
@@ -28,6 +35,7 @@ class KeyResponse(Frozen):
     workspace: str
     created_at: Time
     revoked_at: Time | None
+    deployments: tuple[str, ...]
 
 
 class NewKeyResponse(KeyResponse):
@@ -58,7 +66,7 @@ class KeyEndpoints:
 
     def create_key(self, request: Request, body: KeyRequest) -> NewKeyResponse:
         """Make an API key. Its secret is in the answer and cannot be had again."""
-        key, secret = self.engine.api_keys.create(workspace_of(request), body.role, body.name)
+        key, secret = self.engine.api_keys.create(workspace_of(request), body.role, body.name, body.deployments)
         return NewKeyResponse(**_shown(key).model_dump(), secret=secret)
 
     def list_keys(self, request: Request) -> KeyListResponse:
@@ -79,4 +87,5 @@ def _shown(key: ApiKey) -> KeyResponse:
         workspace=key.workspace,
         created_at=key.created_at,
         revoked_at=key.revoked_at,
+        deployments=key.deployments,
     )

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from aws_lambda_powertools.event_handler import Request
 
-from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
+from levante_api import concerns
+from levante_api.endpoints import READERS, WORKERS, Endpoint, user_of, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.errors import InvalidCapability
@@ -71,24 +73,30 @@ class WorkerEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         base = "/v1/workflows/workers"
+        worked = partial(Endpoint, "POST", roles=WORKERS)
         return [
-            Endpoint("GET", f"{base}/whoami", self.whoami, READERS),
-            Endpoint("POST", "/v1/workflows/register", self.register, WORKERS, errors=(409,)),
-            Endpoint("POST", f"{base}/heartbeat", self.heartbeat, WORKERS),
-            Endpoint("POST", f"{base}/queue-access", self.queue_access, WORKERS),
-            Endpoint("POST", f"{base}/poll", self.poll, WORKERS),
-            Endpoint("POST", f"{base}/load", self.load, WORKERS, errors=(404,)),
-            Endpoint("POST", f"{base}/commits", self.commits, WORKERS),
-            Endpoint("POST", f"{base}/activity-checks", self.activity_checks, WORKERS, errors=(404,)),
-            Endpoint("POST", f"{base}/activity-reports", self.activity_reports, WORKERS, errors=(404,)),
-            Endpoint("POST", f"{base}/activity-heartbeats", self.activity_heartbeats, WORKERS),
-            Endpoint("POST", f"{base}/activity-deferrals", self.activity_deferrals, WORKERS, errors=(404,)),
-            Endpoint("POST", f"{base}/rate-permits", self.rate_permits, WORKERS),
-            Endpoint("POST", f"{base}/query-answers", self.query_answers, WORKERS),
-            Endpoint("POST", f"{base}/task-events", self.task_events, WORKERS),
-            Endpoint("POST", f"{base}/logs", self.logs, WORKERS),
-            Endpoint("POST", f"{base}/leases", self.leases, WORKERS, errors=(404,)),
-            Endpoint("POST", f"{base}/workflow-task-failures", self.workflow_task_failures, WORKERS, errors=(404,)),
+            Endpoint("GET", f"{base}/whoami", self.whoami, READERS, concern=concerns.of_nothing),
+            worked("/v1/workflows/register", self.register, errors=(409,), concern=concerns.of_deployment),
+            worked(f"{base}/heartbeat", self.heartbeat, concern=concerns.of_deployment),
+            worked(f"{base}/queue-access", self.queue_access, concern=concerns.of_deployment),
+            worked(f"{base}/poll", self.poll, concern=concerns.of_deployment),
+            worked(f"{base}/load", self.load, errors=(404,), concern=concerns.of_token),
+            worked(f"{base}/commits", self.commits, concern=concerns.of_commits),
+            worked(f"{base}/activity-checks", self.activity_checks, errors=(404,), concern=concerns.of_check),
+            worked(f"{base}/activity-reports", self.activity_reports, errors=(404,), concern=concerns.of_reports),
+            worked(f"{base}/activity-heartbeats", self.activity_heartbeats, concern=concerns.of_token),
+            worked(f"{base}/activity-deferrals", self.activity_deferrals, errors=(404,), concern=concerns.of_token),
+            worked(f"{base}/rate-permits", self.rate_permits, concern=concerns.of_deployment),
+            worked(f"{base}/query-answers", self.query_answers, concern=concerns.of_token),
+            worked(f"{base}/task-events", self.task_events, concern=concerns.of_publications),
+            worked(f"{base}/logs", self.logs, concern=concerns.of_deployment),
+            worked(f"{base}/leases", self.leases, errors=(404,), concern=concerns.of_leases),
+            worked(
+                f"{base}/workflow-task-failures",
+                self.workflow_task_failures,
+                errors=(404,),
+                concern=concerns.of_token,
+            ),
         ]
 
     def whoami(self, request: Request) -> WhoAmI:
@@ -113,7 +121,7 @@ class WorkerEndpoints:
 
     def poll(self, request: Request, body: PollRequest) -> PollResponse:
         """Lease tasks to a worker, waiting up to 20 s for the first."""
-        return PollResponse(tasks=tuple(self.engine.tasks.poll(workspace_of(request), body)))
+        return PollResponse(tasks=tuple(self.engine.tasks.poll(workspace_of(request), body, key_id=user_of(request))))
 
     def load(self, request: Request, body: LoadRequest) -> LoadResponse:
         """Read a run's history after an index."""

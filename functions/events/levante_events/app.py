@@ -21,7 +21,7 @@ from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
 from levante_core.records.catalogue import Role
-from levante_core.services.api_keys import ApiKeyService, require
+from levante_core.services.api_keys import ApiKeyService, require, require_unbound
 from levante_core.services.histories import HistoryService, ShownHistory
 from levante_core.services.logs import LogService
 from levante_core.services.streams import Sequenced, StreamService
@@ -133,7 +133,8 @@ class EventsApp:
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")
         key = self._services.api_keys.authenticate(secret.strip())
-        require(key, Role.CLIENT, Role.WORKER)
+        require(key, Role.CLIENT, Role.VIEWER, Role.WORKER)
+        require_unbound(key)
         return key.workspace
 
     def _open(self, workspace: Workspace, selection: Selection) -> Tail:

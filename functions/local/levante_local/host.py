@@ -186,7 +186,7 @@ class Host:
         except ClientGone:
             pass
         finally:
-            await self._release(consumer_name(key.workspace, worker_id))
+            await self._release(consumer_name(key.workspace, key.key_id, worker_id))
 
     async def _release(self, consumer: str) -> None:
         """Hand back what a worker held; a poll of its own, not yet found to be gone, may take it once more."""

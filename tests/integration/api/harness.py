@@ -5,7 +5,7 @@ import base64
 import functools
 import json
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec
 from urllib.parse import parse_qsl, urlencode
@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl, urlencode
 from levante_api.app import ApiSettings, LambdaHandler, create_app
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.execution import RunKey
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.ports.item_store import Put
 from levante_core.ports.surroundings import Clock
-from levante_core.records.catalogue import Role
+from levante_core.records.catalogue import Role, api_key_item
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.capabilities import RunGrant
 from levante_core.services.engine import Engine, build_engine
@@ -26,10 +27,35 @@ from levante_local.sqlite_store import SqliteItemStore
 from levante_local.sqlite_writer import Feeds
 from tests.fakes import FakeClock
 
-SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("admin", "client", "worker", "revoked", "stranger", "unknown")}
-"""Secrets by the name of the key. `stranger` is the admin of another workspace; `unknown` is nobody's."""
+HOME, AWAY = Workspace("home"), Workspace("away")
 
-HOME = Workspace("home")
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose key it is. deployments: those that it is bound to."""
+
+    role: Role
+    workspace: Workspace = HOME
+    deployments: tuple[str, ...] = ()
+
+
+HOLDERS = {
+    "admin": Holder(Role.ADMIN),
+    "viewer": Holder(Role.VIEWER),
+    "client": Holder(Role.CLIENT),
+    "worker": Holder(Role.WORKER),
+    "bound": Holder(Role.WORKER, deployments=("prod", "prod-2")),
+    "elsewhere": Holder(Role.WORKER, deployments=("other",)),
+    "revoked": Holder(Role.ADMIN),
+    "stranger": Holder(Role.ADMIN, AWAY),
+    "strange-viewer": Holder(Role.VIEWER, AWAY),
+    "strange-client": Holder(Role.CLIENT, AWAY),
+    "strange-worker": Holder(Role.WORKER, AWAY),
+    "strange-bound": Holder(Role.WORKER, AWAY, ("prod",)),
+}
+"""Who has keys, by the key's name. Strangers are of another workspace."""
+SECRETS = {name: f"secret-of-{name}-0123456789" for name in (*HOLDERS, "unknown")}
+"""Secrets by the name of the key. `unknown` is nobody's."""
 
 SETTINGS = ApiSettings(
     features={"presence": True},
@@ -97,12 +123,13 @@ def event(
 
 @dataclass
 class Api:
-    """An installation with keys for every role in the workspace `home`, and a stranger in `away`."""
+    """An installation with the keys of HOLDERS. directory: of its data."""
 
     engine: Engine
     clock: FakeClock
     queues: InProcessQueues
     handler: LambdaHandler
+    directory: Path
     closers: list[Any] = field(default_factory=list)
     home: Workspace = HOME
 
@@ -209,7 +236,7 @@ def build(directory: Path, settings: ApiSettings = SETTINGS, feeds: Feeds | None
     clock = FakeClock()
     queues = InProcessQueues(clock)
     engine, close = compose(directory, clock, queues, feeds)
-    return Api(engine, clock, queues, create_app(engine, settings), [close])
+    return Api(engine, clock, queues, create_app(engine, settings), directory, [close])
 
 
 def compose(
@@ -220,10 +247,10 @@ def compose(
     store.listen(watch.notify)
     items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
     engine = build_engine(items, queues, clock, RandomIds(), watch, fast_path=True)
-    roles = {"admin": Role.ADMIN, "client": Role.CLIENT, "worker": Role.WORKER, "revoked": Role.ADMIN}
-    for name, role in roles.items():
-        engine.api_keys.ensure(HOME, role, name, SECRETS[name])
-    engine.api_keys.ensure(Workspace("away"), Role.ADMIN, "stranger", SECRETS["stranger"])
+    for name, holder in HOLDERS.items():
+        key = engine.api_keys.ensure(holder.workspace, holder.role, name, SECRETS[name])
+        bound = tuple(map(DeploymentName, holder.deployments))
+        items.write(Put(api_key_item(replace(key, deployments=bound))))
     (revoked,) = [one for one in engine.api_keys.list(HOME) if one.name == "revoked"]
     engine.api_keys.revoke(HOME, revoked.key_id)
     return engine, store.close

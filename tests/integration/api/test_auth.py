@@ -55,11 +55,14 @@ READ = {
     ("GET", "/v1/workflows/schedules"): None,
     ("GET", "/v1/workflows/schedules/s1"): None,
     ("GET", f"{WORKERS}/whoami"): None,
+}
+TOKEN_HOLDER = {
     ("POST", "/v1/workflows/activities/complete"): {"task_token": TOKEN},
     ("POST", "/v1/workflows/activities/fail"): {"task_token": TOKEN, "message": "x"},
     ("POST", "/v1/workflows/activities/heartbeat"): {"task_token": TOKEN},
 }
 CLIENT = {
+    **TOKEN_HOLDER,
     ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/registrations/{registration}/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["e1"]},
@@ -88,6 +91,7 @@ CLIENT = {
     **{("POST", f"/v1/workflows/deployments/prod/{what}"): None for what in ("start", "stop", "restart", "unharden")},
 }
 WORKER = {
+    **TOKEN_HOLDER,
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
     ("POST", f"{WORKERS}/logs"): {
         "deployment_name": "prod",
@@ -143,8 +147,9 @@ ADMIN = {
 }
 EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
 QUERIES = {("GET", "/v1/workflows/events/list"): "workflow_exec_id=e1"}
-ROLES = ("client", "worker", "admin")
+ROLES = ("viewer", "client", "worker", "admin")
 ALLOWED: dict[str | None, Collection[tuple[str, str]]] = {
+    "viewer": READ.keys(),
     "client": READ.keys() | CLIENT.keys(),
     "worker": READ.keys() | WORKER.keys(),
     "admin": EVERYTHING.keys(),
@@ -231,7 +236,7 @@ def test_matrix_when_compared_with_the_openapi_document_then_endpoints_and_roles
     operations = stocked.operations()
     assert operations.keys() == {*EVERYTHING, *OPEN}
     for route, operation in operations.items():
-        assert set(operation.get("x-levante-roles", ())) == {key for key, allowed in ALLOWED.items() if route in allowed}
+        assert set(operation.get("x-levante-roles", ())) == {key for key in ROLES if route in ALLOWED[key]}
 
 
 @pytest.mark.parametrize("key", [None, "unknown", "revoked"])
@@ -262,9 +267,9 @@ def test_key_when_the_scheme_is_written_otherwise_then_it_is_read_all_the_same(s
     assert stocked.api.send(sent).status == 200
 
 
-@pytest.mark.parametrize("key", ["client", "worker"])
+@pytest.mark.parametrize("key", ["viewer", "client", "worker"])
 def test_endpoints_when_the_role_does_not_allow_them_then_403_names_those_that_do(stocked: Stocked, key: str) -> None:
-    """Clients start and look, workers work and look, admins do everything."""
+    """Viewers look, clients start and look, workers work and look, admins do everything."""
     for route in EVERYTHING.keys() - ALLOWED[key]:
         answer = stocked.call(route, key)
         assert (answer.status, answer.body["code"]) == (403, "FORBIDDEN"), route
@@ -277,7 +282,7 @@ def test_role_when_it_does_not_allow_a_call_then_its_body_is_not_even_read(stock
     assert stocked.api.send(sent).status == 403
 
 
-@pytest.mark.parametrize("key", ["client", "worker", "admin"])
+@pytest.mark.parametrize("key", ROLES)
 def test_endpoints_when_the_role_allows_them_then_they_answer(stocked: Stocked, key: str) -> None:
     """Nothing that a role is for is refused to it."""
     for route in ALLOWED[key]:
@@ -302,7 +307,7 @@ def test_objects_when_a_key_of_another_workspace_names_them_then_404_and_nothing
     assert stocked.looked_at() == before
 
 
-@pytest.mark.parametrize("key", [None, "unknown", "revoked", "client", "worker"])
+@pytest.mark.parametrize("key", [None, "unknown", "revoked", "viewer", "client", "worker"])
 def test_endpoints_when_they_refuse_a_caller_then_nothing_changes(api: Api, key: str | None) -> None:
     """A refusal comes before anything is done."""
     stocked = Stocked(api)
@@ -369,6 +374,7 @@ def test_streams_when_asked_for_then_the_program_that_streams_lets_in_whom_the_d
     stocked = Stocked(api)
     roles = stocked.operations()[route]["x-levante-roles"]
     assert {key: streamed(stocked, route, key)[0] for key in ROLES} == {key: 200 if key in roles else 403 for key in ROLES}
+    assert streamed(stocked, route, "bound") == (403, "FORBIDDEN")
     for key in (None, "unknown", "revoked"):
         assert streamed(stocked, route, key) == (401, "UNAUTHENTICATED")
     assert streamed(stocked, route, "stranger") == (404, "WF_1100")

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 def dispatched(api: Api) -> None:
     """Let the dispatcher do what it does all the time, and once a minute."""
-    items = api.engine.tasks._store
+    items: Any = api.engine.tasks._store
     handlers = build_handlers(api.engine, items.resolved)
     while changes := items._store.read_changes(None, 100):
         handlers.stream({"Records": [stream_record(change) for change in changes]}, None)

@@ -1,12 +1,18 @@
+from dataclasses import replace
+
 import pytest
 
-from levante_core.domain.names import Workspace
-from levante_core.errors import InvalidInput, Unauthenticated
-from levante_core.records.catalogue import Role
+from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.errors import Forbidden, InvalidInput, Unauthenticated
+from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
+from levante_core.services.api_keys import require_deployments, require_unbound
+from tests.fakes import FakeClock
 from tests.support.place import Place
 
 SECRET = "lev_0123456789abcdef"
 BAD = Workspace("a#b")
+KEY = ApiKey("k", "digest", Workspace("w"), Role.WORKER, "fleet", FakeClock().now())
+BOUND = replace(KEY, deployments=(DeploymentName("shop"), DeploymentName("pay")))
 
 
 def test_key_when_its_workspace_is_none_then_it_is_refused_and_nothing_is_kept(place: Place) -> None:
@@ -19,3 +25,37 @@ def test_key_when_its_workspace_is_none_then_it_is_refused_and_nothing_is_kept(p
     assert keys.list(BAD) == []
     with pytest.raises(Unauthenticated):
         keys.authenticate(SECRET)
+
+
+@pytest.mark.parametrize("key", [KEY, BOUND])
+def test_key_when_stored_then_it_is_read_as_it_was_written(key: ApiKey) -> None:
+    """What a key is bound to outlives every process."""
+    assert api_key_of(api_key_item(key)) == key
+
+
+def test_key_when_it_was_stored_before_keys_were_bound_then_it_is_for_any_deployment() -> None:
+    """An upgrade shuts no worker out."""
+    item = api_key_item(BOUND)
+    earlier = replace(item, attributes={name: value for name, value in item.attributes.items() if name != "deployments"})
+    assert api_key_of(earlier) == KEY
+
+
+@pytest.mark.parametrize("name", ["shop", "pay", "shop@v1", "pay~s", "shop@v1~s"])
+def test_bound_key_when_the_deployment_is_its_own_then_it_passes_whatever_the_build_and_the_session(name: str) -> None:
+    """Builds and sessions belong to their deployment."""
+    require_deployments(BOUND, [DeploymentName(name)])
+
+
+@pytest.mark.parametrize("name", ["shop2", "sho", "SHOP", "other@shop", "other~pay", "@shop", "~shop", ""])
+def test_bound_key_when_any_deployment_is_not_its_own_then_forbidden_names_both(name: str) -> None:
+    """One of several is enough: a request is refused as a whole."""
+    with pytest.raises(Forbidden, match=r"'shop', 'pay'.*is of deployment"):
+        require_deployments(BOUND, [DeploymentName("shop"), DeploymentName(name)])
+
+
+def test_key_when_it_is_bound_to_nothing_then_it_works_for_any_deployment_and_reads() -> None:
+    """Keys without a binding stay as they were."""
+    require_deployments(KEY, [DeploymentName("anything")])
+    require_unbound(KEY)
+    with pytest.raises(Forbidden, match="role viewer"):
+        require_unbound(BOUND)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -303,9 +304,34 @@ def test_key_when_created_then_its_secret_is_printed(api: Api) -> None:
     assert api.asked[0][2] == {"name": "n", "role": "worker"}
 
 
-@pytest.mark.parametrize("arguments", [["--role", "admin"], ["--name", "n"], ["--name", "n", "--role", "king"]])
+def test_key_when_created_for_deployments_then_they_are_sent_and_printed(api: Api) -> None:
+    """`--deployment` may be given several times."""
+    api.on("POST", "/v1/keys", (200, {**KEY, "secret": "lev_new", "deployments": ["shop", "pay"]}))
+    result = run(api, "keys", "create", "--name", "n", "--role", "worker", "--deployment", "shop", "--deployment", "pay")
+    assert api.asked[0][2] == {"name": "n", "role": "worker", "deployments": ["shop", "pay"]}
+    assert "deployments  shop, pay" in result.stdout
+
+
+def test_keys_when_listed_then_each_workers_key_says_what_it_is_for(api: Api) -> None:
+    """A key that is bound to nothing is worth a look."""
+    bound = {**KEY, "deployments": ["shop"]}
+    client: dict[str, Any] = {**KEY, "role": "client", "deployments": []}
+    api.on("GET", "/v1/keys", (200, {"keys": [{**KEY, "deployments": []}, bound, client]}))
+    said = [re.split(r"  +", line)[3] for line in run(api, "keys", "list").stdout.splitlines()]
+    assert said == ["WORKS FOR", "any deployment", "shop", "-"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--role", "admin"],
+        ["--name", "n"],
+        ["--name", "n", "--role", "king"],
+        *(["--name", "n", "--role", role, "--deployment", "shop"] for role in ("admin", "viewer", "client")),
+    ],
+)
 def test_key_when_asked_for_wrongly_then_it_is_wrong_usage(api: Api, arguments: list[str]) -> None:
-    """A key has a name and one of three roles."""
+    """A key has a name and one of four roles, of which one is bound to deployments."""
     assert run(api, "keys", "create", *arguments).exit_code == Exit.USAGE
     assert api.asked == []
 

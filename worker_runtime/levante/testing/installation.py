@@ -46,6 +46,8 @@ from levante_local.sqlite_store import SqliteItemStore
 from levante_local.waiting import call
 
 WORKSPACE = Workspace("test")
+KEY_ID = "worker"
+"""Of the key that its workers are said to have."""
 _BASE = "/v1/workflows"
 
 
@@ -58,7 +60,7 @@ class InProcessApi(Api):
     def __init__(self, engine: Engine, calls: Counter[str] | None = None) -> None:
         self.engine = engine
         self.calls: Counter[str] = Counter() if calls is None else calls
-        key = SimpleNamespace(workspace=WORKSPACE)
+        key = SimpleNamespace(workspace=WORKSPACE, key_id=KEY_ID)
         self._request = SimpleNamespace(context={API_KEY: key})
         endpoints = WorkerEndpoints(engine, features={})
         self._handlers = {one.path.removeprefix(_BASE): one.handler for one in endpoints.table()}
@@ -88,7 +90,7 @@ class _PatientTasks(ApiTasks):
     async def poll(self, queue: TaskQueue, limit: int) -> Sequence[DeliveredTask]:
         request = PollRequest(deployment_name=self._deployment, worker_id=self._worker_id, queue=queue, limit=limit)
         patient = request.model_copy(update={"wait_seconds": self._patience})
-        return await call(self._service.poll, WORKSPACE, patient)
+        return await call(partial(self._service.poll, key_id=KEY_ID), WORKSPACE, patient)
 
 
 class Installation:
@@ -183,7 +185,7 @@ class Installation:
     def kill(self, worker: asyncio.Task[None]) -> None:
         """End a worker without a farewell, as a host does that sees its connection close."""
         worker.cancel()
-        self.queues.release_consumer(consumer_name(WORKSPACE, worker.get_name()))
+        self.queues.release_consumer(consumer_name(WORKSPACE, KEY_ID, worker.get_name()))
 
     async def start(self, workflow: str, input_: Any = None, **given: Any) -> str:
         """Start an execution, once a worker serves its workflow. Returns its id."""
