@@ -19,8 +19,10 @@ from levante_core.adapters.dynamodb_calls import (
 )
 from levante_core.adapters.dynamodb_expressions import Range, query_request, write_request
 from levante_core.adapters.dynamodb_paging import page_token, start_key
+from levante_core.adapters.item_sizes import check_sizes
 from levante_core.adapters.images import image_of, is_same_image, item_of, key_image
 from levante_core.adapters.write_rules import bears_new_call, bears_plain_request, check_group
+from levante_core.errors import NotStorable
 from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, Key, Page, Put, Update, Write
 
 _OPERATIONS = {"Put": "put_item", "Update": "update_item", "Delete": "delete_item"}
@@ -62,8 +64,8 @@ class DynamoItemStore:
     def write(self, *writes: Write) -> None:
         """Carry out all writes or none; durable on return.
 
-        Raises: ConditionFailed; Unavailable; OutcomeUnknown; StoreRefused; ValueError for what DynamoDB would never carry
-        out, such as an item over 400 KB. Cost: 1 write unit per KiB and item, in a transaction 2; a check costs as a write.
+        Raises: ConditionFailed; Unavailable; OutcomeUnknown; StoreRefused; NotStorable for what no store could hold;
+        ValueError for what DynamoDB would never carry out. Cost: 1 write unit per KiB and item, in a transaction 2; a check costs as a write.
         """
         outcome = self._write(writes)
         if outcome is not None:
@@ -127,6 +129,7 @@ class DynamoItemStore:
         check_group(group)
         if not group:
             return None
+        check_sizes(group)
         requests = [write_request(self._table, write) for write in group]
         if len(group) == 1 and bears_plain_request(group[0]):
             ((kind, parameters),) = requests
@@ -177,7 +180,9 @@ def _refusal(group: Sequence[Write], rejected: Rejected) -> ConditionFailed | No
         failed = [position for position, reason in enumerate(reasons) if reason == CONDITION]
         return ConditionFailed(failed, [item_of(image) if image else None for image in images])
     if rejected.code == "Validation" or "ValidationError" in reasons:
-        raise ValueError(f"{_named(group)} cannot be carried out: {_explained(rejected)}") from rejected
+        explained = _explained(rejected)
+        refused = NotStorable if "size" in explained else ValueError
+        raise refused(f"{_named(group)} cannot be carried out: {explained}") from rejected
     raise StoreRefused(f"{_named(group)} was refused: {rejected}") from rejected
 
 
