@@ -1,7 +1,7 @@
 """What an item may hold, and how large it and its keys may be: as DynamoDB counts, and the same for every store.
 
-Source: DynamoDB, Quotas and "DynamoDB item sizes and formats" (read 2026-11-30). Sizes are counted from above: a number as if
-it had all its digits.
+Source: DynamoDB, Quotas and "DynamoDB item sizes and formats" (read 2026-11-30). Sizes are counted from above: a number as
+if it had all its digits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from levante_core.adapters.images import Image, image_of
 from levante_core.errors import NotStorable
 from levante_core.ports.item_store import Item, Key, Put, Scalar, Update, Write
 
-MOST_ITEM_BYTES = 400 * 1024
+MOST_ITEM_BYTES = 400_000
+"""Of 409,600 in DynamoDB: what emulators count differently has room too."""
 MOST_GROUP_BYTES = 4 * 1024 * 1024
 MOST_PARTITION_BYTES = 2048
 MOST_SORT_BYTES = 1024
@@ -38,14 +39,21 @@ def check_sizes(group: Sequence[Write]) -> None:
         raise NotStorable(f"{total:,} bytes in one transaction, and {MOST_GROUP_BYTES:,} fit: send less at a time")
 
 
+def can_exist(key: Key) -> bool:
+    """Tell whether an item may have this key: DynamoDB answers a question for any other one with an error."""
+    try:
+        _check_key("the key", key)
+    except NotStorable:
+        return False
+    return True
+
+
 def check_item(item: Item) -> None:
     """Refuse an item as it would be after an update. Raises: NotStorable."""
     _checked(item.key, item.attributes, item.documents, item.indexes)
 
 
-def _checked(
-    key: Key, attributes: Mapping[str, Scalar], documents: Mapping[str, Any], indexes: Mapping[str, Key]
-) -> int:
+def _checked(key: Key, attributes: Mapping[str, Scalar], documents: Mapping[str, Any], indexes: Mapping[str, Key]) -> int:
     """Return how many bytes this has at most: counted exactly only if that is too many."""
     bound = len(key.partition) + len(key.sort)
     for name, value in attributes.items():
@@ -95,7 +103,9 @@ def _check_number(name: str, value: float | None) -> int:
         else isfinite(value) and (value == 0 or _SMALLEST <= abs(value) <= _LARGEST)
     )
     if not is_kept:
-        raise NotStorable(f"{name!r} is a number with more than {MOST_DIGITS} digits, or too large or small: send it as a text")
+        raise NotStorable(
+            f"{name!r} is a number with more than {MOST_DIGITS} digits, or too large or small: send it as a text"
+        )
     return MOST_DIGITS // 2 + 2
 
 

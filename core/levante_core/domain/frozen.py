@@ -75,6 +75,9 @@ Moment: TypeAlias = Annotated[Time, BeforeValidator(_not_a_number)]
 
 
 class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields, and numbers that JSON does not know. Errors do not quote what they refuse: that may be a payload."""
+    """An immutable value that refuses unknown fields, and numbers that JSON does not know.
+
+    Errors do not quote what they refuse: that may be a payload.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True, allow_inf_nan=False)

@@ -1,7 +1,7 @@
 """What a JSON schema may be, and how much work it is to check a value against it: decided by reading the schema.
 
-jsonschema-rs bounds a pattern and finds a dangling `$ref`; it does not bound what repeated keywords and references add up to.
-That is counted here, so that a check of which the bound is small may run where everything else waits for it.
+jsonschema-rs bounds a pattern; it does not bound what repeated keywords and references add up to. That is counted here, so
+that a check of which the bound is small may run where everything else waits for it.
 """
 
 import re

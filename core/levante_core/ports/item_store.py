@@ -155,7 +155,8 @@ class ItemStore(Protocol):
     def write(self, *writes: Write) -> None:
         """Carry out all writes or none; durable on return. At most 100 writes, each to another key.
 
-        Raises: ConditionFailed, with the items that stood in the way; NotStorable for what is too large. Cost: one write for one, one transaction for more.
+        Raises: ConditionFailed, with the items that stood in the way; NotStorable for what is too large.
+        Cost: one write for one, one transaction for more.
         """
         ...
 

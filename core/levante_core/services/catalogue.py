@@ -12,7 +12,7 @@ from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock, Ids
-from levante_core.protocol.specs import JsonSchema, WorkflowSpec
+from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import (
     HeartbeatRequest,
     RegisterRequest,
@@ -26,8 +26,8 @@ from levante_core.records.catalogue import Deployment, Registration, Worker, Wor
 from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import queue_name
 from levante_core.services.finding import find_deployment
-from levante_core.services.input_schema import refuse_schemas
 from levante_core.services.reading import read_all, read_index
+from levante_core.services.registration_checks import refuse_registration
 
 RACES = 5
 WORKFLOWS_AT_ONCE = 100
@@ -57,7 +57,7 @@ class CatalogueService:
     def register(self, workspace: Workspace, request: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and make its deployment's queues. A repeat is harmless.
 
-        Raises: InvalidInput for names out of form, two workflows of one name, or schemas that cannot be checked against.
+        Raises: InvalidInput for names out of form, two workflows of one name, or as `refuse_registration`.
         """
         deployment = names.deployment_name(request.deployment_name)
         worker_name = names.worker_name(request.worker_name)
@@ -69,7 +69,7 @@ class CatalogueService:
                     ("body", "definitions"), f"workflow {spec.name!r} is defined twice: rename one of them"
                 )
             seen.add(spec.name)
-        refuse_schemas(_schemas(request))
+        refuse_registration(request)
         for queue in TaskQueue:
             self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)
@@ -270,18 +270,6 @@ class CatalogueService:
             f"workflow {registration.workflow_name!r} is also served by active deployments {sorted(others)}: "
             "callers must name one in deployment_name"
         )
-
-
-def _schemas(request: RegisterRequest) -> Iterator[tuple[tuple[str | int, ...], JsonSchema | None]]:
-    """List all schemas of a registration with their places in the body."""
-    for number, spec in enumerate(request.definitions):
-        at = ("body", "definitions", number)
-        yield (*at, "input_schema"), spec.input_schema
-        yield (*at, "output_schema"), spec.output_schema
-        for kind, handlers in (("signals", spec.signals), ("queries", spec.queries), ("updates", spec.updates)):
-            for place, handler in enumerate(handlers):
-                yield (*at, kind, place, "input_schema"), handler.input_schema
-                yield (*at, kind, place, "output_schema"), handler.output_schema
 
 
 def _build(given: str | None) -> str | None:

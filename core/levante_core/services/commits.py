@@ -12,9 +12,10 @@ from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.names import Workspace
 from levante_core.domain.plan import BatchAppended, Record, RunStarted
+from levante_core.domain.search_keys import problem_with_size
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import InconsistentHistory, InvalidInput
+from levante_core.errors import InconsistentHistory, InvalidInput, NotStorable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome
@@ -66,22 +67,59 @@ class CommitService:
         """Append each batch at its index, or say why not. A repeat of a recorded commit is harmless, and answered alike.
 
         A run whose history would become too large is terminated in place of that; that is a conflict.
-        Raises: InvalidInput for batches that could never be right. Cost: one write per commit, a transaction if it closes.
+        Raises: InvalidInput for commits that could never be right, named by their places, once all others are recorded.
+        Cost: one write per commit, a transaction if it closes.
         """
-        prepared = [self._prepare(workspace, commit) for commit in commits]
-        refusals = self._store.write_each([one.writes for one in prepared])
+        outcomes = self.append_each(workspace, commits)
+        problems = [
+            {**problem, "loc": ["body", "commits", number, *problem["loc"][2:]]}
+            for number, outcome in enumerate(outcomes)
+            if isinstance(outcome, InvalidInput)
+            for problem in outcome.problems
+        ]
+        if problems:
+            raise InvalidInput(problems)
+        return [outcome for outcome in outcomes if isinstance(outcome, CommitOutcome)]
+
+    def append_each(self, workspace: Workspace, commits: Sequence[Commit]) -> list[CommitOutcome | InvalidInput]:
+        """Do as `append`, and return why a commit can never be recorded as its outcome: the others do not suffer from it."""
+        prepared = [self._prepared(workspace, commit) for commit in commits]
+        possible = [one for one in prepared if isinstance(one, _Prepared)]
+        refusals = iter(self._write_each(possible))
         outcomes = [
-            one.outcome if refused is None else _refusal(commit, refused)
-            for commit, one, refused in zip(commits, prepared, refusals, strict=True)
+            one if isinstance(one, InvalidInput) else _outcome(commit, one, next(refusals))
+            for commit, one in zip(commits, prepared, strict=True)
         ]
         recorded = (
-            one.records for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED
+            one.records
+            for one, outcome in zip(prepared, outcomes, strict=True)
+            if isinstance(one, _Prepared) and outcome is CommitOutcome.RECORDED
         )
         self._dispatch.promptly(record for records in recorded for record in records)
         for commit, outcome in zip(commits, outcomes, strict=True):
             if outcome is CommitOutcome.UNREAD_MAIL:
                 self._hold_mail(RunKey(workspace, commit.execution_id, commit.run_id))
         return outcomes
+
+    def _prepared(self, workspace: Workspace, commit: Commit) -> _Prepared | InvalidInput:
+        try:
+            return self._prepare(workspace, commit)
+        except InvalidInput as refused:
+            return refused
+
+    def _write_each(self, prepared: Sequence[_Prepared]) -> Sequence[ConditionFailed | NotStorable | None]:
+        """Write commits together; if one of them is too large, each alone: those that are there already are known again."""
+        try:
+            return self._store.write_each([one.writes for one in prepared])
+        except NotStorable:
+            return [self._write(one) for one in prepared]
+
+    def _write(self, prepared: _Prepared) -> ConditionFailed | NotStorable | None:
+        try:
+            self._store.write(*prepared.writes)
+        except (ConditionFailed, NotStorable) as refused:
+            return refused
+        return None
 
     def _prepare(self, workspace: Workspace, commit: Commit) -> _Prepared:
         if commit.batch.index < 1 or not commit.batch.events:
@@ -90,6 +128,9 @@ class CommitService:
             closing = closing_event(commit.batch.events)
         except InconsistentHistory as error:
             raise InvalidInput.at(("body", "commits", "batch", "events"), str(error)) from None
+        problem = problem_with_size(commit.search_keys) if commit.search_keys else None
+        if problem:
+            raise InvalidInput.at(("body", "commits", "search_keys"), problem)
         run = RunKey(workspace, commit.execution_id, commit.run_id)
         now = self._clock.now()
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), commit.batch), Absent())
@@ -110,7 +151,7 @@ class CommitService:
         now = self._clock.now()
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
         status, ending = close(event, now, self._retention)
-        batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id}-refused", events=(event,))
+        batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id[:200]}-refused", events=(event,))
         append = Put(batch_item(Recorded(run, commit.deployment_name, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
@@ -179,6 +220,14 @@ def _too_large(commit: Commit) -> Failure:
         f"{MOST_BYTES}: let the workflow continue as new when workflow.should_continue_as_new() says so",
         non_retryable=True,
     )
+
+
+def _outcome(
+    commit: Commit, prepared: _Prepared, refused: ConditionFailed | NotStorable | None
+) -> CommitOutcome | InvalidInput:
+    if refused is None:
+        return prepared.outcome
+    return refused if isinstance(refused, NotStorable) else _refusal(commit, refused)
 
 
 def _refusal(commit: Commit, refused: ConditionFailed) -> CommitOutcome:

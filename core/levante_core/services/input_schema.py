@@ -93,28 +93,34 @@ def refuse_schemas(schemas: Iterable[tuple[Path, JsonSchema | None]]) -> None:
             continue
         size = len(to_json(schema))
         try:
-            if size > MOST_SCHEMA_BYTES:
-                raise SchemaRefused((), f"has {size:,} bytes, and may have {MOST_SCHEMA_BYTES:,}: describe less of it")
-            work = SchemaWork(schema)
-            bytes_left, patterns_left = bytes_left - size, patterns_left - work.pattern_work
-            if bytes_left < 0 or patterns_left < 0:
-                raise InvalidInput.at(
-                    ("body", "definitions"),
-                    f"the schemas have more than {MOST_BYTES_TOGETHER:,} bytes together, or too large patterns: "
-                    "register fewer workflows with one worker",
-                    "schema",
-                )
-            _compiled(schema)
+            work = _examined(schema, size)
         except SchemaRefused as refused:
             problems.append({"loc": [*path, *refused.path], "msg": f"JSON schema: {refused}", "type": "schema"})
+            continue
+        bytes_left, patterns_left = bytes_left - size, patterns_left - work.pattern_work
+        if bytes_left < 0 or patterns_left < 0:
+            raise InvalidInput.at(
+                ("body", "definitions"),
+                f"the schemas have more than {MOST_BYTES_TOGETHER:,} bytes together, or too large patterns: "
+                "register fewer workflows with one worker",
+                "schema",
+            )
     if problems:
         raise InvalidInput(problems)
 
 
+def _examined(schema: JsonSchema, size: int) -> SchemaWork:
+    """Raises: SchemaRefused."""
+    if size > MOST_SCHEMA_BYTES:
+        raise SchemaRefused((), f"has {size:,} bytes, and may have {MOST_SCHEMA_BYTES:,}: describe less of it")
+    work = SchemaWork(schema)
+    _compiled(schema)
+    return work
+
+
 def _known(schema: JsonSchema, name: str) -> _Known:
     try:
-        work = SchemaWork(schema)
-        return _Known(_compiled(schema), work)
+        return _Known(_compiled(schema), SchemaWork(schema))
     except SchemaRefused as refused:
         _log.warning("inputs of %s are checked by its workers alone: its schema, at %s: %s", name, refused.path, refused)
         return _Known(None, None)

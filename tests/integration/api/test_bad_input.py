@@ -1,7 +1,6 @@
 import json
 from typing import Any
 
-import json
 import pytest
 
 from tests.integration.api.harness import Api, event
