@@ -41,7 +41,7 @@ _REFUSED = {
     "$vocabulary": "leave it out",
 }
 _REPEATED = re.compile(r"(\)?)\{(\d*),?(\d*)\}")
-_COSTLY_CLASSES = ((re.compile(r"\\[pP]"), 300), (re.compile(r"\[\^|\\[DSW]|\."), 10))
+_COSTLY_CLASSES = ((re.compile(r"\\[pP]"), 300), (re.compile(r"\[\^|\\[DSW]|\.|\(\?[a-z]*i|[^\x00-\x7f]"), 10))
 """Classes of characters that many states stand for, with how many times the work of a letter it is to compile them."""
 _LOOKS_AROUND = re.compile(r"\(\?(?:<?[=!]|>|\()|\\[1-9kKG]|(?:[*+?]|\d\})\+")
 _WORK_OF_LOOKING_AROUND = 5_000
@@ -97,6 +97,11 @@ class SchemaWork:
                 self._nodes[heaviest].path,
                 f"checking one value against it takes more than {MOST_WORK:,} steps: refer to the same schema less often",
             )
+
+    @property
+    def schemas(self) -> int:
+        """How many schemas there are within the schema, itself included."""
+        return len(self._nodes)
 
     def per_byte(self, depth: int) -> float:
         """Return the work for each byte of a value that is nested at most this deep; infinity where there is no bound."""

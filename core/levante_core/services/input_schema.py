@@ -27,9 +27,10 @@ MOST_WORK_OF_LIST = 200_000
 """Bytes times work for each of them, up to which all problems are listed at once: at most 0.1 s."""
 MOST_WORK_OF_CHECK = 20_000_000
 """Same, up to which it is found out at once whether there is any problem: at most 0.1 s."""
-MOST_PATTERN_WORK_TOGETHER = 1_000_000
+MOST_PATTERN_WORK_TOGETHER = 500_000
+MOST_SCHEMAS_TOGETHER = 20_000
 MOST_BYTES_TOGETHER = 2 * 1024 * 1024
-"""Of all schemas of one registration."""
+"""Of all schemas of one registration, which is looked at in half a second then."""
 _MOST_SECONDS_ON_THE_CLOCK = 10
 
 Problems = list[dict[str, Any]]
@@ -87,7 +88,7 @@ class InputChecks:
 def refuse_schemas(schemas: Iterable[tuple[Path, JsonSchema | None]]) -> None:
     """Refuse schemas that cannot be checked against, or not in time. Raises: InvalidInput, with the place in the body."""
     problems: Problems = []
-    bytes_left, patterns_left = MOST_BYTES_TOGETHER, MOST_PATTERN_WORK_TOGETHER
+    left = [MOST_BYTES_TOGETHER, MOST_SCHEMAS_TOGETHER, MOST_PATTERN_WORK_TOGETHER]
     for path, schema in schemas:
         if schema is None:
             continue
@@ -97,12 +98,12 @@ def refuse_schemas(schemas: Iterable[tuple[Path, JsonSchema | None]]) -> None:
         except SchemaRefused as refused:
             problems.append({"loc": [*path, *refused.path], "msg": f"JSON schema: {refused}", "type": "schema"})
             continue
-        bytes_left, patterns_left = bytes_left - size, patterns_left - work.pattern_work
-        if bytes_left < 0 or patterns_left < 0:
+        left = [room - used for room, used in zip(left, (size, work.schemas, work.pattern_work), strict=True)]
+        if min(left) < 0:
             raise InvalidInput.at(
                 ("body", "definitions"),
-                f"the schemas have more than {MOST_BYTES_TOGETHER:,} bytes together, or too large patterns: "
-                "register fewer workflows with one worker",
+                f"the schemas have together more than {MOST_BYTES_TOGETHER:,} bytes or {MOST_SCHEMAS_TOGETHER:,} parts, "
+                "or too large patterns: register fewer workflows with one worker",
                 "schema",
             )
     if problems:

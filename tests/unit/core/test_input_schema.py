@@ -144,6 +144,22 @@ def test_schema_when_it_is_just_within_the_limits_then_it_is_taken() -> None:
     assert refusals({"default": text + "a"})
 
 
+@pytest.mark.parametrize(
+    ("schema", "fitting"),
+    [
+        ({"allOf": [{"minLength": number} for number in range(1999)]}, 10),
+        ({"anyOf": [{"pattern": rf"\p{{L}}{{1,64}}{n}"} for n in range(10)]}, 2),
+    ],
+)
+def test_schemas_when_looking_at_them_takes_long_together_then_they_are_refused(
+    schema: dict[str, Any], fitting: int
+) -> None:
+    """Whatever one request brings, others wait for half a second at most."""
+    assert refusals(*[schema] * fitting) == []
+    (problem,) = refusals(*[schema] * (fitting + 1))
+    assert "fewer workflows" in problem["msg"]
+
+
 def test_schemas_when_they_are_too_large_together_then_they_are_refused() -> None:
     """Each being small is not enough: one request brings many."""
     schema = {"default": "a" * (MOST_SCHEMA_BYTES - 100)}
