@@ -27,6 +27,13 @@ class InvalidInput(LevanteError):
         return cls([{"loc": list(loc), "msg": msg, "type": kind}])
 
 
+class NotStorable(InvalidInput):
+    """What would be written is larger than an item or a key may be, or holds what no store keeps; nothing was written."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__([{"loc": ["body"], "msg": problem, "type": "not_storable"}])
+
+
 class InvalidSchedule(InvalidInput):
     """The schedule would not work as it is."""
 
@@ -121,6 +128,7 @@ class HttpAnswer:
 HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     LevanteError: HttpAnswer(500, "WF_1000"),
     InvalidInput: HttpAnswer(422, "WF_1001"),
+    NotStorable: HttpAnswer(422, "NOT_STORABLE"),
     InvalidSchedule: HttpAnswer(422, "WF_1200"),
     ScheduleNotFound: HttpAnswer(404, "WF_1201"),
     ScheduleExists: HttpAnswer(409, "WF_1200"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from levante_core.errors import InvalidInput
+from levante_core.errors import InvalidInput, NotStorable
 from levante_core.ports.item_store import (
     AFTER_ALL,
     Absent,
@@ -284,6 +284,94 @@ class TestTransactions:
     def test_write_each_when_there_is_nothing_to_write_answers_nothing(self, store: ItemStore) -> None:
         """No groups, no outcomes."""
         assert store.write_each([]) == []
+
+
+ROOM = 400_000 - len("pkpartitionsksort") - len("a.text")
+"""For the text of an item that has nothing but its key and the attribute `text`."""
+
+
+def with_document(text: str) -> Item:
+    return Item(KEY, documents={"text": text})
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("fits", "is_too_large"),
+        [
+            (item("sort", text="a" * ROOM), item("sort", text="a" * (ROOM + 1))),
+            (item("sort", text="語" * (ROOM // 3)), item("sort", text="語" * (ROOM // 3 + 1))),
+            (item("sort", text="😀" * (ROOM // 4)), item("sort", text="😀" * (ROOM // 4 + 1))),
+            (with_document("a" * (ROOM - 2)), with_document("a" * (ROOM - 1))),
+            (with_document('"' * (ROOM // 2 - 1)), with_document('"' * (ROOM // 2))),
+            (item("s" * 1024), item("s" * 1025)),
+            (item("é" * 512), item("é" * 512 + "s")),
+            (item("s", "p" * 2048), item("s", "p" * 2049)),
+            (item("s"), item("")),
+            (item("s", "p"), item("s", "")),
+            (
+                Item(KEY, indexes={"by_root": Key("p" * 2048, "s" * 1024)}),
+                Item(KEY, indexes={"by_root": Key("p" * 2049, "s")}),
+            ),
+            (Item(KEY, indexes={"by_root": Key("p", "s")}), Item(KEY, indexes={"by_root": Key("p", "s" * 1025)})),
+            (Item(KEY, indexes={"by_root": Key("p", "s")}), Item(KEY, indexes={"by_root": Key("p", "")})),
+            (item("sort", number=10**38 - 1), item("sort", number=10**38)),
+            (item("sort", number=-9.9e125), item("sort", number=-1e126)),
+            (item("sort", number=1e-130), item("sort", number=1e-131)),
+            (item("sort", number=0.0), item("sort", number=float("nan"))),
+            (item("sort", number=0), item("sort", number=float("inf"))),
+            (item("sort", text="\x00"), item("sort", text="\ud800")),
+        ],
+        ids=[
+            "ASCII", "three bytes a character", "four bytes a character", "document", "escapes in a document",
+            "sort key", "sort key in bytes", "partition key", "empty sort key", "empty partition key",
+            "partition key of an index", "sort key of an index", "empty sort key of an index",
+            "digits", "large", "small", "no number", "infinity", "half of a surrogate pair",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("in_a_group", [False, True])
+    def test_write_when_it_is_just_too_large_is_refused_and_just_below_is_kept(
+        self, store: ItemStore, fits: Item, is_too_large: Item, *, in_a_group: bool
+    ) -> None:
+        """Both stores refuse the same, before anything is written, and name the caller's fault."""
+        others = [Put(item("other", "elsewhere"))] if in_a_group else []
+        with pytest.raises(NotStorable):
+            store.write(Put(is_too_large), *others)
+        assert store.get(is_too_large.key) is None
+        assert store.query("elsewhere").items == []
+        store.write(Put(fits), *others)
+        assert store.get(fits.key) == fits
+
+    def test_update_when_the_item_becomes_too_large_is_refused_and_changes_nothing(self, store: ItemStore) -> None:
+        """Each part may fit, and all together not; the stores' own limits are some percent apart there."""
+        half = "a" * 205_000
+        store.write(Put(item("sort", text=half)))
+        with pytest.raises(NotStorable):
+            store.write(Update(KEY, {"more": half}))
+        assert store.get(KEY) == item("sort", text=half)
+        store.write(Update(KEY, {"more": half[:190_000]}))
+        assert store.get(KEY) == item("sort", text=half, more=half[:190_000])
+
+    def test_group_when_it_has_more_than_four_megabytes_is_refused(self, store: ItemStore) -> None:
+        """A transaction has a limit of its own."""
+        writes = [Put(item(f"{number:02d}", text="a" * 390 * 1024)) for number in range(11)]
+        with pytest.raises(NotStorable, match="one transaction"):
+            store.write(*writes)
+        assert store.query("partition").items == []
+        store.write(*writes[:10])
+
+    def test_write_each_when_one_group_is_too_large_carries_out_the_others_and_says_so(self, store: ItemStore) -> None:
+        """One item that is too large is no reason to lose others."""
+        groups = [[Put(item("a"))], [Put(item("b", text="a" * ROOM + "four"))], [Put(item("c"))]]
+        with pytest.raises(NotStorable):
+            store.write_each(groups)
+        assert [found.key.sort for found in store.query("partition").items] == ["a", "c"]
+
+    def test_read_when_no_item_can_have_the_key_finds_nothing(self, store: ItemStore) -> None:
+        """Whoever asks with an id that is too long hears that there is none."""
+        for key in (Key("p" * 2049, "s"), Key("p", "s" * 1025), Key("", "s"), Key("p", "")):
+            assert store.get(key) is None
+        assert store.query("p" * 2049).items == []
+        assert store.query_index("by_root", "p" * 2049).items == []
 
 
 class TestQuery:

@@ -137,8 +137,8 @@ def test_signal_when_the_code_is_about_to_return_then_it_is_taken_first(run: Cal
     ("name", "value", "error", "said"),
     [
         ("nobody", None, NotFound, "has no signal 'nobody'; it has: add, add_noted, close"),
-        ("add", {"item": 3}, InvalidInput, "3 is not of type 'string'"),
-        ("add", {}, InvalidInput, "'item' is a required property"),
+        ("add", {"item": 3}, InvalidInput, 'the value is not of type "string"'),
+        ("add", {}, InvalidInput, '"item" is a required property'),
         ("add", {"item": "x", "more": 1}, InvalidInput, "more"),
     ],
 )

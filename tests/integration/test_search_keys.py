@@ -7,7 +7,9 @@ from pydantic import BaseModel
 
 import levante as workflows
 from levante import workflow
+from levante.search_keys import extraction
 from levante.testing import Execution, WorkflowEnvironment
+from levante_core.domain.search_keys import problem_with_size
 
 pytestmark = pytest.mark.levante
 
@@ -119,6 +121,15 @@ async def test_search_keys_when_values_are_long_then_they_are_cut() -> None:
     assert (len(keys), keys["long"]) == (20, "x" * 8192)
 
 
+async def test_search_keys_when_values_of_the_input_are_too_large_together_then_they_are_cut_further() -> None:
+    """No line of code sets these, so there is nobody to tell."""
+    paths = [f"k{number}" for number in range(20)]
+    values = extraction(paths, dict.fromkeys(paths, "\x00" * 8192)).values
+    assert problem_with_size(values) is None
+    assert {len(value or "") for value in values.values()} == {400}
+    assert extraction(["a"], {"a": "x" * 8192}).values == {"a": "x" * 8192}
+
+
 @pytest.mark.parametrize(
     ("keys", "count", "said"),
     [
@@ -129,6 +140,7 @@ async def test_search_keys_when_values_are_long_then_they_are_cut() -> None:
         ({"k" * 257: "x"}, 0, "has 257 characters"),
         ({"internal.x": "x"}, 0, "is reserved"),
         ({"n": 5}, 0, "has to be text or None, not int"),
+        ({f"l{number}": "語" * 8192 for number in range(3)}, 0, "65,536 fit"),
     ],
 )
 async def test_search_keys_when_they_cannot_be_then_the_code_is_told(keys: dict[str, Any], count: int, said: str) -> None:

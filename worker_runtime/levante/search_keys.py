@@ -17,7 +17,11 @@ from levante_core.protocol import (
     SearchKeysChanged,
     changed,
     problem_with_key,
+    problem_with_size,
 )
+
+_SHORT_CHARACTERS = 400
+"""So many of each value fit, whatever they are."""
 
 
 def addition(values: Mapping[str, str | None]) -> SearchKeysChanged:
@@ -38,17 +42,26 @@ def removal(keys: Iterable[str]) -> SearchKeysChanged:
 
 
 def extraction(paths: Iterable[str], value: Json) -> SearchKeysChanged:
-    """Make the change that adds what is found in an input at dotted paths; what is not there is left out."""
+    """Make the change that adds what is found in an input at dotted paths; what is not there is left out.
+
+    Where the values are too large together, they are cut further.
+    """
     found = {path: at_path for path in paths for at_path in _at(value, path.split("."))}
-    return SearchKeysChanged(values={path: _cut(_text(at_path)) for path, at_path in found.items()})
+    values = {path: _cut(_text(at_path)) for path, at_path in found.items()}
+    if problem_with_size(values):
+        values = {path: value and value[:_SHORT_CHARACTERS] for path, value in values.items()}
+    return SearchKeysChanged(values=values)
 
 
 def after_change(keys: SearchKeys, change: SearchKeysChanged) -> SearchKeys:
-    """Return the keys after a change. Raises: WorkflowsException when they are too many."""
+    """Return the keys after a change. Raises: WorkflowsException when they are too many or too large."""
     now = changed(keys, change)
     own = [key for key in now if not key.startswith(INTERNAL_PREFIX)]
     if len(own) > MOST_KEYS:
         raise _refused(f"an execution has {MOST_KEYS} search keys at most, this would make {len(own)}: remove some first")
+    problem = problem_with_size(now)
+    if problem:
+        raise _refused(problem)
     return now
 
 

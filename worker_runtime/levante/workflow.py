@@ -233,7 +233,7 @@ def add_search_keys(search_keys: Mapping[str, str | None]) -> None:
     """Let the execution be found by more keys, or by other values of those it has.
 
     search_keys: at most 20 in all, of 256 characters, without ':' and not ending with '='; values of 8,192 characters,
-    longer ones are cut. None: the key without a value. They are never encrypted.
+    longer ones are cut; 64 KiB together. None: the key without a value. They are never encrypted.
     Raises: WorkflowsException for keys that cannot be, and outside a workflow.
     """
     _context("add_search_keys").change_search_keys(addition(search_keys))

@@ -20,7 +20,9 @@ from levante_core.adapters.dynamodb_calls import (
 from levante_core.adapters.dynamodb_expressions import Range, query_request, write_request
 from levante_core.adapters.dynamodb_paging import page_token, start_key
 from levante_core.adapters.images import image_of, is_same_image, item_of, key_image
+from levante_core.adapters.item_sizes import can_exist, check_sizes
 from levante_core.adapters.write_rules import bears_new_call, bears_plain_request, check_group
+from levante_core.errors import NotStorable
 from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, Key, Page, Put, Update, Write
 
 _OPERATIONS = {"Put": "put_item", "Update": "update_item", "Delete": "delete_item"}
@@ -55,6 +57,8 @@ class DynamoItemStore:
 
     def get(self, key: Key) -> Item | None:
         """Read one item as of its last acknowledged write. Cost: one consistent read, 1 read unit per 4 KiB."""
+        if not can_exist(key):
+            return None
         parameters = {"TableName": self._table, "Key": key_image(key), "ConsistentRead": True}
         image = self._read("get_item", parameters).get("Item")
         return item_of(image) if image else None
@@ -62,8 +66,9 @@ class DynamoItemStore:
     def write(self, *writes: Write) -> None:
         """Carry out all writes or none; durable on return.
 
-        Raises: ConditionFailed; Unavailable; OutcomeUnknown; StoreRefused; ValueError for what DynamoDB would never carry
-        out, such as an item over 400 KB. Cost: 1 write unit per KiB and item, in a transaction 2; a check costs as a write.
+        Raises: ConditionFailed; Unavailable; OutcomeUnknown; StoreRefused; NotStorable for what no store could hold;
+        ValueError for what DynamoDB would never carry out.
+        Cost: 1 write unit per KiB and item, in a transaction 2; a check costs as a write.
         """
         outcome = self._write(writes)
         if outcome is not None:
@@ -127,6 +132,7 @@ class DynamoItemStore:
         check_group(group)
         if not group:
             return None
+        check_sizes(group)
         requests = [write_request(self._table, write) for write in group]
         if len(group) == 1 and bears_plain_request(group[0]):
             ((kind, parameters),) = requests
@@ -145,7 +151,7 @@ class DynamoItemStore:
         if limit is not None and limit < 1:
             raise ValueError(f"limit {limit}: a page holds at least one item")
         start = None if after is None else start_key(wanted, after)
-        if wanted.is_empty:
+        if wanted.is_empty or not can_exist(Key(wanted.partition, wanted.last)):
             return Page([])
         parameters = query_request(self._table, wanted)
         if limit is not None:
@@ -177,7 +183,9 @@ def _refusal(group: Sequence[Write], rejected: Rejected) -> ConditionFailed | No
         failed = [position for position, reason in enumerate(reasons) if reason == CONDITION]
         return ConditionFailed(failed, [item_of(image) if image else None for image in images])
     if rejected.code == "Validation" or "ValidationError" in reasons:
-        raise ValueError(f"{_named(group)} cannot be carried out: {_explained(rejected)}") from rejected
+        explained = _explained(rejected)
+        refused = NotStorable if "size" in explained else ValueError
+        raise refused(f"{_named(group)} cannot be carried out: {explained}") from rejected
     raise StoreRefused(f"{_named(group)} was refused: {rejected}") from rejected
 
 

@@ -275,7 +275,7 @@ class FactTaken(Frozen):
     """The outcome that a fact brought was taken into history here; what it says stays in the fact."""
 
     kind: Literal["fact_taken"] = "fact_taken"
-    fact: str
+    fact: Annotated[str, Field(max_length=64)]
 
 
 class MailTaken(Frozen):

@@ -2,12 +2,41 @@
 
 import re
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError, to_json
 
-Json: TypeAlias = Any
-"""A JSON value. What is in it is the user's affair."""
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a JSON value holds no infinity and no NaN, which JSON does not know."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(is_finite, value))
+
+
+def _finite(value: Any) -> Any:
+    """Refuse infinity and NaN: written as JSON they would become null. Most values are told to have none by their text."""
+    if isinstance(value, float):
+        is_doubtful = True
+    elif value and isinstance(value, dict | list | tuple):
+        try:
+            text = to_json(value, inf_nan_mode="constants")
+        except ValueError:
+            return value  # it is no JSON for another reason, which whoever writes it says
+        is_doubtful = b"Infinity" in text or b"NaN" in text
+    else:
+        return value
+    if is_doubtful and not is_finite(value):
+        raise PydanticCustomError("finite_number", "the value holds a number beyond 1.8e308 or NaN: send it as a text")
+    return value
+
+
+Json: TypeAlias = Annotated[Any, AfterValidator(_finite)]
+"""A JSON value. What is in it is the user's affair, but that it can be written and read."""
 
 
 def wire_time(at: datetime) -> str:
@@ -46,6 +75,9 @@ Moment: TypeAlias = Annotated[Time, BeforeValidator(_not_a_number)]
 
 
 class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields. Errors do not quote what they refuse: that may be a payload."""
+    """An immutable value that refuses unknown fields, and numbers that JSON does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
+    Errors do not quote what they refuse: that may be a payload.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True, allow_inf_nan=False)

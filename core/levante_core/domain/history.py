@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import Annotated, TypeAlias, assert_never
+
+from pydantic import Field
 
 from levante_core.domain.events import (
     CLOSINGS,
@@ -78,7 +80,7 @@ class HistoryBatch(Frozen):
     """What one commit appends. commit_id tells a repeat of the same commit from another writer's."""
 
     index: Seq
-    commit_id: str
+    commit_id: Annotated[str, Field(max_length=256)]
     events: tuple[HistoryEvent, ...]
 
 

@@ -1,12 +1,11 @@
 """What a payload may be: the rules about size and depth, for the API and for workers alike."""
 
 from collections.abc import Iterable
-from math import isfinite
 from typing import TypeGuard
 
 from pydantic_core import to_json
 
-from levante_core.domain.frozen import Json
+from levante_core.domain.frozen import Json, is_finite
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 """Of one input or result. Source: SDK contract, section 7 (read 2026-11-23)."""
@@ -36,15 +35,9 @@ def problem_with(what: str, value: Json, *, of_any_size: bool = False) -> tuple[
         return len(text), problem
     if text.count(b"[") + text.count(b"{") > MAX_PAYLOAD_DEPTH and _is_deeper_than(MAX_PAYLOAD_DEPTH, value):
         return len(text), f"{what} is nested more than {MAX_PAYLOAD_DEPTH} levels deep: flatten it"
-    if (b"Infinity" in text or b"NaN" in text) and not _is_finite(value):
+    if (b"Infinity" in text or b"NaN" in text) and not is_finite(value):
         return len(text), f"{what} holds a number that JSON does not know (infinity or NaN): leave it out"
     return len(text), None
-
-
-def _is_finite(value: Json) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    return all(_is_finite(child) for child in _children(value))
 
 
 def _is_deeper_than(depth: int, value: Json) -> bool:

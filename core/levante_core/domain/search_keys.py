@@ -5,6 +5,7 @@ from functools import reduce
 from typing import Literal, TypeAlias
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from levante_core.domain.frozen import Frozen
 
@@ -15,6 +16,8 @@ MOST_KEYS = 20
 """Of an execution, and in one call; keys of the SDK itself are not counted. Source: REST contract §1.5 (read 2026-11-23)."""
 MOST_KEY_CHARACTERS = 256
 MOST_VALUE_CHARACTERS = 8192
+MOST_BYTES = 64 * 1024
+"""Of all keys and values of an execution together, as a JSON text: they are kept where listings read them."""
 INTERNAL_PREFIX = "internal."
 
 
@@ -38,6 +41,14 @@ def changed(keys: SearchKeys, change: SearchKeysChanged) -> SearchKeys:
 def after(keys: SearchKeys, events: Iterable[object]) -> SearchKeys:
     """Return the keys after some events of a history."""
     return reduce(changed, (event for event in events if isinstance(event, SearchKeysChanged)), keys)
+
+
+def problem_with_size(keys: SearchKeys) -> str | None:
+    """Say what is wrong if keys and values are too large together."""
+    size = len(to_json(keys))
+    if size <= MOST_BYTES:
+        return None
+    return f"search keys and values would have {size:,} bytes together, and {MOST_BYTES:,} fit: set shorter values"
 
 
 def problem_with_key(key: str) -> str | None:

@@ -155,14 +155,15 @@ class ItemStore(Protocol):
     def write(self, *writes: Write) -> None:
         """Carry out all writes or none; durable on return. At most 100 writes, each to another key.
 
-        Raises: ConditionFailed, with the items that stood in the way. Cost: one write for one, one transaction for more.
+        Raises: ConditionFailed, with the items that stood in the way; NotStorable for what is too large.
+        Cost: one write for one, one transaction for more.
         """
         ...
 
     def write_each(self, groups: Sequence[Sequence[Write]]) -> list[ConditionFailed | None]:
         """Carry out every group as `write` would, each on its own, at the same time; durable on return.
 
-        Returns one entry per group: None, or why that group was refused.
+        Returns one entry per group: None, or why that group was refused. Raises: NotStorable once all others are written.
         """
         ...
 

@@ -90,6 +90,7 @@ from levante_core.domain.search_keys import (
     SearchKeysChanged,
     changed,
     problem_with_key,
+    problem_with_size,
 )
 from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.transitions import ActivityState, ExecutionStatus
@@ -195,6 +196,7 @@ __all__ = [
     "pinned",
     "problem_with",
     "problem_with_key",
+    "problem_with_size",
     "stuck",
     "unpinned",
     "worker_name",

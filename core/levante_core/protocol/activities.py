@@ -50,7 +50,7 @@ class PermitRequest(Frozen):
     """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
 
     deployment_name: WorkerPool
-    activity_name: str
+    activity_name: Annotated[str, Field(max_length=256)]
     rate_limit: RateLimit
 
 

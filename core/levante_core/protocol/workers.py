@@ -26,6 +26,10 @@ MAX_POLL_SECONDS = 20
 """Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
 
 
+MOST_DEFINITIONS = 1000
+"""Workflows that one worker registers."""
+
+CatalogueId: TypeAlias = Annotated[str, Field(max_length=64)]
 DeploymentText: TypeAlias = Annotated[str, Field(json_schema_extra=described("deployment_name"))]
 WorkerText: TypeAlias = Annotated[str, Field(json_schema_extra=described("worker_name"))]
 BuildText: TypeAlias = Annotated[str, Field(json_schema_extra={"pattern": f"{described('build_id')['pattern']}|^$"})]
@@ -69,7 +73,7 @@ class RegisterRequest(Frozen):
     session: for activities that are to run in this worker, as long as it lives.
     """
 
-    definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
+    definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1, max_length=MOST_DEFINITIONS)]
     deployment_name: DeploymentText
     worker_name: WorkerText
     build_id: BuildText | None = None
@@ -80,9 +84,9 @@ class RegisterRequest(Frozen):
 class RegistrationRef(Frozen):
     """One registration, as a worker refers to it."""
 
-    workflow_id: str
-    workflow_registration_id: str
-    workflow_version_id: str | None = None
+    workflow_id: CatalogueId
+    workflow_registration_id: CatalogueId
+    workflow_version_id: CatalogueId | None = None
 
 
 class RegisterResponse(Frozen):
@@ -97,7 +101,7 @@ class RegisterResponse(Frozen):
 class HeartbeatRequest(Frozen):
     """Sent every 10 s; a worker counts as active for 50 s after it."""
 
-    workflow_registration_refs: tuple[RegistrationRef, ...]
+    workflow_registration_refs: Annotated[tuple[RegistrationRef, ...], Field(max_length=MOST_DEFINITIONS)]
     deployment_name: DeploymentText
     worker_name: WorkerText
     build_id: BuildText | None = None
@@ -259,7 +263,7 @@ class LoadResponse(Frozen):
 class QueryAnswer(Frozen):
     """What a query handler said. failure: None if it returned."""
 
-    query_id: str
+    query_id: Annotated[str, Field(min_length=1, max_length=64)]
     result: Json = None
     failure: Failure | None = None
 
@@ -301,13 +305,19 @@ class CommitOutcome(StrEnum):
     """The run cannot close yet: take the mail, and decide again."""
     REFUSED = "refused"
     """The token is not for this index of this run: reload, and decide again."""
+    IMPOSSIBLE = "impossible"
+    """The batch could never be recorded, by anybody: let the workflow task fail with the problem."""
 
 
 class CommitResult(Frozen):
-    """What became of one commit. token: lets commit the next batch, once this one is recorded and the run is open still."""
+    """What became of one commit. token: lets commit the next batch, once this one is recorded and the run is open still.
+
+    problem: why it is impossible.
+    """
 
     outcome: CommitOutcome
     token: str | None = None
+    problem: str | None = None
 
 
 class CommitsRequest(Frozen):

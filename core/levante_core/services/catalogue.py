@@ -27,6 +27,7 @@ from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import queue_name
 from levante_core.services.finding import find_deployment
 from levante_core.services.reading import read_all, read_index
+from levante_core.services.registration_checks import refuse_registration
 
 RACES = 5
 WORKFLOWS_AT_ONCE = 100
@@ -56,7 +57,7 @@ class CatalogueService:
     def register(self, workspace: Workspace, request: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and make its deployment's queues. A repeat is harmless.
 
-        Raises: InvalidInput for names out of form, or two workflows of one name.
+        Raises: InvalidInput for names out of form, two workflows of one name, or as `refuse_registration`.
         """
         deployment = names.deployment_name(request.deployment_name)
         worker_name = names.worker_name(request.worker_name)
@@ -68,6 +69,7 @@ class CatalogueService:
                     ("body", "definitions"), f"workflow {spec.name!r} is defined twice: rename one of them"
                 )
             seen.add(spec.name)
+        refuse_registration(request)
         for queue in TaskQueue:
             self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)

@@ -11,9 +11,10 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.plan import BatchAppended, Record, RunStarted
+from levante_core.domain.search_keys import problem_with_size
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import InconsistentHistory, InvalidInput
+from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotStorable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome, CommitResult
@@ -83,16 +84,20 @@ class CommitService:
         """Append each batch, or say why not. A repeat of a recorded commit is harmless, and answered alike.
 
         A run whose history would become too large is terminated in place of that; that is a conflict.
-        Raises: InvalidInput for batches that could never be right. Cost: one write per commit, a transaction if it closes.
+        A commit that could never be recorded says why, and the others do not suffer from it.
+        Cost: one write per commit, a transaction if it closes.
         """
-        prepared = [self._prepare(granted) for granted in commits]
-        refusals = self._store.write_each([one.writes for one in prepared])
+        prepared = [self._prepared(granted) for granted in commits]
+        possible = [one for one in prepared if isinstance(one, _Prepared)]
+        refusals = iter(self._write_each(possible))
         outcomes = [
-            one.outcome if refused is None else _refusal(granted, refused)
-            for granted, one, refused in zip(commits, prepared, refusals, strict=True)
+            _outcome(granted, one, next(refusals)) if isinstance(one, _Prepared) else one
+            for granted, one in zip(commits, prepared, strict=True)
         ]
         recorded = (
-            one.records for one, outcome in zip(prepared, outcomes, strict=True) if outcome is CommitOutcome.RECORDED
+            one.records
+            for one, outcome in zip(prepared, outcomes, strict=True)
+            if isinstance(one, _Prepared) and outcome is CommitOutcome.RECORDED
         )
         self._dispatch.promptly(record for records in recorded for record in records)
         for granted, outcome in zip(commits, outcomes, strict=True):
@@ -100,10 +105,32 @@ class CommitService:
                 self._hold_mail(granted.grant.run)
         return [self._result(granted, outcome) for granted, outcome in zip(commits, outcomes, strict=True)]
 
-    def _result(self, granted: GrantedCommit, outcome: CommitOutcome) -> CommitResult:
+    def _result(self, granted: GrantedCommit, outcome: CommitOutcome | LevanteError) -> CommitResult:
+        if isinstance(outcome, LevanteError):
+            return CommitResult(outcome=CommitOutcome.IMPOSSIBLE, problem=str(outcome))
         is_open = outcome is CommitOutcome.RECORDED and closing_event(granted.commit.batch.events) is None
         following = replace(granted.grant, next_index=granted.grant.next_index + 1)
         return CommitResult(outcome=outcome, token=self._capabilities.run_token(following) if is_open else None)
+
+    def _prepared(self, granted: GrantedCommit) -> _Prepared | LevanteError:
+        try:
+            return self._prepare(granted)
+        except (InvalidInput, InconsistentHistory) as refused:
+            return refused
+
+    def _write_each(self, prepared: Sequence[_Prepared]) -> Sequence[ConditionFailed | NotStorable | None]:
+        """Write commits together; if one of them is too large, each alone: those that are there already are known again."""
+        try:
+            return self._store.write_each([one.writes for one in prepared])
+        except NotStorable:
+            return [self._write(one) for one in prepared]
+
+    def _write(self, prepared: _Prepared) -> ConditionFailed | NotStorable | None:
+        try:
+            self._store.write(*prepared.writes)
+        except (ConditionFailed, NotStorable) as refused:
+            return refused
+        return None
 
     def _prepare(self, granted: GrantedCommit) -> _Prepared:
         run, deployment, commit = granted.grant.run, granted.grant.deployment_name, granted.commit
@@ -113,6 +140,9 @@ class CommitService:
             closing = closing_event(commit.batch.events)
         except InconsistentHistory as error:
             raise InvalidInput.at(("body", "commits", "batch", "events"), str(error)) from None
+        problem = problem_with_size(commit.search_keys) if commit.search_keys else None
+        if problem:
+            raise InvalidInput.at(("body", "commits", "search_keys"), problem)
         now = self._clock.now()
         append = Put(batch_item(Recorded(run, deployment, now), commit.batch), Absent())
         record = BatchAppended(run, deployment, now, commit.batch)
@@ -132,7 +162,7 @@ class CommitService:
         run, commit, now = granted.grant.run, granted.commit, self._clock.now()
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
         status, ending = close(event, now, self._retention)
-        batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id}-refused", events=(event,))
+        batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id[:200]}-refused", events=(event,))
         append = Put(batch_item(Recorded(run, granted.grant.deployment_name, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
@@ -201,6 +231,14 @@ def _too_large(commit: Commit) -> Failure:
         f"{MOST_BYTES}: let the workflow continue as new when workflow.should_continue_as_new() says so",
         non_retryable=True,
     )
+
+
+def _outcome(
+    granted: GrantedCommit, prepared: _Prepared, refused: ConditionFailed | NotStorable | None
+) -> CommitOutcome | LevanteError:
+    if refused is None:
+        return prepared.outcome
+    return refused if isinstance(refused, NotStorable) else _refusal(granted, refused)
 
 
 def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:

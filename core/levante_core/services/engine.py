@@ -22,7 +22,7 @@ from levante_core.services.expiry import ExpiryService
 from levante_core.services.family import FamilyService
 from levante_core.services.handler_checks import HandlerChecks
 from levante_core.services.histories import HistoryService
-from levante_core.services.input_schema import InputChecks
+from levante_core.services.input_schema import InputChecks, RunBlocking
 from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
@@ -91,19 +91,21 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     access: TaskAccess | None = None,
     send_spans: SendSpans | None = None,
     retention: timedelta | None = None,
+    run_blocking: RunBlocking = lambda blocking: blocking(),
 ) -> Engine:
     """Wire the services.
 
     fast_path: whether the API dispatches what it writes; the change feed does so in any case. access: how workers reach the
     queues themselves; None where they are reached through the API alone. send_spans: exports the traces of runs that end.
     retention: how long closed runs are kept, with all that belongs to them; None for ever.
+    run_blocking: waits for another process without holding up this one.
     """
     capabilities = Capabilities(store, clock, ids)
     dispatch = Dispatch(store, queues, clock, capabilities, fast_path=fast_path)
     closing = ClosingService(store, clock, ids, retention=retention)
     builds = BuildService(store, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds)
-    inputs = InputChecks()
+    inputs = InputChecks(run_blocking)
     checks = HandlerChecks(catalogue, inputs)
     traces = TraceService(store)
     trace_export = TraceExport(traces, clock, send_spans)

@@ -27,6 +27,8 @@ from levante_core.services.reading import read_index
 from levante_core.services.run_filter import RunFilter
 
 RUNS_AT_ONCE = 500
+MOST_TRACING_BYTES = 16 * 1024
+"""Of what a caller gives for tracing, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,12 @@ class ExecutionService:
         _, problem = problem_with("the input", request.input)
         if problem:
             raise InvalidInput.at(("body", "input"), problem)
+        if len(request.tracing.model_dump_json(exclude_defaults=True).encode()) > MOST_TRACING_BYTES:
+            raise InvalidInput.at(
+                ("body", "extensions"),
+                f"extensions, custom_tracing_attributes and traceparent have more than {MOST_TRACING_BYTES:,} bytes "
+                "together: send less",
+            )
         self._inputs.check(spec.input_schema, request.input, name=registered, at=("body", "input"))
         start = RunStart(
             workflow_name=registration.workflow_name,

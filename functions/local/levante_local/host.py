@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,13 +33,15 @@ from levante_local.pumps import ChangePump, pump_expiry, pump_sweeps, pump_timer
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_schema import Synchronous
 from levante_local.sqlite_store import SqliteItemStore
-from levante_local.waiting import call
+from levante_local.waiting import call, wait_for
 
 logger = logging.getLogger("levante.host")
 
 WORKSPACE = Workspace("default")
 MAX_WAIT_SECONDS = 300.0
 SHORT_SECONDS = 0.05
+PROCESSES_AT_ONCE = 2
+"""That check inputs; each ends within seconds, and others wait."""
 """Requests that take longer are watched for callers that leave."""
 PRESENCE_PREFIX = "/v1/workflows/workers/"
 PRESENCE_SUFFIX = "/presence"
@@ -65,6 +68,7 @@ class Host:
 
     def __init__(self, settings: HostSettings) -> None:
         self._clock, ids = SystemClock(), RandomIds()
+        self._processes = ThreadPoolExecutor(PROCESSES_AT_ONCE, "levante-processes")
         self._settings = settings
         self._store = SqliteItemStore(
             settings.data / "levante.sqlite", settings.synchronous, feeds=concerns_dispatcher, on_loop=True
@@ -82,6 +86,7 @@ class Host:
             fast_path=False,
             send_spans=settings.send_spans,
             retention=settings.retention,
+            run_blocking=lambda blocking: wait_for(self._processes.submit(blocking)),
         )
         self._handlers = build_handlers(self._engine, items.resolved)
         api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)

@@ -81,7 +81,8 @@ class SqliteItemStore:
     def write(self, *writes: Write) -> None:
         """Carry out all writes or none; durable on return.
 
-        Raises: ConditionFailed; Unavailable; ValueError for what no store could carry out. Cost: a share of one fsync.
+        Raises: ConditionFailed; Unavailable; NotStorable; ValueError for what no store could carry out.
+        Cost: a share of one fsync.
         """
         (outcome,) = self.write_each((writes,))
         if outcome is not None:

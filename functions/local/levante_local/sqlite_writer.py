@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
 
+from levante_core.adapters.item_sizes import check_item, check_sizes
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Change, ConditionFailed, Key, Scalar, Write
-from levante_local.item_columns import Columns, attributes_of, decode_if_there, find_refusal, places, result_of
+from levante_core.ports.item_store import Change, ConditionFailed, Key, Scalar, Update, Write
+from levante_local.item_columns import Columns, attributes_of, decode, decode_if_there, find_refusal, places, result_of
 from levante_local.waiting import loop_of_call
 
 Outcome: TypeAlias = ConditionFailed | None
@@ -36,6 +37,8 @@ _NO_COLUMNS = (None, None, None)
 
 NOT_KEPT = 0
 """Sequence of a change that only listeners hear of."""
+CHECKED_FROM = 48 * 1024
+"""Characters of an updated item up to which it has room, however they are counted."""
 FORGET_AT_ONCE = 256
 """Changes forgotten by one statement: each statement writes pages, which the fsync has to wait for."""
 
@@ -206,6 +209,7 @@ class SqliteWriter:
         self._execute("SAVEPOINT one_group")
         outcome: Outcome | Exception
         try:
+            check_sizes(group)
             olds = [self._find(write.key) for write in group]
             outcome = find_refusal(group, olds)
             if outcome is None:
@@ -229,6 +233,8 @@ class SqliteWriter:
         if new == old:
             return None
         address = (write.key.partition, write.key.sort)
+        if isinstance(write, Update) and new and sum(map(len, new)) > CHECKED_FROM:
+            check_item(decode(write.key, new))
         if new is None:
             self._execute(_DELETE, address)
         else:

@@ -18,6 +18,7 @@ from levante_core.errors import (
     LevanteError,
     NotFound,
     NotRunning,
+    NotStorable,
     ResultNotReady,
     ScheduleExists,
     ScheduleNotFound,
@@ -68,6 +69,11 @@ CASES: list[tuple[Exception, int, dict[str, Any]]] = [
         InvalidInput.at(("body", "x", 0), "wrong", "kind"),
         422,
         {"detail": [{"loc": ["body", "x", 0], "msg": "wrong", "type": "kind"}], "code": "WF_1001"},
+    ),
+    (
+        NotStorable("too large"),
+        422,
+        {"detail": [{"loc": ["body"], "msg": "too large", "type": "not_storable"}], "code": "NOT_STORABLE"},
     ),
     (ResultNotReady("still running"), 504, {"detail": "still running", "code": "WF_1103"}),
     (

@@ -18,7 +18,7 @@ HEAVY = {
     "aws_lambda_powertools.event_handler.openapi.models": "is for the OpenAPI document, which few ask for",
     "aws_xray_sdk": "is for traces, which are off",
     "click": "is for the command line",
-    "jsonschema": "is for the first input that is checked",
+    "jsonschema_rs": "is for the first input that is checked",
     "levante": "is for workers",
     "levante_local": "is for one machine",
     "pydantic.v1": "is a whole second pydantic",

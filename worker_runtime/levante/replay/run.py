@@ -139,7 +139,10 @@ class WorkflowRun:
         except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._definition.search_keys:
-            self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
+            try:
+                self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
+            except WorkflowsException as error:
+                raise WorkflowCodeFailed(str(error)) from error
         for letter in mail:
             self._hand_over(letter)
         self._main = self._loop.create_task(self._definition.run(self._instance, self._start.input), context=self._context)

@@ -1,0 +1,310 @@
+"""Schemas that workers register, and how long a check against one may hold up others."""
+
+import logging
+import socket
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from levante_core.domain.schema_rules import MOST_SCHEMA_BYTES, MOST_SCHEMAS, SchemaWork
+from levante_core.errors import InvalidInput
+from levante_core.services import input_schema
+from levante_core.services.input_schema import (
+    MOST_BYTES_TOGETHER,
+    MOST_WORK_OF_CHECK,
+    MOST_WORK_OF_LIST,
+    InputChecks,
+    Problems,
+    RunBlocking,
+    refuse_schemas,
+)
+from levante_core.services.schema_process import compiled
+
+AT = ("body", "input")
+HERE = ("body", "definitions", 0, "input_schema")
+
+
+class Runs:
+    """Counts the checks that run in a process of their own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, blocking: Any) -> Problems:
+        self.count += 1
+        problems: Problems = blocking()
+        return problems
+
+
+def problems(schema: dict[str, Any], value: Any, run: RunBlocking | None = None) -> list[dict[str, Any]]:
+    try:
+        InputChecks(*([run] if run else [])).check(schema, value, name="n", at=AT)
+    except InvalidInput as refused:
+        return refused.problems
+    return []
+
+
+def refusals(*schemas: Any) -> list[dict[str, Any]]:
+    try:
+        refuse_schemas(((*HERE[:2], number, HERE[3]), schema) for number, schema in enumerate(schemas))
+    except InvalidInput as refused:
+        return refused.problems
+    return []
+
+
+def doubled(times: int) -> dict[str, Any]:
+    """Make a schema that applies another one twice, which applies another one twice, and so on."""
+    definitions: dict[str, Any] = {"t0": {"type": "string"}}
+    for number in range(1, times + 1):
+        below = {"$ref": f"#/$defs/t{number - 1}"}
+        definitions[f"t{number}"] = {"allOf": [below, below]}
+    return {"$defs": definitions, "properties": {"a": {"$ref": f"#/$defs/t{times}"}}}
+
+
+def nested(depth: int, leaf: Any, **more: Any) -> Any:
+    value = leaf
+    for _ in range(depth):
+        value = {**more, "c": value}
+    return value
+
+
+class Leaf(BaseModel):
+    kind: Literal["leaf"] = "leaf"
+
+
+class Left(BaseModel):
+    c: "Left | Right | Leaf"
+    kind: Literal["left", "both"]
+
+
+class Right(BaseModel):
+    c: "Left | Right | Leaf"
+    kind: Literal["right", "both"]
+
+
+UNION = Left.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    ("schema", "where", "said"),
+    [
+        ({"$ref": "http://127.0.0.1:1/x"}, ["$ref"], "put it into $defs"),
+        ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, ["properties", "a", "$ref"], "put it into $defs"),
+        ({"$ref": "https://json-schema.org/draft/2020-12/schema"}, ["$ref"], "put it into $defs"),
+        ({"$ref": "#anchor"}, ["$ref"], "put it into $defs"),
+        ({"$ref": 5}, ["$ref"], "put it into $defs"),
+        ({"$ref": "#/$defs/gone"}, ["$ref"], "nothing is at '#/$defs/gone'"),
+        ({"$defs": {"a": {"$ref": "#/$defs/gone"}}}, ["$defs", "a", "$ref"], "nothing is at"),
+        ({"items": {"$id": "http://x/y"}}, ["items", "$id"], "leave it out"),
+        ({"$dynamicRef": "#x"}, ["$dynamicRef"], "use $ref"),
+        ({"$ref": "#"}, [], "refers to itself"),
+        ({"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "properties": {"b": {"$ref": "#/$defs/a"}}}, None, "itself"),
+        ({"properties": {"a": {"type": "foo"}}}, ["properties", "a", "type"], "not valid"),
+        ({"properties": 5}, ["properties"], "an object of schemas"),
+        ({"properties": {"a": 5}}, ["properties", "a"], "an object, true or false"),
+        ({"allOf": {}}, ["allOf"], "an array of schemas"),
+        ({"required": [1]}, ["required", 0], "string"),
+        ({"properties": {"a": {"pattern": "("}}}, ["properties", "a", "pattern"], "regex"),
+        (doubled(25), None, "refer to the same schema less often"),
+        ({"items": {"pattern": r"(\p{L}{1000}){1000}"}}, [], "patterns"),
+        ({"default": "a" * MOST_SCHEMA_BYTES}, [], "describe less"),
+        (
+            {"anyOf": [{}] * MOST_SCHEMAS, "items": {"allOf": [{"minLength": n} for n in range(9)]}},
+            None,
+            "split it",
+        ),
+    ],
+)
+def test_schema_when_it_cannot_be_checked_against_then_the_place_in_the_body_is_named(
+    schema: dict[str, Any], where: list[str] | None, said: str
+) -> None:
+    """What a worker registers is refused at once, and it learns where to look and what to do."""
+    (problem,) = refusals({}, schema)
+    assert problem["loc"][:4] == ["body", "definitions", 1, "input_schema"]
+    assert where is None or problem["loc"][4:] == where
+    assert said in problem["msg"]
+    assert problem["type"] == "schema"
+
+
+def test_schema_when_it_is_nested_too_deep_then_it_is_refused() -> None:
+    """Compiling recurses; a schema that would end the process is not compiled."""
+    schema: dict[str, Any] = {}
+    for _ in range(101):
+        schema = {"not": schema}
+    (problem,) = refusals(schema)
+    assert "levels deep" in problem["msg"]
+
+
+def test_schema_when_it_is_just_within_the_limits_then_it_is_taken() -> None:
+    """A limit refuses what is above it, and nothing else."""
+    text = "a" * (MOST_SCHEMA_BYTES - len('{"default":""}'))
+    many = {"allOf": [{"minLength": number} for number in range(MOST_SCHEMAS - 1)]}
+    assert refusals({"default": text}, many, doubled(17)) == []
+    assert refusals({"default": text + "a"})
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting"),
+    [
+        ({"allOf": [{"minLength": number} for number in range(1999)]}, 10),
+        ({"anyOf": [{"pattern": rf"\p{{L}}{{1,64}}{n}"} for n in range(10)]}, 2),
+    ],
+)
+def test_schemas_when_looking_at_them_takes_long_together_then_they_are_refused(
+    schema: dict[str, Any], fitting: int
+) -> None:
+    """Whatever one request brings, others wait for half a second at most."""
+    assert refusals(*[schema] * fitting) == []
+    (problem,) = refusals(*[schema] * (fitting + 1))
+    assert "fewer workflows" in problem["msg"]
+
+
+def test_schemas_when_they_are_too_large_together_then_they_are_refused() -> None:
+    """Each being small is not enough: one request brings many."""
+    schema = {"default": "a" * (MOST_SCHEMA_BYTES - 100)}
+    fitting = MOST_BYTES_TOGETHER // (MOST_SCHEMA_BYTES - 100)
+    assert refusals(*[schema] * fitting) == []
+    (problem,) = refusals(*[schema] * (fitting + 1))
+    assert "fewer workflows" in problem["msg"]
+
+
+class Honest(BaseModel):
+    name: Annotated[str, Field(pattern=r"^\p{L}+$")]
+    code: Annotated[str, Field(json_schema_extra={"pattern": r"^(?!0)\d{1,9}$"})] = "1"
+    price: Annotated[str, Field(json_schema_extra={"pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"})] = "1.0"
+    tags: set[str] = set()
+    inner: "Honest | None" = None
+
+
+def test_schema_when_pydantic_made_it_then_it_is_taken_and_its_patterns_mean_what_pydantic_means() -> None:
+    """The dialect of patterns is that of pydantic, and lookarounds work too."""
+    schema = Honest.model_json_schema()
+    assert refusals(schema, UNION) == []
+    assert problems(schema, {"name": "Zoé", "price": "-1.5", "inner": {"name": "Ä"}}) == []
+    found = problems(schema, {"name": "4", "code": "01", "price": "x"})
+    assert [(one["loc"][2:], one["type"]) for one in found] == [
+        (["name"], "schema.pattern"),
+        (["code"], "schema.pattern"),
+        (["price"], "schema.pattern"),
+    ]
+
+
+def test_input_when_it_does_not_fit_then_each_problem_says_where_and_which_keyword_and_quotes_no_value() -> None:
+    """Forms are filled in again by these problems; what was sent may be secret."""
+    schema = {
+        "type": "object",
+        "required": ["b"],
+        "properties": {"a": {"type": "integer"}, "c": {"enum": ["x"]}, "d": {"items": {"minLength": 99}}},
+    }
+    found = problems(schema, {"a": "SECRET", "c": "SECRET", "d": ["SECRET"]})
+    assert {(*one["loc"], one["type"]) for one in found} == {
+        ("body", "input", "a", "schema.type"),
+        ("body", "input", "c", "schema.enum"),
+        ("body", "input", "d", 0, "schema.minLength"),
+        ("body", "input", "schema.required"),
+    }
+    assert "SECRET" not in str(found)
+
+
+def test_input_when_it_is_none_then_no_fields_are_meant_too() -> None:
+    """An execution without an input is one with an empty object."""
+    assert problems({"type": "object"}, None) == []
+    assert problems({"type": "null"}, None) == []
+    assert [one["type"] for one in problems({"type": "object", "required": ["a"]}, None)] == ["schema.required"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"pattern": "^(a+)+$"}, "a" * 50_000 + "!"),
+        ({"pattern": "^(a+)+(?!b)$"}, "a" * 50_000 + "!"),
+        ({"uniqueItems": True}, [*range(40_000), 0]),
+        ({"uniqueItems": True}, [*({"k": number} for number in range(40_000)), {"k": 0}]),
+        ({"items": {"enum": [*map(str, range(2_000)), {}]}}, ["1999"] * 100_000 + ["x"]),
+        (UNION, nested(90, 1, kind="both")),
+        ({"allOf": [{"type": "string"}] * 200}, [*range(100_000)]),
+        ({"properties": {"a": {"pattern": "(?=.*x)y"}}}, {"a": "b" * 100_000}),
+        ({"unevaluatedProperties": False, "anyOf": [{"properties": {"a": {}}}]}, {"b": 1}),
+    ],
+)
+def test_check_when_it_is_hard_then_it_ends_and_refuses(schema: dict[str, Any], value: Any) -> None:
+    """Nothing that a schema and an input can do takes for ever. The time limit of the test is what fails otherwise."""
+    assert refusals(schema) == []
+    (found, *_) = problems(schema, value)
+    assert found["loc"][:2] == ["body", "input"]
+
+
+def test_check_when_it_never_ends_then_the_caller_is_told_that_it_takes_too_long() -> None:
+    """A refusal that names no keyword would send its reader in search of one."""
+    above = nested(90, {"kind": "leaf"}, kind="both")
+    wrong = {"$defs": {**UNION["$defs"], "Leaf": False}, "$ref": UNION["$ref"]}
+    (found,) = problems(wrong, above)
+    assert (found["type"], found["loc"]) == ("schema", list(AT))
+    assert "too long" in found["msg"]
+
+
+def test_check_when_its_bound_is_small_then_no_process_is_started() -> None:
+    """A process for every start of an execution would be the cost of few odd ones."""
+    runs = Runs()
+    assert problems(Honest.model_json_schema(), {"name": "Ada", "tags": ["a"] * 100}, runs)
+    assert problems(UNION, nested(3, {"kind": "leaf"}, kind="left"), runs) == []
+    assert runs.count == 0
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_check_when_its_bound_is_large_then_it_runs_in_a_process_with_the_same_outcome(*, is_valid: bool) -> None:
+    """Where a check runs changes nothing of what is said."""
+    runs = Runs()
+    schema = {"items": {"allOf": [{"type": "integer"}] * 50}}
+    value = [1] * 200_000 if is_valid else [1] * 200_000 + ["x"]
+    found = problems(schema, value, runs)
+    assert runs.count == 1
+    assert [(one["loc"], one["type"]) for one in found[:1]] == ([] if is_valid else [([*AT, 200_000], "schema.type")])
+
+
+def test_check_when_the_bound_is_between_then_a_process_explains_only_what_does_not_fit() -> None:
+    """Finding out is cheap, listing is not."""
+    runs = Runs()
+    schema = {"items": {"type": "integer"}}
+    value: list[Any] = [1] * 200_000
+    size = 2 * len(value)
+    assert MOST_WORK_OF_LIST < size * SchemaWork(schema).per_byte(1) < MOST_WORK_OF_CHECK
+    assert problems(schema, value, runs) == []
+    assert runs.count == 0
+    assert problems(schema, ["x", *value], runs)
+    assert runs.count == 1
+
+
+def test_check_when_an_older_version_registered_a_schema_then_it_is_left_to_the_worker_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What stands in the table already must not stop anything."""
+    checks = InputChecks()
+    with caplog.at_level(logging.WARNING, input_schema.__name__):
+        for schema in ({"$ref": "http://x/"}, {"properties": 5}, {"pattern": "("}, {"$ref": "#"}):
+            for _ in range(2):
+                checks.check(schema, {"a": 1}, name=str(schema), at=AT)
+    assert len(caplog.records) == 4
+
+
+def test_work_when_a_schema_refers_to_itself_for_members_then_it_is_bounded_unless_in_alternatives() -> None:
+    """A list or a tree costs as much at every level; alternatives of alternatives double with each."""
+    tree = {"type": "object", "additionalProperties": {"$ref": "#"}}
+    assert SchemaWork(tree).per_byte(100) < 10
+    assert SchemaWork(UNION).per_byte(90) > 2**80
+
+
+def test_compiling_when_a_url_is_referred_to_then_nobody_is_asked() -> None:
+    """The API must not be made to fetch what only it can reach."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(0)
+        schema = {"properties": {"a": {"$ref": f"http://127.0.0.1:{listening.getsockname()[1]}/x"}}}
+        assert refusals(schema)
+        assert problems(schema, {"a": 1}) == []
+        with pytest.raises(ValueError, match="disabled"):
+            compiled(schema)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
