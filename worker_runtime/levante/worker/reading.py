@@ -21,11 +21,10 @@ _TASK = TypeAdapter(DeliveredTask)
 def readable_tasks(answer: bytes) -> tuple[DeliveredTask, ...]:
     """Return the tasks in the answer to a poll that can be read. Raises: ValueError if it is no such answer at all."""
     try:
-        tasks = from_json(answer)["tasks"]
-        counts = [(one, one.get("receive_count")) for one in tasks]
-    except (AttributeError, KeyError, TypeError):
+        tasks = [(one, one.get("receive_count") if isinstance(one, dict) else None) for one in from_json(answer)["tasks"]]
+    except (KeyError, TypeError):
         raise ValueError("the answer to a poll has no tasks") from None
-    return tuple(readable(counts, _TASK.validate_python))
+    return tuple(readable(tasks, _TASK.validate_python))
 
 
 def readable(messages: Iterable[tuple[MessageT, Any]], read: Callable[[MessageT], DeliveredTask]) -> list[DeliveredTask]:
@@ -39,7 +38,7 @@ def readable(messages: Iterable[tuple[MessageT, Any]], read: Callable[[MessageT]
         try:
             tasks.append(read(message))
         except Exception as error:  # noqa: BLE001 - whatever a message is like
-            is_first = receive_count in {None, 1}
+            is_first = receive_count is None or receive_count == 1
             level = logging.ERROR if is_first else logging.DEBUG
             logger.log(level, "a task cannot be read and is left to other workers: %s", _brief(error))
     return tasks
