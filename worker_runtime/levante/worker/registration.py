@@ -50,8 +50,7 @@ class Registration:
 
     async def hold_presence(self) -> None:
         """Let a host that watches connections know at once when this process is gone. Raises: KeyRefused."""
-        if (await self._world.api.whoami()).features.get("presence"):
-            await for_ever("the presence connection", self._be_present, ended_by=KeyRefused)
+        await for_ever("the presence connection", self._be_present, ended_by=KeyRefused)
 
     async def _beat(self) -> None:
         await asyncio.sleep(self._world.heartbeat_seconds)
@@ -66,6 +65,8 @@ class Registration:
             await self.register()
 
     async def _be_present(self) -> None:
+        if not (await self._world.api.whoami()).features.get("presence"):
+            await asyncio.Event().wait()
         try:
             await self._world.api.hold_presence(self._world.worker_id)
         except (aiohttp.ClientError, TimeoutError):

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
-from levante.worker.api import Api, ApiError, ApiUnreachable, KeyRefused
+from levante.worker.api import UNAVAILABLE, Api, ApiError, ApiUnreachable, KeyRefused
 from levante.worker.attempt import Attempt
 from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
 from levante.worker.cache import RunCache
@@ -307,17 +307,17 @@ class Worker:
             await self._report(report)
 
     async def _report(self, report: ActivityReport) -> None:
-        """Report how an attempt ended. An outcome that cannot be recorded is a failed attempt, which says why.
+        """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
 
-        Raises: ApiError if that cannot be recorded either; then the lease ends, and the attempt counts as lost.
+        Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
         """
         try:
             await self._world.reports.submit(report.model_dump_json().encode())
-        except KeyRefused:
+        except (KeyRefused, ApiUnreachable):
             raise
         except Exception as error:
             logger.exception("the outcome of activity %d of execution %s is not recorded", report.seq, report.execution_id)
-            is_refused = isinstance(error, ApiError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            is_refused = isinstance(error, ApiError) and error.status not in {*UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR}
             message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
             failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
             failed = report.model_copy(update={"result": None, "failure": failure})
