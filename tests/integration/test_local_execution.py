@@ -142,7 +142,7 @@ def test_activities_when_their_rate_is_limited_then_it_is_kept_in_this_process()
     label = uuid4().hex
     run(Limited, {"label": label, "count": 5})
     times = sorted(at for seen, at in SEEN if seen == label)
-    assert times[-1] - times[0] >= 0.19
+    assert times[-1] - times[0] >= 3 * 0.05, "the first one may have begun late"
 
 
 def test_workflow_when_it_ends_otherwise_then_that_is_raised() -> None:

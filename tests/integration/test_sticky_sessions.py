@@ -13,9 +13,12 @@ import levante as workflows
 from levante import workflow
 from levante.context import current_activity
 from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.errors import WorkflowsException
 from levante.testing import WorkflowEnvironment
 from levante.testing.installation import WORKSPACE, Installation
 from levante.testing.virtual_time import LoopClock
+from levante.worker.tasks import TaskSource
+from levante_core.protocol import DeploymentName
 from levante_local.waiting import call
 
 pytestmark = pytest.mark.levante
@@ -182,3 +185,25 @@ async def test_session_when_its_worker_dies_then_the_activity_fails_and_another_
         said, lost, new, ran_in = result["result"]
     assert "the worker of the sticky session is gone" in said
     assert lost != new == ran_in
+
+
+async def test_session_when_its_tasks_cannot_be_had_for_a_while_then_it_is_served_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that counts as live is served: its worker tries again until it gets tasks."""
+    refusals = [WorkflowsException("no access to the queues", status=503) for _ in range(5)]
+    tasks_of = Installation._tasks_of
+
+    async def refused_at_first(self: Installation, worker_id: str, name: DeploymentName) -> TaskSource:
+        if refusals:
+            raise refusals.pop()
+        return await tasks_of(self, worker_id, name)
+
+    monkeypatch.setattr(Installation, "_tasks_of", refused_at_first)
+    async with _place(tmp_path) as (place, stack):
+        await started_worker(place, stack, "w1")
+        execution_id = await place.start("sticky", {"how": "plain"})
+        ending = (await place.result(execution_id, 600)).ending
+        assert ending is not None
+        assert ending.failure is None
+    assert refusals == []

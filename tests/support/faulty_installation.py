@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from levante.testing.virtual_time import LoopClock
-from levante.worker.api import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
+from levante.worker.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from levante_core.errors import InconsistentHistory, NotFound, Unavailable
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.records.keys import BATCH, FACT

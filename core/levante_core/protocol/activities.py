@@ -47,17 +47,26 @@ class DeferResponse(Frozen):
 
 
 class PermitRequest(Frozen):
-    """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key."""
+    """Ask for the next place under a rate limit. activity_name: what is limited, unless the limit has a key.
+
+    within_seconds: take no place that is farther away.
+    """
 
     deployment_name: WorkerPool
     activity_name: Annotated[str, Field(max_length=256)]
     rate_limit: RateLimit
+    within_seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] | None = None
+
+    def takes(self, wait_seconds: float) -> bool:
+        """Tell whether a place that is so far away is wanted."""
+        return self.within_seconds is None or wait_seconds <= self.within_seconds
 
 
 class PermitResponse(Frozen):
-    """wait_seconds: the attempt may begin after so long."""
+    """wait_seconds: how far away the place is; the attempt may begin then if `is_taken`, else it asks again."""
 
     wait_seconds: Annotated[float, Field(ge=0)]
+    is_taken: bool = True
 
 
 class TaskEventReport(Frozen):

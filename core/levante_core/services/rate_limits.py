@@ -22,7 +22,10 @@ class RateLimitService:
         self._clock = clock
 
     def permit(self, workspace: Workspace, request: PermitRequest) -> timedelta:
-        """Take the next free place. Returns how long it is until then. Raises: Unavailable. Cost: a read and a write."""
+        """Take the next free place, unless the request wants none so far away. Returns how long it is until then.
+
+        Raises: Unavailable. Cost: a read and a write.
+        """
         name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
         key = keys.rate_limit(workspace, unpinned(request.deployment_name), name)
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
@@ -30,6 +33,8 @@ class RateLimitService:
             now = self._clock.now()
             found = self._store.get(key)
             free_at = max(now, datetime.fromisoformat(str(found.attributes["free_at"]))) if found else now
+            if not request.takes((free_at - now).total_seconds()):
+                return free_at - now
             unchanged = Matches({"free_at": found.attributes["free_at"]}) if found else Absent()
             taken = Item(key, {"free_at": wire_time(free_at + interval)})
             try:

@@ -159,8 +159,8 @@ class WorkerEndpoints:
 
     def rate_permits(self, request: Request, body: PermitRequest) -> PermitResponse:
         """Give an attempt of a rate-limited activity its place in time."""
-        wait = self.engine.rate_limits.permit(workspace_of(request), body)
-        return PermitResponse(wait_seconds=wait.total_seconds())
+        seconds = self.engine.rate_limits.permit(workspace_of(request), body).total_seconds()
+        return PermitResponse(wait_seconds=seconds, is_taken=body.takes(seconds))
 
     def activity_reports(self, request: Request, body: ActivityReportsRequest) -> ActivityReportsResponse:
         """Record how activity attempts ended, and end their leases. A repeat is answered as stale."""

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from levante.encoding import PayloadDamaged, compression
+from levante.encoding import PayloadDamaged, PayloadTooLarge, compression
 
 msgpack: Any = import_module("msgpack")  # has no types
 
@@ -33,14 +33,12 @@ def test_frame_when_it_tells_its_size_or_not_then_it_is_read(*, with_size: bool)
 
 
 @pytest.mark.parametrize("with_size", [True, False])
-def test_frame_when_it_would_grow_over_the_limit_then_it_is_refused(
-    monkeypatch: pytest.MonkeyPatch, *, with_size: bool
-) -> None:
-    """A few bytes cannot fill a worker's memory."""
-    monkeypatch.setattr(compression, "MAX_DECOMPRESSED_BYTES", len(DATA) - 1)
+def test_frame_when_it_would_grow_over_the_limit_then_it_is_refused(*, with_size: bool) -> None:
+    """A few bytes cannot fill a worker's memory; what has just the size that is allowed is read."""
     frame = zstandard.ZstdCompressor(write_content_size=with_size).compress(DATA)
-    with pytest.raises(PayloadDamaged):
-        compression.decompressed(envelope(frame))
+    assert compression.decompressed(envelope(frame), len(DATA)) == DATA
+    with pytest.raises(PayloadTooLarge, match="more than 6,999 bytes"):
+        compression.decompressed(envelope(frame), len(DATA) - 1)
 
 
 @pytest.mark.parametrize("with_size", [True, False])

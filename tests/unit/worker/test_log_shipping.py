@@ -138,7 +138,9 @@ def test_lines_when_they_are_too_many_or_too_long_then_some_are_dropped_and_coun
 
     lines = shipped(work).lines
     assert [line.message[0] for line in lines] == ["0", "1", "2", "3", "4", "3"]
-    assert lines[-1].message == "3 lines were dropped: they came faster than they could be sent"
+    assert lines[-1].message == (
+        "3 lines were dropped: they came faster than they could be sent, or the API did not take them"
+    )
     assert {len(line.message) for line in lines[:-1]} == {MOST_CHARACTERS}
 
 
@@ -156,3 +158,63 @@ def test_lines_when_the_api_refuses_them_then_those_after_them_are_sent_all_the_
     finally:
         logging.raiseExceptions = True
     assert [line.message for line in api.lines] == ["fine"]
+
+
+def test_lines_when_they_are_large_then_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API that is away costs a worker so much memory, and no more."""
+    monkeypatch.setattr(log_shipping, "MOST_WAITING_BYTES", 40_000)
+    monkeypatch.setattr(log_shipping, "SECONDS", 60)
+
+    def work() -> None:
+        with in_activity():
+            for number in range(5):
+                logger.info("%d %s", number, "x" * 2 * MOST_CHARACTERS)
+
+    lines = shipped(work).lines
+    assert [line.message[0] for line in lines] == ["0", "1", "3"]
+
+
+def test_line_when_it_is_odd_then_it_is_cut_to_what_a_call_carries() -> None:
+    """Attributes without end, half a character, a name of a kilometre: each line can be sent."""
+
+    def work() -> None:
+        with in_activity():
+            extra = {f"{number}{'n' * 1000}": "v" * 5000 for number in range(200)}
+            logger.info("half \ud800", extra=extra)
+
+    (line,) = shipped(work).lines
+    assert line.message == "half ?"
+    assert len(line.attributes) == log_shipping.MOST_ATTRIBUTES
+    assert {(len(name), len(value)) for name, value in line.attributes.items()} == {(256, 1024)}
+
+
+@pytest.mark.parametrize("error", [ApiError(422, "no"), ApiError(503, "away"), RuntimeError("a bug"), ValueError("<html>")])
+def test_batch_when_it_cannot_be_sent_then_it_is_dropped_and_counted(error: Exception) -> None:
+    """It is tried once, and those after it are sent."""
+
+    class Failing(Api):
+        async def ship_logs(self, request: LogsRequest) -> None:
+            await super().ship_logs(request)
+            if len(self.requests) == 1:
+                raise error
+
+    async def run() -> None:
+        api: Any = Failing()
+        async with LogShipping(api, SETTINGS).running():
+            for message in ("lost", "sent"):
+                with in_activity():
+                    logger.info(message)
+                while not any(line.message == message for line in api.lines):
+                    await asyncio.sleep(0.001)
+        assert [line.message.partition(":")[0] for line in api.lines] == ["lost", "sent", "1 lines were dropped"]
+
+    asyncio.run(run())
+
+
+def test_line_when_it_is_about_calls_to_the_api_then_it_is_not_sent() -> None:
+    """Else each batch that cannot be sent would make the next one."""
+
+    def work() -> None:
+        logging.getLogger("levante.worker.api").warning("the API is away")
+
+    assert shipped(work).lines == []

@@ -117,7 +117,7 @@ def on_a_loop(test: Callable[[Place], Coroutine[Any, Any, None]]) -> Callable[[]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_tasks, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(queue_tasks, "FIRST_RETRY_SECONDS", 0.0)
 
 
 @on_a_loop

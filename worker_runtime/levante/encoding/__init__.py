@@ -14,6 +14,7 @@ from levante.encoding.errors import (
     PayloadDamaged,
     PayloadMisplaced,
     PayloadNotEncodable,
+    PayloadTooLarge,
     PayloadUndecodable,
 )
 from levante.encoding.events import decode_event_payload, encode_event_payload, encrypted_pointers
@@ -56,6 +57,7 @@ __all__ = [
     "PayloadDamaged",
     "PayloadMisplaced",
     "PayloadNotEncodable",
+    "PayloadTooLarge",
     "PayloadUndecodable",
     "ZstdSettings",
     "decode_event_payload",

@@ -8,6 +8,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from levante.encoding.errors import PayloadDamaged, PayloadMisplaced
+from levante.encoding.limits import OVERHEAD_BYTES, too_large
 from levante.encoding.wire import PayloadContext
 
 PAYLOAD_PREFIX = "temporal-payload"
@@ -27,7 +28,7 @@ class BlobStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """Return the content. Raises: BlobMissing, BlobStoreFailed."""
+        """Return the content. Raises: BlobMissing, BlobStoreFailed; PayloadTooLarge if it knows a limit."""
         ...
 
 
@@ -48,15 +49,17 @@ def keep(store: BlobStore, folder: str, content: bytes) -> str:
     return key
 
 
-def fetch(store: BlobStore, key: str) -> bytes:
+def fetch(store: BlobStore, key: str, most_bytes: int) -> bytes:
     """Return what is kept under a key, if it has the hash that the key names.
 
-    Raises: PayloadMisplaced when the key names no hash; PayloadDamaged; BlobMissing; BlobStoreFailed.
+    Raises: PayloadTooLarge; PayloadMisplaced when the key names no hash; PayloadDamaged; BlobMissing; BlobStoreFailed.
     """
     name = _NAME.fullmatch(key.rpartition("/")[2])
     if name is None:
         raise PayloadMisplaced("the reference of an offloaded payload names no hash")
     content = store.get(key)
+    if len(content) > most_bytes + OVERHEAD_BYTES:
+        raise too_large(most_bytes)
     if hashlib.sha256(content).hexdigest() != name[1]:
         raise PayloadDamaged(f"the blob {key} is not what was kept under this key: it was cut or replaced")
     return content

@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from levante.encoding.blobs import PAYLOAD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep
 from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, PayloadMisplaced, PayloadNotEncodable
+from levante.encoding.limits import Budget
 from levante.encoding.settings import EncodingSettings
 from levante.encoding.stores import open_blob_store
 from levante.encoding.transforms import Transforms
@@ -29,8 +30,9 @@ class PayloadCodec:
         self._offloading = settings.payload_offloading
         self._transforms = Transforms(settings)
         self._blobs = blobs
+        self._most_bytes = settings.max_payload_bytes
         if blobs is None and self._offloading:
-            self._blobs = open_blob_store(self._offloading.storage_config)
+            self._blobs = open_blob_store(self._offloading.storage_config, self._most_bytes)
         self.is_active = bool(settings.payload_offloading or settings.payload_compression or settings.payload_encryption)
         """Whether `encode` ever does more than to check the size. `decode` is needed in any case."""
 
@@ -50,19 +52,20 @@ class PayloadCodec:
             raise PayloadNotEncodable(problem, ErrorCode.INPUT_SIZE_EXCEEDED_ERROR)
         return sent
 
-    def decode(self, value: Json, context: PayloadContext) -> Json:
+    def decode(self, value: Json, context: PayloadContext, budget: Budget | None = None) -> Json:
         """Return the value that was encoded; a plain one as it is. Cost: one read of a blob, if offloaded.
 
+        budget: of all that is decoded together; each payload has the limit of the settings as well.
         Raises: PayloadUndecodable, by its subclass; EncodingMisconfigured when a key or a store is missing; BlobStoreFailed.
         """
         if not is_encoded(value):
             return value
         encoded = encoded_from_json(value)
-        return None if encoded is None else self.undo(encoded, context)
+        return None if encoded is None else self.undo(encoded, context, budget)
 
-    def undo(self, encoded: Encoded, context: PayloadContext) -> Json:
+    def undo(self, encoded: Encoded, context: PayloadContext, budget: Budget | None = None) -> Json:
         """Return the value behind bytes. Raises: as `decode`."""
-        return self._transforms.undo(encoded, partial(self._fetch, context))
+        return self._transforms.undo(encoded, partial(self._fetch, context), budget=budget)
 
     @property
     def transforms(self) -> Transforms:
@@ -83,7 +86,7 @@ class PayloadCodec:
             raise PayloadDamaged("the reference of an offloaded payload cannot be read")
         if folder_of(key) != execution_folder(PAYLOAD_PREFIX, context):
             raise PayloadMisplaced(f"a payload of execution {context.execution_id!r} refers to a blob of another one")
-        return fetch(self._store(), key)
+        return fetch(self._store(), key, self._most_bytes)
 
     def _store(self) -> BlobStore:
         if self._blobs is None:

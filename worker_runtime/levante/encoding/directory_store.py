@@ -9,14 +9,16 @@ import tempfile
 from pathlib import Path
 
 from levante.encoding.errors import BlobMissing, BlobStoreFailed
+from levante.encoding.limits import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, too_large
 
 
 class DirectoryBlobs:
     """Files named by the hash of their key: no key leads out of the directory, and none is too long for a name."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises: BlobStoreFailed when the directory cannot be made."""
+    def __init__(self, directory: Path, most_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        """most_bytes: of a blob that is read. Raises: BlobStoreFailed when the directory cannot be made."""
         self._directory = directory
+        self._most_bytes = most_bytes
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -41,13 +43,18 @@ class DirectoryBlobs:
             raise _failed(f"cannot write blob {key} to", self._directory, error) from error
 
     def get(self, key: str) -> bytes:
-        """Raises: BlobMissing, BlobStoreFailed."""
+        """Raises: BlobMissing, BlobStoreFailed; PayloadTooLarge."""
+        most_bytes = self._most_bytes + OVERHEAD_BYTES
         try:
-            return self._path(key).read_bytes()
+            with self._path(key).open("rb") as file:
+                content = file.read(most_bytes + 1)
         except FileNotFoundError:
             raise BlobMissing(f"blob {key} is not in {self._directory}: it was deleted, or kept elsewhere") from None
         except OSError as error:
             raise _failed(f"cannot read blob {key} from", self._directory, error) from error
+        if len(content) > most_bytes:
+            raise too_large(self._most_bytes)
+        return content
 
     def _path(self, key: str) -> Path:
         return self._directory / hashlib.sha256(key.encode()).hexdigest()

@@ -32,6 +32,13 @@ class PayloadDamaged(PayloadUndecodable):
     """The payload was cut, changed or never was one."""
 
 
+class PayloadTooLarge(PayloadUndecodable, InvalidArguments):
+    """The payload would have more bytes, once it is decoded, than this worker takes. Another try would not change that."""
+
+    def __init__(self, message: str) -> None:
+        WorkflowsException.__init__(self, message, status=422, code=ErrorCode.INPUT_SIZE_EXCEEDED_ERROR)
+
+
 class DecryptionFailed(PayloadUndecodable):
     """No configured key opens the payload: it was encrypted with another key, or changed. AES-GCM cannot tell which."""
 

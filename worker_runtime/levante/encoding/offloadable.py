@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from levante.context import current_workflow
 from levante.encoding.blobs import FIELD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep, namespace_folder
 from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, PayloadMisplaced
+from levante.encoding.limits import PAYLOADS_AT_ONCE, Budget
 from levante.encoding.settings import EncodingSettings
 from levante.encoding.stores import open_blob_store
 from levante.encoding.transforms import Transforms
@@ -64,8 +65,9 @@ class FieldOffloader:
         self._offloading = settings.activity_attributes_offloading
         self._transforms = Transforms(settings)
         self._blobs = blobs
+        self._most_bytes = settings.max_payload_bytes
         if blobs is None and self._offloading:
-            self._blobs = open_blob_store(self._offloading.storage_config)
+            self._blobs = open_blob_store(self._offloading.storage_config, self._most_bytes)
 
     def offload(self, value: Json, context: PayloadContext) -> Json:
         """Return the value with its large fields replaced by references. Cost: a write per large field.
@@ -77,9 +79,10 @@ class FieldOffloader:
     def restore(self, value: Json, context: PayloadContext) -> Json:
         """Return the value with all its fields in place. Cost: a read per reference.
 
-        Fields may come from other executions of the namespace. Raises: as `PayloadCodec.decode`.
+        Fields may come from other executions of the namespace. All of them together may have PAYLOADS_AT_ONCE times the size
+        of one payload. Raises: as `PayloadCodec.decode`.
         """
-        return with_replaced(value, partial(self._restored, context))
+        return with_replaced(value, partial(self._restored, context, Budget(PAYLOADS_AT_ONCE * self._most_bytes)))
 
     def _offloaded(self, context: PayloadContext, field: dict[str, Json]) -> Json:
         if field.get("field_type") != FIELD_TYPE:
@@ -92,7 +95,7 @@ class FieldOffloader:
         key = keep(self._store(), folder, encoded.content)
         return {**field, "value": None, "blob_ref": key, "encoding_options": [step.value for step in encoded.transforms]}
 
-    def _restored(self, context: PayloadContext, field: dict[str, Json]) -> Json:
+    def _restored(self, context: PayloadContext, budget: Budget, field: dict[str, Json]) -> Json:
         if field.get("field_type") != FIELD_TYPE:
             return None
         key = field.get("blob_ref")
@@ -103,8 +106,8 @@ class FieldOffloader:
         folder = folder_of(key)
         if folder.rpartition("/")[0] != namespace_folder(FIELD_PREFIX, context.namespace):
             raise PayloadMisplaced("an offloaded field refers to a blob that is not one of this namespace's fields")
-        encoded = Encoded(fetch(self._store(), key), transforms_of(field.get("encoding_options")))
-        value = self._transforms.undo(encoded, _no_further_reference, folder.encode())
+        encoded = Encoded(fetch(self._store(), key, self._most_bytes), transforms_of(field.get("encoding_options")))
+        value = self._transforms.undo(encoded, _no_further_reference, folder.encode(), budget)
         return {**field, "value": value, "blob_ref": None, "encoding_options": []}
 
     def _store(self) -> BlobStore:

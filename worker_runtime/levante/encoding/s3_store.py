@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from levante.encoding.errors import BlobMissing, BlobStoreFailed
+from levante.encoding.limits import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, too_large
 from levante.encoding.settings import BlobStorageSettings
 
 _ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS, _CONNECTIONS = 5, 3, 20, 32
@@ -19,7 +20,9 @@ _MISSING = {"404", "NoSuchKey", "NotFound"}
 class S3Blobs:
     """Objects under a prefix. Requests that fail in a way that passes are repeated by boto3."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str | None = None) -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str | None = None, most_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        """most_bytes: of a blob that is read."""
+        self._most_bytes = most_bytes
         self._client = client
         self._bucket = bucket
         self._prefix = prefix or ""
@@ -35,9 +38,13 @@ class S3Blobs:
             raise self._failed("keep", key, error) from error
 
     def get(self, key: str) -> bytes:
-        """Raises: BlobMissing, BlobStoreFailed. Cost: one get."""
+        """Raises: BlobMissing, BlobStoreFailed; PayloadTooLarge. Cost: one get."""
         try:
-            return bytes(self._client.get_object(**self._place(key))["Body"].read())
+            found = self._client.get_object(**self._place(key))
+            with found["Body"] as body:
+                if found["ContentLength"] > self._most_bytes + OVERHEAD_BYTES:
+                    raise too_large(self._most_bytes)
+                return bytes(body.read())
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in _MISSING:
                 raise self._failed("give", key, error) from error
@@ -54,7 +61,7 @@ class S3Blobs:
         return BlobStoreFailed(f"bucket {self._bucket} did not {verb} blob {key}: {error}")
 
 
-def open_s3(settings: BlobStorageSettings) -> S3Blobs:
+def open_s3(settings: BlobStorageSettings, most_bytes: int = MAX_PAYLOAD_BYTES) -> S3Blobs:
     """Open the bucket of the settings. What they leave out comes from where boto3 finds it: environment, profile, role."""
     given = {
         "region_name": settings.region_name,
@@ -69,4 +76,4 @@ def open_s3(settings: BlobStorageSettings) -> S3Blobs:
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
     client = boto3.Session().client("s3", config=config, **{name: value for name, value in given.items() if value})
-    return S3Blobs(client, settings.bucket_name or "", settings.prefix)
+    return S3Blobs(client, settings.bucket_name or "", settings.prefix, most_bytes)

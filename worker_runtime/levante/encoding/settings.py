@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 
 from levante.encoding.encryption import WRONG_KEY, is_key
 from levante.encoding.errors import EncodingMisconfigured
+from levante.encoding.limits import MAX_PAYLOAD_BYTES
 
 LARGE_BYTES = 1024 * 1024
 """From here on, payloads are compressed and offloaded unless the settings say otherwise."""
@@ -27,6 +28,9 @@ _VARIABLES = {
     "payload_encryption": "TEMPORAL_PAYLOAD_ENCRYPTION",
     "activity_attributes_offloading": "ACTIVITY_ATTRIBUTES_OFFLOADING",
 }
+
+
+_MOST_BYTES = "LEVANTE_MAX_PAYLOAD_BYTES"
 
 
 class EncryptionMode(StrEnum):
@@ -105,12 +109,16 @@ class EncryptionSettings(_Settings):
 
 
 class EncodingSettings(_Settings):
-    """What is None is not done. activity_attributes_offloading: where the values of OffloadableField go."""
+    """What is None is not done. activity_attributes_offloading: where the values of OffloadableField go.
+
+    max_payload_bytes: what one payload may have in plain, to be encoded or decoded.
+    """
 
     payload_offloading: OffloadingSettings | None = None
     payload_compression: CompressionSettings | None = None
     payload_encryption: EncryptionSettings | None = None
     activity_attributes_offloading: OffloadingSettings | None = None
+    max_payload_bytes: Annotated[int, Field(ge=1)] = MAX_PAYLOAD_BYTES
 
 
 def read_encoding_settings(environment: Mapping[str, str] = os.environ) -> EncodingSettings:
@@ -118,9 +126,11 @@ def read_encoding_settings(environment: Mapping[str, str] = os.environ) -> Encod
 
     Raises: EncodingMisconfigured, which names the variable and never holds its value.
     """
-    values = {
+    values: dict[str, Any] = {
         field: found for field, variable in _VARIABLES.items() if (found := _nested(variable, environment)) is not None
     }
+    if environment.get(_MOST_BYTES):
+        values["max_payload_bytes"] = environment[_MOST_BYTES]
     try:
         return EncodingSettings.model_validate(values)
     except ValidationError as error:
@@ -155,6 +165,8 @@ _EXAMPLES = {
 
 
 def _variable(place: tuple[int | str, ...]) -> str:
+    if place[0] == "max_payload_bytes":
+        return _MOST_BYTES
     return "__".join([_VARIABLES[str(place[0])], *(str(step).upper() for step in place[1:])])
 
 

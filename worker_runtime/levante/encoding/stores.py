@@ -12,28 +12,29 @@ from pathlib import Path
 from levante.encoding.blobs import BlobStore
 from levante.encoding.directory_store import DirectoryBlobs
 from levante.encoding.errors import EncodingMisconfigured
+from levante.encoding.limits import MAX_PAYLOAD_BYTES
 from levante.encoding.settings import BlobStorageSettings
 
 ENTRY_POINTS = "levante.blob_stores"
 
 
-def open_blob_store(settings: BlobStorageSettings) -> BlobStore:
-    """Open the store that the settings describe. Raises: EncodingMisconfigured."""
+def open_blob_store(settings: BlobStorageSettings, most_bytes: int = MAX_PAYLOAD_BYTES) -> BlobStore:
+    """Open the store that the settings describe. most_bytes: of a blob that is read. Raises: EncodingMisconfigured."""
     match settings.storage_provider:
         case "s3":
-            return _open_s3(settings)
+            return _open_s3(settings, most_bytes)
         case "directory":
-            return DirectoryBlobs(Path(settings.directory or ""))
+            return DirectoryBlobs(Path(settings.directory or ""), most_bytes)
         case provider:
             return _open_offered(provider, settings)
 
 
-def _open_s3(settings: BlobStorageSettings) -> BlobStore:
+def _open_s3(settings: BlobStorageSettings, most_bytes: int) -> BlobStore:
     try:
         from levante.encoding.s3_store import open_s3  # noqa: PLC0415 - boto3 is an extra
     except ModuleNotFoundError as error:
         raise EncodingMisconfigured(f"offloading to S3 needs {error.name}: pip install 'levante[aws]'") from None
-    return open_s3(settings)
+    return open_s3(settings, most_bytes)
 
 
 def _open_offered(provider: str, settings: BlobStorageSettings) -> BlobStore:

@@ -15,9 +15,11 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from levante.encoding.compression import compressed, decompressed, require_libraries
 from levante.encoding.encrypted_fields import with_fields_decrypted, with_fields_encrypted
 from levante.encoding.encryption import PayloadCipher
-from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, PayloadNotEncodable
+from levante.encoding.errors import EncodingMisconfigured, PayloadNotEncodable
+from levante.encoding.limits import OVERHEAD_BYTES, Budget, parsed, too_large
 from levante.encoding.settings import EncodingSettings, EncryptionMode
 from levante.encoding.wire import Encoded, Transform
+from levante.errors import ErrorCode
 from levante_core.protocol import Json
 
 Offload = Callable[[bytes], bytes | None]
@@ -33,6 +35,7 @@ class Transforms:
         """Raises: EncodingMisconfigured when a library that is needed is not installed."""
         encryption = settings.payload_encryption
         self._compression = settings.payload_compression
+        self._most_bytes = settings.max_payload_bytes
         self._mode = encryption.mode if encryption else None
         self._cipher: PayloadCipher | None = None
         if self._compression:
@@ -56,6 +59,7 @@ class Transforms:
             if fields is not plain:
                 content = to_json(fields)
                 done.append(Transform.PARTIALLY_ENCRYPTED)
+        self._check(content)
         if self._compression and len(content) >= self._compression.min_size_bytes:
             smaller = compressed(content, self._compression.algorithm_config.level)
             if smaller is not None:
@@ -70,22 +74,32 @@ class Transforms:
             done.append(Transform.ENCRYPTED)
         return Encoded(content, tuple(done))
 
-    def undo(self, encoded: Encoded, fetch: Fetch, bound_to: bytes | None = None) -> Json:
-        """Turn bytes into the value again. Raises: PayloadUndecodable, EncodingMisconfigured; what `fetch` raises."""
+    def undo(self, encoded: Encoded, fetch: Fetch, bound_to: bytes | None = None, budget: Budget | None = None) -> Json:
+        """Turn bytes into the value again. budget: of it and others that are decoded with it.
+
+        Raises: PayloadUndecodable, EncodingMisconfigured; what `fetch` raises.
+        """
+        budget = budget or Budget(self._most_bytes)
+        most_bytes = min(self._most_bytes, budget.left)
         content = encoded.content
         for transform in reversed(encoded.transforms):
+            if len(content) > most_bytes + OVERHEAD_BYTES:
+                raise too_large(most_bytes)
             match transform:
                 case Transform.ENCRYPTED:
                     content = self.cipher.decrypt(content, bound_to)
                 case Transform.OFFLOADED:
                     content = fetch(content)
                 case Transform.COMPRESSED:
-                    content = decompressed(content)
+                    content = decompressed(content, most_bytes)
                 case Transform.PARTIALLY_ENCRYPTED:
-                    content = to_json(with_fields_decrypted(_value(content), self.cipher))
+                    content = to_json(with_fields_decrypted(parsed(content), self.cipher))
                 case _:
                     assert_never(transform)
-        return _value(content)
+        if len(content) > most_bytes:
+            raise too_large(most_bytes)
+        budget.spend(len(content))
+        return parsed(content)
 
     @property
     def cipher(self) -> PayloadCipher:
@@ -99,6 +113,15 @@ class Transforms:
         """Whether it is the fields that are encrypted, not the whole."""
         return self._mode is EncryptionMode.PARTIAL
 
+    def _check(self, text: bytes) -> None:
+        """What could not be read again is not written."""
+        if len(text) > self._most_bytes:
+            raise PayloadNotEncodable(
+                f"a payload has {len(text):,} bytes in plain, and {self._most_bytes:,} may be decoded: keep the data "
+                "elsewhere and pass a reference, or set LEVANTE_MAX_PAYLOAD_BYTES of all workers that read it",
+                ErrorCode.INPUT_SIZE_EXCEEDED_ERROR,
+            )
+
 
 def _text(value: Json) -> bytes:
     """Write a value as JSON that every reader can read again."""
@@ -111,10 +134,3 @@ def _text(value: Json) -> bytes:
             "with text as keys, and nothing nested hundreds of levels deep"
         ) from None
     return text
-
-
-def _value(text: bytes) -> Json:
-    try:
-        return from_json(text)
-    except ValueError:
-        raise PayloadDamaged("a decoded payload is no JSON: it was changed, or a transform is not listed") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -17,12 +16,14 @@ from levante.dependencies import Scope, dependency_scope
 from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import to_failure
 from levante.parallel import groups
-from levante.worker.api import Api
+from levante.worker.api import Api, KeyRefused
 from levante.worker.attempt import Attempt
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
 from levante.worker.batching import Batcher
 from levante.worker.heartbeats import Heart
 from levante.worker.payloads import Payloads
 from levante.worker.publishing import Publisher
+from levante.worker.slots import Slots
 from levante_core.protocol import (
     ActivityOptions,
     ActivityWork,
@@ -37,20 +38,6 @@ MOMENT_SECONDS = 0.2
 SHORT_SECONDS = 1.0
 """Activities that usually take longer go through the activity queue."""
 WEIGHT_OF_LAST = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
-    """How an attempt ended: with a JSON result of so many bytes, or with a failure; or that it goes on elsewhere.
-
-    sent: the result as others see it. deferred_for: how long it may go on, in seconds.
-    """
-
-    result: Json = None
-    sent: Json = None
-    failure: Failure | None = None
-    result_bytes: int = 0
-    deferred_for: float | None = None
 
 
 class ActivityRunner:
@@ -77,11 +64,8 @@ class ActivityRunner:
         self._publications = Batcher(api.publish_task_events)
         self._now = now
         self._payloads = payloads
-        self._slots = slots
+        self._slots = Slots(slots, api.rate_permit)
         self._asks_providers_first = asks_providers_first
-        self._semaphore = asyncio.Semaphore(slots)
-        self._load = 0
-        self._early = 0
         self._usual_seconds: dict[str, float] = {}
 
     def with_dependencies(self) -> AbstractAsyncContextManager[Scope]:
@@ -95,7 +79,7 @@ class ActivityRunner:
     @property
     def free_slots(self) -> int:
         """How many more attempts could start at once; none while too many wait for their place under a rate limit."""
-        return max(0, self._slots - self._load) if self._early < self._slots else 0
+        return self._slots.free
 
     def runs_in_place(self, name: str, options: ActivityOptions, claimed: int) -> bool:
         """Tell whether an attempt of this activity would most likely be done soon, waiting for a slot included.
@@ -107,39 +91,35 @@ class ActivityRunner:
         if options.rate_limit or options.session not in {None, self.session}:
             return False
         usual = self._usual_seconds.get(name)
-        queued = max(0, self._load + claimed + 1 - self._slots)
+        queued = max(0, self._slots.load + claimed + 1 - self._slots.count)
         if usual is None:
             return queued == 0
-        return usual < SHORT_SECONDS and queued * usual / self._slots < MOMENT_SECONDS
+        return usual < SHORT_SECONDS and queued * usual / self._slots.count < MOMENT_SECONDS
 
     async def run(self, attempt: Attempt) -> AttemptEnd:
-        """Run an attempt once a slot is free. Raises CancelledError only if the caller is cancelled.
+        """Run an attempt once a slot is free, at a time that its rate limit allows.
 
-        Raises: ApiError when no place under a rate limit is to be had.
+        Raises CancelledError only if the caller is cancelled. Raises: KeyRefused.
         """
-        await self._await_permit(attempt)
         clock = asyncio.get_running_loop().time
-        self._load += 1
         try:
-            async with self._semaphore:
+            async with self._slot(attempt):
                 began = clock()
                 end = await self._run_reporting(attempt)
                 self.learn(attempt.work.name, clock() - began)
                 return end
-        finally:
-            self._load -= 1
+        except KeyRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 - such as a refusal of the API: the attempt has failed
+            return Failed(to_failure(error))
 
-    async def _await_permit(self, attempt: Attempt) -> None:
+    def _slot(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         work = attempt.work
         limit = work.options.rate_limit
         if limit is None or work.options.is_local:
-            return
-        self._early += 1
-        try:
-            request = PermitRequest(deployment_name=attempt.deployment_name, activity_name=work.name, rate_limit=limit)
-            await asyncio.sleep((await self._api.rate_permit(request)).wait_seconds)
-        finally:
-            self._early -= 1
+            return self._slots.one()
+        name = attempt.deployment_name
+        return self._slots.one_in_time(PermitRequest(deployment_name=name, activity_name=work.name, rate_limit=limit))
 
     async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
         publisher, heart = (
@@ -148,22 +128,22 @@ class ActivityRunner:
         )
         try:
             end = await self._run(attempt, publisher, heart)
-            if end.failure:
+            if isinstance(end, Failed):
                 await heart.flush()
             await publisher.drain()
-            if end.deferred_for is not None:
+            if isinstance(end, Deferred):
                 silence = attempt.work.options.heartbeat_seconds
-                request = DeferRequest(token=attempt.token, timeout_seconds=end.deferred_for, heartbeat_seconds=silence)
+                request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=silence)
                 await self._api.defer_activity(request)
+            return end
         finally:
             heart.stop()
-        return end
 
     async def _run(self, attempt: Attempt, publisher: Publisher, heart: Heart) -> AttemptEnd:
         work = attempt.work
         definition = self._definitions.get(work.name)
         if definition is None:
-            return AttemptEnd(failure=_unknown(work.name, self._definitions))
+            return Failed(_unknown(work.name, self._definitions))
         context = ActivityContext(
             _info(attempt),
             attempt.details,
@@ -186,11 +166,11 @@ class ActivityRunner:
             task = asyncio.current_task()
             if task and task.cancelling():
                 raise
-            return AttemptEnd(failure=to_failure(error))
+            return Failed(to_failure(error))
         except TimeoutError as error:
-            return AttemptEnd(failure=_overdue(work, deadline, heart) or to_failure(error))
+            return Failed(_overdue(work, deadline, heart) or to_failure(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
-            return AttemptEnd(failure=to_failure(error))
+            return Failed(to_failure(error))
         finally:
             current_activity.reset(token)
 
@@ -204,7 +184,7 @@ class ActivityRunner:
             sent = await self._payloads.encoded(plain, execution_id, what)
         except PayloadNotEncodable as error:
             return _refused(str(error))
-        return AttemptEnd(result=plain, sent=sent, result_bytes=size)
+        return Succeeded(plain, sent, size)
 
     def learn(self, name: str, seconds: float) -> None:
         """Take the duration of an attempt into account."""
@@ -213,18 +193,18 @@ class ActivityRunner:
 
 
 def _refused(problem: str) -> AttemptEnd:
-    return AttemptEnd(failure=Failure(type="PayloadRefused", message=problem, non_retryable=True))
+    return Failed(Failure(type="PayloadRefused", message=problem, non_retryable=True))
 
 
 def _deferral(work: ActivityWork, later: CompletesLater, deadline: asyncio.Timeout) -> AttemptEnd:
     if work.options.is_local:
         message = f"{work.name} runs locally, where activity.complete_later() does not work: call it outside of the block"
-        return AttemptEnd(failure=Failure(type="CannotCompleteLater", message=message, non_retryable=True))
+        return Failed(Failure(type="CannotCompleteLater", message=message, non_retryable=True))
     if later.timeout is not None:
-        return AttemptEnd(deferred_for=later.timeout.total_seconds())
+        return Deferred(later.timeout.total_seconds())
     at = deadline.when()
     left = work.options.start_to_close_seconds if at is None else at - asyncio.get_running_loop().time()
-    return AttemptEnd(deferred_for=max(left, 0.001))
+    return Deferred(max(left, 0.001))
 
 
 def _info(attempt: Attempt) -> ActivityInfo:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 from uuid import uuid4
 
-from levante.errors import NonDeterminismError, WorkflowsException, to_failure
+from levante.errors import NonDeterminismError, to_failure
 from levante.replay.replayer import replay
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.activities import MOMENT_SECONDS, AttemptEnd
+from levante.worker.activities import MOMENT_SECONDS
+from levante.worker.answering import QueryAnswers
+from levante.worker.api import KeyRefused
 from levante.worker.attempt import Attempt
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
 from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
@@ -22,6 +26,7 @@ from levante.worker.world import World
 from levante_core.protocol import (
     OUTCOMES,
     ActivityCompleted,
+    ActivityHandedOver,
     ActivityScheduled,
     ActivityWork,
     ExecutionStatus,
@@ -29,7 +34,7 @@ from levante_core.protocol import (
     Failure,
     FailureKind,
     HistoryBatch,
-    Outcome,
+    HistoryEvent,
     RunState,
     TimerFired,
     WorkflowTask,
@@ -42,10 +47,10 @@ from levante_core.protocol.workers import (
     CommitResult,
     LoadRequest,
     LoadResponse,
-    QueryAnswer,
-    QueryAnswersRequest,
     QueryRequest,
 )
+
+logger = logging.getLogger("levante.worker")
 
 LOOK_SECONDS = 1.0
 """How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
@@ -56,6 +61,10 @@ STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="t
 
 class WorkflowUnknown(Exception):
     """This worker does not serve the workflow of the run."""
+
+
+class CommitImpossible(Exception):
+    """What the code has asked for could never be recorded."""
 
 
 class Holder:
@@ -78,6 +87,7 @@ class Holder:
         self._is_dealt_with = False
         self._is_redelivered = False
         self._queries: list[QueryRequest] = []
+        self._answers = QueryAnswers(world, task)
         self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._may_run_in_place = False
         self._looked_at = asyncio.get_running_loop().time()
@@ -96,9 +106,7 @@ class Holder:
             while self.live and not await self._step(self.live):
                 pass
         except (WorkflowCodeFailed, NonDeterminismError) as error:
-            if isinstance(error, WorkflowCodeFailed):
-                await self._save_inputs(error)
-            await self._refuse_queries(error.__cause__ or error)
+            await self._leave(error)
             self._drop()
             raise
         except BaseException:
@@ -107,6 +115,18 @@ class Holder:
         finally:
             self._cancel_running()
         return self._is_dealt_with
+
+    async def _leave(self, error: WorkflowCodeFailed | NonDeterminismError) -> None:
+        """Record what was had, and answer who asks. If that fails, it is logged: the run's own error is what counts."""
+        try:
+            if isinstance(error, WorkflowCodeFailed):
+                await self._save_inputs(error)
+        except KeyRefused:
+            raise
+        except Exception:
+            logger.exception("what execution %s had when its code failed is not recorded", self._task.execution_id)
+        queries, self._queries = self._queries, []
+        await self._answers.refuse(queries, error.__cause__ or error)
 
     def stop(self, *, now: bool) -> None:
         """Take on nothing more in place. now: hand over at once what is running in place."""
@@ -131,10 +151,10 @@ class Holder:
         if self.live and (self.live.lacks_mail or self.live.lacks_history):
             await self._look(self.live)
 
-    async def _load(self, had: Sequence[Outcome] = ()) -> None:
+    async def _load(self, had: Sequence[HistoryEvent] = ()) -> None:
         """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on.
 
-        had: outcomes that this worker brought about and could not record.
+        had: how attempts in place ended, as far as that could not be recorded.
         """
         self._drop()
         self._may_run_in_place = False
@@ -151,11 +171,11 @@ class Holder:
         else:
             live.begin(loaded.facts, lost_at=self._world.now() if self._is_redelivered else None)
         live.take(loaded.facts)
-        for outcome in had:
-            live.tell(outcome)
+        for event in had:
+            live.regain(event)
         live.give_up_claims(OWNER_LOST, self._world.now())
 
-    async def _reload(self, had: Sequence[Outcome] = ()) -> None:
+    async def _reload(self, had: Sequence[HistoryEvent] = ()) -> None:
         """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
         self._drop()
         await self._leases.confirm(self._receipts)
@@ -216,7 +236,8 @@ class Holder:
             return self._is_dealt_with
         self._start(live)
         if self._queries:
-            await self._answer_queries(live)
+            queries, self._queries = self._queries, []
+            await self._answers.answer(live, queries)
         if self._running and asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
             await self._look(live)
             return False
@@ -239,14 +260,14 @@ class Holder:
                 del self._running[seq]
             elif task.done():
                 del self._running[seq]
-                end = task.result()
-                room -= end.result_bytes
-                if end.deferred_for is not None:
-                    live.defer(seq)
-                elif end.failure is None:
-                    live.tell(ActivityCompleted(seq=seq, at=now, result=end.result))
-                else:
-                    live.retry(seq, end.failure, now)
+                match task.result():
+                    case Succeeded(result, _, size_bytes):
+                        room -= size_bytes
+                        live.tell(ActivityCompleted(seq=seq, at=now, result=result))
+                    case Failed(failure):
+                        live.retry(seq, failure, now)
+                    case Deferred():
+                        live.defer(seq)
         if self._stop_now.done() and self._running:
             self._cancel_running()
             live.give_up_claims(STOPPED, None)
@@ -307,9 +328,13 @@ class Holder:
                 if is_closed:
                     self._drop()
             case CommitOutcome.UNREAD_MAIL:
-                await self._reload([event for event in live.pending if isinstance(event, OUTCOMES)])
+                await self._reload([event for event in live.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
+            case CommitOutcome.IMPOSSIBLE:
+                raise CommitImpossible(result.problem or "the batch could never be recorded")
             case CommitOutcome.CONFLICT | CommitOutcome.REFUSED:
                 await self._reload()
+            case _:
+                assert_never(result.outcome)
 
     async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitResult, int]:
         """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
@@ -326,47 +351,12 @@ class Holder:
         sent = commit.model_dump_json().encode()
         return await self._world.commits.submit(sent), len(sent)
 
-    async def _answer_queries(self, live: LiveRun) -> None:
-        """Answer what was asked, from what is recorded."""
-        queries, self._queries = self._queries, []
-        answers = tuple([await self._encoded(self._answer(live, query), query.name) for query in queries])
-        await self._world.api.answer_queries(QueryAnswersRequest(token=self._task.token, answers=answers))
-
-    def _answer(self, live: LiveRun, query: QueryRequest) -> QueryAnswer:
-        answer = QueryAnswer(query_id=query.query_id)
-        try:
-            result = live.code.query(query.name, query.input)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is for who asked
-            return answer.model_copy(update={"failure": to_failure(error)})
-        _, problem = self._world.payloads.check(f"the answer to query {query.name!r}", result)
-        if problem:
-            return answer.model_copy(update={"failure": Failure(type="PayloadRefused", message=problem)})
-        return answer.model_copy(update={"result": result})
-
-    async def _refuse_queries(self, error: BaseException) -> None:
-        """Tell whoever asks why the code cannot be advanced: until it can, nobody could answer."""
-        failure = to_failure(error)
-        queries, self._queries = self._queries, []
-        answers = tuple(QueryAnswer(query_id=query.query_id, failure=failure) for query in queries)
-        if answers:
-            await self._world.api.answer_queries(QueryAnswersRequest(token=self._task.token, answers=answers))
-
-    async def _encoded(self, answer: QueryAnswer, name: str) -> QueryAnswer:
-        what = f"the answer to query {name!r}"
-        try:
-            result = await self._world.payloads.encoded(answer.result, self._task.execution_id, what)
-        except WorkflowsException as error:
-            return answer.model_copy(update={"result": None, "failure": to_failure(error)})
-        return answer.model_copy(update={"result": result})
-
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
         """Record outcomes that were had all the same, so that their activities are not run again."""
         live = self.live
         if live and live.has_inputs:
-            ends = ((seq, task.result()) for seq, task in self._running.items() if task.done())
-            now = self._world.now()
-            unseen = [ActivityCompleted(seq=seq, at=now, result=end.result) for seq, end in ends if end.failure is None]
-            live.fail(to_failure(error.__cause__ or error), unseen)
+            unseen = {seq: task.result() for seq, task in self._running.items() if task.done()}
+            live.fail(to_failure(error.__cause__ or error), unseen, self._world.now())
             await self._submit(live, ())
 
     def _drop(self) -> None:

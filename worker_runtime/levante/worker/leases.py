@@ -7,13 +7,21 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import uniform
 
+from levante.worker.apart import send_apart
+from levante.worker.api import ApiUnreachable, KeyRefused
 from levante.worker.tasks import TaskSource
+from levante_core.protocol import LevanteError
 from levante_core.protocol.workers import LEASE_SECONDS, TaskQueue
 
 logger = logging.getLogger("levante.worker")
 
 EXTEND_EVERY_SECONDS = LEASE_SECONDS / 3
+AGAIN_SECONDS = 1.0
+"""Until leases are presented again that nobody could be told of: at once after a restart of the API."""
+_ABOUT_ALL = (KeyRefused, ApiUnreachable, LevanteError, TimeoutError)
+"""Failures to extend leases that are not about one of them."""
 
 
 class LeaseIsLost(Exception):
@@ -44,30 +52,56 @@ class Leases:
                 self._held.pop((queue, receipt), None)
 
     async def keep(self) -> None:
-        """Extend all leases again and again, one call per queue; idle while there are none."""
+        """Extend all leases again and again, one call per queue; idle while there are none.
+
+        A lease that cannot be extended is logged and tried again with the others.
+        """
+        pause = EXTEND_EVERY_SECONDS
         while True:
             if not self._held:
                 self._has_some.clear()
                 await self._has_some.wait()
-            await asyncio.sleep(EXTEND_EVERY_SECONDS)
-            await self.renew()
+            await asyncio.sleep(pause)
+            pause = EXTEND_EVERY_SECONDS if await self.renew() else uniform(AGAIN_SECONDS / 2, AGAIN_SECONDS)  # noqa: S311
 
-    async def renew(self) -> None:
-        """Extend all leases now: a host that was started anew lets stand what it hears of before it sends tasks again."""
+    async def renew(self) -> bool:
+        """Extend all leases now. Tells whether it is known of each what became of it.
+
+        A host that was started anew lets stand what it hears of before it sends tasks again.
+        """
         by_queue: dict[TaskQueue, list[str]] = defaultdict(list)
         for queue, receipt in self._held:
             by_queue[queue].append(receipt)
-        for queue, receipts in by_queue.items():
-            await self._extend(queue, receipts)
+        return all(await asyncio.gather(*(self._extend(queue, receipts) for queue, receipts in by_queue.items())))
 
     async def confirm(self, receipts: Sequence[str]) -> None:
         """Make sure that workflow tasks are still ours. Raises: LeaseIsLost."""
         if await self._tasks.extend(TaskQueue.WORKFLOW, receipts):
             raise LeaseIsLost
 
-    async def _extend(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
-        for lost in await self._tasks.extend(queue, receipts):
-            task = self._held.pop((queue, lost), None)
-            if task:
-                logger.warning("a lease was lost: another worker carries on with its task")
-                task.cancel()
+    async def _extend(self, queue: TaskQueue, receipts: Sequence[str]) -> bool:
+        """Extend leases. Tells whether it is known of each what became of it."""
+        failures: list[Exception] = []
+
+        async def extend(some: Sequence[str]) -> list[bool]:
+            """Extend, and tell of each whether it is lost."""
+            async with asyncio.timeout(EXTEND_EVERY_SECONDS):
+                lost = set(await self._tasks.extend(queue, some))
+            return [receipt in lost for receipt in some]
+
+        def settle(receipt: str, answer: object) -> None:
+            if isinstance(answer, Exception):
+                failures.append(answer)
+            elif answer:
+                self._lose(queue, receipt)
+
+        await send_apart(receipts, extend, settle, _ABOUT_ALL)
+        if failures:
+            logger.warning("%d leases of %d cannot be extended at present: %s", len(failures), len(receipts), failures[0])
+        return not failures
+
+    def _lose(self, queue: TaskQueue, receipt: str) -> None:
+        task = self._held.pop((queue, receipt), None)
+        if task:
+            logger.warning("a lease was lost: another worker carries on with its task")
+            task.cancel()

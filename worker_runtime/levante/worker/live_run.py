@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from levante.replay.run import WorkflowRun
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
 from levante.worker.history_size import ADVICE_SHARE, warn_of
 from levante.worker.world import World
 from levante_core.protocol import (
@@ -14,6 +15,7 @@ from levante_core.protocol import (
     MOST_BYTES,
     OUTCOMES,
     ActivityCancelRequested,
+    ActivityCompleted,
     ActivityFailed,
     ActivityHandedOver,
     ActivityScheduled,
@@ -171,6 +173,16 @@ class LiveRun:
         if not self.state.is_void(outcome):
             self._input(outcome, outcome)
 
+    def regain(self, event: HistoryEvent) -> None:
+        """Take in once more how an attempt in place ended, which was not recorded with the batch that was refused."""
+        match event:
+            case ActivityHandedOver(activity=seq):
+                activity = self.state.activities.get(seq)
+                if activity and activity.state is ActivityState.OWNED:
+                    self._hand_over(seq, event.attempt, event.delay_seconds, event.failure)
+            case _ if isinstance(event, OUTCOMES):
+                self.tell(event)
+
     def ask(self, commands: Iterable[Command]) -> None:
         """Note what the code asked for."""
         for command in commands:
@@ -180,19 +192,27 @@ class LiveRun:
                 self.is_urgent |= isinstance(command, AWAITED)
                 self._append(self._addressed(command))
 
-    def fail(self, failure: Failure, unseen: Iterable[Outcome]) -> None:
-        """The code failed over the last input. unseen: outcomes that it was not told of any more.
+    def fail(self, failure: Failure, unseen: Mapping[int, AttemptEnd], at: datetime) -> None:
+        """The code failed over the last input. unseen: how attempts in place ended that it was not told of any more, by seq.
 
         What else was claimed goes to the queue, and no attempt of it counts: nothing runs in place until the code is fixed.
         """
         self._append(CodeFailed(failure=failure))
-        for outcome in unseen:
-            if not self.state.is_void(outcome):
-                self._append(outcome)
+        for seq, end in unseen.items():
+            match end:
+                case Succeeded(result):
+                    self._note(ActivityCompleted(seq=seq, at=at, result=result))
+                case Failed(why):
+                    self._follow(seq, why, at, self._note)
+                case Deferred():
+                    self.defer(seq)
         self.give_up_claims(failure, None)
 
     def retry(self, seq: int, failure: Failure, at: datetime) -> None:
         """An attempt made in place failed: let the queue make the next one, or record that there is none."""
+        self._follow(seq, failure, at, self.tell)
+
+    def _follow(self, seq: int, failure: Failure, at: datetime, record: Callable[[Outcome], None]) -> None:
         activity = self.state.activities.get(seq)
         if activity is None:
             return
@@ -200,7 +220,12 @@ class LiveRun:
             case RetryAfter(attempt, delay):
                 self._hand_over(seq, attempt, delay.total_seconds(), failure)
             case GiveUp():
-                self.tell(ActivityFailed(seq=seq, at=at, failure=failure, attempt=activity.attempt))
+                record(ActivityFailed(seq=seq, at=at, failure=failure, attempt=activity.attempt))
+
+    def _note(self, outcome: Outcome) -> None:
+        """Record an outcome that the code is not told of until it is replayed."""
+        if not self.state.is_void(outcome):
+            self._append(outcome)
 
     def defer(self, seq: int) -> None:
         """An attempt made in place goes on elsewhere: it is claimed no longer."""

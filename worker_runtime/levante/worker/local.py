@@ -15,6 +15,7 @@ from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.attempt import Attempt
+from levante.worker.attempt_end import Deferred, Succeeded
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
     ActivityCancelRequested,
@@ -57,6 +58,7 @@ from levante_core.protocol.activities import (
 
 MANY = 1_000_000
 """Slots for activities: in this process nothing else has to be left room for."""
+NOBODY_COMPLETES = "activity.complete_later() needs a server: who could complete the activity here?"
 
 
 async def run_locally(definition: WorkflowDefinition, value: Json, timeout: timedelta) -> Any:  # noqa: ASYNC109 - the contract's
@@ -95,7 +97,7 @@ class _Nobody(Api):
         return ActivityHeartbeatResponse(is_wanted=True)
 
     async def defer_activity(self, request: DeferRequest) -> DeferResponse:  # noqa: ARG002
-        raise WorkflowsException("activity.complete_later() needs a server: who could complete the activity here?")
+        return DeferResponse(is_wanted=False)
 
     async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
         return [PublicationResult(last_sequence=None) for _ in publications]
@@ -103,9 +105,11 @@ class _Nobody(Api):
     async def rate_permit(self, request: PermitRequest) -> PermitResponse:
         name = request.rate_limit.key or f"activity {request.activity_name}"
         now = asyncio.get_running_loop().time()
-        free_at = max(now, self._free_at.get(name, now))
-        self._free_at[name] = free_at + request.rate_limit.interval_seconds
-        return PermitResponse(wait_seconds=free_at - now)
+        wait = max(0.0, self._free_at.get(name, now) - now)
+        is_taken = request.takes(wait)
+        if is_taken:
+            self._free_at[name] = now + wait + request.rate_limit.interval_seconds
+        return PermitResponse(wait_seconds=wait, is_taken=is_taken)
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:  # noqa: ARG002
         raise WorkflowsException(f"there is no server here to answer {method} {path}")
@@ -204,7 +208,9 @@ class _Local:
                 self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, number, "local", work
             )
             end = await self._here.runner.run(attempt)
-            if end.failure is None:
+            if isinstance(end, Deferred):
+                raise WorkflowsException(NOBODY_COMPLETES)
+            if isinstance(end, Succeeded):
                 return ActivityCompleted(seq=scheduled.seq, at=_now(), result=end.result)
             decision = after_failure(options.retry, number, end.failure)
             if not isinstance(decision, RetryAfter):

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 from levante.context import current_activity, current_workflow
-from levante.worker.api import Api, ApiError
+from levante.worker.api import Api
 from levante.worker.settings import WorkerSettings
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.logs import MOST_CHARACTERS, MOST_LINES, LogLine, LogsRequest
@@ -21,9 +23,15 @@ SECONDS = 1.0
 """Between two batches: nothing is sent while nothing is logged."""
 SPAN = timedelta(seconds=30)
 """From the first line of a batch to the last one, at most."""
-BATCH_CHARACTERS = 1024 * 1024
+BATCH_BYTES = 1024 * 1024
+"""Of lines as JSON; a single line has less."""
+NOT_SHIPPED = "levante.worker.api"
+"""What is logged of calls to the API, this one included: each batch that fails would make another one."""
 MOST_WAITING = 10_000
-"""Lines; those that come while so many wait are dropped, and counted."""
+MOST_WAITING_BYTES = 16 * 1024 * 1024
+"""Lines that come while so many wait, or so much, are dropped, and counted."""
+MOST_ATTRIBUTES, NAME_CHARACTERS, VALUE_CHARACTERS = 64, 256, 1024
+"""Of what a logging call gives as `extra`; what is more is cut."""
 DRAIN_SECONDS = 5.0
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every record has; the others are what the logging call gave as `extra`."""
@@ -32,8 +40,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class LogShipping(logging.Handler):
     """Takes records of user code in workflows and activities, and of the worker itself, and sends them in batches.
 
-    It never holds up who logs, and never fails: what the API does not take is dropped. Lines of workflow code that is being
-    replayed were logged before.
+    It never holds up who logs, and never fails. A batch that the API does not take is dropped, and its lines counted.
+    Lines of workflow code that is being replayed were logged before.
     """
 
     def __init__(self, api: Api, settings: WorkerSettings) -> None:
@@ -41,21 +49,33 @@ class LogShipping(logging.Handler):
         self._api = api
         self._deployment = DeploymentName(settings.deployment_name)
         self._worker = settings.worker_name
-        self._waiting: deque[LogLine] = deque()
+        self._waiting: deque[tuple[LogLine, int]] = deque()
+        self._waiting_bytes = 0
         self._dropped = 0
+        self._mutex = Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, in whatever thread."""
-        found = _code_at_work()
-        if (found is None and not record.name.startswith("levante.")) or (found and found.pop("is_replaying", False)):
+        code = _code_at_work()
+        if record.name == NOT_SHIPPED or (code is None and not record.name.startswith("levante.")):
             return
-        if len(self._waiting) >= MOST_WAITING:
-            self._dropped += 1
+        if code and code.pop("is_replaying", False):
             return
         try:
-            self._waiting.append(_line(record, found or {}))
+            line = _line(record, code or {})
+            size = len(line.model_dump_json())
         except Exception:  # noqa: BLE001 - such as a message that does not fit its arguments
             self.handleError(record)
+        else:
+            self._take(line, size)
+
+    def _take(self, line: LogLine, size: int) -> None:
+        with self._mutex:
+            if len(self._waiting) >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
+                self._dropped += 1
+                return
+            self._waiting.append((line, size))
+            self._waiting_bytes += size
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,26 +99,37 @@ class LogShipping(logging.Handler):
             await self._send_all()
 
     async def _send_all(self) -> None:
-        while self._waiting:
-            lines = self._next_batch()
-            request = LogsRequest(
-                deployment_name=self._deployment, worker_name=self._worker, batch_id=uuid4().hex, lines=tuple(lines)
-            )
-            with suppress(ApiError):
+        while lines := self._next_batch():
+            try:
+                request = LogsRequest(
+                    deployment_name=self._deployment, worker_name=self._worker, batch_id=uuid4().hex, lines=tuple(lines)
+                )
                 await self._api.ship_logs(request)
+            except Exception:  # noqa: BLE001 - whatever it is, the lines after these are sent
+                with self._mutex:
+                    self._dropped += len(lines)
 
     def _next_batch(self) -> list[LogLine]:
-        if self._dropped:
-            message = f"{self._dropped} lines were dropped: they came faster than they could be sent"
-            self._dropped = 0
-            self._waiting.append(LogLine(at=datetime.now(UTC), level="WARNING", logger="levante.worker", message=message))
-        batch, room = [self._waiting.popleft()], BATCH_CHARACTERS
-        while self._waiting and len(batch) < MOST_LINES:
-            room -= len(batch[-1].message)
-            if room <= 0 or self._waiting[0].at - batch[0].at > SPAN:
-                break
-            batch.append(self._waiting.popleft())
-        return batch
+        with self._mutex:
+            if self._dropped and self._waiting:
+                self._waiting.append((_note_of(self._dropped), 0))
+                self._dropped = 0
+            batch: list[LogLine] = []
+            room = BATCH_BYTES
+            while self._waiting and len(batch) < MOST_LINES:
+                line, size = self._waiting[0]
+                if batch and (size > room or line.at - batch[0].at > SPAN):
+                    break
+                self._waiting.popleft()
+                self._waiting_bytes -= size
+                room -= size
+                batch.append(line)
+            return batch
+
+
+def _note_of(dropped: int) -> LogLine:
+    message = f"{dropped} lines were dropped: they came faster than they could be sent, or the API did not take them"
+    return LogLine(at=datetime.now(UTC), level="WARNING", logger="levante.worker", message=message)
 
 
 def _code_at_work() -> dict[str, Any] | None:
@@ -127,12 +158,17 @@ def _line(record: logging.LogRecord, code: dict[str, Any]) -> LogLine:
     message = record.getMessage()
     if record.exc_info:
         message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
-    extra = {name: str(value)[:1024] for name, value in vars(record).items() if name not in _STANDARD}
+    extra = islice(((name, value) for name, value in vars(record).items() if name not in _STANDARD), MOST_ATTRIBUTES)
     return LogLine(
         at=datetime.fromtimestamp(record.created, UTC),
-        level=record.levelname[:32],
-        logger=record.name[:256],
-        message=message[:MOST_CHARACTERS],
-        attributes=extra,
+        level=_text(record.levelname, 32),
+        logger=_text(record.name, 256),
+        message=_text(message, MOST_CHARACTERS),
+        attributes={_text(name, NAME_CHARACTERS): _text(str(value), VALUE_CHARACTERS) for name, value in extra},
         **code,
     )
+
+
+def _text(text: str, most_characters: int) -> str:
+    """Cut a text, and write what is no Unicode as JSON can carry it."""
+    return text[:most_characters].encode(errors="replace").decode()

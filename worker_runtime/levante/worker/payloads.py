@@ -11,10 +11,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
 from levante.encoding.codec import PayloadCodec
 from levante.encoding.events import encode_event_payload
+from levante.encoding.limits import PAYLOADS_AT_ONCE, Budget
 from levante.encoding.offloadable import FieldOffloader
 from levante.encoding.settings import EncodingSettings
 from levante.encoding.wire import PayloadContext, could_be_taken_for_encoded
@@ -26,6 +30,7 @@ from levante_core.protocol import (
     Fact,
     HistoryBatch,
     HistoryEvent,
+    Input,
     Json,
     PatchOperation,
     RunStart,
@@ -33,6 +38,7 @@ from levante_core.protocol import (
     TaskEvent,
     TaskPublished,
     WorkflowSpec,
+    is_encoded,
     problem_with,
 )
 from levante_core.protocol.workers import LoadResponse
@@ -57,6 +63,8 @@ FIELDS: Mapping[str, str] = {
 SCHEDULED = "__scheduled_workflow__"
 """What the inputs of schedules are encoded for, as nobody knows their executions. Source: REST contract, section 5."""
 
+_THREADS = ThreadPoolExecutor(32, thread_name_prefix="payloads")
+
 
 class Payloads:
     """Decodes what a worker gets, and encodes what it sends. namespace: the workspace."""
@@ -69,18 +77,24 @@ class Payloads:
         self._namespace = namespace
         encryption = settings.payload_encryption
         self._main_key = bytes.fromhex(encryption.main_key.get_secret_value()) if encryption else None
+        self._most_bytes = settings.max_payload_bytes
         self.is_active = self._codec.is_active or self._has_fields
         """Whether anything is ever encoded."""
 
     def check(self, what: str, value: Json) -> tuple[int, str | None]:
         """Return the size of a plain value, and what is wrong with it; what may become smaller may have any size."""
-        return problem_with(what, value, of_any_size=self.is_active)
+        size, problem = problem_with(what, value, of_any_size=self.is_active)
+        if problem is None and size > self._most_bytes:
+            problem = f"{what} has {size:,} bytes, and LEVANTE_MAX_PAYLOAD_BYTES allows {self._most_bytes:,}"
+        return size, problem
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
     async def decoded(self, value: Json, execution_id: str) -> Json:
         """Return a value as it was before it was encoded. Raises: PayloadUndecodable, EncodingMisconfigured."""
-        return await self._off_loop(self._codec.decode, value, self._context(execution_id))
+        if not is_encoded(value):
+            return value
+        return await _in_thread(self._codec.decode, value, self._context(execution_id))
 
     async def decoded_start(self, start: RunStart, execution_id: str) -> RunStart:
         """Decode what a run is started with. Raises: as `decoded`."""
@@ -90,11 +104,18 @@ class Payloads:
 
     async def decoded_facts(self, facts: Sequence[Fact], execution_id: str, children: Mapping[int, str]) -> tuple[Fact, ...]:
         """Decode facts. children: execution ids, by the seq of the command that asked for them. Raises: as `decoded`."""
-        return await self._off_loop(self._decode_facts, facts, execution_id, children)
+        if not any(_is_encoded(fact.input) for fact in facts):
+            return tuple(facts)
+        return await _in_thread(self._decode_facts, facts, execution_id, children, self._budget())
 
     async def decoded_load(self, loaded: LoadResponse, execution_id: str, children: Mapping[int, str]) -> LoadResponse:
         """Decode all that was loaded of a run. Raises: as `decoded`."""
-        return await self._off_loop(self._decode_load, loaded, execution_id, children)
+        events = (event for batch in loaded.batches for event in batch.events)
+        inputs = chain(events, (fact.input for fact in loaded.facts))
+        asked = (loaded.start.input, *(query.input for query in loaded.queries))
+        if not (any(map(is_encoded, asked)) or any(map(_is_encoded, inputs))):
+            return loaded
+        return await _in_thread(self._decode_load, loaded, execution_id, children, self._budget())
 
     async def restored(self, value: Json, execution_id: str) -> Json:
         """Return the input of an activity with its offloaded fields in place. Raises: as `decoded`."""
@@ -151,8 +172,11 @@ class Payloads:
     async def _off_loop(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Keep blobs and ciphers of a worker that has them off its loop."""
         if self.is_active:
-            return await asyncio.to_thread(function, *args, **kwargs)
+            return await _in_thread(function, *args, **kwargs)
         return function(*args, **kwargs)
+
+    def _budget(self) -> Budget:
+        return Budget(PAYLOADS_AT_ONCE * self._most_bytes)
 
     def _encode(self, value: Json, context: PayloadContext, what: str) -> Json:
         is_to_do = self._codec.is_active or could_be_taken_for_encoded(value)
@@ -201,36 +225,41 @@ class Payloads:
         payload = {"b64payload": told["value"], "encoding_options": options, "empty": False}
         return event.model_copy(update={"payload": payload})
 
-    def _decode_facts(self, facts: Iterable[Fact], execution_id: str, children: Mapping[int, str]) -> tuple[Fact, ...]:
+    def _decode_facts(
+        self, facts: Iterable[Fact], execution_id: str, children: Mapping[int, str], budget: Budget
+    ) -> tuple[Fact, ...]:
         return tuple(
             fact
-            if (plain := self._decode_event(fact.input, execution_id, children)) is fact.input
+            if (plain := self._decode_event(fact.input, execution_id, children, budget)) is fact.input
             else fact.model_copy(update={"input": plain})
             for fact in facts
         )
 
-    def _decode_load(self, loaded: LoadResponse, execution_id: str, children: Mapping[int, str]) -> LoadResponse:
-        known = {**children, **children_in(loaded.batches)}
-        start = self._codec.decode(loaded.start.input, self._context(execution_id))
+    def _decode_load(
+        self, loaded: LoadResponse, execution_id: str, children: Mapping[int, str], budget: Budget
+    ) -> LoadResponse:
+        known, context = {**children, **children_in(loaded.batches)}, self._context(execution_id)
+        start = self._codec.decode(loaded.start.input, context, budget)
         queries = tuple(
-            query.model_copy(update={"input": self._codec.decode(query.input, self._context(execution_id))})
-            for query in loaded.queries
+            query.model_copy(update={"input": self._codec.decode(query.input, context, budget)}) for query in loaded.queries
         )
         return loaded.model_copy(
             update={
                 "start": loaded.start.model_copy(update={"input": start}),
-                "batches": tuple(self._decode_batch(batch, execution_id, known) for batch in loaded.batches),
-                "facts": self._decode_facts(loaded.facts, execution_id, known),
+                "batches": tuple(self._decode_batch(batch, execution_id, known, budget) for batch in loaded.batches),
+                "facts": self._decode_facts(loaded.facts, execution_id, known, budget),
                 "queries": queries,
             }
         )
 
-    def _decode_batch(self, batch: HistoryBatch, execution_id: str, children: Mapping[int, str]) -> HistoryBatch:
-        events = tuple(self._decode_event(event, execution_id, children) for event in batch.events)
+    def _decode_batch(
+        self, batch: HistoryBatch, execution_id: str, children: Mapping[int, str], budget: Budget
+    ) -> HistoryBatch:
+        events = tuple(self._decode_event(event, execution_id, children, budget) for event in batch.events)
         is_same = all(plain is event for plain, event in zip(events, batch.events, strict=True))
         return batch if is_same else batch.model_copy(update={"events": events})
 
-    def _decode_event(self, event: EventT, execution_id: str, children: Mapping[int, str]) -> EventT:
+    def _decode_event(self, event: EventT, execution_id: str, children: Mapping[int, str], budget: Budget) -> EventT:
         """Decode an event or a fact's input."""
         one: Any = event
         field = FIELDS.get(one.kind)
@@ -242,8 +271,18 @@ class Payloads:
             owner = event.execution_id
         elif isinstance(event, ChildCompleted):
             owner = children.get(event.seq, execution_id)
-        plain = self._codec.decode(value, self._context(owner))
+        plain = self._codec.decode(value, self._context(owner), budget)
         return event if plain is value else one.model_copy(update={field: plain})
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what may read blobs, or work through megabytes, in a thread that no activity waits for or keeps busy."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(function, *args, **kwargs))
+
+
+def _is_encoded(event: HistoryEvent | Input) -> bool:
+    field = FIELDS.get(event.kind)
+    return field is not None and is_encoded(getattr(event, field))
 
 
 PLAIN = Payloads(EncodingSettings(), "")

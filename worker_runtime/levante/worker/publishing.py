@@ -20,6 +20,9 @@ logger = logging.getLogger("levante.worker")
 BATCH_BYTES = 2 * 1024 * 1024
 """Events of one call, or a single larger one. Source: SDK contract, section 6 (read 2026-11-23)."""
 BATCH_EVENTS = 1000
+MOST_WAITING = 10_000
+MOST_WAITING_BYTES = 8 * 1024 * 1024
+"""Events of one attempt; those that come while so many wait, or so much, are dropped, and counted."""
 DRAIN_SECONDS = 10.0
 DRAIN_SECONDS_PER_EVENT = 2.0
 """How long the end of an attempt waits for what it has published. Source: as above."""
@@ -42,6 +45,8 @@ class Publisher:
         self._name = uuid4().hex
         self._plain: deque[TaskEventReport] = deque()
         self._ready: deque[tuple[TaskEventReport, int]] = deque()
+        self._ready_bytes = 0
+        self._dropped = 0
         self._sent = 0
         self._sender: asyncio.Task[None] | None = None
         self._number = 0
@@ -51,6 +56,9 @@ class Publisher:
     def publish(self, event: TaskEvent) -> None:
         """Take an event."""
         if not self._is_heard:
+            return
+        if len(self._plain) + len(self._ready) >= MOST_WAITING or self._ready_bytes >= MOST_WAITING_BYTES:
+            self._dropped += 1
             return
         self._number += 1
         report = TaskEventReport(number=self._number, at=self._now(), event=event)
@@ -86,6 +94,9 @@ class Publisher:
                     self._note(result)
         finally:
             self._sender = None
+            if self._dropped:
+                logger.warning("%d events of custom tasks came faster than they could be sent: dropped", self._dropped)
+                self._dropped = 0
 
     async def _encode(self) -> None:
         while self._plain:
@@ -94,7 +105,9 @@ class Publisher:
             self._make_ready(report.model_copy(update={"event": encoded}))
 
     def _make_ready(self, report: TaskEventReport) -> None:
-        self._ready.append((report, len(report.model_dump_json())))
+        size = len(report.model_dump_json())
+        self._ready.append((report, size))
+        self._ready_bytes += size
 
     def _next_publication(self) -> bytes | None:
         """Write as many of the events that are ready as go into one call."""
@@ -104,6 +117,7 @@ class Publisher:
             report, size = self._ready.popleft()
             reports.append(report)
             room -= size
+            self._ready_bytes -= size
         self._sent = len(reports)
         if not reports:
             return None
@@ -128,3 +142,4 @@ class Publisher:
     def _forget(self) -> None:
         self._plain.clear()
         self._ready.clear()
+        self._ready_bytes = 0

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from random import uniform
 from typing import Protocol, TypeVar
 
+from levante.worker.reading import readable
+from levante.worker.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from levante.worker.tasks import TaskSource
 from levante_core.protocol import LevanteError
 from levante_core.protocol.workers import (
@@ -30,7 +32,8 @@ logger = logging.getLogger("levante.worker")
 
 RENEW_BEFORE = timedelta(minutes=10)
 """How long before their end credentials are replaced: well more than a poll takes."""
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.1, 5.0
+MOST_SECONDS = 20.0
+"""How long calls about leases are repeated; polls are repeated for as long as it takes."""
 THREADS = 8
 """A poll of each queue, one more that was cancelled, and calls about leases."""
 
@@ -106,10 +109,11 @@ class QueueTasks:
                 )
             )
             try:
-                return _tasks(await asyncio.shield(receiving))
+                messages = await asyncio.shield(receiving)
             except asyncio.CancelledError:
                 self._abandoned.append((queue, receiving))
                 raise
+            return _tasks(messages)
 
         return await self._until_done(f"polling the {queue} queue", receive)
 
@@ -119,7 +123,7 @@ class QueueTasks:
         async def extend(connection: _Connection) -> Sequence[str]:
             return await self._in_thread(partial(connection.queues.extend, connection.names[queue], receipts, LEASE_SECONDS))
 
-        return await self._until_done(f"extending leases of the {queue} queue", extend)
+        return await self._until_done(f"extending leases of the {queue} queue", extend, MOST_SECONDS)
 
     async def done(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
         """See TaskSource."""
@@ -127,7 +131,7 @@ class QueueTasks:
         async def delete(connection: _Connection) -> None:
             await self._in_thread(partial(connection.queues.delete, connection.names[queue], receipts))
 
-        await self._until_done(f"ending leases of the {queue} queue", delete)
+        await self._until_done(f"ending leases of the {queue} queue", delete, MOST_SECONDS)
 
     async def hand_back(self, queue: TaskQueue, returned: Sequence[HandBack]) -> None:
         """See TaskSource."""
@@ -136,25 +140,33 @@ class QueueTasks:
     async def close(self) -> None:
         """See TaskSource. Takes as long as a poll that is under way, 20 s at most."""
         for queue, receiving in self._abandoned:
-            with suppress(LevanteError):
+            try:
                 tasks = _tasks(await receiving)
                 if tasks:
                     await self.hand_back(queue, [HandBack(receipt=one.receipt, token=one.task.token) for one in tasks])
+            except Exception:  # what cannot be handed back comes again when its lease ends
+                logger.warning("what a poll of the %s queue got cannot be handed back", queue, exc_info=True)
         self._abandoned.clear()
         self._pool.shutdown(wait=False)
 
-    async def _until_done(self, what: str, call: Callable[[_Connection], Awaitable[T]]) -> T:
-        pause = FIRST_PAUSE_SECONDS
+    async def _until_done(
+        self, what: str, call: Callable[[_Connection], Awaitable[T]], most_seconds: float | None = None
+    ) -> T:
+        """Make a call until it succeeds. Raises: LevanteError if it has not after so many seconds."""
+        clock = asyncio.get_running_loop().time
+        pause, began_at = FIRST_RETRY_SECONDS, clock()
         while True:
             connection = await self._connected()
             try:
                 return await call(connection)
             except LevanteError as error:
+                if most_seconds is not None and clock() + pause - began_at > most_seconds:
+                    raise
                 logger.warning("%s failed (%s): asking for access anew in %.1f s", what, error, pause)
                 if self._connection is connection:
                     self._connection = None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_PAUSE_SECONDS)
+            await asyncio.sleep(uniform(pause / 2, pause))  # noqa: S311 - keeps workers apart, and no secrets
+            pause = min(2 * pause, LAST_RETRY_SECONDS)
 
     async def _connected(self) -> _Connection:
         async with self._connecting:
@@ -172,4 +184,5 @@ class QueueTasks:
 
 
 def _tasks(messages: Sequence[Message]) -> list[DeliveredTask]:
-    return [delivered(message.body, message.receipt, message.receive_count) for message in messages]
+    counted = ((one, one.receive_count) for one in messages)
+    return readable(counted, lambda one: delivered(one.body, one.receipt, one.receive_count))

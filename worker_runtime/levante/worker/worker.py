@@ -7,44 +7,43 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-import aiohttp
 from pydantic import TypeAdapter
 
 from levante.errors import WorkflowsException, to_failure
 from levante.replay.run import WorkflowCodeFailed
-from levante.worker.activities import AttemptEnd
-from levante.worker.api import Api, KeyRefused
+from levante.worker.api import UNAVAILABLE, Api, ApiError, ApiUnreachable, KeyRefused
 from levante.worker.attempt import Attempt
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
 from levante.worker.cache import RunCache
 from levante.worker.holder import Holder
-from levante.worker.leases import LeaseIsLost, Leases
-from levante.worker.tasks import TaskSource
+from levante.worker.intake import Intake
+from levante.worker.leases import LeaseIsLost
+from levante.worker.registration import Registration
+from levante.worker.retrying import for_ever
 from levante.worker.world import World
-from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, DeploymentName, WorkflowTask, stuck, unpinned
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, Failure, WorkflowTask, stuck, unpinned
 from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
 from levante_core.protocol.workers import (
     CommitResult,
     CommitsResponse,
     DeliveredTask,
     HandBack,
-    HeartbeatRequest,
-    RegisterRequest,
-    RegisterResponse,
     TaskQueue,
     WorkflowTaskFailedRequest,
 )
 
 logger = logging.getLogger("levante.worker")
 
-PRESENCE_RETRY_SECONDS = 0.25
-"""A host that was started anew waits a second for the workers that hold leases."""
 MAX_HELD_RUNS = 200
 """Runs advanced at the same time; more tasks than that stay with other workers."""
+MESSAGE_CHARACTERS = 4000
+"""Of what the API said, in a failure that is recorded."""
 
 _COMMITS = TypeAdapter(CommitsResponse)
 _REPORTS = TypeAdapter(ActivityReportsResponse)
@@ -54,7 +53,7 @@ def send_commits(api: Api) -> Callable[[list[bytes]], Awaitable[list[CommitResul
     """Make the call that carries many commits."""
 
     async def send(items: list[bytes]) -> list[CommitResult]:
-        answer = await api.post_raw("/workers/commits", b'{"commits":[%b]}' % b",".join(items))
+        answer = await api.post_items("/workers/commits", b'{"commits":[%b]}', items)
         return list(_COMMITS.validate_json(answer).results)
 
     return send
@@ -64,18 +63,10 @@ def send_reports(api: Api) -> Callable[[list[bytes]], Awaitable[list[ActivityRep
     """Make the call that carries many activity reports."""
 
     async def send(items: list[bytes]) -> list[ActivityReportResult]:
-        answer = await api.post_raw("/workers/activity-reports", b'{"reports":[%b]}' % b",".join(items))
+        answer = await api.post_items("/workers/activity-reports", b'{"reports":[%b]}', items)
         return list(_REPORTS.validate_json(answer).results)
 
     return send
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Intake:
-    """Where tasks come from, and the leases of those that have come."""
-
-    tasks: TaskSource
-    leases: Leases
 
 
 class Worker:
@@ -84,13 +75,13 @@ class Worker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._deployment = world.settings.serves
-        self._intake = Intake(world.tasks, Leases(world.tasks))
+        self._intake = Intake(world.tasks)
         self._leases = [self._intake.leases]
         self._session = f"{unpinned(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
         self._session_task: asyncio.Task[None] | None = None
         world.runner.session, world.runner.open_session = self._session, self._open_session
         self._cache = RunCache(world.settings.max_cached_workflows)
-        self._registration: RegisterResponse | None = None
+        self._registration = Registration(world, self._session, self._renew_leases)
         self._holders: set[Holder] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._activities: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
@@ -105,16 +96,16 @@ class Worker:
             await self._serve(stop)
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        await self._register()
+        await self._registration.register()
         background = [
-            asyncio.create_task(self._heartbeat()),
+            asyncio.create_task(self._registration.heartbeat()),
             asyncio.create_task(self._intake.leases.keep()),
             asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._intake, self._room_for_runs, self._receive_runs)),
             asyncio.create_task(self._poll_activities(self._intake)),
             asyncio.create_task(self._world.api.until_refused()),
             asyncio.create_task(stop.wait()),
         ]
-        presence = asyncio.create_task(self._hold_presence())
+        presence = self._spawn(self._registration.hold_presence())
         polls = background[2:4]
         try:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
@@ -127,48 +118,6 @@ class Worker:
             held = [*self._advancing.values(), *self._activities]
             await _cancelled([*self._of_session(), *background, presence, *held])
             self._cache.clear()
-
-    # --- being there --------------------------------------------------------------------------------------------------
-
-    async def _register(self) -> None:
-        settings = self._world.settings
-        own = DeploymentName(settings.deployment_name)
-        specs = [await self._world.payloads.encoded_spec(one.spec(own)) for one in self._world.workflows.values()]
-        request = RegisterRequest(
-            definitions=tuple(specs),
-            deployment_name=settings.deployment_name,
-            worker_name=settings.worker_name,
-            build_id=settings.build_id,
-            session=self._session,
-        )
-        self._registration = await self._world.api.register(request)
-        for warning in self._registration.warnings:
-            logger.warning("%s", warning)
-        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._world.workflows)))
-
-    async def _heartbeat(self) -> None:
-        while True:
-            await asyncio.sleep(self._world.heartbeat_seconds)
-            refs = self._registration.workflow_registration_refs if self._registration else ()
-            request = HeartbeatRequest(
-                workflow_registration_refs=refs,
-                deployment_name=self._world.settings.deployment_name,
-                worker_name=self._world.settings.worker_name,
-                build_id=self._world.settings.build_id,
-            )
-            if not (await self._world.api.heartbeat(request)).all_active:
-                await self._register()
-
-    async def _hold_presence(self) -> None:
-        """Let a host that watches connections know at once when this process is gone."""
-        if not (await self._world.api.whoami()).features.get("presence"):
-            return
-        while True:
-            try:
-                await self._world.api.hold_presence(self._world.worker_id, self._renew_leases)
-            except (aiohttp.ClientError, TimeoutError):
-                logger.debug("the presence connection ended; it is opened again")
-            await asyncio.sleep(PRESENCE_RETRY_SECONDS)
 
     async def _renew_leases(self) -> None:
         for leases in self._leases:
@@ -183,13 +132,17 @@ class Worker:
         room: Callable[[], int],
         receive: Callable[[Sequence[DeliveredTask]], None],
     ) -> None:
-        while True:
+        """Take tasks while there is room for them. Raises: KeyRefused, and nothing else: a poll that fails is made again."""
+
+        async def turn() -> None:
             limit = min(room(), 100)
             if limit == 0:
                 self._changed.clear()
                 await self._changed.wait()
-                continue
-            receive(await intake.tasks.poll(queue, limit))
+            else:
+                receive(await intake.tasks.poll(queue, limit))
+
+        await for_ever(f"polling the {queue} queue", turn, ended_by=KeyRefused)
 
     async def _poll_activities(self, intake: Intake) -> None:
         await self._poll(TaskQueue.ACTIVITY, intake, self._room_for_activities, partial(self._receive_activities, intake))
@@ -197,19 +150,22 @@ class Worker:
     def _open_session(self) -> str:
         """Take tasks of this worker's own session from now on. Returns its name."""
         if self._session_task is None:
-            self._session_task = self._spawn(self._serve_session())
+            serving = for_ever("serving the sticky session", self._serve_session, ended_by=KeyRefused)
+            self._session_task = self._spawn(serving)
         return self._session
 
     def _of_session(self) -> list[asyncio.Task[None]]:
         return [self._session_task] if self._session_task else []
 
     async def _serve_session(self) -> None:
-        tasks = await self._world.tasks_of(stuck(self._deployment, self._session))
-        intake = Intake(tasks, Leases(tasks))
+        intake = Intake(await self._world.tasks_of(stuck(self._deployment, self._session)))
         self._leases.append(intake.leases)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(intake.leases.keep())
-            group.create_task(self._poll_activities(intake))
+        keeping = asyncio.create_task(intake.leases.keep())
+        try:
+            await self._poll_activities(intake)
+        finally:
+            self._leases.remove(intake.leases)
+            await _cancelled([keeping])
 
     def _room_for_runs(self) -> int:
         return max(0, MAX_HELD_RUNS - len(self._advancing))
@@ -262,7 +218,19 @@ class Worker:
                 await self._advance_run(run_id, its_deliveries)
 
     async def _advance_run(self, run_id: str, deliveries: Sequence[DeliveredTask]) -> None:
+        try:
+            await self._hold(run_id, deliveries)
+        except LeaseIsLost:
+            logger.warning("execution %s is advanced by another worker by now", deliveries[0].task.execution_id)
+        except KeyRefused:
+            return  # this worker ends; the run stays as it is
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run stays open, and says why
+            await self._report_task_failure(deliveries, error)
+
+    async def _hold(self, run_id: str, deliveries: Sequence[DeliveredTask]) -> None:
         tasks = [delivered.task for delivered in deliveries if isinstance(delivered.task, WorkflowTask)]
+        if not tasks:
+            raise TypeError("a message of the workflow queue is no workflow task")
         receipts = [delivered.receipt for delivered in deliveries]
         is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
         is_trusted = not is_redelivered and all(self._is_fresh(delivered.task) for delivered in deliveries)
@@ -271,35 +239,39 @@ class Worker:
         try:
             facts = [task.fact for task in tasks if task.fact]
             is_dealt_with = await holder.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
-        except LeaseIsLost:
-            logger.warning("execution %s is advanced by another worker by now", tasks[0].execution_id)
-            return
-        except KeyRefused:
-            return  # this worker ends; the run stays as it is
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run stays open, and says why
-            await self._report_task_failure(deliveries, error)
-            return
         finally:
             self._holders.discard(holder)
         if holder.live:
             self._cache.put(run_id, holder.live)
         if not is_dealt_with:
-            await self._world.tasks.done(TaskQueue.WORKFLOW, receipts)
+            await self._intake.done(TaskQueue.WORKFLOW, receipts)
 
     async def _report_task_failure(self, deliveries: Sequence[DeliveredTask], error: Exception) -> None:
-        """Leave one message for later, so that fixed code can carry on."""
+        """Leave one message for later, so that fixed code can carry on. Never raises.
+
+        If nobody takes the report, the lease ends by itself, and the task comes again all the same.
+        """
         last, *others = deliveries
         cause = error.__cause__ if isinstance(error, WorkflowCodeFailed) and error.__cause__ else error
         logger.error("execution %s cannot be advanced: %s", last.task.execution_id, cause, exc_info=cause)
         if others:
-            await self._world.tasks.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
-        request = WorkflowTaskFailedRequest(
-            token=last.task.token,
-            receipt=last.receipt,
-            attempt=last.receive_count,
-            failure=to_failure(cause),
-        )
-        await self._world.api.workflow_task_failed(request)
+            await self._intake.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
+        brief = Failure(type=type(cause).__name__, message="the failure itself cannot be reported: see the worker's log")
+        for failure in (to_failure(cause), brief):
+            request = WorkflowTaskFailedRequest(
+                token=last.task.token,
+                receipt=last.receipt,
+                attempt=last.receive_count,
+                failure=failure,
+            )
+            try:
+                await self._world.api.workflow_task_failed(request)
+            except (KeyRefused, ApiUnreachable):
+                return
+            except Exception:
+                logger.exception("nobody takes the report that execution %s cannot be advanced", last.task.execution_id)
+            else:
+                return
 
     def _is_fresh(self, task: WorkflowTask | ActivityTask) -> bool:
         return not task.verify and self._world.now() - task.fresh_at < timedelta(seconds=OLD_AFTER_SECONDS)
@@ -310,7 +282,7 @@ class Worker:
         async with intake.leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
             task = await self._wanted(delivered)
             if task is None or task.work is None:
-                await intake.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             attempt = Attempt(
                 task.execution_id,
@@ -323,16 +295,33 @@ class Worker:
                 task.details,
             )
             end = await self._run_decoded(attempt)
-            if end.deferred_for is not None:
-                await intake.tasks.done(TaskQueue.ACTIVITY, [delivered.receipt])
+            if isinstance(end, Deferred):
+                await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
             report = ActivityReport(
                 token=task.token,
-                result=end.sent,
-                failure=end.failure,
+                result=end.sent if isinstance(end, Succeeded) else None,
+                failure=end.failure if isinstance(end, Failed) else None,
                 receipt=delivered.receipt,
             )
+            await self._report(attempt, report)
+
+    async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
+        """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
+
+        Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
+        """
+        try:
             await self._world.reports.submit(report.model_dump_json().encode())
+        except (KeyRefused, ApiUnreachable):
+            raise
+        except Exception as error:
+            logger.exception("the outcome of activity %d of execution %s is not recorded", attempt.seq, attempt.execution_id)
+            is_refused = isinstance(error, ApiError) and error.status not in {*UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR}
+            message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
+            failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
+            failed = report.model_copy(update={"result": None, "failure": failure})
+            await self._world.reports.submit(failed.model_dump_json().encode())
 
     async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
         """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""
@@ -341,7 +330,7 @@ class Worker:
             value = await payloads.decoded(work.input, attempt.execution_id)
             details = tuple([await payloads.decoded(one, attempt.execution_id) for one in attempt.details])
         except WorkflowsException as error:
-            return AttemptEnd(failure=to_failure(error))
+            return Failed(to_failure(error))
         plain = replace(attempt, work=work.model_copy(update={"input": value}), details=details)
         return await self._world.runner.run(plain)
 
@@ -352,7 +341,13 @@ class Worker:
             return None
         if task.work and delivered.receive_count == 1 and self._is_fresh(task):
             return task
-        return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
+        try:
+            return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            logger.warning("nobody has asked for activity %d of execution %s: dropped", task.seq, task.execution_id)
+            return None
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 
@@ -370,7 +365,7 @@ class Worker:
             returned[intake].append(HandBack(receipt=delivered.receipt, token=delivered.task.token))
         await _cancelled(list(self._activities))
         for intake, tasks in returned.items():
-            await intake.tasks.hand_back(TaskQueue.ACTIVITY, tasks)
+            await intake.hand_back(TaskQueue.ACTIVITY, tasks)
         await _ended(list(self._advancing.values()), seconds)
         await _cancelled(list(self._advancing.values()))
 

@@ -1,0 +1,83 @@
+"""A worker among the others: what it serves, that it is alive, and that its process is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from random import uniform
+
+import aiohttp
+
+from levante.worker.api import KeyRefused
+from levante.worker.retrying import for_ever
+from levante.worker.world import World
+from levante_core.protocol import DeploymentName
+from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
+
+logger = logging.getLogger("levante.worker")
+
+PRESENCE_RETRY_SECONDS = 0.3
+"""A host that was started anew waits a second for the workers that hold leases."""
+
+
+class Registration:
+    """Registers the worker, and keeps it registered.
+
+    session: for activities that are to run in this worker. present: called whenever a host begins to watch the connection.
+    """
+
+    def __init__(self, world: World, session: str, present: Callable[[], Awaitable[None]]) -> None:
+        self._world = world
+        self._session = session
+        self._present = present
+        self._is_watched: bool | None = None
+        self._registered: RegisterResponse | None = None
+
+    async def register(self) -> None:
+        """Say what the worker serves. Raises: ApiError."""
+        settings = self._world.settings
+        own = DeploymentName(settings.deployment_name)
+        specs = [await self._world.payloads.encoded_spec(one.spec(own)) for one in self._world.workflows.values()]
+        request = RegisterRequest(
+            definitions=tuple(specs),
+            deployment_name=settings.deployment_name,
+            worker_name=settings.worker_name,
+            build_id=settings.build_id,
+            session=self._session,
+        )
+        self._registered = await self._world.api.register(request)
+        for warning in self._registered.warnings:
+            logger.warning("%s", warning)
+        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._world.workflows)))
+
+    async def heartbeat(self) -> None:
+        """Say again and again that the worker is alive; one time that fails is made good by the next. Raises: KeyRefused."""
+        await for_ever("the heartbeat of the worker", self._beat, ended_by=KeyRefused)
+
+    async def hold_presence(self) -> None:
+        """Let a host that watches connections know at once when this process is gone. Raises: KeyRefused."""
+        await for_ever("the presence connection", self._be_present, ended_by=KeyRefused)
+
+    async def _beat(self) -> None:
+        await asyncio.sleep(self._world.heartbeat_seconds)
+        settings = self._world.settings
+        request = HeartbeatRequest(
+            workflow_registration_refs=self._registered.workflow_registration_refs if self._registered else (),
+            deployment_name=settings.deployment_name,
+            worker_name=settings.worker_name,
+            build_id=settings.build_id,
+        )
+        if not (await self._world.api.heartbeat(request)).all_active:
+            await self.register()
+
+    async def _be_present(self) -> None:
+        if self._is_watched is None:
+            self._is_watched = bool((await self._world.api.whoami()).features.get("presence"))
+        if not self._is_watched:
+            await asyncio.Event().wait()
+        try:
+            await self._world.api.hold_presence(self._world.worker_id, self._present)
+        except (aiohttp.ClientError, TimeoutError):
+            logger.debug("the presence connection ended; it is opened again")
+        await asyncio.sleep(uniform(PRESENCE_RETRY_SECONDS / 2, PRESENCE_RETRY_SECONDS))  # noqa: S311 - keeps workers apart
