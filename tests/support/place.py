@@ -14,6 +14,7 @@ from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import Commit, CommitOutcome, PollRequest, RegisterRequest, TaskQueue
 from levante_core.records.offloading import OffloadingStore
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
@@ -38,6 +39,7 @@ class Place:
     queues: InProcessQueues
     clock: FakeClock
     payloads: PayloadFiles
+    conflicts: Conflicts
 
     def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
         """Start an execution of a workflow with this timeout."""
@@ -105,4 +107,4 @@ def new_place(directory: Path) -> Iterator[Place]:
         payloads = PayloadFiles(directory / "payloads")
         items = OffloadingStore(store, payloads)
         engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True, retention=RETENTION)
-        yield Place(engine, store, queues, clock, payloads)
+        yield Place(engine, store, queues, clock, payloads, Conflicts(clock, RandomIds()))

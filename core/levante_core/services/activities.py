@@ -27,7 +27,7 @@ from levante_core.records.attempts import (
     failed_attempts,
     heartbeat_item,
 )
-from levante_core.records.runs import Recorded, batch_of, fact_item, outcome_fact
+from levante_core.records.runs import Recorded, batch_of, fact_item, is_open_run, outcome_fact
 from levante_core.services.dispatch import Dispatch
 
 WORKER_LOST = Failure(
@@ -231,8 +231,7 @@ class ActivityService:
             self.report(workspace, [_failed(task, failure)])
 
     def _is_wanted(self, run: RunKey, seq: int, attempt: int) -> bool:
-        execution = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if execution is None or not execution.attributes["is_open"] or execution.attributes["run_id"] != run.run_id:
+        if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
             return False
         if self._store.get(keys.fact(run, keys.outcome_fact(seq))):
             return False

@@ -9,11 +9,11 @@ from levante_core.domain.builds import Build, current, successor
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.routing import is_live
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Update
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Update
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration, build_item, registered_builds, worker_of
-from levante_core.records.runs import RunSummary, summary_of
+from levante_core.records.runs import RunSummary, open_run, summary_of
 from levante_core.services.reading import read_all, read_index
 
 
@@ -77,7 +77,7 @@ class BuildService:
         if chosen is None:
             return pinned_to
         moved = names.pinned(deployment, chosen)
-        is_unchanged = Matches({"run_id": run.run_id, "is_open": True, "deployment_name": pinned_to})
+        is_unchanged = open_run(run, deployment_name=pinned_to)
         key = keys.execution(run.workspace, run.execution_id)
         with suppress(ConditionFailed):
             self._store.write(Update(key, set_attributes={"deployment_name": moved}, condition=is_unchanged))

@@ -24,13 +24,12 @@ from levante_core.records import catalogue as records
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
 from levante_core.services.builds import BuildService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import queue_name
 from levante_core.services.finding import find_deployment
 from levante_core.services.reading import read_all, read_index
 
-RACES = 5
 WORKFLOWS_AT_ONCE = 100
-"""How often a registration that lost a race is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,11 @@ class Entry:
 class CatalogueService:
     """Registers workers, and finds workflows and those who serve them."""
 
-    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, builds: BuildService) -> None:
+    def __init__(
+        self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, *, builds: BuildService, conflicts: Conflicts
+    ) -> None:
         self._builds = builds
+        self._conflicts = conflicts
         self._store = store
         self._queues = queues
         self._clock = clock
@@ -202,7 +204,7 @@ class CatalogueService:
         self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec, build: str | None
     ) -> Registration:
         """Write the workflow, its registration and what leads to them, all or none."""
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             registration, writes = self._registration(workspace, deployment, spec, build)
             with suppress(ConditionFailed):
                 self._store.write(*writes)

@@ -15,7 +15,7 @@ from levante_core.domain.plan import BatchAppended, Record, RunStarted
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome
 from levante_core.records import keys
@@ -29,7 +29,9 @@ from levante_core.records.runs import (
     execution_of,
     fact_item,
     fact_of,
+    is_open_run,
     mail_fact,
+    open_run,
     search_keys_text,
 )
 from levante_core.services.closing import WITH_CHILDREN, closing_write
@@ -117,10 +119,8 @@ class CommitService:
     def _hold_mail(self, run: RunKey) -> None:
         """Let a run that is about to end take the mail it has, without more coming all the time."""
         until = wire_time(self._clock.now() + MAIL_HELD_FOR)
-        is_open = Matches({"run_id": run.run_id, "is_open": True})
         with suppress(ConditionFailed):
-            key = keys.execution(run.workspace, run.execution_id)
-            self._store.write(Update(key, set_attributes={MAIL_HELD_UNTIL: until}, condition=is_open))
+            self._store.write(_setting(run, {MAIL_HELD_UNTIL: until}))
 
     def _continued(
         self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, commit: Commit
@@ -137,7 +137,7 @@ class CommitService:
             old = replace(old, search_keys=commit.search_keys)
         unread = old.mail_count - event.mail_taken
         new = continued(old, event, ending.ended_at, mail_count=unread)
-        unchanged = Matches({"run_id": run.run_id, "is_open": True, "mail_count": old.mail_count})
+        unchanged = open_run(run, mail_count=old.mail_count)
         earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
@@ -167,8 +167,7 @@ def _attributes(commit: Commit) -> dict[str, Scalar]:
 
 def _setting(run: RunKey, attributes: Mapping[str, Scalar]) -> Update:
     """Make the write that sets attributes of a run's item."""
-    is_current = Matches({"run_id": run.run_id, "is_open": True})
-    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=attributes, condition=is_current)
+    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=attributes, condition=open_run(run))
 
 
 def _too_large(commit: Commit) -> Failure:
@@ -183,13 +182,7 @@ def _too_large(commit: Commit) -> Failure:
 
 def _refusal(commit: Commit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
-        execution = refused.existing[1]
-        is_current = execution is not None and _is_open_run(execution, commit)
-        return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
+        return CommitOutcome.UNREAD_MAIL if is_open_run(refused.existing[1], commit.run_id) else CommitOutcome.CONFLICT
     first = refused.existing[0]
     is_repeat = first is not None and first.attributes["commit_id"] == commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT
-
-
-def _is_open_run(item: Item, commit: Commit) -> bool:
-    return bool(item.attributes["is_open"]) and item.attributes["run_id"] == commit.run_id

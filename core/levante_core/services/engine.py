@@ -13,6 +13,7 @@ from levante_core.services.builds import BuildService
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.effects import EffectService
@@ -97,9 +98,10 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     retention: how long closed runs are kept, with all that belongs to them; None for ever.
     """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
-    closing = ClosingService(store, clock, ids, retention=retention)
+    conflicts = Conflicts(clock, ids)
+    closing = ClosingService(store, clock, ids, conflicts, retention=retention)
     builds = BuildService(store, clock)
-    catalogue = CatalogueService(store, queues, clock, ids, builds)
+    catalogue = CatalogueService(store, queues, clock, ids, builds=builds, conflicts=conflicts)
     inputs = InputChecks()
     checks = HandlerChecks(catalogue, inputs)
     traces = TraceService(store)
@@ -114,11 +116,20 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         inputs=inputs,
         is_traced=trace_export.is_on,
     )
-    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
+    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
-    schedules = ScheduleService(store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
-    streams = StreamService(store)
+    schedules = ScheduleService(
+        store,
+        clock,
+        ids,
+        dispatch=dispatch,
+        executions=executions,
+        closing=closing,
+        mail=mail,
+        conflicts=conflicts,
+    )
+    streams = StreamService(store, conflicts)
     effects = EffectService(dispatch, activities, family, schedules, ExpiryService(store, clock, streams))
     return Engine(
         activities=activities,
@@ -136,19 +147,19 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
-        outside_events=OutsideEventService(store, streams),
+        outside_events=OutsideEventService(store, streams, conflicts),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
-        rate_limits=RateLimitService(store, clock),
+        rate_limits=RateLimitService(store, clock, conflicts),
         recheck=RecheckService(store, clock, effects, activities, builds),
         redrive=RedriveService(store, clock, ids, effects),
-        resets=ResetService(store, clock, ids, effects, builds, retention=retention),
+        resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
-        task_events=TaskEventService(store, streams),
+        task_events=TaskEventService(store, streams, conflicts),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,
-        workflow_edits=WorkflowEdits(store, catalogue),
+        workflow_edits=WorkflowEdits(store, catalogue, conflicts),
     )
