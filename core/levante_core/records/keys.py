@@ -18,6 +18,8 @@ RECHECK = Key("RECHECK", "R")
 EXECUTION = "X"
 EARLIER_RUN = "R#"
 ACCEPTED = "M#"
+EXECUTION_OF_RUN = "L"
+"""Right before the batches, so that one query finds the first of them: each says which execution the run belongs to."""
 BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
@@ -63,6 +65,16 @@ def accepted(workspace: Workspace, execution_id: ExecutionId, request_id: str) -
 def history(workspace: Workspace, run_id: RunId) -> str:
     """Partition of a run's history. The workspace is in it, so that a guessed run id leads nowhere."""
     return f"H#{workspace}#{run_id}"
+
+
+def execution_of_run(key: RunKey) -> Key:
+    """Key of what leads from a run to its execution, where the id of the run does not."""
+    return Key(history(key.workspace, key.run_id), EXECUTION_OF_RUN)
+
+
+def listed_run(started_at: datetime, run_id: RunId) -> str:
+    """Place of a run in the indexes RUNS and RUNS_BY_WORKFLOW."""
+    return f"{wire_time(started_at)}#{run_id}"
 
 
 def batch(key: RunKey, index: int) -> Key:

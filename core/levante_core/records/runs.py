@@ -102,7 +102,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
     documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
         documents["ending"] = ending_document(ending)
-    place = f"{wire_time(start.started_at)}#{run.run_id}"
+    place = keys.listed_run(start.started_at, run.run_id)
     listed = {
         keys.RUNS: Key(run.workspace, place),
         keys.RUNS_BY_WORKFLOW: Key(f"{run.workspace}#{start.workflow_name}", place),
@@ -113,6 +113,11 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
 def open_run_entry(run: RunKey, start: RunStart) -> Key:
     """Return the place of an open run in the index DUE."""
     return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
+
+
+def run_pointer_item(run: RunKey) -> Item:
+    """Write what leads from a run to its execution, for runs whose id does not say when they started."""
+    return Item(keys.execution_of_run(run), {"execution_id": run.execution_id})
 
 
 def open_run(run: RunKey, **unchanged: Scalar) -> Matches:

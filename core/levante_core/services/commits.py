@@ -32,6 +32,7 @@ from levante_core.records.runs import (
     is_open_run,
     mail_fact,
     open_run,
+    run_pointer_item,
     search_keys_text,
 )
 from levante_core.services.closing import WITH_CHILDREN, closing_write
@@ -140,6 +141,7 @@ class CommitService:
         unchanged = open_run(run, mail_count=old.mail_count)
         earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
+        writes.append(Put(run_pointer_item(new.key), Absent()))
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
         for number in range(1, unread + 1):
             fact = self._carried(run, event.mail_taken + number, number)

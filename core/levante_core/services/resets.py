@@ -23,6 +23,7 @@ from levante_core.records.runs import (
     execution_item,
     fact_item,
     mail_fact,
+    run_pointer_item,
 )
 from levante_core.services.builds import BuildService
 from levante_core.services.conflicts import Conflicts
@@ -122,6 +123,7 @@ class ResetService:
         unchanged = Matches({"run_id": old.key.run_id, "is_open": old.is_open, "mail_count": old.mail_count})
         writes.append(Put(execution_item(new), unchanged))
         writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
+        writes.append(Put(run_pointer_item(new.key), Absent()))
         try:
             self._store.write(*writes)
         except ConditionFailed:

@@ -32,7 +32,7 @@ from levante_core.services import streams
 from levante_core.services.conflicts import BUDGET
 from levante_core.services.executions import StartRequest
 from levante_core.services.streams import ITEM_BYTES, WRITE_BYTES, Sequenced, StreamService
-from tests.support.faults import NO_FAULTS, Fate, FaultyStore, OneFault, Operations
+from tests.support.faults import NO_FAULTS, CountingStore, Fate, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place
 
 FAILURE = Failure(message="no stock")
@@ -111,24 +111,6 @@ class InterruptedStore(FaultyStore):
         self.writes += 1
         self._meanwhile()
         super().write(*writes)
-
-
-class CountingStore(FaultyStore):
-    """Counts what is read and written. items: handed out by queries."""
-
-    def __init__(self, store: ItemStore) -> None:
-        super().__init__(store, Operations("publisher", self))
-        self.reads = self.writes = self.items = 0
-
-    def fate(self, operation: str) -> Fate:
-        self.reads += operation.endswith("read")
-        self.writes += operation.endswith("write")
-        return Fate.DONE
-
-    def query(self, partition: str, **how: Any) -> Page:
-        page = super().query(partition, **how)
-        self.items += len(page.items)
-        return page
 
 
 # --- the sequence -----------------------------------------------------------------------------------------------------
