@@ -1,5 +1,6 @@
 """The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and the sweep."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from zlib import crc32
@@ -35,6 +36,7 @@ WORKFLOW = "W"
 REGISTRATION = "D#"
 DEPLOYMENT = "D"
 WORKER = "W#"
+WORKER_GROUP = "G#"
 BUILD = "B#"
 
 RUNS = "runs"
@@ -225,6 +227,12 @@ def deployment(workspace: Workspace, name: DeploymentName) -> Key:
 def worker(workspace: Workspace, name: DeploymentName, worker_name: str, build_id: str | None = None) -> Key:
     """Key of a worker. Workers of two builds on one host may have one name."""
     return Key(deployment(workspace, name).partition, f"{WORKER}{worker_name}" + (f"#{build_id}" if build_id else ""))
+
+
+def worker_group(workspace: Workspace, name: DeploymentName, registrations: Iterable[str], build_id: str | None) -> Key:
+    """Key of the workers of a deployment that have one build and serve the same registrations."""
+    digest = sha256("\n".join([build_id or "", *sorted(registrations)]).encode()).hexdigest()
+    return Key(deployment(workspace, name).partition, f"{WORKER_GROUP}{digest[:32]}")
 
 
 def build(workspace: Workspace, name: DeploymentName, build_id: str) -> Key:

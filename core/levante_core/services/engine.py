@@ -40,6 +40,7 @@ from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
 from levante_core.services.trace_export import SendSpans, TraceExport
 from levante_core.services.traces import TraceService
+from levante_core.services.worker_groups import WorkerGroups
 from levante_core.services.workflow_edits import WorkflowEdits
 
 
@@ -76,6 +77,7 @@ class Engine:
     tickets: TicketService
     traces: TraceService
     trace_export: TraceExport
+    worker_groups: WorkerGroups
     workflow_edits: WorkflowEdits
 
 
@@ -100,8 +102,9 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
     conflicts = Conflicts(clock, ids)
     closing = ClosingService(store, clock, ids, conflicts, retention=retention)
-    builds = BuildService(store, clock)
-    catalogue = CatalogueService(store, queues, clock, ids, builds=builds, conflicts=conflicts)
+    groups = WorkerGroups(store, clock)
+    builds = BuildService(store, clock, groups)
+    catalogue = CatalogueService(store, queues, clock, ids, builds=builds, groups=groups, conflicts=conflicts)
     inputs = InputChecks()
     checks = HandlerChecks(catalogue, inputs)
     traces = TraceService(store)
@@ -161,5 +164,6 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,
+        worker_groups=groups,
         workflow_edits=WorkflowEdits(store, catalogue, conflicts),
     )
