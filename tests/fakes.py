@@ -13,6 +13,10 @@ class FakeClock:
         """The time, in UTC."""
         return self._now
 
+    def sleep(self, seconds: float) -> None:
+        """Let this time pass."""
+        self.advance(seconds)
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += timedelta(seconds=seconds)

@@ -17,6 +17,7 @@ from benchmarks.cost.waiting import sleep
 from levante_core.adapters.aws import build_aws_store
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.histories import HistoryService
 from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
@@ -36,7 +37,7 @@ class EventsFunction:
     def __init__(self, place: Installation) -> None:
         self._place = place
         store, clock, ids = build_aws_store(settings()), SystemClock(), RandomIds()
-        streams = StreamService(store)
+        streams = StreamService(store, Conflicts(clock, ids))
         function = import_module(EVENTS)
         watch = PollingWatch(sleep, longest_seconds=function.LONGEST_POLL_SECONDS)
         services = StreamServices(

@@ -26,7 +26,10 @@ _EXTRA_FIELDS: Mapping[type[LevanteError], str] = {
     HandlerFailed: "failure",
     AmbiguousWorkflow: "deployments",
 }
-_HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {Unauthenticated: {"WWW-Authenticate": "Bearer"}}
+_HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {
+    Unauthenticated: {"WWW-Authenticate": "Bearer"},
+    Unavailable: {"Retry-After": "1"},
+}
 _SPOKEN: Mapping[type[LevanteError], str | None] = {
     Unavailable: "a service behind this one is busy or down: try again",
     ResultNotReady: None,

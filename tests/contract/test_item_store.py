@@ -532,6 +532,11 @@ class TestIndexes:
         assert sorted(found) == places
         assert [place for place, *_ in found] == sorted((place for place, *_ in places), reverse=descending)
 
+    def test_query_index_when_both_ends_are_the_same_returns_what_is_there(self, store: ItemStore) -> None:
+        """A run whose id says where it is listed is read by its place."""
+        store.write(*[Put(Item(Key("p", place), indexes={"by_start": Key("w", place)})) for place in "abc"])
+        assert [item.key.sort for item in store.query_index("by_start", "w", first="b", last="b", limit=1).items] == ["b"]
+
     def test_query_index_when_a_range_is_given_includes_both_ends(self, store: ItemStore) -> None:
         """A place equal to either end is in the range."""
         store.write(*[Put(Item(Key("p", place), indexes={"by_start": Key("w", place)})) for place in "abcd"])

@@ -196,10 +196,10 @@ async def test_builds_when_listed_then_they_say_what_keeps_each_of_them(tmp_path
         execution_id = await fleet.started()
         await fleet.start_worker("b2")
         newest, oldest = await call(builds.all, WORKSPACE, D)
-        assert [(one.build_id, one.live_workers) for one in (newest, oldest)] == [("b2", 1), ("b1", 1)]
-        assert await call(builds.open_runs, WORKSPACE, D) == {"b1": 1}
+        assert [(one.build_id, one.is_live) for one in (newest, oldest)] == [("b2", True), ("b1", True)]
+        assert (await call(builds.open_runs, WORKSPACE, D)).by_build == {"b1": 1}
         await fleet.ended(execution_id)
-        assert await call(builds.open_runs, WORKSPACE, D) == {}
+        assert (await call(builds.open_runs, WORKSPACE, D)).by_build == {}
 
 
 @pytest.mark.parametrize("pause", [0, 20, 45])

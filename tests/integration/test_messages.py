@@ -387,3 +387,23 @@ def test_continue_as_new_when_signals_keep_coming_then_none_is_lost(run: Callabl
         assert ended.ending.result == {"result": {"number": 12, "seen": [*words, "sure", "stop"]}}
 
     run(scenario)
+
+
+def test_messages_when_many_race_with_continue_as_new_then_every_caller_succeeds(run: Callable[[Scenario], None]) -> None:
+    """A race that is lost is no error: callers pause at random, and each gets its turn."""
+
+    async def scenario(place: Place) -> None:
+        execution = await place.start("message-pager", {"number": 1, "last": 1_000_000})
+        words = [f"{number:02}" for number in range(30)]
+        signals = [place.signal(execution, "tell", {"word": word}) for word in words[:15]]
+        updates = [place.update(execution, "ask", {"word": word}) for word in words[15:]]
+        answers = await asyncio.gather(*signals, *updates)
+        assert answers == [*[None] * 15, *[f"{word}?" for word in words[15:]]]
+        latest = await place.find(execution)
+        while len(latest.start.input["seen"]) < len(words):
+            await asyncio.sleep(0.01)
+            latest = await place.find(execution)
+        assert sorted(latest.start.input["seen"]) == words
+        await call(place.engine.closing.terminate, WORKSPACE, ExecutionId(execution))
+
+    run(scenario)

@@ -226,7 +226,15 @@ def test_reset_when_a_write_fails_then_a_repeat_leads_to_one_run(fate: Fate, tmp
             assert place.commit(run, 1, timer) is CommitOutcome.RECORDED
             engine = place.engine
             store = FaultyStore(engine.streams._store, Operations("reset", OneFault("write", position, fate, is_armed=True)))
-            mortal = ResetService(store, place.clock, engine.executions._ids, engine.effects, engine.builds, retention=None)
+            mortal = ResetService(
+                store,
+                place.clock,
+                engine.executions._ids,
+                effects=engine.effects,
+                builds=engine.builds,
+                conflicts=place.conflicts,
+                retention=None,
+            )
             with pytest.raises((Unavailable, RuntimeError)):
                 mortal.reset(SPACE, "e", ResetRequest(2))
             engine.resets.reset(SPACE, "e", ResetRequest(2))

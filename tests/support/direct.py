@@ -9,10 +9,10 @@ from typing import Any
 from levante.definitions import get_activity_definition, get_workflow_definition
 from levante.testing.installation import WORKSPACE, InProcessApi
 from levante.testing.installation import Installation as InstallationOfTheKit
-from levante_core.adapters.system import SystemClock
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
 from levante_core.records import keys
+from levante_local.clock import LocalClock
 from levante_local.waiting import call
 
 __all__ = ["WORKSPACE", "InProcessApi", "Installation"]
@@ -24,7 +24,7 @@ class Installation(InstallationOfTheKit):
     api: Any
 
     def __init__(self, data: Path, *, fast_path: bool = False) -> None:
-        super().__init__(data, SystemClock(), fast_path=fast_path)
+        super().__init__(data, LocalClock(), fast_path=fast_path)
         self.heard: list[Change] = []
         self.store.listen(self.heard.extend)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, ItemStore, Key, Page, Write
@@ -221,18 +221,29 @@ class FaultyStore:
 
 
 class CountingStore(FaultyStore):
-    """Fails never, and counts the reads and the writes that are tried."""
+    """Fails never, and counts the reads and the writes that are tried. items: handed out by queries."""
 
     def __init__(self, store: ItemStore) -> None:
         super().__init__(store, Operations("counted", self))
-        self.reads = 0
-        self.writes = 0
+        self.reads = self.items = self.writes = 0
 
     def fate(self, operation: str) -> Fate:
         """See Faults."""
         self.reads += operation.endswith("read")
         self.writes += operation.endswith("write")
         return Fate.DONE
+
+    def query(self, partition: str, **how: Any) -> Page:
+        """See ItemStore."""
+        return self._counted(super().query(partition, **how))
+
+    def query_index(self, index: str, partition: str, **how: Any) -> Page:
+        """See ItemStore."""
+        return self._counted(super().query_index(index, partition, **how))
+
+    def _counted(self, page: Page) -> Page:
+        self.items += len(page.items)
+        return page
 
 
 class OvertakenStore(FaultyStore):

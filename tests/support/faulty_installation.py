@@ -50,6 +50,10 @@ class SameIds:
         """See Ids."""
         return self.uuid()
 
+    def fraction(self) -> float:
+        """See Ids."""
+        return self._random.random()
+
 
 class Line:
     """One worker's way to the API: calls that get no answer are made again, as `levante.worker.api.Api` makes them.

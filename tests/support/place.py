@@ -27,6 +27,7 @@ from levante_core.records.offloading import OffloadingStore
 from levante_core.services.activities import GrantedReport
 from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_core.services.commits import GrantedCommit
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
@@ -51,6 +52,7 @@ class Place:
     queues: InProcessQueues
     clock: FakeClock
     payloads: PayloadFiles
+    conflicts: Conflicts
 
     def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
         """Start an execution of a workflow with this timeout."""
@@ -145,4 +147,4 @@ def new_place(directory: Path) -> Iterator[Place]:
         payloads = PayloadFiles(directory / "payloads")
         items = OffloadingStore(store, payloads)
         engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True, retention=RETENTION)
-        yield Place(engine, store, queues, clock, payloads)
+        yield Place(engine, store, queues, clock, payloads, Conflicts(clock, RandomIds()))

@@ -19,6 +19,10 @@ class SystemClock:
         """The time, in UTC."""
         return datetime.now(UTC)  # noqa: TID251 - this is the adapter
 
+    def sleep(self, seconds: float) -> None:
+        """Return after this time; the thread does nothing else meanwhile."""
+        time.sleep(seconds)
+
 
 class RandomIds:
     """Ids and secrets from the operating system's random source."""
@@ -30,6 +34,10 @@ class RandomIds:
     def secret(self) -> str:
         """A new unguessable URL-safe text of 256 bits."""
         return secrets.token_urlsafe(32)
+
+    def fraction(self) -> float:
+        """A random number from 0 on, below 1."""
+        return secrets.randbelow(2**53) / 2**53
 
 
 class PollingWatch:

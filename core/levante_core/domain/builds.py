@@ -7,16 +7,16 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What workers of a deployment were built from. registered_at: for the first time. live_workers: who report by now."""
+    """What workers of a deployment were built from. registered_at: for the first time. is_live: some of them report."""
 
     build_id: str
     registered_at: datetime
-    live_workers: int
+    is_live: bool
 
 
 def current(builds: Sequence[Build]) -> Build | None:
     """Return the build that new executions go to: the newest one with workers, else the newest one, if there is any."""
-    alive = [build for build in builds if build.live_workers]
+    alive = [build for build in builds if build.is_live]
     return max(alive or builds, key=lambda build: build.registered_at, default=None)
 
 
@@ -26,9 +26,9 @@ def successor(build_id: str | None, builds: Sequence[Build], *, has_others: bool
     build_id: None for executions that are pinned to none. has_others: workers without a build are there, which run those.
     """
     now = current(builds)
-    if now is None or not now.live_workers or now.build_id == build_id:
+    if now is None or not now.is_live or now.build_id == build_id:
         return None
     if build_id is None:
         return None if has_others else now.build_id
-    left = next((build.live_workers for build in builds if build.build_id == build_id), 0)
-    return None if left else now.build_id
+    is_left = any(build.is_live for build in builds if build.build_id == build_id)
+    return None if is_left else now.build_id

@@ -12,6 +12,10 @@ class Clock(Protocol):
         """The time, in UTC."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Return after this time. Where calls share an event loop, the others go on meanwhile."""
+        ...
+
 
 class Ids(Protocol):
     """Where ids and secrets come from."""
@@ -22,6 +26,10 @@ class Ids(Protocol):
 
     def secret(self) -> str:
         """A new unguessable URL-safe text of at least 256 bits."""
+        ...
+
+    def fraction(self) -> float:
+        """A random number from 0 on, below 1."""
         ...
 
 

@@ -1,17 +1,18 @@
 """Workflows, registrations, deployments, workers and API keys as items."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from math import ceil
 
 from pydantic import TypeAdapter
 
 from levante_core.domain.builds import Build
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
-from levante_core.ports.item_store import Item, Key, Scalar
+from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import DeploymentLocation
 from levante_core.records import keys
@@ -92,6 +93,19 @@ class Worker:
     location: DeploymentLocation | None
     build_id: str | None = None
     session: str | None = None
+
+
+WORKER_KEPT_FOR = timedelta(days=7)
+"""A worker is shown for so long after its last heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGroup:
+    """Workers of a deployment that have one build and serve the same registrations. build_id: None if they have none."""
+
+    deployment_name: DeploymentName
+    registrations: tuple[str, ...]
+    build_id: str | None
 
 
 class Role(StrEnum):
@@ -234,6 +248,7 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
         "location": worker.location.model_dump_json() if worker.location else None,
         "build_id": worker.build_id,
         "session": worker.session,
+        EXPIRES_AT: expires_at(worker.last_heartbeat_at + WORKER_KEPT_FOR),
     }
     return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
 
@@ -254,19 +269,53 @@ def worker_of(item: Item) -> Worker:
     )
 
 
-def build_item(workspace: Workspace, deployment: DeploymentName, build_id: str, registered_at: datetime) -> Item:
+def worker_group_item(workspace: Workspace, group: WorkerGroup, *, heard_until: datetime, expires: datetime) -> Item:
+    """Write a group of workers, and until when some of them may be heard of before that is written again."""
+    attributes: dict[str, Scalar] = {
+        "deployment_name": group.deployment_name,
+        "registrations": _TEXTS.dump_json(group.registrations).decode(),
+        "build_id": group.build_id,
+        "heard_until": wire_time(heard_until),
+        EXPIRES_AT: expires_at(expires),
+    }
+    return Item(keys.worker_group(workspace, group.deployment_name, group.registrations, group.build_id), attributes)
+
+
+def worker_group_of(item: Item) -> tuple[WorkerGroup, datetime]:
+    """Read a group of workers, and until when some of them may have been heard of."""
+    attributes = item.attributes
+    group = WorkerGroup(
+        deployment_name=DeploymentName(str(attributes["deployment_name"])),
+        registrations=_TEXTS.validate_json(str(attributes["registrations"])),
+        build_id=_text(attributes["build_id"]),
+    )
+    return group, datetime.fromisoformat(str(attributes["heard_until"]))
+
+
+def expires_at(at: datetime) -> int:
+    """Write when an item is deleted, as the store reads it."""
+    return ceil(at.timestamp())
+
+
+def build_item(
+    workspace: Workspace, deployment: DeploymentName, build_id: str, *, registered_at: datetime, expires: datetime
+) -> Item:
     """Write a build of a deployment."""
-    attributes: dict[str, Scalar] = {"build_id": build_id, "registered_at": wire_time(registered_at)}
+    attributes: dict[str, Scalar] = {
+        "build_id": build_id,
+        "registered_at": wire_time(registered_at),
+        EXPIRES_AT: expires_at(expires),
+    }
     return Item(keys.build(workspace, deployment, build_id), attributes)
 
 
-def registered_builds(items: Iterable[Item], live_workers: Mapping[str, int]) -> list[Build]:
-    """Read builds. live_workers: how many there are, by build."""
+def registered_builds(items: Iterable[Item], live: Collection[str | None]) -> list[Build]:
+    """Read builds. live: those that have live workers."""
     return [
         Build(
             build_id=str(item.attributes["build_id"]),
             registered_at=datetime.fromisoformat(str(item.attributes["registered_at"])),
-            live_workers=live_workers.get(str(item.attributes["build_id"]), 0),
+            is_live=str(item.attributes["build_id"]) in live,
         )
         for item in items
     ]

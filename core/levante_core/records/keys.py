@@ -1,5 +1,6 @@
 """The keys of the table. Every partition has its workspace in it, but for those of timers, API keys and the sweep."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from zlib import crc32
@@ -21,6 +22,8 @@ CAPABILITY_KEYS = Key("CAPABILITIES", "K")
 EXECUTION = "X"
 EARLIER_RUN = "R#"
 ACCEPTED = "M#"
+EXECUTION_OF_RUN = "L"
+"""Right before the batches, so that one query finds the first of them: each says which execution the run belongs to."""
 BATCH = "L#"
 FACT = "F#"
 ATTEMPT = "A#"
@@ -36,6 +39,7 @@ WORKFLOW = "W"
 REGISTRATION = "D#"
 DEPLOYMENT = "D"
 WORKER = "W#"
+WORKER_GROUP = "G#"
 BUILD = "B#"
 
 RUNS = "runs"
@@ -66,6 +70,16 @@ def accepted(workspace: Workspace, execution_id: ExecutionId, request_id: str) -
 def history(workspace: Workspace, run_id: RunId) -> str:
     """Partition of a run's history. The workspace is in it, so that a guessed run id leads nowhere."""
     return f"H#{workspace}#{run_id}"
+
+
+def execution_of_run(key: RunKey) -> Key:
+    """Key of what leads from a run to its execution, where the id of the run does not."""
+    return Key(history(key.workspace, key.run_id), EXECUTION_OF_RUN)
+
+
+def listed_run(started_at: datetime, run_id: RunId) -> str:
+    """Place of a run in the indexes RUNS and RUNS_BY_WORKFLOW."""
+    return f"{wire_time(started_at)}#{run_id}"
 
 
 def batch(key: RunKey, index: int) -> Key:
@@ -216,6 +230,12 @@ def deployment(workspace: Workspace, name: DeploymentName) -> Key:
 def worker(workspace: Workspace, name: DeploymentName, worker_name: str, build_id: str | None = None) -> Key:
     """Key of a worker. Workers of two builds on one host may have one name."""
     return Key(deployment(workspace, name).partition, f"{WORKER}{worker_name}" + (f"#{build_id}" if build_id else ""))
+
+
+def worker_group(workspace: Workspace, name: DeploymentName, registrations: Iterable[str], build_id: str | None) -> Key:
+    """Key of the workers of a deployment that have one build and serve the same registrations."""
+    digest = sha256("\n".join([build_id or "", *sorted(registrations)]).encode()).hexdigest()
+    return Key(deployment(workspace, name).partition, f"{WORKER_GROUP}{digest[:32]}")
 
 
 def build(workspace: Workspace, name: DeploymentName, build_id: str) -> Key:

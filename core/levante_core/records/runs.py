@@ -16,7 +16,7 @@ from levante_core.domain.plan import BatchAppended, plan
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
+from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Matches, Scalar
 from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
 
@@ -102,7 +102,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
     documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
         documents["ending"] = ending_document(ending)
-    place = f"{wire_time(start.started_at)}#{run.run_id}"
+    place = keys.listed_run(start.started_at, run.run_id)
     listed = {
         keys.RUNS: Key(run.workspace, place),
         keys.RUNS_BY_WORKFLOW: Key(f"{run.workspace}#{start.workflow_name}", place),
@@ -113,6 +113,21 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
 def open_run_entry(run: RunKey, start: RunStart) -> Key:
     """Return the place of an open run in the index DUE."""
     return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
+
+
+def run_pointer_item(run: RunKey) -> Item:
+    """Write what leads from a run to its execution, for runs whose id does not say when they started."""
+    return Item(keys.execution_of_run(run), {"execution_id": run.execution_id})
+
+
+def open_run(run: RunKey, **unchanged: Scalar) -> Matches:
+    """Require of an execution item that this run is the latest and open. unchanged: what else has to be as it was read."""
+    return Matches({"run_id": run.run_id, "is_open": True, **unchanged})
+
+
+def is_open_run(item: Item | None, run_id: RunId) -> bool:
+    """Tell of an execution item whether this run is the latest and open."""
+    return item is not None and item.attributes["run_id"] == run_id and bool(item.attributes["is_open"])
 
 
 def search_keys_text(found_by: SearchKeys) -> str | None:

@@ -29,7 +29,7 @@ from levante_core.records.attempts import (
     failed_attempts,
     heartbeat_item,
 )
-from levante_core.records.runs import Recorded, batch_of, fact_item, outcome_fact
+from levante_core.records.runs import Recorded, batch_of, fact_item, is_open_run, outcome_fact
 from levante_core.services.capabilities import AttemptGrant
 from levante_core.services.dispatch import Dispatch
 
@@ -242,8 +242,7 @@ class ActivityService:
 
     def _is_wanted(self, grant: AttemptGrant) -> bool:
         run = grant.run
-        execution = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if execution is None or not execution.attributes["is_open"] or execution.attributes["run_id"] != run.run_id:
+        if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
             return False
         if self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))):
             return False

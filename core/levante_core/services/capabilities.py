@@ -12,11 +12,12 @@ from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.plan import EPOCH
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
-from levante_core.errors import InvalidCapability
+from levante_core.errors import InvalidCapability, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.capabilities import ATTEMPT, Capability, Claims, Statement
 from levante_core.records import keys
+from levante_core.services.conflicts import Conflicts
 
 RUN = "run"
 """Lets its bearer load a run, and commit the batch with one index."""
@@ -111,9 +112,9 @@ class Capabilities:
         """Make a new key, which signs from now on; the one that signed until now is still good, those before are not.
 
         Returns its version. Capabilities under keys that are no longer good are refused: tasks in queues are sent anew by
-        the sweep, tokens of activities that go on elsewhere are lost. Cost: a read and a write.
+        the sweep, tokens of activities that go on elsewhere are lost. Raises: Unavailable. Cost: a read and a write.
         """
-        while True:
+        for _ in Conflicts(self._clock, self._ids).attempts():
             known = self._read()
             current = known.current
             made = {current: known.by_version[current], current + 1: self._new_key()}
@@ -121,6 +122,7 @@ class Capabilities:
                 self._store.write(Put(_item(made), Matches({"current": current})))
                 self._keys = _Keys(made)
                 return current + 1
+        raise Unavailable("the signing key is rotated by many at once: try again")
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 

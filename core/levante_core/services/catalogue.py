@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.domain.routing import Owner, is_live
 from levante_core.errors import InvalidInput, NotFound, Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.specs import WorkflowSpec
@@ -22,16 +23,18 @@ from levante_core.protocol.workers import (
 )
 from levante_core.records import catalogue as records
 from levante_core.records import keys
-from levante_core.records.catalogue import Deployment, Registration, Worker, Workflow
+from levante_core.records.catalogue import Deployment, Registration, Worker, WorkerGroup, Workflow
 from levante_core.services.builds import BuildService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import queue_name
 from levante_core.services.finding import find_deployment
 from levante_core.services.reading import read_all, read_index
 from levante_core.services.registration_checks import refuse_registration
+from levante_core.services.worker_groups import WorkerGroups
 
-RACES = 5
 WORKFLOWS_AT_ONCE = 100
-"""How often a registration that lost a race is tried again at once."""
+MOST_WORKERS = 5_000
+"""Workers of a deployment that are read at once; those beyond are not shown, and not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,20 @@ class Entry:
 class CatalogueService:
     """Registers workers, and finds workflows and those who serve them."""
 
-    def __init__(self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, builds: BuildService) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        queues: Queues,
+        clock: Clock,
+        ids: Ids,
+        *,
+        builds: BuildService,
+        groups: WorkerGroups,
+        conflicts: Conflicts,
+    ) -> None:
         self._builds = builds
+        self._groups = groups
+        self._conflicts = conflicts
         self._store = store
         self._queues = queues
         self._clock = clock
@@ -87,16 +102,18 @@ class CatalogueService:
         )
 
     def heartbeat(self, workspace: Workspace, request: HeartbeatRequest) -> bool:
-        """Record that a worker is alive. Returns False if it has to register again. Cost: one write."""
+        """Record that a worker is alive. Returns False if it has to register again. Cost: one write, see `WorkerGroups`."""
         deployment = names.deployment_name(request.deployment_name)
         served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
-        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), _build(request.build_id))
+        build = _build(request.build_id)
+        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), build)
         worker = records.worker_item(
             workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
         )
-        beat = {name: worker.attributes[name] for name in ("last_heartbeat_at", "registrations")}
+        beat = {name: worker.attributes[name] for name in ("last_heartbeat_at", "registrations", EXPIRES_AT)}
+        update = Update(key, set_attributes=beat, condition=Matches())
         try:
-            self._store.write(Update(key, set_attributes=beat, condition=Matches()))
+            self._groups.note(workspace, update, WorkerGroup(deployment, served, build))
         except ConditionFailed:
             return False
         return True
@@ -130,8 +147,7 @@ class CatalogueService:
             (only,) = entry.registrations
             return [Owner(only.deployment_name, only.registered_at, None)]
         return [
-            Owner(one.deployment_name, one.registered_at, self._last_heartbeat(workspace, one))
-            for one in entry.registrations
+            Owner(one.deployment_name, one.registered_at, self._last_heard(workspace, one)) for one in entry.registrations
         ]
 
     def route(self, registration: Registration) -> DeploymentName:
@@ -139,8 +155,8 @@ class CatalogueService:
         return self._builds.route(registration)
 
     def is_active(self, workspace: Workspace, registration: Registration) -> bool:
-        """Tell whether a live worker serves this registration."""
-        last = self._last_heartbeat(workspace, registration)
+        """Tell whether a live worker serves this registration. Cost: one query, whatever the number of workers."""
+        last = self._last_heard(workspace, registration)
         return last is not None and is_live(last, self._clock.now())
 
     def list_workflows(self, workspace: Workspace, *, limit: int, descending: bool, after: str | None) -> Page:
@@ -168,10 +184,11 @@ class CatalogueService:
         return find_deployment(self._store, workspace, name)
 
     def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
-        """List a deployment's workers, gone ones too."""
+        """List a deployment's workers, those too that are gone for less than WORKER_KEPT_FOR: MOST_WORKERS of them."""
         first, last = keys.prefixed(keys.WORKER)
         partition = keys.deployment(workspace, deployment).partition
-        return [records.worker_of(item) for item in read_all(self._store, partition, first, last)]
+        items = islice(read_all(self._store, partition, first, last, MOST_WORKERS), MOST_WORKERS)
+        return [records.worker_of(item) for item in items]
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -187,13 +204,8 @@ class CatalogueService:
         items = read_index(self._store, keys.WORKFLOWS, workspace, limit=WORKFLOWS_AT_ONCE)
         return map(records.workflow_of, items)
 
-    def _last_heartbeat(self, workspace: Workspace, registration: Registration) -> datetime | None:
-        beats = [
-            worker.last_heartbeat_at
-            for worker in self.workers(workspace, registration.deployment_name)
-            if registration.registration_id in worker.registrations
-        ]
-        return max(beats, default=None)
+    def _last_heard(self, workspace: Workspace, registration: Registration) -> datetime | None:
+        return self._groups.last_heard(workspace, registration.deployment_name, registration.registration_id)
 
     def _ensure_deployment(self, workspace: Workspace, name: DeploymentName) -> None:
         deployment = Deployment(workspace, self._ids.uuid(), name, self._clock.now())
@@ -204,7 +216,7 @@ class CatalogueService:
         self, workspace: Workspace, deployment: DeploymentName, spec: WorkflowSpec, build: str | None
     ) -> Registration:
         """Write the workflow, its registration and what leads to them, all or none."""
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             registration, writes = self._registration(workspace, deployment, spec, build)
             with suppress(ConditionFailed):
                 self._store.write(*writes)
@@ -255,7 +267,8 @@ class CatalogueService:
         known = self._store.get(keys.worker(workspace, deployment, name, request.build_id))
         if known:
             worker = replace(worker, created_at=records.worker_of(known).created_at)
-        self._store.write(Put(records.worker_item(workspace, worker)))
+        put = Put(records.worker_item(workspace, worker))
+        self._groups.note(workspace, put, WorkerGroup(deployment, served, request.build_id or None))
 
     def _conflict(self, workspace: Workspace, deployment: DeploymentName, registration: Registration) -> str | None:
         entry = self._entry(workspace, registration.workflow_name)

@@ -10,7 +10,7 @@ from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotRunning, Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Matches, Put, Scalar, Update, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import (
@@ -21,13 +21,12 @@ from levante_core.records.runs import (
     batch_item,
     ending_document,
     expiry,
+    is_open_run,
+    open_run,
 )
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import last_index
-
-RACES = 20
-"""How often a close that lost the race for an index is tried again at once."""
-
 
 WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
 """Attributes of a run once it has asked for children."""
@@ -40,9 +39,7 @@ def closing_write(
 
     more: attributes that the same commit sets.
     """
-    condition: dict[str, Scalar] = {"run_id": run.run_id, "is_open": True}
-    if mail_count is not None:
-        condition["mail_count"] = mail_count
+    unchanged: dict[str, Scalar] = {} if mail_count is None else {"mail_count": mail_count}
     return Update(
         keys.execution(run.workspace, run.execution_id),
         set_attributes={
@@ -55,18 +52,21 @@ def closing_write(
         },
         set_documents={"ending": ending_document(ending)},
         set_indexes={keys.DUE: None},
-        condition=Matches(condition),
+        condition=open_run(run, **unchanged),
     )
 
 
 class ClosingService:
     """Terminates executions, and times them out."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, *, retention: timedelta | None) -> None:
+    def __init__(
+        self, store: ItemStore, clock: Clock, ids: Ids, conflicts: Conflicts, *, retention: timedelta | None
+    ) -> None:
         """retention: how long closed runs are kept; None for ever."""
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._conflicts = conflicts
         self._retention = retention
 
     def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
@@ -84,9 +84,11 @@ class ClosingService:
 
     def _close(self, execution: Execution, closing: Callable[[datetime], Closing]) -> bool:
         """Tell whether it was this call that closed the run."""
+        if not execution.is_open:
+            return False
         run = execution.key
         commit_id = self._ids.uuid()
-        for _ in range(RACES if execution.is_open else 0):
+        for _ in self._conflicts.attempts():
             at = self._clock.now()
             event = closing(at)
             status, ending = close(event, at, self._retention)
@@ -96,11 +98,8 @@ class ClosingService:
             try:
                 self._store.write(append, closing_write(run, status, ending, mail_count=None))
             except ConditionFailed:
-                current = self._store.get(keys.execution(run.workspace, run.execution_id))
-                if current is None or not current.attributes["is_open"] or current.attributes["run_id"] != run.run_id:
+                if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
                     return False
             else:
                 return True
-        if execution.is_open:
-            raise Unavailable(f"execution {run.execution_id!r} is advancing too fast to be closed: try again")
-        return False
+        raise Unavailable(f"execution {run.execution_id!r} is advancing too fast to be closed: try again")

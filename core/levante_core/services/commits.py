@@ -15,7 +15,7 @@ from levante_core.domain.search_keys import problem_with_size
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotStorable
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import Commit, CommitOutcome, CommitResult
 from levante_core.records import keys
@@ -29,7 +29,10 @@ from levante_core.records.runs import (
     execution_of,
     fact_item,
     fact_of,
+    is_open_run,
     mail_fact,
+    open_run,
+    run_pointer_item,
     search_keys_text,
 )
 from levante_core.services.capabilities import Capabilities, RunGrant
@@ -169,10 +172,8 @@ class CommitService:
     def _hold_mail(self, run: RunKey) -> None:
         """Let a run that is about to end take the mail it has, without more coming all the time."""
         until = wire_time(self._clock.now() + MAIL_HELD_FOR)
-        is_open = Matches({"run_id": run.run_id, "is_open": True})
         with suppress(ConditionFailed):
-            key = keys.execution(run.workspace, run.execution_id)
-            self._store.write(Update(key, set_attributes={MAIL_HELD_UNTIL: until}, condition=is_open))
+            self._store.write(_setting(run, {MAIL_HELD_UNTIL: until}))
 
     def _continued(
         self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, commit: Commit
@@ -189,9 +190,10 @@ class CommitService:
             old = replace(old, search_keys=commit.search_keys)
         unread = old.mail_count - event.mail_taken
         new = continued(old, event, ending.ended_at, mail_count=unread)
-        unchanged = Matches({"run_id": run.run_id, "is_open": True, "mail_count": old.mail_count})
+        unchanged = open_run(run, mail_count=old.mail_count)
         earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
+        writes.append(Put(run_pointer_item(new.key), Absent()))
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
         for number in range(1, unread + 1):
             fact = self._carried(run, event.mail_taken + number, number)
@@ -219,8 +221,7 @@ def _attributes(commit: Commit) -> dict[str, Scalar]:
 
 def _setting(run: RunKey, attributes: Mapping[str, Scalar]) -> Update:
     """Make the write that sets attributes of a run's item."""
-    is_current = Matches({"run_id": run.run_id, "is_open": True})
-    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=attributes, condition=is_current)
+    return Update(keys.execution(run.workspace, run.execution_id), set_attributes=attributes, condition=open_run(run))
 
 
 def _too_large(commit: Commit) -> Failure:
@@ -243,13 +244,8 @@ def _outcome(
 
 def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
-        execution = refused.existing[1]
-        is_current = execution is not None and _is_open_run(execution, granted.grant.run)
+        is_current = is_open_run(refused.existing[1], granted.grant.run.run_id)
         return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
     first = refused.existing[0]
     is_repeat = first is not None and first.attributes["commit_id"] == granted.commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT
-
-
-def _is_open_run(item: Item, run: RunKey) -> bool:
-    return bool(item.attributes["is_open"]) and item.attributes["run_id"] == run.run_id

@@ -12,11 +12,10 @@ from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, De
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, execution_of, fact_item, outcome_fact, summary_of
+from levante_core.records.runs import Recorded, execution_of, fact_item, is_open_run, outcome_fact, summary_of
 from levante_core.records.schedules import due_of
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import execution_if_any
 from levante_core.services.reading import read_index
 from levante_core.services.schedules import SWEEP_REACH, ScheduleService
 
@@ -100,8 +99,7 @@ class DueService:
 
     def _is_open(self, due: DelayedOfRun) -> bool:
         """Whether the run that a timer is of goes on: what ended long ago may be deleted by now, and must not come back."""
-        execution = execution_if_any(self._store, due.workspace, due.execution_id)
-        return execution is not None and execution.is_open and execution.key == _run(due)
+        return is_open_run(self._store.get(keys.execution(due.workspace, due.execution_id)), due.run_id)
 
     def _remind_schedules(self, partition: str, until: str) -> None:
         """Send a message for each schedule that is due before the next sweep, at its time; repeats are harmless."""

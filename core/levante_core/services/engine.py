@@ -14,6 +14,7 @@ from levante_core.services.capabilities import Capabilities
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.effects import EffectService
@@ -40,6 +41,7 @@ from levante_core.services.tasks import TaskService
 from levante_core.services.tickets import TicketService
 from levante_core.services.trace_export import SendSpans, TraceExport
 from levante_core.services.traces import TraceService
+from levante_core.services.worker_groups import WorkerGroups
 from levante_core.services.workflow_edits import WorkflowEdits
 
 
@@ -77,6 +79,7 @@ class Engine:
     tickets: TicketService
     traces: TraceService
     trace_export: TraceExport
+    worker_groups: WorkerGroups
     workflow_edits: WorkflowEdits
 
 
@@ -102,9 +105,11 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     """
     capabilities = Capabilities(store, clock, ids)
     dispatch = Dispatch(store, queues, clock, capabilities, fast_path=fast_path)
-    closing = ClosingService(store, clock, ids, retention=retention)
-    builds = BuildService(store, clock)
-    catalogue = CatalogueService(store, queues, clock, ids, builds)
+    conflicts = Conflicts(clock, ids)
+    closing = ClosingService(store, clock, ids, conflicts, retention=retention)
+    groups = WorkerGroups(store, clock)
+    builds = BuildService(store, clock, groups)
+    catalogue = CatalogueService(store, queues, clock, ids, builds=builds, groups=groups, conflicts=conflicts)
     inputs = InputChecks(run_blocking)
     checks = HandlerChecks(catalogue, inputs)
     traces = TraceService(store)
@@ -119,11 +124,20 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         inputs=inputs,
         is_traced=trace_export.is_on,
     )
-    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks)
+    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
     family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
-    schedules = ScheduleService(store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
-    streams = StreamService(store)
+    schedules = ScheduleService(
+        store,
+        clock,
+        ids,
+        dispatch=dispatch,
+        executions=executions,
+        closing=closing,
+        mail=mail,
+        conflicts=conflicts,
+    )
+    streams = StreamService(store, conflicts)
     effects = EffectService(dispatch, activities, family, schedules, ExpiryService(store, clock, streams))
     return Engine(
         activities=activities,
@@ -142,19 +156,20 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         logs=LogService(store, clock),
         mail=mail,
         metrics=MetricsService(executions, clock),
-        outside_events=OutsideEventService(store, streams),
+        outside_events=OutsideEventService(store, streams, conflicts),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
-        rate_limits=RateLimitService(store, clock),
+        rate_limits=RateLimitService(store, clock, conflicts),
         recheck=RecheckService(store, clock, effects, activities, builds),
         redrive=RedriveService(store, clock, ids, effects),
-        resets=ResetService(store, clock, ids, effects, builds, retention=retention),
+        resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
-        task_events=TaskEventService(store, streams),
+        task_events=TaskEventService(store, streams, conflicts),
         tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, capabilities=capabilities, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,
-        workflow_edits=WorkflowEdits(store, catalogue),
+        worker_groups=groups,
+        workflow_edits=WorkflowEdits(store, catalogue, conflicts),
     )

@@ -8,10 +8,11 @@ from levante_core.domain import names
 from levante_core.domain.events import ChildScheduled
 from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.domain.plan import RunStarted
 from levante_core.domain.routing import choose
+from levante_core.domain.run_ids import new_run_id
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
 from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, ItemStore, Matches, Put
@@ -165,7 +166,7 @@ class ExecutionService:
         return execution
 
     def execution_of_run(self, workspace: Workspace, run_id: str) -> ExecutionId:
-        """Return the execution that a run belongs to. Raises: NotFound. Cost: one query."""
+        """Return the execution that a run belongs to. Raises: NotFound. Cost: two reads at most, see `finding`."""
         return execution_of_run(self._store, workspace, run_id)
 
     def get_run(self, workspace: Workspace, run_id: str) -> Execution:
@@ -242,7 +243,7 @@ class ExecutionService:
             deadline_at=now + spec.execution_timeout,
         )
         return Execution(
-            key=RunKey(workspace, execution_id, RunId(self._ids.uuid())),
+            key=RunKey(workspace, execution_id, new_run_id(now, self._ids.uuid())),
             workflow_id=registration.workflow_id,
             deployment_name=self._catalogue.route(registration),
             start=start,

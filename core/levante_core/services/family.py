@@ -30,7 +30,7 @@ from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InvalidInput,
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, child_outcome, fact_item, outcome_fact, started_fact
+from levante_core.records.runs import Recorded, child_outcome, fact_item, is_open_run, outcome_fact, started_fact
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
@@ -110,8 +110,7 @@ class FamilyService:
         return any(self._store.get(keys.fact(run, name)) for name in names)
 
     def _is_current(self, run: RunKey) -> bool:
-        execution = execution_if_any(self._store, run.workspace, run.execution_id)
-        return execution is not None and execution.is_open and execution.key == run
+        return is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id)
 
     def _tell(self, parent: Parent, workspace: Workspace, outcome: ChildOutcome) -> None:
         """Record in the parent's run what became of a child; once the run has ended, nobody wants to know."""

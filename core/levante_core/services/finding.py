@@ -2,12 +2,14 @@
 
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.run_ids import started_at_of
 from levante_core.errors import NotFound, NotRunning
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, deployment_of
 from levante_core.records.runs import execution_of, summary_of
-from levante_core.services.reading import read_index
+
+OPEN_RUNS_LOOKED_AT = 1_000
 
 
 def find_execution(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution:
@@ -44,20 +46,44 @@ def find_deployment(store: ItemStore, workspace: Workspace, name: DeploymentName
 def execution_of_run(store: ItemStore, workspace: Workspace, run_id: str) -> ExecutionId:
     """Return the execution that a run belongs to. Raises: NotFound.
 
-    Cost: one query; where nothing is recorded of the run yet, queries over a quarter of the open runs.
+    Cost: two queries at most, however many runs there are. The id of a run that starts an execution says where it is
+    listed; any other run has a pointer in its history, or a batch. A run from before there were such ids and pointers,
+    of which nothing is recorded, is looked for among so many open runs as one query returns.
     """
-    first, last = keys.prefixed(keys.BATCH)
-    page = store.query(keys.history(workspace, RunId(run_id)), first=first, last=last, limit=1)
+    execution_id = _listed_under(store, workspace, RunId(run_id)) or _recorded_of(store, workspace, RunId(run_id))
+    if execution_id is None:
+        raise NotFound(f"no run has the id {run_id!r}")
+    return execution_id
+
+
+def _listed_under(store: ItemStore, workspace: Workspace, run_id: RunId) -> ExecutionId | None:
+    """Return the execution of a run whose id says when it started, once the index has it."""
+    started_at = started_at_of(run_id)
+    if started_at is None:
+        return None
+    place = keys.listed_run(started_at, run_id)
+    page = store.query_index(keys.RUNS, workspace, first=place, last=place, limit=1)
+    return summary_of(page.items[0]).key.execution_id if page.items else None
+
+
+def _recorded_of(store: ItemStore, workspace: Workspace, run_id: RunId) -> ExecutionId | None:
+    """Return the execution that the history of a run names, or for ids without a time the open run itself."""
+    last = keys.prefixed(keys.BATCH)[1]
+    page = store.query(keys.history(workspace, run_id), first=keys.EXECUTION_OF_RUN, last=last, limit=1)
     if page.items:
         return ExecutionId(str(page.items[0].attributes["execution_id"]))
-    for run in map(summary_of, read_index(store, keys.DUE, keys.open_runs(keys.shard(run_id)))):
-        if (run.key.workspace, run.key.run_id) == (workspace, run_id):
-            return run.key.execution_id
-    raise NotFound(f"no run has the id {run_id!r}")
+    if started_at_of(run_id):
+        return None
+    page = store.query_index(keys.DUE, keys.open_runs(keys.shard(run_id)), limit=OPEN_RUNS_LOOKED_AT)
+    runs = map(summary_of, page.items)
+    return next((run.key.execution_id for run in runs if (run.key.workspace, run.key.run_id) == (workspace, run_id)), None)
 
 
 def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:
-    """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `execution_of_run`, and a read or two."""
+    """Return an execution as one of its runs stands. Raises: NotFound.
+
+    Cost: as `execution_of_run`, and a read; two where it is an earlier run.
+    """
     execution_id = execution_of_run(store, workspace, run_id)
     run = run_if_any(store, RunKey(workspace, execution_id, RunId(run_id)))
     if run is None:

@@ -22,18 +22,17 @@ from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import FactRecorded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
-from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar, Update
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, Item, ItemStore, Put, Scalar, Update
 from levante_core.ports.item_store import Write as StoreWrite
 from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
-from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact
+from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact, open_run
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_open_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.services.reading import last_index, read_all
 
-RACES = 50
-"""How often mail that lost the race for a number is tried again at once."""
 REMEMBERED_FOR = timedelta(days=30)
 """So long a repeat of mail that was sent under an id is recognised."""
 
@@ -53,13 +52,21 @@ class MailService:
     """Accepts signals, updates and requests to cancel, and waits for the answers to updates."""
 
     def __init__(
-        self, store: ItemStore, clock: Clock, watch: ChangeWatch, *, dispatch: Dispatch, checks: HandlerChecks
+        self,
+        store: ItemStore,
+        clock: Clock,
+        watch: ChangeWatch,
+        *,
+        dispatch: Dispatch,
+        checks: HandlerChecks,
+        conflicts: Conflicts,
     ) -> None:
         self._store = store
         self._clock = clock
         self._watch = watch
         self._dispatch = dispatch
         self._checks = checks
+        self._conflicts = conflicts
 
     def signal(self, workspace: Workspace, execution_id: str, name: str, value: Json, request_id: str | None = None) -> None:
         """Accept a signal; it is durable on return.
@@ -95,6 +102,7 @@ class MailService:
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, and the update goes
         on. Cost: as `signal`, a query before, and one for every look; see ChangeWatch.
         """
+        deadline = self._clock.now() + timedelta(seconds=seconds)
         accepted = self._find(workspace, execution_id, request_id) if request_id else None
         if accepted is None:
             execution = self._open(workspace, execution_id)
@@ -106,7 +114,7 @@ class MailService:
                 request_id,
                 index,
             )
-        answer = self._answer(accepted, seconds)
+        answer = self._answer(accepted, deadline)
         if isinstance(answer, UpdateFailed):
             raise refused(f"update {name!r}", answer.failure)
         return answer.result
@@ -127,22 +135,16 @@ class MailService:
     def _accept(self, execution: Execution, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
         """Record mail under the next number of the latest run. index: of the last batch of this run."""
         asked = execution.key
-        for _ in range(RACES):
-            execution = self._ready(execution)
+        latest: Execution | None = execution
+        for _ in self._conflicts.attempts():
+            execution = self._ready(latest or self._open(asked.workspace, asked.execution_id))
             run, number, now = execution.key, execution.mail_count + 1, self._clock.now()
             fact = mail_fact(write(number, now))
             counted: dict[str, Scalar] = {"mail_count": number}
             if isinstance(fact.input, CancelRequested):
                 counted["is_cancel_requested"] = True
-            held_until = execution.mail_held_until
-            unchanged = Matches(
-                {
-                    "run_id": run.run_id,
-                    "is_open": True,
-                    "mail_count": execution.mail_count,
-                    MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
-                }
-            )
+            held_until = wire_time(execution.mail_held_until) if execution.mail_held_until else None
+            unchanged = open_run(run, **{"mail_count": execution.mail_count, MAIL_HELD_UNTIL: held_until})
             key = keys.execution(run.workspace, run.execution_id)
             recorded = Recorded(run, execution.deployment_name, now)
             writes: list[StoreWrite] = [
@@ -160,7 +162,7 @@ class MailService:
                 known = self._find(run.workspace, run.execution_id, request_id) if request_id else None
                 if known:
                     return known
-                execution = self._open(run.workspace, run.execution_id)
+                latest = None  # to be read after the pause: what is read now would be old by then
             else:
                 self._dispatch.promptly([FactRecorded(run, execution.deployment_name, now, fact)])
                 return _Accepted(run, number, index if run == asked else 0)
@@ -178,8 +180,7 @@ class MailService:
 
     # --- waiting for an answer ----------------------------------------------------------------------------------------
 
-    def _answer(self, accepted: _Accepted, seconds: float) -> Answer:
-        deadline = self._clock.now() + timedelta(seconds=seconds)
+    def _answer(self, accepted: _Accepted, deadline: datetime) -> Answer:
         while True:
             run = accepted.run
             with self._watch.watch(keys.history(run.workspace, run.run_id)) as watched:
@@ -187,7 +188,7 @@ class MailService:
                     accepted = _Accepted(run, accepted.number, found)
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
-                        raise ResultNotReady(f"the update is not answered after {seconds:g} s; it goes on")
+                        raise ResultNotReady("the update was accepted, and is not answered yet; it goes on")
                     watched.wait(left)
             if not isinstance(found, _Accepted):
                 return found

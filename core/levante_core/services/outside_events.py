@@ -7,10 +7,12 @@ from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.stream_events import OutsideTask, told_from_outside
 from levante_core.errors import InvalidInput, NotFound, Unavailable
-from levante_core.ports.item_store import Absent, Check, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.ports.item_store import Absent, Check, ConditionFailed, Item, ItemStore, Put
 from levante_core.records import keys, streams
+from levante_core.records.runs import open_run
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.finding import find_open_execution
-from levante_core.services.streams import RACES, StreamService
+from levante_core.services.streams import StreamService
 
 EVENTS_AT_ONCE = 45
 """Events of one write: each has a mark of its id, and maybe an execution of its own, and a transaction takes 100 items."""
@@ -35,8 +37,9 @@ class OutsideEvent:
 class OutsideEventService:
     """Adds to streams what others than activities tell."""
 
-    def __init__(self, store: ItemStore, all_streams: StreamService) -> None:
+    def __init__(self, store: ItemStore, all_streams: StreamService, conflicts: Conflicts) -> None:
         self._store = store
+        self._conflicts = conflicts
         self._streams = all_streams
 
     def append(self, workspace: Workspace, events: Sequence[OutsideEvent]) -> None:
@@ -65,7 +68,7 @@ class OutsideEventService:
     ) -> None:
         """Add events of one stream at its next places, but for those whose ids are marked."""
         fresh = list(events)
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             if not fresh:
                 return
             place = self._streams.next(workspace, root)
@@ -95,7 +98,7 @@ class OutsideEventService:
 
 
 def _check_of(run: RunKey) -> Check:
-    return Check(keys.execution(run.workspace, run.execution_id), Matches({"run_id": run.run_id, "is_open": True}))
+    return Check(keys.execution(run.workspace, run.execution_id), open_run(run))
 
 
 def _check(event: OutsideEvent, execution: Execution) -> None:

@@ -13,7 +13,7 @@ from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, M
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
-from levante_core.records.runs import execution_of, query_item
+from levante_core.records.runs import execution_of, is_open_run, query_item
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_open_execution
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
@@ -89,9 +89,9 @@ class QueryService:
     def _refuse_closed(self, run: RunKey) -> None:
         """Raises: NotRunning once the run has ended: nobody will answer any more."""
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        execution = item and execution_of(item)
-        if execution is None or execution.key != run or not execution.is_open:
-            status = execution.status.value if execution and execution.key == run else "replaced by a new run"
+        if not is_open_run(item, run.run_id):
+            is_latest = item is not None and item.attributes["run_id"] == run.run_id
+            status = execution_of(item).status.value if item and is_latest else "replaced by a new run"
             raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
 
     def _expiry(self) -> int:

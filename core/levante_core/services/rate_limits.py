@@ -9,17 +9,16 @@ from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemSto
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.activities import PermitRequest
 from levante_core.records import keys
-
-RACES = 50
-"""How often in a row a place is tried for that somebody else has taken meanwhile."""
+from levante_core.services.conflicts import Conflicts
 
 
 class RateLimitService:
     """Hands out places in time. A place that is not used is lost: a limit is never exceeded, whoever dies."""
 
-    def __init__(self, store: ItemStore, clock: Clock) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, conflicts: Conflicts) -> None:
         self._store = store
         self._clock = clock
+        self._conflicts = conflicts
 
     def permit(self, workspace: Workspace, request: PermitRequest) -> timedelta:
         """Take the next free place, unless the request wants none so far away. Returns how long it is until then.
@@ -29,7 +28,7 @@ class RateLimitService:
         name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
         key = keys.rate_limit(workspace, unpinned(request.deployment_name), name)
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             now = self._clock.now()
             found = self._store.get(key)
             free_at = max(now, datetime.fromisoformat(str(found.attributes["free_at"]))) if found else now

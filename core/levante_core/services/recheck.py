@@ -116,6 +116,7 @@ class RecheckService:
             return False
 
     def _look(self, run: RunSummary, looked_before: datetime, now: datetime) -> bool:
+        self._builds.keep(run)
         found = read_open_run(self._store, run.key, run.deployment_name)
         effects = outstanding(run.key, run.deployment_name, found.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]

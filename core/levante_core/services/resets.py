@@ -23,14 +23,13 @@ from levante_core.records.runs import (
     execution_item,
     fact_item,
     mail_fact,
+    run_pointer_item,
 )
 from levante_core.services.builds import BuildService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.effects import EffectService
 from levante_core.services.finding import find_execution
 from levante_core.services.reading import History, read_history
-
-RACES = 20
-"""How often a reset that lost the race against the run is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,16 @@ class ResetService:
         store: ItemStore,
         clock: Clock,
         ids: Ids,
+        *,
         effects: EffectService,
         builds: BuildService,
-        *,
+        conflicts: Conflicts,
         retention: timedelta | None,
     ) -> None:
         """retention: how long closed runs are kept; None for ever."""
         self._retention = retention
         self._builds = builds
+        self._conflicts = conflicts
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -70,7 +71,7 @@ class ResetService:
         Raises: NotFound, InvalidResetPoint, Unavailable. Cost: reads the history, writes what is kept of it, a transaction.
         """
         run_id = RunId(self._ids.uuid())
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             execution = find_execution(self._store, workspace, execution_id)
             if execution.key.run_id == run_id or self._reset(execution, run_id, request):
                 return
@@ -122,6 +123,7 @@ class ResetService:
         unchanged = Matches({"run_id": old.key.run_id, "is_open": old.is_open, "mail_count": old.mail_count})
         writes.append(Put(execution_item(new), unchanged))
         writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
+        writes.append(Put(run_pointer_item(new.key), Absent()))
         try:
             self._store.write(*writes)
         except ConditionFailed:

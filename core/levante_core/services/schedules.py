@@ -40,6 +40,7 @@ from levante_core.records import keys
 from levante_core.records.runs import execution_item
 from levante_core.records.schedules import schedule_item, schedule_of
 from levante_core.services.closing import ClosingService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
 from levante_core.services.finding import execution_if_any
@@ -48,7 +49,6 @@ from levante_core.services.reading import read_all
 
 logger = logging.getLogger("levante.schedules")
 
-RACES = 20
 MOST_STEPS = 200
 """Executions that one look starts; the next one, within a minute, goes on."""
 SWEEP_REACH = timedelta(seconds=75)
@@ -80,6 +80,7 @@ class ScheduleService:
         executions: ExecutionService,
         closing: ClosingService,
         mail: MailService,
+        conflicts: Conflicts,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,6 +89,7 @@ class ScheduleService:
         self._executions = executions
         self._closing = closing
         self._mail = mail
+        self._conflicts = conflicts
 
     # --- what users do ------------------------------------------------------------------------------------------------
 
@@ -237,19 +239,28 @@ class ScheduleService:
         """
         has_changed = False
         for _ in range(MOST_STEPS):
+            taken = self._take_next(workspace, schedule_id)
+            if taken is None:
+                return
+            before, step, after = taken
+            has_changed = has_changed or after is not before
+            self._end(workspace, step)
+            if not step.start and not step.is_partial and not step.terminate:
+                if has_changed:  # so that there is one reminder for each time, however many look
+                    self._remind(after)
+                return
+
+    def _take_next(self, workspace: Workspace, schedule_id: str) -> tuple[Schedule, Step, Schedule] | None:
+        """Take the next step of a schedule: returns it between the schedule before and after; None if there is none."""
+        for _ in self._conflicts.attempts():
             item = self._store.get(keys.schedule(workspace, schedule_id))
             if item is None:
-                return
+                return None
             before = schedule_of(item)
             step = self._step(before)
             with suppress(ConditionFailed):  # somebody else looks at it too: look again
-                after = self._take(before, step)
-                has_changed = has_changed or after is not before
-                self._end(workspace, step)
-                if not step.start and not step.is_partial and not step.terminate:
-                    if has_changed:  # so that there is one reminder for each time, however many look
-                        self._remind(after)
-                    return
+                return before, step, self._take(before, step)
+        raise Unavailable(f"schedule {schedule_id!r} is being changed by many at once: try again")
 
     def _step(self, schedule: Schedule) -> Step:
         now = self._clock.now()
@@ -305,7 +316,7 @@ class ScheduleService:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _change(self, workspace: Workspace, schedule_id: str, change: Callable[[Schedule], Schedule]) -> None:
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             before = self.get(workspace, schedule_id)
             after = replace(change(before), version=self._ids.uuid())
             with suppress(ConditionFailed):

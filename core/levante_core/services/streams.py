@@ -22,6 +22,7 @@ from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
 from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
 from levante_core.records.streams import StreamHead
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.finding import execution_if_any, find_execution
 from levante_core.services.reading import read_all
 
@@ -35,8 +36,6 @@ SHARES = 30
 are made, and one, which a transaction takes even if each of them is just not a payload."""
 ITEMS_AT_ONCE = 50
 """Items asked for at a time: most have few events, and some a payload elsewhere."""
-RACES = 50
-"""How often in a row a publisher that lost the race for a place looks again."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -54,8 +53,9 @@ class Sequenced:
 class StreamService:
     """The streams of all executions."""
 
-    def __init__(self, store: ItemStore) -> None:
+    def __init__(self, store: ItemStore, conflicts: Conflicts) -> None:
         self._store = store
+        self._conflicts = conflicts
 
     def root_of(self, workspace: Workspace, execution_id: str) -> ExecutionId:
         """Return the execution whose stream has the events of this one. Raises: NotFound. Cost: one read."""
@@ -67,16 +67,10 @@ class StreamService:
         Returns how far the stream has come. Raises: Unavailable. Cost: where nothing is new, a read for the stream and three
         for each open execution; else three more reads and a transaction for every BATCHES_AT_ONCE.
         """
-        lost = 0
-        while lost < RACES:
-            head = self.head(workspace, root)
-            tellings = self._tell_all(workspace, root, head)
-            following = _followed_from(tellings)
-            if following == list(head.following):
+        while True:
+            head, is_new = self._publish_next(workspace, root)
+            if not is_new:
                 return head
-            told = StreamHead(head.version + 1, tuple(following))
-            lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
-        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:
         """Whether anybody has ever asked for this stream. Cost: one read."""
@@ -114,6 +108,19 @@ class StreamService:
         """Return how far the stream has come. Cost: one read."""
         item = self._store.get(keys.stream_head(workspace, root))
         return streams.head_of(item) if item else StreamHead(0, (Followed(execution_id=root),))
+
+    def _publish_next(self, workspace: Workspace, root: ExecutionId) -> tuple[StreamHead, bool]:
+        """Add as much as one write takes. Returns how far the stream has come, and whether anything was added."""
+        for _ in self._conflicts.attempts():
+            head = self.head(workspace, root)
+            tellings = self._tell_all(workspace, root, head)
+            following = _followed_from(tellings)
+            if following == list(head.following):
+                return head, False
+            told = StreamHead(head.version + 1, tuple(following))
+            if self._append(workspace, root, in_order(tellings), (head, told)):
+                return told, True
+        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def _append(
         self, workspace: Workspace, root: ExecutionId, told: Sequence[Told], moved: tuple[StreamHead, StreamHead]

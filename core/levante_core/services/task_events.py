@@ -13,9 +13,10 @@ from levante_core.protocol.activities import Publication
 from levante_core.records import keys, streams
 from levante_core.records.streams import Publisher
 from levante_core.services.capabilities import AttemptGrant
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.finding import execution_if_any
 from levante_core.services.reading import read_all
-from levante_core.services.streams import RACES, WRITE_BYTES, StreamService
+from levante_core.services.streams import WRITE_BYTES, StreamService
 
 FEW = 20
 """Among so many of the last items, a publisher's first call is looked for when it comes again."""
@@ -69,8 +70,9 @@ class _Adding:
 class TaskEventService:
     """Adds to streams what activities tell."""
 
-    def __init__(self, store: ItemStore, all_streams: StreamService) -> None:
+    def __init__(self, store: ItemStore, all_streams: StreamService, conflicts: Conflicts) -> None:
         self._store = store
+        self._conflicts = conflicts
         self._streams = all_streams
 
     def append(self, workspace: Workspace, publications: Sequence[GrantedPublication]) -> list[int | None]:
@@ -84,11 +86,14 @@ class TaskEventService:
         adding = [self._begun(one) for one in publications]
         for root in {one.execution.root_execution_id for one in adding if one and one.starts_a_task}:
             self._streams.publish(workspace, root)
-        for _ in range(RACES + len(adding)):
-            waiting = [one for one in adding if one and one.last is None]
-            if not waiting:
-                return [one.last if one else None for one in adding]
-            self._add(workspace, waiting)
+        for _ in self._conflicts.attempts():
+            is_advancing = True
+            while is_advancing:
+                waiting = [one for one in adding if one and one.last is None]
+                if not waiting:
+                    return [one.last if one else None for one in adding]
+                self._add(workspace, waiting)
+                is_advancing = any(one.last is not None for one in waiting)
         raise Unavailable("events come too fast to be told: try again")
 
     def _begun(self, granted: GrantedPublication) -> _Adding | None:

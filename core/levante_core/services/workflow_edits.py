@@ -9,8 +9,8 @@ from levante_core.errors import InvalidInput, Unavailable
 from levante_core.ports.item_store import ConditionFailed, ItemStore, Matches, Put
 from levante_core.records.catalogue import Workflow, workflow_item
 from levante_core.services.catalogue import CatalogueService
+from levante_core.services.conflicts import Conflicts
 
-RACES = 10
 MOST_TAGS = 500
 """What an item has room for, whatever the characters. Source: DynamoDB limits, 400 KB (read 2026-11-23)."""
 LONGEST_TAG = 100
@@ -28,9 +28,10 @@ class Edit:
 class WorkflowEdits:
     """Changes workflows. What users have said stays when workers register them anew."""
 
-    def __init__(self, store: ItemStore, catalogue: CatalogueService) -> None:
+    def __init__(self, store: ItemStore, catalogue: CatalogueService, conflicts: Conflicts) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._conflicts = conflicts
 
     def edit(self, workspace: Workspace, identifier: str, edit: Edit) -> Workflow:
         """Change what is shown of a workflow, by its name or id. Raises: NotFound, InvalidInput."""
@@ -53,7 +54,7 @@ class WorkflowEdits:
         return self._change(workspace, identifier, lambda workflow: replace(workflow, is_archived=is_archived))
 
     def _change(self, workspace: Workspace, identifier: str, change: Callable[[Workflow], Workflow]) -> Workflow:
-        for _ in range(RACES):
+        for _ in self._conflicts.attempts():
             before = self._catalogue.get(workspace, identifier).workflow
             after = replace(change(before), edition=before.edition + 1)
             with suppress(ConditionFailed):

@@ -152,10 +152,14 @@ class DeploymentBuildResponse(Frozen):
 
 
 class DeploymentBuildsResponse(Frozen):
-    """Builds, the newest first. open_executions_without_build: those that any worker without a build advances."""
+    """Builds, the newest first. open_executions_without_build: those that any worker without a build advances.
+
+    is_partial: more executions are open than are counted; there are as many as it says at least, and no build is drained.
+    """
 
     builds: tuple[DeploymentBuildResponse, ...]
     open_executions_without_build: int
+    is_partial: bool
 
 
 class DeploymentWorkerResponse(Frozen):

@@ -1,5 +1,6 @@
 """Endpoints of deployments and their workers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -131,19 +132,22 @@ class DeploymentEndpoints:
         deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
         builds = self.engine.builds.all(workspace, deployment)
         newest, open_runs = current(builds), self.engine.builds.open_runs(workspace, deployment)
+        serving = Serving(self.engine, workspace)
+        workers = Counter(worker.build_id for worker in serving.workers(deployment) if serving.is_live(worker))
         return DeploymentBuildsResponse(
             builds=tuple(
                 DeploymentBuildResponse(
                     build_id=build.build_id,
                     registered_at=build.registered_at,
                     is_current=build == newest,
-                    active_worker_count=build.live_workers,
-                    open_executions=open_runs[build.build_id],
-                    is_drained=not open_runs[build.build_id] and build != newest,
+                    active_worker_count=workers[build.build_id],
+                    open_executions=open_runs.by_build[build.build_id],
+                    is_drained=not open_runs.is_partial and not open_runs.by_build[build.build_id] and build != newest,
                 )
                 for build in builds
             ),
-            open_executions_without_build=open_runs[None],
+            open_executions_without_build=open_runs.by_build[None],
+            is_partial=open_runs.is_partial,
         )
 
     def _all(self, workspace: Workspace) -> Iterator[Deployment]:

@@ -24,10 +24,7 @@ class Serving:
 
     def is_active(self, registration: Registration) -> bool:
         """Tell whether a live worker serves a registration."""
-        return any(
-            registration.registration_id in worker.registrations and self.is_live(worker)
-            for worker in self.workers(registration.deployment_name)
-        )
+        return self._engine.catalogue.is_active(self._workspace, registration)
 
     def is_live(self, worker: Worker) -> bool:
         """Tell whether a worker was heard of recently enough."""

@@ -13,6 +13,7 @@ from levante_core.adapters.aws import build_aws_store, read_aws_settings
 from levante_core.adapters.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.histories import HistoryService
 from levante_core.services.logs import LogService
 from levante_core.services.streams import StreamService
@@ -29,7 +30,7 @@ _settings = read_aws_settings(os.environ)
 _logger = Logger(service="levante", level=_settings.log_level, utc=True, use_rfc3339=True)
 _logger.append_keys(service=os.environ[FUNCTION_NAME])
 _store, _clock, _ids = build_aws_store(_settings), SystemClock(), RandomIds()
-_streams = StreamService(_store)
+_streams = StreamService(_store, Conflicts(_clock, _ids))
 
 app = EventsApp(
     StreamServices(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from levante_api.app import ApiSettings, create_app
-from levante_core.adapters.system import RandomIds, SystemClock
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.protocol.streams import is_stream
@@ -27,6 +27,7 @@ from levante_core.services.trace_export import SendSpans
 from levante_dispatcher.handlers import build_handlers
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
+from levante_local.clock import LocalClock
 from levante_local.gateway import BodyTooLarge, ClientGone, Receive, Scope, Send, event_of, read_body, respond
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, pump_expiry, pump_sweeps, pump_timers
@@ -67,7 +68,7 @@ class Host:
     """The ASGI application, and the pumps that run beside it."""
 
     def __init__(self, settings: HostSettings) -> None:
-        self._clock, ids = SystemClock(), RandomIds()
+        self._clock, ids = LocalClock(), RandomIds()
         self._processes = ThreadPoolExecutor(PROCESSES_AT_ONCE, "levante-processes")
         self._settings = settings
         self._store = SqliteItemStore(

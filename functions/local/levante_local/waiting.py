@@ -68,6 +68,12 @@ def wait_for(future: Future[T], seconds: float | None = None) -> T:
     return future.result()
 
 
+def sleep(seconds: float) -> None:
+    """Return after this time, during which the event loop goes on."""
+    with contextlib.suppress(TimeoutError):
+        wait_for(Future[None](), seconds)
+
+
 async def _settled(pause: _Pause) -> None:
     """Return when the future is done or the time is over.
 

@@ -266,7 +266,7 @@ def test_event_when_its_execution_has_ended_then_409(api: Api, run_id: str) -> N
 def test_event_when_its_execution_ends_between_look_and_write_then_409(api: Api, run_id: str) -> None:
     """The write itself makes sure that the execution is open."""
     store = OvertakenStore(api.engine.streams._store, lambda: api.complete("e"))
-    service = OutsideEventService(store, api.engine.streams)
+    service = OutsideEventService(store, api.engine.streams, api.engine.outside_events._conflicts)
     sent = outside_events(EventBody.model_validate({"event": event(run_id, kind="CUSTOM_TASK_CANCELED")}))
     with pytest.raises(NotRunning, match="COMPLETED"):
         service.append(HOME, sent)

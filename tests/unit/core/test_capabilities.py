@@ -50,6 +50,9 @@ class Numbers:
     def uuid(self) -> str:
         return self.secret()
 
+    def fraction(self) -> float:
+        return 0.5
+
     def secret(self) -> str:
         self._made += 1
         return f"secret {self._made}"

@@ -194,7 +194,7 @@ def test_runs_that_continue_as_new_when_they_expire_then_each_goes_by_itself(pla
         let_pass(place, RETENTION / 2 - HOUR)
     partition, _, stream = partitions_of(run)
     histories = [keys.history(SPACE, one.run_id) for one in chain]
-    assert [bool(left_of(place, history)) for history in histories] == [False, False, True, True, False]
+    assert [bool(left_of(place, history)) for history in histories] == [False, False, True, True, True]
     assert [key.sort[:2] for key in left_of(place, partition)] == ["R#", "R#", "X"]
     place.engine.streams.publish(SPACE, run.execution_id)
     events = list(place.engine.streams.read(SPACE, run.execution_id, 1))

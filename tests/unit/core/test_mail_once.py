@@ -99,7 +99,14 @@ def test_signal_when_its_write_has_no_answer_then_a_repeat_makes_sure(place: Pla
     begun(place)
     engine = place.engine
     store = FaultyStore(engine.streams._store, Operations("mail", OneFault("write", 1, fate, is_armed=True)))
-    mortal = MailService(store, place.clock, engine.mail._watch, dispatch=engine.dispatch, checks=engine.mail._checks)
+    mortal = MailService(
+        store,
+        place.clock,
+        engine.mail._watch,
+        dispatch=engine.dispatch,
+        checks=engine.mail._checks,
+        conflicts=place.conflicts,
+    )
     with pytest.raises(Unavailable):
         mortal.signal(SPACE, "e", "h", {}, request_id="one")
     engine.mail.signal(SPACE, "e", "h", {}, request_id="one")

@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import DeploymentName
 from levante_core.domain.options import RateLimit
 from levante_core.errors import Unavailable
 from levante_core.protocol.activities import PermitRequest
+from levante_core.services.conflicts import Conflicts
 from levante_core.services.rate_limits import RateLimitService
+from tests.fakes import FakeClock
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place
 
@@ -45,9 +48,11 @@ def test_permits_when_limits_have_a_key_then_they_share_it_within_the_deployment
 def test_permits_when_many_ask_at_once_then_each_place_is_given_once(place: Place) -> None:
     """Exact over the fleet."""
     got: list[timedelta] = []
+    store = place.engine.streams._store
 
     def ask() -> None:
-        got.extend(place.engine.rate_limits.permit(SPACE, request()) for _ in range(20))
+        service = RateLimitService(store, place.clock, Conflicts(FakeClock(), RandomIds()))
+        got.extend(service.permit(SPACE, request()) for _ in range(20))
 
     askers = [threading.Thread(target=ask) for _ in range(4)]
     for asker in askers:
@@ -62,7 +67,7 @@ def test_permit_when_the_store_fails_then_a_place_may_be_lost_but_is_never_given
     """The limit holds whatever fails."""
     store = place.engine.streams._store
     mortal = RateLimitService(
-        FaultyStore(store, Operations("permits", OneFault("write", 1, fate, is_armed=True))), place.clock
+        FaultyStore(store, Operations("permits", OneFault("write", 1, fate, is_armed=True))), place.clock, place.conflicts
     )
     with pytest.raises(Unavailable):
         mortal.permit(SPACE, request())

@@ -97,7 +97,7 @@ def test_events_when_a_write_fails_then_a_repeat_tells_them_once(place: Place, f
         fault = OneFault("write", position, fate, is_armed=True)
         store = FaultyStore(place.engine.streams._store, Operations("publisher", fault))
         try:
-            TaskEventService(store, StreamService(store)).append(SPACE, [sent])
+            TaskEventService(store, StreamService(store, place.conflicts), place.conflicts).append(SPACE, [sent])
         except (Unavailable, RuntimeError):
             assert fault.count == position
     place.engine.task_events.append(SPACE, [sent])
@@ -153,7 +153,7 @@ def test_events_when_the_end_is_known_then_nothing_is_read_for_them_but_their_ru
     run = place.start(execution_id=ROOT)
     last = append(place, run, "p", 1, after=None)
     store = CountingStore(place.engine.streams._store)
-    service = TaskEventService(store, StreamService(store))
+    service = TaskEventService(store, StreamService(store, place.conflicts), place.conflicts)
     for number in (2, 3):
         (known,) = service.append(SPACE, [publication(place, run, "p", number, after=last)])
         assert known == last + 1
@@ -178,7 +178,7 @@ def test_events_when_another_publisher_is_first_then_none_of_the_group_is_out_of
     run = place.start(execution_id=ROOT)
     append(place, run, "first", 1, after=None)
     store = OvertakenStore(place.engine.streams._store, lambda: append(place, run, "other", 1, 2, after=None))
-    service = TaskEventService(store, place.engine.streams)
+    service = TaskEventService(store, place.engine.streams, place.conflicts)
     assert service.append(SPACE, [publication(place, run, "p", 2), publication(place, run, "q", 2, 3)]) == [7, 7]
     assert told(place) == ["first:1", "other:1", "other:2", "p:2", "q:2", "q:3"]
 

@@ -77,7 +77,7 @@ def live_tails(place: Place, store: ItemStore | None = None) -> tuple[TailServic
     """Tails that are woken by the store's own writer, on a clock that goes."""
     watch = LocalChangeWatch()
     place.store.listen(watch.notify)
-    return TailService(StreamService(store or items_of(place)), SystemClock(), watch), watch
+    return TailService(StreamService(store or items_of(place), place.conflicts), SystemClock(), watch), watch
 
 
 def begun(place: Place) -> RunKey:
@@ -285,7 +285,7 @@ def test_wait_when_publishing_fails_then_the_next_one_publishes(place: Place) ->
     run = begun(place)
     step(place, run, 1)
     fault = OneFault("write", 1, Fate.REFUSED, is_armed=True)
-    streams = StreamService(FaultyStore(items_of(place), Operations("publisher", fault)))
+    streams = StreamService(FaultyStore(items_of(place), Operations("publisher", fault)), place.conflicts)
     tails = TailService(streams, place.clock, Script(place))
     unlucky, other = tails.open(SPACE, ROOT, 1), tails.open(SPACE, ROOT, 1)
     with pytest.raises(Unavailable):
@@ -303,10 +303,10 @@ def test_follower_when_another_reader_publishes_then_it_reads_and_writes_nothing
     step(place, run, 1)
 
     def publish() -> None:
-        StreamService(items_of(place)).publish(SPACE, ROOT)
+        StreamService(items_of(place), place.conflicts).publish(SPACE, ROOT)
 
     store, script = CountingStore(items_of(place)), Script(place, publish)
-    tails = TailService(StreamService(store), place.clock, script)
+    tails = TailService(StreamService(store, place.conflicts), place.clock, script)
     tails._led.add(STREAM)
     tail = tails.open(SPACE, ROOT, 1)
     assert sequences(tail.wait(LONG_SECONDS)) == [1, 2]

@@ -38,7 +38,7 @@ class Gate:
         self.watch = LocalChangeWatch()
         place.store.listen(self.watch.notify)
         items: ItemStore = FaultyStore(place.engine.streams._store, Operations("events", faults))
-        self.streams = StreamService(items)
+        self.streams = StreamService(items, place.conflicts)
         self.tails = TailService(self.streams, SystemClock(), self.watch)
         self.tickets = TicketService(items, place.clock, RandomIds())
         self.keys = ApiKeyService(items, place.clock, RandomIds())

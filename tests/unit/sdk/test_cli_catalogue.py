@@ -66,6 +66,12 @@ METRICS: dict[str, Any] = {
         (["deployments", "get", "d"], "/v1/workflows/deployments/d", DEPLOYMENT, ["d", "w1", "2026-11-23T00:00:00Z"]),
         (["deployments", "workers", "d"], "/v1/workflows/deployments/d/workers", {"workers": [WORKER]}, ["w1", "yes"]),
         (["deployments", "builds", "d"], "/v1/workflows/deployments/d/builds", {"builds": [BUILD]}, ["b7", "yes", "2"]),
+        (
+            ["deployments", "builds", "d"],
+            "/v1/workflows/deployments/d/builds",
+            {"builds": [BUILD], "is_partial": True},
+            [f"{BUILD['open_executions']}+"],
+        ),
         (["workflows", "metrics", "w"], "/v1/workflows/w/metrics", METRICS, ["3", "2", "1", "12.5"]),
     ],
 )

@@ -99,7 +99,10 @@ def builds(client: Client, *, name: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(found.rows("builds"), BUILD_COLUMNS, none="no builds: set BUILD_ID for the workers of the deployment")
+        rows = found.rows("builds")
+        if found.value.get("is_partial"):
+            rows = [{**row, "open_executions": f"{row['open_executions']}+"} for row in rows]
+        print_table(rows, BUILD_COLUMNS, none="no builds: set BUILD_ID for the workers of the deployment")
 
 
 def _path(name: str) -> str:

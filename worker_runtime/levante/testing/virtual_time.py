@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypeVar, TypeVarTuple
 
+from levante_local.waiting import sleep
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -73,6 +75,10 @@ class LoopClock:
     def now(self) -> datetime:
         """The time, in UTC."""
         return BEGINNING + timedelta(seconds=self._loop.time())
+
+    def sleep(self, seconds: float) -> None:
+        """Return after this time of the loop."""
+        sleep(seconds)
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
