@@ -8,7 +8,6 @@ from typing import Any, ParamSpec
 
 import pytest
 
-from levante_core.domain.names import Workspace
 from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
 from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
@@ -99,7 +98,7 @@ async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
 async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Gate) -> None:
     """Who was sent here by the API has no key with it."""
     gate.complete(gate.begin(), 1)
-    mine, other = gate.tickets.issue(SPACE, STREAM_TICKET), gate.tickets.issue(Workspace("other"), STREAM_TICKET)
+    mine, other = gate.ticket("client"), gate.ticket("stranger")
     for _ in range(2):
         reader = gate.reader(query=f"last_event_id=1&ticket={mine}", key=None)
         await reader.end()
@@ -112,7 +111,7 @@ async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(g
 async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
     """A good key beside it does not mend that: the caller shall follow the redirect anew."""
     gate.begin()
-    ticket = gate.tickets.issue(SPACE, "something else" if why == "it is for something else" else STREAM_TICKET)
+    ticket = gate.ticket("client", "something else" if why == "it is for something else" else STREAM_TICKET)
     if why == "it has expired":
         gate.place.clock.advance(VALID_FOR.total_seconds() + 1)
     if why == "nobody made it":
@@ -131,7 +130,7 @@ async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_woul
     run = gate.begin()
     for index, size in enumerate(sizes, 1):
         gate.step(run, index, size=size)
-    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.tickets.issue(SPACE, STREAM_TICKET)}", key=None)
+    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.ticket('client')}", key=None)
     await reader.end()
     assert (reader.status, reader.headers["content-type"], reader.is_complete) == (200, "application/json", True)
     assert json.loads(reader.body) == gate.place.engine.histories.show(SPACE, ROOT).whole()
