@@ -26,7 +26,7 @@ from levante_dispatcher.handlers import build_handlers
 from levante_events.app import KEY_CHECK_SECONDS, EventsApp, StreamServices, StreamSettings
 from levante_local.admission import Admission, AdmissionLimits, refusal_of
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.gateway import ClientGone, Receive, Scope, Send, event_of, respond
+from levante_local.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, ExpiryPump, RedriveAtStart, SweepPump, TimersPump
 from levante_local.queues import InProcessQueues
@@ -53,8 +53,8 @@ class HostSettings:
     """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given.
 
     quiet: log errors only, not each request. send_spans: exports the traces of executions. retention: how long closed ones
-    are kept; None for ever. limits: of what callers may cost. key_check_seconds: how often it is asked whether the keys of
-    open streams and workers are still good.
+    are kept; None for ever. admission: limits of bodies and guesses. key_check_seconds: how often it is asked whether the
+    keys of open streams and workers are still good.
     """
 
     data: Path
@@ -63,7 +63,7 @@ class HostSettings:
     quiet: bool = True
     send_spans: SendSpans | None = None
     retention: timedelta | None = None
-    limits: AdmissionLimits = field(default_factory=AdmissionLimits)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     key_check_seconds: float = KEY_CHECK_SECONDS
 
 
@@ -113,7 +113,7 @@ class Host:
             engine.logs,
             engine.traces,
         )
-        self._admission = Admission(engine.api_keys, settings.limits)
+        self._admission = Admission(engine.api_keys, settings.admission)
         self._events = EventsApp(services, call, StreamSettings(key_check_seconds=settings.key_check_seconds))
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 
@@ -180,6 +180,7 @@ class Host:
             key = self._admission.key_of(scope)
             if key and is_get and path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX):
                 require(key, Role.WORKER)
+                declared_bytes(scope)
                 await self._watch_worker(key, path[len(PRESENCE_PREFIX) : -len(PRESENCE_SUFFIX)], receive, send)
                 return
             async with self._admission.body(scope, receive, key) as body:

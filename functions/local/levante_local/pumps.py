@@ -102,11 +102,15 @@ class TimersPump:
         queues.ensure(TIMERS_QUEUE)
 
     async def step(self) -> float:
-        """Deal with some messages. Those that the handler does not take appear again."""
+        """Deal with some messages. Those that the handler does not take appear again: at once if it takes none at all."""
         messages = await call(self._receive)
         if messages:
             records = [{"messageId": message.receipt, "body": message.body} for message in messages]
-            answer = await call(self._handlers.timers, {"Records": records}, None)
+            try:
+                answer = await call(self._handlers.timers, {"Records": records}, None)
+            except Exception:
+                self._queues.extend(TIMERS_QUEUE, [message.receipt for message in messages], 0)
+                raise
             failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
             self._queues.delete(TIMERS_QUEUE, [message.receipt for message in messages if message.receipt not in failed])
         return 0.0

@@ -63,9 +63,8 @@ class Listening:
             return True
 
 
-def serve(application: Host, listening: Listening, log_level: str, limits: SocketLimits | None = None) -> None:
-    """Serve until the process is told to stop."""
-    sockets = Sockets(_fitting(limits or SocketLimits()))
+def server_of(application: Host, listening: Listening, log_level: str, sockets: Sockets) -> uvicorn.Server:
+    """Build the server."""
     config = uvicorn.Config(
         application,
         host=listening.host,
@@ -83,10 +82,16 @@ def serve(application: Host, listening: Listening, log_level: str, limits: Socke
         proxy_headers=False,
         ws="none",
     )
+    return uvicorn.Server(config)
+
+
+def serve(application: Host, listening: Listening, log_level: str) -> None:
+    """Serve until the process is told to stop."""
+    server = server_of(application, listening, log_level, Sockets(_fitting(SocketLimits())))
 
     async def run() -> None:
         async with application.running():
-            await uvicorn.Server(config).serve()
+            await server.serve()
 
     try:
         import uvloop  # noqa: PLC0415 - not on Windows

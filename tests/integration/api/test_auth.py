@@ -11,6 +11,7 @@ from levante_core.protocol.activities import AttemptRef
 from levante_core.protocol.task_tokens import token_of
 from levante_core.records.catalogue import Role
 from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.admission import OPEN
 from levante_local.waiting import call
 from tests.integration.api.harness import Answer, Api, build
 
@@ -26,7 +27,6 @@ EVENT = {"event_id": "1", "event_timestamp": 1, "root_workflow_exec_id": "e1", "
 
 LOGGED = ("executions/e1", "deployments/prod")
 
-OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
 TOKEN = "{token}"
 READ = {
     ("GET", "/v1/workflows"): None,
