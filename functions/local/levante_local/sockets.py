@@ -104,6 +104,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = sockets.limits
         self._is_served = True
         self._refusal: Refusal | None = None
+        self._stopped_by: Refusal | None = None
+        """Why the parser was left."""
         self._untold = 0
         """Bytes that the parser has taken without a word: parts of a header that has not ended."""
         self._head_bytes = 0
@@ -144,7 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:  # to WebSockets, which nobody serves here: it is answered as it stands
             self._is_last, self.cycle.keep_alive = True, False
         except httptools.HttpParserError:
-            self._refuse(self._refusal or NO_HTTP)
+            self._refuse(self._stopped_by or NO_HTTP)
             return
         if self._untold > self._limits.head_bytes:
             self._refuse(HEAD_TOO_LARGE)
@@ -243,7 +245,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _stop(self, refusal: Refusal) -> NoReturn:
         """Leave the parser, which raises in turn."""
-        self._refusal = refusal
+        self._stopped_by = refusal
         raise ValueError(refusal.code)
 
     def _wait_at_most(self, seconds: float | None) -> None:
