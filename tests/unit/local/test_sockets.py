@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from levante_local.gateway import MAX_BODY_BYTES
+from levante_local.gateway import MAX_BODY_BYTES, event_of
+from levante_local.host import LARGE_BYTES
 from levante_local.sockets import SocketLimits
 from tests.integration.api.harness import on_a_loop
 from tests.unit.local.serving import KEY, SHORT, request, serving, until
@@ -106,6 +107,39 @@ async def test_body_when_it_is_at_the_limit_then_it_is_read_and_above_refused(tm
                 sent = head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
             assert (await served.ask(sent)).status == status
         assert await served.is_healthy()
+
+
+@on_a_loop
+async def test_bodies_when_several_large_ones_come_then_others_are_answered_between_them(tmp_path: Path) -> None:
+    """Each holds up the event loop for a moment; together they hold up nobody."""
+    async with serving(tmp_path / "data") as served:
+        order: list[str] = []
+        answer = served.host._answer
+
+        async def noted(event: dict[str, Any], receive: Any, send: Any) -> None:
+            order.append("large" if len(event["body"] or "") > LARGE_BYTES else "small")
+            if order[-1] == "large" and order.count("large") == 1:
+                asyncio.get_running_loop().call_soon(order.append, "a turn of others")
+            await answer(event, receive, send)
+
+        served.host._answer = noted  # type: ignore[method-assign]
+        event = {"body": "x" * (LARGE_BYTES + 1)}
+
+        async def send(_: Any) -> None:
+            """Take the answer."""
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        await asyncio.gather(
+            *(served.host._answer_in_turn({**_event(), **event}, receive, send) for _ in range(3)),
+        )
+        assert order[:3] == ["large", "a turn of others", "large"]
+
+
+def _event() -> dict[str, Any]:
+    scope = {"headers": [], "query_string": b"", "path": "/v1/health", "method": "GET", "http_version": "1.1"}
+    return event_of(scope, b"")
 
 
 @on_a_loop
