@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
+from datetime import timedelta
 
-from levante_core.services.trace_export import SendSpans
+from levante_core.services.trace_export import PAUSE, SendSpans
 from levante_local.waiting import Signal, call
 
 logger = logging.getLogger("levante.traces")
@@ -14,10 +16,15 @@ MOST_WAITING_BYTES = 32 * 1024 * 1024
 
 
 class SpanQueue:
-    """Takes what the trace export sends, and sends it from a thread. What finds no room is dropped, counted and logged."""
+    """Takes what the trace export sends, and sends it from a thread. What finds no room is dropped, counted and logged.
 
-    def __init__(self, send: SendSpans) -> None:
+    pause: after a failure the collector is left alone for so long, and what comes meanwhile is dropped.
+    """
+
+    def __init__(self, send: SendSpans, pause: timedelta = PAUSE) -> None:
         self._send = send
+        self._pause_seconds = pause.total_seconds()
+        self._paused_until = 0.0
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._signal = Signal()
@@ -26,7 +33,8 @@ class SpanQueue:
 
     def put(self, body: bytes) -> None:
         """Take one export, or drop it if too many wait. Never blocks, never raises."""
-        if len(self._waiting) >= MOST_WAITING or self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
+        is_paused = time.monotonic() < self._paused_until
+        if is_paused or len(self._waiting) >= MOST_WAITING or self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
             self.dropped += 1
             return
         self._waiting.append(body)
@@ -34,7 +42,7 @@ class SpanQueue:
         self._signal.give()
 
     async def step(self) -> float:
-        """Send the oldest one; wait for one if there is none. Raises: OSError, after which that one is dropped."""
+        """Send the oldest one; wait for one if there is none. Raises: OSError, after which all that wait are dropped."""
         while not self._waiting:
             await call(self._signal.wait, None)
         body = self._waiting.popleft()
@@ -43,7 +51,10 @@ class SpanQueue:
         try:
             await asyncio.to_thread(self._send, body)
         except OSError:
-            self.dropped += 1
+            self._paused_until = time.monotonic() + self._pause_seconds
+            self.dropped += 1 + len(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
             raise
         if dropped:
             logger.warning("%d exports of traces were dropped: the collector was too slow, or gone", dropped)

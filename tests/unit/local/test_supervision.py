@@ -5,6 +5,7 @@ import json
 import logging
 import sqlite3
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -289,7 +290,7 @@ async def test_traces_when_the_collector_refuses_then_it_is_told_and_later_ones_
             raise error
         sent.append(body)
 
-    queue, supervisor = SpanQueue(send), Supervisor(SystemClock())
+    queue, supervisor = SpanQueue(send, pause=timedelta(0)), Supervisor(SystemClock())
     queue.put(b"lost")
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(supervisor.keep("traces", queue.step))
@@ -298,3 +299,22 @@ async def test_traces_when_the_collector_refuses_then_it_is_told_and_later_ones_
         await until(lambda: sent == [b"sent"] and not supervisor.problems, "it works again")
     task.cancel()
     assert "1 exports of traces were dropped" in caplog.text
+
+
+@on_a_loop
+async def test_traces_when_the_collector_has_refused_then_it_is_left_alone_for_a_while() -> None:
+    """Nobody floods a collector that is down, nor keeps traces for it."""
+    asked: list[bytes] = []
+
+    def send(body: bytes) -> None:
+        asked.append(body)
+        raise OSError("the collector answered 503")
+
+    queue, supervisor = SpanQueue(send, pause=timedelta(hours=1)), Supervisor(SystemClock())
+    task = asyncio.create_task(supervisor.keep("traces", queue.step))
+    for _ in range(3):
+        queue.put(b"x")
+    await until(lambda: bool(supervisor.problems), "the problem is told")
+    queue.put(b"y")
+    assert (asked, queue.dropped, len(queue._waiting)) == ([b"x"], 4, 0)
+    task.cancel()
