@@ -194,10 +194,11 @@ class SqliteWriter:
         return taken
 
     def _carry_out(self, batch: list[_Submission]) -> None:
-        """Commit the batch; then tell the listeners, then the callers."""
+        """Commit the batch; then tell the listeners, in the order of the commits, then the callers."""
         try:
             with self._using:
                 outcomes, changes = self._commit(batch)
+                self._tell_listeners(changes)
         except Exception as error:  # noqa: BLE001 - the thread must outlive every failure, and nobody may wait for ever
             with self._using:
                 self._roll_back()
@@ -206,8 +207,6 @@ class SqliteWriter:
                 failure.__cause__ = error
                 submission.outcome.set_exception(failure)
             return
-        if changes:
-            self._tell_listeners(changes)
         for submission, results in zip(batch, outcomes, strict=True):
             _resolve(submission.outcome, results)
 
@@ -292,7 +291,7 @@ class SqliteWriter:
             self._execute(_LIST, (index, place.partition, place.sort, key.partition, key.sort))
 
     def _tell_listeners(self, recorded: list[_Recorded]) -> None:
-        if not self._listeners:
+        if not recorded:
             return
         changes = [_change_told(*change) for change in recorded]
         for listener in self._listeners:
