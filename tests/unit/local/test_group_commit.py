@@ -180,11 +180,11 @@ def test_listen_when_threads_and_the_loop_write_then_changes_are_told_in_their_o
     heard: list[int] = []
 
     async def write(store: SqliteItemStore) -> None:
-        threads = [asyncio.to_thread(put, store, f"thread-{number}") for number in range(4)]
-        calls = [call(put, store, f"loop-{number}") for number in range(4)]
+        threads = [asyncio.to_thread(put_all, store, f"thread-{number}") for number in range(4)]
+        calls = [call(put_all, store, f"loop-{number}") for number in range(4)]
         await asyncio.gather(*threads, *calls)
 
-    def put(store: SqliteItemStore, name: str) -> None:
+    def put_all(store: SqliteItemStore, name: str) -> None:
         for number in range(25):
             store.write(Put(Item(Key(name, str(number)))))
 
