@@ -20,11 +20,19 @@ BELIEVED_FOR = timedelta(seconds=5)
 MOST_BELIEVED = 1000
 MOST_DEPLOYMENTS = 50
 """That one key is bound to."""
+SHOWN_DIGITS = 8
+"""Of a digest, in logs."""
 
 
 def digest_of(secret: str) -> str:
     """Return what is stored of a secret. Plain SHA-256 will do: secrets that we make have 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def shown_key(authorization: str) -> str:
+    """Say what may be logged of a key that was refused: enough to tell one from another, too little to use it."""
+    secret = authorization.partition(" ")[2].strip()
+    return f"digest {digest_of(secret)[:SHOWN_DIGITS]}" if secret else "no key"
 
 
 class ApiKeyService:
@@ -41,7 +49,14 @@ class ApiKeyService:
 
         A good key is believed for BELIEVED_FOR without asking again. Cost: one read, or none.
         """
-        digest, now = digest_of(secret), self._clock.now()
+        return self.renewed(digest_of(secret))
+
+    def renewed(self, digest: str) -> ApiKey:
+        """Return the key whose secret has this digest, as it is now: for what was opened with it a while ago.
+
+        Raises: Unauthenticated, as `authenticate` does. Cost: the same.
+        """
+        now = self._clock.now()
         if digest in self._believed:
             key, until = self._believed[digest]
             if now < until:

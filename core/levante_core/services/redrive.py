@@ -51,6 +51,11 @@ class RedriveService:
             if after is None:
                 return count
 
+    def has_open_runs(self) -> bool:
+        """Tell whether any run of any workspace is open. Cost: one index query for each shard, at most."""
+        shards = (self._store.query_index(keys.DUE, keys.open_runs(shard), limit=1) for shard in range(keys.SHARDS))
+        return any(page.items for page in shards)
+
     def redrive_page(self, workspace: Workspace | None, after: str | None) -> Redriven:
         """Do so for a page of open runs. workspace: the one whose runs are meant; None for all. after: a `Redriven.next`.
 

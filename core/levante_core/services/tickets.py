@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from levante_core.domain.names import Workspace
 from levante_core.errors import Unauthenticated
 from levante_core.ports.item_store import EXPIRES_AT, Absent, Item, ItemStore, Put, Scalar
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
+from levante_core.records.catalogue import ApiKey
 from levante_core.services.api_keys import digest_of
 
 VALID_FOR = timedelta(minutes=1)
@@ -21,19 +21,22 @@ class TicketService:
         self._clock = clock
         self._ids = ids
 
-    def issue(self, workspace: Workspace, purpose: str) -> str:
-        """Make a ticket for one purpose in a workspace. Returns its secret. Cost: one write; the item expires by itself."""
+    def issue(self, key: ApiKey, purpose: str) -> str:
+        """Make a ticket for one purpose, which opens what its key does, and no longer than that is good.
+
+        Returns its secret. Cost: one write; the item expires by itself.
+        """
         secret = self._ids.secret()
         expires_at = int((self._clock.now() + VALID_FOR).timestamp())
-        attributes: dict[str, Scalar] = {"workspace": workspace, "purpose": purpose, EXPIRES_AT: expires_at}
+        attributes: dict[str, Scalar] = {"key_digest": key.digest, "purpose": purpose, EXPIRES_AT: expires_at}
         self._store.write(Put(Item(keys.ticket(digest_of(secret)), attributes), Absent()))
         return secret
 
-    def redeem(self, secret: str, purpose: str) -> Workspace:
-        """Return the workspace that a ticket is for. Raises: Unauthenticated. Cost: one read."""
+    def redeem(self, secret: str, purpose: str) -> str:
+        """Return the digest of the key that a ticket was given for. Raises: Unauthenticated. Cost: one read."""
         item = self._store.get(keys.ticket(digest_of(secret)))
-        if item is None or item.attributes["purpose"] != purpose:
+        if item is None or item.attributes["purpose"] != purpose or "key_digest" not in item.attributes:
             raise Unauthenticated("this ticket is not known here: follow the redirect anew")
         if int(str(item.attributes[EXPIRES_AT])) < self._clock.now().timestamp():
             raise Unauthenticated("this ticket has expired: follow the redirect anew")
-        return Workspace(str(item.attributes["workspace"]))
+        return str(item.attributes["key_digest"])

@@ -1,6 +1,6 @@
 """The composition of the API: services in, one Lambda handler out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -24,7 +24,7 @@ from levante_api.request_log import RequestLog
 from levante_api.resolver import OverlappingResolver, written
 from levante_api.runs import RunEndpoints
 from levante_api.schedules import ScheduleEndpoints
-from levante_api.system import SystemEndpoints
+from levante_api.system import HealthProblem, SystemEndpoints
 from levante_api.traces import TraceEndpoints
 from levante_api.workers import WorkerEndpoints
 from levante_api.workflow_edits import WorkflowEditEndpoints
@@ -46,7 +46,7 @@ def _installed_version() -> str:
 class ApiSettings:
     """features: for workers, in `whoami`. streams_at: address of the program that streams, if it is another one.
 
-    quiet: log errors only.
+    quiet: log errors only. problems: what does not work at present, for the health check.
 
     max_wait_seconds: longest wait for a result; API Gateway gives up after 30 s (quotas of HTTP APIs, read 2026-11-23).
     """
@@ -56,6 +56,7 @@ class ApiSettings:
     max_wait_seconds: float = 28.0
     quiet: bool = False
     streams_at: str | None = None
+    problems: Callable[[], Sequence[HealthProblem]] = tuple
 
 
 def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
@@ -68,7 +69,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     endpoints = mount(
         app,
         {
-            "system": [SystemEndpoints(settings.version, lambda: _document(app, endpoints, settings))],
+            "system": [SystemEndpoints(settings.version, settings.problems, lambda: _document(app, endpoints, settings))],
             "executions": [
                 ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
                 MessageEndpoints(engine, settings.max_wait_seconds),

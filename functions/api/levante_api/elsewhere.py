@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Request, Response
 
-from levante_api.endpoints import workspace_of
+from levante_api.endpoints import key_of
 from levante_api.problems import unknown_route
 from levante_api.resolver import written
 from levante_core.domain.frozen import Frozen
@@ -37,7 +37,7 @@ class Elsewhere:
     def redirect(self, request: Request) -> Response[None]:
         """Send the caller on with a ticket, because clients do not send their key to another host."""
         event = request.resolved_event
-        ticket = self.tickets.issue(workspace_of(request), STREAM_TICKET)
+        ticket = self.tickets.issue(key_of(request), STREAM_TICKET)
         query = "&".join(
             part for part in (str(event.raw_event.get("rawQueryString", "")), urlencode({TICKET_PARAMETER: ticket})) if part
         )

@@ -122,16 +122,20 @@ def mount(app: OverlappingResolver, groups: Mapping[str, Iterable[Endpoints]]) -
     return mounted
 
 
+def key_of(request: Request) -> ApiKey:
+    """Return the key that the caller has shown."""
+    key: ApiKey = request.context[API_KEY]
+    return key
+
+
 def workspace_of(request: Request) -> Workspace:
     """Return the workspace of the caller, which only its key decides."""
-    key: ApiKey = request.context[API_KEY]
-    return key.workspace
+    return key_of(request).workspace
 
 
 def user_of(request: Request) -> str:
     """Return who calls: the id of the API key."""
-    key: ApiKey = request.context[API_KEY]
-    return key.key_id
+    return key_of(request).key_id
 
 
 def require_deployment(request: Request, deployment: DeploymentName) -> None:

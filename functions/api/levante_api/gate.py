@@ -132,6 +132,10 @@ class Gate(OpenAPIRequestValidationMiddleware):
 
     def _refusal(self, error: Exception, app: ApiGatewayResolver, route: str) -> Response[Any]:
         answer = answer_to(error)
+        if isinstance(error, Unauthenticated):
+            caller = app.current_event.raw_event["requestContext"]["http"].get("sourceIp", "")
+            authorization = app.current_event.headers.get("authorization", "")
+            self._log.refused(caller, authorization, request_id=_request_id(app))
         if answer.status >= 500 and answer.status != _EXPLAINED:  # noqa: PLR2004 - the fault is not the caller's
             self._log.failed(error, route=route, request_id=_request_id(app))
         return rendered(answer)

@@ -12,6 +12,7 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from pydantic_core import to_json
 
 from levante_core.errors import LevanteError
+from levante_core.services.api_keys import shown_key
 
 _FIELDS = "levante"
 _INNERMOST_FRAMES = 8
@@ -61,6 +62,11 @@ class RequestLog:
             "request_id": request_id,
         }
         self._logger.info("request", extra={_FIELDS: fields})
+
+    def refused(self, address: str, authorization: str, *, request_id: str) -> None:
+        """Log that a key was refused. Of the key itself nothing is logged but the first digits of its digest."""
+        fields = {"address": address, "key": shown_key(authorization), "request_id": request_id}
+        self._logger.warning("API key refused", extra={_FIELDS: fields})
 
     def failed(self, error: BaseException, *, route: str, request_id: str) -> None:
         """Log an error with the place that it comes from.

@@ -1,7 +1,8 @@
 """Endpoints about the service itself; they need no key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,18 +12,38 @@ from levante_api.endpoints import Endpoint
 from levante_core.domain.frozen import Frozen
 
 
-class Health(Frozen):
-    """The service answers. version: of Levante."""
+class HealthProblem(Frozen):
+    """A part that does not work at present, and is tried again. since: its first failure. error: of the last one.
 
-    status: Literal["ok"] = "ok"
+    count: how often it has failed since.
+    """
+
+    part: str
+    since: datetime
+    error: str
+    count: int
+
+
+class Health(Frozen):
+    """The service answers. version: of Levante. problems: what does not work, if it is degraded; calls are answered still.
+
+    On AWS alarms tell of such problems, and the list is empty.
+    """
+
+    status: Literal["ok", "degraded"]
     version: str
+    problems: tuple[HealthProblem, ...]
 
 
 @dataclass(frozen=True)
 class SystemEndpoints:
-    """document: generates the OpenAPI document, which takes a while and so is done at most once."""
+    """document: generates the OpenAPI document, which takes a while and so is done at most once.
+
+    problems: tells what does not work at present.
+    """
 
     version: str
+    problems: Callable[[], Sequence[HealthProblem]]
     document: Callable[[], str]
 
     def table(self) -> list[Endpoint]:
@@ -37,8 +58,9 @@ class SystemEndpoints:
         return self.document()
 
     def get_health(self) -> Health:
-        """Tell that the service answers."""
-        return Health(version=self.version)
+        """Tell that the service answers, and what of it does not work."""
+        problems = tuple(self.problems())
+        return Health(status="degraded" if problems else "ok", version=self.version, problems=problems)
 
     def get_openapi_document(self) -> Response[dict[str, Any]]:
         """Describe this API as an OpenAPI document."""

@@ -20,8 +20,8 @@ from levante_core.errors import LevanteError, NotFound, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
-from levante_core.records.catalogue import Role
-from levante_core.services.api_keys import ApiKeyService, require, require_unbound
+from levante_core.records.catalogue import ApiKey, Role
+from levante_core.services.api_keys import ApiKeyService, require, require_unbound, shown_key
 from levante_core.services.histories import HistoryService, ShownHistory
 from levante_core.services.logs import LogService
 from levante_core.services.streams import Sequenced, StreamService
@@ -44,6 +44,9 @@ KEEP_ALIVE_SECONDS = 15.0
 RETRY_SECONDS = 1.0
 LOG_SECONDS = 1.0
 """How often a reader of a log looks for more."""
+KEY_CHECK_SECONDS = 8.0
+"""A key that was revoked may be believed for 5 s more: with that, its streams end within 13 s."""
+FAREWELL_SECONDS = 1.0
 PART_BYTES = 64 * 1024
 """Of a history, at least, in what is sent at once."""
 
@@ -71,9 +74,13 @@ class StreamServices:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """longest_seconds: a stream ends after this, and its reader comes again; None for no limit."""
+    """longest_seconds: a stream ends after this, and its reader comes again; None for no limit.
+
+    key_check_seconds: how often it is asked whether a reader's key is still good.
+    """
 
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    key_check_seconds: float = KEY_CHECK_SECONDS
     longest_seconds: float | None = None
 
 
@@ -91,51 +98,54 @@ class EventsApp:
         if scope["type"] != "http":
             return
         try:
-            found = await self._find(scope)
+            key = await self._run(self._admit, scope)
+            found = await self._find(scope, key.workspace)
         except NoExecution as error:
             await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
         except Exception as error:  # nothing is sent yet: whatever it is, the caller gets an answer
             if not isinstance(error, LevanteError):
                 logger.exception("no stream begins at %s, because of an error", scope["path"][:200])
+            if isinstance(error, Unauthenticated):
+                logger.warning("API key refused: %s (%s)", _shown_key(scope), (scope.get("client") or ("",))[0])
             await _refuse(send, answer_to(error))
         else:
             match found:
                 case ShownHistory():
                     await self._tell_history(found, send)
                 case LogReader():
-                    await self._stream(self._tell_log(found, send), receive, send)
+                    await self._stream(key, self._tell_log(found, send), receive, send)
                 case tail, selection:
-                    await self._stream(self._tell(tail, selection, send), receive, send)
+                    await self._stream(key, self._tell(tail, selection, send), receive, send)
 
-    async def _find(self, scope: Scope) -> ShownHistory | LogReader | tuple[Tail, Selection]:
+    async def _find(self, scope: Scope, workspace: Workspace) -> ShownHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
         path = unquote(scope["path"])
         execution_id, run_id = history_in(path)
         if scope["method"] != "GET" or not (execution_id or run_id or is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
-        workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
         if execution_id:
             return await self._run(self._services.histories.show, workspace, execution_id)
         if run_id:
             return await self._run(self._services.histories.show_run, workspace, run_id)
+        last_event_id = _header(scope, b"last-event-id")
         if any(log_stream_in(path)):
-            return await self._run(open_log, self._services.logs, workspace, path, query, headers.get("last-event-id"))
-        selection = select(path, query, headers.get("last-event-id"))
+            return await self._run(open_log, self._services.logs, workspace, path, query, last_event_id)
+        selection = select(path, query, last_event_id)
         return await self._run(self._open, workspace, selection), selection
 
-    def _admit(self, authorization: str, ticket: str | None) -> Workspace:
+    def _admit(self, scope: Scope) -> ApiKey:
         """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""
+        ticket = ticket_in(scope["query_string"].decode("latin-1"))
         if ticket:
-            return self._services.tickets.redeem(ticket, STREAM_TICKET)
-        scheme, _, secret = authorization.partition(" ")
+            return self._services.api_keys.renewed(self._services.tickets.redeem(ticket, STREAM_TICKET))
+        scheme, _, secret = (_header(scope, b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")
         key = self._services.api_keys.authenticate(secret.strip())
         require(key, Role.CLIENT, Role.VIEWER, Role.WORKER)
         require_unbound(key)
-        return key.workspace
+        return key
 
     def _open(self, workspace: Workspace, selection: Selection) -> Tail:
         tail = self._services.tails.open(workspace, selection.execution_id, selection.first)
@@ -153,22 +163,39 @@ class EventsApp:
             await send(_part(part))
         await send({"type": "http.response.body", "body": b""})
 
-    async def _stream(self, tell: Coroutine[Any, Any, None], receive: Receive, send: Send) -> None:
-        """Stream until all is told, the time is over, or the reader has left."""
+    async def _stream(self, key: ApiKey, tell: Coroutine[Any, Any, None], receive: Receive, send: Send) -> None:
+        """Stream until all is told, the time is over, the reader has left, or its key is no longer good."""
         head = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send(_part(retry_frame(RETRY_SECONDS)))
         telling = asyncio.create_task(_told(tell, send))
         leaving = asyncio.create_task(_left(receive))
+        losing = asyncio.create_task(self._key_lost(key))
+        tasks = {telling, leaving, losing}
         try:
-            await asyncio.wait(
-                {telling, leaving}, timeout=self._settings.longest_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(tasks, timeout=self._settings.longest_seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            telling.cancel()
-            leaving.cancel()
-            await asyncio.gather(telling, leaving, return_exceptions=True)
-        await send({"type": "http.response.body", "body": b""})
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if losing.done() and not losing.cancelled():
+            await _end_for_lost_key(losing.result(), send)
+        else:
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _key_lost(self, key: ApiKey) -> Unauthenticated:
+        """Return when the key is no longer good, and why. While nobody can say, it counts as good.
+
+        Cost: a read every `key_check_seconds`, which the readers with this key share.
+        """
+        while True:
+            await asyncio.sleep(self._settings.key_check_seconds)
+            try:
+                await self._run(self._services.api_keys.renewed, key.digest)
+            except Unauthenticated as error:
+                return error
+            except Exception as error:  # noqa: BLE001 - whatever the store has, it is not the reader's fault
+                logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, type(error).__name__)
 
     async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
         with closing(tail):
@@ -240,6 +267,27 @@ async def _told(tell: Coroutine[Any, Any, None], send: Send) -> None:
             logger.exception("a stream ends with an error")
         reason = "stream_error" if answer.status == 503 else "internal_error"  # noqa: PLR2004 - may be repeated
         await send(_part(error_frame(StreamProblem(error=str(answer.body["detail"]), reason=reason))))
+
+
+async def _end_for_lost_key(error: Unauthenticated, send: Send) -> None:
+    """Say why a stream ends. A reader that does not read is not waited for: its connection closes all the same."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await send(_part(error_frame(StreamProblem(error=str(error), reason="stream_error"))))
+            await send({"type": "http.response.body", "body": b""})
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    found: list[bytes] = [value for name, value in scope["headers"] if name == wanted]
+    return found[-1].decode("latin-1") if found else None
+
+
+def _shown_key(scope: Scope) -> str:
+    return (
+        "a ticket"
+        if ticket_in(scope["query_string"].decode("latin-1"))
+        else shown_key(_header(scope, b"authorization") or "")
+    )
 
 
 async def _left(receive: Receive) -> None:

@@ -1,6 +1,6 @@
 """`levante dev`: the host as a command."""
 
-import asyncio
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -8,15 +8,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-import uvicorn
 
 from levante_core.adapters.otlp_http import span_sender
 from levante_local.host import Host, HostSettings
+from levante_local.server import Listening, Tls, TlsNotUsable, serve
 from levante_local.sqlite_schema import StoreNotOpened
 
-SHUTDOWN_SECONDS = 2
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The store's writer thread must get the interpreter quickly when the event loop is busy."""
+GARBAGE_THRESHOLD = 20_000
+"""Python's 700 would triple the time that reading a large body takes (measured 2026-11-30)."""
+PEM = click.Path(path_type=Path, exists=True, dir_okay=False)
+EXPOSED = (
+    "Warning: others can reach this address, and API keys and payloads pass the network unencrypted. "
+    "Give --tls-cert and --tls-key, put a proxy with TLS in front, or listen on 127.0.0.1."
+)
 
 
 @click.command()
@@ -29,6 +35,8 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--tls-cert", type=PEM, help="Certificate for HTTPS, with its chain. Goes with --tls-key.")
+@click.option("--tls-key", type=PEM, help="Private key of the certificate, without a password.")
 @click.option(
     "--retention-days",
     type=click.IntRange(0, 3650),
@@ -37,9 +45,17 @@ SWITCH_INTERVAL_SECONDS = 0.0005
     help="How long closed executions are kept, with all that belongs to them. 0: for ever.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
-def dev(data: Path, port: int, host: str, retention_days: int, log_level: str) -> None:
+def dev(  # noqa: PLR0917 - one for each option
+    data: Path,
+    port: int,
+    host: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    retention_days: int,
+    log_level: str,
+) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
-    url = f"http://{host}:{port}"
+    listening = Listening(host, port, _tls(tls_cert, tls_key))
     try:
         settings = HostSettings(
             data,
@@ -54,36 +70,24 @@ def dev(data: Path, port: int, host: str, retention_days: int, log_level: str) -
         raise click.ClickException(str(error)) from None
     if secret:
         click.echo(f"First API key (shown only now):\n\n  export LEVANTE_API_KEY={secret}\n")
-    click.echo(f"Levante listens on {url}, data in {data}\n  export LEVANTE_SERVER_URL={url}")
+    click.echo(f"Levante listens on {listening.url}, data in {data}\n  export LEVANTE_SERVER_URL={listening.url}")
+    if listening.is_exposed:
+        click.echo(EXPOSED, err=True)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     with suppress(KeyboardInterrupt):
-        _run(
-            application,
-            uvicorn.Config(
-                application,
-                host=host,
-                port=port,
-                log_level=log_level,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-                timeout_keep_alive=75,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                ws="none",
-            ),
-        )
+        serve(application, listening, log_level)
 
 
-def _run(application: Host, config: uvicorn.Config) -> None:
-    async def serve() -> None:
-        async with application.running():
-            await uvicorn.Server(config).serve()
-
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise click.UsageError("--tls-cert and --tls-key go together: give both, or neither for plain HTTP")
+    tls = Tls(certificate, key)
     try:
-        import uvloop  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        asyncio.run(serve())
-    else:
-        uvloop.run(serve())
+        tls.check()
+    except TlsNotUsable as error:
+        raise click.ClickException(str(error)) from None
+    return tls

@@ -4,7 +4,9 @@ Source: API Gateway developer guide, Lambda proxy integrations for HTTP APIs (re
 """
 
 import base64
+import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -15,28 +17,65 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
+LONGEST_LENGTH = 19
+"""Digits of a Content-Length that is looked at."""
+PART_BYTES = 256 * 1024
+"""Of an answer, sent at a time."""
 
 
 class ClientGone(Exception):
     """The caller closed the connection."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of the host itself, in the form of the API's errors. headers: in lower case."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def answer(self) -> dict[str, Any]:
+        """Write it as a handler's answer."""
+        body = json.dumps({"detail": self.detail, "code": self.code})
+        return {"statusCode": self.status, "headers": {"content-type": "application/json", **self.headers}, "body": body}
+
+
+TOO_LARGE = Refusal(413, "TOO_LARGE", "the body is larger than 6 MB: put the data elsewhere and pass a reference")
+
+
 class BodyTooLarge(Exception):
     """The body is more than a Lambda function takes."""
 
 
+def declared_bytes(scope: Scope) -> int:
+    """Say how large the body of a request may become: as it declares, or as large as any if it does not say.
+
+    Raises: BodyTooLarge.
+    """
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return MAX_BODY_BYTES
+    length = headers.get(b"content-length", b"0")
+    size = int(length) if length.isdigit() and len(length) <= LONGEST_LENGTH else MAX_BODY_BYTES + 1
+    if size > MAX_BODY_BYTES:
+        raise BodyTooLarge
+    return size
+
+
 async def read_body(receive: Receive) -> bytes:
-    """Read the whole body. Raises: ClientGone, BodyTooLarge."""
-    body = b""
+    """Read the whole body. Raises: ClientGone, BodyTooLarge as soon as it is."""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += bytes(message.get("body", b""))
+        body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def event_of(scope: Scope, body: bytes) -> dict[str, Any]:
@@ -77,14 +116,16 @@ def event_of(scope: Scope, body: bytes) -> dict[str, Any]:
 
 
 async def respond(send: Send, answer: Mapping[str, Any]) -> None:
-    """Send a handler's answer."""
+    """Send a handler's answer, in parts: the next one leaves when the caller has taken the one before."""
     body = answer.get("body") or ""
     content = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()]
     if content or answer["statusCode"] != 204:  # noqa: PLR2004 - a response without a body
         headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": answer["statusCode"], "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    for start in range(0, max(len(content), 1), PART_BYTES):
+        part = content[start : start + PART_BYTES]
+        await send({"type": "http.response.body", "body": part, "more_body": start + PART_BYTES < len(content)})
 
 
 def _text(body: bytes) -> tuple[str | None, bool]:

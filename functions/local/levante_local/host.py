@@ -1,23 +1,22 @@
 """The one-process host: all handlers, unchanged, on an SQLite file and queues in memory."""
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from levante_api.app import ApiSettings, create_app
+from levante_api.system import HealthProblem
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
-from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
 from levante_core.protocol.streams import is_stream
-from levante_core.records.catalogue import Role
+from levante_core.records.catalogue import ApiKey, Role
 from levante_core.records.changes import concerns_dispatcher
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services.api_keys import SECRET_PREFIX, require
@@ -25,15 +24,18 @@ from levante_core.services.engine import Engine, build_engine
 from levante_core.services.tasks import consumer_name
 from levante_core.services.trace_export import SendSpans
 from levante_dispatcher.handlers import build_handlers
-from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_events.app import KEY_CHECK_SECONDS, EventsApp, StreamServices, StreamSettings
+from levante_local.admission import Admission, AdmissionLimits, refusal_of
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.clock import LocalClock
-from levante_local.gateway import BodyTooLarge, ClientGone, Receive, Scope, Send, event_of, read_body, respond
+from levante_local.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
 from levante_local.payload_files import PayloadFiles
-from levante_local.pumps import ChangePump, pump_expiry, pump_sweeps, pump_timers
+from levante_local.pumps import ChangePump, ExpiryPump, QueuesPump, RedriveAtStart, SweepPump, TimersPump
 from levante_local.queues import InProcessQueues
+from levante_local.span_queue import SpanQueue
 from levante_local.sqlite_schema import Synchronous
 from levante_local.sqlite_store import SqliteItemStore
+from levante_local.supervision import Step, Supervisor, not_before
 from levante_local.waiting import call, wait_for
 
 logger = logging.getLogger("levante.host")
@@ -41,11 +43,17 @@ logger = logging.getLogger("levante.host")
 WORKSPACE = Workspace("default")
 MAX_WAIT_SECONDS = 300.0
 SHORT_SECONDS = 0.05
+"""Requests that take longer are watched for callers that leave."""
 PROCESSES_AT_ONCE = 2
 """That check inputs; each ends within seconds, and others wait."""
-"""Requests that take longer are watched for callers that leave."""
+HEARD_SECONDS = 1.5
+"""Workers that hold leases of an earlier process are heard before anything of its work is sent again."""
+LARGE_BYTES = 256 * 1024
+"""Bodies above this are read one at a time: 6 MiB of JSON hold the interpreter for 0.3 to 0.6 s (measured 2026-11-30)."""
 PRESENCE_PREFIX = "/v1/workflows/workers/"
 PRESENCE_SUFFIX = "/presence"
+FEED = "change feed"
+UNREADABLE = "rows of the change feed that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,8 @@ class HostSettings:
     """data: directory that holds everything that survives a restart. first_key: secret of the first admin key, if given.
 
     quiet: log errors only, not each request. send_spans: exports the traces of executions. retention: how long closed ones
-    are kept; None for ever.
+    are kept; None for ever. admission: limits of bodies and guesses. key_check_seconds: how often it is asked whether the
+    keys of open streams and workers are still good.
     """
 
     data: Path
@@ -62,21 +71,29 @@ class HostSettings:
     quiet: bool = True
     send_spans: SendSpans | None = None
     retention: timedelta | None = None
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
+    key_check_seconds: float = KEY_CHECK_SECONDS
 
 
 class Host:
-    """The ASGI application, and the pumps that run beside it."""
+    """The ASGI application, and the loops that run beside it."""
 
     def __init__(self, settings: HostSettings) -> None:
         self._clock, ids = LocalClock(), RandomIds()
         self._processes = ThreadPoolExecutor(PROCESSES_AT_ONCE, "levante-processes")
         self._settings = settings
+        self._supervisor = Supervisor(self._clock)
         self._store = SqliteItemStore(
-            settings.data / "levante.sqlite", settings.synchronous, feeds=concerns_dispatcher, on_loop=True
+            settings.data / "levante.sqlite",
+            settings.synchronous,
+            feeds=concerns_dispatcher,
+            on_loop=True,
+            on_unreadable=lambda error: self._supervisor.report(UNREADABLE, error),
         )
         self._queues = InProcessQueues(self._clock)
         self._watch = LocalChangeWatch()
         self._store.listen(self._watch.notify)
+        self._spans = SpanQueue(settings.send_spans) if settings.send_spans else None
         items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
         self._engine: Engine = build_engine(
             items,
@@ -85,12 +102,17 @@ class Host:
             ids,
             self._watch,
             fast_path=False,
-            send_spans=settings.send_spans,
+            send_spans=self._spans.put if self._spans else None,
             retention=settings.retention,
             run_blocking=lambda blocking: wait_for(self._processes.submit(blocking)),
         )
         self._handlers = build_handlers(self._engine, items.resolved)
-        api = ApiSettings(features={"presence": True}, max_wait_seconds=MAX_WAIT_SECONDS, quiet=settings.quiet)
+        api = ApiSettings(
+            features={"presence": True},
+            max_wait_seconds=MAX_WAIT_SECONDS,
+            quiet=settings.quiet,
+            problems=self._problems,
+        )
         engine = self._engine
         services = StreamServices(
             engine.api_keys,
@@ -101,7 +123,9 @@ class Host:
             engine.logs,
             engine.traces,
         )
-        self._events = EventsApp(services, call, StreamSettings())
+        self._large = asyncio.Lock()
+        self._admission = Admission(engine.api_keys, settings.admission)
+        self._events = EventsApp(services, call, StreamSettings(key_check_seconds=settings.key_check_seconds))
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 
     def first_key(self) -> str | None:
@@ -119,46 +143,83 @@ class Host:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send again what the queues of an earlier process held, then keep everything going inside the block."""
-        pump = ChangePump(self._store, self._handlers)
-        count = await call(self._engine.redrive.redrive)
-        if count:
-            logger.info("%d open executions carry on", count)
-        pumps = [
-            asyncio.create_task(pump.run()),
-            asyncio.create_task(pump_timers(self._queues, self._handlers)),
-            asyncio.create_task(pump_sweeps(self._handlers)),
-            asyncio.create_task(pump_expiry(self._store, self._clock)),
-        ]
+        """Keep everything going inside the block. What an earlier process has left behind never keeps this from starting."""
+        heard_at = asyncio.get_running_loop().time() + (HEARD_SECONDS if self._may_hold_open_runs() else 0)
+        parts: dict[str, Step] = {
+            FEED: not_before(heard_at, ChangePump(self._store, self._handlers).step),
+            "leases": QueuesPump(self._queues).step,
+            "timers": TimersPump(self._queues, self._handlers).step,
+            "sweep": SweepPump(self._handlers).step,
+            "expiry": ExpiryPump(self._store, self._clock).step,
+            "redrive at the start": not_before(heard_at, RedriveAtStart(self._engine.redrive.redrive).step),
+        }
+        if self._spans:
+            parts["export of traces"] = self._spans.step
+        loops = [asyncio.create_task(self._supervisor.keep(part, step)) for part, step in parts.items()]
         try:
             yield
         finally:
-            for task in pumps:
+            for task in loops:
                 task.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            await asyncio.gather(*loops, return_exceptions=True)
             self._store.close()
+
+    def _may_hold_open_runs(self) -> bool:
+        try:
+            return self._engine.redrive.has_open_runs()
+        except Exception:  # what cannot be read must not keep the host from starting
+            logger.warning("whether executions are open cannot be said", exc_info=True)
+            return True
+
+    def _problems(self) -> list[HealthProblem]:
+        return [
+            HealthProblem(part=problem.part, since=problem.since, error=problem.error, count=problem.count)
+            for problem in self._supervisor.problems
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: the ASGI application."""
-        path = scope.get("path", "")
-        if scope["type"] != "http":
-            return
-        if is_stream(path) and scope["method"] == "GET":
-            await self._events(scope, receive, send)
-            return
-        if path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX) and scope["method"] == "GET":
-            await self._watch_worker(scope, receive, send)
-            return
+        match scope["type"]:
+            case "http":
+                await self._serve(scope, receive, self._admission.watched(scope, send))
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            case "lifespan":
+                for expected in ("lifespan.startup", "lifespan.shutdown"):
+                    await receive()
+                    await send({"type": f"{expected}.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at the key first, then at the body: what nobody may send is not read."""
+        path, is_get = scope["path"], scope["method"] == "GET"
         try:
-            event = event_of(scope, await read_body(receive))
+            if is_stream(path) and is_get:
+                await self._events(scope, receive, send)
+                return
+            key = self._admission.key_of(scope)
+            if key and is_get and path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX):
+                require(key, Role.WORKER)
+                declared_bytes(scope)
+                await self._watch_worker(key, path[len(PRESENCE_PREFIX) : -len(PRESENCE_SUFFIX)], receive, send)
+                return
+            async with self._admission.body(scope, receive, key) as body:
+                if len(body) <= LARGE_BYTES:
+                    await self._answer(event_of(scope, body), receive, send)
+                else:
+                    await self._answer_in_turn(event_of(scope, body), receive, send)
         except ClientGone:
             return
-        except BodyTooLarge:
-            await respond(
-                send, _refusal(413, "TOO_LARGE", "the body is larger than 6 MB: put the data elsewhere and pass a reference")
-            )
-            return
-        await self._answer(event, receive, send)
+        except Exception as error:  # noqa: BLE001 - the one place where errors before the handlers become answers
+            await respond(send, refusal_of(error))
+
+    async def _answer_in_turn(self, event: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request with a large body. Reading it takes a moment, so between two of them all others have a turn."""
+        async with self._large:
+            answering = asyncio.create_task(self._answer(event, receive, send))
+            await asyncio.sleep(0)  # it runs until it waits for something
+            await asyncio.sleep(0)
+        await answering
 
     async def _answer(self, event: dict[str, Any], receive: Receive, send: Send) -> None:
         """Run the handler, but no longer than the caller stays connected: a poll whose caller is gone must take no task."""
@@ -173,24 +234,17 @@ class Host:
             caller.close()
         await respond(send, answer)
 
-    async def _watch_worker(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stay open as long as the worker does; hand its tasks back the moment it is gone."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        worker_id = scope["path"][len(PRESENCE_PREFIX) : -len(PRESENCE_SUFFIX)]
-        try:
-            key = self._engine.api_keys.authenticate(headers.get("authorization", "").removeprefix("Bearer ").strip())
-            require(key, Role.WORKER)
-        except (Unauthenticated, Forbidden) as error:
-            answer = HTTP_ANSWERS[type(error)]
-            await respond(send, _refusal(answer.status, answer.code, str(error)))
-            return
+    async def _watch_worker(self, key: ApiKey, worker_id: str, receive: Receive, send: Send) -> None:
+        """Stay open as long as the worker does, and its key is good; hand its tasks back the moment it is gone."""
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         try:
-            await read_body(receive)
-            await _left(receive)
-        except ClientGone:
-            pass
+            while self._admission.is_good(key):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.key_check_seconds):
+                        await _left(receive)
+                        return
+            await send({"type": "http.response.body", "body": b""})
         finally:
             await self._release(consumer_name(key.workspace, key.key_id, worker_id))
 
@@ -231,8 +285,3 @@ async def _left(receive: Receive) -> None:
     """Return when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _refusal(status: int, code: str, detail: str) -> dict[str, Any]:
-    body = json.dumps({"detail": detail, "code": code})
-    return {"statusCode": status, "headers": {"content-type": "application/json"}, "body": body}

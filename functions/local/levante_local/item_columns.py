@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, NoReturn, assert_never
 
 from pydantic_core import from_json
 
 from levante_core.adapters.write_rules import is_same_scalar
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import (
     Absent,
     AbsentOrMatches,
@@ -40,8 +41,36 @@ def encode(item: Item) -> Columns:
     return Columns(_text(item.attributes), _text_of_places(item.indexes), _text(item.documents))
 
 
+class _Damaged(Mapping[str, Any]):
+    """Stands for what a damaged row held: whoever looks at it hears so, and whoever only meets it on a page does not."""
+
+    def __init__(self, key: Key) -> None:
+        self._error = f"item {key.partition}/{key.sort} is damaged: restore it from a backup"
+
+    def __getitem__(self, _: str) -> NoReturn:
+        raise InconsistentHistory(self._error)
+
+    def __iter__(self) -> NoReturn:
+        raise InconsistentHistory(self._error)
+
+    def __len__(self) -> NoReturn:
+        raise InconsistentHistory(self._error)
+
+
 def decode(key: Key, columns: Columns) -> Item:
-    """Turn texts into the item; nothing in it is shared with anybody."""
+    """Turn texts into the item; nothing in it is shared with anybody.
+
+    An item whose row is damaged is there all the same, and raises InconsistentHistory where something of it is asked for:
+    the others on its page are none the worse.
+    """
+    try:
+        return decode_strictly(key, columns)
+    except ValueError:
+        return Item(key, _Damaged(key), _Damaged(key))
+
+
+def decode_strictly(key: Key, columns: Columns) -> Item:
+    """Turn texts into the item. Raises: ValueError for a damaged row."""
     return Item(key, _object(columns.attributes), _object(columns.documents), places(columns))
 
 
@@ -59,7 +88,7 @@ def places(columns: Columns | None) -> dict[str, Key]:
     """Say where the item is listed: index name to place."""
     if columns is None or columns.indexes == _NOTHING:
         return {}
-    return {index: Key(*place) for index, place in from_json(columns.indexes).items()}
+    return {index: Key(*place) for index, place in _object(columns.indexes).items()}
 
 
 def find_refusal(group: Sequence[Write], olds: Sequence[Columns | None]) -> ConditionFailed | None:
@@ -146,4 +175,6 @@ def _object(text: str) -> dict[str, Any]:
     if text == _NOTHING:
         return {}
     parsed: dict[str, Any] = from_json(text)
+    if not isinstance(parsed, dict):
+        raise ValueError("a row holds JSON that is no object")  # noqa: TRY004 - what is wrong is stored data
     return parsed

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from levante_core.errors import InconsistentHistory, Unavailable
+from levante_local.data_directory import PRIVATE_DIRECTORY
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -17,7 +18,7 @@ class PayloadFiles:
     """A payload store in one directory, with a directory for each place. Files in it never change."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
         _make_names_durable(directory.parent)
         self.directory = directory
 
@@ -46,7 +47,7 @@ class PayloadFiles:
             raise InconsistentHistory(msg)
         try:
             content = self._path(place, sha256).read_bytes()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             msg = f"payload {sha256} is missing from {self.directory}: restore it from a backup"
             raise InconsistentHistory(msg) from error
         except OSError as error:
@@ -58,7 +59,7 @@ class PayloadFiles:
         return content
 
     def keep_only(self, place: str, sha256s: frozenset[str], before: datetime | None) -> None:
-        """Delete all else that is at the place since before this time, and the place if it is empty then.
+        """Delete all other files that are at the place since before this time, and the place if it is empty then.
 
         Raises: Unavailable if the disk refuses. Cost: no fsync; what comes back after a power failure is deleted next time.
         """
@@ -66,11 +67,11 @@ class PayloadFiles:
         limit = float("inf") if before is None else before.timestamp()
         try:
             for path in directory.iterdir():
-                if path.name not in sha256s and path.stat().st_mtime < limit:
+                if path.name not in sha256s and path.is_file() and path.stat().st_mtime < limit:
                     path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 directory.rmdir()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise Unavailable(f"cannot delete payloads from {directory}: {error.strerror}") from error
@@ -83,7 +84,7 @@ class PayloadFiles:
     def _write(self, directory: Path, name: str, content: bytes) -> None:
         """Write beside the file and rename, so that nobody ever sees half of it."""
         if not directory.exists():
-            directory.mkdir(exist_ok=True)
+            directory.mkdir(exist_ok=True, mode=PRIVATE_DIRECTORY)
             _make_names_durable(self.directory)
         descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".writing-")
         try:

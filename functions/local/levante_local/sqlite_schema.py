@@ -58,6 +58,19 @@ COMMIT;
 """
 
 
+SET_ASIDE = "CREATE TABLE IF NOT EXISTS changes_set_aside AS SELECT *, '' AS error FROM changes WHERE 0"
+"""A table for changes that cannot be read, made when there is one; versions that do not know it pass it over."""
+_COLUMNS_OF_CHANGES = (
+    "sequence, partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents"
+)
+_BRING_BACK = f"""
+BEGIN IMMEDIATE;
+INSERT OR IGNORE INTO changes ({_COLUMNS_OF_CHANGES}) SELECT {_COLUMNS_OF_CHANGES} FROM changes_set_aside;
+DROP TABLE changes_set_aside;
+COMMIT;
+"""  # noqa: S608 - no input
+
+
 class StoreNotOpened(LevanteError):
     """The file is in use, or not one that this version can read. The message says what to do."""
 
@@ -91,6 +104,7 @@ def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 def prepare(path: Path) -> None:
     """Create the tables in a new file, bring an older one up to date, and refuse one that is not known. Needs the lock.
 
+    Changes that were set aside are fed once more: somebody may have mended them.
     Raises: StoreNotOpened.
     """
     connection = sqlite3.connect(path, isolation_level=None)
@@ -104,6 +118,8 @@ def prepare(path: Path) -> None:
             connection.executescript(_FROM_VERSION_1)
         elif version != SCHEMA_VERSION:
             raise StoreNotOpened(_unknown(path, version))
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'changes_set_aside'").fetchone():
+            connection.executescript(_BRING_BACK)
     except sqlite3.DatabaseError as error:
         msg = f"cannot open {path}: {error}; choose another data directory, or restore a backup"
         raise StoreNotOpened(msg) from error

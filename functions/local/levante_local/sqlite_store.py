@@ -1,9 +1,10 @@
 """The item store in an SQLite file: reads, and the entrance to the writer."""
 
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,28 @@ from levante_core.ports.item_store import (
     Page,
     Write,
 )
+from levante_local.data_directory import create_private, prepare_directory
 from levante_local.item_columns import Columns, decode
 from levante_local.sqlite_schema import FIND_EXPIRED, Synchronous, connect, lock, prepare
-from levante_local.sqlite_writer import Feeds, Listener, SqliteWriter, as_change
+from levante_local.sqlite_writer import Feeds, Listener, SqliteWriter, as_change, is_undecodable
 from levante_local.waiting import wait_for
 
 _ALL = -1
 """SQLite's LIMIT for no limit."""
 
 _GET = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
-_CHANGES = """
-SELECT sequence, partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
-FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?
+_SEQUENCES = "SELECT sequence FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_CHANGE = """
+SELECT partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
+FROM changes WHERE sequence = ?
 """
+
+
+logger = logging.getLogger("levante.host")
+
+
+def _log_unreadable(error: Exception) -> None:
+    logger.error("a row of the change feed cannot be read and was set aside: %s", error)
 
 
 class SqliteItemStore:
@@ -46,16 +56,24 @@ class SqliteItemStore:
     """
 
     def __init__(
-        self, path: Path, synchronous: Synchronous = "FULL", *, feeds: Feeds | None = None, on_loop: bool = False
+        self,
+        path: Path,
+        synchronous: Synchronous = "FULL",
+        *,
+        feeds: Feeds | None = None,
+        on_loop: bool = False,
+        on_unreadable: Callable[[Exception], object] = _log_unreadable,
     ) -> None:
         """Open the file, or create it.
 
         feeds: which changes the feed keeps, by the item's attributes before, if it was deleted, or else afterwards; None
         keeps all. Listeners hear of all, with the sequence 0 for those that are not kept. on_loop: see SqliteWriter.
+        on_unreadable: called when a row of the feed was set aside.
 
         Raises: StoreNotOpened if another process has it, or if this version cannot read it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        prepare_directory(path.parent)
+        create_private(path)
         self._path, self._synchronous = path, synchronous
         self._lock = lock(path)
         try:
@@ -64,6 +82,7 @@ class SqliteItemStore:
         except BaseException:
             os.close(self._lock)
             raise
+        self._on_unreadable = on_unreadable
         self._lending = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
@@ -166,12 +185,26 @@ class SqliteItemStore:
         return len(found)
 
     def read_changes(self, after: str | None, limit: int) -> list[Change]:
-        """Read the changes that follow a sequence (None: the oldest kept), oldest first."""
+        """Read the changes that follow a sequence (None: the oldest kept), oldest first.
+
+        A row that cannot be read is set aside: the feed goes on, and the row is tried again when the file is next opened.
+        """
         known = max(int(after or 0), self._writer.acknowledged)
-        return [
-            as_change(sequence, Key(partition, sort), _columns(texts[:3]), _columns(texts[3:]))
-            for sequence, partition, sort, *texts in self._fetch(_CHANGES, (known, limit))
-        ]
+        while sequences := [sequence for (sequence,) in self._fetch(_SEQUENCES, (known, limit))]:
+            changes = [change for change in map(self._read_change, sequences) if change]
+            if changes:
+                return changes
+            known = sequences[-1]
+        return []
+
+    def _read_change(self, sequence: int) -> Change | None:
+        try:
+            for row in self._fetch(_CHANGE, (sequence,)):
+                return as_change(sequence, Key(*row[:2]), _columns(row[2:5]), _columns(row[5:]))
+        except (ValueError, TypeError, sqlite3.DatabaseError, Unavailable) as error:
+            self._writer.set_aside(sequence, str(error))
+            self._on_unreadable(error)
+        return None
 
     def acknowledge_changes(self, sequence: str) -> None:
         """Let the store forget the changes up to this one. Free: the next commit does it.
@@ -204,6 +237,8 @@ class SqliteItemStore:
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError as error:
+            if is_undecodable(error):
+                return _fetch_damaged(connection, sql, parameters)
             msg = f"cannot read {self._path}: {error}"
             raise Unavailable(msg) from error
         finally:
@@ -224,6 +259,22 @@ class SqliteItemStore:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _fetch_damaged(connection: sqlite3.Connection, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Read rows of which some are no text; those then hold what is no JSON either."""
+    connection.text_factory = _text_or_damage
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    finally:
+        connection.text_factory = str
+
+
+def _text_or_damage(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return "\0"
 
 
 def _one_more(limit: int | None) -> int:

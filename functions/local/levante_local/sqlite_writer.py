@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 from levante_core.adapters.item_sizes import check_item, check_sizes
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Change, ConditionFailed, Key, Scalar, Update, Write
-from levante_local.item_columns import Columns, attributes_of, decode, decode_if_there, find_refusal, places, result_of
+from levante_local.item_columns import Columns, attributes_of, decode, decode_strictly, find_refusal, places, result_of
+from levante_local.sqlite_schema import SET_ASIDE
 from levante_local.waiting import loop_of_call
 
 Outcome: TypeAlias = ConditionFailed | None
@@ -32,6 +33,7 @@ INSERT INTO changes (
     partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_SET_ASIDE = "INSERT INTO changes_set_aside SELECT *, ? FROM changes WHERE sequence = ?"
 _FORGET = "DELETE FROM changes WHERE sequence <= ?"
 _NO_COLUMNS = (None, None, None)
 
@@ -63,8 +65,21 @@ class _Recorded(NamedTuple):
 
 
 def as_change(sequence: int, key: Key, old: Columns | None, new: Columns | None) -> Change:
-    """Build the public form of a change. Sequences sort as texts, too."""
-    return Change(f"{sequence:020d}", key, decode_if_there(key, old), decode_if_there(key, new))
+    """Build the public form of a change. Sequences sort as texts, too. Raises: ValueError for a damaged row."""
+    return Change(f"{sequence:020d}", key, old and decode_strictly(key, old), new and decode_strictly(key, new))
+
+
+def is_undecodable(error: sqlite3.OperationalError) -> bool:
+    """Tell whether a row holds bytes that are no text. Source: CPython, Modules/_sqlite/cursor.c (read 2026-11-30)."""
+    return str(error).startswith("Could not decode to UTF-8")
+
+
+def _change_told(sequence: int, key: Key, old: Columns | None, new: Columns | None) -> Change:
+    """Build the change for listeners. What stood there before may be damaged; what was just written is not."""
+    try:
+        return as_change(sequence, key, old, new)
+    except ValueError:
+        return as_change(sequence, key, None, new)
 
 
 class SqliteWriter:
@@ -133,6 +148,19 @@ class SqliteWriter:
         """Let the next commit, or `close`, forget the changes up to this one."""
         self.acknowledged = max(self.acknowledged, sequence)
 
+    def set_aside(self, sequence: int, error: str) -> None:
+        """Move a change out of the feed's way, whatever is in it; durable on return. Raises: Unavailable."""
+        with self._using:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                self._execute(SET_ASIDE)
+                self._execute(_SET_ASIDE, (error, sequence))
+                self._execute("DELETE FROM changes WHERE sequence = ?", (sequence,))
+                self._execute("COMMIT")
+            except sqlite3.Error as failure:
+                self._roll_back()
+                raise Unavailable(f"change {sequence} can neither be read nor be set aside: {failure}") from failure
+
     def close(self) -> None:
         """Finish what is waiting, then close the connection. A repeat is harmless."""
         with self._accepting:
@@ -169,10 +197,11 @@ class SqliteWriter:
         return taken
 
     def _carry_out(self, batch: list[_Submission]) -> None:
-        """Commit the batch; then tell the listeners, then the callers."""
+        """Commit the batch; then tell the listeners, in the order of the commits, then the callers."""
         try:
             with self._using:
                 outcomes, changes = self._commit(batch)
+                self._tell_listeners(changes)
         except Exception as error:  # noqa: BLE001 - the thread must outlive every failure, and nobody may wait for ever
             with self._using:
                 self._roll_back()
@@ -181,8 +210,6 @@ class SqliteWriter:
                 failure.__cause__ = error
                 submission.outcome.set_exception(failure)
             return
-        if changes:
-            self._tell_listeners(changes)
         for submission, results in zip(batch, outcomes, strict=True):
             _resolve(submission.outcome, results)
 
@@ -192,12 +219,22 @@ class SqliteWriter:
         outcomes = [[self._attempt(group, changes) for group in submission.groups] for submission in batch]
         forgettable = self.acknowledged
         if changes and forgettable >= self._forgotten + FORGET_AT_ONCE:
-            self._execute(_FORGET, (forgettable,))
-            self._forgotten = forgettable
+            self._forget(forgettable)
         self._execute("COMMIT")
         if changes:
             self.commits += 1
         return outcomes, changes
+
+    def _forget(self, sequence: int) -> None:
+        """Forget changes, unless the file does not let go of one: that is no reason to refuse everybody's writes."""
+        self._forgotten = sequence
+        self._execute("SAVEPOINT forgetting")
+        try:
+            self._execute(_FORGET, (sequence,))
+        except sqlite3.DatabaseError:
+            _log.exception("changes up to %d could not be deleted from the feed", sequence)
+            self._execute("ROLLBACK TO forgetting")
+        self._execute("RELEASE forgetting")
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # after some errors SQLite has done so itself
@@ -215,8 +252,11 @@ class SqliteWriter:
             if outcome is None:
                 applied = [self._apply(write, old) for write, old in zip(group, olds, strict=True)]
                 changes += [change for change in applied if change is not None]
-        except sqlite3.OperationalError:
-            raise  # the disk, not this group
+        except sqlite3.OperationalError as error:
+            if not is_undecodable(error):
+                raise  # the disk, not this group
+            self._execute("ROLLBACK TO one_group")
+            outcome = error
         except Exception as error:  # noqa: BLE001 - one bad group must not take the others down
             self._execute("ROLLBACK TO one_group")
             outcome = error
@@ -257,9 +297,9 @@ class SqliteWriter:
             self._execute(_LIST, (index, place.partition, place.sort, key.partition, key.sort))
 
     def _tell_listeners(self, recorded: list[_Recorded]) -> None:
-        if not self._listeners:
+        if not recorded:
             return
-        changes = [as_change(*change) for change in recorded]
+        changes = [_change_told(*change) for change in recorded]
         for listener in self._listeners:
             try:
                 listener(changes)

@@ -12,6 +12,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.records.catalogue import Role
 from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.admission import OPEN
 from levante_local.waiting import call
 from tests.integration.api.harness import Answer, Api, build
 
@@ -29,7 +30,6 @@ EVENT = {"event_id": "1", "event_timestamp": 1, "root_workflow_exec_id": "e1", "
 
 LOGGED = ("executions/e1", "deployments/prod")
 
-OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json")}
 TOKEN = "{token}"
 READ = {
     ("GET", "/v1/workflows"): None,

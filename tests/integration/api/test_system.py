@@ -23,7 +23,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def test_health_when_asked_then_it_tells_the_version(api: Api) -> None:
     """A load balancer and a person both learn what they need."""
     answer = api.call("GET", "/v1/health", key=None)
-    assert (answer.status, answer.body) == (200, {"status": "ok", "version": "9.8.7"})
+    assert (answer.status, answer.body) == (200, {"status": "ok", "version": "9.8.7", "problems": []})
 
 
 def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fails(document: Any) -> None:

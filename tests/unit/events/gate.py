@@ -7,6 +7,7 @@ from levante_core.domain.events import ActivityScheduled, ExecutionCompleted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.ports.item_store import ItemStore
+from levante_core.protocol.streams import STREAM_TICKET
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.histories import HistoryService
@@ -50,6 +51,15 @@ class Gate:
             self.keys, self.tickets, HistoryService(items), self.streams, self.tails, self.logs, TraceService(items)
         )
         self.app = EventsApp(services, call, settings or StreamSettings())
+
+    def ticket(self, key: str, purpose: str = STREAM_TICKET) -> str:
+        """Make a ticket for the holder of a key."""
+        return self.tickets.issue(self.keys.authenticate(self.secrets[key]), purpose)
+
+    def revoke(self, key: str) -> None:
+        """Revoke a key, as another process does."""
+        known = self.keys.authenticate(self.secrets[key])
+        ApiKeyService(self.place.store, self.place.clock, RandomIds()).revoke(known.workspace, known.key_id)
 
     def reader(
         self,

@@ -8,8 +8,9 @@ from typing import Any, ParamSpec
 
 import pytest
 
-from levante_core.domain.names import Workspace
+from levante_core.errors import Unavailable
 from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
+from levante_core.services.api_keys import BELIEVED_FOR
 from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
 from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
@@ -99,7 +100,7 @@ async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
 async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Gate) -> None:
     """Who was sent here by the API has no key with it."""
     gate.complete(gate.begin(), 1)
-    mine, other = gate.tickets.issue(SPACE, STREAM_TICKET), gate.tickets.issue(Workspace("other"), STREAM_TICKET)
+    mine, other = gate.ticket("client"), gate.ticket("stranger")
     for _ in range(2):
         reader = gate.reader(query=f"last_event_id=1&ticket={mine}", key=None)
         await reader.end()
@@ -112,13 +113,81 @@ async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(g
 async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
     """A good key beside it does not mend that: the caller shall follow the redirect anew."""
     gate.begin()
-    ticket = gate.tickets.issue(SPACE, "something else" if why == "it is for something else" else STREAM_TICKET)
+    ticket = gate.ticket("client", "something else" if why == "it is for something else" else STREAM_TICKET)
     if why == "it has expired":
         gate.place.clock.advance(VALID_FOR.total_seconds() + 1)
     if why == "nobody made it":
         ticket += "x"
     for key in (None, "client"):
         assert await refusal(gate.reader(query=f"ticket={ticket}", key=key)) == (401, "UNAUTHENTICATED")
+
+
+# --- keys that are revoked ---------------------------------------------------------------------------------------------
+
+CHECKING = StreamSettings(key_check_seconds=0.01)
+EXECUTION_LOG = "/v1/workflows/executions/e/logs/stream"
+
+
+@pytest.mark.parametrize("path", [PATH, f"{EVENTS_STREAM}?workflow_exec_id=e", EXECUTION_LOG])
+@pytest.mark.parametrize("by", ["key", "ticket"])
+@on_a_loop
+async def test_stream_when_its_key_is_revoked_then_it_ends_and_says_why(place: Place, path: str, by: str) -> None:
+    """Whoever may read nothing any more does not go on because it had begun. So it is with a ticket of that key."""
+    gate = Gate(place, CHECKING)
+    gate.begin()
+    path, _, query = path.partition("?")
+    ticket = f"ticket={gate.ticket('client')}"
+    other = gate.reader(path, query, key="worker")
+    reader = gate.reader(path, query, key="client") if by == "key" else gate.reader(path, f"{query}&{ticket}", key=None)
+    await reader.until(lambda one: bool(one.parts))
+    gate.revoke("client")
+    gate.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
+    await reader.end()
+    assert (reader.status, reader.is_complete) == (200, True)
+    assert b"event: error" in reader.body
+    assert b"was revoked" in reader.body
+    assert not other.is_complete
+    await other.leave()
+    assert await refusal(gate.reader(query=ticket, key=None)) == (401, "UNAUTHENTICATED")
+
+
+@on_a_loop
+async def test_stream_when_its_key_is_revoked_and_nobody_reads_then_it_ends_all_the_same(place: Place) -> None:
+    """A reader that takes nothing is not waited for."""
+    gate = Gate(place, CHECKING)
+    gate.begin()
+    reader = gate.reader()
+    await reader.until(lambda one: bool(one.parts))
+    reader.pass_on.clear()
+    gate.revoke("client")
+    gate.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
+    await reader.end()
+    assert not reader.is_complete
+
+
+@on_a_loop
+async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is down for a moment ends no streams."""
+    gate = Gate(place, CHECKING)
+    run = gate.begin()
+    asked = 0
+
+    def renewed(_: str) -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable("the store is down")
+
+    reader = gate.reader()
+    await reader.until(lambda one: bool(one.parts))
+    monkeypatch.setattr(gate.keys, "renewed", renewed)
+    async with asyncio.timeout(20):
+        while asked < 3:
+            await asyncio.sleep(0)
+    gate.complete(run, 1)
+    await reader.end()
+    assert reader.types[-1] == COMPLETED
 
 
 # --- histories --------------------------------------------------------------------------------------------------------
@@ -131,7 +200,7 @@ async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_woul
     run = gate.begin()
     for index, size in enumerate(sizes, 1):
         gate.step(run, index, size=size)
-    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.tickets.issue(SPACE, STREAM_TICKET)}", key=None)
+    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.ticket('client')}", key=None)
     await reader.end()
     assert (reader.status, reader.headers["content-type"], reader.is_complete) == (200, "application/json", True)
     assert json.loads(reader.body) == gate.place.engine.histories.show(SPACE, ROOT).whole()

@@ -174,3 +174,23 @@ def test_close_finishes_the_writes_that_are_waiting(store: SqliteItemStore) -> N
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
     assert asyncio.run(main()) == [None] * 5
+
+
+def test_listen_when_threads_and_the_loop_write_then_changes_are_told_in_their_order(tmp_path: Path) -> None:
+    """Whoever follows the feed takes what comes later for all that there was before."""
+    heard: list[int] = []
+
+    async def write(store: SqliteItemStore) -> None:
+        threads = [asyncio.to_thread(put_all, store, f"thread-{number}") for number in range(4)]
+        calls = [call(put_all, store, f"loop-{number}") for number in range(4)]
+        await asyncio.gather(*threads, *calls)
+
+    def put_all(store: SqliteItemStore, name: str) -> None:
+        for number in range(25):
+            store.write(Put(Item(Key(name, str(number)))))
+
+    with closing(SqliteItemStore(tmp_path / "ordered.sqlite", "NORMAL", on_loop=True)) as store:
+        store.listen(lambda changes: heard.extend(int(change.sequence) for change in changes))
+        asyncio.run(write(store))
+    assert heard == sorted(heard)
+    assert len(heard) == 200

@@ -40,9 +40,10 @@ from levante_core.services.tasks import consumer_name
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
-from levante_local.pumps import TIMERS_WAIT_SECONDS, ChangePump, pump_timers
+from levante_local.pumps import TIMERS_WAIT_SECONDS, ChangePump, TimersPump
 from levante_local.queues import InProcessQueues
 from levante_local.sqlite_store import SqliteItemStore
+from levante_local.supervision import Supervisor
 from levante_local.waiting import call
 
 WORKSPACE = Workspace("test")
@@ -118,8 +119,10 @@ class Installation:
         """Run the pumps inside the block."""
         pump = ChangePump(self.store, self.handlers)
         await call(self.engine.redrive.redrive)
-        timers = pump_timers(self.queues, self.handlers, self._patience or TIMERS_WAIT_SECONDS)
-        tasks = [asyncio.create_task(pump.run()), asyncio.create_task(timers)]
+        timers = TimersPump(self.queues, self.handlers, self._patience or TIMERS_WAIT_SECONDS)
+        supervisor = Supervisor(self.clock)
+        steps = {"change feed": pump.step, "timers": timers.step}
+        tasks = [asyncio.create_task(supervisor.keep(part, step)) for part, step in steps.items()]
         try:
             yield
         finally:
