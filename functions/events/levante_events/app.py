@@ -19,7 +19,7 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
-from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
+from levante_core.protocol.streams import history_in, is_stream, ticket_purpose
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService, require
 from levante_core.services.histories import HistoryService, ShownHistory
@@ -115,7 +115,7 @@ class EventsApp:
         execution_id, run_id = history_in(path)
         if scope["method"] != "GET" or not (execution_id or run_id or is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
-        workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
+        workspace = await self._run(self._admit, headers.get("authorization", ""), path, query)
         if execution_id:
             return await self._run(self._services.histories.show, workspace, execution_id)
         if run_id:
@@ -125,10 +125,10 @@ class EventsApp:
         selection = select(path, query, headers.get("last-event-id"))
         return await self._run(self._open, workspace, selection), selection
 
-    def _admit(self, authorization: str, ticket: str | None) -> Workspace:
+    def _admit(self, authorization: str, path: str, query: str) -> Workspace:
         """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""
-        if ticket:
-            return self._services.tickets.redeem(ticket, STREAM_TICKET)
+        if ticket := ticket_in(query):
+            return self._services.tickets.redeem(ticket, ticket_purpose(path, query))
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")
