@@ -1,6 +1,7 @@
 """`levante dev`: the host as a command."""
 
 import asyncio
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import uvicorn
 
+from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
 from levante_local.host import Host, HostSettings
 from levante_local.sqlite_schema import StoreNotOpened
@@ -39,6 +41,9 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
 def dev(data: Path, port: int, host: str, retention_days: int, log_level: str) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
+    log = logging.StreamHandler()
+    keep_payloads_out(log)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s", handlers=[log])
     url = f"http://{host}:{port}"
     try:
         settings = HostSettings(
@@ -78,6 +83,7 @@ def dev(data: Path, port: int, host: str, retention_days: int, log_level: str) -
 
 def _run(application: Host, config: uvicorn.Config) -> None:
     async def serve() -> None:
+        keep_payloads_out(*logging.getLogger("uvicorn").handlers)
         async with application.running():
             await uvicorn.Server(config).serve()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.aws import AwsSettings
-from levante_core.adapters.lambda_handlers import OF_THE_GATEWAY, Observer
+from levante_core.adapters.lambda_handlers import OF_THE_GATEWAY, InvocationFailed, Observer
 
 SETTINGS = AwsSettings("t", "b", "p", "arn:aws:sqs:us-east-1:123456789012:p-dead-letters.fifo")
 SECRET = "what the user sent"
@@ -100,11 +100,13 @@ def _counted(line: dict[str, Any]) -> tuple[str, str, float]:
 
 
 def test_handler_when_it_raises_then_lambda_learns_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """A batch that failed comes again only if the invocation fails."""
+    """A batch that failed comes again only if the invocation fails. Lambda logs the message, which may quote payloads."""
 
     def broken(_event: dict[str, Any], _context: object) -> dict[str, Any]:
-        raise RuntimeError("down")
+        raise RuntimeError("down, and canary-7f3a9 was sent")
 
-    with pytest.raises(RuntimeError, match="down"):
+    with pytest.raises(InvocationFailed, match=r"(?s)^RuntimeError\n.*broken$") as failed:
         Observer(SETTINGS, "l-stream")(broken)({}, Context())
+    assert "canary-7f3a9" not in str(failed.value)
+    assert failed.value.__cause__ is None
     assert [_counted(line)[1] for line in lines(capsys.readouterr().out)] == ["ColdStart"]
