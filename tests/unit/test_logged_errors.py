@@ -65,12 +65,14 @@ def test_error_when_logged_with_its_traceback_then_it_says_where_but_not_what_wa
 ) -> None:
     """Messages of libraries quote values; the place and the class are what helps."""
     logger, written = log
+    name = ""
     try:
         raises()
     except Exception as error:
         logger.exception("item %s could not be dealt with", "i")
         logger.warning("again", exc_info=True)
         name = type(error).__qualname__
+    assert name
     assert CANARY not in written.getvalue()
     assert written.getvalue().startswith(f"item i could not be dealt with\n{name}")
     assert f" {raises.__name__}\n" in written.getvalue()
@@ -105,9 +107,10 @@ def test_log_calls_when_they_name_an_error_then_as_what_may_be_logged_of_it(path
 
 def _log_calls(tree: ast.AST) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
-        is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if is_method and node.func.attr in LEVELS and "log" in ast.unparse(node.func.value).lower():
-            yield node
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr=level)) if level in LEVELS:
+                if "log" in ast.unparse(value).lower():
+                    yield node
 
 
 def _named(call: ast.Call) -> set[str]:
