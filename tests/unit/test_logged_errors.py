@@ -3,6 +3,8 @@
 import ast
 import io
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +92,36 @@ def test_error_when_it_is_one_of_ours_then_its_message_is_logged(log: tuple[logg
     assert (
         loggable(InvalidInput.at(("input", "number"), CANARY, "schema.type")) == "InvalidInput: input.number (schema.type)"
     )
+
+
+HOST = f"""
+import logging
+from levante_local import cli
+
+def run(application, config):
+    logging.getLogger("levante.host").info("not told")
+    for name in ("levante.host", "asyncio", "anything"):
+        try:
+            int({CANARY!r})
+        except ValueError:
+            logging.getLogger(name).exception("%s failed", name)
+
+cli._run = run
+cli.dev(["--data", "data"])
+"""
+
+
+def test_host_when_anything_in_it_logs_an_error_then_its_message_is_left_out(tmp_path: Path) -> None:
+    """Its own parts, the event loop, libraries: one handler writes what all of them say."""
+    done = subprocess.run(
+        [sys.executable, "-c", HOST], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert [line for line in done.stderr.splitlines() if line.startswith("ERROR")] == [
+        f"ERROR: {name}: {name} failed" for name in ("levante.host", "asyncio", "anything")
+    ]
+    assert done.stderr.count("\nValueError\n") == 3
+    assert CANARY not in done.stderr + done.stdout
+    assert "not told" not in done.stderr
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -79,6 +79,23 @@ def test_output_when_events_hold_payloads_then_it_does_not(
     assert SECRET not in written.out + written.err
 
 
+def test_log_when_a_service_tells_of_an_error_then_its_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a library's error quotes; the class and the place are there."""
+
+    def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        try:
+            int(SECRET)
+        except ValueError:
+            logging.getLogger("levante.dispatcher").exception("record 1 could not be dealt with; it comes again")
+        return {}
+
+    Observer(SETTINGS, "l-stream")(handler)({}, Context())
+    written = capsys.readouterr()
+    (line,) = [one for one in lines(written.out) if "message" in one]
+    assert line["message"].startswith("record 1 could not be dealt with; it comes again\nValueError\n")
+    assert SECRET not in written.out + written.err
+
+
 def test_metrics_when_a_batch_fails_in_part_then_the_items_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """A metric is written when there is something to count, and not for every invocation: each line costs."""
     nothing: dict[str, Any] = {"batchItemFailures": []}
