@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     for why in sorted(set(audited.unchecked.values())):
         pins = sorted(pin for pin, reason in audited.unchecked.items() if reason == why)
         print(f"NOT CHECKED, so nothing is known of them: {', '.join(pins)}\n  {why}", file=sys.stderr)
+    if not problems and not audited.unchecked:
+        print("every pin was checked, and nothing is known against one")
     return verdict(problems, audited, is_offline=OFFLINE in arguments)
 
 
