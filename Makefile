@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 CLIENT_2 := .venv-client-2
+AUDIT := .venv-audit
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 # Passed on to pytest: make pytest ARGS='-k retry'
@@ -16,7 +17,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: bench bench-quick bench-cost bench-replay bench-streaming wheel wheel-check clean
+.PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -42,6 +43,13 @@ $(CLIENT_2)/.stamp: pyproject.toml
 	@test -x $(CLIENT_2)/bin/python || $(PYTHON) -m venv $(CLIENT_2)
 	@$(CLIENT_2)/bin/python $(PIP) --upgrade 'pip>=25.1'
 	@$(CLIENT_2)/bin/python $(PIP) --group client-2
+	@touch $@
+
+$(AUDIT)/.stamp: pyproject.toml
+	@echo "== $(AUDIT): pip-audit and cyclonedx-bom"
+	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python $(PIP) --upgrade 'pip>=25.1'
+	@$(AUDIT)/bin/python $(PIP) --group audit
 	@touch $@
 
 setup: $(VENV)/.tools ## make .venv with Levante (editable), test and lint tools
@@ -141,6 +149,10 @@ wheel-check: wheel ## install the wheel into a fresh environment and run the dem
 	cp -R examples "$$place/examples"; \
 	cd "$$place" && venv/bin/python examples/demo.py
 
+audit: $(AUDIT)/.stamp ## known vulnerabilities of all that is installed, and SBOMs in build/sbom (ARGS=--offline: SBOMs are enough)
+	@echo "== audit"
+	$(AUDIT)/bin/python infra/build/audit.py $(ARGS)
+
 clean: ## remove environments, caches and build output (not .bench)
-	rm -rf $(VENV) $(CLIENT_2) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENT_2) $(AUDIT) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -143,3 +143,16 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
     InconsistentHistory: HttpAnswer(500, "WF_1105"),
 }
+
+
+def loggable(error: BaseException) -> str:
+    """Return what may be logged of an error, whose message may quote what a user sent.
+
+    Our own messages and the operating system's are quoted, but for those that repeat an input or what user code raised.
+    """
+    name = type(error).__qualname__
+    if isinstance(error, InvalidInput):
+        places = ", ".join(f"{'.'.join(map(str, one['loc']))} ({one['type']})" for one in error.problems)
+        return f"{name}: {places}"
+    is_ours = isinstance(error, LevanteError | OSError) and not isinstance(error, HandlerFailed)
+    return f"{name}: {error}" if is_ours else name

@@ -33,7 +33,7 @@ def main() -> None:
     arguments = _arguments()
     into: Path = arguments.into
     into.mkdir(parents=True, exist_ok=True)
-    _install(into, arguments.architecture)
+    install(into, arguments.architecture)
     _remove_what_is_not_needed(into)
     if sys.version_info[:2] == RUNTIME:
         _compile(into, in_place_of_sources=True)
@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _install(into: Path, architecture: str) -> None:
+def install(into: Path, architecture: str) -> None:
     """Install the pinned wheels of the function's platform, whatever this one is; nothing is compiled."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--requirement", str(REQUIREMENTS), "--require-hashes", "--no-deps", "--only-binary", ":all:"]

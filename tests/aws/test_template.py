@@ -21,6 +21,7 @@ from levante_core.ports.item_store import Change, Item, Key
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records import keys
 from levante_core.records.changes import concerns_dispatcher
+from levante_core.records.offloading import STREAM_PLACES
 from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY, LEAVES_MORE
 from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
 from tests.support.policies import Statement, matches, statements
@@ -37,6 +38,7 @@ ALLOWED_WILDCARDS = {
     f"{TABLE}/index/*": "the indexes of this one table",
     f"{TABLE}/stream/*": "a table's stream gets a new name when it is switched off and on",
     "${Payloads.Arn}/payloads/*": "payloads are named by their content",
+    "${Payloads.Arn}/payloads/stream-*": "those of streams, of which each has a place of its own",
     TASK_QUEUES: "queues of deployments, made when their first worker registers; the prefix is this installation's",
     "*": "X-Ray knows no resources",
 }
@@ -83,6 +85,40 @@ def test_events_role_when_it_writes_then_only_streams() -> None:
     assert matches(pattern, keys.stream(space, execution))
     others = [keys.execution(space, execution), keys.batch(RunKey(space, execution, RunId("r")), 1), keys.api_key("d")]
     assert [key for key in others if matches(pattern, key.partition)] == []
+
+
+def test_events_role_when_it_writes_payloads_then_only_those_of_streams() -> None:
+    """What the whole world can reach can damage no history, as it could by putting something else in a payload's place."""
+    writing = [one for one in STATEMENTS if one.role == "EventsRole" and "s3:PutObject" in one.actions]
+    assert [one.resources for one in writing] == [(f"${{Payloads.Arn}}/payloads/{STREAM_PLACES}*",)]
+    assert not set(STREAM_PLACES) <= set("0123456789abcdef"), "other places are hashes"
+    assert {
+        action for one in STATEMENTS if one.role == "EventsRole" for action in one.actions if "Delete" in action
+    } == set()
+
+
+@pytest.mark.parametrize("role", sorted({one.role for one in STATEMENTS}))
+def test_role_when_it_may_use_the_key_then_only_through_the_services_that_it_uses(role: str) -> None:
+    """The key may encrypt other things of the account: credentials that leak open none of these."""
+    own = [one for one in STATEMENTS if one.role == role]
+    used = {action.partition(":")[0] for one in own for action in one.actions} & {"dynamodb", "s3", "sqs"}
+    (key,) = [one for one in own if any(action.startswith("kms:") for action in one.actions)]
+    ((operator, operands),) = key.given["Condition"].items()
+    (services,) = operands.values()
+    assert (operator, list(operands)) == ("StringEquals", ["kms:ViaService"])
+    named = [text(one) for one in (services if isinstance(services, list) else [services])]
+    assert named == [f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}" for service in sorted(used)]
+
+
+def test_streams_when_a_limit_is_given_then_it_is_theirs_and_without_one_nothing_is_reserved() -> None:
+    """Whoever opens streams without end leaves the API its share; a small account has nothing to reserve."""
+    reserved = {
+        name: one["ReservedConcurrentExecutions"] for name, one in FUNCTIONS.items() if "ReservedConcurrentExecutions" in one
+    }
+    parameter = {"Ref": "EventsConcurrency"}
+    assert reserved == {"EventsFunction": {"Fn::If": ["HasEventsConcurrency", parameter, {"Ref": "AWS::NoValue"}]}}
+    assert TEMPLATE["Parameters"]["EventsConcurrency"]["Default"] == ""
+    assert TEMPLATE["Conditions"]["HasEventsConcurrency"] == {"Fn::Not": [{"Fn::Equals": [parameter, ""]}]}
 
 
 def test_worker_role_when_lent_then_it_may_do_what_a_session_allows_and_no_more() -> None:

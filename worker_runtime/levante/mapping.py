@@ -330,8 +330,8 @@ class HandlerOutput:
             if isinstance(value, BaseModel):
                 return from_json(value.model_dump_json(by_alias=True, warnings="error"))
             plain = self._type.write(value) if value is not None else None
-        except PydanticSerializationError as error:
-            _logger.warning("%s: the result does not fit its annotation, passed on as it is: %s", self._owner.label, error)
+        except PydanticSerializationError:  # its message quotes the result
+            _logger.warning("%s: the result does not fit its annotation, passed on as it is", self._owner.label)
             return self._raw(value)
         return {"result": plain} if self._wraps and value is not None else plain
 

@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from levante_core.adapters.aws import AwsSettings
+from levante_core.adapters.error_logs import errors_of, frames_of, keep_payloads_out
 
 LambdaHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -15,6 +16,10 @@ FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
 """Environment variable. Source: Lambda developer guide, Defined runtime environment variables (read 2026-11-23)."""
 OF_THE_GATEWAY = "requestContext.requestId"
 """Where an event of API Gateway has its correlation id, which the gateway's own log has too."""
+
+
+class InvocationFailed(Exception):
+    """What Lambda logs in place of the error that a handler let through, whose message may quote what a user sent."""
 
 
 class Observer:
@@ -27,6 +32,7 @@ class Observer:
         """Take over what the services log. function: its name, which tells installations apart in logs and metrics."""
         self._logger = Logger(service="levante", level=settings.log_level, utc=True, use_rfc3339=True)
         self._logger.append_keys(service=function)
+        keep_payloads_out(*self._logger.handlers)
         self._metrics = Metrics(namespace=NAMESPACE, service=function)
         self._metrics.add_metric("ColdStart", MetricUnit.Count, 1)
         self._tracer = Tracer(service=function) if settings.tracing else None
@@ -40,6 +46,9 @@ class Observer:
         def measured(event: dict[str, Any], context: Any) -> dict[str, Any]:
             try:
                 answer = handler(event, context)
+            except Exception as error:  # noqa: BLE001 - it goes on, as what may be logged of it
+                raise InvocationFailed("\n".join([*errors_of(error), *frames_of(error)])) from None
+            else:
                 if count := _failed_items(answer):
                     self._metrics.add_metric("ItemsFailed", MetricUnit.Count, count)
                 return answer

@@ -1,6 +1,8 @@
 """The paths and places of event streams, and of large histories, which the API leads to and the events program answers."""
 
 import re
+from hashlib import sha256
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from levante_core.protocol.logs import log_stream_in
 
@@ -9,8 +11,6 @@ EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
 HISTORY = "/v1/workflows/executions/<execution_id>/history"
 RUN_HISTORY = "/v1/workflows/runs/<run_id>/history"
 
-STREAM_TICKET = "stream"
-"""The purpose of tickets that open streams."""
 TICKET_PARAMETER = "ticket"
 """Query parameter of callers that the API sent on."""
 
@@ -26,6 +26,16 @@ _SEQUENCE = re.compile(f"[0-9]{{1,{len(str(MOST_EVENTS))}}}")
 def sequence_in(text: str) -> int | None:
     """Read a sequence number that a reader sends back; None if it is none of ours."""
     return int(text) if _SEQUENCE.fullmatch(text) else None
+
+
+def ticket_purpose(path: str, query_string: str) -> str:
+    """Return what a ticket for this address is good for: reading there, with these parameters, and nothing else.
+
+    The order and the spelling of the parameters count for nothing: clients and proxies write them anew.
+    """
+    given = parse_qsl(query_string, keep_blank_values=True)
+    asked = urlencode(sorted(one for one in given if one[0] != TICKET_PARAMETER))
+    return sha256(f"{unquote(path)}?{asked}".encode()).hexdigest()
 
 
 def is_stream(path: str) -> bool:

@@ -32,6 +32,7 @@ QUERY = "FQ#"
 """Right behind the facts, so that both are read at once."""
 QUERY_ANSWER = "QA#"
 TASK_FAILURE = "W"
+_STREAM = "S#"
 STREAM_HEAD = "H"
 STREAM_EVENTS = "E#"
 STREAM_EVENT_ID = "I#"
@@ -139,7 +140,12 @@ def task_failure(key: RunKey) -> Key:
 
 def stream(workspace: Workspace, root: ExecutionId) -> str:
     """Partition of the stream events of an execution without parent and all below it."""
-    return f"S#{workspace}#{root}"
+    return f"{_STREAM}{workspace}#{root}"
+
+
+def is_stream(key: Key) -> bool:
+    """Tell whether an item is one of a stream."""
+    return key.partition.startswith(_STREAM)
 
 
 def stream_head(workspace: Workspace, root: ExecutionId) -> Key:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import (
     AFTER_ALL,
     ConditionFailed,
@@ -20,9 +21,13 @@ from levante_core.ports.item_store import (
     Write,
 )
 from levante_core.ports.surroundings import PayloadStore
+from levante_core.records.keys import is_stream
 
 OFFLOAD_BYTES = 64 * 1024
 """Documents over this go to the payload store and leave a reference."""
+
+STREAM_PLACES = "stream-"
+"""What the places of streams begin with."""
 
 _REFERENCE = "payload_sha256"
 _CLEARED_AT_ONCE = 100
@@ -100,13 +105,14 @@ class OffloadingStore:
         """See DocumentStore. Payloads go first: while an item is there, it tells a repeat that there are some."""
         while items := self._store.query(partition, limit=_CLEARED_AT_ONCE).items:
             for item in filter(has_payloads, items):
-                self._payloads.keep_only(_place(item.key), frozenset(), None)
+                for place in _places(item.key):
+                    self._payloads.keep_only(place, frozenset(), None)
             self._store.write_each([[Delete(item.key)] for item in items])
 
     def prune(self, key: Key, before: datetime) -> None:
         """See DocumentStore."""
         item = self._store.get(key)
-        self._payloads.keep_only(_place(key), frozenset(_references(item) if item else ()), before)
+        self._payloads.keep_only(_places(key)[0], frozenset(_references(item) if item else ()), before)
 
     def resolved(self, item: Item) -> Item:
         """Return the item with its documents in place; items of the change feed need it too."""
@@ -115,7 +121,15 @@ class OffloadingStore:
         return replace(item, documents={name: self._fetched(item.key, value) for name, value in item.documents.items()})
 
     def _fetched(self, key: Key, document: Json) -> Json:
-        return document if isinstance(document, str) else self._payloads.get(_place(key), document[_REFERENCE]).decode()
+        if isinstance(document, str):
+            return document
+        place, *older = _places(key)
+        try:
+            return self._payloads.get(place, document[_REFERENCE]).decode()
+        except InconsistentHistory:
+            if not older:
+                raise
+        return self._payloads.get(older[0], document[_REFERENCE]).decode()
 
     def _refused(self, refused: ConditionFailed) -> ConditionFailed:
         return ConditionFailed(refused.failed, [item and self.resolved(item) for item in refused.existing])
@@ -133,12 +147,17 @@ class OffloadingStore:
         return {name: self._kept_text(key, text) for name, text in documents.items()}
 
     def _kept_text(self, key: Key, text: str) -> Json:
-        return {_REFERENCE: self._payloads.put(_place(key), text.encode())} if is_large(text) else text
+        return {_REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if is_large(text) else text
 
 
-def _place(key: Key) -> str:
-    """Return where the payloads of an item are: keys may have any characters, and be long."""
-    return hashlib.sha256(f"{key.partition}\0{key.sort}".encode()).hexdigest()[:32]
+def _places(key: Key) -> list[str]:
+    """Return where the payloads of an item are put, and where earlier versions put them if that was elsewhere.
+
+    Keys may have any characters, and be long. The places of streams can be told from all others: the events function may
+    write there and nowhere else.
+    """
+    place = hashlib.sha256(f"{key.partition}\0{key.sort}".encode()).hexdigest()[:32]
+    return [f"{STREAM_PLACES}{place}", place] if is_stream(key) else [place]
 
 
 def _references(item: Item) -> Iterator[str]:

@@ -33,6 +33,7 @@ from levante_core.errors import (
     ScheduleExists,
     ScheduleNotFound,
     Unavailable,
+    loggable,
 )
 from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
@@ -367,6 +368,6 @@ def _redefined(schedule: Schedule, definition: ScheduleDefinition, now: datetime
 def _not_started(schedule: Schedule, what: Waiting, error: Exception) -> ScheduleState:
     """Note that a time brought no execution, so that it is not lost without a word."""
     note = f"no execution was started for {what.at.isoformat()}: {error}"
-    logger.warning("schedule %s: %s", schedule.schedule_id, note)
+    logger.warning("schedule %s started nothing for %s: %s", schedule.schedule_id, what.at.isoformat(), loggable(error))
     is_paused = schedule.state.paused or schedule.definition.policy.pause_on_failure
     return schedule.state.model_copy(update={"note": note, "paused": is_paused})

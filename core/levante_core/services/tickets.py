@@ -14,7 +14,11 @@ VALID_FOR = timedelta(minutes=1)
 
 
 class TicketService:
-    """Makes tickets, and says what they are for. A ticket may be used again while it is valid: clients repeat requests."""
+    """Makes tickets, and says what they are for.
+
+    A ticket may be used again while it is valid, for the same purpose: proxies repeat a GET whose answer was lost, and the
+    client would take the refusal for a final one (docs/decisions/0016).
+    """
 
     def __init__(self, store: ItemStore, clock: Clock, ids: Ids) -> None:
         self._store = store

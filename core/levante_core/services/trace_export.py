@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from levante_core.domain.plan import RunClosed
-from levante_core.errors import LevanteError
+from levante_core.errors import LevanteError, loggable
 from levante_core.ports.surroundings import Clock
 from levante_core.services.otlp import resource_spans
 from levante_core.services.traces import TraceService
@@ -48,12 +48,13 @@ class TraceExport:
             self._send(json.dumps({"resourceSpans": sent}).encode())
         except OSError as error:
             self._paused_until = now + PAUSE
-            logger.warning("traces of %d runs could not be exported, nor are others within a minute: %s", len(sent), error)
+            said = loggable(error)
+            logger.warning("traces of %d runs could not be exported, nor are others within a minute: %s", len(sent), said)
 
     def _spans_of(self, closed: RunClosed, now: datetime) -> list[object]:
         try:
             trace = self._traces.of_run(closed.run.workspace, closed.run.run_id)
         except LevanteError as error:
-            logger.warning("the trace of run %s could not be read: %s", closed.run.run_id, error)
+            logger.warning("the trace of run %s could not be read: %s", closed.run.run_id, loggable(error))
             return []
         return [resource_spans(trace.execution, trace.trace_id, trace.spans, now)]

@@ -11,7 +11,7 @@ from levante_api.endpoints import key_of
 from levante_api.problems import unknown_route
 from levante_api.resolver import written
 from levante_core.domain.frozen import Frozen
-from levante_core.protocol.streams import STREAM_TICKET, TICKET_PARAMETER
+from levante_core.protocol.streams import TICKET_PARAMETER, ticket_purpose
 from levante_core.services.histories import ShownHistory
 from levante_core.services.tickets import TicketService
 
@@ -37,10 +37,9 @@ class Elsewhere:
     def redirect(self, request: Request) -> Response[None]:
         """Send the caller on with a ticket, because clients do not send their key to another host."""
         event = request.resolved_event
-        ticket = self.tickets.issue(key_of(request), STREAM_TICKET)
-        query = "&".join(
-            part for part in (str(event.raw_event.get("rawQueryString", "")), urlencode({TICKET_PARAMETER: ticket})) if part
-        )
+        asked = str(event.raw_event.get("rawQueryString", ""))
+        ticket = self.tickets.issue(key_of(request), ticket_purpose(event.path, asked))
+        query = "&".join(part for part in (asked, urlencode({TICKET_PARAMETER: ticket})) if part)
         location = f"{self.address.rstrip('/')}{event.path}?{query}"
         return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
 

@@ -4,18 +4,16 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from traceback import walk_tb
 from typing import Any, TextIO
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from pydantic_core import to_json
 
-from levante_core.errors import LevanteError
+from levante_core.adapters.error_logs import errors_of, frames_of
 from levante_core.services.api_keys import shown_key
 
 _FIELDS = "levante"
-_INNERMOST_FRAMES = 8
 
 
 class _CompactFormatter(BasePowertoolsFormatter):
@@ -73,28 +71,13 @@ class RequestLog:
 
         Only our own errors are quoted, and what the operating system says: other messages may hold what the user sent.
         """
-        frames = [
-            f"{frame.f_code.co_filename}:{line} {frame.f_code.co_qualname}" for frame, line in walk_tb(error.__traceback__)
-        ]
         fields = {
             "route": route,
             "request_id": request_id,
-            "errors": [_said(one) for one in _chain(error)],
-            "frames": frames[-_INNERMOST_FRAMES:],
+            "errors": errors_of(error),
+            "frames": frames_of(error),
         }
         self._logger.error("request failed", extra={_FIELDS: fields})
-
-
-def _chain(error: BaseException) -> Iterable[BaseException]:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__
-
-
-def _said(error: BaseException) -> str:
-    name = type(error).__qualname__
-    return f"{name}: {error}" if isinstance(error, LevanteError | OSError) else name
 
 
 def _utc(created: float) -> str:

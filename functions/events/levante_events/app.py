@@ -19,7 +19,7 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
-from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
+from levante_core.protocol.streams import history_in, is_stream, ticket_purpose
 from levante_core.records.catalogue import ApiKey, Role
 from levante_core.services.api_keys import ApiKeyService, require, require_unbound, shown_key
 from levante_core.services.histories import HistoryService, ShownHistory
@@ -136,9 +136,10 @@ class EventsApp:
 
     def _admit(self, scope: Scope) -> ApiKey:
         """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""
-        ticket = ticket_in(scope["query_string"].decode("latin-1"))
-        if ticket:
-            return self._services.api_keys.renewed(self._services.tickets.redeem(ticket, STREAM_TICKET))
+        query = scope["query_string"].decode("latin-1")
+        if ticket := ticket_in(query):
+            digest = self._services.tickets.redeem(ticket, ticket_purpose(unquote(scope["path"]), query))
+            return self._services.api_keys.renewed(digest)
         scheme, _, secret = (_header(scope, b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")

@@ -5,11 +5,13 @@ this process when the table changes: it looks again, after 0.1 s at first, and t
 """
 
 import asyncio
+import logging
 import os
 
 from aws_lambda_powertools import Logger
 
 from levante_core.adapters.aws import build_aws_store, read_aws_settings
+from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
 from levante_core.services.api_keys import ApiKeyService
@@ -29,6 +31,7 @@ LONGEST_POLL_SECONDS = 0.5
 _settings = read_aws_settings(os.environ)
 _logger = Logger(service="levante", level=_settings.log_level, utc=True, use_rfc3339=True)
 _logger.append_keys(service=os.environ[FUNCTION_NAME])
+keep_payloads_out(*_logger.handlers, *logging.getLogger("uvicorn").handlers)
 _store, _clock, _ids = build_aws_store(_settings), SystemClock(), RandomIds()
 _streams = StreamService(_store, Conflicts(_clock, _ids))
 

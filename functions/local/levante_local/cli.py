@@ -1,6 +1,7 @@
 """`levante dev`: the host as a command."""
 
 import gc
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
 from levante_local.host import Host, HostSettings
 from levante_local.server import Listening, Tls, TlsNotUsable, serve
@@ -55,6 +57,9 @@ def dev(  # noqa: PLR0917 - one for each option
     log_level: str,
 ) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
+    log = logging.StreamHandler()
+    keep_payloads_out(log)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s", handlers=[log])
     listening = Listening(host, port, _tls(tls_cert, tls_key))
     try:
         settings = HostSettings(

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import resource
 import ssl
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from levante_core.adapters.error_logs import keep_payloads_out
 from levante_local.host import Host
 from levante_local.sockets import SocketLimits, Sockets
 
@@ -90,6 +92,7 @@ def serve(application: Host, listening: Listening, log_level: str) -> None:
     server = server_of(application, listening, log_level, Sockets(_fitting(SocketLimits())))
 
     async def run() -> None:
+        keep_payloads_out(*logging.getLogger("uvicorn").handlers)
         async with application.running():
             await server.serve()
 

@@ -14,7 +14,7 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.domain.plan import StartChild
 from levante_core.errors import Unauthenticated
-from levante_core.protocol.streams import STREAM_TICKET
+from levante_core.protocol.streams import ticket_purpose
 from levante_core.services.tickets import VALID_FOR
 from tests.integration.api.harness import HOME, SETTINGS, Answer, Api, completed, outcomes
 
@@ -217,16 +217,16 @@ def location(answer: Answer) -> tuple[str, dict[str, list[str]]]:
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("key", ["admin", "client", "worker"])
 def test_stream_when_it_is_elsewhere_then_the_caller_is_sent_there_with_a_ticket(family: Api, path: str, key: str) -> None:
-    """HTTP clients do not send their key to another host; the ticket says whose streams may be read, for a minute."""
+    """HTTP clients do not send their key to another host; the ticket says whose stream may be read there, for a minute."""
     address, query = location(family.call("GET", path, key=key))
     assert address == f"https://streams.example{path}"
     (ticket,) = query.pop("ticket")
     assert query == {}
-    digest = family.engine.tickets.redeem(ticket, STREAM_TICKET)
+    digest = family.engine.tickets.redeem(ticket, ticket_purpose(path, ""))
     assert family.engine.api_keys.renewed(digest).workspace == HOME
     family.clock.advance(VALID_FOR.total_seconds() + 1)
     with pytest.raises(Unauthenticated):
-        family.engine.tickets.redeem(ticket, STREAM_TICKET)
+        family.engine.tickets.redeem(ticket, ticket_purpose(path, ""))
 
 
 def test_stream_when_the_caller_is_sent_on_then_its_parameters_come_along(family: Api) -> None:
@@ -236,7 +236,8 @@ def test_stream_when_the_caller_is_sent_on_then_its_parameters_come_along(family
     given = f"workflow_exec_id=e&activity_name=a%26b%20c&{repeated}&stream=%2A"
     answer = family.call("GET", STREAMS[0], query=given)
     _, query = location(answer)
-    assert query.pop("ticket")
+    (ticket,) = query.pop("ticket")
+    assert family.engine.tickets.redeem(ticket, ticket_purpose(STREAMS[0], f"{given}&ticket={ticket}")) == HOME
     assert query == {
         "workflow_exec_id": ["e"], "activity_name": ["a&b c"], "workflow_event_types": types, "stream": ["*"]
     }  # fmt: skip
@@ -248,7 +249,8 @@ def test_stream_when_each_caller_is_sent_on_then_with_a_ticket_of_its_own(family
     mine, again = (location(family.call("GET", STREAMS[0]))[1]["ticket"] for _ in range(2))
     (other,) = location(family.call("GET", STREAMS[0], key="stranger"))[1]["ticket"]
     assert mine != again
-    assert family.engine.api_keys.renewed(family.engine.tickets.redeem(other, STREAM_TICKET)).workspace == "away"
+    digest = family.engine.tickets.redeem(other, ticket_purpose(STREAMS[0], ""))
+    assert family.engine.api_keys.renewed(digest).workspace == "away"
 
 
 def test_stream_when_the_execution_is_unknown_then_404_and_nobody_is_sent_anywhere(family: Api) -> None:

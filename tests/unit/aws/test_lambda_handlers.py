@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.aws import AwsSettings
-from levante_core.adapters.lambda_handlers import OF_THE_GATEWAY, Observer
+from levante_core.adapters.lambda_handlers import OF_THE_GATEWAY, InvocationFailed, Observer
 
 SETTINGS = AwsSettings("t", "b", "p", "arn:aws:sqs:us-east-1:123456789012:p-dead-letters.fifo")
 SECRET = "what the user sent"
@@ -79,6 +79,23 @@ def test_output_when_events_hold_payloads_then_it_does_not(
     assert SECRET not in written.out + written.err
 
 
+def test_log_when_a_service_tells_of_an_error_then_its_message_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a library's error quotes; the class and the place are there."""
+
+    def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        try:
+            int(SECRET)
+        except ValueError:
+            logging.getLogger("levante.dispatcher").exception("record 1 could not be dealt with; it comes again")
+        return {}
+
+    Observer(SETTINGS, "l-stream")(handler)({}, Context())
+    written = capsys.readouterr()
+    (line,) = [one for one in lines(written.out) if "message" in one]
+    assert line["message"].startswith("record 1 could not be dealt with; it comes again\nValueError\n")
+    assert SECRET not in written.out + written.err
+
+
 def test_metrics_when_a_batch_fails_in_part_then_the_items_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """A metric is written when there is something to count, and not for every invocation: each line costs."""
     nothing: dict[str, Any] = {"batchItemFailures": []}
@@ -100,11 +117,13 @@ def _counted(line: dict[str, Any]) -> tuple[str, str, float]:
 
 
 def test_handler_when_it_raises_then_lambda_learns_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """A batch that failed comes again only if the invocation fails."""
+    """A batch that failed comes again only if the invocation fails. Lambda logs the message, which may quote payloads."""
 
     def broken(_event: dict[str, Any], _context: object) -> dict[str, Any]:
-        raise RuntimeError("down")
+        raise RuntimeError("down, and canary-7f3a9 was sent")
 
-    with pytest.raises(RuntimeError, match="down"):
+    with pytest.raises(InvocationFailed, match=r"(?s)^RuntimeError\n.*broken$") as failed:
         Observer(SETTINGS, "l-stream")(broken)({}, Context())
+    assert "canary-7f3a9" not in str(failed.value)
+    assert failed.value.__cause__ is None
     assert [_counted(line)[1] for line in lines(capsys.readouterr().out)] == ["ColdStart"]

@@ -318,6 +318,22 @@ def test_pause_on_failure_when_an_execution_fails_then_nothing_starts_until_resu
     assert (started(served), state(served).note) == (["01:00", "03:00"], "mended")
 
 
+def test_time_when_its_input_does_not_fit_then_the_log_does_not_quote_it(
+    served: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The note may say what was wrong: who reads it may read the input. A log is read by others."""
+    make(served, input={"a": "canary-7f3a9"})
+    served.clock.advance(60)
+    spec = WorkflowSpec(name="w", task_queue="d", input_schema={"properties": {"a": {"type": "integer"}}})
+    served.engine.catalogue.register(
+        SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
+    )
+    served.clock.advance(3540)
+    look(served)
+    assert "schedule s started nothing for 2026-01-01T01:00:00+00:00: InvalidInput" in caplog.text
+    assert "canary-7f3a9" not in caplog.text
+
+
 def test_time_when_its_execution_cannot_start_then_the_note_says_why(served: Place) -> None:
     """The input fits no more: the schedule goes on, and that time is not lost without a word."""
     make(served)

@@ -7,7 +7,6 @@ from levante_core.domain.events import ActivityScheduled, ExecutionCompleted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.ports.item_store import ItemStore
-from levante_core.protocol.streams import STREAM_TICKET
 from levante_core.records.catalogue import Role
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.histories import HistoryService
@@ -52,7 +51,7 @@ class Gate:
         )
         self.app = EventsApp(services, call, settings or StreamSettings())
 
-    def ticket(self, key: str, purpose: str = STREAM_TICKET) -> str:
+    def ticket(self, key: str, purpose: str) -> str:
         """Make a ticket for the holder of a key."""
         return self.tickets.issue(self.keys.authenticate(self.secrets[key]), purpose)
 

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import pytest
 
 from levante_core.errors import Unavailable
-from levante_core.protocol.streams import EVENTS_STREAM, STREAM_TICKET
+from levante_core.protocol.streams import EVENTS_STREAM, ticket_purpose
 from levante_core.services.api_keys import BELIEVED_FOR
 from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
@@ -100,12 +100,40 @@ async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
 async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Gate) -> None:
     """Who was sent here by the API has no key with it."""
     gate.complete(gate.begin(), 1)
-    mine, other = gate.ticket("client"), gate.ticket("stranger")
+    purpose = ticket_purpose(PATH, "last_event_id=1")
+    mine, other = gate.ticket("client", purpose), gate.ticket("stranger", purpose)
     for _ in range(2):
         reader = gate.reader(query=f"last_event_id=1&ticket={mine}", key=None)
         await reader.end()
         assert (reader.status, reader.types) == (200, [COMPLETED])
-    assert await refusal(gate.reader(query=f"ticket={other}", key=None)) == (404, "WF_1100")
+    assert await refusal(gate.reader(query=f"last_event_id=1&ticket={other}", key=None)) == (404, "WF_1100")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (PATH, ""),
+        (PATH, "last_event_id=2"),
+        (PATH, "last_event_id=1&last_event_id=1"),
+        (PATH.replace("/e/", "/other/"), "last_event_id=1"),
+        (EVENTS_STREAM, "last_event_id=1"),
+        (EVENTS_STREAM, "root_workflow_exec_id=e"),
+        (HISTORY, "last_event_id=1"),
+    ],
+)
+@on_a_loop
+async def test_ticket_when_it_is_shown_at_another_address_then_401(gate: Gate, path: str, query: str) -> None:
+    """An address ends up in logs and histories of browsers: what it has in it opens what it names, and nothing beside."""
+    gate.complete(gate.begin(), 1)
+    ticket = gate.ticket("client", ticket_purpose(PATH, "last_event_id=1"))
+    reader = gate.reader(path, "&".join(filter(None, [query, f"ticket={ticket}"])), key=None)
+    assert await refusal(reader) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("query", ["a=1&b=%2A", "b=*&a=1", "b=%2a&ticket=t&a=1"])
+def test_ticket_when_the_parameters_are_written_anew_then_it_is_for_the_same(query: str) -> None:
+    """Clients and proxies order and encode them as they like."""
+    assert ticket_purpose("/a%20b", query) == ticket_purpose("/a b", "a=1&b=*")
 
 
 @pytest.mark.parametrize("why", ["nobody made it", "it has expired", "it is for something else"])
@@ -113,7 +141,8 @@ async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(g
 async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
     """A good key beside it does not mend that: the caller shall follow the redirect anew."""
     gate.begin()
-    ticket = gate.ticket("client", "something else" if why == "it is for something else" else STREAM_TICKET)
+    purpose = "something else" if why == "it is for something else" else ticket_purpose(PATH, "")
+    ticket = gate.ticket("client", purpose)
     if why == "it has expired":
         gate.place.clock.advance(VALID_FOR.total_seconds() + 1)
     if why == "nobody made it":
@@ -136,7 +165,7 @@ async def test_stream_when_its_key_is_revoked_then_it_ends_and_says_why(place: P
     gate = Gate(place, CHECKING)
     gate.begin()
     path, _, query = path.partition("?")
-    ticket = f"ticket={gate.ticket('client')}"
+    ticket = f"ticket={gate.ticket('client', ticket_purpose(path, query))}"
     other = gate.reader(path, query, key="worker")
     reader = gate.reader(path, query, key="client") if by == "key" else gate.reader(path, f"{query}&{ticket}", key=None)
     await reader.until(lambda one: bool(one.parts))
@@ -200,7 +229,8 @@ async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_woul
     run = gate.begin()
     for index, size in enumerate(sizes, 1):
         gate.step(run, index, size=size)
-    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={gate.ticket('client')}", key=None)
+    ticket = gate.ticket("client", ticket_purpose(HISTORY, "decode_payloads=true"))
+    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={ticket}", key=None)
     await reader.end()
     assert (reader.status, reader.headers["content-type"], reader.is_complete) == (200, "application/json", True)
     assert json.loads(reader.body) == gate.place.engine.histories.show(SPACE, ROOT).whole()

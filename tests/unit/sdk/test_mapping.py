@@ -449,9 +449,9 @@ def test_handler_output_when_it_does_not_wrap_then_primitives_stay_as_they_are()
 def test_handler_output_when_it_does_not_fit_its_annotation_then_it_is_logged_and_passed_on(
     hint: Any, value: Any, expected: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The work of an execution is not lost to a wrong return annotation."""
+    """The work of an execution is not lost to a wrong return annotation. The log does not quote the result."""
     assert HandlerOutput(OWNER, hint, wraps=True).dump(value) == expected
-    assert "it 'x': the result does not fit its annotation" in caplog.text
+    assert caplog.messages == [f"{OWNER.label}: the result does not fit its annotation, passed on as it is"]
 
 
 def test_handler_output_when_it_is_no_json_then_it_is_refused() -> None:
