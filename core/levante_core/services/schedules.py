@@ -51,6 +51,10 @@ logger = logging.getLogger("levante.schedules")
 RACES = 20
 MOST_STEPS = 200
 """Executions that one look starts; the next one, within a minute, goes on."""
+MOST_PARTIAL_STEPS = 5
+"""Of one look: so many times 2,000 times are dealt with that start nothing; the next look goes on."""
+MOST_SCHEDULES = 1_000
+"""Of a workspace."""
 SWEEP_REACH = timedelta(seconds=75)
 """How far the sweep looks ahead: to the next sweep, and a little further. What is due sooner gets a message at once."""
 
@@ -235,7 +239,7 @@ class ScheduleService:
 
         Cost: two reads; for each execution that is started two more, and a transaction of two writes.
         """
-        has_changed = False
+        has_changed, partial_steps = False, 0
         for _ in range(MOST_STEPS):
             item = self._store.get(keys.schedule(workspace, schedule_id))
             if item is None:
@@ -246,7 +250,9 @@ class ScheduleService:
                 after = self._take(before, step)
                 has_changed = has_changed or after is not before
                 self._end(workspace, step)
-                if not step.start and not step.is_partial and not step.terminate:
+                partial_steps += step.is_partial
+                is_partial = step.is_partial and partial_steps < MOST_PARTIAL_STEPS
+                if not step.start and not is_partial and not step.terminate:
                     if has_changed:  # so that there is one reminder for each time, however many look
                         self._remind(after)
                     return
