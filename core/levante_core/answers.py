@@ -14,6 +14,7 @@ from levante_core.errors import (
     LevanteError,
     NotRunning,
     ResultNotReady,
+    TooManyStreams,
     Unauthenticated,
     Unavailable,
 )
@@ -26,7 +27,10 @@ _EXTRA_FIELDS: Mapping[type[LevanteError], str] = {
     HandlerFailed: "failure",
     AmbiguousWorkflow: "deployments",
 }
-_HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {Unauthenticated: {"WWW-Authenticate": "Bearer"}}
+_HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {
+    TooManyStreams: {"Retry-After": "5"},
+    Unauthenticated: {"WWW-Authenticate": "Bearer"},
+}
 _SPOKEN: Mapping[type[LevanteError], str | None] = {
     Unavailable: "a service behind this one is busy or down: try again",
     ResultNotReady: None,

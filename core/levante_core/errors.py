@@ -45,6 +45,10 @@ class Unauthenticated(LevanteError):
     """No key, an unknown key or a revoked key."""
 
 
+class InvalidCapability(LevanteError):
+    """A signed text that this installation has not made, or not for this."""
+
+
 class Forbidden(LevanteError):
     """The key is good, but its role does not allow this call."""
 
@@ -97,6 +101,10 @@ class Unavailable(LevanteError):
     """A service behind us is throttling or down. The same call may be repeated."""
 
 
+class TooManyStreams(LevanteError):
+    """The caller has as many streams open as it may: it closes some, or comes again later."""
+
+
 class InconsistentHistory(LevanteError):
     """What is recorded breaks an invariant. Never repaired silently."""
 
@@ -117,6 +125,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     ScheduleNotFound: HttpAnswer(404, "WF_1201"),
     ScheduleExists: HttpAnswer(409, "WF_1200"),
     Unauthenticated: HttpAnswer(401, "UNAUTHENTICATED"),
+    InvalidCapability: HttpAnswer(403, "FORBIDDEN"),
     Forbidden: HttpAnswer(403, "FORBIDDEN"),
     NotFound: HttpAnswer(404, "WF_1100"),
     AlreadyRunning: HttpAnswer(409, "WF_1101"),
@@ -125,5 +134,6 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
     ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
+    TooManyStreams: HttpAnswer(429, "TOO_MANY_STREAMS", retryable=True),
     InconsistentHistory: HttpAnswer(500, "WF_1105"),
 }

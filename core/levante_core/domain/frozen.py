@@ -4,7 +4,16 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 Json: TypeAlias = Any
 """A JSON value. What is in it is the user's affair."""
@@ -49,3 +58,21 @@ class Frozen(BaseModel):
     """An immutable value that refuses unknown fields. Errors do not quote what they refuse: that may be a payload."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
+
+
+MOST_PARAMETER_CHARACTERS = 512
+"""Of a text in a query string, unless its field says otherwise."""
+MOST_PARAMETER_VALUES = 100
+"""Of a parameter that may be given several times."""
+
+
+class Parameters(Frozen):
+    """The parameters of a query string. No text in them is longer than MOST_PARAMETER_CHARACTERS."""
+
+    model_config = ConfigDict(str_max_length=MOST_PARAMETER_CHARACTERS)
+
+
+Search: TypeAlias = Annotated[str, Field(max_length=200)]
+"""Words to search for."""
+Cursor: TypeAlias = Annotated[str, Field(max_length=4096)]
+"""Where a listing goes on, as the page before said."""

@@ -21,6 +21,10 @@ from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
 """How long a received task stays with a worker that does not extend it."""
+MOST_DEFINITIONS = 500
+"""Workflows that one worker registers, which is one deployment's."""
+MOST_RECEIPTS = 1_000
+"""In one request about leases."""
 MAX_POLL_SECONDS = 20
 """Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
 
@@ -64,7 +68,7 @@ class RegisterRequest(Frozen):
     session: for activities that are to run in this worker, as long as it lives.
     """
 
-    definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1)]
+    definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1, max_length=MOST_DEFINITIONS)]
     deployment_name: DeploymentText
     worker_name: WorkerText
     build_id: BuildText | None = None
@@ -92,7 +96,7 @@ class RegisterResponse(Frozen):
 class HeartbeatRequest(Frozen):
     """Sent every 10 s; a worker counts as active for 50 s after it."""
 
-    workflow_registration_refs: tuple[RegistrationRef, ...]
+    workflow_registration_refs: Annotated[tuple[RegistrationRef, ...], Field(max_length=MOST_DEFINITIONS)]
     deployment_name: DeploymentText
     worker_name: WorkerText
     build_id: BuildText | None = None
@@ -148,9 +152,9 @@ class LeasesRequest(Frozen):
 
     deployment_name: DeploymentName
     queue: TaskQueue
-    extend: tuple[str, ...] = ()
-    done: tuple[str, ...] = ()
-    hand_back: tuple[HandBack, ...] = ()
+    extend: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
+    done: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
+    hand_back: Annotated[tuple[HandBack, ...], Field(max_length=MOST_RECEIPTS)] = ()
 
 
 class LeasesResponse(Frozen):
@@ -282,7 +286,7 @@ class Commit(Frozen):
     mail_taken: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     history: HistorySize = HistorySize()
     search_keys: SearchKeys | None = None
-    done: tuple[str, ...] = ()
+    done: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
 
 
 class CommitOutcome(StrEnum):

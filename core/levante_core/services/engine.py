@@ -10,6 +10,7 @@ from levante_core.ports.task_access import TaskAccess
 from levante_core.services.activities import ActivityService
 from levante_core.services.api_keys import ApiKeyService
 from levante_core.services.builds import BuildService
+from levante_core.services.capabilities import Capabilities
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
@@ -49,6 +50,7 @@ class Engine:
     activities: ActivityService
     api_keys: ApiKeyService
     builds: BuildService
+    capabilities: Capabilities
     catalogue: CatalogueService
     clock: Clock
     closing: ClosingService
@@ -124,6 +126,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
         builds=builds,
+        capabilities=Capabilities(store, ids),
         catalogue=catalogue,
         clock=clock,
         closing=closing,
@@ -146,7 +149,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams),
-        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
+        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, builds=builds, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,

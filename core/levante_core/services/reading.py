@@ -1,8 +1,10 @@
 """Reading a run's history from the item store."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from levante_core.domain.events import ActivityHandedOver, mail_key
 from levante_core.domain.execution import RunKey
@@ -22,6 +24,7 @@ PAGE_BYTES = 3 * 1024 * 1024
 
 Source: Lambda quotas (read 2026-11-23).
 """
+COUNTED_AT_ONCE = 500
 PAGE_ITEMS = 100
 """Items asked for at a time, as each may have a document of 2 MB elsewhere."""
 
@@ -104,8 +107,10 @@ def _items(store: ItemStore, run: RunKey, request: LoadRequest) -> Iterator[Item
     ranges = [(keys.batch(run, request.after_index + 1).sort, keys.prefixed(keys.BATCH)[1])]
     ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (mail, end)]
     after = request.after
-    while after is not None and not _is_within(after, ranges[0]):
+    while after is not None and ranges and not _is_within(after, ranges[0]):
         del ranges[0]
+    if not ranges:
+        raise InvalidInput.at(("body", "after"), "not where a part of this history ends: take `next` from the answer before")
     for first, last in ranges:
         yield from read_all(store, partition, max(first, after + "\0") if after else first, last, PAGE_ITEMS)
         after = None
@@ -115,22 +120,32 @@ def _is_within(sort: str, bounds: tuple[str, str]) -> bool:
     return bounds[0] <= sort <= bounds[1]
 
 
+_PART_END = re.compile(
+    f"{keys.BATCH}(?P<index>[0-9]{{8}})|{keys.FACT}(M?[0-9]{{8}})(\\.started)?|{keys.QUERY}[!-~]{{1,200}}"
+)
+
+
 def _last_index(request: LoadRequest) -> int:
     """Return the index of the last batch that was read. Raises: InvalidInput."""
-    after = request.after
-    if after is None or after.startswith((keys.FACT, keys.QUERY)):
+    if request.after is None:
         return request.after_index
-    index = after.removeprefix(keys.BATCH)
-    if index == after or not index.isdecimal():
+    end = _PART_END.fullmatch(request.after)
+    if end is None or (end["index"] and int(end["index"]) <= request.after_index):
         raise InvalidInput.at(("body", "after"), "not where a part of a history ends: take `next` from the answer before")
-    return int(index)
+    return int(end["index"] or request.after_index)
+
+
+def last_batch(store: ItemStore, run: RunKey) -> Item | None:
+    """Return the item of the last batch, if there is one. Cost: one query."""
+    first, last = keys.prefixed(keys.BATCH)
+    page = store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
+    return next(iter(page.items), None)
 
 
 def last_index(store: ItemStore, run: RunKey) -> int:
     """Return the index of the last batch; 0 if there is none. Cost: one query."""
-    first, last = keys.prefixed(keys.BATCH)
-    page = store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
-    return max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)
+    item = last_batch(store, run)
+    return int(item.key.sort.removeprefix(keys.BATCH)) if item else 0
 
 
 def _times(items: list[Item]) -> tuple[datetime, ...]:
@@ -195,12 +210,20 @@ def read_index(
     last: str = AFTER_ALL,
     limit: int | None = None,
     *,
+    first: str = "",
     descending: bool = False,
 ) -> Iterator[Item]:
-    """Read all items of an index partition up to a sort key, page by page of at most `limit` items."""
+    """Read all items of an index partition between two sort keys, page by page of at most `limit` items."""
     return _all_pages(
-        lambda after: store.query_index(index, partition, last=last, after=after, limit=limit, descending=descending)
+        lambda after: store.query_index(
+            index, partition, first=first, last=last, after=after, limit=limit, descending=descending
+        )
     )
+
+
+def count_index(store: ItemStore, index: str, partition: str, most: int) -> int:
+    """Count the items of an index partition, but no more than `most`."""
+    return sum(1 for _ in islice(read_index(store, index, partition, limit=COUNTED_AT_ONCE), most))
 
 
 def _all_pages(read: Callable[[str | None], Page]) -> Iterator[Item]:

@@ -7,6 +7,7 @@ all below it. Nobody pays for events that nobody reads (docs/decisions/0015).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
+from typing import cast
 
 from pydantic_core import to_json
 
@@ -35,6 +36,8 @@ SHARES = 30
 are made, and one, which a transaction takes even if each of them is just not a payload."""
 ITEMS_AT_ONCE = 50
 """Items asked for at a time: most have few events, and some a payload elsewhere."""
+MOST_WRITES = 10
+"""With which one listing of events adds to the stream; the next page goes on."""
 RACES = 50
 """How often in a row a publisher that lost the race for a place looks again."""
 
@@ -67,15 +70,26 @@ class StreamService:
         Returns how far the stream has come. Raises: Unavailable. Cost: where nothing is new, a read for the stream and three
         for each open execution; else three more reads and a transaction for every BATCHES_AT_ONCE.
         """
-        lost = 0
+        return cast("StreamHead", self._publish(workspace, root, None))
+
+    def publish_some(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Add to the stream some of what was recorded. Tells whether that was all. Cost: MOST_WRITES times that of one."""
+        return self._publish(workspace, root, MOST_WRITES) is not None
+
+    def _publish(self, workspace: Workspace, root: ExecutionId, most_writes: int | None) -> StreamHead | None:
+        """Publish. Returns None if there is more than so many writes."""
+        lost = writes = 0
         while lost < RACES:
             head = self.head(workspace, root)
             tellings = self._tell_all(workspace, root, head)
             following = _followed_from(tellings)
             if following == list(head.following):
                 return head
+            if writes == most_writes:
+                return None
             told = StreamHead(head.version + 1, tuple(following))
-            lost = 0 if self._append(workspace, root, in_order(tellings), (head, told)) else lost + 1
+            is_written = self._append(workspace, root, in_order(tellings), (head, told))
+            lost, writes = (0, writes + 1) if is_written else (lost + 1, writes)
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:

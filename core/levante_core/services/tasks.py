@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from levante_core.domain.execution import RunKey
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, unpinned
 from levante_core.domain.plan import SendTask, task_id
 from levante_core.domain.tasks import ActivityTask
 from levante_core.errors import NotFound
@@ -28,7 +28,9 @@ from levante_core.protocol.workers import (
 )
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of
+from levante_core.services.builds import BuildService
 from levante_core.services.dispatch import Dispatch, queue_name
+from levante_core.services.finding import find_deployment
 from levante_core.services.reading import read_page
 
 MAX_TASK_RETRY_SECONDS = 60
@@ -43,7 +45,15 @@ class TaskService:
     """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
 
     def __init__(
-        self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, *, dispatch: Dispatch, access: TaskAccess | None
+        self,
+        store: ItemStore,
+        queues: Queues,
+        clock: Clock,
+        ids: Ids,
+        *,
+        dispatch: Dispatch,
+        builds: BuildService,
+        access: TaskAccess | None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -51,9 +61,13 @@ class TaskService:
         self._ids = ids
         self._dispatch = dispatch
         self._access = access
+        self._builds = builds
 
     def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says."""
+        """Lease tasks to a worker, waiting for the first as long as the request says.
+
+        Raises: NotFound for a deployment that no worker has registered. Cost: a read, where the queue is not there yet.
+        """
         queue = queue_name(workspace, request.deployment_name, request.queue)
         receive = partial(
             self._queues.receive,
@@ -66,7 +80,7 @@ class TaskService:
         try:
             messages = receive()
         except NotFound:
-            self._queues.ensure(queue)
+            self._ensure(workspace, request.deployment_name, queue)
             messages = receive()
         return [delivered(message.body, message.receipt, message.receive_count) for message in messages]
 
@@ -75,8 +89,7 @@ class TaskService:
         if self._access is None:
             return None
         names = [queue_name(workspace, deployment, queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
-        for name in names:
-            self._queues.ensure(name)
+        self._ensure(workspace, deployment, *names)
         return self._access.grant(*names)
 
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
@@ -120,6 +133,17 @@ class TaskService:
         queue = queue_name(workspace, request.deployment_name, TaskQueue.WORKFLOW)
         self._extended(queue, [request.receipt], delay)
         return delay
+
+    def _ensure(self, workspace: Workspace, name: DeploymentName, *queues: str) -> None:
+        """Make queues of a deployment, a build and a session that there are. Raises: NotFound."""
+        deployment, build, session = unpinned(name), build_of(name), session_of(name)
+        find_deployment(self._store, workspace, deployment)
+        if build and self._store.get(keys.build(workspace, deployment, build)) is None:
+            raise NotFound(f"deployment {deployment!r} has no build {build!r}: register before polling")
+        if session and session not in self._builds.live_sessions(workspace, deployment):
+            raise NotFound(f"deployment {deployment!r} has no live session {session!r}: register before polling")
+        for queue in queues:
+            self._queues.ensure(queue)
 
     def _extended(self, queue: str, receipts: Sequence[str], seconds: float) -> list[str]:
         """Extend; the messages of a queue that is gone are lost."""

@@ -18,12 +18,15 @@ from levante_api.problems import Refused, answer_to, unknown_route, unsupported_
 from levante_api.request_log import RequestLog
 from levante_api.resolver import written
 from levante_core.answers import Answer
-from levante_core.errors import InvalidInput, Unauthenticated
+from levante_core.errors import InvalidInput, NotFound, Unauthenticated
 from levante_core.services.api_keys import require
 from levante_core.services.engine import Engine
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
+
+MOST_ID_CHARACTERS = 512
+"""Of an id or a name in a path: more than any has."""
 
 _MAY_BE_NO_NUMBER = re.compile(r"NaN|Infinity|[eE]\+?\d{3}|\d{300}")
 """What every text has that holds a number which JSON does not know, or one that is too large to be kept."""
@@ -75,6 +78,8 @@ class Gate(OpenAPIRequestValidationMiddleware):
             raise self._nothing_there(app)
         require(key, *endpoint.roles)
         app.context[API_KEY] = key
+        if any(len(part) > MOST_ID_CHARACTERS for part in app.context["_route_args"].values()):
+            raise NotFound(f"nothing has an id or a name of more than {MOST_ID_CHARACTERS} characters")
         body = app.current_event.body
         if body and len(body) * 4 > MAX_BODY_BYTES and len(body.encode(errors="replace")) > MAX_BODY_BYTES:
             raise Refused.because(

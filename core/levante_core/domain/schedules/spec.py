@@ -217,7 +217,9 @@ class ScheduleSpec(Frozen):
     def _has_not_too_many_entries(self) -> Self:
         count = len(self.calendars) + len(self.intervals) + len(self.cron_expressions)
         if count > MOST_ENTRIES:
-            problem = f"{count} calendars, intervals and cron expressions: a schedule has {MOST_ENTRIES} at most, make several"
+            problem = (
+                f"{count} calendars, intervals and cron expressions: a schedule has {MOST_ENTRIES} at most, make several"
+            )
             raise ValueError(problem)
         return self
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.schedules.spec import ScheduleDefinition, ScheduleOverlapPolicy
-from levante_core.domain.schedules.times import late_times
+from levante_core.domain.schedules.times import Work, late_times
 
 KEPT = 10
 """Executions that a schedule remembers, and times that it foretells."""
@@ -104,12 +104,15 @@ class Schedule:
         waits = any(one.is_manual or not self.state.paused for one in self.state.waiting)
         return min(filter(None, [self.next_at(), now + LOOK_AGAIN if waits else None]), default=None)
 
-    def coming(self, now: datetime) -> list[datetime]:
-        """Return the next times at which executions start, as far as that can be told: none while it is paused."""
+    def coming(self, now: datetime, work: Work | None = None) -> list[datetime]:
+        """Return the next times at which executions start, as far as that can be told: none while it is paused.
+
+        work: what may be spent on that, if it is shared with other schedules.
+        """
         if self.state.paused:
             return []
         count = KEPT if self.state.remaining is None else min(KEPT, self.state.remaining)
-        ahead = late_times(self.definition, self.schedule_id, max(now, self.state.seen_until))
+        ahead = late_times(self.definition, self.schedule_id, max(now, self.state.seen_until), work)
         return [late for _, late in islice(ahead, count)]
 
 

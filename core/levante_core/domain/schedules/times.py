@@ -37,11 +37,19 @@ much of it is taken out at once.
 """
 
 
-def times(spec: ScheduleSpec, after: datetime) -> Iterator[datetime]:
+@dataclass(slots=True)
+class Work:
+    """How many looks are left to those who share it."""
+
+    left: int = MOST_WORK
+
+
+def times(spec: ScheduleSpec, after: datetime, work: Work | None = None) -> Iterator[datetime]:
     """Yield the times of a schedule after a moment, ascending, in UTC and without jitter.
 
-    Cost: MOST_WORK looks at most, all times together; there are no more then.
+    Cost: as many looks as there are left, all times together; there are no more times then.
     """
+    work = work or Work()
     after = after.astimezone(UTC)
     if spec.start_at and after < spec.start_at:
         after = spec.start_at.astimezone(UTC) - timedelta(microseconds=1)
@@ -49,20 +57,21 @@ def times(spec: ScheduleSpec, after: datetime) -> Iterator[datetime]:
         return
     zone = ZoneInfo(spec.time_zone_name or "UTC")
     sources, end = _sources(spec, zone), min(spec.end_at or LAST_MOMENT, LAST_MOMENT)
-    ahead = [(found, number) for number, source in enumerate(sources) if (found := source(after))]
+    ahead = [(first, number) for number, source in enumerate(sources) if (first := source(after))]
     heapify(ahead)
-    work, last = len(sources), after + LONGEST_WAIT
-    while ahead and (found := ahead[0][0]) <= min(last, end) and work <= MOST_WORK:
+    last = after + LONGEST_WAIT
+    work.left -= len(sources)
+    while ahead and (found := ahead[0][0]) <= min(last, end) and work.left >= 0:
         local = found.astimezone(zone)
         skipping = next((one for one in spec.skip if _matches(one, local)), None)
         if skipping is None:
             yield found
             last = found + LONGEST_WAIT
         resumed = _end_of_skipped(skipping, local, zone) if skipping else found
-        work += len(spec.skip)
+        work.left -= len(spec.skip)
         while ahead and ahead[0][0] <= resumed:
             _, number = heappop(ahead)
-            work += 1
+            work.left -= 1
             if following := sources[number](resumed):
                 heappush(ahead, (following, number))
 
@@ -72,9 +81,11 @@ def next_time(spec: ScheduleSpec, after: datetime) -> datetime | None:
     return next(times(spec, after), None)
 
 
-def late_times(spec: ScheduleSpec, schedule_id: str, after: datetime) -> Iterator[tuple[datetime, datetime]]:
+def late_times(
+    spec: ScheduleSpec, schedule_id: str, after: datetime, work: Work | None = None
+) -> Iterator[tuple[datetime, datetime]]:
     """Yield the times of a schedule after a moment, each with when it really comes. Cost: as `times`."""
-    ahead = times(spec, after)
+    ahead = times(spec, after, work)
     at = next(ahead, None)
     while at is not None:
         following = next(ahead, None) if spec.jitter else None
