@@ -5,8 +5,9 @@ It also tells histories that are larger than an answer of the API can be.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -16,7 +17,7 @@ from pydantic_core import to_json
 
 from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
-from levante_core.errors import LevanteError, NotFound, Unauthenticated
+from levante_core.errors import LevanteError, NotFound, TooManyStreams, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import STREAM_TICKET, history_in, is_stream
@@ -44,6 +45,8 @@ KEEP_ALIVE_SECONDS = 15.0
 RETRY_SECONDS = 1.0
 LOG_SECONDS = 1.0
 """How often a reader of a log looks for more."""
+MOST_STREAMS = 200
+"""Streams and histories that one API key reads at a time in one process; callers with a ticket count by their workspace."""
 PART_BYTES = 64 * 1024
 """Of a history, at least, in what is sent at once."""
 
@@ -85,13 +88,18 @@ class EventsApp:
         self._run = run
         self._settings = settings
         self._frames: WeakKeyDictionary[Sequenced, bytes] = WeakKeyDictionary()
+        self._reading: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
+        with ExitStack() as held:
+            await self._serve(scope, receive, send, held)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
         try:
-            found = await self._find(scope)
+            found = await self._find(scope, held)
         except NoExecution as error:
             await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
         except Exception as error:  # nothing is sent yet: whatever it is, the caller gets an answer
@@ -107,7 +115,7 @@ class EventsApp:
                 case tail, selection:
                     await self._stream(self._tell(tail, selection, send), receive, send)
 
-    async def _find(self, scope: Scope) -> ShownHistory | LogReader | tuple[Tail, Selection]:
+    async def _find(self, scope: Scope, held: ExitStack) -> ShownHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
@@ -115,7 +123,8 @@ class EventsApp:
         execution_id, run_id = history_in(path)
         if scope["method"] != "GET" or not (execution_id or run_id or is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
-        workspace = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
+        workspace, reader = await self._run(self._admit, headers.get("authorization", ""), ticket_in(query))
+        self._hold(reader, held)
         if execution_id:
             return await self._run(self._services.histories.show, workspace, execution_id)
         if run_id:
@@ -125,16 +134,29 @@ class EventsApp:
         selection = select(path, query, headers.get("last-event-id"))
         return await self._run(self._open, workspace, selection), selection
 
-    def _admit(self, authorization: str, ticket: str | None) -> Workspace:
-        """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""
+    def _hold(self, reader: str, held: ExitStack) -> None:
+        """Count a stream until it ends. Raises: TooManyStreams."""
+        if self._reading[reader] >= MOST_STREAMS:
+            raise TooManyStreams(f"{MOST_STREAMS} streams are open with this API key: close some, or come again later")
+        self._reading[reader] += 1
+        held.callback(self._release, reader)
+
+    def _release(self, reader: str) -> None:
+        self._reading[reader] -= 1
+        if not self._reading[reader]:
+            del self._reading[reader]
+
+    def _admit(self, authorization: str, ticket: str | None) -> tuple[Workspace, str]:
+        """Say whose streams the caller may read, and as whom it is counted. Raises: Unauthenticated, Forbidden."""
         if ticket:
-            return self._services.tickets.redeem(ticket, STREAM_TICKET)
+            workspace = self._services.tickets.redeem(ticket, STREAM_TICKET)
+            return workspace, f"workspace {workspace}"
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("send an API key in the header `Authorization: Bearer <key>`")
         key = self._services.api_keys.authenticate(secret.strip())
         require(key, Role.CLIENT, Role.WORKER)
-        return key.workspace
+        return key.workspace, key.key_id
 
     def _open(self, workspace: Workspace, selection: Selection) -> Tail:
         tail = self._services.tails.open(workspace, selection.execution_id, selection.first)

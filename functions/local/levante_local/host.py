@@ -15,7 +15,7 @@ from levante_api.app import ApiSettings, create_app
 from levante_core.adapters.system import RandomIds, SystemClock
 from levante_core.domain.names import Workspace
 from levante_core.errors import HTTP_ANSWERS, Forbidden, Unauthenticated
-from levante_core.protocol.streams import is_stream
+from levante_core.protocol.streams import history_in, is_stream
 from levante_core.records.catalogue import Role
 from levante_core.records.changes import concerns_dispatcher
 from levante_core.records.offloading import OffloadingStore
@@ -137,7 +137,7 @@ class Host:
         path = scope.get("path", "")
         if scope["type"] != "http":
             return
-        if is_stream(path) and scope["method"] == "GET":
+        if (is_stream(path) or any(history_in(path))) and scope["method"] == "GET":
             await self._events(scope, receive, send)
             return
         if path.startswith(PRESENCE_PREFIX) and path.endswith(PRESENCE_SUFFIX) and scope["method"] == "GET":
