@@ -14,6 +14,7 @@ from levante_core.errors import (
     LevanteError,
     NotRunning,
     ResultNotReady,
+    TooManyStreams,
     Unauthenticated,
     Unavailable,
 )
@@ -27,6 +28,7 @@ _EXTRA_FIELDS: Mapping[type[LevanteError], str] = {
     AmbiguousWorkflow: "deployments",
 }
 _HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {
+    TooManyStreams: {"Retry-After": "5"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "1"},
 }

@@ -112,6 +112,10 @@ class Unavailable(LevanteError):
     """A service behind us is throttling or down. The same call may be repeated."""
 
 
+class TooManyStreams(LevanteError):
+    """The caller has as many streams open as it may: it closes some, or comes again later."""
+
+
 class InconsistentHistory(LevanteError):
     """What is recorded breaks an invariant. Never repaired silently."""
 
@@ -141,6 +145,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
     ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
+    TooManyStreams: HttpAnswer(429, "TOO_MANY_STREAMS", retryable=True),
     InconsistentHistory: HttpAnswer(500, "WF_1105"),
 }
 

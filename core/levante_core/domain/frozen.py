@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError, to_json
 
 
@@ -81,3 +90,21 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+MOST_PARAMETER_CHARACTERS = 512
+"""Of a text in a query string, unless its field says otherwise."""
+MOST_PARAMETER_VALUES = 100
+"""Of a parameter that may be given several times."""
+
+
+class Parameters(Frozen):
+    """The parameters of a query string. No text in them is longer than MOST_PARAMETER_CHARACTERS."""
+
+    model_config = ConfigDict(str_max_length=MOST_PARAMETER_CHARACTERS)
+
+
+Search: TypeAlias = Annotated[str, Field(max_length=200)]
+"""Words to search for."""
+Cursor: TypeAlias = Annotated[str, Field(max_length=4096)]
+"""Where a listing goes on, as the page before said."""

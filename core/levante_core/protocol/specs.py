@@ -49,6 +49,11 @@ class HandlerSpec(Frozen):
     output_schema: JsonSchema | None = None
 
 
+MOST_DECLARED = 100
+"""Signals, queries, updates and schedules that one workflow declares, each."""
+Handlers: TypeAlias = Annotated[tuple[HandlerSpec, ...], Field(max_length=MOST_DECLARED)]
+
+
 class WorkflowSpec(Frozen):
     """One workflow as a worker registers it. execution_timeout: of the whole execution, later runs included."""
 
@@ -59,10 +64,10 @@ class WorkflowSpec(Frozen):
     display_name: str | None = None
     description: str | None = None
     is_technical: bool = False
-    signals: tuple[HandlerSpec, ...] = ()
-    queries: tuple[HandlerSpec, ...] = ()
-    updates: tuple[HandlerSpec, ...] = ()
-    schedules: tuple[ScheduleDefinition, ...] = ()
+    signals: Handlers = ()
+    queries: Handlers = ()
+    updates: Handlers = ()
+    schedules: Annotated[tuple[ScheduleDefinition, ...], Field(max_length=MOST_DECLARED)] = ()
     enforce_determinism: bool = False
     on_behalf_of: bool = False
     execution_timeout: Timeout = timedelta(hours=1)

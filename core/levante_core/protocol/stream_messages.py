@@ -8,12 +8,14 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchem
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, from_json
 
-from levante_core.domain.frozen import Frozen, Json, Moment, Time
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Frozen, Json, Moment, Parameters, Time
 from levante_core.domain.stream_events import StreamEvent, StreamEventType
 from levante_core.protocol.logs import LogRecord
 from levante_core.protocol.streams import MOST_EVENTS
 
 ANY = "*"
+MOST_FILTERS = 20
+"""Names of metadata that one reader filters by."""
 
 # --- questions --------------------------------------------------------------------------------------------------------
 
@@ -32,16 +34,20 @@ def _read_object(given: Any) -> Any:
     found = from_json(text) if isinstance(text, str) else text
     if not isinstance(found, dict):
         return found
+    if len(found) > MOST_FILTERS:
+        raise ValueError(f"filters of metadata name {MOST_FILTERS} values at most")
     return {name: value if isinstance(value, list | tuple) else (value,) for name, value in found.items()}
 
 
 Wanted = Annotated[
-    Mapping[str, tuple[Json, ...]], BeforeValidator(_read_object), WithJsonSchema({"type": "string"}, mode="validation")
+    Mapping[str, Annotated[tuple[Json, ...], Field(max_length=MOST_PARAMETER_VALUES)]],
+    BeforeValidator(_read_object),
+    WithJsonSchema({"type": "string"}, mode="validation"),
 ]
 """Values of metadata by name, any of which will do."""
 
 
-class EventStreamQuery(Frozen):
+class EventStreamQuery(Parameters):
     """Filters of the events stream; `*` is any. One of the executions has to be named.
 
     scope: events of workflows or of activities. activity_name, activity_id: of the activity that an event is about.
@@ -61,12 +67,12 @@ class EventStreamQuery(Frozen):
     parent_workflow_exec_id: str = ANY
     stream: str = ANY
     start_seq: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
-    workflow_event_types: tuple[StreamEventType, ...] = ()
+    workflow_event_types: Annotated[tuple[StreamEventType, ...], Field(max_length=MOST_PARAMETER_VALUES)] = ()
     event_source: EventSource = EventSource.HYBRID
     metadata_filters: Wanted = Field(default_factory=dict)
 
 
-class ExecutionStreamQuery(Frozen):
+class ExecutionStreamQuery(Parameters):
     """How to read the stream of one execution.
 
     event_source: the events there are, those to come, or both. last_event_id: the sequence number of the last event seen;
@@ -74,10 +80,14 @@ class ExecutionStreamQuery(Frozen):
     """
 
     event_source: EventSource = EventSource.HYBRID
-    last_event_id: str | None = None
+    last_event_id: Cursor | None = None
 
 
-class ExecutionLogStreamQuery(Frozen):
+LogPlace = Annotated[str, Field(max_length=65_536)]
+"""It holds a place for each worker."""
+
+
+class ExecutionLogStreamQuery(Parameters):
     """Which lines of an execution.
 
     run_id: of one of its runs. activity_id: as in events. after: lines before this time are left out. last_event_id: of the
@@ -87,10 +97,10 @@ class ExecutionLogStreamQuery(Frozen):
     run_id: str | None = None
     activity_id: str | None = None
     after: Moment | None = None
-    last_event_id: str | None = None
+    last_event_id: LogPlace | None = None
 
 
-class DeploymentLogStreamQuery(Frozen):
+class DeploymentLogStreamQuery(Parameters):
     """Which lines of a deployment.
 
     worker_name: of one of its workers. workflow_name: of one workflow. after: lines before this time are left out; those to
@@ -101,7 +111,7 @@ class DeploymentLogStreamQuery(Frozen):
     worker_name: str | None = None
     workflow_name: str | None = None
     after: Moment | None = None
-    last_event_id: str | None = None
+    last_event_id: LogPlace | None = None
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

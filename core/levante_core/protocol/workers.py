@@ -22,6 +22,10 @@ from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
 """How long a received task stays with a worker that does not extend it."""
+MOST_DEFINITIONS = 500
+"""Workflows that one worker registers, which is one deployment's."""
+MOST_RECEIPTS = 1_000
+"""In one request about leases."""
 MAX_POLL_SECONDS = 20
 """Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
 
@@ -160,9 +164,9 @@ class LeasesRequest(Frozen):
 
     deployment_name: WorkerPool
     queue: TaskQueue
-    extend: tuple[str, ...] = ()
-    done: tuple[str, ...] = ()
-    hand_back: tuple[HandBack, ...] = ()
+    extend: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
+    done: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
+    hand_back: Annotated[tuple[HandBack, ...], Field(max_length=MOST_RECEIPTS)] = ()
 
 
 class LeasesResponse(Frozen):
@@ -292,7 +296,7 @@ class Commit(Frozen):
     mail_taken: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 0
     history: HistorySize = HistorySize()
     search_keys: SearchKeys | None = None
-    done: tuple[str, ...] = ()
+    done: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
 
 
 class CommitOutcome(StrEnum):

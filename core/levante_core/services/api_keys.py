@@ -8,14 +8,17 @@ from datetime import datetime, timedelta
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace, unpinned
 from levante_core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
-from levante_core.services.reading import read_index
+from levante_core.services.reading import count_index, read_index
 
 SECRET_PREFIX = "lev_"  # noqa: S105 - what secrets begin with
 MINIMUM_SECRET_LENGTH = 16
+MOST_KEYS = 5_000
+"""Of a workspace, with those that were revoked in the last REVOKED_KEPT_FOR."""
+REVOKED_KEPT_FOR = timedelta(days=30)
 BELIEVED_FOR = timedelta(seconds=5)
 MOST_BELIEVED = 1000
 MOST_DEPLOYMENTS = 50
@@ -76,9 +79,13 @@ class ApiKeyService:
         """Make a key. Returns it with its secret, which cannot be had again.
 
         deployments: that a worker's key is bound to; none for any. Those that do not exist yet may be named.
-        Raises: InvalidInput for names out of form, too many deployments, or any of them for another role.
+        Raises: InvalidInput for names out of form, too many deployments, any of them for another role, and more than
+        MOST_KEYS in the workspace. Cost: a query over its keys, a write.
         """
         bound = _bound(role, deployments)
+        if count_index(self._store, keys.API_KEYS, workspace, MOST_KEYS) >= MOST_KEYS:
+            problem = f"the workspace has {MOST_KEYS} keys, which is the most: revoked ones go after 30 days"
+            raise InvalidInput.at(("body", "name"), problem)
         secret = SECRET_PREFIX + self._ids.secret()
         return self._store_key(workspace, role, name, secret, bound), secret
 
@@ -103,7 +110,10 @@ class ApiKeyService:
         """
         for key in self.list(workspace):
             if key.key_id == key_id:
-                self._store.write(Put(api_key_item(replace(key, revoked_at=key.revoked_at or self._clock.now()))))
+                revoked = replace(key, revoked_at=key.revoked_at or self._clock.now())
+                item = api_key_item(revoked)
+                expires_at = int((self._clock.now() + REVOKED_KEPT_FOR).timestamp())
+                self._store.write(Put(replace(item, attributes={**item.attributes, EXPIRES_AT: expires_at})))
                 self._believed.pop(key.digest, None)
                 return
         raise NotFound(f"no API key has the id {key_id!r}")

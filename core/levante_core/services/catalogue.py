@@ -1,6 +1,6 @@
 """What deployments register: workflows, and who serves them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,13 +28,16 @@ from levante_core.services.builds import BuildService
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import queue_name
 from levante_core.services.finding import find_deployment
-from levante_core.services.reading import read_all, read_index
+from levante_core.services.reading import count_index, read_all
 from levante_core.services.registration_checks import refuse_registration
 from levante_core.services.worker_groups import WorkerGroups
 
-WORKFLOWS_AT_ONCE = 100
+WORKERS_AT_ONCE = 500
 MOST_WORKERS = 5_000
 """Workers of a deployment that are read at once; those beyond are not shown, and not counted."""
+MOST_DEPLOYMENTS = 1_000
+MOST_REGISTRATIONS = 5_000
+"""Of a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class CatalogueService:
                 )
             seen.add(spec.name)
         refuse_registration(request)
+        self._check_room(workspace, deployment, seen)
         for queue in TaskQueue:
             self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)
@@ -163,13 +167,10 @@ class CatalogueService:
         """List workflow items by display name."""
         return self._store.query_index(keys.WORKFLOWS, workspace, limit=limit, descending=descending, after=after)
 
-    def technical_workflows(self, workspace: Workspace) -> set[str]:
-        """Return the names of the workflows that are means to others. Cost: index queries over all workflows."""
-        return {workflow.name for workflow in self._all_workflows(workspace) if workflow.is_technical}
-
-    def tagged_workflows(self, workspace: Workspace, tags: Collection[str]) -> set[str]:
-        """Return the names of the workflows that have all these tags. Cost: index queries over all workflows."""
-        return {workflow.name for workflow in self._all_workflows(workspace) if set(tags) <= set(workflow.tags)}
+    def find_workflow(self, workspace: Workspace, name: WorkflowName) -> Workflow | None:
+        """Return a workflow by its name, without its registrations. Cost: one read."""
+        item = self._store.get(keys.workflow(workspace, name))
+        return records.workflow_of(item) if item else None
 
     def list_registrations(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List registration items by workflow name, without their specs."""
@@ -183,14 +184,41 @@ class CatalogueService:
         """Find a deployment. Raises: NotFound."""
         return find_deployment(self._store, workspace, name)
 
-    def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
-        """List a deployment's workers, those too that are gone for less than WORKER_KEPT_FOR: MOST_WORKERS of them."""
+    def list_workers(self, workspace: Workspace, deployment: DeploymentName, *, limit: int, after: str | None) -> Page:
+        """List worker items by name, those too that are gone for less than WORKER_KEPT_FOR."""
         first, last = keys.prefixed(keys.WORKER)
         partition = keys.deployment(workspace, deployment).partition
-        items = islice(read_all(self._store, partition, first, last, MOST_WORKERS), MOST_WORKERS)
-        return [records.worker_of(item) for item in items]
+        return self._store.query(partition, first=first, last=last, limit=limit, after=after)
+
+    def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
+        """Return a deployment's workers, those too that are gone for less than WORKER_KEPT_FOR: MOST_WORKERS of them."""
+        first, last = keys.prefixed(keys.WORKER)
+        partition = keys.deployment(workspace, deployment).partition
+        items = read_all(self._store, partition, first, last, WORKERS_AT_ONCE)
+        return [records.worker_of(item) for item in islice(items, MOST_WORKERS)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _check_room(self, workspace: Workspace, deployment: DeploymentName, workflows: Collection[str]) -> None:
+        """Refuse a deployment, or registrations, beyond what a workspace may have. Cost: a read where all is known.
+
+        Several that register at the same moment may go a little beyond.
+        """
+        if self._store.get(keys.deployment(workspace, deployment)) is None:
+            have = count_index(self._store, keys.DEPLOYMENTS, workspace, MOST_DEPLOYMENTS)
+            if have >= MOST_DEPLOYMENTS:
+                problem = f"the workspace has {have} deployments, and there can be no more: register for one of them"
+                raise InvalidInput.at(("body", "deployment_name"), problem)
+        new = [
+            name
+            for name in workflows
+            if self._store.get(keys.registration(workspace, WorkflowName(name), deployment)) is None
+        ]
+        if new:
+            have = count_index(self._store, keys.REGISTRATIONS, workspace, MOST_REGISTRATIONS)
+            if have + len(new) > MOST_REGISTRATIONS:
+                problem = f"the workspace has {have} registrations, and there can be {MOST_REGISTRATIONS}: register fewer"
+                raise InvalidInput.at(("body", "definitions"), problem)
 
     def _entry(self, workspace: Workspace, name: WorkflowName) -> Entry | None:
         items = list(read_all(self._store, keys.workflow(workspace, name).partition))
@@ -199,10 +227,6 @@ class CatalogueService:
             return None
         found = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
         return Entry(workflows[0], tuple(records.registration_of(item) for item in found))
-
-    def _all_workflows(self, workspace: Workspace) -> Iterator[Workflow]:
-        items = read_index(self._store, keys.WORKFLOWS, workspace, limit=WORKFLOWS_AT_ONCE)
-        return map(records.workflow_of, items)
 
     def _last_heard(self, workspace: Workspace, registration: Registration) -> datetime | None:
         return self._groups.last_heard(workspace, registration.deployment_name, registration.registration_id)

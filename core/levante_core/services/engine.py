@@ -166,7 +166,9 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams, conflicts),
-        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, capabilities=capabilities, access=access),
+        tasks=TaskService(
+            store, queues, clock, ids, dispatch=dispatch, capabilities=capabilities, builds=builds, access=access
+        ),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,

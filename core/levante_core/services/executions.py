@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from levante_core.domain import names
 from levante_core.domain.events import ChildScheduled
@@ -15,7 +17,7 @@ from levante_core.domain.routing import choose
 from levante_core.domain.run_ids import new_run_id
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
-from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, ItemStore, Matches, Put
+from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
@@ -24,12 +26,15 @@ from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import execution_of_run, find_execution, find_run, run_if_any
 from levante_core.services.input_schema import InputChecks
+from levante_core.services.paging import Budget, scan
 from levante_core.services.reading import read_index
 from levante_core.services.run_filter import RunFilter
 
 RUNS_AT_ONCE = 500
 MOST_TRACING_BYTES = 16 * 1024
 """Of what a caller gives for tracing, as JSON."""
+NEWEST_RUNS = 1_000
+"""Of a workflow, where it is asked whether one has a certain status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +178,23 @@ class ExecutionService:
         """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `find_run`."""
         return find_run(self._store, workspace, run_id)
 
-    def has_run(self, workspace: Workspace, workflow: WorkflowName, statuses: Collection[ExecutionStatus]) -> bool:
-        """Tell whether some run of a workflow, current or earlier, has one of these statuses.
+    def has_run(
+        self, workspace: Workspace, workflow: WorkflowName, statuses: Collection[ExecutionStatus], budget: Budget
+    ) -> bool:
+        """Tell whether one of the newest runs of a workflow, current or earlier, has one of these statuses.
 
-        Cost: index queries over its runs, the newest first, until one has; over all of them where none has.
+        Cost: index queries over its runs, the newest first, until one has; over NEWEST_RUNS of them at most.
         """
         if not statuses:
             return False
         partition = f"{workspace}#{workflow}"
-        items = read_index(self._store, keys.RUNS_BY_WORKFLOW, partition, limit=RUNS_AT_ONCE, descending=True)
-        return any(summary_of(item).status in statuses for item in items)
+        at_once = min(RUNS_AT_ONCE, NEWEST_RUNS)
+        items = read_index(self._store, keys.RUNS_BY_WORKFLOW, partition, limit=at_once, descending=True)
+        for item in islice(items, NEWEST_RUNS):
+            budget.spend()
+            if summary_of(item).status in statuses:
+                return True
+        return False
 
     def list_runs(
         self,
@@ -193,10 +205,11 @@ class ExecutionService:
         descending: bool,
         page_size: int,
         after: str | None,
+        budget: Budget | None = None,
     ) -> RunsPage:
-        """List the runs that are wanted by start time. Pages are full but for the last one.
+        """List the runs that are wanted by start time. A page before the last one is full unless the budget is spent.
 
-        Cost: index queries until the page is full, over the runs that have started between the times wanted.
+        Cost: index queries until the page is full, over the runs that have started between the times wanted: see `scan`.
         """
         index, partition = keys.RUNS, str(workspace)
         if workflow is not None:
@@ -204,15 +217,14 @@ class ExecutionService:
             index, partition = keys.RUNS_BY_WORKFLOW, f"{workspace}#{name}"
         first = wire_time(wanted.started_after) if wanted.started_after else ""
         last = wire_time(wanted.started_before) if wanted.started_before else AFTER_ALL
-        runs: list[RunSummary] = []
-        while True:
-            page = self._store.query_index(
-                index, partition, first=first, last=last, limit=page_size - len(runs), descending=descending, after=after
-            )
-            runs += filter(wanted.matches, map(summary_of, page.items))
-            after = page.next
-            if after is None or len(runs) == page_size:
-                return RunsPage(tuple(runs), after)
+        fetch = partial(self._store.query_index, index, partition, first=first, last=last, descending=descending)
+
+        def keep(item: Item) -> RunSummary | None:
+            run = summary_of(item)
+            return run if wanted.matches(run) else None
+
+        runs, token = scan(lambda limit, place: fetch(limit=limit, after=place), keep, page_size, after, budget)
+        return RunsPage(tuple(runs), token)
 
     def _new(
         self,

@@ -1,34 +1,40 @@
 """Histories as they are shown: one flat list of events, whole."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken
-from levante_core.domain.execution import Execution
+from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken, mail_key
+from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history import mail_in
 from levante_core.domain.names import Workspace
+from levante_core.domain.tasks import Fact
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
+from levante_core.records.runs import batch_of, fact_of, recorded_of
 from levante_core.services.finding import find_execution, find_run
-from levante_core.services.reading import History, read_history
+from levante_core.services.reading import History, last_batch, read_all
+
+BATCHES_AT_ONCE = 10
+"""So much of a history is in memory while it is told; each may be of 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownHistory:
-    """A history to show. head: all but its events."""
+    """A history to show. head: all but its events, which are read when they are asked for, a piece at a time."""
 
     head: Mapping[str, Json]
     _execution: Execution
-    _history: History
+    _store: ItemStore
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events, numbered, facts in the places where they were taken.
 
-        `taken_until` is the same number for all mail that was taken at once.
+        `taken_until` is the same number for all mail that was taken at once. Raises: InconsistentHistory.
         """
         for event_id, said in enumerate(self._unnumbered(), 1):
             said["event_id"] = event_id
@@ -41,7 +47,7 @@ class ShownHistory:
     def _unnumbered(self) -> Iterator[dict[str, Any]]:
         start = self._execution.start
         yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        for told, taken_until, recorded_at in _told(self._history):
+        for told, taken_until, recorded_at in _told(_pieces(self._store, self._execution.key)):
             together = {"taken_until": taken_until} if taken_until else {}
             yield {**told.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
 
@@ -62,15 +68,15 @@ class HistoryService:
 
     def _of(self, execution: Execution) -> ShownHistory:
         """Read a history. `workflow_task_failure` says why the run cannot be advanced at present, if it cannot."""
-        history = read_history(self._store, execution.key)
-        advanced_at = max(history.recorded_at, default=execution.start.started_at)
+        last = last_batch(self._store, execution.key)
+        advanced_at = recorded_of(last).at if last else execution.start.started_at
         head: Mapping[str, Json] = {
             "execution_id": execution.key.execution_id,
             "run_id": execution.key.run_id,
             "status": execution.status.value,
             "workflow_task_failure": self._task_failure(execution, advanced_at),
         }
-        return ShownHistory(head, execution, history)
+        return ShownHistory(head, execution, self._store)
 
     def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
         """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
@@ -87,19 +93,57 @@ class HistoryService:
 
 def shown(history: History) -> Iterator[tuple[HistoryEvent | Mail, datetime]]:
     """Yield the events, facts in the places where they were taken, and when each was recorded there."""
-    return ((told, recorded_at) for told, _, recorded_at in _told(history))
+    return ((told, recorded_at) for told, _, recorded_at in _told([history]))
 
 
-def _told(history: History) -> Iterator[tuple[HistoryEvent | Mail, int | None, datetime]]:
+def _told(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | Mail, int | None, datetime]]:
     """Yield events, for mail the number up to which it was taken at once, and when each was recorded."""
-    facts = {fact.key: fact.input for fact in history.facts}
     taken = 0
-    for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
-        for event in batch.events:
-            until = event.until if isinstance(event, MailTaken) else None
-            for told in _resolved(event, facts, taken):
-                yield told, until, recorded_at
-            taken = until or taken
+    for piece in pieces:
+        facts = {fact.key: fact.input for fact in piece.facts}
+        for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
+            for event in batch.events:
+                until = event.until if isinstance(event, MailTaken) else None
+                for told in _resolved(event, facts, taken):
+                    yield told, until, recorded_at
+                taken = until or taken
+
+
+def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
+    """Read a history in pieces of BATCHES_AT_ONCE, each with the facts that it takes. Raises: InconsistentHistory."""
+    index = taken = 0
+    while True:
+        first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
+        page = store.query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE)
+        batches = tuple(map(batch_of, page.items))
+        for expected, batch in enumerate(batches, index + 1):
+            if batch.index != expected:
+                raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+        events = [event for batch in batches for event in batch.events]
+        outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
+        until = max((event.until for event in events if isinstance(event, MailTaken)), default=taken)
+        facts = [*_outcomes(store, run, outcomes), *_mail(store, run, taken, until)]
+        taken = until
+        yield History(batches, tuple(recorded_of(item).at for item in page.items), tuple(facts), ())
+        index += len(batches)
+        if page.next is None:
+            return
+
+
+def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator[Fact]:
+    """Read these facts; those that lie between them are left out."""
+    if names:
+        first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
+        for item in read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE):
+            if item.key.sort.removeprefix(keys.FACT) in names:
+                yield fact_of(item)
+
+
+def _mail(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:
+    """Read the mail that follows a number, up to another."""
+    if after < until:
+        first, last = keys.fact(run, mail_key(after + 1)), keys.fact(run, mail_key(until))
+        yield from map(fact_of, read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE))
 
 
 def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:

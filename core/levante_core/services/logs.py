@@ -6,10 +6,10 @@ Lines are found by worker and time. Those of an execution are looked for in the 
 import base64
 import heapq
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from levante_core.domain.frozen import wire_time
@@ -22,6 +22,7 @@ from levante_core.records import keys
 from levante_core.records.catalogue import worker_of
 from levante_core.records.logs import lines_item, lines_of
 from levante_core.services.finding import find_deployment, find_execution
+from levante_core.services.paging import Budget
 from levante_core.services.reading import read_all
 
 KEPT_FOR = timedelta(days=14)
@@ -29,6 +30,12 @@ LATE = timedelta(seconds=60)
 """The longest time between the first line of a batch and the last one."""
 BEGAN = ""
 """In a cursor, the name of no worker: when its reader began."""
+MOST_BATCHES = 1_000
+"""Of lines, that one page is looked for in."""
+BATCHES_AT_ONCE = 20
+MOST_CURSOR_CHARACTERS = 65_536
+"""What a reader of a log comes back with: it holds a place for each worker."""
+_BATCH = re.compile(r"[\x20-\x7e]{1,128}")
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -120,13 +127,22 @@ class LogService:
         return ending is None or self._clock.now() < ending.ended_at + timedelta(seconds=5)
 
     def search(self, workspace: Workspace, window: Window, limit: int, cursor: str | None) -> LogPage:
-        """Return a page of lines. Raises: InvalidInput. Cost: queries over the batches of the window, for each worker."""
+        """Return a page of lines. Raises: InvalidInput.
+
+        Cost: queries over the batches of the window, for each worker; MOST_BATCHES at most, but for what it takes to look at
+        one more line. The page may then have fewer lines, or none.
+        """
         last = _place(cursor) if cursor else None
-        workers = self._workers(workspace, window)
-        found = heapq.merge(*(self._lines(workspace, window, one, last) for one in workers), reverse=window.descending)
-        page = list(islice(((place, line) for place, line in found if window.wanted(line)), limit + 1))
-        more = _encoded(page[limit - 1][0]) if len(page) > limit else None
-        return LogPage(tuple(line for _, line in page[:limit]), more)
+        budget = Budget(MOST_BATCHES)
+        lines = (self._lines(workspace, window, one, last, budget) for one in self._workers(workspace, window))
+        page: list[LogLine] = []
+        seen: Place | None = None
+        for place, line in heapq.merge(*lines, reverse=window.descending):
+            if seen and (len(page) == limit or budget.is_spent):
+                return LogPage(tuple(page), _encoded(seen))
+            page += [line] if window.wanted(line) else []
+            seen = place
+        return LogPage(tuple(page), None)
 
     def follow(self, workspace: Workspace, window: Window, cursor: str | None) -> LogTail:
         """Begin to read lines as they come. Raises: InvalidInput for a cursor that is none of ours."""
@@ -160,10 +176,11 @@ class LogService:
         ]
 
     def _lines(
-        self, workspace: Workspace, window: Window, worker: str, last: Place | None
+        self, workspace: Workspace, window: Window, worker: str, last: Place | None, budget: Budget
     ) -> Iterator[tuple[Place, LogLine]]:
         """Yield a worker's lines in the window that follow on a place."""
         for item in self._batches(workspace, window, worker, last):
+            budget.spend()
             lines = list(enumerate(lines_of(item)))
             for number, line in reversed(lines) if window.descending else lines:
                 place = Place(wire_time(line.at), worker, item.key.sort, number)
@@ -179,7 +196,7 @@ class LogService:
         elif last:
             first = last.at
         partition = keys.logs(workspace, window.deployment, worker)
-        return read_all(self._store, partition, first, until, descending=window.descending)
+        return read_all(self._store, partition, first, until, BATCHES_AT_ONCE, descending=window.descending)
 
 
 def _later(at: datetime) -> datetime:
@@ -204,7 +221,7 @@ def _seen(cursor: str) -> dict[str, tuple[str, int]]:
         raise _no_cursor()
     for worker, place in decoded.items():
         match place:
-            case [str(batch), int(count)] if worker != BEGAN or _is_time(batch):
+            case [str(batch), int(count)] if _is_time(batch) if worker == BEGAN else _BATCH.fullmatch(batch):
                 seen[worker] = batch, count
             case _:
                 raise _no_cursor()
@@ -213,15 +230,16 @@ def _seen(cursor: str) -> dict[str, tuple[str, int]]:
 
 def _decoded(cursor: str) -> object:
     try:
-        return json.loads(base64.urlsafe_b64decode(cursor))
-    except ValueError:
+        return json.loads(base64.urlsafe_b64decode(cursor[: MOST_CURSOR_CHARACTERS + 1]))
+    except (ValueError, RecursionError):
         raise _no_cursor() from None
 
 
 def _is_time(text: str) -> bool:
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
+        at = datetime.fromisoformat(text)
+        return at.tzinfo is not None and at.astimezone(UTC).tzinfo is not None
+    except (ValueError, OverflowError):
         return False
 
 

@@ -1,8 +1,8 @@
 """How the executions of a workflow have done, from the runs themselves."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 
@@ -12,20 +12,20 @@ from levante_core.errors import InvalidInput
 from levante_core.ports.surroundings import Clock
 from levante_core.records.runs import RunSummary
 from levante_core.services.executions import ExecutionService
+from levante_core.services.paging import MOST_READ
 from levante_core.services.run_filter import RunFilter
 
 DEFAULT_PERIOD = timedelta(days=1)
 POINTS = 60
 """Into which a period is divided."""
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Of the executions that started in a period. Latencies: of those that completed, from the start of their last run on.
 
-    average_latency_ms: 0 if none has. latency_over_time: by the part of the period in which they started, as seconds since
-    1970 and milliseconds.
+    is_partial: there are more, and these are the newest. average_latency_ms: 0 if none has. latency_over_time: by the part
+    of the period in which they started, as seconds since 1970 and milliseconds.
     """
 
     executions: int
@@ -33,6 +33,7 @@ class Metrics:
     errors: int
     average_latency_ms: float
     latency_over_time: tuple[tuple[int, float], ...]
+    is_partial: bool = False
 
 
 FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)
@@ -50,24 +51,21 @@ class MetricsService:
     ) -> Metrics:
         """Measure the executions of a workflow that started from `start` on and before `end`; of the last day by default.
 
-        Raises: NotFound; InvalidInput. Cost: index queries over these runs.
+        Raises: NotFound; InvalidInput. Cost: index queries over these runs, the newest MOST_READ of them at most.
         """
         until = end or self._clock.now()
         since = start or max(until, FIRST_DAY) - DEFAULT_PERIOD
         if until <= since:
             raise InvalidInput.at(("query", "end_time"), "end_time is not after start_time: swap them")
-        return measured(self._runs(workspace, workflow, RunFilter(started_after=since, started_before=until)), since, until)
-
-    def _runs(self, workspace: Workspace, workflow: str, wanted: RunFilter) -> Iterator[RunSummary]:
-        after: str | None = None
-        while True:
-            page = self._executions.list_runs(
-                workspace, workflow=workflow, wanted=wanted, descending=False, page_size=PAGE, after=after
-            )
-            yield from page.runs
-            after = page.next_token
-            if after is None:
-                return
+        page = self._executions.list_runs(
+            workspace,
+            workflow=workflow,
+            wanted=RunFilter(started_after=since, started_before=until),
+            descending=True,
+            page_size=MOST_READ,
+            after=None,
+        )
+        return replace(measured(page.runs, since, until), is_partial=page.next_token is not None)
 
 
 def measured(runs: Iterable[RunSummary], since: datetime, until: datetime) -> Metrics:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from levante_core.domain.events import ActivityHandedOver, mail_key
 from levante_core.domain.execution import RunKey
@@ -22,6 +23,7 @@ PAGE_BYTES = 3 * 1024 * 1024
 
 Source: Lambda quotas (read 2026-11-23).
 """
+COUNTED_AT_ONCE = 500
 PAGE_ITEMS = 100
 """Items asked for at a time, as each may have a document of 2 MB elsewhere."""
 
@@ -126,11 +128,17 @@ def _is_within(sort: str, bounds: tuple[str, str]) -> bool:
     return bounds[0] <= sort <= bounds[1]
 
 
-def last_index(store: ItemStore, run: RunKey) -> int:
-    """Return the index of the last batch; 0 if there is none. Cost: one query."""
+def last_batch(store: ItemStore, run: RunKey) -> Item | None:
+    """Return the item of the last batch, if there is one. Cost: one query."""
     first, last = keys.prefixed(keys.BATCH)
     page = store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
-    return max((int(item.key.sort.removeprefix(keys.BATCH)) for item in page.items), default=0)
+    return next(iter(page.items), None)
+
+
+def last_index(store: ItemStore, run: RunKey) -> int:
+    """Return the index of the last batch; 0 if there is none. Cost: one query."""
+    item = last_batch(store, run)
+    return int(item.key.sort.removeprefix(keys.BATCH)) if item else 0
 
 
 def _times(items: list[Item]) -> tuple[datetime, ...]:
@@ -195,12 +203,20 @@ def read_index(
     last: str = AFTER_ALL,
     limit: int | None = None,
     *,
+    first: str = "",
     descending: bool = False,
 ) -> Iterator[Item]:
-    """Read all items of an index partition up to a sort key, page by page of at most `limit` items."""
+    """Read all items of an index partition between two sort keys, page by page of at most `limit` items."""
     return _all_pages(
-        lambda after: store.query_index(index, partition, last=last, after=after, limit=limit, descending=descending)
+        lambda after: store.query_index(
+            index, partition, first=first, last=last, after=after, limit=limit, descending=descending
+        )
     )
+
+
+def count_index(store: ItemStore, index: str, partition: str, most: int) -> int:
+    """Count the items of an index partition, but no more than `most`."""
+    return sum(1 for _ in islice(read_index(store, index, partition, limit=COUNTED_AT_ONCE), most))
 
 
 def _all_pages(read: Callable[[str | None], Page]) -> Iterator[Item]:

@@ -1,6 +1,6 @@
 """Which runs a listing shows. Source: REST contract §8, runs/list (read 2026-11-23)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -62,7 +62,7 @@ class RunFilter:
     """What runs have to be like. None, or an empty collection, is anything.
 
     search: is found in an id or the name of the workflow. Times: from `after` on, and before `before`; a run
-    that is open has not ended at any time. user_id: of the API key that started it. of_workflows, without_workflows: names.
+    that is open has not ended at any time. user_id: of the API key that started it. is_workflow_wanted: asked last, by name.
     """
 
     statuses: Collection[ExecutionStatus] = ()
@@ -75,8 +75,7 @@ class RunFilter:
     ended_after: datetime | None = None
     ended_before: datetime | None = None
     search_keys: Sequence[KeyFilter] = ()
-    of_workflows: Collection[str] | None = None
-    without_workflows: Collection[str] = ()
+    is_workflow_wanted: Callable[[str], bool] | None = None
 
     def matches(self, run: RunSummary) -> bool:
         """Tell whether a run is like that."""
@@ -89,8 +88,7 @@ class RunFilter:
             and _is_between(self.started_after, run.started_at, self.started_before)
             and _is_between(self.ended_after, run.ended_at, self.ended_before)
             and all(one.fits(run.search_keys) for one in self.search_keys)
-            and (self.of_workflows is None or run.workflow_name in self.of_workflows)
-            and run.workflow_name not in self.without_workflows
+            and (self.is_workflow_wanted is None or self.is_workflow_wanted(run.workflow_name))
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -35,7 +36,7 @@ from levante_core.errors import (
     Unavailable,
     loggable,
 )
-from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Page, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.runs import execution_item
@@ -52,6 +53,10 @@ logger = logging.getLogger("levante.schedules")
 
 MOST_STEPS = 200
 """Executions that one look starts; the next one, within a minute, goes on."""
+MOST_PARTIAL_STEPS = 20
+"""Of one look: so many times 2,000 times are dealt with that start nothing; the next look goes on."""
+MOST_SCHEDULES = 1_000
+"""Of a workspace."""
 SWEEP_REACH = timedelta(seconds=75)
 """How far the sweep looks ahead: to the next sweep, and a little further. What is due sooner gets a message at once."""
 
@@ -106,7 +111,7 @@ class ScheduleService:
         """Make a schedule; it counts from now on. user_id: of the API key that makes it.
 
         Raises: ScheduleExists, InvalidInput; NotFound, AmbiguousWorkflow if nothing could be started now.
-        Cost: a query and a write.
+        Cost: two queries, one over all schedules of the workspace, and a write.
         """
         schedule_id = names.schedule_id(definition.schedule_id or self._ids.uuid())
         schedule = Schedule(
@@ -121,6 +126,7 @@ class ScheduleService:
             user_id=user_id,
         )
         self._execution(schedule, Waiting(at=self._clock.now(), overlap=definition.policy.overlap))
+        self._check_room(workspace)
         try:
             self._store.write(Put(schedule_item(schedule, self._clock.now()), Absent()))
         except ConditionFailed:
@@ -140,6 +146,10 @@ class ScheduleService:
     def all(self, workspace: Workspace) -> Iterator[Schedule]:
         """Yield a workspace's schedules by id."""
         return map(schedule_of, read_all(self._store, keys.schedules(workspace)))
+
+    def page(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
+        """List a workspace's schedule items by id."""
+        return self._store.query(keys.schedules(workspace), limit=limit, after=after)
 
     def update(self, workspace: Workspace, schedule_id: str, changes: PartialScheduleDefinition) -> None:
         """Change what is set in the changes; other times count from now on. Raises: ScheduleNotFound; as `create`."""
@@ -238,7 +248,7 @@ class ScheduleService:
 
         Cost: two reads; for each execution that is started two more, and a transaction of two writes.
         """
-        has_changed = False
+        has_changed, partial_steps = False, 0
         for _ in range(MOST_STEPS):
             taken = self._take_next(workspace, schedule_id)
             if taken is None:
@@ -246,7 +256,9 @@ class ScheduleService:
             before, step, after = taken
             has_changed = has_changed or after is not before
             self._end(workspace, step)
-            if not step.start and not step.is_partial and not step.terminate:
+            partial_steps += step.is_partial
+            is_partial = step.is_partial and partial_steps < MOST_PARTIAL_STEPS
+            if not step.start and not is_partial and not step.terminate:
                 if has_changed:  # so that there is one reminder for each time, however many look
                     self._remind(after)
                 return
@@ -315,6 +327,13 @@ class ScheduleService:
                     self._mail.cancel(workspace, execution_id)
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _check_room(self, workspace: Workspace) -> None:
+        """Refuse a schedule beyond what a workspace may have; several at the same moment may go a little beyond."""
+        have = sum(1 for _ in islice(read_all(self._store, keys.schedules(workspace)), MOST_SCHEDULES))
+        if have >= MOST_SCHEDULES:
+            problem = f"the workspace has {have} schedules, and there can be no more: delete some that are over"
+            raise InvalidSchedule.at(("body", "schedule"), problem)
 
     def _change(self, workspace: Workspace, schedule_id: str, change: Callable[[Schedule], Schedule]) -> None:
         for _ in self._conflicts.attempts():

@@ -36,6 +36,8 @@ SHARES = 30
 are made, and one, which a transaction takes even if each of them is just not a payload."""
 ITEMS_AT_ONCE = 50
 """Items asked for at a time: most have few events, and some a payload elsewhere."""
+MOST_WRITES = 10
+"""With which one listing of events adds to the stream; the next page goes on."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -71,6 +73,10 @@ class StreamService:
             head, is_new = self._publish_next(workspace, root)
             if not is_new:
                 return head
+
+    def publish_some(self, workspace: Workspace, root: ExecutionId) -> bool:
+        """Add to the stream some of what was recorded. Tells whether that was all. Cost: MOST_WRITES times that of one."""
+        return not all(self._publish_next(workspace, root)[1] for _ in range(MOST_WRITES + 1))
 
     def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:
         """Whether anybody has ever asked for this stream. Cost: one read."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from levante_core.domain.execution import RunKey
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, unpinned
 from levante_core.domain.plan import SendTask, task_id
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
 from levante_core.errors import InvalidCapability, InvalidInput, NotFound
@@ -28,8 +28,10 @@ from levante_core.protocol.workers import (
 )
 from levante_core.records import keys
 from levante_core.records.runs import Recorded, execution_of
+from levante_core.services.builds import BuildService
 from levante_core.services.capabilities import Capabilities, ReceiptGrant, RunGrant
 from levante_core.services.dispatch import Dispatch, queue_name
+from levante_core.services.finding import find_deployment
 from levante_core.services.reading import Position, read_page
 
 MAX_TASK_RETRY_SECONDS = 60
@@ -54,6 +56,7 @@ class TaskService:
         *,
         dispatch: Dispatch,
         capabilities: Capabilities,
+        builds: BuildService,
         access: TaskAccess | None,
     ) -> None:
         self._store = store
@@ -63,9 +66,13 @@ class TaskService:
         self._ids = ids
         self._dispatch = dispatch
         self._access = access
+        self._builds = builds
 
     def poll(self, workspace: Workspace, request: PollRequest, *, key_id: str) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says. key_id: of the key that it has."""
+        """Lease tasks to a worker, waiting for the first as long as the request says. key_id: of the key that it has.
+
+        Raises: NotFound for a deployment that no worker has registered. Cost: a read, where the queue is not there yet.
+        """
         queue = queue_name(workspace, request.deployment_name, request.queue)
         consumer = consumer_name(workspace, key_id, request.worker_id)
         receive = partial(
@@ -79,7 +86,7 @@ class TaskService:
         try:
             messages = receive()
         except NotFound:
-            self._queues.ensure(queue)
+            self._ensure(workspace, request.deployment_name, queue)
             messages = receive()
         return [self._delivered(queue, message, consumer) for message in messages]
 
@@ -88,8 +95,7 @@ class TaskService:
         if self._access is None:
             return None
         names = [queue_name(workspace, deployment, queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
-        for name in names:
-            self._queues.ensure(name)
+        self._ensure(workspace, deployment, *names)
         return self._access.grant(*names)
 
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
@@ -179,6 +185,17 @@ class TaskService:
             where = ("body", "hand_back", position, "token")
             raise InvalidInput.at(where, "the task is none of this queue: hand back what was delivered from it")
         return SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance")
+
+    def _ensure(self, workspace: Workspace, name: DeploymentName, *queues: str) -> None:
+        """Make queues of a deployment, a build and a session that there are. Raises: NotFound."""
+        deployment, build, session = unpinned(name), build_of(name), session_of(name)
+        find_deployment(self._store, workspace, deployment)
+        if build and self._store.get(keys.build(workspace, deployment, build)) is None:
+            raise NotFound(f"deployment {deployment!r} has no build {build!r}: register before polling")
+        if session and session not in self._builds.live_sessions(workspace, deployment):
+            raise NotFound(f"deployment {deployment!r} has no live session {session!r}: register before polling")
+        for queue in queues:
+            self._queues.ensure(queue)
 
     def _extended(self, queue: str, receipts: Sequence[str], seconds: float) -> list[str]:
         """Extend; the messages of a queue that is gone are lost."""

@@ -13,7 +13,7 @@ from levante_core.errors import LevanteError
 class BatchExecutionBody(Frozen):
     """The executions to act on. execution_ids: up to 100."""
 
-    execution_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+    execution_ids: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(min_length=1, max_length=100)]
 
 
 class BatchExecutionResult(Frozen):

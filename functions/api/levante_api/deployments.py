@@ -1,8 +1,8 @@
 """Endpoints of deployments and their workers."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request
@@ -19,22 +19,24 @@ from levante_api.catalogue_models import (
     DeploymentWorkerResponse,
 )
 from levante_api.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
-from levante_api.paging import page_of
+from levante_api.paging import cursors, page_of
 from levante_api.serving import Serving
 from levante_core.domain.builds import current
-from levante_core.domain.frozen import Frozen, wire_time
+from levante_core.domain.frozen import Cursor, Parameters, Search, wire_time
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.search import is_found
-from levante_core.records.catalogue import Deployment, Worker, deployment_of
+from levante_core.errors import InvalidInput
+from levante_core.ports.item_store import Item, Page
+from levante_core.records.catalogue import Deployment, Worker, deployment_of, worker_of
 from levante_core.services.engine import Engine
+from levante_core.services.paging import MOST_READ, Budget, scan
 
 _NOT_YET = frozenset({"created_by", "dockerfile_path", "owner", "repository_url"})
-_STORE_PAGE = 500
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class DeploymentsQuery(Frozen):
+class DeploymentsQuery(Parameters):
     """Which deployments, in which order.
 
     active_only: those with a live worker. is_hardened: none is. workflow_name: those that serve this workflow.
@@ -46,22 +48,22 @@ class DeploymentsQuery(Frozen):
     active_only: bool = True
     is_hardened: bool | None = None
     workflow_name: str | None = None
-    location_types: tuple[Literal["local", "k8s", "managed"], ...] | None = None
-    search: str | None = None
+    location_types: Annotated[tuple[Literal["local", "k8s", "managed"], ...] | None, Field(max_length=3)] = None
+    search: Search | None = None
     order_by: Literal["updated_at", "created_at"] | None = None
     order: Literal["asc", "desc"] = "desc"
     limit: Limit | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     workspace_id: str | None = None
 
 
-class DeploymentQuery(Frozen):
+class DeploymentQuery(Parameters):
     """How to show a deployment. workflow_name: only the workers that serve this workflow."""
 
     workflow_name: str | None = None
 
 
-class WorkersQuery(Frozen):
+class WorkersQuery(Parameters):
     """Which workers of a deployment.
 
     worker_status: those heard of within 50 s, or the others. limit: workers on a page. cursor: from the page before.
@@ -69,12 +71,12 @@ class WorkersQuery(Frozen):
 
     worker_status: Literal["active", "inactive"] | None = None
     limit: Limit = 50
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True)
 class DeploymentEndpoints:
-    """Lists and shows deployments. A workspace has few of them, so listings are filtered and sorted in memory."""
+    """Lists and shows deployments."""
 
     engine: Engine
 
@@ -89,16 +91,32 @@ class DeploymentEndpoints:
         ]
 
     def list_deployments(self, request: Request, query: Annotated[DeploymentsQuery, Query()]) -> DeploymentListResponse:
-        """List deployments, unless told otherwise only those with live workers."""
+        """List deployments, unless told otherwise only those with live workers.
+
+        A page before the last one is full, unless 5,000 items were read for it.
+        """
         refuse_unsupported(request, _NOT_YET)
-        workspace = workspace_of(request)
-        serving = Serving(self.engine, workspace)
-        shown = [_shown(one, serving.workers(one.name), serving) for one in self._all(workspace)]
-        rows = [row for row in shown if _matches(row, query, workspace, serving)]
+        workspace, budget = workspace_of(request), Budget()
+        serving = Serving(self.engine, workspace, budget)
+        pages = cursors(self.engine.capabilities, request, "deployments", query)
+        position = None if query.order_by else pages.position(query.cursor)
+        limit = query.limit if query.limit and not query.order_by else MOST_READ
+
+        def keep(item: Item) -> DeploymentResponse | None:
+            deployment = deployment_of(item)
+            row = _shown(deployment, serving.workers(deployment.name), serving)
+            return row if _matches(row, query, workspace, serving) else None
+
+        rows, token = scan(partial(self._page, workspace), keep, limit, position, budget)
+        next_cursor = pages.cursor(token)
         if query.order_by:
+            if token is not None:
+                raise InvalidInput.at(
+                    ("query", "order_by"), "there are too many deployments and workers to sort: leave it out"
+                )
             rows.sort(key=lambda row: _moment(row, query.order_by), reverse=query.order == "desc")
-        page, next_cursor = page_of(rows, lambda row: row.name, query.limit, query.cursor)
-        return DeploymentListResponse(deployments=tuple(page), next_cursor=next_cursor, workspace_id=workspace)
+            rows, next_cursor = page_of(rows, lambda row: row.name, query.limit, pages, query.cursor)
+        return DeploymentListResponse(deployments=tuple(rows), next_cursor=next_cursor, workspace_id=workspace)
 
     def get_deployment(
         self, request: Request, name: str, query: Annotated[DeploymentQuery, Query()]
@@ -117,14 +135,21 @@ class DeploymentEndpoints:
     def list_deployment_workers(
         self, request: Request, name: str, query: Annotated[WorkersQuery, Query()]
     ) -> DeploymentWorkerListResponse:
-        """List a deployment's workers by name."""
+        """List a deployment's workers by name. A page before the last one is full, unless 5,000 workers were read for it."""
         workspace = workspace_of(request)
         serving = Serving(self.engine, workspace)
         deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name))
-        rows = [_worker(one, serving) for one in serving.workers(deployment.name)]
-        wanted = [row for row in rows if query.worker_status is None or row.is_active == (query.worker_status == "active")]
-        page, next_cursor = page_of(wanted, lambda row: row.name, query.limit, query.cursor)
-        return DeploymentWorkerListResponse(workers=tuple(page), next_cursor=next_cursor)
+        pages = cursors(self.engine.capabilities, request, f"workers of {deployment.name}", query)
+
+        def keep(item: Item) -> DeploymentWorkerResponse | None:
+            row = _worker(worker_of(item), serving)
+            return row if query.worker_status is None or row.is_active == (query.worker_status == "active") else None
+
+        def fetch(limit: int, after: str | None) -> Page:
+            return self.engine.catalogue.list_workers(workspace, deployment.name, limit=limit, after=after)
+
+        rows, token = scan(fetch, keep, query.limit, pages.position(query.cursor))
+        return DeploymentWorkerListResponse(workers=tuple(rows), next_cursor=pages.cursor(token))
 
     def list_deployment_builds(self, request: Request, name: str) -> DeploymentBuildsResponse:
         """List a deployment's builds, the newest first, with what keeps each of them. Not part of the vendor's API."""
@@ -150,14 +175,8 @@ class DeploymentEndpoints:
             is_partial=open_runs.is_partial,
         )
 
-    def _all(self, workspace: Workspace) -> Iterator[Deployment]:
-        after: str | None = None
-        while True:
-            page = self.engine.catalogue.list_deployments(workspace, limit=_STORE_PAGE, after=after)
-            yield from (deployment_of(item) for item in page.items)
-            after = page.next
-            if after is None:
-                return
+    def _page(self, workspace: Workspace, limit: int, after: str | None) -> Page:
+        return self.engine.catalogue.list_deployments(workspace, limit=limit, after=after)
 
 
 def _matches(row: DeploymentResponse, query: DeploymentsQuery, workspace: Workspace, serving: Serving) -> bool:

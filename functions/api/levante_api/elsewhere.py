@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler import Request, Response
 from levante_api.endpoints import key_of
 from levante_api.problems import unknown_route
 from levante_api.resolver import written
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Parameters
 from levante_core.protocol.streams import TICKET_PARAMETER, ticket_purpose
 from levante_core.services.histories import ShownHistory
 from levante_core.services.tickets import TicketService
@@ -21,7 +21,7 @@ LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
 """Bytes of a body within the JSON that a Lambda function answers with; the rest is for headers. Source: Lambda quotas."""
 
 
-class HistoryQuery(Frozen):
+class HistoryQuery(Parameters):
     """How to show a history. decode_payloads: accepted; payloads come as they were sent."""
 
     decode_payloads: bool = True

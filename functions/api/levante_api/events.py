@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -14,17 +13,19 @@ from levante_api.concerns import of_event, of_events
 from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_api.event_models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
-from levante_core.domain.frozen import Frozen
+from levante_api.paging import cursors
+from levante_core.domain.frozen import Cursor, Frozen, Parameters
 from levante_core.domain.stream_events import StreamEvent
 from levante_core.errors import InvalidInput
 from levante_core.protocol.stream_messages import EventFrame, EventStreamQuery, ExecutionStreamQuery
-from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM, sequence_in
+from levante_core.protocol.streams import EVENTS_STREAM, EXECUTION_STREAM
 from levante_core.services.engine import Engine
+from levante_core.services.paging import Budget
 from levante_core.services.reading import PAGE_BYTES
 from levante_core.services.streams import Sequenced
 
 
-class EventsQuery(Frozen):
+class EventsQuery(Parameters):
     """Which events. One of the three ids has to be named.
 
     root_workflow_exec_id: of this execution and all below it. workflow_exec_id: of this execution. workflow_run_id: of this
@@ -35,7 +36,7 @@ class EventsQuery(Frozen):
     workflow_exec_id: str | None = None
     workflow_run_id: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
 class EventListResponse(Frozen):
@@ -65,7 +66,10 @@ class EventEndpoints:
         ]
 
     def get_workflow_events(self, request: Request, query: Annotated[EventsQuery, Query()]) -> EventListResponse:
-        """List stream events, oldest first; pages are full but for the last one, and where the events are large."""
+        """List stream events, oldest first.
+
+        A page before the last one is full, unless the events are large, or 5,000 were read for it.
+        """
         workspace = workspace_of(request)
         execution_id = query.root_workflow_exec_id or query.workflow_exec_id
         if execution_id is None and query.workflow_run_id:
@@ -74,19 +78,13 @@ class EventEndpoints:
             problem = "name what to list the events of: root_workflow_exec_id, workflow_exec_id or workflow_run_id"
             raise InvalidInput.at(("query", "workflow_exec_id"), problem, "missing")
         root = self.engine.streams.root_of(workspace, execution_id)
-        self.engine.streams.publish(workspace, root)
-        found = _wanted(self.engine.streams.read(workspace, root, _place(query.cursor)), query)
-        page: list[Sequenced] = []
-        room = PAGE_BYTES
-        for one in islice(found, query.limit):
-            page.append(one)
-            room -= one.size_bytes
-            if room <= 0:
-                break
-        more = next(found, None)
-        return EventListResponse(
-            events=tuple(one.told.event for one in page), next_cursor=str(page[-1].sequence + 1) if more else None
-        )
+        pages = cursors(self.engine.capabilities, request, "events", query)
+        first = pages.position(query.cursor) or 1
+        is_all_told = self.engine.streams.publish_some(workspace, root)
+        page, following = _page(self.engine.streams.read(workspace, root, first), query)
+        if following is None and not is_all_told:
+            following = self.engine.streams.next(workspace, root)
+        return EventListResponse(events=tuple(one.told.event for one in page), next_cursor=pages.cursor(following))
 
     def post_workflow_event(self, request: Request, body: EventBody) -> EventResponse:
         """Add an event of a custom task to the stream of an open execution. A repeat, known by its id, is harmless."""
@@ -117,21 +115,27 @@ class EventEndpoints:
         return led_there(request, self.streams)
 
 
-def _place(cursor: str | None) -> int:
-    if not cursor:
-        return 1
-    place = sequence_in(cursor)
-    if place is None:
-        raise InvalidInput.at(("query", "cursor"), "not a cursor of ours: take next_cursor from the page before")
-    return place
-
-
-def _wanted(events: Iterator[Sequenced], query: EventsQuery) -> Iterator[Sequenced]:
+def _page(events: Iterator[Sequenced], query: EventsQuery) -> tuple[list[Sequenced], int | None]:
+    """Take a page. The second value is where the next one begins; None where nothing follows."""
+    page: list[Sequenced] = []
+    room, budget = PAGE_BYTES, Budget()
     for one in events:
-        event = one.told.event
-        if query.root_workflow_exec_id not in (None, event.root_workflow_exec_id):
+        if budget.is_spent:
+            return page, one.sequence
+        budget.spend()
+        if not _is_wanted(one, query):
             continue
-        if query.workflow_exec_id not in (None, event.workflow_exec_id):
-            continue
-        if query.workflow_run_id in (None, event.workflow_run_id):
-            yield one
+        if len(page) == query.limit or room <= 0:
+            return page, one.sequence
+        page.append(one)
+        room -= one.size_bytes
+    return page, None
+
+
+def _is_wanted(one: Sequenced, query: EventsQuery) -> bool:
+    event = one.told.event
+    return (
+        query.root_workflow_exec_id in (None, event.root_workflow_exec_id)
+        and query.workflow_exec_id in (None, event.workflow_exec_id)
+        and query.workflow_run_id in (None, event.workflow_run_id)
+    )

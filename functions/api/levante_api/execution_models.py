@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StrictBool
 
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
 from levante_core.domain.names import build_of, described, unpinned
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.records.runs import RunSummary
@@ -19,7 +19,9 @@ Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_i
 Deployment = Annotated[str, Field(min_length=1, json_schema_extra=described("deployment_name"))]
 
 
-Statuses: TypeAlias = tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None
+Statuses: TypeAlias = Annotated[
+    tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None, Field(max_length=MOST_PARAMETER_VALUES)
+]
 """What listings are asked for. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
 
 

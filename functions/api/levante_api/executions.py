@@ -22,7 +22,7 @@ from levante_api.execution_models import (
 )
 from levante_api.problems import Refused, answer_to
 from levante_core.domain.execution import Execution, Tracing
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Parameters
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.payloads import is_encoded
 from levante_core.domain.transitions import ExecutionStatus
@@ -36,7 +36,7 @@ DEFAULT_WAIT_SECONDS = 25.0
 """How long a caller waits for a result who does not say."""
 
 
-class ExecutionQuery(Frozen):
+class ExecutionQuery(Parameters):
     """How to show an execution. include_search_keys: show what it can be found by; null otherwise."""
 
     include_search_keys: bool = False

@@ -17,13 +17,16 @@ from levante_api.request_log import RequestLog
 from levante_api.resolver import written
 from levante_core.answers import Answer
 from levante_core.domain.execution import RunKey
-from levante_core.errors import InvalidInput, Unauthenticated
+from levante_core.errors import InvalidInput, NotFound, Unauthenticated
 from levante_core.records.catalogue import ApiKey
 from levante_core.services.api_keys import require, require_deployments, require_unbound
 from levante_core.services.engine import Engine
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
+
+MOST_ID_CHARACTERS = 512
+"""Of an id or a name in a path: more than any has."""
 
 _UNMATCHED = "(none)"
 _EXPLAINED = 504
@@ -74,6 +77,8 @@ class Gate(OpenAPIRequestValidationMiddleware):
         if endpoint.concern is None:
             require_unbound(key)
         app.context[API_KEY] = key
+        if any(len(part) > MOST_ID_CHARACTERS for part in app.context["_route_args"].values()):
+            raise NotFound(f"nothing has an id or a name of more than {MOST_ID_CHARACTERS} characters")
         body = app.current_event.body
         if body and len(body) * 4 > MAX_BODY_BYTES and len(body.encode(errors="replace")) > MAX_BODY_BYTES:
             raise Refused.because(

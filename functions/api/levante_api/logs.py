@@ -1,7 +1,5 @@
 """Endpoints of logs. Source of the models: the REST contract, §10 (read 2026-11-24)."""
 
-import base64
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -13,9 +11,9 @@ from pydantic import Field
 
 from levante_api.elsewhere import LAST_EVENT_ID, Elsewhere, led_there
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_core.domain.frozen import Frozen, Moment
-from levante_core.domain.names import DeploymentName, Workspace
-from levante_core.errors import InvalidInput
+from levante_api.paging import cursors
+from levante_core.domain.frozen import Cursor, Frozen, Moment, Parameters
+from levante_core.domain.names import DeploymentName
 from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
 from levante_core.protocol.stream_messages import DeploymentLogStreamQuery, ExecutionLogStreamQuery, LogFrame
 from levante_core.services.engine import Engine
@@ -24,7 +22,7 @@ from levante_core.services.logs import EARLIEST, LATEST, Window, of_code
 Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class LogsQuery(Frozen):
+class LogsQuery(Parameters):
     """Which lines.
 
     after, before: from this time on, up to this time. order: oldest or newest first. cursor: from the page before; it
@@ -34,7 +32,7 @@ class LogsQuery(Frozen):
     after: Moment | None = None
     before: Moment | None = None
     order: Literal["asc", "desc"] = "asc"
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: Limit = 50
 
 
@@ -88,23 +86,26 @@ class LogEndpoints:
     def get_workflow_execution_logs(
         self, request: Request, execution_id: str, query: Annotated[ExecutionLogsQuery, Query()]
     ) -> ExecutionLogSearchResponse:
-        """List what the code of an execution has logged in the last two weeks."""
+        """List what the code of an execution has logged in the last two weeks.
+
+        A page before the last one is full, unless 1,000 batches of lines were read for it.
+        """
         workspace = workspace_of(request)
         wanted = of_code(run_id=query.run_id, activity_id=query.activity_id)
         window = self.engine.logs.of_execution(workspace, execution_id, wanted)
-        results, cursor = self._page(workspace, window, query)
+        results, cursor = self._page(request, f"logs of execution {execution_id}", window, query)
         return ExecutionLogSearchResponse(results=results, next_cursor=cursor)
 
     def get_deployment_logs(
         self, request: Request, name: str, query: Annotated[DeploymentLogsQuery, Query()]
     ) -> DeploymentLogSearchResponse:
-        """List what a deployment's workers have logged in the last two weeks."""
+        """List what a deployment's workers have logged in the last two weeks. Pages are as those of an execution."""
         workspace = workspace_of(request)
         deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
         if query.log_type == "build":
             return DeploymentLogSearchResponse(results=(), next_cursor=None)
         window = Window(deployment, of_code(workflow_name=query.workflow_name), query.worker_name)
-        results, cursor = self._page(workspace, window, query)
+        results, cursor = self._page(request, f"logs of deployment {deployment}", window, query)
         return DeploymentLogSearchResponse(results=results, next_cursor=cursor)
 
     def stream_execution(
@@ -127,31 +128,32 @@ class LogEndpoints:
         self.engine.catalogue.get_deployment(workspace_of(request), DeploymentName(name))
         return led_there(request, self.streams)
 
-    def _page(self, workspace: Workspace, window: Window, query: LogsQuery) -> tuple[tuple[LogRecord, ...], str | None]:
-        asked, place = _asked(query)
-        after, before = max(asked.after or EARLIEST, window.after), min(asked.before or LATEST, window.before)
-        window = replace(window, after=after, before=before, descending=asked.order == "desc")
+    def _page(
+        self, request: Request, listing: str, window: Window, query: LogsQuery
+    ) -> tuple[tuple[LogRecord, ...], str | None]:
+        workspace = workspace_of(request)
+        beside = ("after", "before", "order", "limit")
+        pages = cursors(self.engine.capabilities, request, listing, query, beside=beside)
+        order, after, before, place = pages.position(query.cursor) or (
+            query.order,
+            _text(query.after),
+            _text(query.before),
+            None,
+        )
+        window = replace(
+            window,
+            after=max(_time(after) or EARLIEST, window.after),
+            before=min(_time(before) or LATEST, window.before),
+            descending=order == "desc",
+        )
         page = self.engine.logs.search(workspace, window, query.limit, place)
         traces = self.engine.traces.ids(workspace, {line.execution_id for line in page.lines if line.execution_id})
         records = tuple(record_of(line, traces.get(line.execution_id or "", "")) for line in page.lines)
-        return records, _cursor(asked, page.next_cursor) if page.next_cursor else None
+        return records, pages.cursor([order, after, before, page.next_cursor] if page.next_cursor else None)
 
 
-def _cursor(asked: LogsQuery, place: str) -> str:
-    times = [at.isoformat() if at else None for at in (asked.after, asked.before)]
-    return base64.urlsafe_b64encode(json.dumps([asked.order, *times, place]).encode()).decode()
-
-
-def _asked(query: LogsQuery) -> tuple[LogsQuery, str | None]:
-    """Return what was asked for with the first page, and where this one begins. Raises: InvalidInput."""
-    if not query.cursor:
-        return query, None
-    try:
-        order, after, before, place = json.loads(base64.urlsafe_b64decode(query.cursor))
-        return LogsQuery(order=order, after=_time(after), before=_time(before)), str(place)
-    except (ValueError, TypeError):
-        problem = "not a cursor of ours: take next_cursor from the page before"
-        raise InvalidInput.at(("query", "cursor"), problem) from None
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _time(text: str | None) -> datetime | None:

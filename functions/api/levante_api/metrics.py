@@ -7,14 +7,14 @@ from aws_lambda_powertools.event_handler import Request
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_core.domain.frozen import Frozen, Moment
+from levante_core.domain.frozen import Frozen, Moment, Parameters
 from levante_core.services.engine import Engine
 
 NOT_MEASURED = -1
 """What the contract says of the rate of retries."""
 
 
-class MetricsQuery(Frozen):
+class MetricsQuery(Parameters):
     """When the executions started.
 
     start_time: from this time on; a day before end_time, if it is left out. end_time: before this time; now, if left out.
@@ -37,7 +37,10 @@ class TimeSeriesMetric(Frozen):
 
 
 class WorkflowMetrics(Frozen):
-    """How the executions of a workflow have done. error_count: those that are FAILED or TIMED_OUT."""
+    """How the executions of a workflow have done.
+
+    error_count: those that are FAILED or TIMED_OUT. is_partial: these are the newest 5,000, and the counts are "at least".
+    """
 
     execution_count: ScalarMetric
     success_count: ScalarMetric
@@ -45,6 +48,7 @@ class WorkflowMetrics(Frozen):
     average_latency_ms: ScalarMetric
     latency_over_time: TimeSeriesMetric
     retry_rate: ScalarMetric
+    is_partial: bool
 
 
 @dataclass(frozen=True)
@@ -72,4 +76,5 @@ class MetricsEndpoints:
             average_latency_ms=ScalarMetric(value=found.average_latency_ms),
             latency_over_time=TimeSeriesMetric(value=found.latency_over_time),
             retry_rate=ScalarMetric(value=NOT_MEASURED),
+            is_partial=found.is_partial,
         )

@@ -1,75 +1,103 @@
-"""Pages of what was filtered: full until the last one, because the official client stops at the first short page."""
+"""Pages of listings, and the cursors between them.
 
-import base64
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+A cursor is signed, and good for one workspace, one listing and one set of filters.
+"""
 
-from levante_core.errors import InvalidInput
-from levante_core.ports.item_store import Item, Page
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from aws_lambda_powertools.event_handler import Request
+
+from levante_api.endpoints import workspace_of
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.names import Workspace
+from levante_core.errors import InvalidCapability, InvalidInput
 
 T = TypeVar("T")
 
-_CHUNK = 100
+KIND = "cursor"
 
 
-@contextmanager
-def token_named(parameter: str, *others: str) -> Iterator[None]:
-    """Say of a page token that is refused which query parameter it came in. others: what it is called further inside."""
-    try:
-        yield
-    except InvalidInput as error:
-        if error.problems[0]["loc"][-1] not in {"after", *others}:
-            raise
-        raise InvalidInput.at(("query", parameter), error.problems[0]["msg"]) from None
+class Signer(Protocol):
+    """Signs texts that travel through clients."""
+
+    def sign(self, kind: str, claims: Json) -> str:
+        """Return a text that `read` takes, for this kind alone."""
+        ...
+
+    def read(self, kind: str, text: str) -> Json:
+        """Return the claims. Raises: InvalidCapability."""
+        ...
 
 
-def filled_page(
-    fetch: Callable[[int, str | None], Page], keep: Callable[[Item], T | None], limit: int, after: str | None
-) -> tuple[list[T], str | None]:
-    """Fetch items until `limit` of them are kept, or there are no more. Returns what was kept, and the token for the rest.
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """The cursors of one listing. at: where a cursor comes in the request."""
 
-    fetch(limit, after): the pages of the store. keep: None leaves an item out.
+    signer: Signer
+    workspace: Workspace
+    listing: str
+    filters: str
+    at: tuple[str, str]
+
+    def position(self, cursor: str | None) -> Json:
+        """Return where a cursor leads; None for no cursor. Raises: InvalidInput for any that is not of this listing."""
+        if not cursor:
+            return None
+        try:
+            *of_listing, position = self.signer.read(KIND, cursor)
+        except (InvalidCapability, ValueError, TypeError):
+            raise self.refusal() from None
+        if of_listing != self._of_listing():
+            raise self.refusal()
+        return position
+
+    def cursor(self, position: Json) -> str | None:
+        """Return the cursor that leads to a position; None where there is none."""
+        return None if position is None else self.signer.sign(KIND, [*self._of_listing(), position])
+
+    def refusal(self) -> InvalidInput:
+        """Build the error. It does not say what is wrong, because there is one thing to do about all of them."""
+        return InvalidInput.at(self.at, "not a cursor of this listing: begin anew, or take it from the page before")
+
+    def _of_listing(self) -> list[str]:
+        return [self.workspace, self.listing, self.filters]
+
+
+def cursors(
+    signer: Signer,
+    request: Request,
+    listing: str,
+    query: Frozen,
+    *,
+    parameter: str = "cursor",
+    beside: Collection[str] = ("limit",),
+    place: str = "query",
+) -> Cursors:
+    """Return the cursors of a listing.
+
+    parameter: what a cursor is called there. beside: parameters that may be others from page to page.
     """
-    kept: list[T] = []
-    size = _CHUNK
-    while True:
-        page = fetch(size, after)
-        wanted = limit - len(kept)
-        found = [(position, row) for position, item in enumerate(page.items, 1) if (row := keep(item)) is not None]
-        if len(found) > wanted:
-            size = found[wanted - 1][0]  # a token stands after the last item of a page, so let that be the last one wanted
-            continue
-        kept += [row for _, row in found]
-        after, size = page.next, _CHUNK
-        if after is None or len(kept) == limit:
-            return kept, after
+    filters = query.model_dump_json(exclude={parameter, *beside})
+    digest = hashlib.sha256(filters.encode()).hexdigest()[:32]
+    return Cursors(signer, workspace_of(request), listing, digest, (place, parameter))
 
 
 def page_of(
-    rows: Sequence[T], place: Callable[[T], str], limit: int | None, cursor: str | None
+    rows: Sequence[T], place: Callable[[T], str], limit: int | None, pages: Cursors, cursor: str | None
 ) -> tuple[list[T], str | None]:
     """Take a page out of rows that are all at hand. place: unique, and what a cursor remembers of the last row seen.
 
     A cursor whose row has gone meanwhile is refused: the caller begins anew, and misses nothing.
     """
-    first = 0
-    if cursor:
+    first, last_seen = 0, pages.position(cursor)
+    if last_seen is not None:
         places = [place(row) for row in rows]
-        if (last_seen := _read(cursor)) not in places:
-            raise InvalidInput.at(
-                ("query", "cursor"), "not a cursor of this listing, or one whose place is gone: begin anew"
-            )
+        if last_seen not in places:
+            raise pages.refusal()
         first = places.index(last_seen) + 1
     page = list(rows[first : None if limit is None else first + limit])
     more = first + len(page) < len(rows)
-    return page, base64.urlsafe_b64encode(json.dumps(place(page[-1])).encode()).decode() if more and page else None
-
-
-def _read(cursor: str) -> str | None:
-    try:
-        last_seen = json.loads(base64.urlsafe_b64decode(cursor))
-    except ValueError:
-        return None
-    return last_seen if isinstance(last_seen, str) else None
+    return page, pages.cursor(place(page[-1])) if more and page else None

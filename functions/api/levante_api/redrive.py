@@ -1,18 +1,21 @@
 """The endpoint that sends again what queues have lost."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request
+from pydantic import Field
 
 from levante_api.endpoints import ADMINS, Endpoint, workspace_of
-from levante_core.domain.frozen import Frozen
+from levante_api.paging import cursors
+from levante_core.domain.frozen import Cursor, Frozen
 from levante_core.services.engine import Engine
 
 
 class RedriveRequest(Frozen):
     """From where to go on. after: `next` of the answer before; absent at first."""
 
-    after: str | None = None
+    after: Annotated[Cursor, Field(min_length=1)] | None = None
 
 
 class RedriveResponse(Frozen):
@@ -34,5 +37,6 @@ class RedriveEndpoints:
 
     def redrive(self, request: Request, body: RedriveRequest) -> RedriveResponse:
         """Send again, from what is recorded, whatever some of the open executions need to go on. Harmless at any time."""
-        page = self.engine.redrive.redrive_page(workspace_of(request), body.after)
-        return RedriveResponse(executions=page.runs, next=page.next)
+        pages = cursors(self.engine.capabilities, request, "redrive", body, parameter="after", place="body")
+        page = self.engine.redrive.redrive_page(workspace_of(request), pages.position(body.after))
+        return RedriveResponse(executions=page.runs, next=pages.cursor(page.next))

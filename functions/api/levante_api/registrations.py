@@ -16,17 +16,18 @@ from levante_api.catalogue_models import (
     workflow_response,
 )
 from levante_api.endpoints import READERS, Endpoint, workspace_of
-from levante_api.paging import filled_page, token_named
+from levante_api.paging import cursors
 from levante_api.serving import Serving
 from levante_api.workflows import found_in
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import Cursor, Parameters, Search
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Item
 from levante_core.records.catalogue import Registration, Workflow, registration_of
 from levante_core.services.engine import Engine
+from levante_core.services.paging import Budget, scan
 
 
-class RegistrationsQuery(Frozen):
+class RegistrationsQuery(Parameters):
     """Which registrations.
 
     workflow_id: of this workflow. task_queue: of this task queue. active_only: those that a live worker serves.
@@ -42,15 +43,15 @@ class RegistrationsQuery(Frozen):
     active_only: bool = False
     include_shared: bool = True
     workflow_name: str | None = None
-    workflow_search: str | None = None
+    workflow_search: Search | None = None
     archived: bool | None = None
     with_workflow: bool = False
     available_in_chat_assistant: bool | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
-class RegistrationQuery(Frozen):
+class RegistrationQuery(Parameters):
     """How to show a registration.
 
     with_workflow: show its workflow. include_shared: makes no difference: nothing is shared here.
@@ -77,9 +78,10 @@ class RegistrationEndpoints:
     def get_workflow_registrations(
         self, request: Request, query: Annotated[RegistrationsQuery, Query()]
     ) -> WorkflowRegistrationListResponse:
-        """List registrations by workflow name; pages are full but for the last one."""
-        workspace = workspace_of(request)
-        serving = Serving(self.engine, workspace)
+        """List registrations by workflow name. A page before the last one is full, unless 5,000 items were read for it."""
+        workspace, budget = workspace_of(request), Budget()
+        serving = Serving(self.engine, workspace, budget)
+        pages = cursors(self.engine.capabilities, request, "registrations", query)
 
         def keep(item: Item) -> WorkflowRegistration | None:
             listed = registration_of(item)
@@ -92,15 +94,15 @@ class RegistrationEndpoints:
                 return None
             return _shown(entry.workflow, registration, serving, with_workflow=query.with_workflow)
 
-        with token_named("cursor"):
-            rows, next_cursor = filled_page(
-                lambda limit, after: self.engine.catalogue.list_registrations(workspace, limit=limit, after=after),
-                keep,
-                query.limit,
-                query.cursor or None,
-            )
+        rows, token = scan(
+            lambda limit, after: self.engine.catalogue.list_registrations(workspace, limit=limit, after=after),
+            keep,
+            query.limit,
+            pages.position(query.cursor),
+            budget,
+        )
         return WorkflowRegistrationListResponse(
-            workflow_registrations=tuple(rows), next_cursor=next_cursor, workflow_versions=tuple(rows)
+            workflow_registrations=tuple(rows), next_cursor=pages.cursor(token), workflow_versions=tuple(rows)
         )
 
     def get_workflow_registration(

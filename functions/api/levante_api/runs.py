@@ -1,6 +1,8 @@
 """Endpoints of runs."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -18,20 +20,20 @@ from levante_api.execution_models import (
     possible,
     run_response,
 )
-from levante_api.paging import page_of, token_named
-from levante_core.domain.frozen import Frozen, Moment, wire_time
-from levante_core.domain.names import Workspace
+from levante_api.paging import Cursors, cursors, page_of
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
+from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.protocol.streams import RUN_HISTORY
 from levante_core.records.runs import RunSummary
+from levante_core.services import paging
 from levante_core.services.engine import Engine
+from levante_core.services.executions import RunsPage
+from levante_core.services.paging import Budget
 from levante_core.services.run_filter import RunFilter, key_filter
 
-MOST_SORTED = 10_000
-"""Runs that are sorted by the time of their end."""
 
-
-class RunsQuery(Frozen):
+class RunsQuery(Parameters):
     """Which runs, in which order.
 
     workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
@@ -40,7 +42,7 @@ class RunsQuery(Frozen):
     this time on. start_time_before, end_time_before: before this time.
     search_key: up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this,
     `key:value` holds this. workflow_tags: all of these are the workflow's. status: one of these. sort_by: runs that are open
-    come as if they ended last; up to 10,000 runs are sorted by end_time. order: ascending or descending.
+    come as if they ended last; up to 5,000 runs are looked at and sorted by end_time. order: ascending or descending.
     include_internal: runs of workflows that are means to others, too. page_size: runs on a page. next_page_token: from the
     page before.
     """
@@ -48,20 +50,20 @@ class RunsQuery(Frozen):
     workflow_identifier: str | None = None
     root_execution_id: str | None = None
     deployment_name: str | None = None
-    search: str | None = None
+    search: Search | None = None
     user_id: str | None = None
     start_time_after: Moment | None = None
     start_time_before: Moment | None = None
     end_time_after: Moment | None = None
     end_time_before: Moment | None = None
     search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
-    workflow_tags: tuple[str, ...] | None = None
+    workflow_tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
     status: Statuses = None
     sort_by: Literal["start_time", "end_time"] = "start_time"
     order: Literal["asc", "desc"] = "desc"
     include_internal: bool = True
     page_size: Annotated[int, Field(ge=1, le=1000)] = 50
-    next_page_token: str | None = None
+    next_page_token: Cursor | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class RunEndpoints:
         return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
-        """List runs by the time of their start or end; pages are full but for the last one."""
-        workspace = workspace_of(request)
+        """List runs by the time of their start or end. A page before the last one is full, unless 5,000 were read for it."""
+        workspace, budget = workspace_of(request), Budget()
         statuses = possible(query.status)
         if statuses == set():
             return WorkflowExecutionListResponse(executions=(), next_page_token=None)
@@ -110,46 +112,49 @@ class RunEndpoints:
             ended_after=query.end_time_after,
             ended_before=query.end_time_before,
             search_keys=tuple(map(key_filter, query.search_key or ())),
-            of_workflows=self._tagged(workspace, query.workflow_tags),
-            without_workflows=set() if query.include_internal else self.engine.catalogue.technical_workflows(workspace),
+            is_workflow_wanted=self._workflow_filter(workspace, query, budget),
         )
-        if query.sort_by == "end_time":
-            return self._by_end(workspace, query, wanted)
-        with token_named("next_page_token"):
-            page = self.engine.executions.list_runs(
-                workspace,
-                workflow=query.workflow_identifier,
-                wanted=wanted,
-                descending=query.order == "desc",
-                page_size=query.page_size,
-                after=query.next_page_token or None,
-            )
-        return WorkflowExecutionListResponse(
-            executions=tuple(run_response(run) for run in page.runs), next_page_token=page.next_token
-        )
-
-    def _tagged(self, workspace: Workspace, tags: tuple[str, ...] | None) -> set[str] | None:
-        return self.engine.catalogue.tagged_workflows(workspace, tags) if tags else None
-
-    def _by_end(self, workspace: Workspace, query: RunsQuery, wanted: RunFilter) -> WorkflowExecutionListResponse:
-        """Sort by the time of the end, for which there is no index: those that are open come as if they ended last."""
+        is_by_end = query.sort_by == "end_time"
+        pages = cursors(self.engine.capabilities, request, "runs", query, parameter="next_page_token", beside=("page_size",))
         page = self.engine.executions.list_runs(
             workspace,
             workflow=query.workflow_identifier,
             wanted=wanted,
-            descending=False,
-            page_size=MOST_SORTED + 1,
-            after=None,
+            descending=query.order == "desc",
+            page_size=paging.MOST_READ if is_by_end else query.page_size,
+            after=None if is_by_end else pages.position(query.next_page_token),
+            budget=budget,
         )
-        if len(page.runs) > MOST_SORTED:
-            problem = (
-                f"more than {MOST_SORTED} runs would have to be sorted: narrow them down, by start_time_after for instance"
-            )
-            raise InvalidInput.at(("query", "sort_by"), problem)
-        runs = sorted(page.runs, key=_end, reverse=query.order == "desc")
-        with token_named("next_page_token", "cursor"):
-            rows, token = page_of(runs, lambda run: run.key.run_id, query.page_size, query.next_page_token)
+        rows, token = _by_end(page, query, pages) if is_by_end else (page.runs, pages.cursor(page.next_token))
         return WorkflowExecutionListResponse(executions=tuple(run_response(run) for run in rows), next_page_token=token)
+
+    def _workflow_filter(self, workspace: Workspace, query: RunsQuery, budget: Budget) -> Callable[[str], bool] | None:
+        """Return what asks each workflow once, if the query has to know more of workflows than their names."""
+        tags = set(query.workflow_tags or ())
+        if query.include_internal and not tags:
+            return None
+
+        @cache
+        def is_wanted(name: str) -> bool:
+            budget.spend()
+            workflow = self.engine.catalogue.find_workflow(workspace, WorkflowName(name))
+            if workflow is None:
+                return not tags
+            return (query.include_internal or not workflow.is_technical) and tags <= set(workflow.tags)
+
+        return is_wanted
+
+
+def _by_end(page: RunsPage, query: RunsQuery, pages: Cursors) -> tuple[Sequence[RunSummary], str | None]:
+    """Sort by the time of the end, for which there is no index: those that are open come as if they ended last."""
+    if page.next_token is not None:
+        problem = (
+            f"more than {paging.MOST_READ} runs would have to be looked at: narrow them down, "
+            "by start_time_after or workflow_identifier"
+        )
+        raise InvalidInput.at(("query", "sort_by"), problem)
+    runs = sorted(page.runs, key=_end, reverse=query.order == "desc")
+    return page_of(runs, lambda run: run.key.run_id, query.page_size, pages, query.next_page_token)
 
 
 def _end(run: RunSummary) -> tuple[bool, str, str]:

@@ -9,8 +9,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.endpoints import CLIENTS, READERS, Endpoint, no_content, user_named, user_of, workspace_of
-from levante_api.paging import page_of
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_api.paging import cursors
+from levante_core.domain.frozen import Cursor, Frozen, Json, Parameters, Search, Time
 from levante_core.domain.names import Workspace, deployment_name
 from levante_core.domain.schedules.spec import (
     PartialScheduleDefinition,
@@ -20,13 +20,17 @@ from levante_core.domain.schedules.spec import (
     ScheduleSpec,
 )
 from levante_core.domain.schedules.state import Schedule
+from levante_core.domain.schedules.times import MOST_WORK, Work
 from levante_core.domain.search import is_found
 from levante_core.errors import InvalidSchedule
+from levante_core.ports.item_store import Item
+from levante_core.records.schedules import schedule_of
 from levante_core.services.engine import Engine
-from levante_core.services.schedules import Target
+from levante_core.services.paging import scan
+from levante_core.services.schedules import MOST_SCHEDULES, Target
 
 
-class SchedulesQuery(Frozen):
+class SchedulesQuery(Parameters):
     """Which schedules, by id.
 
     workflow_name: of this workflow. user_id: made with this API key; `current` is the caller's. status: those that go on, or
@@ -37,9 +41,9 @@ class SchedulesQuery(Frozen):
     workflow_name: str | None = None
     user_id: str | None = None
     status: Literal["active", "paused"] | None = None
-    search: str | None = None
+    search: Search | None = None
     page_size: Annotated[int | None, Field(ge=1, le=1000)] = None
-    next_page_token: str | None = None
+    next_page_token: Cursor | None = None
 
 
 class WorkflowScheduleRequest(Frozen):
@@ -122,7 +126,7 @@ class WorkflowScheduleListResponse(Frozen):
 
 @dataclass(frozen=True)
 class ScheduleEndpoints:
-    """Makes, shows and changes schedules. Listings are filtered in memory."""
+    """Makes, shows and changes schedules."""
 
     engine: Engine
 
@@ -142,12 +146,26 @@ class ScheduleEndpoints:
         ]
 
     def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
-        """List schedules by id."""
-        user = user_named(request, query.user_id)
-        found = [one for one in self.engine.schedules.all(workspace_of(request)) if _matches(one, query, user)]
-        page, token = page_of(found, lambda one: one.schedule_id, query.page_size, query.next_page_token)
-        now = self.engine.clock.now()
-        return WorkflowScheduleListResponse(schedules=tuple(_shown(one, now) for one in page), next_page_token=token)
+        """List schedules by id. Where their times take much work to find, the last of them tell fewer of those to come."""
+        workspace, user = workspace_of(request), user_named(request, query.user_id)
+        pages = cursors(
+            self.engine.capabilities, request, "schedules", query, parameter="next_page_token", beside=("page_size",)
+        )
+
+        def keep(item: Item) -> Schedule | None:
+            schedule = schedule_of(item)
+            return schedule if _matches(schedule, query, user) else None
+
+        page, token = scan(
+            lambda limit, after: self.engine.schedules.page(workspace, limit=limit, after=after),
+            keep,
+            query.page_size or MOST_SCHEDULES,
+            pages.position(query.next_page_token),
+        )
+        now, work = self.engine.clock.now(), Work(2 * MOST_WORK)
+        return WorkflowScheduleListResponse(
+            schedules=tuple(_shown(one, now, work) for one in page), next_page_token=pages.cursor(token)
+        )
 
     def schedule_workflow(self, request: Request, body: WorkflowScheduleRequest) -> Response[WorkflowScheduleResponse]:
         """Make a schedule; it counts from now on."""
@@ -218,7 +236,7 @@ def _matches(schedule: Schedule, query: SchedulesQuery, user: str | None) -> boo
     )
 
 
-def _shown(schedule: Schedule, now: datetime) -> ScheduleDefinitionOutput:
+def _shown(schedule: Schedule, now: datetime, work: Work | None = None) -> ScheduleDefinitionOutput:
     definition, state = schedule.definition, schedule.state
     spec = {name: getattr(definition, name) for name in ScheduleSpec.model_fields}
     return ScheduleDefinitionOutput(
@@ -231,6 +249,6 @@ def _shown(schedule: Schedule, now: datetime) -> ScheduleDefinitionOutput:
         remaining_executions=state.remaining,
         deployment_name=schedule.deployment_name,
         note=state.note,
-        future_executions=tuple(ScheduleFutureExecution(scheduled_at=at) for at in schedule.coming(now)),
+        future_executions=tuple(ScheduleFutureExecution(scheduled_at=at) for at in schedule.coming(now, work)),
         recent_executions=tuple(ScheduleRecentExecution(**dict(one)) for one in state.recent),
     )

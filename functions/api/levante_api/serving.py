@@ -9,12 +9,17 @@ from levante_core.errors import NotFound
 from levante_core.records.catalogue import Deployment, Registration, Worker
 from levante_core.services.catalogue import Entry
 from levante_core.services.engine import Engine
+from levante_core.services.paging import Budget
 
 
 class Serving:
-    """The catalogue of one workspace as one request sees it. Cost: one read per name that is asked for."""
+    """The catalogue of one workspace as one request sees it. Cost: one read per name that is asked for.
 
-    def __init__(self, engine: Engine, workspace: Workspace) -> None:
+    budget: what the request may read, from which that is taken.
+    """
+
+    def __init__(self, engine: Engine, workspace: Workspace, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget()
         self._engine = engine
         self._workspace = workspace
         self._now = engine.clock.now()
@@ -31,16 +36,22 @@ class Serving:
         return is_live(worker.last_heartbeat_at, self._now)
 
     def _workers(self, deployment: DeploymentName) -> list[Worker]:
-        return self._engine.catalogue.workers(self._workspace, deployment)
+        workers = self._engine.catalogue.workers(self._workspace, deployment)
+        self._budget.spend(1 + len(workers))
+        return workers
 
     def _deployment(self, name: DeploymentName) -> Deployment | None:
+        self._budget.spend()
         try:
             return self._engine.catalogue.get_deployment(self._workspace, name)
         except NotFound:
             return None
 
     def _entry(self, workflow: str) -> Entry | None:
+        self._budget.spend()
         try:
-            return self._engine.catalogue.get(self._workspace, workflow)
+            entry = self._engine.catalogue.get(self._workspace, workflow)
         except NotFound:
             return None
+        self._budget.spend(len(entry.registrations))
+        return entry

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request
@@ -10,7 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_api.execution_models import WorkflowExecutionResponse, execution_response
 from levante_core.domain.execution import Execution
-from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.frozen import Frozen, Json, Parameters
 from levante_core.domain.spans import SpanTree, Value, tree
 from levante_core.domain.stream_events import StreamEvent, StreamEventType, nanoseconds
 from levante_core.services.engine import Engine
@@ -108,7 +109,7 @@ class WorkflowExecutionTraceEventsResponse(WorkflowExecutionResponse):
     events: tuple[WorkflowExecutionTraceEvent | WorkflowExecutionProgressTraceEvent, ...]
 
 
-class TraceEventsQuery(Frozen):
+class TraceEventsQuery(Parameters):
     """How to show events.
 
     merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that tell
@@ -165,16 +166,19 @@ class TraceEndpoints:
     def get_workflow_execution_trace_events(
         self, request: Request, execution_id: str, query: Annotated[TraceEventsQuery, Query()]
     ) -> WorkflowExecutionTraceEventsResponse:
-        """Get what happened in an execution, all its runs: the events of its stream, without payloads."""
+        """Get what happened in an execution, all its runs: the events of its stream, without payloads.
+
+        Of a stream of more than 5,000 events, these are the first; `events/list` has all.
+        """
         workspace = workspace_of(request)
         execution = self.engine.executions.get(workspace, execution_id)
-        self.engine.streams.publish(workspace, execution.root_execution_id)
-        stream = self.engine.streams.read(workspace, execution.root_execution_id, 1)
+        self.engine.streams.publish_some(workspace, execution.root_execution_id)
+        stream = islice(self.engine.streams.read(workspace, execution.root_execution_id, 1), MOST)
         told = (one.told.event for one in stream if one.told.event.workflow_exec_id == execution_id)
         events = [one for one in _events(told) if query.include_internal_events or not one.internal]
         if query.merge_same_id_events:
             events = list({one.id: one for one in events}.values())
-        return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(events[:MOST]))
+        return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(events))
 
 
 def _shown(execution: Execution) -> dict[str, Json]:

@@ -13,9 +13,9 @@ from levante_core.domain.frozen import Frozen
 from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.services.engine import Engine
-from levante_core.services.workflow_edits import Edit
+from levante_core.services.workflow_edits import MOST_TAGS, Edit
 
-Ids = Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
+Ids = Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(min_length=1, max_length=100)]
 
 
 class WorkflowUpdateRequest(Frozen):
@@ -28,7 +28,7 @@ class WorkflowUpdateRequest(Frozen):
     display_name: Annotated[str | None, Field(max_length=128, pattern=r"\S")] = None
     description: Annotated[str | None, Field(max_length=4096)] = None
     available_in_chat_assistant: bool | None = None
-    tags: tuple[str, ...] | None = None
+    tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_TAGS)] = None
 
 
 class WorkflowUpdateResponse(Frozen):
@@ -40,7 +40,7 @@ class WorkflowUpdateResponse(Frozen):
 class WorkflowTagsAddRequest(Frozen):
     """Tags to add. tags: each has up to 100 characters, and is trimmed; a workflow has 500 at most."""
 
-    tags: Annotated[tuple[str, ...], Field(min_length=1)]
+    tags: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_TAGS)]
 
 
 class WorkflowBulkRequest(Frozen):

@@ -18,20 +18,22 @@ from levante_api.catalogue_models import (
 )
 from levante_api.endpoints import READERS, Endpoint, workspace_of
 from levante_api.execution_models import Statuses, possible
-from levante_api.paging import filled_page, token_named
+from levante_api.paging import cursors
 from levante_api.serving import Serving
-from levante_core.domain.frozen import Frozen
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Parameters, Search
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.search import is_found
 from levante_core.ports.item_store import Item
 from levante_core.records.catalogue import Workflow, workflow_of
 from levante_core.services.engine import Engine
+from levante_core.services.paging import Budget, scan
 
 
-class WorkflowsQuery(Frozen):
+class WorkflowsQuery(Parameters):
     """Which workflows, in which order.
 
-    status: those with a run, current or earlier, that has one of these; RETRYING_AFTER_ERROR is a status that none ever has.
+    status: those of whose newest 1,000 runs one, current or earlier, has one of these; RETRYING_AFTER_ERROR is a status that
+    none ever has.
     include_shared: makes no difference: nothing is shared here. available_in_chat_assistant: none is, as there is no chat
     assistant here. deployment_name: those that one of these deployments has registered. deployment_status: those that a
     live worker serves, or the others. archived: those that are put away, or those that are not; all, if left out. tags:
@@ -43,16 +45,16 @@ class WorkflowsQuery(Frozen):
     status: Statuses = None
     include_shared: bool = True
     available_in_chat_assistant: bool | None = None
-    deployment_name: tuple[str, ...] | None = None
+    deployment_name: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
     deployment_status: Literal["active", "inactive"] | None = None
     archived: bool | None = None
-    tags: tuple[str, ...] | None = None
+    tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
     sort_by: Literal["display_name"] = "display_name"
     order: Literal["asc", "desc"] = "asc"
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     active_only: bool = False
-    search: str | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -69,30 +71,31 @@ class WorkflowEndpoints:
         ]
 
     def get_workflows(self, request: Request, query: Annotated[WorkflowsQuery, Query()]) -> WorkflowListResponse:
-        """List workflows by display name; pages are full but for the last one."""
-        workspace = workspace_of(request)
-        serving = Serving(self.engine, workspace)
+        """List workflows by display name. A page before the last one is full, unless 5,000 items were read for it."""
+        workspace, budget = workspace_of(request), Budget()
+        serving = Serving(self.engine, workspace, budget)
+        pages = cursors(self.engine.capabilities, request, "workflows", query)
 
         @cache
         def has_run(workflow: WorkflowName) -> bool:
             statuses = possible(query.status)
-            return statuses is None or self.engine.executions.has_run(workspace, workflow, statuses)
+            return statuses is None or self.engine.executions.has_run(workspace, workflow, statuses, budget)
 
         def keep(item: Item) -> WorkflowBasicDefinition | None:
             workflow = workflow_of(item)
             is_wanted = _matches(workflow, query) and _is_served(workflow, query, serving) and has_run(workflow.name)
             return basic_definition(workflow) if is_wanted else None
 
-        with token_named("cursor"):
-            rows, next_cursor = filled_page(
-                lambda limit, after: self.engine.catalogue.list_workflows(
-                    workspace, limit=limit, descending=query.order == "desc", after=after
-                ),
-                keep,
-                query.limit,
-                query.cursor or None,
-            )
-        return WorkflowListResponse(workflows=tuple(rows), next_cursor=next_cursor)
+        rows, token = scan(
+            lambda limit, after: self.engine.catalogue.list_workflows(
+                workspace, limit=limit, descending=query.order == "desc", after=after
+            ),
+            keep,
+            query.limit,
+            pages.position(query.cursor),
+            budget,
+        )
+        return WorkflowListResponse(workflows=tuple(rows), next_cursor=pages.cursor(token))
 
     def get_workflow(self, request: Request, workflow_identifier: str) -> WorkflowGetResponse:
         """Get a workflow by its name or id."""

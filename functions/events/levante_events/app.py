@@ -5,8 +5,9 @@ It also tells histories that are larger than an answer of the API can be.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -16,7 +17,7 @@ from pydantic_core import to_json
 
 from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
-from levante_core.errors import LevanteError, NotFound, Unauthenticated
+from levante_core.errors import LevanteError, NotFound, TooManyStreams, Unauthenticated
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import history_in, is_stream, ticket_purpose
@@ -47,6 +48,8 @@ LOG_SECONDS = 1.0
 KEY_CHECK_SECONDS = 8.0
 """A key that was revoked may be believed for 5 s more: with that, its streams end within 13 s."""
 FAREWELL_SECONDS = 1.0
+MOST_STREAMS = 200
+"""Streams and histories that one API key reads at a time in one process."""
 PART_BYTES = 64 * 1024
 """Of a history, at least, in what is sent at once."""
 
@@ -92,13 +95,19 @@ class EventsApp:
         self._run = run
         self._settings = settings
         self._frames: WeakKeyDictionary[Sequenced, bytes] = WeakKeyDictionary()
+        self._reading: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
+        with ExitStack() as held:
+            await self._serve(scope, receive, send, held)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
         try:
             key = await self._run(self._admit, scope)
+            self._hold(key.key_id, held)
             found = await self._find(scope, key.workspace)
         except NoExecution as error:
             await _refuse(send, Answer(400, {"detail": str(error), "code": "WF_1001"}))
@@ -133,6 +142,18 @@ class EventsApp:
             return await self._run(open_log, self._services.logs, workspace, path, query, last_event_id)
         selection = select(path, query, last_event_id)
         return await self._run(self._open, workspace, selection), selection
+
+    def _hold(self, reader: str, held: ExitStack) -> None:
+        """Count a stream until it ends. Raises: TooManyStreams."""
+        if self._reading[reader] >= MOST_STREAMS:
+            raise TooManyStreams(f"{MOST_STREAMS} streams are open with this API key: close some, or come again later")
+        self._reading[reader] += 1
+        held.callback(self._release, reader)
+
+    def _release(self, reader: str) -> None:
+        self._reading[reader] -= 1
+        if not self._reading[reader]:
+            del self._reading[reader]
 
     def _admit(self, scope: Scope) -> ApiKey:
         """Say whose streams the caller may read. Raises: Unauthenticated, Forbidden."""

@@ -9,8 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from levante_core.domain.stream_events import Told
 from levante_core.errors import InvalidInput, LevanteError
-from levante_core.protocol.stream_messages import ANY, EventSource, EventStreamQuery, ExecutionStreamQuery
+from levante_core.protocol.stream_messages import ANY, MOST_FILTERS, EventSource, EventStreamQuery, ExecutionStreamQuery
 from levante_core.protocol.streams import TICKET_PARAMETER, execution_in, sequence_in
+
+MOST_PARAMETERS = 200
+"""In one query string."""
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -84,25 +87,34 @@ def _filters(query_string: str) -> EventStreamQuery:
 
     Clients send `*` for each filter, and once more its name where that is a member of `metadata_filters`.
     """
-    given = {
-        name: [value for value in values if value != ANY] or values
-        for name, values in parse_qs(query_string, keep_blank_values=True).items()
-    }
+    given = {name: [value for value in values if value != ANY] or values for name, values in _parsed(query_string).items()}
     known = {*EventStreamQuery.model_fields, TICKET_PARAMETER}
     ours = {name: values for name, values in given.items() if name in known}
     filters = read(EventStreamQuery, urlencode(ours, doseq=True))
     bare = {name: tuple(values) for name, values in given.items() if name not in known}
+    if len(bare) > MOST_FILTERS:
+        raise InvalidInput.at(
+            ("query", "metadata_filters"), f"events are filtered by {MOST_FILTERS} names of metadata at most"
+        )
     return filters.model_copy(update={"metadata_filters": {**filters.metadata_filters, **bare}}) if bare else filters
 
 
 def ticket_in(query_string: str) -> str | None:
     """Return the ticket that came with a request, if one did."""
-    return parse_qs(query_string).get(TICKET_PARAMETER, [None])[0]
+    return _parsed(query_string).get(TICKET_PARAMETER, [None])[0] or None
+
+
+def _parsed(query_string: str) -> Mapping[str, Sequence[Any]]:
+    """Read a query string. Raises: InvalidInput where it has more than MOST_PARAMETERS."""
+    try:
+        return parse_qs(query_string, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        raise InvalidInput.at(("query",), f"a query has {MOST_PARAMETERS} parameters at most") from None
 
 
 def read(model: type[Query], query_string: str) -> Query:
     """Read the parameters of a query. Raises: InvalidInput."""
-    given: Mapping[str, Sequence[str]] = parse_qs(query_string, keep_blank_values=True)
+    given = _parsed(query_string)
     values: dict[str, Any] = {}
     for name, texts in given.items():
         field = model.model_fields.get(name)

@@ -15,7 +15,7 @@ from levante_api.app import ApiSettings, create_app
 from levante_api.system import HealthProblem
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
-from levante_core.protocol.streams import is_stream
+from levante_core.protocol.streams import history_in, is_stream
 from levante_core.records.catalogue import ApiKey, Role
 from levante_core.records.changes import concerns_dispatcher
 from levante_core.records.offloading import OffloadingStore
@@ -194,7 +194,7 @@ class Host:
         """Look at the key first, then at the body: what nobody may send is not read."""
         path, is_get = scope["path"], scope["method"] == "GET"
         try:
-            if is_stream(path) and is_get:
+            if is_get and (is_stream(path) or any(history_in(path))):
                 await self._events(scope, receive, send)
                 return
             key = self._admission.key_of(scope)

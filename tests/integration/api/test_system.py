@@ -58,7 +58,7 @@ def test_openapi_when_a_query_has_types_defaults_and_limits_then_they_are_descri
     listed = {one["name"]: one for one in document["paths"]["/v1/workflows/runs"]["get"]["parameters"]}
     assert listed["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
     assert listed["order"]["schema"] == {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
-    assert listed["search_key"]["schema"] == {"type": "array", "items": {"type": "string"}, "maxItems": 3}
+    assert listed["search_key"]["schema"] == {"type": "array", "items": {"type": "string", "maxLength": 512}, "maxItems": 3}
     assert listed["start_time_after"]["schema"] == {"type": "string", "format": "date-time"}
     assert listed["root_execution_id"]["description"] == "All runs of this execution and those below it."
     one = document["paths"]["/v1/workflows/executions/{execution_id}/logs"]["get"]["parameters"]

@@ -17,7 +17,11 @@ from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import described
 
 MOST_ENTRIES = 100
-"""Calendars, intervals and cron expressions of one schedule, each."""
+"""Calendars, intervals and cron expressions of one schedule together; and calendars of `skip`."""
+MOST_RANGES = 60
+"""Of one field of a calendar."""
+MOST_CRON_CHARACTERS = 256
+MOST_COMMENT_CHARACTERS = 1024
 CRON_FIELDS = 5
 LONGEST = timedelta(seconds=LONGEST_SECONDS)
 FULL_YEAR = timedelta(days=365)
@@ -47,6 +51,12 @@ class ScheduleRange(Frozen):
         """The last number that may be in the range."""
         return self.end or self.start
 
+    def first_from(self, number: int) -> int | None:
+        """Return the first number of the range that is not below this one; None if all are."""
+        step = self.step or 1
+        found = self.start + max(0, -((self.start - number) // step)) * step
+        return found if found <= self.last else None
+
     @model_validator(mode="after")
     def _is_not_backwards(self) -> Self:
         if self.last < self.start:
@@ -65,6 +75,7 @@ _LIMITS = {
 }
 _EVERY = {name: frozenset(range(first, last + 1)) for name, (first, last) in _LIMITS.items() if name != "year"}
 _MIDNIGHT = {name: frozenset({0}) for name in ("second", "minute", "hour")}
+_Ranges = Annotated[tuple[ScheduleRange, ...], Field(max_length=MOST_RANGES)]
 
 
 class ScheduleCalendar(Frozen):
@@ -74,14 +85,14 @@ class ScheduleCalendar(Frozen):
     left out. comment: for people.
     """
 
-    second: tuple[ScheduleRange, ...] = ()
-    minute: tuple[ScheduleRange, ...] = ()
-    hour: tuple[ScheduleRange, ...] = ()
-    day_of_month: tuple[ScheduleRange, ...] = ()
-    month: tuple[ScheduleRange, ...] = ()
-    year: tuple[ScheduleRange, ...] = ()
-    day_of_week: tuple[ScheduleRange, ...] = ()
-    comment: str | None = None
+    second: _Ranges = ()
+    minute: _Ranges = ()
+    hour: _Ranges = ()
+    day_of_month: _Ranges = ()
+    month: _Ranges = ()
+    year: _Ranges = ()
+    day_of_week: _Ranges = ()
+    comment: Annotated[str | None, Field(max_length=MOST_COMMENT_CHARACTERS)] = None
 
     @model_validator(mode="after")
     def _is_within_limits(self) -> Self:
@@ -92,17 +103,28 @@ class ScheduleCalendar(Frozen):
         return self
 
     def numbers(self, name: str) -> frozenset[int]:
-        """Return the numbers of a field; none stands for any year."""
+        """Return the numbers of a field other than the year."""
         return self._numbers[name]
+
+    def year_from(self, year: int) -> int | None:
+        """Return the first year of the calendar from one on; None after the last. Ranges of years are not written out."""
+        if self.year and year not in self._years_from:
+            found = (one.first_from(year) for one in self.year)
+            self._years_from[year] = min((one for one in found if one is not None), default=None)
+        return self._years_from[year] if self.year else year
+
+    @cached_property
+    def _years_from(self) -> dict[int, int | None]:
+        return {}
 
     @cached_property
     def _numbers(self) -> dict[str, frozenset[int]]:
-        return {name: self._numbers_of(name) for name in _LIMITS}
+        return {name: self._numbers_of(name) for name in _EVERY}
 
     def _numbers_of(self, name: str) -> frozenset[int]:
         ranges: tuple[ScheduleRange, ...] = getattr(self, name)
         if not ranges:
-            return _MIDNIGHT.get(name) or _EVERY.get(name) or frozenset()
+            return _MIDNIGHT.get(name) or _EVERY[name]
         return frozenset(number for one in ranges for number in range(one.start, one.last + 1, one.step or 1))
 
 
@@ -176,7 +198,8 @@ class ScheduleSpec(Frozen):
     calendars: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
     intervals: Annotated[tuple[ScheduleInterval, ...], Field(max_length=MOST_ENTRIES)] = ()
     cron_expressions: Annotated[
-        tuple[Annotated[str, AfterValidator(_checked_cron)], ...], Field(max_length=MOST_ENTRIES)
+        tuple[Annotated[str, Field(max_length=MOST_CRON_CHARACTERS), AfterValidator(_checked_cron)], ...],
+        Field(max_length=MOST_ENTRIES),
     ] = ()
     skip: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
     start_at: Time | None = None
@@ -188,6 +211,16 @@ class ScheduleSpec(Frozen):
     def _begins_before_it_ends(self) -> Self:
         if self.start_at and self.end_at and self.end_at < self.start_at:
             raise ValueError("end_at comes before start_at: the schedule would have no times")
+        return self
+
+    @model_validator(mode="after")
+    def _has_not_too_many_entries(self) -> Self:
+        count = len(self.calendars) + len(self.intervals) + len(self.cron_expressions)
+        if count > MOST_ENTRIES:
+            problem = (
+                f"{count} calendars, intervals and cron expressions: a schedule has {MOST_ENTRIES} at most, make several"
+            )
+            raise ValueError(problem)
         return self
 
 

@@ -1,7 +1,7 @@
 """What a schedule has come to, and what it does next."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,13 +12,13 @@ from pydantic import Field
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.schedules.spec import ScheduleDefinition, ScheduleOverlapPolicy
-from levante_core.domain.schedules.times import jittered, next_time, times
+from levante_core.domain.schedules.times import Work, late_times
 
 KEPT = 10
 """Executions that a schedule remembers, and times that it foretells."""
 MOST_WAITING = 1_000
 """Times that wait for an execution to end; more are dropped."""
-MOST_AT_ONCE = 10_000
+MOST_AT_ONCE = 2_000
 """Times that one step deals with."""
 SHORTEST_CATCH_UP = timedelta(minutes=1)
 """What nobody calls late: times beyond the reach of messages are looked for once a minute."""
@@ -94,21 +94,26 @@ class Schedule:
 
     def next_at(self) -> datetime | None:
         """Return the next time; None while there is none."""
-        ahead = None if self.state.paused or self.is_over else next_time(self.definition, self.state.seen_until)
-        return jittered(self.definition, self.schedule_id, ahead) if ahead else None
+        if self.state.paused or self.is_over:
+            return None
+        ahead = late_times(self.definition, self.schedule_id, self.state.seen_until)
+        return next((late for _, late in ahead), None)
 
     def look_at(self, now: datetime) -> datetime | None:
         """Return when something is to be done; None while nothing is."""
         waits = any(one.is_manual or not self.state.paused for one in self.state.waiting)
         return min(filter(None, [self.next_at(), now + LOOK_AGAIN if waits else None]), default=None)
 
-    def coming(self, now: datetime) -> list[datetime]:
-        """Return the next times at which executions start, as far as that can be told: none while it is paused."""
+    def coming(self, now: datetime, work: Work | None = None) -> list[datetime]:
+        """Return the next times at which executions start, as far as that can be told: none while it is paused.
+
+        work: what may be spent on that, if it is shared with other schedules.
+        """
         if self.state.paused:
             return []
         count = KEPT if self.state.remaining is None else min(KEPT, self.state.remaining)
-        ahead = times(self.definition, max(now, self.state.seen_until))
-        return [jittered(self.definition, self.schedule_id, at) for at in islice(ahead, count)]
+        ahead = late_times(self.definition, self.schedule_id, max(now, self.state.seen_until), work)
+        return [late for _, late in islice(ahead, count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +138,10 @@ def next_step(
     still_open, failed: of the executions in `running`.
     """
     state = _settled(schedule, now, still_open, failed)
-    ahead = deque(state.waiting)
+    ahead, due = deque(state.waiting), _due(schedule, state, now)
     state = state.model_copy(update={"waiting": ()})
     for _ in range(MOST_AT_ONCE):
-        what = ahead.popleft() if ahead else _due(schedule, state, now)
+        what = ahead.popleft() if ahead else next(due, None)
         if what is None:
             break
         if not what.is_manual:
@@ -176,14 +181,14 @@ def _settled(
     return state.model_copy(update=update)
 
 
-def _due(schedule: Schedule, state: ScheduleState, now: datetime) -> Waiting | None:
-    """Return the first time that has come and was not dealt with."""
+def _due(schedule: Schedule, state: ScheduleState, now: datetime) -> Iterator[Waiting]:
+    """Yield the times that have come and were not dealt with."""
     if state.paused or state.remaining == 0:
-        return None
-    at = next_time(schedule.definition, state.seen_until)
-    if at is None or jittered(schedule.definition, schedule.schedule_id, at) > now:
-        return None
-    return Waiting(at=at, overlap=schedule.definition.policy.overlap)
+        return
+    for at, late in late_times(schedule.definition, schedule.schedule_id, state.seen_until):
+        if late > now:
+            return
+        yield Waiting(at=at, overlap=schedule.definition.policy.overlap)
 
 
 def _may_start(what: Waiting, state: ScheduleState) -> bool:

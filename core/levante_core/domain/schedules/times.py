@@ -6,10 +6,14 @@ instead: they lose no hour and gain none.
 """
 
 import hashlib
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from calendar import monthrange
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
+from functools import partial
+from heapq import heapify, heappop, heappush
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -25,62 +29,103 @@ SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 LONGEST_WAIT = timedelta(seconds=LONGEST_SECONDS)
 """Calendars without a time in so long have none: the 29th of February falls on each day of the week within 40 years."""
-MOST_SKIPPED = 10_000
-"""Times in a row that `skip` may take out; what follows so many is not looked for."""
+MOST_WORK = 10_000
+"""Looks at a calendar, an interval, a cron expression or an entry of `skip` that one question may cost.
+
+What lies behind them is not looked for. Times that `skip` takes out cost a look for each second, minute, hour or day, by how
+much of it is taken out at once.
+"""
 
 
-def times(spec: ScheduleSpec, after: datetime) -> Iterator[datetime]:
-    """Yield the times of a schedule after a moment, ascending, without jitter."""
-    while (found := next_time(spec, after)) is not None:
-        yield found
-        after = found
+@dataclass(slots=True)
+class Work:
+    """How many looks are left to those who share it."""
+
+    left: int = MOST_WORK
 
 
-def next_time(spec: ScheduleSpec, after: datetime) -> datetime | None:
-    """Return the first time after a moment, in UTC and without jitter; None if there is none."""
+def times(spec: ScheduleSpec, after: datetime, work: Work | None = None) -> Iterator[datetime]:
+    """Yield the times of a schedule after a moment, ascending, in UTC and without jitter.
+
+    Cost: as many looks as there are left, all times together; there are no more times then.
+    """
+    work = work or Work()
     after = after.astimezone(UTC)
     if spec.start_at and after < spec.start_at:
         after = spec.start_at.astimezone(UTC) - timedelta(microseconds=1)
-    zone = ZoneInfo(spec.time_zone_name or "UTC")
     if after > LAST_MOMENT:
-        return None
-    last = min(after + LONGEST_WAIT, spec.end_at or LAST_MOMENT)
-    for _ in range(MOST_SKIPPED):
-        found = min(_candidates(spec, after, last, zone), default=None)
-        if found is None or found > last:
-            return None
+        return
+    zone = ZoneInfo(spec.time_zone_name or "UTC")
+    sources, end = _sources(spec, zone), min(spec.end_at or LAST_MOMENT, LAST_MOMENT)
+    ahead = [(first, number) for number, source in enumerate(sources) if (first := source(after))]
+    heapify(ahead)
+    last = after + LONGEST_WAIT
+    work.left -= len(sources)
+    while ahead and (found := ahead[0][0]) <= min(last, end) and work.left >= 0:
         local = found.astimezone(zone)
         skipping = next((one for one in spec.skip if _matches(one, local)), None)
         if skipping is None:
-            return found
-        after = _utc(local.date() + DAY, time(), zone) - SECOND if _is_whole_days(skipping) else found
-    return None
+            yield found
+            last = found + LONGEST_WAIT
+        resumed = _end_of_skipped(skipping, local, zone) if skipping else found
+        work.left -= len(spec.skip)
+        while ahead and ahead[0][0] <= resumed:
+            _, number = heappop(ahead)
+            work.left -= 1
+            if following := sources[number](resumed):
+                heappush(ahead, (following, number))
+
+
+def next_time(spec: ScheduleSpec, after: datetime) -> datetime | None:
+    """Return the first time after a moment, in UTC and without jitter; None if there is none. Cost: as `times`."""
+    return next(times(spec, after), None)
+
+
+def late_times(
+    spec: ScheduleSpec, schedule_id: str, after: datetime, work: Work | None = None
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the times of a schedule after a moment, each with when it really comes. Cost: as `times`."""
+    ahead = times(spec, after, work)
+    at = next(ahead, None)
+    while at is not None:
+        following = next(ahead, None) if spec.jitter else None
+        yield at, _late(spec, schedule_id, at, following)
+        at = following if spec.jitter else next(ahead, None)
 
 
 def jittered(spec: ScheduleSpec, schedule_id: str, at: datetime) -> datetime:
-    """Return when a time really comes: later by a part of the jitter, but before the next time."""
+    """Return when a time really comes: later by a part of the jitter, but before the next time. Cost: as `times`."""
+    return _late(spec, schedule_id, at, next_time(spec, at) if spec.jitter else None)
+
+
+def _late(spec: ScheduleSpec, schedule_id: str, at: datetime, following: datetime | None) -> datetime:
     if not spec.jitter:
         return at
-    following = next_time(spec, at)
     room = min(spec.jitter, following - at) if following else spec.jitter
     digest = hashlib.sha256(f"{schedule_id}@{wire_time(at)}".encode()).digest()
     return at + room * (int.from_bytes(digest[:4]) / 2**32)
 
 
-def _candidates(spec: ScheduleSpec, after: datetime, last: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    for calendar in spec.calendars:
-        found = _next_of_calendar(calendar, after, last, zone)
-        if found:
-            yield found
-    for interval in spec.intervals:
-        yield _next_of_interval(interval, after)
-    for expression in spec.cron_expressions:
-        yield from (following.astimezone(UTC) for following in islice(CronSim(expression, after.astimezone(zone)), 1))
+_Source: TypeAlias = Callable[[datetime], datetime | None]
+"""Returns its first time after a moment."""
+
+
+def _sources(spec: ScheduleSpec, zone: ZoneInfo) -> list[_Source]:
+    return [
+        *(partial(_next_of_calendar, calendar, zone) for calendar in spec.calendars),
+        *(partial(_next_of_interval, interval) for interval in spec.intervals),
+        *(partial(_next_of_cron, expression, zone) for expression in spec.cron_expressions),
+    ]
 
 
 def _next_of_interval(interval: ScheduleInterval, after: datetime) -> datetime:
     origin = EPOCH + (interval.offset or timedelta())
     return origin + ((after - origin) // interval.every + 1) * interval.every
+
+
+def _next_of_cron(expression: str, zone: ZoneInfo, after: datetime) -> datetime | None:
+    found = next(CronSim(expression, after.astimezone(zone)), None)
+    return found.astimezone(UTC) if found else None
 
 
 # --- calendars --------------------------------------------------------------------------------------------------------
@@ -98,8 +143,8 @@ class _Stretch:
         return at.replace(tzinfo=None) + self.offset
 
 
-def _next_of_calendar(calendar: ScheduleCalendar, after: datetime, last: datetime, zone: ZoneInfo) -> datetime | None:
-    for day in _days(calendar, after.astimezone(zone).date(), last.astimezone(zone).date()):
+def _next_of_calendar(calendar: ScheduleCalendar, zone: ZoneInfo, after: datetime) -> datetime | None:
+    for day in _days(calendar, after.astimezone(zone).date(), (after + LONGEST_WAIT).astimezone(zone).date()):
         found = _next_in_day(calendar, day, after, zone)
         if found:
             return found
@@ -107,22 +152,22 @@ def _next_of_calendar(calendar: ScheduleCalendar, after: datetime, last: datetim
 
 
 def _days(calendar: ScheduleCalendar, first: date, last: date) -> Iterator[date]:
-    """Yield the days that a calendar names."""
-    days, weekdays = calendar.numbers("day_of_month"), calendar.numbers("day_of_week")
-    months, years = calendar.numbers("month"), calendar.numbers("year")
-    day = first
-    while day <= last:
-        if years and day.year not in years:
-            later = min((year for year in years if year > day.year), default=None)
-            if later is None:
-                return
-            day = date(later, 1, 1)
-        elif day.month not in months:
-            day = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
-        else:
-            if day.day in days and day.isoweekday() % 7 in weekdays:
-                yield day
-            day += DAY
+    """Yield the days that a calendar names. Cost: one step for each month in between that it names."""
+    days, weekdays = sorted(calendar.numbers("day_of_month")), calendar.numbers("day_of_week")
+    months = sorted(calendar.numbers("month"))
+    year = calendar.year_from(first.year)
+    while year is not None and year <= last.year:
+        for month in months:
+            if (year, month) < (first.year, first.month):
+                continue
+            earliest = first.day if (year, month) == (first.year, first.month) else 1
+            for number in days[bisect_left(days, earliest) : bisect_right(days, monthrange(year, month)[1])]:
+                day = date(year, month, number)
+                if day > last:
+                    return
+                if day.isoweekday() % 7 in weekdays:
+                    yield day
+        year = calendar.year_from(year + 1)
 
 
 def _next_in_day(calendar: ScheduleCalendar, day: date, after: datetime, zone: ZoneInfo) -> datetime | None:
@@ -173,7 +218,6 @@ def _stretches(day: date, zone: ZoneInfo) -> list[_Stretch]:
 
 
 def _matches(calendar: ScheduleCalendar, local: datetime) -> bool:
-    years = calendar.numbers("year")
     fields = {
         "second": local.second,
         "minute": local.minute,
@@ -182,11 +226,21 @@ def _matches(calendar: ScheduleCalendar, local: datetime) -> bool:
         "month": local.month,
         "day_of_week": local.isoweekday() % 7,
     }
-    return (not years or local.year in years) and all(value in calendar.numbers(name) for name, value in fields.items())
+    return all(value in calendar.numbers(name) for name, value in fields.items()) and (
+        calendar.year_from(local.year) == local.year
+    )
 
 
-def _is_whole_days(calendar: ScheduleCalendar) -> bool:
-    return all(len(calendar.numbers(name)) == size for name, size in (("hour", 24), ("minute", 60), ("second", 60)))
+def _end_of_skipped(skipping: ScheduleCalendar, local: datetime, zone: ZoneInfo) -> datetime:
+    """Return the last moment of the day, hour or minute that is skipped with this time, or the time itself."""
+    is_every = [len(skipping.numbers(name)) == size for name, size in (("second", 60), ("minute", 60), ("hour", 24))]
+    if all(is_every):
+        return _utc(local.date() + DAY, time(), zone) - SECOND
+    at = local.astimezone(UTC)
+    if all(is_every[:2]):
+        until = at + timedelta(minutes=59 - local.minute, seconds=59 - local.second)
+        return until if _offset(until, zone) == local.utcoffset() else at
+    return at + timedelta(seconds=59 - local.second) if is_every[0] else at
 
 
 def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
