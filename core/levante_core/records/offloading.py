@@ -50,7 +50,7 @@ class OffloadingStore:
         self._payloads = payloads
 
     def get(self, key: Key) -> Item | None:
-        """See ItemStore. Cost: one more read per offloaded document."""
+        """See ItemStore. Cost: one more read per offloaded document that is looked at."""
         item = self._store.get(key)
         return item and self.resolved(item)
 
@@ -109,13 +109,8 @@ class OffloadingStore:
         self._payloads.keep_only(_place(key), frozenset(_references(item) if item else ()), before)
 
     def resolved(self, item: Item) -> Item:
-        """Return the item with its documents in place; items of the change feed need it too."""
-        if not has_payloads(item):
-            return item
-        return replace(item, documents={name: self._fetched(item.key, value) for name, value in item.documents.items()})
-
-    def _fetched(self, key: Key, document: Json) -> Json:
-        return document if isinstance(document, str) else self._payloads.get(_place(key), document[_REFERENCE]).decode()
+        """Return the item with its documents in place; items of the change feed need it too. Each is fetched when read."""
+        return replace(item, documents=_Documents(self._payloads, item)) if has_payloads(item) else item
 
     def _refused(self, refused: ConditionFailed) -> ConditionFailed:
         return ConditionFailed(refused.failed, [item and self.resolved(item) for item in refused.existing])
@@ -136,10 +131,38 @@ class OffloadingStore:
         return {_REFERENCE: self._payloads.put(_place(key), text.encode())} if is_large(text) else text
 
 
+class _Documents(Mapping[str, Json]):
+    """The documents of an item. One that is kept elsewhere is fetched when it is read, and then kept.
+
+    So a payload that is missing matters to those alone who read that very document. They get InconsistentHistory.
+    """
+
+    def __init__(self, payloads: PayloadStore, item: Item) -> None:
+        self._payloads = payloads
+        self._place = _place(item.key)
+        self._documents = dict(item.documents)
+
+    def __getitem__(self, name: str) -> Json:
+        document = self._documents[name]
+        if _is_reference(document):
+            document = self._documents[name] = self._payloads.get(self._place, document[_REFERENCE]).decode()
+        return document
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def _is_reference(document: Json) -> bool:
+    return isinstance(document, Mapping) and isinstance(document.get(_REFERENCE), str)
+
+
 def _place(key: Key) -> str:
     """Return where the payloads of an item are: keys may have any characters, and be long."""
     return hashlib.sha256(f"{key.partition}\0{key.sort}".encode()).hexdigest()[:32]
 
 
 def _references(item: Item) -> Iterator[str]:
-    return (document[_REFERENCE] for document in item.documents.values() if not isinstance(document, str))
+    return (document[_REFERENCE] for document in item.documents.values() if _is_reference(document))

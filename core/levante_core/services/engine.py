@@ -26,6 +26,7 @@ from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
 from levante_core.services.outside_events import OutsideEventService
+from levante_core.services.parking import Parking
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -62,6 +63,7 @@ class Engine:
     mail: MailService
     metrics: MetricsService
     outside_events: OutsideEventService
+    parking: Parking
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -97,6 +99,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     retention: how long closed runs are kept, with all that belongs to them; None for ever.
     """
     dispatch = Dispatch(store, queues, clock, fast_path=fast_path)
+    parking = Parking(store, clock)
     closing = ClosingService(store, clock, ids, retention=retention)
     builds = BuildService(store, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds)
@@ -129,7 +132,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         closing=closing,
         commits=CommitService(store, clock, dispatch, retention=retention),
         dispatch=dispatch,
-        due=DueService(store, clock, dispatch, closing, schedules),
+        due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
         effects=effects,
         executions=executions,
         histories=HistoryService(store),
@@ -137,16 +140,17 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         mail=mail,
         metrics=MetricsService(executions, clock),
         outside_events=OutsideEventService(store, streams),
+        parking=parking,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock),
-        recheck=RecheckService(store, clock, effects, activities, builds),
-        redrive=RedriveService(store, clock, ids, effects),
+        recheck=RecheckService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
+        redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects, builds, retention=retention),
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams),
-        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, access=access),
+        tasks=TaskService(store, queues, clock, ids, dispatch=dispatch, parking=parking, access=access),
         tickets=TicketService(store, clock, ids),
         traces=traces,
         trace_export=trace_export,

@@ -8,9 +8,9 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.plan import SendTask, task_id
 from levante_core.domain.tasks import ActivityTask
-from levante_core.errors import NotFound
+from levante_core.errors import InconsistentHistory, NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
-from levante_core.ports.queues import Queues
+from levante_core.ports.queues import Queues, ReceivedMessage
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.ports.task_access import TaskAccess
 from levante_core.protocol.workers import (
@@ -27,8 +27,11 @@ from levante_core.protocol.workers import (
     delivered,
 )
 from levante_core.records import keys
+from levante_core.records.parked import Owner, ParkedKind, owner_of_text
 from levante_core.records.runs import Recorded, execution_of
+from levante_core.services.containment import each_by_itself
 from levante_core.services.dispatch import Dispatch, queue_name
+from levante_core.services.parking import Parking
 from levante_core.services.reading import read_page
 
 MAX_TASK_RETRY_SECONDS = 60
@@ -43,17 +46,26 @@ class TaskService:
     """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
 
     def __init__(
-        self, store: ItemStore, queues: Queues, clock: Clock, ids: Ids, *, dispatch: Dispatch, access: TaskAccess | None
+        self,
+        store: ItemStore,
+        queues: Queues,
+        clock: Clock,
+        ids: Ids,
+        *,
+        dispatch: Dispatch,
+        parking: Parking,
+        access: TaskAccess | None,
     ) -> None:
         self._store = store
         self._queues = queues
         self._clock = clock
         self._ids = ids
         self._dispatch = dispatch
+        self._parking = parking
         self._access = access
 
     def poll(self, workspace: Workspace, request: PollRequest) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says."""
+        """Lease tasks to a worker, waiting for the first as long as the request says. What cannot be read is parked."""
         queue = queue_name(workspace, request.deployment_name, request.queue)
         receive = partial(
             self._queues.receive,
@@ -68,7 +80,29 @@ class TaskService:
         except NotFound:
             self._queues.ensure(queue)
             messages = receive()
-        return [delivered(message.body, message.receipt, message.receive_count) for message in messages]
+        tasks: list[DeliveredTask] = []
+        unread: list[str] = []
+
+        def read(message: ReceivedMessage) -> None:
+            tasks.append(delivered(message.body, message.receipt, message.receive_count))
+
+        def park(message: ReceivedMessage, error: Exception) -> None:
+            owner = owner_of_text(message.body, workspace, request.deployment_name)
+            self._parking.park(ParkedKind.TASK, owner, message.body, error)
+            unread.append(message.receipt)
+
+        each_by_itself(messages, read, park)
+        self._deleted(queue, unread)
+        return tasks
+
+    def send_again(self, owner: Owner, body: str) -> None:
+        """Send a task whose message could not be read, to the deployment in whose queue it was. Raises: ValidationError."""
+        if owner.deployment_name is None:
+            raise InconsistentHistory("a parked task does not say which deployment it is for: drop it")
+        task = delivered(body, "-", 1).task
+        own = {"workspace": owner.workspace, "deployment_name": owner.deployment_name, "verify": True}
+        name = task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"
+        self._dispatch.carry_out([SendTask(task.model_copy(update=own), name)], salt=f":{self._ids.uuid()}")
 
     def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
         """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""
