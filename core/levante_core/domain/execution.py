@@ -121,6 +121,16 @@ class Execution:
     has_parked: bool = False
 
     @property
+    def workflow_name(self) -> WorkflowName:
+        """The workflow."""
+        return self.start.workflow_name
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run started."""
+        return self.start.started_at
+
+    @property
     def parent_execution_id(self) -> ExecutionId | None:
         """The execution that started this one, if one did."""
         return self.parent.execution_id if self.parent else None

@@ -1,7 +1,7 @@
 """Parking: what a loop cannot handle gets out of its way, and stays in sight until it goes through or is dropped."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -50,6 +50,8 @@ MOST_TRIES = 10
 """A parked item is tried again by itself for some four hours; then somebody has to ask for it."""
 RETRIED_AT_ONCE = 100
 """Parked items of a shard that one sweep tries again."""
+MOST_LISTED = 100
+"""Items on a page of a listing, however many were asked for: each may have a large content beside it."""
 MOST_OF_AN_EXECUTION = 20
 """So many of its parked items the status of an execution shows."""
 MOST_CHARACTERS_OF_ERRORS = 500
@@ -150,14 +152,21 @@ class Parking:
         """List what a workspace has parked, and then what is nobody's. Raises: InvalidInput for another `after`."""
         place, _, token = (after or f"{_OWN}:").partition(":")
         if place not in {_OWN, _NOBODYS}:
-            raise InvalidInput.at(("query", "after"), "not where a listing goes on: take `next` from the answer before")
-        is_own = place == _OWN
-        page = self._store.query(keys.all_parked(workspace if is_own else NOBODY), limit=limit, after=token or None)
-        rest = f"{place}:{page.next}" if page.next else f"{_NOBODYS}:" if is_own else None
-        items = tuple(map(parked_of, page.items))
-        if rest == f"{_NOBODYS}:" and not self._count(NOBODY):
-            rest = None
-        return ParkedPage(items, self._count(workspace) + self._count(NOBODY), rest)
+            raise InvalidInput.at(("query", "cursor"), "not where a listing goes on: take `next` from the answer before")
+        items: Sequence[Item] = ()
+        room = min(limit, MOST_LISTED)
+        if place == _OWN:
+            page = self._store.query(keys.all_parked(workspace), limit=room, after=token or None)
+            items, token = [*page.items], ""
+            if page.next:
+                return self._page(workspace, items, f"{_OWN}:{page.next}")
+            if len(items) == room:
+                return self._page(workspace, items, f"{_NOBODYS}:" if self._count(NOBODY) else None)
+        page = self._store.query(keys.all_parked(NOBODY), limit=room - len(items), after=token or None)
+        return self._page(workspace, [*items, *page.items], f"{_NOBODYS}:{page.next}" if page.next else None)
+
+    def _page(self, workspace: Workspace, items: Sequence[Item], rest: str | None) -> ParkedPage:
+        return ParkedPage(tuple(map(parked_of, items)), self._count(workspace) + self._count(NOBODY), rest)
 
     def of_execution(self, workspace: Workspace, execution_id: ExecutionId) -> tuple[Parked, ...]:
         """Return what an execution has parked, as far as its status shows it. Cost: one query."""
@@ -180,6 +189,19 @@ class Parking:
             if workspace is None or str(item.attributes["workspace"]) in {workspace, NOBODY}:
                 self._ask_for(item)
         return page.next
+
+    def retry_page(self, workspace: Workspace, after: str | None) -> str | None:
+        """Let a page of a workspace's items be tried again. Returns where to go on, if there is more.
+
+        Raises: InvalidInput for another `after`.
+        """
+        shard, _, token = (after or "0:").partition(":")
+        if shard not in map(str, range(keys.SHARDS)):
+            raise InvalidInput.at(("body", "after"), "not where a retry goes on: take `next` from the answer before")
+        rest = self.retry_shard(workspace, int(shard), RETRIED_AT_ONCE, token or None)
+        if rest:
+            return f"{shard}:{rest}"
+        return f"{int(shard) + 1}:" if int(shard) + 1 < keys.SHARDS else None
 
     def drop(self, workspace: Workspace, name: str) -> None:
         """Forget an item. Raises: NotFound."""

@@ -38,4 +38,5 @@ BODIES: Mapping[str, Json] = {
     "heartbeat_activity": {"task_token": "eyJleGVjdXRpb25faWQiOi...", "details": [{"done": 3}]},
     "create_key": {"name": "ci", "role": "client"},
     "redrive": {},
+    "retry_all_parked": {},
 }

@@ -9,14 +9,16 @@ from typing import Any
 from levante_api.app import ApiSettings, create_app
 from levante_api.examples import BODIES
 from levante_core.adapters.system import SystemClock
+from levante_core.domain.names import ExecutionId
 from levante_core.protocol.activities import AttemptRef
 from levante_core.protocol.streams import is_stream
 from levante_core.protocol.task_tokens import token_of
+from levante_core.records.parked import Owner, ParkedKind
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.gateway import Receive, Scope, Send, event_of, read_body, respond
 from levante_local.queues import InProcessQueues
 from levante_local.waiting import call
-from tests.integration.api.harness import SECRETS, completed, compose, event, failed
+from tests.integration.api.harness import HOME, SECRETS, completed, compose, event, failed
 
 SHORT = 0.02
 """Seconds that anybody waits here: for results, tasks, answers, and what a stream tells next."""
@@ -104,11 +106,16 @@ class Installation:
             "time_zone_name": [None, "Europe/Paris"],
             "encoded_input": [None],
             "key_id": keys,
+            "parked_id": [self._parked(number) for number in range(12)],
             "task_token": [token],
         }
 
     def _start(self, execution_id: str) -> Any:
         return self.send("POST", "/v1/workflows/greet/execute", {"execution_id": execution_id, "input": {"a": 1}})
+
+    def _parked(self, number: int) -> str:
+        owner, error = Owner(HOME, ExecutionId(OPEN[number])), ValueError("it is broken")
+        return self._engine.parking.park(ParkedKind.TIMER, owner, f"no message {number}", error).parked_id
 
     def _advance(self) -> None:
         """Complete one execution and let one fail; give the others an activity in the queue. Cancel one of those."""

@@ -127,7 +127,12 @@ def test_stream_when_the_queues_are_down_then_the_batch_comes_again_whole_and_no
     started(place, 20)
     event = stream_event(place)
     attempts: list[str] = []
-    monkeypatch.setattr(place.queues, "send", lambda queue, messages: (attempts.append(queue), down(queue, messages)))
+
+    def counted(queue: str, messages: Sequence[OutgoingMessage]) -> None:
+        attempts.append(queue)
+        down(queue, messages)
+
+    monkeypatch.setattr(place.queues, "send", counted)
     for _ in range(10):
         with pytest.raises(Unavailable):
             handlers.stream(event, None)
