@@ -12,6 +12,7 @@ from levante_core.domain import names
 from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.plan import EPOCH
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.records import keys
 from levante_core.records.offloading import is_large
@@ -159,20 +160,28 @@ def retry_entry(name: str, retry_at: datetime | None) -> Key:
 
 
 def parked_of(item: Item) -> Parked:
-    """Read a parked item, without the thing itself."""
+    """Read a parked item, without the thing itself. A damaged one is listed all the same, and can be dropped."""
     attributes = item.attributes
-    retry_at = attributes["retry_at"]
+    since = _time(attributes.get("since")) or EPOCH
+    count, tries = (attributes.get(name) for name in ("count", "tries"))
     return Parked(
         parked_id=item.key.sort,
-        kind=str(attributes["kind"]),
-        owner=owner_in(attributes),
-        error=str(attributes["error"]),
-        since=datetime.fromisoformat(str(attributes["since"])),
-        failed_at=datetime.fromisoformat(str(attributes["failed_at"])),
-        retry_at=datetime.fromisoformat(str(retry_at)) if retry_at else None,
-        count=int(str(attributes["count"])),
-        tries=int(str(attributes["tries"])),
+        kind=str(attributes.get("kind")),
+        owner=owner_in({**attributes, "workspace": item.key.partition.partition("#")[2]}),
+        error=str(attributes.get("error")),
+        since=since,
+        failed_at=_time(attributes.get("failed_at")) or since,
+        retry_at=_time(attributes.get("retry_at")),
+        count=count if isinstance(count, int) else 1,
+        tries=tries if isinstance(tries, int) else 1,
     )
+
+
+def _time(value: Scalar) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
 
 
 def content_of(item: Item) -> str:

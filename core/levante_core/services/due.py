@@ -13,7 +13,7 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.plan import FactRecorded, SendLater, SendTask, task_id
 from levante_core.domain.tasks import DELAYED, ActivityTask, DeadlineDue, Delayed, DelayedOfRun, ScheduleDue, TimerDue
-from levante_core.errors import Unavailable
+from levante_core.errors import InconsistentHistory, Unavailable
 from levante_core.ports.item_store import (
     AFTER_ALL,
     Absent,
@@ -155,7 +155,11 @@ class DueService:
         return [due] if isinstance(due, ScheduleDue) or self._is_open(due) else []
 
     def _park_timer(self, timer: Item, error: Exception) -> None:
-        body = timer.documents.get("due")
+        """Park a timer; of one whose payload is gone, that there was one: the looks after quiet runs ask for it again."""
+        try:
+            body = timer.documents.get("due")
+        except InconsistentHistory:
+            body = None
         text = body if isinstance(body, str) else json.dumps(body)
         self._parking.park(ParkedKind.TIMER, owner_of_text(text), text, error, identity=timer.key.sort)
 

@@ -20,6 +20,7 @@ from levante_core.ports.item_store import (
     Delete,
     Item,
     ItemStore,
+    Key,
     Matches,
     Put,
     Scalar,
@@ -146,6 +147,10 @@ class Parking:
         logger.info("parked item %s went through", parked.parked_id)
         self._remove(item)
 
+    def current(self, key: Key) -> Item | None:
+        """Return an item as it is now: what was parked for it may have been mended there."""
+        return self._store.get(key)
+
     # --- what operators do --------------------------------------------------------------------------------------------
 
     def list(self, workspace: Workspace, limit: int, after: str | None) -> ParkedPage:
@@ -186,7 +191,7 @@ class Parking:
         """
         page = self._store.query_index(keys.DUE, keys.parked_due(shard), limit=limit, after=after)
         for item in page.items:
-            if workspace is None or str(item.attributes["workspace"]) in {workspace, NOBODY}:
+            if workspace is None or item.key.partition in {keys.all_parked(workspace), keys.all_parked(NOBODY)}:
                 self._ask_for(item)
         return page.next
 
@@ -223,7 +228,7 @@ class Parking:
         return self._is_written(Update(item.key, set_attributes=sets, set_indexes={keys.DUE: entry}, condition=Matches()))
 
     def _remove(self, item: Item) -> bool:
-        workspace = Workspace(str(item.attributes["workspace"]))
+        workspace = Workspace(item.key.partition.partition("#")[2])
         return self._is_written(Delete(item.key, Matches()), Update(keys.parked_count(workspace), add={"count": -1}))
 
     def _is_written(self, *writes: Update | Delete) -> bool:

@@ -47,6 +47,15 @@ class _Place(Frozen):
     before: Time
 
 
+def _place_in(item: Item | None) -> _Place | None:
+    """Read where the walk goes on; one whose place cannot be read begins anew."""
+    try:
+        return _Place.model_validate_json(item.documents["place"]) if item else None
+    except (KeyError, TypeError, ValueError):
+        logger.exception("the place of the walk over the open runs cannot be read: it begins anew")
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """How many runs were looked at, and how many of them were sent for."""
@@ -86,7 +95,7 @@ class RecheckService:
         now = self._clock.now()
         item = self._store.get(keys.RECHECK)
         fresh = _Place(began_at=now, before=now - LAST_LOOK)
-        place = began = _Place.model_validate_json(item.documents["place"]) if item else fresh
+        place = began = _place_in(item) or fresh
         looked = Looked()
         while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK and self._clock.now() - now < LONGEST_LOOK:
             room = min(RUNS_AT_ONCE, RUNS_PER_LOOK - looked.runs)

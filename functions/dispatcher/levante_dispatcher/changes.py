@@ -4,6 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from levante_core.adapters.images import change_of
@@ -46,8 +47,19 @@ class ChangeFeed:
             self._handle_each(records)
 
     def again(self, content: str) -> None:
-        """Carry out what a parked record asks for."""
-        self._export(self._carry_out([json.loads(content)]))
+        """Carry out what a parked record asks for; if it cannot be read, what the item does that is in its place by now."""
+        record = json.loads(content)
+        try:
+            meant = self._carry_out([record])
+        except Unavailable:
+            raise
+        except Exception:
+            change = change_of({"dynamodb": {**record["dynamodb"], "NewImage": None}})
+            mended = self._engine.parking.current(change.key)
+            if mended is None:
+                raise
+            meant = self._carry_out_changes([replace(change, new=mended)])
+        self._export(meant)
 
     def _handle_each(self, records: Sequence[StreamRecord]) -> None:
         done: list[Record] = []
@@ -76,7 +88,9 @@ class ChangeFeed:
         return count < MOST_TRIES
 
     def _carry_out(self, records: Iterable[StreamRecord]) -> list[Record]:
-        changes = (self._resolved(change_of(record)) for record in records)
+        return self._carry_out_changes(self._resolved(change_of(record)) for record in records)
+
+    def _carry_out_changes(self, changes: Iterable[Change]) -> list[Record]:
         meant = [record for change in changes for record in records_of(change)]
         self._engine.effects.carry_out(effect for record in meant for effect in plan(record))
         return meant

@@ -15,7 +15,8 @@ ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 
 KEYS_OF_AN_EXECUTION = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "workflow_id",
-    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id", "parked",
+    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id",
+    "parked",
 }  # fmt: skip
 
 
