@@ -376,6 +376,30 @@ def test_parked_item_when_it_is_of_a_later_version_then_it_stays_and_is_listed(p
     assert plant.parked() == []
 
 
+def test_parked_item_when_trying_it_ends_the_process_then_the_next_sweep_does_not_meet_it_first(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends a process cannot be caught: it is noted as failed before it is tried."""
+    plant.queues.send(TIMERS_QUEUE, [OutgoingMessage("{")])
+    plant.fire()
+    tried: list[str] = []
+
+    def killed(_: object, body: str) -> None:
+        tried.append(body)
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(plant.engine.due), "handle", killed)
+        plant.clock.advance(60)
+        with pytest.raises(SystemExit):
+            plant.handlers.sweep({}, None)
+        plant.clock.advance(60)
+        plant.handlers.sweep({}, None)
+    assert tried == ["{"]
+    (item,) = plant.parked()
+    assert (item.count, item.tries) == (2, 2)
+
+
 def test_parking_when_the_table_is_out_of_reach_then_the_batch_comes_again(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:

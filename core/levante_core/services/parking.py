@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import PurePath
 from traceback import extract_tb
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.errors import InvalidInput, LevanteError, NotFound, Unavailable
+from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotFound, Unavailable
 from levante_core.ports.item_store import (
     AFTER_ALL,
     Absent,
@@ -49,6 +50,7 @@ FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=1)
 MOST_TRIES = 10
 """A parked item is tried again by itself for some four hours; then somebody has to ask for it."""
+LONGEST_RETRIES = timedelta(seconds=15)
 RETRIED_AT_ONCE = 100
 """Parked items of a shard that one sweep tries again."""
 MOST_LISTED = 100
@@ -56,6 +58,7 @@ MOST_LISTED = 100
 MOST_OF_AN_EXECUTION = 20
 """So many of its parked items the status of an execution shows."""
 MOST_CHARACTERS_OF_ERRORS = 500
+MOST_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Parking:
         now = self._clock.now()
         name = parked_id(kind, owner, content if identity is None else identity)
         key = keys.parked(owner.workspace, name)
-        logger.error("a %s of %s cannot be handled, and is parked as %s", kind, owner, name, exc_info=error)
+        logger.error("a %s of %s cannot be handled, and is parked as %s: %s", kind, owner, name, logged(error))
         first = Parked(name, kind, owner, described(error), now, now, now + FIRST_RETRY)
         existing = self._store.get(key)
         if existing is None:
@@ -122,15 +125,17 @@ class Parking:
         """Try what is due again, each by itself: what goes through is parked no longer. Returns how many items are parked.
 
         retry: takes an item and its content. Cost: a query per shard; a read, a transaction and the retry itself for each.
-        The count stops at RETRIED_AT_ONCE per shard.
+        The count stops at RETRIED_AT_ONCE per shard, and no try begins after LONGEST_RETRIES.
         """
-        count, now = 0, f"{wire_time(self._clock.now())}{AFTER_ALL}"
+        count, began = 0, self._clock.now()
+        now = f"{wire_time(began)}{AFTER_ALL}"
         for shard in range(keys.SHARDS):
             listed = self._store.query_index(keys.DUE, keys.parked_due(shard), limit=RETRIED_AT_ONCE).items
             count += len(listed)
             due = [item for item in listed if item.indexes[keys.DUE].sort <= now]
+            in_time = takewhile(lambda _: self._clock.now() - began < LONGEST_RETRIES, due)
             with suppress(Unavailable):  # the next sweep tries them
-                each_by_itself(due, lambda item: self._retry(item, retry), lambda *_: None)
+                each_by_itself(in_time, lambda item: self._retry(item, retry), lambda *_: None)
         return count
 
     def _retry(self, listed: Item, retry: Callable[[Parked, str], None]) -> None:
@@ -138,10 +143,11 @@ class Parking:
         if item is None:
             return
         parked = parked_of(item)
+        self.again(parked, _INTERRUPTED)  # so that one that ends the process is not the first that the next sweep meets
         try:
             retry(parked, content_of(item))
         except Exception as error:
-            logger.exception("parked item %s could not be handled once more", parked.parked_id)
+            logger.error("parked item %s could not be handled once more: %s", parked.parked_id, logged(error))  # noqa: TRY400
             self.again(parked, error)
             raise
         logger.info("parked item %s went through", parked.parked_id)
@@ -258,6 +264,7 @@ class Parking:
             logger.warning("execution %s cannot be marked as one that has parked items", owner.execution_id, exc_info=True)
 
 
+_INTERRUPTED = InconsistentHistory("the process ended while it was tried again")
 _OWN, _NOBODYS = "own", "nobodys"
 
 
@@ -273,9 +280,18 @@ def described(error: Exception) -> str:
     return f"{name} at {_place(error)}"
 
 
+def logged(error: Exception) -> str:
+    """Say what an error is and how it came about, for logs: a traceback would end with the error's text."""
+    return f"{described(error)}; by {' < '.join(reversed(_frames(error)[-MOST_FRAMES:]))}"
+
+
 def _place(error: Exception) -> str:
-    frames = [f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    return frames[-1] if frames else "an unknown place"
+    return next(reversed(_frames(error)), "an unknown place")
+
+
+def _frames(error: Exception) -> Sequence[str]:
+    frames = extract_tb(error.__traceback__)
+    return [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _not_parked(name: str) -> NotFound:
