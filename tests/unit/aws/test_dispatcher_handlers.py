@@ -15,7 +15,6 @@ from levante_core.errors import Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records.offloading import OffloadingStore
-from levante_core.records.parked import NOBODY
 from levante_core.services.containment import MOST_OF_ONE, OUTAGE
 from levante_dispatcher.changes import MOST_TRIES
 from levante_dispatcher.handlers import MOST_DELIVERIES, DispatcherHandlers, build_handlers, without_halving
@@ -218,7 +217,7 @@ def test_timers_when_half_of_the_messages_are_poison_then_only_those_are_parked(
     answer = handlers.timers(sqs_event([deadlines[0], "{}", deadlines[1], "no JSON"]), None)
     assert reported(answer) == []
     assert [place.status(run) for run in runs] == ["TIMED_OUT", "TIMED_OUT"]
-    assert [one.kind for one in place.engine.parking.list(NOBODY, 100, None).items] == ["timer", "timer"]
+    assert [one.kind for one in place.engine.parking.list(SPACE, 100, None).items] == ["timer", "timer"]
 
 
 def test_timers_when_something_is_unavailable_then_the_message_comes_again_some_times_and_is_parked_then(
