@@ -24,8 +24,6 @@ NEVER = "9999"
 """Where items stand in the index DUE that wait for somebody, and for no time: behind all others."""
 MOST_CHARACTERS = 256
 """Of a name or an id that says whose an item is; what is longer says nothing."""
-
-
 _CHECKED = ("workspace", "execution_id")
 """What the keys of parked items are made of."""
 
