@@ -12,8 +12,8 @@ FUNCTIONS = of_type(TEMPLATE, "AWS::Serverless::Function")
 DEAD_LETTERS = {name for name in of_type(TEMPLATE, "AWS::SQS::Queue") if name.endswith("DeadLetters")}
 ALARMS = of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
 FREE_ALARM_METRICS = 10
-MOST_ALARM_METRICS = 15
-"""50 cents a month beyond the free ones: what an idle month may cost has to cover the sweep and the polls, too."""
+MOST_ALARM_METRICS = 16
+"""60 cents a month beyond the free ones: what an idle month may cost has to cover the sweep and the polls, too."""
 NOTICED_BY_OTHERS = {
     ("StreamFunction", "Throttles"): "StreamAgeAlarm",
     ("TimersFunction", "Throttles"): "TimersAgeAlarm",

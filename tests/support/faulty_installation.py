@@ -18,7 +18,8 @@ from levante_core.records.offloading import OffloadingStore
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions import StartRequest
-from levante_dispatcher.handlers import DispatcherHandlers, Event, Handler, Resolve, build_handlers, record_by_record
+from levante_dispatcher.changes import Resolve
+from levante_dispatcher.handlers import DispatcherHandlers, Event, Handler, build_handlers, without_halving
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
 from levante_local.queues import InProcessQueues
@@ -120,7 +121,7 @@ class FaultyInstallation(Installation):
         self.engine, _ = self._built("test", NO_FAULTS)
         self._served, _ = self._built("api", faults)
         self._lines: dict[str, Line] = {}
-        self.stream = self._failing("stream", record_by_record(self._handlers("stream").stream))
+        self.stream = self._failing("stream", without_halving(self._handlers("stream").stream))
         self.sweep = self._failing("sweep", self._handlers("sweep").sweep)
         self.streams = [StreamSource(self.stream, stream) for _ in range(dispatchers)]
         handle_timers = self._failing("timers", self._handlers("timers").timers)

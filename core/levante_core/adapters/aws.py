@@ -16,6 +16,8 @@ from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.trace_export import SendSpans
 
+TRACES_WAIT_SECONDS = 1.0
+"""Longest time that dispatch waits for a collector of traces; after that it sends none for a minute."""
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 """No DEBUG: the AWS SDK's debug log quotes what it sends."""
 
@@ -157,7 +159,7 @@ class _Reader:
 
     def span_sender(self) -> SendSpans | None:
         try:
-            return span_sender(self._environment)
+            return span_sender(self._environment, wait_seconds=TRACES_WAIT_SECONDS)
         except WrongEndpoint as error:
             self._problems.append(str(error))
             return None

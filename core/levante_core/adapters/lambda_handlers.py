@@ -25,7 +25,8 @@ class InvocationFailed(Exception):
 class Observer:
     """Wraps the handlers of one process. Neither events nor answers are logged or traced: they hold payloads.
 
-    Metrics, written when there is something to count: ColdStart; ItemsFailed, of batches that were dealt with in part.
+    Metrics, written when there is something to count: ColdStart; ItemsFailed, of batches that were dealt with in part;
+    ItemsParked, how many items are parked, which the sweep counts.
     """
 
     def __init__(self, settings: AwsSettings, function: str) -> None:
@@ -49,8 +50,8 @@ class Observer:
             except Exception as error:  # noqa: BLE001 - it goes on, as what may be logged of it
                 raise InvocationFailed("\n".join([*errors_of(error), *frames_of(error)])) from None
             else:
-                if count := _failed_items(answer):
-                    self._metrics.add_metric("ItemsFailed", MetricUnit.Count, count)
+                for name, count in _counted(answer).items():
+                    self._metrics.add_metric(name, MetricUnit.Count, count)
                 return answer
             finally:
                 if self._metrics.metric_set:
@@ -65,5 +66,7 @@ class Observer:
         return traced
 
 
-def _failed_items(answer: Mapping[str, Any]) -> int:
-    return len(answer.get("batchItemFailures", ()))
+def _counted(answer: Mapping[str, Any]) -> dict[str, int]:
+    """Return what there is to count of an answer."""
+    counts = {"ItemsFailed": len(answer.get("batchItemFailures", ())), "ItemsParked": answer.get("parked", 0)}
+    return {name: count for name, count in counts.items() if count}

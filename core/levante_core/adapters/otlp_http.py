@@ -1,7 +1,9 @@
 """Sending traces by OTLP over HTTP, in JSON. Source: OpenTelemetry protocol 1.9 (read 2026-11-24)."""
 
 import http.client
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from urllib.parse import unquote, urlsplit
 
 from levante_core.services.trace_export import SendSpans
@@ -9,17 +11,19 @@ from levante_core.services.trace_export import SendSpans
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 TIMEOUT_SECONDS = 3.0
+MOST_WAITING = 100
+"""Requests that wait for a slow collector; further ones are dropped, and so is what comes within a minute."""
 
 
 class WrongEndpoint(ValueError):
     """What the environment says of the collector cannot be used."""
 
 
-def span_sender(environment: Mapping[str, str]) -> SendSpans | None:
+def span_sender(environment: Mapping[str, str], *, wait_seconds: float = 0.0) -> SendSpans | None:
     """Read where traces go from OpenTelemetry's own variables; None if nowhere.
 
     OTEL_EXPORTER_OTLP_ENDPOINT: a base URL, to which `/v1/traces` is added. OTEL_EXPORTER_OTLP_HEADERS: `name=value,...`,
-    such as a key of the collector. Raises: WrongEndpoint.
+    such as a key of the collector. wait_seconds: see Background. Raises: WrongEndpoint.
     """
     endpoint = environment.get(ENDPOINT)
     if not endpoint:
@@ -43,7 +47,42 @@ def span_sender(environment: Mapping[str, str]) -> SendSpans | None:
         finally:
             connection.close()
 
-    return send
+    return Background(send, wait_seconds)
+
+
+class Background:
+    """Sends on a thread of its own, in order, so that a collector that is slow holds up nobody.
+
+    wait_seconds: how long a caller waits for what it sends. A Lambda function stands still once it has answered, and goes on
+    sending with the next event at best, so it waits a little; a host need not. What fails later is raised by the next call.
+    """
+
+    def __init__(self, send: SendSpans, wait_seconds: float) -> None:
+        self._send = send
+        self._wait_seconds = wait_seconds
+        self._thread = ThreadPoolExecutor(1, "levante-traces")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __call__(self, body: bytes) -> None:
+        """Send a body. Raises: OSError if it, or one before it, could not be sent, or too many wait."""
+        while self._waiting and self._waiting[0].done():
+            _settle(self._waiting.popleft())
+        if len(self._waiting) >= MOST_WAITING:
+            raise OSError(f"the collector is slow: {MOST_WAITING} requests wait for it")
+        sent = self._thread.submit(self._send, body)
+        self._waiting.append(sent)
+        if self._wait_seconds:
+            wait([sent], self._wait_seconds)
+            if not sent.done():
+                raise OSError(f"the collector took longer than {self._wait_seconds:g} s")
+            self._waiting.remove(sent)
+            _settle(sent)
+
+
+def _settle(sent: Future[None]) -> None:
+    """Raises: OSError if it could not be sent."""
+    if error := sent.exception():
+        raise OSError(str(error)) from error
 
 
 def _headers(text: str) -> dict[str, str]:

@@ -100,6 +100,7 @@ class Execution:
 
     has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
     user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
+    has_parked: something of the execution was parked, at whatever time.
     """
 
     key: RunKey
@@ -117,6 +118,17 @@ class Execution:
     search_keys: SearchKeys = field(default_factory=dict)
     tracing: Tracing = NO_TRACING
     ending: Ending | None = None
+    has_parked: bool = False
+
+    @property
+    def workflow_name(self) -> WorkflowName:
+        """The workflow."""
+        return self.start.workflow_name
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run started."""
+        return self.start.started_at
 
     @property
     def parent_execution_id(self) -> ExecutionId | None:

@@ -37,6 +37,11 @@ def _checked(form: str, text: str) -> str:
     return text
 
 
+def has_form(form: str, text: str) -> bool:
+    """Tell whether a text has the form of such a name."""
+    return _FORMS[form][0].fullmatch(text) is not None
+
+
 def described(form: str) -> dict[str, Any]:
     """Return what the JSON schema of a text says that has to be of this form."""
     return {"pattern": f"^{_FORMS[form][0].pattern}$"}

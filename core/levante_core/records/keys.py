@@ -46,7 +46,7 @@ BUILD = "B#"
 RUNS = "runs"
 RUNS_BY_WORKFLOW = "runs_by_workflow"
 DUE = "due"
-"""What is due by itself: open runs at their deadlines, schedules when something is to be done."""
+"""What is due by itself: open runs at their deadlines, schedules when something is to be done, parked items."""
 WORKFLOWS = "workflows"
 REGISTRATIONS = "registrations"
 DEPLOYMENTS = "deployments"
@@ -211,6 +211,31 @@ def schedules(workspace: Workspace) -> str:
 def due_schedules(number: int) -> str:
     """Partition of a shard's schedules in the index DUE, in the order in which something is to be done."""
     return f"SCHEDULES#{number}"
+
+
+def parked(workspace: Workspace, parked_id: str) -> Key:
+    """Key of what could not be handled."""
+    return Key(all_parked(workspace), parked_id)
+
+
+def all_parked(workspace: Workspace) -> str:
+    """Partition of what could not be handled, by execution."""
+    return f"P#{workspace}"
+
+
+def parked_prefix(execution_id: ExecutionId | None) -> str:
+    """Begin the ids of what an execution has parked; no execution id has a dot."""
+    return f"{execution_id or ''}."
+
+
+def parked_count(workspace: Workspace) -> Key:
+    """Key of how many items a workspace has parked."""
+    return Key(f"PC#{workspace}", "PC")
+
+
+def parked_due(number: int) -> str:
+    """Partition of a shard's parked items in the index DUE, in the order in which they are tried again."""
+    return f"PARKED#{number}"
 
 
 def workflow(workspace: Workspace, name: WorkflowName) -> Key:

@@ -55,7 +55,7 @@ class OffloadingStore:
         self._payloads = payloads
 
     def get(self, key: Key) -> Item | None:
-        """See ItemStore. Cost: one more read per offloaded document."""
+        """See ItemStore. Cost: one more read per offloaded document that is looked at."""
         item = self._store.get(key)
         return item and self.resolved(item)
 
@@ -115,21 +115,8 @@ class OffloadingStore:
         self._payloads.keep_only(_places(key)[0], frozenset(_references(item) if item else ()), before)
 
     def resolved(self, item: Item) -> Item:
-        """Return the item with its documents in place; items of the change feed need it too."""
-        if not has_payloads(item):
-            return item
-        return replace(item, documents={name: self._fetched(item.key, value) for name, value in item.documents.items()})
-
-    def _fetched(self, key: Key, document: Json) -> Json:
-        if isinstance(document, str):
-            return document
-        place, *older = _places(key)
-        try:
-            return self._payloads.get(place, document[_REFERENCE]).decode()
-        except InconsistentHistory:
-            if not older:
-                raise
-        return self._payloads.get(older[0], document[_REFERENCE]).decode()
+        """Return the item with its documents in place; items of the change feed need it too. Each is fetched when read."""
+        return replace(item, documents=_Documents(self._payloads, item)) if has_payloads(item) else item
 
     def _refused(self, refused: ConditionFailed) -> ConditionFailed:
         return ConditionFailed(refused.failed, [item and self.resolved(item) for item in refused.existing])
@@ -150,6 +137,43 @@ class OffloadingStore:
         return {_REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if is_large(text) else text
 
 
+class _Documents(Mapping[str, Json]):
+    """The documents of an item. One that is kept elsewhere is fetched when it is read, and then kept.
+
+    So a payload that is missing matters to those alone who read that very document. They get InconsistentHistory.
+    """
+
+    def __init__(self, payloads: PayloadStore, item: Item) -> None:
+        self._payloads = payloads
+        self._places = _places(item.key)
+        self._documents = dict(item.documents)
+
+    def __getitem__(self, name: str) -> Json:
+        document = self._documents[name]
+        if _is_reference(document):
+            document = self._documents[name] = self._fetched(document[_REFERENCE])
+        return document
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def _fetched(self, sha256: str) -> str:
+        place, *older = self._places
+        try:
+            return self._payloads.get(place, sha256).decode()
+        except InconsistentHistory:
+            if not older:
+                raise
+        return self._payloads.get(older[0], sha256).decode()
+
+
+def _is_reference(document: Json) -> bool:
+    return isinstance(document, Mapping) and isinstance(document.get(_REFERENCE), str)
+
+
 def _places(key: Key) -> list[str]:
     """Return where the payloads of an item are put, and where earlier versions put them if that was elsewhere.
 
@@ -161,4 +185,4 @@ def _places(key: Key) -> list[str]:
 
 
 def _references(item: Item) -> Iterator[str]:
-    return (document[_REFERENCE] for document in item.documents.values() if not isinstance(document, str))
+    return (document[_REFERENCE] for document in item.documents.values() if _is_reference(document))

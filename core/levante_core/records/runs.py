@@ -36,11 +36,16 @@ SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
 HAS_CHILDREN = "has_children"
+HAS_PARKED = "has_parked"
+"""Attribute of executions of which something was parked, at whatever time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What listings tell of a run: everything but its input and result."""
+    """What the attributes of a run's item tell: everything but its input and result.
+
+    What follows search_keys is missing where it comes from an index; the deadline also where an older version wrote it.
+    """
 
     key: RunKey
     workflow_name: WorkflowName
@@ -53,6 +58,17 @@ class RunSummary:
     started_at: datetime
     ended_at: datetime | None
     search_keys: SearchKeys
+    parent: Parent | None = None
+    deadline_at: datetime | None = None
+    mail_count: int = 0
+    is_cancel_requested: bool = False
+    mail_held_until: datetime | None = None
+    has_parked: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run goes on."""
+        return self.status is ExecutionStatus.RUNNING
 
 
 # --- executions -------------------------------------------------------------------------------------------------------
@@ -88,6 +104,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "parent_seq": parent.seq if parent else None,
         HAS_CHILDREN: execution.has_children,
         HAS_FAMILY: execution.concerns_others,
+        HAS_PARKED: execution.has_parked,
         "status": execution.status.value,
         "is_open": execution.is_open,
         ASKS_FOR_WORK: execution.is_open,
@@ -96,6 +113,7 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         SEARCH_KEYS: search_keys_text(execution.search_keys),
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
+        "deadline_at": wire_time(start.deadline_at),
         "ended_at": wire_time(ending.ended_at) if ending else None,
         **(expiry(ending) if ending else {}),
     }
@@ -148,13 +166,6 @@ def ending_document(ending: Ending) -> str:
 def execution_of(item: Item) -> Execution:
     """Read an execution item or the item of an earlier run."""
     summary = summary_of(item)
-    held_until = item.attributes[MAIL_HELD_UNTIL]
-    ending = None
-    if summary.ended_at is not None:
-        document = _EndingDocument.model_validate_json(item.documents["ending"])
-        expires_at = item.attributes.get(EXPIRES_AT)
-        expires = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)), UTC)
-        ending = Ending(summary.ended_at, document.result, document.failure, expires)
     return Execution(
         key=summary.key,
         workflow_id=summary.workflow_id,
@@ -162,21 +173,42 @@ def execution_of(item: Item) -> Execution:
         start=RunStart.model_validate_json(item.documents["start"]),
         root_execution_id=summary.root_execution_id,
         status=summary.status,
-        parent=_parent_of(item),
+        parent=summary.parent,
         user_id=summary.user_id,
         has_children=bool(item.attributes[HAS_CHILDREN]),
-        mail_count=int(str(item.attributes["mail_count"])),
-        is_cancel_requested=bool(item.attributes["is_cancel_requested"]),
-        mail_held_until=datetime.fromisoformat(str(held_until)) if held_until else None,
+        mail_count=summary.mail_count,
+        is_cancel_requested=summary.is_cancel_requested,
+        mail_held_until=summary.mail_held_until,
         search_keys=summary.search_keys,
         tracing=Tracing.model_validate_json(item.documents["tracing"]),
-        ending=ending,
+        ending=ending_of(item),
+        has_parked=summary.has_parked,
     )
+
+
+def ending_of(item: Item) -> Ending | None:
+    """Read how a run ended; None while it goes on."""
+    ended_at = _time(item.attributes["ended_at"])
+    if ended_at is None:
+        return None
+    document = _EndingDocument.model_validate_json(item.documents["ending"])
+    expires_at = item.attributes.get(EXPIRES_AT)
+    expires = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)), UTC)
+    return Ending(ended_at, document.result, document.failure, expires)
+
+
+def deadline_of(item: Item) -> datetime:
+    """Read when a run is to have ended. An older version wrote that into its start alone."""
+    return _time(item.attributes.get("deadline_at")) or RunStart.model_validate_json(item.documents["start"]).deadline_at
+
+
+def _time(value: Scalar) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(str(value))
 
 
 def _parent_of(item: Item) -> Parent | None:
     attributes = item.attributes
-    if attributes["parent_execution_id"] is None:
+    if attributes.get("parent_run_id") is None:  # nor does an index have it
         return None
     return Parent(
         ExecutionId(str(attributes["parent_execution_id"])),
@@ -202,7 +234,7 @@ def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
 def summary_of(item: Item) -> RunSummary:
     """Read what the attributes of a run's item tell, as index queries return them."""
     attributes = item.attributes
-    parent, ended_at, user_id = attributes["parent_execution_id"], attributes["ended_at"], attributes.get("user_id")
+    parent, user_id = attributes["parent_execution_id"], attributes.get("user_id")
     return RunSummary(
         key=_run_key(item),
         workflow_name=WorkflowName(str(attributes["workflow_name"])),
@@ -213,8 +245,14 @@ def summary_of(item: Item) -> RunSummary:
         user_id=None if user_id is None else str(user_id),
         status=ExecutionStatus(str(attributes["status"])),
         started_at=datetime.fromisoformat(str(attributes["started_at"])),
-        ended_at=None if ended_at is None else datetime.fromisoformat(str(ended_at)),
+        ended_at=_time(attributes["ended_at"]),
         search_keys=_SEARCH_KEYS.validate_json(str(found_by)) if (found_by := attributes.get(SEARCH_KEYS)) else {},
+        parent=_parent_of(item),
+        deadline_at=_time(attributes.get("deadline_at")),
+        mail_count=int(str(attributes.get("mail_count", 0))),
+        is_cancel_requested=bool(attributes.get("is_cancel_requested")),
+        mail_held_until=_time(attributes.get(MAIL_HELD_UNTIL)),
+        has_parked=bool(attributes.get(HAS_PARKED)),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from levante_core.domain.events import Closing, ExecutionTerminated, ExecutionTimedOut
-from levante_core.domain.execution import Ending, Execution, RunKey, close
+from levante_core.domain.execution import Ending, RunKey, close
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, Workspace
@@ -18,14 +18,17 @@ from levante_core.records.runs import (
     HAS_CHILDREN,
     HAS_FAMILY,
     Recorded,
+    RunSummary,
     batch_item,
+    deadline_of,
     ending_document,
     expiry,
     is_open_run,
     open_run,
+    summary_of,
 )
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.finding import execution_if_any, find_execution
+from levante_core.services.finding import find_summary
 from levante_core.services.reading import last_index
 
 WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
@@ -71,18 +74,18 @@ class ClosingService:
 
     def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
         """End the latest run at once; no workflow code runs. Raises: NotFound, NotRunning."""
-        execution = find_execution(self._store, workspace, execution_id)
-        if not self._close(execution, lambda at: ExecutionTerminated(at=at)):
-            status = find_execution(self._store, workspace, execution_id).status
+        run = find_summary(self._store, workspace, execution_id)
+        if not self._close(run, lambda at: ExecutionTerminated(at=at)):
+            status = find_summary(self._store, workspace, execution_id).status
             raise NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)
 
     def time_out(self, run: RunKey) -> None:
         """End this run because its deadline passed; does nothing if it is closed, or not yet due."""
-        execution = execution_if_any(self._store, run.workspace, run.execution_id)
-        if execution and execution.key == run and execution.start.deadline_at <= self._clock.now():
-            self._close(execution, lambda at: ExecutionTimedOut(at=at))
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if item and summary_of(item).key == run and deadline_of(item) <= self._clock.now():
+            self._close(summary_of(item), lambda at: ExecutionTimedOut(at=at))
 
-    def _close(self, execution: Execution, closing: Callable[[datetime], Closing]) -> bool:
+    def _close(self, execution: RunSummary, closing: Callable[[datetime], Closing]) -> bool:
         """Tell whether it was this call that closed the run."""
         if not execution.is_open:
             return False

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from math import ceil
+from typing import assert_never
 
 from levante_core.domain.names import DeploymentName, Workspace
-from levante_core.domain.plan import Effect, Record, SendLater, SendTask, plan
+from levante_core.domain.plan import MessageEffect, Record, SendLater, SendTask, plan
 from levante_core.domain.tasks import ActivityTask, Delayed, DelayedOfRun, ScheduleDue, TimerDue, WorkflowTask
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put
@@ -87,10 +88,11 @@ class Dispatch:
             except (Unavailable, NotFound):
                 logger.warning("the fast path could not send; the change feed will", exc_info=True)
 
-    def carry_out(self, effects: Iterable[Effect], *, salt: str = "") -> None:
+    def carry_out(self, effects: Iterable[MessageEffect], *, salt: str = "") -> None:
         """Carry out effects. A repeat is harmless; salt makes the queues accept one all the same.
 
-        Raises: Unavailable, after which some may have been carried out. Cost: one send per 10 messages and queue.
+        Raises: Unavailable, after which some may have been carried out.
+        Cost: one send per 10 messages and queue.
         """
         outgoing: dict[str, list[OutgoingMessage]] = defaultdict(list)
         for effect in effects:
@@ -103,6 +105,8 @@ class Dispatch:
                     delayed = self._delayed(due)
                     if delayed:
                         outgoing[TIMERS_QUEUE].append(delayed)
+                case _:
+                    assert_never(effect)
         for queue_to, messages in outgoing.items():
             self._send(queue_to, messages)
 

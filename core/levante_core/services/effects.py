@@ -1,8 +1,23 @@
 """Carrying out everything that `plan` asks for."""
 
 from collections.abc import Iterable
+from typing import assert_never
 
-from levante_core.domain.plan import CancelActivity, DeleteRest, Effect, LookAtSchedule, SendLater, SendTask
+from levante_core.domain.plan import (
+    CancelActivity,
+    CancelChild,
+    DeleteRest,
+    Effect,
+    LeaveChildren,
+    LookAtSchedule,
+    MessageEffect,
+    SendLater,
+    SendTask,
+    SignalChild,
+    StartChild,
+    TellParent,
+)
+from levante_core.errors import Unavailable
 from levante_core.services.activities import ActivityService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.expiry import ExpiryService
@@ -31,22 +46,38 @@ class EffectService:
         """Carry out effects: messages first, deletions last. A repeat is harmless.
 
         salt: makes the queues accept a repeat all the same.
-        Raises: Unavailable, after which some may have been carried out.
+        Raises: the first error, when everything else was carried out; Unavailable at once, after which some may have been.
         """
-        messages, between, expired = [], [], []
+        messages: list[MessageEffect] = []
+        others: list[Effect] = []
         for effect in effects:
-            match effect:
-                case SendTask() | SendLater():
-                    messages.append(effect)
-                case CancelActivity():
-                    self._activities.cancel(effect)
-                case LookAtSchedule():
-                    self._schedules.look(effect.workspace, effect.schedule_id)
-                case DeleteRest():
-                    expired.append(effect.expired)
-                case _:
-                    between.append(effect)
+            if isinstance(effect, SendTask | SendLater):
+                messages.append(effect)
+            else:
+                others.append(effect)
         self._dispatch.carry_out(messages, salt=salt)
-        self._family.carry_out(between)
-        for one in expired:
-            self._expiry.delete_rest(one)
+        problem: Exception | None = None
+        for effect in sorted(others, key=lambda one: isinstance(one, DeleteRest)):
+            try:
+                self._carry_out(effect)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                problem = problem or error
+        if problem:
+            raise problem
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendTask() | SendLater():
+                self._dispatch.carry_out([effect])
+            case CancelActivity():
+                self._activities.cancel(effect)
+            case LookAtSchedule():
+                self._schedules.look(effect.workspace, effect.schedule_id)
+            case StartChild() | CancelChild() | SignalChild() | TellParent() | LeaveChildren():
+                self._family.carry_out(effect)
+            case DeleteRest():
+                self._expiry.delete_rest(effect.expired)
+            case _:
+                assert_never(effect)

@@ -28,6 +28,7 @@ from levante_core.services.logs import LogService
 from levante_core.services.mail import MailService
 from levante_core.services.metrics import MetricsService
 from levante_core.services.outside_events import OutsideEventService
+from levante_core.services.parking import Parking
 from levante_core.services.queries import QueryService
 from levante_core.services.rate_limits import RateLimitService
 from levante_core.services.recheck import RecheckService
@@ -66,6 +67,7 @@ class Engine:
     mail: MailService
     metrics: MetricsService
     outside_events: OutsideEventService
+    parking: Parking
     queries: QueryService
     rate_limits: RateLimitService
     recheck: RecheckService
@@ -105,6 +107,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     """
     capabilities = Capabilities(store, clock, ids)
     dispatch = Dispatch(store, queues, clock, capabilities, fast_path=fast_path)
+    parking = Parking(store, clock)
     conflicts = Conflicts(clock, ids)
     closing = ClosingService(store, clock, ids, conflicts, retention=retention)
     groups = WorkerGroups(store, clock)
@@ -149,7 +152,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         closing=closing,
         commits=CommitService(store, clock, dispatch, capabilities, retention=retention),
         dispatch=dispatch,
-        due=DueService(store, clock, dispatch, closing, schedules),
+        due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
         effects=effects,
         executions=executions,
         histories=HistoryService(store),
@@ -157,17 +160,26 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         mail=mail,
         metrics=MetricsService(executions, clock),
         outside_events=OutsideEventService(store, streams, conflicts),
+        parking=parking,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
         rate_limits=RateLimitService(store, clock, conflicts),
-        recheck=RecheckService(store, clock, effects, activities, builds),
-        redrive=RedriveService(store, clock, ids, effects),
+        recheck=RecheckService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
+        redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams, conflicts),
         tasks=TaskService(
-            store, queues, clock, ids, dispatch=dispatch, capabilities=capabilities, builds=builds, access=access
+            store,
+            queues,
+            clock,
+            ids,
+            dispatch=dispatch,
+            capabilities=capabilities,
+            builds=builds,
+            parking=parking,
+            access=access,
         ),
         tickets=TicketService(store, clock, ids),
         traces=traces,

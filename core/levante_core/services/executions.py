@@ -8,7 +8,7 @@ from itertools import islice
 
 from levante_core.domain import names
 from levante_core.domain.events import ChildScheduled
-from levante_core.domain.execution import NO_TRACING, Execution, Parent, RunKey, RunStart, Tracing
+from levante_core.domain.execution import NO_TRACING, Ending, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.payloads import problem_with
@@ -21,7 +21,7 @@ from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, It
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
-from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, execution_of, summary_of
+from levante_core.records.runs import RunSummary, earlier_run_item, ending_of, execution_item, execution_of, summary_of
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import execution_of_run, find_execution, find_run, run_if_any
@@ -154,6 +154,13 @@ class ExecutionService:
     def get(self, workspace: Workspace, execution_id: str) -> Execution:
         """Return an execution with its latest run. Raises: NotFound."""
         return find_execution(self._store, workspace, execution_id)
+
+    def status(self, workspace: Workspace, execution_id: str) -> tuple[RunSummary, Ending | None]:
+        """Return how an execution's latest run stands, without its input. Raises: NotFound. Cost: one read."""
+        item = self._store.get(keys.execution(workspace, ExecutionId(execution_id)))
+        if item is None:
+            raise NotFound(f"no execution has the id {execution_id!r}")
+        return summary_of(item), ending_of(item)
 
     def wait(self, workspace: Workspace, execution_id: str, seconds: float) -> Execution:
         """Return the execution once it is closed. Raises: NotFound; ResultNotReady when the time is over."""

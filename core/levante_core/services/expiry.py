@@ -1,14 +1,17 @@
 """What is over: the store deletes items when their time comes, and this all that belonged to them."""
 
+import logging
 from datetime import timedelta
 from typing import assert_never
 
 from levante_core.domain.plan import Expired, PayloadsExpired, RunExpired
+from levante_core.errors import Unavailable
 from levante_core.ports.item_store import DocumentStore, Key
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.services.finding import execution_if_any
 from levante_core.services.streams import StreamService
+
+logger = logging.getLogger("levante.expiry")
 
 IN_FLIGHT = timedelta(hours=1)
 """What is kept elsewhere since less than this ago may be for an item that is just being written anew."""
@@ -35,13 +38,19 @@ class ExpiryService:
     def _delete_rest_of_run(self, expired: RunExpired) -> None:
         """Delete the history; and with the last execution below a root that is gone, their stream.
 
-        What readers of the stream were not told yet is told first, as the stream may outlive the run.
+        What readers of the stream were not told yet is told first, as the stream may outlive the run. A history that is
+        damaged cannot be told, and goes all the same.
         Cost: three reads, and a query and a write for each item of the history and the stream.
         """
         run, root = expired.run, expired.root_execution_id
         if self._streams.is_read(run.workspace, root):
-            self._streams.publish(run.workspace, root)
-        is_rootless = expired.is_latest and execution_if_any(self._store, run.workspace, root) is None
+            try:
+                self._streams.publish(run.workspace, root)
+            except Unavailable:
+                raise
+            except Exception:
+                logger.exception("the last events of run %s cannot be told, and are deleted", run.run_id)
+        is_rootless = expired.is_latest and self._store.get(keys.execution(run.workspace, root)) is None
         if is_rootless and not self._streams.goes_on_below(run.workspace, root):
             self._store.clear(keys.stream(run.workspace, root))
         self._store.clear(keys.history(run.workspace, run.run_id))

@@ -1,6 +1,7 @@
 """What is between executions: children are started, asked to end and left behind, and parents told how they ended."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import assert_never
@@ -26,17 +27,30 @@ from levante_core.domain.plan import (
     StartChild,
     TellParent,
 )
-from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InvalidInput, NotFound, NotRunning
+from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InconsistentHistory, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import Recorded, child_outcome, fact_item, is_open_run, outcome_fact, started_fact
+from levante_core.records.runs import (
+    Recorded,
+    RunSummary,
+    batch_of,
+    child_outcome,
+    execution_of,
+    fact_item,
+    is_open_run,
+    outcome_fact,
+    started_fact,
+    summary_of,
+)
 from levante_core.services.closing import ClosingService
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
-from levante_core.services.finding import execution_if_any
+from levante_core.services.finding import summary_if_any
 from levante_core.services.mail import MailService
-from levante_core.services.reading import read_history
+from levante_core.services.reading import read_all, read_history
+
+logger = logging.getLogger("levante.family")
 
 
 class FamilyService:
@@ -59,28 +73,27 @@ class FamilyService:
         self._closing = closing
         self._mail = mail
 
-    def carry_out(self, effects: Iterable[FamilyEffect]) -> None:
-        """Carry out effects in order. Raises: Unavailable, after which some may have been carried out."""
-        for effect in effects:
-            match effect:
-                case StartChild():
-                    self._start(effect)
-                case CancelChild():
-                    self._cancel(effect.execution_id, effect.parent, effect.seq)
-                case SignalChild():
-                    self._signal(effect.parent, effect.signal)
-                case TellParent():
-                    self._tell(effect.parent, effect.child.workspace, effect.outcome)
-                case LeaveChildren():
-                    self._leave_children(effect.run)
-                case _:
-                    assert_never(effect)
+    def carry_out(self, effect: FamilyEffect) -> None:
+        """Carry out an effect. Raises: Unavailable, after which it may have been carried out in part."""
+        match effect:
+            case StartChild():
+                self._start(effect)
+            case CancelChild():
+                self._cancel(effect.execution_id, effect.parent, effect.seq)
+            case SignalChild():
+                self._signal(effect.parent, effect.signal)
+            case TellParent():
+                self._tell(effect.parent, effect.child.workspace, effect.outcome)
+            case LeaveChildren():
+                self._leave_children(effect.run)
+            case _:
+                assert_never(effect)
 
     def _start(self, effect: StartChild) -> None:
         """Start a child unless that was done; tell the parent what became of it; leave it if the parent is gone by now."""
         run, scheduled = effect.parent, effect.child
         parent = Parent(run.execution_id, run.run_id, effect.deployment_name, scheduled.seq)
-        child = self._find(run, scheduled)
+        child = self._find_whole(run, scheduled)
         if child is None:
             if self._is_told(run, scheduled):
                 return
@@ -99,10 +112,15 @@ class FamilyService:
         elif not self._is_current(run):
             self._leave(run, scheduled)
 
-    def _find(self, run: RunKey, scheduled: ChildScheduled) -> Execution | None:
+    def _find(self, run: RunKey, scheduled: ChildScheduled) -> RunSummary | None:
         """Return the child, if this command has started it."""
-        child = execution_if_any(self._store, run.workspace, scheduled.execution_id)
+        child = summary_if_any(self._store, run.workspace, scheduled.execution_id)
         return child if child and _is_of(child, run, scheduled.seq) else None
+
+    def _find_whole(self, run: RunKey, scheduled: ChildScheduled) -> Execution | None:
+        """Return the child with its input and result, if this command has started it."""
+        item = self._store.get(keys.execution(run.workspace, scheduled.execution_id))
+        return execution_of(item) if item and _is_of(summary_of(item), run, scheduled.seq) else None
 
     def _is_told(self, run: RunKey, scheduled: ChildScheduled) -> bool:
         """Tell whether the parent knows more than that it asked: a repeat, long after, must not start the child again."""
@@ -125,10 +143,19 @@ class FamilyService:
             self._dispatch.promptly([FactRecorded(run, recorded.deployment_name, now, fact)])
 
     def _leave_children(self, run: RunKey) -> None:
-        history = read_history(self._store, run)
-        state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
-        for child in state.children.values():
-            self._leave(run, child.scheduled)
+        for child in self._children_left(run):
+            self._leave(run, child)
+
+    def _children_left(self, run: RunKey) -> Sequence[ChildScheduled]:
+        """Return the children whose outcome the run has not heard of; of a history that is damaged, all of them."""
+        try:
+            history = read_history(self._store, run)
+            state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
+        except InconsistentHistory:
+            logger.exception("the history of run %s is damaged: leaving all children that it has ever had", run.run_id)
+            batches = read_all(self._store, keys.history(run.workspace, run.run_id), *keys.prefixed(keys.BATCH))
+            return [event for item in batches for event in batch_of(item).events if isinstance(event, ChildScheduled)]
+        return [child.scheduled for child in state.children.values()]
 
     def _leave(self, run: RunKey, scheduled: ChildScheduled) -> None:
         """Do with a child whose parent's run has ended what its policy says."""
@@ -146,20 +173,20 @@ class FamilyService:
 
     def _signal(self, parent: RunKey, signal: ChildSignaled) -> None:
         """Send a signal unless it was sent, or the child takes none like it: a parent has no place to be told of that."""
-        child = execution_if_any(self._store, parent.workspace, signal.execution_id)
+        child = summary_if_any(self._store, parent.workspace, signal.execution_id)
         if child and _is_of(child, parent, signal.child):
             request_id = f"{parent.run_id}:{signal.seq}"
             with suppress(NotFound, NotRunning, InvalidInput):
                 self._mail.signal(parent.workspace, signal.execution_id, signal.name, signal.input, request_id=request_id)
 
     def _cancel(self, execution_id: ExecutionId, parent: RunKey, seq: int) -> None:
-        child = execution_if_any(self._store, parent.workspace, execution_id)
+        child = summary_if_any(self._store, parent.workspace, execution_id)
         if child and _is_of(child, parent, seq):
             with suppress(NotFound, NotRunning):
                 self._mail.cancel(parent.workspace, execution_id)
 
 
-def _is_of(child: Execution, run: RunKey, seq: int) -> bool:
+def _is_of(child: RunSummary, run: RunKey, seq: int) -> bool:
     parent = child.parent
     return parent is not None and (parent.execution_id, parent.run_id, parent.seq) == (run.execution_id, run.run_id, seq)
 

@@ -3,13 +3,28 @@
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.run_ids import started_at_of
+from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, deployment_of
-from levante_core.records.runs import execution_of, summary_of
+from levante_core.records.runs import RunSummary, execution_of, summary_of
 
 OPEN_RUNS_LOOKED_AT = 1_000
+
+
+def find_summary(store: ItemStore, workspace: Workspace, execution_id: str) -> RunSummary:
+    """Return what is known of an execution's latest run but for its input and result. Raises: NotFound. Cost: one read."""
+    summary = summary_if_any(store, workspace, execution_id)
+    if summary is None:
+        raise NotFound(f"no execution has the id {execution_id!r}")
+    return summary
+
+
+def summary_if_any(store: ItemStore, workspace: Workspace, execution_id: str) -> RunSummary | None:
+    """Return what is known of an execution's latest run but for its input and result, if there is one. Cost: one read."""
+    item = store.get(keys.execution(workspace, ExecutionId(execution_id)))
+    return summary_of(item) if item else None
 
 
 def find_execution(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution:
@@ -24,9 +39,20 @@ def find_open_execution(store: ItemStore, workspace: Workspace, execution_id: st
     """Return an execution whose latest run goes on. Raises: NotFound, NotRunning. Cost: one read."""
     execution = find_execution(store, workspace, execution_id)
     if not execution.is_open:
-        status = execution.status.value
-        raise NotRunning(f"execution {execution_id!r} is not running: it is {status}", status)
+        raise _not_running(execution_id, execution.status)
     return execution
+
+
+def find_open_run(store: ItemStore, workspace: Workspace, execution_id: str) -> RunSummary:
+    """Return an execution's latest run, which goes on. Raises: NotFound, NotRunning. Cost: one read."""
+    run = find_summary(store, workspace, execution_id)
+    if not run.is_open:
+        raise _not_running(execution_id, run.status)
+    return run
+
+
+def _not_running(execution_id: str, status: ExecutionStatus) -> NotRunning:
+    return NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)
 
 
 def execution_if_any(store: ItemStore, workspace: Workspace, execution_id: str) -> Execution | None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import unpinned
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import HandlerFailed, InvalidInput, LevanteError, NotFound
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
+from levante_core.records.runs import RunSummary
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.input_schema import InputChecks
 
@@ -33,9 +33,9 @@ class HandlerChecks:
         self._catalogue = catalogue
         self._inputs = inputs
 
-    def check(self, execution: Execution, kind: HandlerKind, name: str, value: Json) -> None:
+    def check(self, execution: RunSummary, kind: HandlerKind, name: str, value: Json) -> None:
         """Raises: NotFound for a handler that is not there; InvalidInput for what does not fit. Cost: a query."""
-        entry = self._catalogue.get(execution.key.workspace, execution.start.workflow_name)
+        entry = self._catalogue.get(execution.key.workspace, execution.workflow_name)
         for registration in entry.registrations:
             if registration.deployment_name != unpinned(execution.deployment_name) or registration.spec is None:
                 continue
@@ -50,7 +50,7 @@ class HandlerChecks:
             version = f"{registration.registration_id}@{wire_time(registration.registered_at)}#{kind}:{name}"
             self._inputs.check(handler.input_schema, value, name=version, at=INPUT)
             return
-        raise NotFound(f"deployment {execution.deployment_name!r} no longer serves {execution.start.workflow_name!r}")
+        raise NotFound(f"deployment {execution.deployment_name!r} no longer serves {execution.workflow_name!r}")
 
 
 def refused(what: str, failure: Failure) -> LevanteError:

@@ -16,7 +16,7 @@ from levante_core.domain.events import (
     UpdateFailed,
     UpdateRequested,
 )
-from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.plan import FactRecorded
@@ -26,10 +26,19 @@ from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, I
 from levante_core.ports.item_store import Write as StoreWrite
 from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.records import keys
-from levante_core.records.runs import MAIL_HELD_UNTIL, Recorded, batch_of, execution_of, fact_item, mail_fact, open_run
+from levante_core.records.runs import (
+    MAIL_HELD_UNTIL,
+    Recorded,
+    RunSummary,
+    batch_of,
+    fact_item,
+    mail_fact,
+    open_run,
+    summary_of,
+)
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import find_open_execution
+from levante_core.services.finding import find_open_run
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.services.reading import last_index, read_all
 
@@ -121,8 +130,8 @@ class MailService:
 
     # --- accepting ----------------------------------------------------------------------------------------------------
 
-    def _open(self, workspace: Workspace, execution_id: str) -> Execution:
-        return find_open_execution(self._store, workspace, execution_id)
+    def _open(self, workspace: Workspace, execution_id: str) -> RunSummary:
+        return find_open_run(self._store, workspace, execution_id)
 
     def _find(self, workspace: Workspace, execution_id: str, request_id: str) -> _Accepted | None:
         """Return what became of mail that was sent under this id before, in whatever run."""
@@ -132,10 +141,10 @@ class MailService:
         run = RunKey(workspace, ExecutionId(execution_id), RunId(str(item.attributes["run_id"])))
         return _Accepted(run, int(str(item.attributes["number"])), 0)
 
-    def _accept(self, execution: Execution, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
+    def _accept(self, execution: RunSummary, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
         """Record mail under the next number of the latest run. index: of the last batch of this run."""
         asked = execution.key
-        latest: Execution | None = execution
+        latest: RunSummary | None = execution
         for _ in self._conflicts.attempts():
             execution = self._ready(latest or self._open(asked.workspace, asked.execution_id))
             run, number, now = execution.key, execution.mail_count + 1, self._clock.now()
@@ -168,7 +177,7 @@ class MailService:
                 return _Accepted(run, number, index if run == asked else 0)
         raise Unavailable(f"execution {execution.key.execution_id!r} gets too much mail at once: try again")
 
-    def _ready(self, execution: Execution) -> Execution:
+    def _ready(self, execution: RunSummary) -> RunSummary:
         """Wait while an execution that is about to end takes no more mail. Raises: NotRunning when it has ended."""
         run = execution.key
         while execution.mail_held_until and (left := (execution.mail_held_until - self._clock.now()).total_seconds()) > 0:
@@ -219,4 +228,4 @@ class MailService:
             item = self._store.get(keys.earlier_run(run))
         if item is None:
             raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")
-        return execution_of(item).status
+        return summary_of(item).status

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from levante_core.domain.execution import Execution, RunKey
+from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import Workspace
 from levante_core.domain.plan import SendTask
@@ -13,9 +13,9 @@ from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, M
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
-from levante_core.records.runs import execution_of, is_open_run, query_item
+from levante_core.records.runs import RunSummary, is_open_run, query_item, summary_of
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import find_open_execution
+from levante_core.services.finding import find_open_run
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
 
 KEPT_FOR = timedelta(hours=1)
@@ -49,7 +49,7 @@ class QueryService:
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over.
         Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch.
         """
-        execution = find_open_execution(self._store, workspace, execution_id)
+        execution = find_open_run(self._store, workspace, execution_id)
         self._checks.check(execution, HandlerKind.QUERY, name, value)
         request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
         answer = self._answer(execution, request, seconds)
@@ -66,7 +66,7 @@ class QueryService:
             writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])
         self._store.write_each(writes)
 
-    def _answer(self, execution: Execution, request: QueryRequest, seconds: float) -> QueryAnswer:
+    def _answer(self, execution: RunSummary, request: QueryRequest, seconds: float) -> QueryAnswer:
         """Ask, and wait."""
         run = execution.key
         deadline = self._clock.now() + timedelta(seconds=seconds)
@@ -91,14 +91,14 @@ class QueryService:
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
         if not is_open_run(item, run.run_id):
             is_latest = item is not None and item.attributes["run_id"] == run.run_id
-            status = execution_of(item).status.value if item and is_latest else "replaced by a new run"
+            status = summary_of(item).status.value if item and is_latest else "replaced by a new run"
             raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
 
     def _expiry(self) -> int:
         return int((self._clock.now() + KEPT_FOR).timestamp())
 
 
-def _wake(execution: Execution, query_id: str, now: datetime) -> SendTask:
+def _wake(execution: RunSummary, query_id: str, now: datetime) -> SendTask:
     """Make the task that lets a worker look at the run, and so find the query."""
     run = execution.key
     task = WorkflowTask(

@@ -13,20 +13,26 @@ from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import session_of
 from levante_core.domain.plan import Effect, SendLater, SendTask, outstanding
 from levante_core.domain.tasks import ActivityTask
-from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.runs import RunSummary, summary_of
+from levante_core.records.parked import ParkedKind, owner_in
+from levante_core.records.runs import RunSummary, recorded_of, summary_of
 from levante_core.services.activities import ActivityService
 from levante_core.services.builds import BuildService
+from levante_core.services.containment import each_by_itself
 from levante_core.services.effects import EffectService
+from levante_core.services.parking import Parking
 from levante_core.services.reading import read_open_run
 
 logger = logging.getLogger("levante.recheck")
 
 RUNS_PER_LOOK = 100
 """A look costs some three reads per run; more open runs than this are gone through over several minutes."""
+RUNS_AT_ONCE = 25
+"""Runs of a page of the index: so many are looked at before the time is."""
+LONGEST_LOOK = timedelta(seconds=20)
+"""After so long a look goes on at the next minute, however long the histories are."""
 FIRST_AFTER = timedelta(minutes=1)
 LAST_LOOK = timedelta(seconds=90)
 """The last look was less than this ago where one look goes through all runs: sweeps come once a minute, more or less."""
@@ -39,6 +45,15 @@ class _Place(Frozen):
     after: str | None = None
     began_at: Time
     before: Time
+
+
+def _place_in(item: Item | None) -> _Place | None:
+    """Read where the walk goes on; one whose place cannot be read begins anew."""
+    try:
+        return _Place.model_validate_json(item.documents["place"]) if item else None
+    except (KeyError, TypeError, ValueError):
+        logger.exception("the place of the walk over the open runs cannot be read: it begins anew")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +71,13 @@ class RecheckService:
         self,
         store: ItemStore,
         clock: Clock,
+        *,
         effects: EffectService,
         activities: ActivityService,
         builds: BuildService,
+        parking: Parking,
     ) -> None:
+        self._parking = parking
         self._activities = activities
         self._builds = builds
         self._store = store
@@ -70,18 +88,21 @@ class RecheckService:
         """Look at the next open runs. Several looks at once send the same messages, of which the queues keep one.
 
         A run is sent for when it was quiet for 1, 2, 4, 8, ... minutes: a run that waits for workers, or for its code to be
-        fixed, collects few messages. Cost: a query per shard and a read, three queries per run looked at.
+        fixed, collects few messages. One that cannot be looked after is parked, and the others go on.
+        Raises: Unavailable if nothing got through. Cost: a query per RUNS_AT_ONCE runs and a read; a query for each
+        run, three more if nothing was recorded of it for a minute. No look begins another page after LONGEST_LOOK.
         """
         now = self._clock.now()
         item = self._store.get(keys.RECHECK)
         fresh = _Place(began_at=now, before=now - LAST_LOOK)
-        place = began = _Place.model_validate_json(item.documents["place"]) if item else fresh
+        place = began = _place_in(item) or fresh
         looked = Looked()
-        while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK:
-            room = RUNS_PER_LOOK - looked.runs
+        while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK and self._clock.now() - now < LONGEST_LOOK:
+            room = min(RUNS_AT_ONCE, RUNS_PER_LOOK - looked.runs)
             page = self._store.query_index(keys.DUE, keys.open_runs(place.shard), limit=room, after=place.after)
-            sent_for = sum(self._try(summary_of(item), place.before, now) for item in page.items)
-            looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + sent_for)
+            sent_for: list[Item] = []
+            self._look_at(page.items, place.before, now, sent_for)
+            looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + len(sent_for))
             shard = place.shard if page.next else place.shard + 1
             place = place.model_copy(update={"shard": shard, "after": page.next})
         is_whole = place.shard == keys.SHARDS and (began.shard, began.after) == (0, None)
@@ -107,16 +128,22 @@ class RecheckService:
             place = _Place(began_at=now, before=place.began_at)
         self._store.write(Put(Item(keys.RECHECK, documents={"place": place.model_dump_json()})))
 
-    def _try(self, run: RunSummary, looked_before: datetime, now: datetime) -> bool:
-        """A run whose history is damaged must not keep the others from going on."""
-        try:
-            return self._look(run, looked_before, now)
-        except InconsistentHistory:
-            logger.exception("execution %s cannot be looked after: its history is damaged", run.key.execution_id)
-            return False
+    def _look_at(self, items: Sequence[Item], looked_before: datetime, now: datetime, sent_for: list[Item]) -> None:
+        """Look at runs, each by itself. sent_for: takes those that were sent for."""
+
+        def look(item: Item) -> None:
+            if self._look(summary_of(item), looked_before, now):
+                sent_for.append(item)
+
+        def park(item: Item, error: Exception) -> None:
+            self._parking.park(ParkedKind.RUN, owner_in(item.attributes), "", error, identity=item.key.partition)
+
+        each_by_itself(items, look, park)
 
     def _look(self, run: RunSummary, looked_before: datetime, now: datetime) -> bool:
         self._builds.keep(run)
+        if self._is_busy(run, now):
+            return False
         found = read_open_run(self._store, run.key, run.deployment_name)
         effects = outstanding(run.key, run.deployment_name, found.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]
@@ -135,6 +162,13 @@ class RecheckService:
             waiting = [effect for effect in now_due if _came_due(effect, now)]
         self._effects.carry_out(self._without_lost_sessions(run, waiting), salt=f":quiet{times}")
         return True
+
+    def _is_busy(self, run: RunSummary, now: datetime) -> bool:
+        """Whether a batch was recorded less than a minute ago, so that the history need not be read. Cost: one query."""
+        first, last = keys.prefixed(keys.BATCH)
+        partition = keys.history(run.key.workspace, run.key.run_id)
+        page = self._store.query(partition, first=first, last=last, limit=1, descending=True)
+        return any(now - recorded_of(item).at < FIRST_AFTER for item in page.items)
 
 
 def _came_due(effect: Effect, now: datetime) -> bool:

@@ -1,7 +1,6 @@
 """The queues are disposable: everything that was in them can be asked for again from the table."""
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,19 +8,22 @@ from itertools import islice, takewhile
 
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import Workspace
-from levante_core.domain.plan import SHORT_TIMEOUT, Effect, SendLater, outstanding
+from levante_core.domain.plan import SHORT_TIMEOUT, SendLater, outstanding
 from levante_core.domain.tasks import DeadlineDue
-from levante_core.errors import InconsistentHistory, InvalidInput
+from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Item, ItemStore
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
-from levante_core.records.runs import RunSummary, execution_of, summary_of
+from levante_core.records.parked import ParkedKind, owner_in
+from levante_core.records.runs import deadline_of, summary_of
+from levante_core.services.containment import each_by_itself
 from levante_core.services.effects import EffectService
+from levante_core.services.parking import Parking
 from levante_core.services.reading import read_index, read_open_run
 
-logger = logging.getLogger("levante.redrive")
-
 REDRIVE_PAGE = 100
+PARKED = "parked"
+"""The last part of a redrive, after the open runs of all shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,17 @@ class Redriven:
 class RedriveService:
     """Sends tasks for open runs, with ids of their own so that deduplication never swallows them."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, effects: EffectService) -> None:
+    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, *, effects: EffectService, parking: Parking) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._effects = effects
+        self._parking = parking
 
     def redrive(self) -> int:
         """Send whatever every open run of every workspace needs to go on. Returns the number of runs looked at.
 
-        Cost: the history of each open run is read. Harmless at any time.
+        What is parked is tried again by the next sweep. Cost: the history of each open run is read. Harmless at any time.
         """
         count, after = 0, None
         while True:
@@ -52,6 +55,7 @@ class RedriveService:
             count += page.runs
             after = page.next
             if after is None:
+                self._parking.retry_all()
                 return count
 
     def has_open_runs(self) -> bool:
@@ -60,20 +64,25 @@ class RedriveService:
         return any(page.items for page in shards)
 
     def redrive_page(self, workspace: Workspace | None, after: str | None) -> Redriven:
-        """Do so for a page of open runs. workspace: the one whose runs are meant; None for all. after: a `Redriven.next`.
+        """Do so for a page of open runs, or of parked items. workspace: whose; None for all. after: a `Redriven.next`.
 
-        Raises: InvalidInput for another `after`.
+        Raises: InvalidInput for another `after`; Unavailable if none of them could be sent for.
         """
-        shard, deadline, seen = _read_place(after)
+        phase, _, place = (after or "0:").partition(":")
+        if phase == PARKED and workspace is not None:
+            rest = self._parking.retry_page(workspace, place or None)
+            return Redriven(0, f"{PARKED}:{rest}" if rest else None)
+        shard, deadline, seen = _read_place(phase, place)
         items = list(islice(self._open_runs(shard, deadline, seen), REDRIVE_PAGE + 1))
         page, more = items[:REDRIVE_PAGE], len(items) > REDRIVE_PAGE
-        runs = [run for run in map(summary_of, page) if workspace in (None, run.key.workspace)]
-        for run in runs:
-            self._try(run)
+        runs = [item for item in page if workspace in (None, item.attributes.get("workspace"))]
+        each_by_itself(runs, lambda item: self.redrive_run(summary_of(item).key), self._park)
         if more:
-            place = page[-1].indexes[keys.DUE].sort
-            return Redriven(len(runs), f"{shard}:{place.partition('#')[0]}#{_digest(place)}")
-        return Redriven(len(runs), f"{shard + 1}:" if shard + 1 < keys.SHARDS else None)
+            last = page[-1].indexes[keys.DUE].sort
+            return Redriven(len(runs), f"{shard}:{last.partition('#')[0]}#{_digest(last)}")
+        if shard + 1 < keys.SHARDS:
+            return Redriven(len(runs), f"{shard + 1}:")
+        return Redriven(len(runs), None if workspace is None else f"{PARKED}:")
 
     def _open_runs(self, shard: int, deadline: str, seen: str) -> Iterator[Item]:
         """Read a shard from a deadline on. seen: digest of the last run with this deadline that is left out.
@@ -89,43 +98,34 @@ class RedriveService:
             self._store, keys.DUE, keys.open_runs(shard), first=f"{deadline}$" if seen else "", limit=REDRIVE_PAGE + 1
         )
 
-    def _try(self, run: RunSummary) -> None:
-        """A run whose history is damaged must not keep the others from going on."""
-        try:
-            self._redrive_run(run)
-        except InconsistentHistory:
-            logger.exception("execution %s cannot be sent for: its history is damaged", run.key.execution_id)
-
-    def _redrive_run(self, run: RunSummary) -> None:
-        found = read_open_run(self._store, run.key, run.deployment_name)
-        effects = outstanding(run.key, run.deployment_name, found.work, self._clock.now())
-        effects += self._deadline(run.key)
+    def redrive_run(self, run: RunKey) -> None:
+        """Send whatever this run needs to go on; nothing if it has ended. Raises: InconsistentHistory."""
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        summary = summary_of(item) if item else None
+        if item is None or summary is None or summary.key != run or not summary.is_open:
+            return
+        found = read_open_run(self._store, run, summary.deployment_name)
+        effects = outstanding(run, summary.deployment_name, found.work, self._clock.now())
+        deadline_at = deadline_of(item)
+        if deadline_at - self._clock.now() <= SHORT_TIMEOUT + timedelta(minutes=1):
+            address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
+            due = DeadlineDue(**address, deployment_name=summary.deployment_name, fresh_at=deadline_at)
+            effects.append(SendLater(due))
         self._effects.carry_out(effects, salt=f":{self._ids.uuid()}")
 
-    def _deadline(self, run: RunKey) -> list[Effect]:
-        item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if item is None:
-            return []
-        execution = execution_of(item)
-        if execution.start.deadline_at - self._clock.now() > SHORT_TIMEOUT + timedelta(minutes=1):
-            return []
-        address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
-        deadline_at = execution.start.deadline_at
-        return [SendLater(DeadlineDue(**address, deployment_name=execution.deployment_name, fresh_at=deadline_at))]
+    def _park(self, item: Item, error: Exception) -> None:
+        self._parking.park(ParkedKind.RUN, owner_in(item.attributes), "", error, identity=item.key.partition)
 
 
-def _read_place(after: str | None) -> tuple[int, str, str]:
+def _read_place(phase: str, place: str) -> tuple[int, str, str]:
     """Read where to go on: a shard, the deadline of the run that was seen last, and the digest of its place.
 
     The index holds the runs of all workspaces, and a caller is told the id of none.
     """
-    if after is None:
-        return 0, "", ""
-    shard, _, place = after.partition(":")
-    if shard not in map(str, range(keys.SHARDS)):
+    if phase not in map(str, range(keys.SHARDS)):
         raise InvalidInput.at(("body", "after"), "not where a redrive goes on: take `next` from the answer before")
     deadline, _, seen = place.partition("#")
-    return int(shard), deadline, seen
+    return int(phase), deadline, seen
 
 
 def _digest(place: str) -> str:

@@ -45,7 +45,7 @@ from levante_core.services.closing import ClosingService
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.executions import ExecutionService
-from levante_core.services.finding import execution_if_any
+from levante_core.services.finding import summary_if_any
 from levante_core.services.mail import MailService
 from levante_core.services.reading import read_all
 
@@ -277,7 +277,7 @@ class ScheduleService:
 
     def _step(self, schedule: Schedule) -> Step:
         now = self._clock.now()
-        found = [execution_if_any(self._store, schedule.workspace, one) for one in schedule.state.running]
+        found = [summary_if_any(self._store, schedule.workspace, one) for one in schedule.state.running]
         executions = [execution for execution in found if execution]
         still_open = {one.key.execution_id for one in executions if one.is_open}
         failed = {one.key.execution_id for one in executions if one.status in FAILURES}

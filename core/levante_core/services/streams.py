@@ -23,7 +23,7 @@ from levante_core.records.attempts import failed_attempts
 from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
 from levante_core.records.streams import StreamHead
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.finding import execution_if_any, find_execution
+from levante_core.services.finding import find_summary, summary_if_any
 from levante_core.services.reading import read_all
 
 BATCHES_AT_ONCE = 100
@@ -61,7 +61,7 @@ class StreamService:
 
     def root_of(self, workspace: Workspace, execution_id: str) -> ExecutionId:
         """Return the execution whose stream has the events of this one. Raises: NotFound. Cost: one read."""
-        return find_execution(self._store, workspace, execution_id).root_execution_id
+        return find_summary(self._store, workspace, execution_id).root_execution_id
 
     def publish(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Add to the stream what was recorded and is not in it yet. Several at once do no harm: one wins each place.
@@ -85,7 +85,7 @@ class StreamService:
     def goes_on_below(self, workspace: Workspace, root: ExecutionId) -> bool:
         """Whether an execution below the root is open, as far as the stream follows them. Cost: a read for each."""
         below = self.head(workspace, root).following[1:]
-        found = (execution_if_any(self._store, workspace, followed.execution_id) for followed in below)
+        found = (summary_if_any(self._store, workspace, followed.execution_id) for followed in below)
         return any(execution and execution.is_open for execution in found)
 
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:

@@ -9,7 +9,7 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, unpinned
 from levante_core.domain.plan import SendTask, task_id
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
-from levante_core.errors import InvalidCapability, InvalidInput, NotFound
+from levante_core.errors import InconsistentHistory, InvalidCapability, InvalidInput, NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
 from levante_core.ports.queues import HeldMessage, Queues, ReceivedMessage
 from levante_core.ports.surroundings import Clock, Ids
@@ -27,11 +27,14 @@ from levante_core.protocol.workers import (
     delivered,
 )
 from levante_core.records import keys
+from levante_core.records.parked import Owner, ParkedKind, owner_of_text
 from levante_core.records.runs import Recorded, execution_of
 from levante_core.services.builds import BuildService
 from levante_core.services.capabilities import Capabilities, ReceiptGrant, RunGrant
+from levante_core.services.containment import each_by_itself
 from levante_core.services.dispatch import Dispatch, queue_name
 from levante_core.services.finding import find_deployment
+from levante_core.services.parking import Parking
 from levante_core.services.reading import Position, read_page
 
 MAX_TASK_RETRY_SECONDS = 60
@@ -47,7 +50,7 @@ def consumer_name(workspace: Workspace, key_id: str, worker_id: str) -> str:
 class TaskService:
     """Polls, leases, loads, and failures of workflow tasks, on behalf of workers."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an outside of its own
         self,
         store: ItemStore,
         queues: Queues,
@@ -57,6 +60,7 @@ class TaskService:
         dispatch: Dispatch,
         capabilities: Capabilities,
         builds: BuildService,
+        parking: Parking,
         access: TaskAccess | None,
     ) -> None:
         self._store = store
@@ -65,13 +69,15 @@ class TaskService:
         self._clock = clock
         self._ids = ids
         self._dispatch = dispatch
+        self._parking = parking
         self._access = access
         self._builds = builds
 
     def poll(self, workspace: Workspace, request: PollRequest, *, key_id: str) -> list[DeliveredTask]:
-        """Lease tasks to a worker, waiting for the first as long as the request says. key_id: of the key that it has.
+        """Lease tasks to a worker, waiting for the first as long as the request says. What cannot be read is parked.
 
-        Raises: NotFound for a deployment that no worker has registered. Cost: a read, where the queue is not there yet.
+        key_id: of the key that it has. Raises: NotFound for a deployment that no worker has registered.
+        Cost: a read, where the queue is not there yet.
         """
         queue = queue_name(workspace, request.deployment_name, request.queue)
         consumer = consumer_name(workspace, key_id, request.worker_id)
@@ -88,7 +94,30 @@ class TaskService:
         except NotFound:
             self._ensure(workspace, request.deployment_name, queue)
             messages = receive()
-        return [self._delivered(queue, message, consumer) for message in messages]
+        tasks: list[DeliveredTask] = []
+        unread: list[str] = []
+
+        def read(message: ReceivedMessage) -> None:
+            tasks.append(self._delivered(queue, message, consumer))
+
+        def park(message: ReceivedMessage, error: Exception) -> None:
+            owner = owner_of_text(message.body, workspace, request.deployment_name)
+            self._parking.park(ParkedKind.TASK, owner, message.body, error)
+            unread.append(message.receipt)
+
+        each_by_itself(messages, read, park)
+        if unread:
+            self._queues.delete(queue, unread)
+        return tasks
+
+    def send_again(self, owner: Owner, body: str) -> None:
+        """Send a task whose message could not be read, to the deployment in whose queue it was. Raises: ValidationError."""
+        if owner.deployment_name is None:
+            raise InconsistentHistory("a parked task does not say which deployment it is for: drop it")
+        task = delivered(body, "-", 1).task
+        own = {"workspace": owner.workspace, "deployment_name": owner.deployment_name, "verify": True}
+        name = task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"
+        self._dispatch.carry_out([SendTask(task.model_copy(update=own), name)], salt=f":{self._ids.uuid()}")
 
     def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
         """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from levante_core.domain.plan import RunClosed
-from levante_core.errors import LevanteError, loggable
+from levante_core.errors import loggable
 from levante_core.ports.surroundings import Clock
 from levante_core.services.otlp import resource_spans
 from levante_core.services.traces import TraceService
@@ -37,7 +37,10 @@ class TraceExport:
         return self._send is not None
 
     def export(self, closed: Iterable[RunClosed]) -> None:
-        """Send the traces of these runs in one request. Never raises. Cost: reads their histories."""
+        """Send the traces of these runs in one request. Never raises: a trace is no reason not to go on.
+
+        Cost: reads their histories.
+        """
         now = self._clock.now()
         if self._send is None or now < self._paused_until:
             return
@@ -54,7 +57,7 @@ class TraceExport:
     def _spans_of(self, closed: RunClosed, now: datetime) -> list[object]:
         try:
             trace = self._traces.of_run(closed.run.workspace, closed.run.run_id)
-        except LevanteError as error:
-            logger.warning("the trace of run %s could not be read: %s", closed.run.run_id, loggable(error))
+            return [resource_spans(trace.execution, trace.trace_id, trace.spans, now)]
+        except Exception:
+            logger.exception("the trace of run %s could not be read, and is not exported", closed.run.run_id)
             return []
-        return [resource_spans(trace.execution, trace.trace_id, trace.spans, now)]

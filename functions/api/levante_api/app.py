@@ -17,6 +17,7 @@ from levante_api.logs import LogEndpoints
 from levante_api.managed import ManagedEndpoints
 from levante_api.messages import MessageEndpoints
 from levante_api.metrics import MetricsEndpoints
+from levante_api.parked import ParkedEndpoints
 from levante_api.problems import answer_to
 from levante_api.redrive import RedriveEndpoints
 from levante_api.registrations import RegistrationEndpoints
@@ -83,7 +84,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             "deployments": [DeploymentEndpoints(engine), ManagedEndpoints()],
             "logs": [LogEndpoints(engine, streams)],
             "keys": [KeyEndpoints(engine)],
-            "operations": [RedriveEndpoints(engine)],
+            "operations": [RedriveEndpoints(engine), ParkedEndpoints(engine)],
             "schedules": [ScheduleEndpoints(engine)],
             "traces": [TraceEndpoints(engine)],
         },

@@ -61,6 +61,7 @@ _PATH: Mapping[str, str] = {
     "name": "Name of a deployment: 1 to 128 letters, digits, `_`, `.` or `-`.",
     "deployment_id": "Id of a deployment.",
     "key_id": "Id of an API key; not its secret.",
+    "parked_id": "Id of a parked item.",
 }
 _HEADERS: Mapping[str, str] = {
     "idempotency-key": "1 to 200 printable ASCII characters. Requests that have the same are accepted once.",

@@ -25,6 +25,7 @@ Roles: TypeAlias = tuple[Role, ...]
 ADMINS: Roles = ()
 CLIENTS: Roles = (Role.CLIENT,)
 WORKERS: Roles = (Role.WORKER,)
+VIEWERS: Roles = (Role.VIEWER,)
 TOKEN_HOLDERS: Roles = (Role.CLIENT, Role.WORKER)
 READERS: Roles = (Role.CLIENT, Role.VIEWER, Role.WORKER)
 """Roles that may use an endpoint; admins may use them all. Whatever is for readers changes nothing."""

@@ -38,4 +38,5 @@ BODIES: Mapping[str, Json] = {
     "heartbeat_activity": {"task_token": "eyJleGVjdXRpb25faWQiOi...", "details": [{"done": 3}]},
     "create_key": {"name": "shop", "role": "worker", "deployments": ["shop"]},
     "redrive": {},
+    "retry_all_parked": {},
 }

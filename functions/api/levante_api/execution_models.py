@@ -3,16 +3,19 @@
 Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from levante_core.domain.execution import Execution
+from levante_api.parked import ParkedItem, parked_item
+from levante_core.domain.execution import Ending, Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
 from levante_core.domain.names import build_of, described, unpinned
 from levante_core.domain.transitions import ExecutionStatus
+from levante_core.records.parked import Parked
 from levante_core.records.runs import RunSummary
 
 Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_id"))]
@@ -97,13 +100,15 @@ class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     """An execution with its latest run.
 
     result: null unless it is COMPLETED. search_keys: null unless asked for. failure: why it failed, if it did; not part of
-    the vendor's API. build_id: of the workers that it is pinned to; not part of the vendor's API.
+    the vendor's API. build_id: of the workers that it is pinned to; not part of the vendor's API. parked: what of it could
+    not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the vendor's API.
     """
 
     result: Json
     search_keys: dict[str, str] | None
     failure: Failure | None
     build_id: str | None
+    parked: tuple[ParkedItem, ...] | None
 
 
 class WorkflowExecutionListResponse(Frozen):
@@ -146,25 +151,33 @@ class WorkflowHistoryResponse(Frozen):
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
     """Show an execution. A search key without a value is shown as an empty text, since clients insist on texts."""
-    run, ending = execution.key, execution.ending
+    return status_response(execution, execution.ending, (), with_search_keys=with_search_keys)
+
+
+def status_response(
+    execution: Execution | RunSummary, ending: Ending | None, parked: Sequence[Parked], *, with_search_keys: bool = False
+) -> WorkflowExecutionResponse:
+    """Show an execution of which its input need not be there. parked: what of it could not be handled."""
+    run = execution.key
     ended_at = ending.ended_at if ending else None
     return WorkflowExecutionResponse(
-        workflow_name=execution.start.workflow_name,
+        workflow_name=execution.workflow_name,
         execution_id=run.execution_id,
         root_execution_id=execution.root_execution_id,
         status=execution.status,
-        start_time=execution.start.started_at,
+        start_time=execution.started_at,
         end_time=ended_at,
         workflow_id=execution.workflow_id,
         deployment_name=unpinned(execution.deployment_name),
         parent_execution_id=execution.parent_execution_id,
         run_id=run.run_id,
         user_id=execution.user_id,
-        total_duration_ms=_milliseconds(execution.start.started_at, ended_at),
+        total_duration_ms=_milliseconds(execution.started_at, ended_at),
         result=ending.result if ending else None,
         search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
         failure=ending.failure if ending else None,
         build_id=build_of(execution.deployment_name),
+        parked=tuple(map(parked_item, parked)) or None,
     )
 
 

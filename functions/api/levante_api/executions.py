@@ -19,6 +19,7 @@ from levante_api.execution_models import (
     WorkflowHistoryResponse,
     execution_response,
     not_completed,
+    status_response,
 )
 from levante_api.problems import Refused, answer_to
 from levante_core.domain.execution import Execution, Tracing
@@ -91,8 +92,10 @@ class ExecutionEndpoints:
         self, request: Request, execution_id: str, query: Annotated[ExecutionQuery, Query()]
     ) -> WorkflowExecutionResponse:
         """Get an execution as its latest run stands."""
-        execution = self.engine.executions.get(workspace_of(request), execution_id)
-        return execution_response(execution, with_search_keys=query.include_search_keys)
+        workspace = workspace_of(request)
+        run, ending = self.engine.executions.status(workspace, execution_id)
+        parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
+        return status_response(run, ending, parked, with_search_keys=query.include_search_keys)
 
     def get_workflow_execution_history(
         self,

@@ -1,32 +1,36 @@
 """The Lambda handlers of the dispatcher, built on an engine by each program's composition root."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from levante_core.adapters.images import change_of
-from levante_core.domain.plan import RunClosed, plan
-from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Change, Item
-from levante_core.records.changes import records_of
+from levante_core.errors import InconsistentHistory, Unavailable
+from levante_core.records.parked import Parked, ParkedKind
 from levante_core.services.engine import Engine
+from levante_dispatcher.changes import ChangeFeed, Resolve
 
 Event: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[Event, Any], dict[str, Any]]
-Resolve: TypeAlias = Callable[[Item], Item]
 
 logger = logging.getLogger("levante.dispatcher")
+
+PARKED = "parked"
+"""Of the sweep's answer: how many items are parked."""
+MOST_DELIVERIES = 4
+"""A message that is still unavailable at this delivery is parked, before SQS gives it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherHandlers:
-    """stream: records of the table's stream. timers: messages of the timers queue. sweep: once a minute."""
+    """stream: records of the table's stream. timers: messages of the timers queue. sweep: once a minute.
+
+    What one item of a batch is like holds up no other: one that cannot be handled is parked. A handler raises only where
+    nothing gets through, not even to the table, and is to be called again with the same event then.
+    """
 
     stream: Handler
     timers: Handler
@@ -34,81 +38,102 @@ class DispatcherHandlers:
 
 
 def build_handlers(engine: Engine, resolve: Resolve) -> DispatcherHandlers:
-    """Build the handlers. resolve: fetches documents that an image only refers to."""
+    """Build the handlers. resolve: finds documents that an image only refers to."""
+    dispatcher = _Dispatcher(engine, ChangeFeed(engine, resolve))
+    return DispatcherHandlers(dispatcher.stream, dispatcher.timers, dispatcher.sweep)
 
-    def stream(event: Event, _: object) -> dict[str, Any]:
+
+class _Dispatcher:
+    def __init__(self, engine: Engine, feed: ChangeFeed) -> None:
+        self._engine = engine
+        self._feed = feed
+
+    def stream(self, event: Event, _: object) -> dict[str, Any]:
         """Carry out what a batch of changes asks for. If this raises, the whole batch comes again, which is harmless."""
-        changes = (_resolved(change_of(record), resolve) for record in event["Records"])
-        records = [record for change in changes for record in records_of(change)]
-        engine.effects.carry_out(effect for record in records for effect in plan(record))
-        engine.trace_export.export(record for record in records if isinstance(record, RunClosed))
+        self._feed.handle(event["Records"])
         return {"batchItemFailures": []}
 
-    def timers(event: Event, _: object) -> dict[str, Any]:
-        """Deal with what is due; messages that could not be dealt with come again."""
+    def timers(self, event: Event, _: object) -> dict[str, Any]:
+        """Deal with what is due; messages for which something is unavailable come again."""
 
         def handle(record: SQSRecord) -> None:
-            with _failure_logged("timers message", record.message_id):
-                engine.due.handle(record.body)
+            try:
+                self._handle_timer(record)
+            except Exception:
+                logger.exception("timers message %s could not be dealt with; it comes again", record.message_id)
+                raise
 
-        return _one_by_one(EventType.SQS, handle, event)
+        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+        return {**process_partial_response(dict(event), handle, processor)}
 
-    def sweep(_event: Event, _: object) -> dict[str, Any]:
-        """Do what was out of the reach of messages, and look after what they lost; neither waits for the other."""
+    def sweep(self, _event: Event, _: object) -> dict[str, Any]:
+        """Do what was out of the reach of messages, try again what is parked, and look after what was lost.
+
+        None of them waits for another. Raises: the last error of one that could not be done.
+        """
+        count, problem = 0, None
+        for part in (self._engine.due.sweep, self._retry_parked, self._engine.recheck.recheck):
+            try:
+                found = part()
+            except Exception as error:
+                logger.exception("a part of the sweep could not be done; the next sweep does it")
+                problem = error
+            else:
+                count = found if isinstance(found, int) else count
+        if problem:
+            raise problem
+        return {PARKED: count}
+
+    def _retry_parked(self) -> int:
+        return self._engine.parking.retry_due(self._retry)
+
+    def _handle_timer(self, record: SQSRecord) -> None:
+        due = self._engine.due
         try:
-            engine.due.sweep()
-        finally:
-            engine.recheck.recheck()
-        return {}
+            due.handle(record.body)
+        except Unavailable as error:
+            if _deliveries(record) < MOST_DELIVERIES:
+                raise
+            due.park(record.body, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+            due.park(record.body, error)
 
-    return DispatcherHandlers(stream, timers, sweep)
+    def _retry(self, parked: Parked, content: str) -> None:
+        """Try again what was parked, in the way of the loop that met it."""
+        engine = self._engine
+        match parked.kind:
+            case ParkedKind.CHANGE:
+                self._feed.again(content)
+            case ParkedKind.TIMER:
+                engine.due.handle(content)
+            case ParkedKind.TASK:
+                engine.tasks.send_again(parked.owner, content)
+            case ParkedKind.DEADLINE if parked.owner.run:
+                engine.closing.time_out(parked.owner.run)
+            case ParkedKind.RUN if parked.owner.run:
+                engine.redrive.redrive_run(parked.owner.run)
+            case _:
+                raise InconsistentHistory(f"this version cannot try a parked {parked.kind!r} again: upgrade, or drop it")
 
 
-def record_by_record(stream: Handler) -> Handler:
-    """Let a stream handler deal with its records one by one when it could not deal with all of them at once.
+def without_halving(stream: Handler) -> Handler:
+    """Let Lambda hand over a batch again whole for which nothing gets through, instead of halving it, as after an error.
 
-    So a record that nobody can deal with holds up no other one: Lambda goes on at the first record that is reported as
-    failed, and gives that one up after some attempts. Those behind it were dealt with all the same, and come again.
-    Unavailable is raised as it is: it is no record's fault, and the others would only wait for the same.
+    Halves would have fewer owners, and look like the fault of one of them.
     Source: Lambda developer guide, DynamoDB, Partial batch response (read 2026-11-23).
     """
-
-    def handle(record: DynamoDBRecord) -> None:
-        with _failure_logged("stream record", record.event_id):
-            stream({"Records": [record.raw_event]}, None)
 
     def partial(event: Event, context: object) -> dict[str, Any]:
         try:
             return stream(event, context)
         except Unavailable:
-            raise
-        except Exception:  # noqa: BLE001 - logged below, with the record that it comes from
-            logger.warning("a batch of %d stream records fails as a whole: taking them one by one", len(event["Records"]))
-        return _one_by_one(EventType.DynamoDBStreams, handle, event)
+            logger.exception("nothing gets through for a batch of %d stream records; it comes again", len(event["Records"]))
+            first = event["Records"][0]["dynamodb"]["SequenceNumber"]
+            return {"batchItemFailures": [{"itemIdentifier": first}]}
 
     return partial
 
 
-def _one_by_one(kind: EventType, handle: Callable[..., None], event: Event) -> dict[str, Any]:
-    """Deal with each item of a batch on its own. Returns which ones are to come again.
-
-    handle: takes `record`, by that name. A processor holds the state of one batch, so each batch gets its own: in one
-    process, batches may overlap.
-    """
-    processor = BatchProcessor(event_type=kind, raise_on_entire_batch_failure=False)
-    return {**process_partial_response(dict(event), handle, processor)}
-
-
-@contextmanager
-def _failure_logged(what: str, item_id: str | None) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        logger.exception("%s %s could not be dealt with; it comes again", what, item_id)
-        raise
-
-
-def _resolved(change: Change, resolve: Resolve) -> Change:
-    if change.new is None:
-        return change
-    return Change(change.sequence, change.key, change.old, resolve(change.new))
+def _deliveries(record: SQSRecord) -> int:
+    """Return how often a message was delivered; SQS counts, the local host does not tell."""
+    return int(record.raw_event.get("attributes", {}).get("ApproximateReceiveCount", 1))

@@ -32,7 +32,6 @@ from levante_local.gateway import ClientGone, Receive, Scope, Send, declared_byt
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, ExpiryPump, QueuesPump, RedriveAtStart, SweepPump, TimersPump
 from levante_local.queues import InProcessQueues
-from levante_local.span_queue import SpanQueue
 from levante_local.sqlite_schema import Synchronous
 from levante_local.sqlite_store import SqliteItemStore
 from levante_local.supervision import Step, Supervisor, not_before
@@ -93,7 +92,6 @@ class Host:
         self._queues = InProcessQueues(self._clock)
         self._watch = LocalChangeWatch()
         self._store.listen(self._watch.notify)
-        self._spans = SpanQueue(settings.send_spans) if settings.send_spans else None
         items = OffloadingStore(self._store, PayloadFiles(settings.data / "payloads"))
         self._engine: Engine = build_engine(
             items,
@@ -102,7 +100,7 @@ class Host:
             ids,
             self._watch,
             fast_path=False,
-            send_spans=self._spans.put if self._spans else None,
+            send_spans=settings.send_spans,
             retention=settings.retention,
             run_blocking=lambda blocking: wait_for(self._processes.submit(blocking)),
         )
@@ -153,8 +151,6 @@ class Host:
             "expiry": ExpiryPump(self._store, self._clock).step,
             "redrive at the start": not_before(heard_at, RedriveAtStart(self._engine.redrive.redrive).step),
         }
-        if self._spans:
-            parts["export of traces"] = self._spans.step
         loops = [asyncio.create_task(self._supervisor.keep(part, step)) for part, step in parts.items()]
         try:
             yield

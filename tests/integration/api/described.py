@@ -12,6 +12,7 @@ from levante_core.adapters.system import SystemClock
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId
 from levante_core.protocol.streams import is_stream
+from levante_core.records.parked import Owner, ParkedKind
 from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.gateway import Receive, Scope, Send, event_of, read_body, respond
@@ -99,12 +100,17 @@ class Installation:
             "time_zone_name": [None, "Europe/Paris"],
             "encoded_input": [None],
             "key_id": keys,
+            "parked_id": [self._parked(number) for number in range(12)],
             "task_token": tokens[:1],
             "token": tokens,
         }
 
     def _start(self, execution_id: str) -> Any:
         return self.send("POST", "/v1/workflows/greet/execute", {"execution_id": execution_id, "input": {"a": 1}})
+
+    def _parked(self, number: int) -> str:
+        owner, error = Owner(HOME, ExecutionId(OPEN[number])), ValueError("it is broken")
+        return self._engine.parking.park(ParkedKind.TIMER, owner, f"no message {number}", error).parked_id
 
     def _advance(self) -> None:
         """Complete one execution and let one fail; give the others an activity in the queue. Cancel one of those."""

@@ -16,6 +16,7 @@ ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 KEYS_OF_AN_EXECUTION = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "workflow_id",
     "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id",
+    "parked",
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "search_keys": None,
         "failure": None,
         "build_id": None,
+        "parked": None,
     }
 
 

@@ -15,9 +15,11 @@ from levante_core.errors import Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
 from levante_core.records.offloading import OffloadingStore
-from levante_dispatcher.handlers import DispatcherHandlers, build_handlers, record_by_record
+from levante_core.services.containment import MOST_OF_ONE, OUTAGE
+from levante_dispatcher.changes import MOST_TRIES
+from levante_dispatcher.handlers import MOST_DELIVERIES, DispatcherHandlers, build_handlers, without_halving
 from levante_local.payload_files import PayloadFiles
-from tests.support.place import Place
+from tests.support.place import SPACE, Place
 
 BEYOND_DEDUPLICATION = timedelta(minutes=6)
 MISSING = json.dumps({"payload_sha256": "0" * 64})
@@ -83,60 +85,99 @@ def test_stream_when_every_record_is_good_then_all_go_out_in_one_send_per_queue(
         send(queue, messages)
 
     monkeypatch.setattr(place.queues, "send", counted)
-    assert reported(record_by_record(handlers.stream)(stream_event(place), None)) == []
+    assert reported(handlers.stream(stream_event(place), None)) == []
     assert sends == [8]
     assert sent_for(place) == Counter(run.execution_id for run in runs)
 
 
 @pytest.mark.parametrize("bad", [[0], [7], [0, 2, 4, 6], list(range(8))], ids=["first", "last", "half", "all"])
-def test_stream_when_some_records_are_poison_then_they_alone_are_reported_and_the_rest_is_sent(
+def test_stream_when_some_records_are_poison_then_they_alone_are_parked_and_the_rest_is_sent(
     place: Place, handlers: DispatcherHandlers, bad: list[int]
 ) -> None:
-    """A record that nobody can deal with holds up no other one, and Lambda learns its sequence number."""
+    """A record that nobody can deal with holds up no other one, and stays in sight."""
     runs = started(place, 8)
     event = stream_event(place)
-    sequences = poison(event, bad)
-    assert reported(record_by_record(handlers.stream)(event, None)) == sequences
+    poison(event, bad)
+    assert reported(without_halving(handlers.stream)(event, None)) == []
     assert sent_for(place) == Counter(run.execution_id for position, run in enumerate(runs) if position not in bad)
+    page = place.engine.parking.list(SPACE, 100, None)
+    assert {one.owner.execution_id for one in page.items} == {runs[position].execution_id for position in bad}
+    assert page.count == len(bad)
 
 
-def test_stream_when_lambda_goes_on_at_the_first_failure_then_nothing_is_sent_twice(
-    place: Place, handlers: DispatcherHandlers
-) -> None:
-    """Lambda repeats a batch from the first reported record on; the queues drop what they have seen."""
-    runs = started(place, 4)
+def test_stream_when_its_batch_comes_again_then_a_record_is_parked_once(place: Place, handlers: DispatcherHandlers) -> None:
+    """The feed delivers at least once; what is parked is counted once."""
+    started(place, 4)
     event = stream_event(place)
     poison(event, [1])
-    handler = record_by_record(handlers.stream)
-    handler(event, None)
-    handler({"Records": event["Records"][1:]}, None)
-    assert sent_for(place) == Counter(run.execution_id for position, run in enumerate(runs) if position != 1)
+    handlers.stream(event, None)
+    handlers.stream(event, None)
+    assert place.engine.parking.list(SPACE, 100, None).count == 1
 
 
-def test_stream_when_the_queues_are_down_then_the_batch_fails_at_once(
+def down(queue: str, _: Sequence[OutgoingMessage]) -> None:
+    raise Unavailable(f"{queue} is down")
+
+
+def test_stream_when_the_queues_are_down_then_the_batch_comes_again_whole_and_nothing_is_parked(
     place: Place, handlers: DispatcherHandlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outage is no record's fault: trying a hundred records one by one would only run into the time limit."""
-    started(place, 4)
+    started(place, 20)
+    event = stream_event(place)
     attempts: list[str] = []
 
-    def down(queue: str, _: Sequence[OutgoingMessage]) -> None:
+    def counted(queue: str, messages: Sequence[OutgoingMessage]) -> None:
         attempts.append(queue)
-        raise Unavailable("SQS is down")
+        down(queue, messages)
 
-    monkeypatch.setattr(place.queues, "send", down)
-    with pytest.raises(Unavailable):
-        record_by_record(handlers.stream)(stream_event(place), None)
-    assert len(attempts) == 1
+    monkeypatch.setattr(place.queues, "send", counted)
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            handlers.stream(event, None)
+    assert reported(without_halving(handlers.stream)(event, None)) == [event["Records"][0]["dynamodb"]["SequenceNumber"]]
+    assert len(attempts) <= 11 * (1 + OUTAGE)
+    assert place.engine.parking.list(SPACE, 100, None).count == 0
 
 
-def test_stream_when_it_fails_on_one_machine_then_it_raises(place: Place, handlers: DispatcherHandlers) -> None:
-    """The local host acknowledges a batch when the handler returns, so the plain handler never answers with failures."""
-    started(place, 2)
+def test_stream_when_one_execution_alone_stays_unavailable_then_it_is_parked_in_the_end(
+    place: Place, handlers: DispatcherHandlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell whether it is alone with its fault; the feed must go on to find out."""
+    started(place, 1)
     event = stream_event(place)
-    poison(event, [0])
-    with pytest.raises(Exception, match="payload"):
-        handlers.stream(event, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(place.queues, "send", down)
+        for _ in range(MOST_TRIES - 1):
+            with pytest.raises(Unavailable):
+                handlers.stream(event, None)
+        assert reported(handlers.stream(event, None)) == []
+    assert place.engine.parking.list(SPACE, 100, None).count == 1
+    place.clock.advance(60)
+    assert handlers.sweep({}, None) == {"parked": 1}
+    assert place.engine.parking.list(SPACE, 100, None).count == 0
+
+
+def test_stream_when_one_deployments_queue_is_down_then_the_others_go_on_and_its_records_are_parked(
+    place: Place, handlers: DispatcherHandlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of a deployment that is down come first, and are not all tried before anybody else's turn is."""
+    started(place, 10)
+    event = stream_event(place)
+    for record in event["Records"][8:]:
+        record["dynamodb"]["NewImage"]["a.deployment_name"] = {"S": "other"}
+    send, attempts = place.queues.send, Counter[bool]()
+
+    def half_down(queue: str, messages: Sequence[OutgoingMessage]) -> None:
+        attempts[queue.startswith("other")] += 1
+        if not queue.startswith("other"):
+            down(queue, messages)
+        send(queue, messages)
+
+    monkeypatch.setattr(place.queues, "send", half_down)
+    assert reported(handlers.stream(event, None)) == []
+    assert place.engine.parking.list(SPACE, 100, None).count == 8
+    assert attempts[False] <= 1 + MOST_OF_ONE + 1
 
 
 def sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
@@ -164,7 +205,7 @@ def sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def test_timers_when_half_of_the_messages_are_poison_then_only_those_come_again(
+def test_timers_when_half_of_the_messages_are_poison_then_only_those_are_parked(
     place: Place, handlers: DispatcherHandlers
 ) -> None:
     """Messages of the timers queue have nothing to do with one another."""
@@ -174,13 +215,32 @@ def test_timers_when_half_of_the_messages_are_poison_then_only_those_come_again(
     deadlines = place.due()
     assert len(deadlines) == len(runs)
     answer = handlers.timers(sqs_event([deadlines[0], "{}", deadlines[1], "no JSON"]), None)
-    assert reported(answer) == ["m1", "m3"]
+    assert reported(answer) == []
     assert [place.status(run) for run in runs] == ["TIMED_OUT", "TIMED_OUT"]
+    assert [one.kind for one in place.engine.parking.list(SPACE, 100, None).items] == ["timer", "timer"]
 
 
-def test_timers_when_every_message_fails_then_all_are_reported(place: Place, handlers: DispatcherHandlers) -> None:
-    """Reporting all is as good as raising, and the function does not count as broken."""
-    assert reported(handlers.timers(sqs_event(["{}", "[]"]), None)) == ["m0", "m1"]
+def test_timers_when_something_is_unavailable_then_the_message_comes_again_some_times_and_is_parked_then(
+    place: Place, handlers: DispatcherHandlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before SQS gives a message up, it is somewhere from where it goes on by itself."""
+    run = place.start(timeout=timedelta(minutes=5))
+    handlers.stream(stream_event(place), None)
+    place.clock.advance(300)
+    event = sqs_event(place.due())
+
+    def unavailable(_: object, __: object) -> None:
+        raise Unavailable("the run's partition is throttled")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(place.engine.closing), "time_out", unavailable)
+        assert reported(handlers.timers(event, None)) == ["m0"]
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(MOST_DELIVERIES)
+        assert reported(handlers.timers(event, None)) == []
+    place.clock.advance(60)
+    handlers.sweep({}, None)
+    assert place.status(run) == "TIMED_OUT"
+    assert place.engine.parking.list(SPACE, 100, None).count == 0
 
 
 def test_sweep_when_its_first_half_fails_then_lost_messages_are_noticed_all_the_same(

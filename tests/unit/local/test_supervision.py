@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import logging
 import sqlite3
-import threading
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,6 @@ from levante_core.ports.queues import OutgoingMessage
 from levante_core.services.redrive import RedriveService
 from levante_local import supervision
 from levante_local.host import FEED, UNREADABLE
-from levante_local.span_queue import MOST_WAITING, SpanQueue
 from levante_local.supervision import Supervisor
 from tests.integration.api.harness import on_a_loop
 from tests.unit.local.serving import KEY, Served, request, serving, until
@@ -248,73 +244,3 @@ async def test_item_when_its_row_is_damaged_then_others_are_listed_and_written_a
         assert sorted(answers) == [200, 500]
         await start_again(served)
         await until(lambda: not served.host._store.read_changes(None, 1), "the feed goes on")
-
-
-# --- traces -----------------------------------------------------------------------------------------------------------
-
-
-@on_a_loop
-async def test_traces_when_the_collector_is_slow_then_nobody_waits_and_what_finds_no_room_is_dropped() -> None:
-    """A collector that hangs must not hold up the event loop, nor take all memory."""
-    release = threading.Event()
-    sent: list[bytes] = []
-
-    def send(body: bytes) -> None:
-        release.wait(20)
-        sent.append(body)
-
-    queue = SpanQueue(send)
-    supervisor = Supervisor(SystemClock())
-    task = asyncio.create_task(supervisor.keep("traces", queue.step))
-    queue.put(b"first")
-    await until(lambda: not queue._waiting, "the first one is being sent")
-    for number in range(MOST_WAITING + 3):
-        queue.put(b"%d" % number)
-    assert queue.dropped == 3
-    release.set()
-    await until(lambda: len(sent) == MOST_WAITING + 1, "what found room is sent")
-    assert sent[:3] == [b"first", b"0", b"1"]
-    task.cancel()
-
-
-@on_a_loop
-async def test_traces_when_the_collector_refuses_then_it_is_told_and_later_ones_are_sent(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """One refusal costs one export."""
-    outcomes = iter([OSError("the collector answered 500")])
-    sent: list[bytes] = []
-
-    def send(body: bytes) -> None:
-        for error in outcomes:
-            raise error
-        sent.append(body)
-
-    queue, supervisor = SpanQueue(send, pause=timedelta(0)), Supervisor(SystemClock())
-    queue.put(b"lost")
-    with caplog.at_level(logging.WARNING):
-        task = asyncio.create_task(supervisor.keep("traces", queue.step))
-        await until(lambda: bool(supervisor.problems), "the problem is told")
-        queue.put(b"sent")
-        await until(lambda: sent == [b"sent"] and not supervisor.problems, "it works again")
-    task.cancel()
-    assert "1 exports of traces were dropped" in caplog.text
-
-
-@on_a_loop
-async def test_traces_when_the_collector_has_refused_then_it_is_left_alone_for_a_while() -> None:
-    """Nobody floods a collector that is down, nor keeps traces for it."""
-    asked: list[bytes] = []
-
-    def send(body: bytes) -> None:
-        asked.append(body)
-        raise OSError("the collector answered 503")
-
-    queue, supervisor = SpanQueue(send, pause=timedelta(hours=1)), Supervisor(SystemClock())
-    task = asyncio.create_task(supervisor.keep("traces", queue.step))
-    for _ in range(3):
-        queue.put(b"x")
-    await until(lambda: bool(supervisor.problems), "the problem is told")
-    queue.put(b"y")
-    assert (asked, queue.dropped, len(queue._waiting)) == ([b"x"], 4, 0)
-    task.cancel()

@@ -13,6 +13,7 @@ from levante.cli.deployments import deployments
 from levante.cli.executions import executions
 from levante.cli.exits import EPILOG, Exit
 from levante.cli.keys import keys
+from levante.cli.parked import parked
 from levante.cli.plugins import find_plugin, plugin_names
 from levante.cli.redrive import redrive
 from levante.cli.registrations import registrations
@@ -72,6 +73,7 @@ for _command in (
     deployments,
     executions,
     keys,
+    parked,
     redrive,
     registrations,
     replay,

@@ -16,6 +16,7 @@ RECORD = [
     "parent_execution_id",
     "run_id",
     "search_keys",
+    "parked",
     "result",
     "failure",
 ]
