@@ -46,14 +46,19 @@ EXPOSED = (
     show_default=True,
     help="How long closed executions are kept, with all that belongs to them. 0: for ever.",
 )
+@click.option(
+    "--rotate-signing-key", is_flag=True, help="Sign tokens with a new key from now on; the one before it is still good."
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
-def dev(  # noqa: PLR0917 - one for each option
+def dev(
+    *,
     data: Path,
     port: int,
     host: str,
     tls_cert: Path | None,
     tls_key: Path | None,
     retention_days: int,
+    rotate_signing_key: bool,
     log_level: str,
 ) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
@@ -71,6 +76,8 @@ def dev(  # noqa: PLR0917 - one for each option
         )
         application = Host(settings)
         secret = application.first_key()
+        if rotate_signing_key:
+            click.echo(f"Signing key {application.rotate_signing_key()} signs from now on.")
     except (StoreNotOpened, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if secret:

@@ -139,6 +139,10 @@ class Host:
         keys.ensure(WORKSPACE, Role.ADMIN, "first", secret)
         return secret
 
+    def rotate_signing_key(self) -> int:
+        """Sign with a new key from now on. Returns its version."""
+        return self._engine.capabilities.rotate()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep everything going inside the block. What an earlier process has left behind never keeps this from starting."""
