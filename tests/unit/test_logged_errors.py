@@ -98,7 +98,7 @@ HOST = f"""
 import logging
 from levante_local import cli
 
-def run(application, config):
+def serve(*_):
     logging.getLogger("levante.host").info("not told")
     for name in ("levante.host", "asyncio", "anything"):
         try:
@@ -106,7 +106,7 @@ def run(application, config):
         except ValueError:
             logging.getLogger(name).exception("%s failed", name)
 
-cli._run = run
+cli.serve = serve
 cli.dev(["--data", "data"])
 """
 

@@ -59,7 +59,6 @@ MOST_LISTED = 100
 MOST_OF_AN_EXECUTION = 20
 """So many of its parked items the status of an execution shows."""
 MOST_CHARACTERS_OF_ERRORS = 500
-MOST_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class Parking:
         now = self._clock.now()
         name = parked_id(kind, owner, content if identity is None else identity)
         key = keys.parked(owner.workspace, name)
-        logger.error("a %s of %s cannot be handled, and is parked as %s: %s", kind, owner, name, logged(error))
+        logger.error("a %s of %s cannot be handled, and is parked as %s", kind, owner, name, exc_info=error)
         first = Parked(name, kind, owner, described(error), now, now, now + FIRST_RETRY)
         existing = self._store.get(key)
         if existing is None:
@@ -148,7 +147,7 @@ class Parking:
         try:
             retry(parked, content_of(item))
         except Exception as error:
-            logger.error("parked item %s could not be handled once more: %s", parked.parked_id, logged(error))  # noqa: TRY400
+            logger.exception("parked item %s could not be handled once more", parked.parked_id)
             self.again(parked, error)
             raise
         logger.info("parked item %s went through", parked.parked_id)
@@ -279,18 +278,9 @@ def described(error: Exception) -> str:
     return f"{name} at {_place(error)}"
 
 
-def logged(error: Exception) -> str:
-    """Say what an error is and how it came about, for logs: a traceback would end with the error's text."""
-    return f"{described(error)}; by {' < '.join(reversed(_frames(error)[-MOST_FRAMES:]))}"
-
-
 def _place(error: Exception) -> str:
-    return next(reversed(_frames(error)), "an unknown place")
-
-
-def _frames(error: Exception) -> Sequence[str]:
     frames = extract_tb(error.__traceback__)
-    return [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}" if frames else "an unknown place"
 
 
 def _not_parked(name: str) -> NotFound:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from levante_core.adapters.images import change_of
 from levante_core.domain.plan import Record, RunClosed, plan
-from levante_core.errors import Unavailable
+from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import Change, Item
 from levante_core.records.changes import records_of
 from levante_core.records.parked import Owner, ParkedKind, owner_in
@@ -43,7 +43,7 @@ class ChangeFeed:
         try:
             self._export(self._carry_out(records))
         except Exception as error:  # noqa: BLE001 - met again below, with the record that it comes from
-            logger.warning("a batch of %d stream records fails as a whole (%s)", len(records), type(error).__name__)
+            logger.warning("a batch of %d stream records fails as a whole (%s)", len(records), loggable(error))
             self._handle_each(records)
 
     def again(self, content: str) -> None:

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from levante_core.answers import Answer, answer_to
 from levante_core.domain.names import Workspace
-from levante_core.errors import LevanteError, NotFound, TooManyStreams, Unauthenticated
+from levante_core.errors import LevanteError, NotFound, TooManyStreams, Unauthenticated, loggable
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import history_in, is_stream, ticket_purpose
@@ -217,7 +217,7 @@ class EventsApp:
             except Unauthenticated as error:
                 return error
             except Exception as error:  # noqa: BLE001 - whatever the store has, it is not the reader's fault
-                logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, type(error).__name__)
+                logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, loggable(error))
 
     async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
         with closing(tail):

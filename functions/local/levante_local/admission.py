@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from levante_core.answers import answer_to
-from levante_core.errors import Unauthenticated
+from levante_core.errors import Unauthenticated, loggable
 from levante_core.records.catalogue import ApiKey
 from levante_core.services.api_keys import ApiKeyService, shown_key
 from levante_local.body_room import BodyRoom, NoRoom, RoomLimits
@@ -68,7 +68,7 @@ class Admission:
         except Unauthenticated:
             return False
         except Exception as error:  # noqa: BLE001 - whatever the store has, it is not the caller's fault
-            logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, type(error).__name__)
+            logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, loggable(error))
         return True
 
     @asynccontextmanager
@@ -90,7 +90,7 @@ def refusal_of(error: Exception) -> dict[str, Any]:
             return TOO_BUSY.answer()
     answer = answer_to(error)
     if answer.status >= 500:  # noqa: PLR2004 - the fault is not the caller's
-        logger.error("a request failed before its handler: %s", type(error).__name__, exc_info=error)
+        logger.error("a request failed before its handler: %s", loggable(error), exc_info=error)
     headers = {"content-type": "application/json", **answer.headers}
     return {"statusCode": answer.status, "headers": headers, "body": to_json(answer.body).decode()}
 

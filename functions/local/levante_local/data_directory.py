@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from levante_core.errors import loggable
+
 logger = logging.getLogger("levante.host")
 
 PRIVATE_DIRECTORY = 0o700
@@ -51,4 +53,4 @@ def _tighten(path: Path) -> None:
     try:
         path.chmod(stat.S_IMODE(mode) & ~_OF_OTHERS)
     except OSError as error:
-        logger.warning("others may read %s: its mode could not be changed (%s)", path, error.strerror)
+        logger.warning("others may read %s: its mode could not be changed (%s)", path, loggable(error))

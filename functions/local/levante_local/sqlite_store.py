@@ -11,7 +11,7 @@ from typing import Any
 
 from levante_core.adapters.page_tokens import Query, page_token, place_of
 from levante_core.adapters.write_rules import check_group
-from levante_core.errors import Unavailable
+from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import (
     AFTER_ALL,
     EXPIRES_AT,
@@ -45,7 +45,7 @@ logger = logging.getLogger("levante.host")
 
 
 def _log_unreadable(error: Exception) -> None:
-    logger.error("a row of the change feed cannot be read and was set aside: %s", error)
+    logger.error("a row of the change feed cannot be read and was set aside: %s", loggable(error))
 
 
 class SqliteItemStore:

@@ -308,7 +308,7 @@ def test_deletion_when_it_fails_anywhere_then_the_next_attempt_leaves_nothing(tm
             run = run_all(place, input=LARGE)
             deal_with_changes(place)
             advance(place, RETENTION + timedelta(seconds=1))
-            assert place.store.delete_expired(place.clock.now(), 100) == 1
+            assert place.store.delete_expired(place.clock.now(), 100) > 0
             fault = OneFault(kind, position, how, is_armed=True)
             items = OffloadingStore(FaultyStore(place.store, Operations("stream", fault)), place.payloads)
             engine = build_engine(items, place.queues, place.clock, RandomIds(), LocalChangeWatch(), fast_path=True)

@@ -110,7 +110,7 @@ UNION = Left.model_json_schema()
         ({"items": {"pattern": r"(\p{L}{1000}){1000}"}}, [], "patterns"),
         ({"default": "a" * MOST_SCHEMA_BYTES}, [], "describe less"),
         (
-            {"anyOf": [{}] * MOST_SCHEMAS, "items": {"allOf": [{"minLength": n} for n in range(9)]}},
+            {"anyOf": [{} for _ in range(MOST_SCHEMAS)], "items": {"allOf": [{"minLength": n} for n in range(9)]}},
             None,
             "split it",
         ),
