@@ -123,7 +123,8 @@ def _known(schema: JsonSchema, name: str) -> _Known:
     try:
         return _Known(_compiled(schema), SchemaWork(schema))
     except SchemaRefused as refused:
-        _log.warning("inputs of %s are checked by its workers alone: their schema is not taken at %s", name, refused.path)
+        where = refused.path
+        _log.warning("inputs of %s are checked by its workers alone: their schema is not taken at %s", name, where)
         return _Known(None, None)
 
 

@@ -239,11 +239,15 @@ class TaskService:
                 self._queues.delete(queue, own)
 
     def _position(self, run: RunKey, text: str) -> Position:
-        """Read where a part of the history of this run ended. Raises: InvalidCapability."""
-        run_id, sort, last_index = self._capabilities.read(PART, text)
-        if run_id != run.run_id:
-            raise InvalidCapability
-        return Position(sort, last_index)
+        """Read where a part of the history of this run ended. Raises: InvalidInput."""
+        with suppress(InvalidCapability):
+            run_id, sort, last_index = self._capabilities.read(PART, text)
+            if run_id == run.run_id:
+                return Position(sort, last_index)
+        where = ("body", "after")
+        raise InvalidInput.at(
+            where, "not where a part of this history ends: take `next` from the answer before", "invalid_token"
+        )
 
     def _own(self, queue: str, receipts: Iterable[str]) -> dict[str, str]:
         """Return the queue's own receipts by those that workers name, if they are of this queue.

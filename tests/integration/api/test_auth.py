@@ -10,6 +10,7 @@ import pytest
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.records.catalogue import Role
+from levante_core.records.parked import Owner, ParkedKind
 from levante_core.services.capabilities import AttemptGrant, RunGrant
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.admission import OPEN
@@ -139,17 +140,21 @@ WORKER = {
         "worker_name": "w",
     },
 }
+VIEWER: dict[tuple[str, str], Any] = {("GET", "/v1/parked"): None}
 ADMIN = {
+    ("POST", "/v1/parked/retry"): {},
+    ("POST", "/v1/parked/{parked}/retry"): None,
+    ("DELETE", "/v1/parked/{parked}"): None,
     ("GET", "/v1/keys"): None,
     ("POST", "/v1/keys"): {"name": "x", "role": "worker"},
     ("DELETE", "/v1/keys/{key}"): None,
     ("POST", "/v1/redrive"): {},
 }
-EVERYTHING = {**READ, **CLIENT, **WORKER, **ADMIN}
+EVERYTHING = {**READ, **VIEWER, **CLIENT, **WORKER, **ADMIN}
 QUERIES = {("GET", "/v1/workflows/events/list"): "workflow_exec_id=e1"}
 ROLES = ("viewer", "client", "worker", "admin")
 ALLOWED: dict[str | None, Collection[tuple[str, str]]] = {
-    "viewer": READ.keys(),
+    "viewer": READ.keys() | VIEWER.keys(),
     "client": READ.keys() | CLIENT.keys(),
     "worker": READ.keys() | WORKER.keys(),
     "admin": EVERYTHING.keys(),
@@ -184,7 +189,9 @@ class Stocked:
         key, _ = api.engine.api_keys.create(api.home, Role.CLIENT, "spare")
         run, capabilities = RunKey(api.home, ExecutionId("e1"), RunId(run_id)), api.engine.capabilities
         prod = DeploymentName("prod")
+        parked = api.engine.parking.park(ParkedKind.TIMER, Owner(api.home), "no message", ValueError("it is broken"))
         self.names = {
+            "{parked}": parked.parked_id,
             "{registration}": ref["workflow_registration_id"],
             "{run}": run_id,
             "{key}": key.key_id,

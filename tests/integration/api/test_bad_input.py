@@ -148,11 +148,11 @@ def test_body_when_it_holds_a_number_that_cannot_be_kept_then_422_names_the_fiel
 def test_commit_when_an_event_holds_a_number_that_cannot_be_kept_then_422(api: Api, number: str) -> None:
     """What a worker writes is read by everybody who moves its execution."""
     api.register("greet")
-    run_id = api.start("e1")["run_id"]
+    task = {**PROD, "execution_id": "e1", "run_id": api.start("e1")["run_id"]}
     event = {"kind": "activity_scheduled", "seq": 1, "name": "a", "input": None}
     event |= {"options": {"start_to_close_seconds": "NUMBER"}}
     batch = {"index": 1, "commit_id": "c", "events": [event]}
-    commit = {"execution_id": "e1", "run_id": run_id, "deployment_name": "prod", "batch": batch}
+    commit = {"token": api.run_token(task, 1), "batch": batch}
     body = json.dumps({"commits": [commit]}).replace('"NUMBER"', number)
     answer = api.call("POST", "/v1/workflows/workers/commits", body, key="worker")
     assert answer.status == 422

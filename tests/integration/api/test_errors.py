@@ -99,7 +99,7 @@ def failing(api: Api) -> Any:
         def get(*_: object) -> None:
             raise error
 
-        engine = replace(api.engine, executions=cast("Any", SimpleNamespace(get=get)))
+        engine = replace(api.engine, executions=cast("Any", SimpleNamespace(status=get)))
         api.handler = create_app(engine, SETTINGS)
         return api.call("GET", "/v1/workflows/executions/e1")
 

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from levante_core.adapters import item_sizes
 from levante_core.domain.search_keys import MOST_BYTES
-from tests.integration.api.harness import Api
+from tests.integration.api.harness import Api, outcomes
 
 REGISTER = "/v1/workflows/register"
 COMMITS = "/v1/workflows/workers/commits"
+TIMER = {"kind": "timer_started", "seq": 1, "fire_at": "2026-01-01T00:00:00Z"}
 
 
 def registration(**spec: Any) -> dict[str, Any]:
@@ -19,10 +21,11 @@ def registration(**spec: Any) -> dict[str, Any]:
     }
 
 
-def commit(run_id: str, index: int = 1, commit_id: str = "c", **more: Any) -> dict[str, Any]:
-    events = [{"kind": "timer_started", "seq": index, "fire_at": "2026-01-01T00:00:00Z"}]
-    batch = {"index": index, "commit_id": commit_id, "events": events}
-    return {"execution_id": "e1", "run_id": run_id, "deployment_name": "prod", "batch": batch, **more}
+def commit(api: Api, execution_id: str, commit_id: str = "c", events: Any = (TIMER,), **more: Any) -> dict[str, Any]:
+    run_id = api.call("GET", f"/v1/workflows/executions/{execution_id}").body["run_id"]
+    task = {"workspace": api.home, "execution_id": execution_id, "run_id": run_id, "deployment_name": "prod"}
+    batch = {"index": 1, "commit_id": commit_id, "events": events}
+    return {"token": api.run_token(task, 1), "batch": batch, **more}
 
 
 @pytest.mark.parametrize(
@@ -75,35 +78,39 @@ def test_execute_when_more_is_given_for_tracing_than_fits_then_422_names_it(api:
     assert len(api.call("GET", "/v1/workflows/runs").body["executions"]) == 1
 
 
-def test_commit_when_search_keys_are_too_large_then_422_names_it_and_others_are_recorded(api: Api) -> None:
+def test_commit_when_search_keys_are_too_large_then_it_is_impossible_and_others_are_recorded(api: Api) -> None:
     """One commit that can never be kept does not take those of others with it."""
     api.register("greet")
-    run_id = api.start("e1")["run_id"]
     room = MOST_BYTES - len('{"k":""}')
-    too_large = commit(run_id, 2, search_keys={"k": "語" * (room // 3 + 1)})
-    answer = api.call("POST", COMMITS, {"commits": [commit(run_id, 1), too_large, commit(run_id, 3)]}, key="worker")
-    assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "commits", 1, "search_keys"])
-    again = api.call("POST", COMMITS, {"commits": [commit(run_id, 1), commit(run_id, 3)]}, key="worker")
-    assert (again.status, again.body["outcomes"]) == (200, ["recorded", "recorded"])
-    fits = commit(run_id, 2, search_keys={"k": "語" * (room // 3)})
-    assert api.call("POST", COMMITS, {"commits": [fits]}, key="worker").body["outcomes"] == ["recorded"]
+    for number in range(3):
+        api.start(f"e{number}")
+    too_large = commit(api, "e1", search_keys={"k": "語" * (room // 3 + 1)})
+    answer = api.call("POST", COMMITS, {"commits": [commit(api, "e0"), too_large, commit(api, "e2")]}, key="worker")
+    assert outcomes(answer) == ["recorded", "impossible", "recorded"]
+    assert "search keys" in answer.body["results"][1]["problem"]
+    fits = commit(api, "e1", search_keys={"k": "語" * (room // 3)})
+    assert outcomes(api.call("POST", COMMITS, {"commits": [fits]}, key="worker")) == ["recorded"]
 
 
-def test_commit_when_its_keys_are_too_long_then_422_names_it_and_others_are_recorded(api: Api) -> None:
-    """What no field's limit has caught is caught before it is written, and named by its place."""
+def test_commit_when_the_store_does_not_take_it_then_it_is_impossible_and_others_are_recorded(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no field's limit has caught is caught before it is written."""
     api.register("greet")
-    run_id = api.start("e1")["run_id"]
-    answer = api.call("POST", COMMITS, {"commits": [commit("r" * 5000), commit(run_id)]}, key="worker")
-    assert (answer.status, answer.body["code"]) == (422, "WF_1001")
-    assert answer.body["detail"][0]["loc"] == ["body", "commits", 0]
-    assert answer.body["detail"][0]["type"] == "not_storable"
-    again = api.call("POST", COMMITS, {"commits": [commit(run_id, commit_id="other")]}, key="worker")
-    assert again.body["outcomes"] == ["conflict"]
+    api.start("large")
+    api.start("small")
+    monkeypatch.setattr(item_sizes, "MOST_ITEM_BYTES", 5_000)
+    large = {"kind": "activity_scheduled", "seq": 1, "name": "a", "input": "x" * 6_000}
+    commits = [commit(api, "large", events=[large]), commit(api, "small")]
+    answer = api.call("POST", COMMITS, {"commits": commits}, key="worker")
+    assert outcomes(answer) == ["impossible", "recorded"]
+    assert "5,000 fit" in answer.body["results"][0]["problem"]
 
 
 @pytest.mark.parametrize(("size", "status"), [(256, 200), (257, 422)])
 def test_commit_when_its_id_is_too_long_then_422(api: Api, size: int, status: int) -> None:
     """The id is an attribute of the batch."""
     api.register("greet")
-    body = {"commits": [commit(api.start("e1")["run_id"], commit_id="c" * size)]}
+    api.start("e1")
+    body = {"commits": [commit(api, "e1", commit_id="c" * size)]}
     assert api.call("POST", COMMITS, body, key="worker").status == status

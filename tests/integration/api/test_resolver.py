@@ -54,6 +54,9 @@ async def test_requests_when_they_overlap_then_each_keeps_its_own_event_and_cont
 async def test_polls_of_two_workspaces_when_they_overlap_then_each_gets_its_own_tasks(api: Api) -> None:
     """The workspace of a request stays that of its key while other requests come and go."""
     api.register("greet")
+    greet = {"name": "greet", "task_queue": "prod", "input_schema": {}}
+    registered = {"definitions": [greet], "deployment_name": "prod", "worker_name": "w"}
+    assert api.call("POST", "/v1/workflows/register", registered, key="stranger").status == 200
     request = {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 20}
     sent = [api.event("POST", "/v1/workflows/workers/poll", request, key=key) for key in ("worker", "stranger")]
     polls = [asyncio.ensure_future(call(api.handler, one, None)) for one in sent]

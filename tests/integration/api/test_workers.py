@@ -190,13 +190,14 @@ def test_workflow_task_failure_when_reported_then_the_run_stays_open_and_its_his
     assert (history["status"], history["workflow_task_failure"]["failure"]["type"]) == ("RUNNING", "NonDeterminism")
 
 
-def test_commit_when_a_batch_could_never_be_right_then_422_and_nothing_is_written(api: Api) -> None:
+def test_commit_when_a_batch_could_never_be_right_then_it_says_so_and_nothing_is_written(api: Api) -> None:
     """Nothing follows a closing event."""
     api.register("greet")
     api.start("e1")
     (delivered,) = api.poll()
     answer = api.commit(delivered, completed(None), SCHEDULED)
-    assert answer.status == 422
+    assert outcomes(answer) == ["impossible"]
+    assert "follows the closing event" in answer.body["results"][0]["problem"]
     assert len(api.call("GET", "/v1/workflows/executions/e1/history").body["events"]) == 1
 
 

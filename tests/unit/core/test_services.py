@@ -16,7 +16,7 @@ from levante_core.domain.plan import SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import AlreadyRunning, InvalidCapability, NotFound, NotRunning
+from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import CommitOutcome, LoadResponse, TaskQueue
@@ -240,7 +240,7 @@ def test_load_when_a_history_is_larger_than_an_answer_then_its_parts_are_the_who
 def test_load_when_the_part_is_none_then_it_is_refused(place: Place, after: str) -> None:
     """Only `next` of an answer says where the following part begins."""
     run = place.start()
-    with pytest.raises(InvalidCapability):
+    with pytest.raises(InvalidInput, match="next"):
         place.load(run, after=after)
 
 
