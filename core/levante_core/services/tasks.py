@@ -151,7 +151,7 @@ class TaskService:
         if request.after_index and request.after_index >= grant.next_index:
             where = ("body", "after_index")
             raise InvalidInput.at(where, f"the token is for batch {grant.next_index}: ask for what follows one before it")
-        after = self._position(run, request.after) if request.after else None
+        after = None if request.after is None else self._position(run, request.after)
         execution = execution_of(self._run_item(run))
         page = read_page(self._store, run, request, after)
         may_commit = execution.is_open and page.next is None

@@ -286,9 +286,10 @@ def test_receipt_when_it_is_made_up_or_of_another_queue_then_it_ends_no_lease(ap
 
 @pytest.mark.parametrize("name", ["prod@v1", "prod~session", "prod@v1~session", "prod-2"])
 def test_bound_key_when_it_asks_for_a_build_or_a_session_of_its_deployment_then_it_may(guarded: Guarded, name: str) -> None:
-    """Builds and sessions belong to the deployment."""
+    """Builds and sessions belong to the deployment: the request gets so far that their absence is told."""
     request = {"deployment_name": name, "worker_id": "w", "queue": "activity", "wait_seconds": 0}
-    assert guarded.api.call("POST", f"{WORKERS}/poll", request, key="bound").status == 200
+    answer = guarded.api.call("POST", f"{WORKERS}/poll", request, key="bound")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
 
 
 @pytest.mark.parametrize("name", ["other", "other@prod", "other~prod", "prod-3", "prod.2", "Prod"])

@@ -111,7 +111,7 @@ def test_docstring_when_it_speaks_of_fields_then_each_gets_its_part(
 SUCCESSES = {"200", "201", "202", "204", "307"}
 BODILESS = ("}/terminate", "}/cancel", "}/archive", "}/unarchive")
 """What takes no body."""
-SILENT = ("}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags")
+SILENT = ("}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags", "}/retry", "}/drop")
 """What answers with none."""
 
 
