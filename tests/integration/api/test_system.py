@@ -109,7 +109,7 @@ def test_docstring_when_it_speaks_of_fields_then_each_gets_its_part(
 
 
 SUCCESSES = {"200", "201", "202", "204", "307"}
-BODILESS = ("}/terminate", "}/cancel", "}/archive", "}/unarchive")
+BODILESS = ("}/terminate", "}/cancel", "}/archive", "}/unarchive", "}/retry", "}/drop")
 """What takes no body."""
 SILENT = ("}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags", "}/retry", "}/drop")
 """What answers with none."""
