@@ -9,7 +9,7 @@ from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, Mai
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history import mail_in
+from levante_core.domain.history import fact_in, mail_in
 from levante_core.domain.names import Workspace
 from levante_core.domain.tasks import Fact
 from levante_core.errors import InconsistentHistory
@@ -150,7 +150,7 @@ def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> 
     """Return what an event stands for: facts in the places where they were taken."""
     match event:
         case FactTaken():
-            return [facts[event.fact]]
+            return [fact_in(facts, event.fact)]
         case MailTaken():
             return mail_in(facts, mail_taken, event.until)
         case _:
