@@ -53,10 +53,15 @@ async def beating(trace: str) -> list[Any]:
     return list(workflows.activity.heartbeat_details())
 
 
+def is_let_go(trace: str) -> bool:
+    """Tell whether somebody has had enough."""
+    return Path(f"{trace}.enough").exists()
+
+
 @workflows.activity(name="construct-patient", heartbeat_timeout=timedelta(seconds=A_WHILE))
 async def patient(trace: str) -> str:
     """Beat until somebody has had enough."""
-    while not Path(f"{trace}.enough").exists():
+    while not is_let_go(trace):
         workflows.activity_heartbeat()
         note(trace, "beat")
         await asyncio.sleep(0.1)
