@@ -12,7 +12,9 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 TIMEOUT_SECONDS = 3.0
 MOST_WAITING = 100
-"""Requests that wait for a slow collector; further ones are dropped, and so is what comes within a minute."""
+MOST_WAITING_BYTES = 32 * 1024 * 1024
+"""So many requests, and bytes in them, wait for a slow collector; further ones are dropped, and so is what comes within a
+minute."""
 
 
 class WrongEndpoint(ValueError):
@@ -61,21 +63,22 @@ class Background:
         self._send = send
         self._wait_seconds = wait_seconds
         self._thread = ThreadPoolExecutor(1, "levante-traces")
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], int]] = deque()
 
     def __call__(self, body: bytes) -> None:
         """Send a body. Raises: OSError if it, or one before it, could not be sent, or too many wait."""
-        while self._waiting and self._waiting[0].done():
-            _settle(self._waiting.popleft())
-        if len(self._waiting) >= MOST_WAITING:
-            raise OSError(f"the collector is slow: {MOST_WAITING} requests wait for it")
+        while self._waiting and self._waiting[0][0].done():
+            _settle(self._waiting.popleft()[0])
+        waiting_bytes = sum(size for _, size in self._waiting)
+        if len(self._waiting) >= MOST_WAITING or waiting_bytes + len(body) > MOST_WAITING_BYTES:
+            raise OSError(f"the collector is slow: {len(self._waiting)} requests of {waiting_bytes:,} bytes wait for it")
         sent = self._thread.submit(self._send, body)
-        self._waiting.append(sent)
+        self._waiting.append((sent, len(body)))
         if self._wait_seconds:
             wait([sent], self._wait_seconds)
             if not sent.done():
                 raise OSError(f"the collector took longer than {self._wait_seconds:g} s")
-            self._waiting.remove(sent)
+            self._waiting.remove((sent, len(body)))
             _settle(sent)
 
 

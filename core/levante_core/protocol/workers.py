@@ -17,29 +17,21 @@ from levante_core.domain.names import described
 from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.protocol.names import WorkerPool
+from levante_core.protocol.names import Deployment, WorkerName, WorkerPool
 from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
 """How long a received task stays with a worker that does not extend it."""
-MOST_DEFINITIONS = 500
-"""Workflows that one worker registers, which is one deployment's."""
+MOST_DEFINITIONS = 1_000
+"""Workflows that one worker registers."""
 MOST_RECEIPTS = 1_000
 """In one request about leases."""
 MAX_POLL_SECONDS = 20
 """Longest wait of a poll. Source: SQS quotas, long polling (read 2026-11-23)."""
 
-
-MOST_DEFINITIONS = 1000
-"""Workflows that one worker registers."""
-
 CatalogueId: TypeAlias = Annotated[str, Field(max_length=64)]
-DeploymentText: TypeAlias = Annotated[str, Field(json_schema_extra=described("deployment_name"))]
-WorkerText: TypeAlias = Annotated[str, Field(json_schema_extra=described("worker_name"))]
 BuildText: TypeAlias = Annotated[str, Field(json_schema_extra={"pattern": f"{described('build_id')['pattern']}|^$"})]
-"""Names as workers send them; the service checks their form. An empty build id is none."""
-
-
+"""A build as workers send it; the service checks its form. An empty one is none."""
 Token: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
 """A capability of this installation: what the API gave for a task, a load or a commit, as it was."""
 
@@ -78,8 +70,8 @@ class RegisterRequest(Frozen):
     """
 
     definitions: Annotated[tuple[WorkflowSpec, ...], Field(min_length=1, max_length=MOST_DEFINITIONS)]
-    deployment_name: DeploymentText
-    worker_name: WorkerText
+    deployment_name: Deployment
+    worker_name: WorkerName
     build_id: BuildText | None = None
     session: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,256}$")] | None = None
     deployment_location: DeploymentLocation | None = None
@@ -106,8 +98,8 @@ class HeartbeatRequest(Frozen):
     """Sent every 10 s; a worker counts as active for 50 s after it."""
 
     workflow_registration_refs: Annotated[tuple[RegistrationRef, ...], Field(max_length=MOST_DEFINITIONS)]
-    deployment_name: DeploymentText
-    worker_name: WorkerText
+    deployment_name: Deployment
+    worker_name: WorkerName
     build_id: BuildText | None = None
 
 

@@ -14,9 +14,10 @@ from levante_core.domain.routing import is_live
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Update
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.catalogue import Registration, build_item, registered_builds, worker_of
+from levante_core.records.catalogue import Registration, build_item, registered_builds
 from levante_core.records.runs import RunSummary, open_run, summary_of
-from levante_core.services.reading import read_all, read_index
+from levante_core.services.finding import find_workers
+from levante_core.services.reading import read_index
 from levante_core.services.worker_groups import BUILD_KEPT_FOR, WorkerGroups
 
 MOST_BUILDS = 1_000
@@ -89,8 +90,7 @@ class BuildService:
 
     def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""
-        partition, now = keys.deployment(workspace, names.unpinned(name)).partition, self._clock.now()
-        workers = [worker_of(item) for item in read_all(self._store, partition, *keys.prefixed(keys.WORKER))]
+        workers, now = find_workers(self._store, workspace, names.unpinned(name)), self._clock.now()
         return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
 
     def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:

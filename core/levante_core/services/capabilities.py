@@ -18,6 +18,7 @@ from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.capabilities import ATTEMPT, Capability, Claims, Statement
 from levante_core.records import keys
 from levante_core.services.conflicts import Conflicts
+from levante_core.services.finding import is_kept
 
 RUN = "run"
 """Lets its bearer load a run, and commit the batch with one index."""
@@ -27,6 +28,8 @@ READ_ANEW_AFTER = timedelta(minutes=5)
 """Signing goes over to a key that another process made within this time."""
 UNKNOWN_READ_AFTER = timedelta(seconds=1)
 """So often, at most, the keys are read because a capability names a version that is not known."""
+OLD_AFTER = timedelta(hours=12)
+"""A capability of a run is good for longer only while the run is kept: closed runs are, for days."""
 
 _Claim: TypeAlias = str | int | None
 
@@ -132,27 +135,31 @@ class Capabilities:
 
     def run_token(self, grant: RunGrant) -> str:
         """Write what is granted of a run."""
-        return self.sign(RUN, _claims_of(grant))
+        return self.sign(RUN, (*self._run_claims(grant), grant.next_index))
 
     def run(self, workspace: Workspace, token: str) -> RunGrant:
-        """Read the token of a run. Raises: InvalidCapability, for one of another workspace too."""
-        return _run_grant(workspace, self.read(RUN, token))
+        """Read the token of a run. Raises: InvalidCapability, for one of another workspace too.
+
+        Cost: one or two reads if it is old.
+        """
+        return self._run_grant(workspace, self.read(RUN, token))
 
     def attempt_token(self, grant: AttemptGrant) -> str:
         """Write what is granted of an attempt."""
-        run = grant.run
-        address = (run.workspace, run.execution_id, run.run_id, grant.deployment_name)
-        return self.sign(ATTEMPT, (*address, grant.seq, grant.scheduled_in, grant.attempt))
+        return self.sign(ATTEMPT, (*self._run_claims(grant), grant.seq, grant.scheduled_in, grant.attempt))
 
     def attempt(self, workspace: Workspace, token: str) -> AttemptGrant:
-        """Read the token of an attempt, derived or not. Raises: InvalidCapability, for one of another workspace too."""
+        """Read the token of an attempt, derived or not. Raises: InvalidCapability, for one of another workspace too.
+
+        Cost: one or two reads if it is old.
+        """
         first, *derived = self._verified(token)
         if not derived and first.kind == ATTEMPT:
             claims = first.read()
-            run = _run_grant(workspace, [*claims[:-3], 0])
+            run = self._run_grant(workspace, [*claims[:-3], 0])
             seq, scheduled_in, attempt = _numbers(claims[-3:])
         elif derived and (first.kind, derived[0].kind) == (RUN, ATTEMPT):
-            run = _run_grant(workspace, first.read())
+            run = self._run_grant(workspace, first.read())
             seq, scheduled_in, attempt = _numbers(_written(derived[0]))
         else:
             raise InvalidCapability
@@ -193,6 +200,18 @@ class Capabilities:
         """Read a receipt. Raises: InvalidCapability."""
         queue, receipt, group, consumer, token = self.read(RECEIPT, text)
         return ReceiptGrant(queue, receipt, group, consumer, token)
+
+    def _run_claims(self, grant: RunGrant | AttemptGrant) -> Claims:
+        run, now = grant.run, int(self._clock.now().timestamp())
+        return (run.workspace, run.execution_id, run.run_id, grant.deployment_name, now)
+
+    def _run_grant(self, workspace: Workspace, claims: list[_Claim]) -> RunGrant:
+        of, execution_id, run_id, deployment, made_at, next_index = claims
+        run = RunKey(workspace, ExecutionId(str(execution_id)), RunId(str(run_id)))
+        is_old = self._clock.now().timestamp() - int(str(made_at)) > OLD_AFTER.total_seconds()
+        if of != workspace or (is_old and not is_kept(self._store, run)):
+            raise InvalidCapability
+        return RunGrant(run, DeploymentName(str(deployment)), int(str(next_index)))
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -248,19 +267,6 @@ def _unchecked(grant: RunGrant | AttemptGrant) -> dict[str, Any]:
         "fresh_at": EPOCH,
         "verify": True,
     }
-
-
-def _claims_of(grant: RunGrant) -> Claims:
-    run = grant.run
-    return (run.workspace, run.execution_id, run.run_id, grant.deployment_name, grant.next_index)
-
-
-def _run_grant(workspace: Workspace, claims: list[_Claim]) -> RunGrant:
-    of, execution_id, run_id, deployment, next_index = claims
-    if of != workspace:
-        raise InvalidCapability
-    run = RunKey(workspace, ExecutionId(str(execution_id)), RunId(str(run_id)))
-    return RunGrant(run, DeploymentName(str(deployment)), int(str(next_index)))
 
 
 def _written(derived: Statement) -> list[_Claim]:

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
@@ -27,14 +26,11 @@ from levante_core.records.catalogue import Deployment, Registration, Worker, Wor
 from levante_core.services.builds import BuildService
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import queue_name
-from levante_core.services.finding import find_deployment
+from levante_core.services.finding import find_deployment, find_workers
 from levante_core.services.reading import count_index, read_all
 from levante_core.services.registration_checks import refuse_registration
 from levante_core.services.worker_groups import WorkerGroups
 
-WORKERS_AT_ONCE = 500
-MOST_WORKERS = 5_000
-"""Workers of a deployment that are read at once; those beyond are not shown, and not counted."""
 MOST_DEPLOYMENTS = 1_000
 MOST_REGISTRATIONS = 5_000
 """Of a workspace."""
@@ -192,10 +188,7 @@ class CatalogueService:
 
     def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
         """Return a deployment's workers, those too that are gone for less than WORKER_KEPT_FOR: MOST_WORKERS of them."""
-        first, last = keys.prefixed(keys.WORKER)
-        partition = keys.deployment(workspace, deployment).partition
-        items = read_all(self._store, partition, first, last, WORKERS_AT_ONCE)
-        return [records.worker_of(item) for item in islice(items, MOST_WORKERS)]
+        return find_workers(self._store, workspace, deployment)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Finding executions, runs and deployments."""
 
+from itertools import islice
+
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.run_ids import started_at_of
@@ -7,10 +9,14 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
-from levante_core.records.catalogue import Deployment, deployment_of
+from levante_core.records.catalogue import Deployment, Worker, deployment_of, worker_of
 from levante_core.records.runs import RunSummary, execution_of, summary_of
+from levante_core.services.reading import read_all
 
 OPEN_RUNS_LOOKED_AT = 1_000
+WORKERS_AT_ONCE = 500
+MOST_WORKERS = 5_000
+"""Workers of a deployment that are read at once; those beyond are not shown, and not counted."""
 
 
 def find_summary(store: ItemStore, workspace: Workspace, execution_id: str) -> RunSummary:
@@ -117,6 +123,13 @@ def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:
     return run
 
 
+def is_kept(store: ItemStore, run: RunKey) -> bool:
+    """Tell whether a run is there, open or closed. Cost: one read, two for an earlier run or none."""
+    latest = store.get(keys.execution(run.workspace, run.execution_id))
+    is_latest = latest is not None and latest.attributes.get("run_id") == run.run_id
+    return is_latest or store.get(keys.earlier_run(run)) is not None
+
+
 def run_if_any(store: ItemStore, run: RunKey) -> Execution | None:
     """Return an execution as one of its runs stands, if it has that run. Cost: one read, two for an earlier run."""
     latest = execution_if_any(store, run.workspace, run.execution_id)
@@ -124,3 +137,10 @@ def run_if_any(store: ItemStore, run: RunKey) -> Execution | None:
         return latest
     item = store.get(keys.earlier_run(run))
     return execution_of(item) if item else None
+
+
+def find_workers(store: ItemStore, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
+    """Return a deployment's workers, those too that are gone for a while: MOST_WORKERS of them. Cost: a query per 500."""
+    first, last = keys.prefixed(keys.WORKER)
+    items = read_all(store, keys.deployment(workspace, deployment).partition, first, last, WORKERS_AT_ONCE)
+    return [worker_of(item) for item in islice(items, MOST_WORKERS)]

@@ -19,9 +19,8 @@ from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.records import keys
-from levante_core.records.catalogue import worker_of
 from levante_core.records.logs import lines_item, lines_of
-from levante_core.services.finding import find_deployment, find_execution
+from levante_core.services.finding import find_deployment, find_execution, find_workers
 from levante_core.services.paging import Budget
 from levante_core.services.reading import read_all
 
@@ -169,8 +168,7 @@ class LogService:
         """Return the workers that may have logged in the window."""
         if window.worker is not None:
             return [window.worker]
-        partition = keys.deployment(workspace, window.deployment).partition
-        workers = map(worker_of, read_all(self._store, partition, *keys.prefixed(keys.WORKER)))
+        workers = find_workers(self._store, workspace, window.deployment)
         return [
             one.name for one in workers if one.last_heartbeat_at + LATE >= window.after and one.created_at <= window.before
         ]

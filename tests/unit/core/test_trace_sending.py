@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from levante_core.adapters.otlp_http import MOST_WAITING, Background
+from levante_core.adapters.otlp_http import MOST_WAITING, MOST_WAITING_BYTES, Background
 from tests.support.processes import wait_until
 
 
@@ -47,6 +47,18 @@ def test_sender_when_a_request_fails_then_the_next_call_says_so() -> None:
 
     wait_until(is_told, "a later call hears of it")
     assert heard == ["the collector answered 503"]
+
+
+def test_sender_when_what_waits_has_many_bytes_then_no_more_is_kept() -> None:
+    """A few large requests take as much memory as many small ones."""
+    go_on = threading.Event()
+    send = Background(lambda _: (go_on.wait(30), None)[1], 0)
+    quarter = bytes(MOST_WAITING_BYTES // 4)
+    for _ in range(4):
+        send(quarter)
+    with pytest.raises(OSError, match="slow: 4 requests of 33,554,432 bytes wait"):
+        send(b"x")
+    go_on.set()
 
 
 def test_sender_when_callers_wait_a_little_then_they_hear_of_a_failure_or_of_the_time() -> None:
