@@ -15,6 +15,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.domain.plan import EPOCH
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.records import keys
+from levante_core.records.decoding import number, reader
 from levante_core.records.offloading import is_large
 from levante_core.records.runs import LEAVES_MORE
 
@@ -173,6 +174,17 @@ def parked_of(item: Item) -> Parked:
         count=count if isinstance(count, int) else 1,
         tries=tries if isinstance(tries, int) else 1,
     )
+
+
+def parked_count_item(workspace: Workspace, count: int) -> Item:
+    """Write how many items a workspace has parked."""
+    return Item(keys.parked_count(workspace), {"count": count})
+
+
+@reader
+def parked_count_of(item: Item) -> int:
+    """Read how many items a workspace has parked."""
+    return number(item.attributes, "count")
 
 
 def _time(value: Scalar) -> datetime | None:

@@ -15,6 +15,7 @@ from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Pu
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration, build_item, registered_builds, worker_of
+from levante_core.records.decoding import readable
 from levante_core.records.runs import RunSummary, open_run, summary_of
 from levante_core.services.reading import read_all, read_index
 from levante_core.services.worker_groups import BUILD_KEPT_FOR, WorkerGroups
@@ -90,7 +91,7 @@ class BuildService:
     def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""
         partition, now = keys.deployment(workspace, names.unpinned(name)).partition, self._clock.now()
-        workers = [worker_of(item) for item in read_all(self._store, partition, *keys.prefixed(keys.WORKER))]
+        workers = readable(read_all(self._store, partition, *keys.prefixed(keys.WORKER)), worker_of)
         return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
 
     def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:
@@ -132,4 +133,4 @@ class BuildService:
 
     def _all_open(self) -> Iterable[RunSummary]:
         for shard in range(keys.SHARDS):
-            yield from map(summary_of, read_index(self._store, keys.DUE, keys.open_runs(shard), limit=COUNTED_AT_ONCE))
+            yield from readable(read_index(self._store, keys.DUE, keys.open_runs(shard), limit=COUNTED_AT_ONCE), summary_of)

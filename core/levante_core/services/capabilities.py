@@ -12,11 +12,12 @@ from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.plan import EPOCH
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
-from levante_core.errors import InvalidCapability, Unavailable
+from levante_core.errors import InvalidCapability, Unavailable, Unreadable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.capabilities import ATTEMPT, Capability, Claims, Statement
 from levante_core.records import keys
+from levante_core.records.decoding import reader
 from levante_core.services.conflicts import Conflicts
 
 RUN = "run"
@@ -221,7 +222,10 @@ class Capabilities:
                 return self._read()
             known = _Keys(made)
         else:
-            known = _Keys({int(version): bytes.fromhex(key) for version, key in json.loads(item.documents["keys"]).items()})
+            try:
+                known = _Keys(_keys_of(item))
+            except Unreadable as error:  # as good as down for everybody: nothing is to be parked for it
+                raise Unavailable(f"no task can be given out: {error}") from error
         self._keys, self._read_at = known, self._clock.now()
         return known
 
@@ -232,6 +236,14 @@ class Capabilities:
 def _item(by_version: Mapping[int, bytes]) -> Item:
     document = json.dumps({version: key.hex() for version, key in by_version.items()})
     return Item(keys.CAPABILITY_KEYS, {"current": max(by_version)}, {"keys": document})
+
+
+@reader
+def _keys_of(item: Item) -> dict[int, bytes]:
+    by_version = {int(version): bytes.fromhex(key) for version, key in json.loads(item.documents["keys"]).items()}
+    if not by_version:
+        raise ValueError("there is no key")
+    return by_version
 
 
 def _unchecked(grant: RunGrant | AttemptGrant) -> dict[str, Any]:

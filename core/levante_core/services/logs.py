@@ -20,6 +20,7 @@ from levante_core.ports.surroundings import Clock
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.records import keys
 from levante_core.records.catalogue import worker_of
+from levante_core.records.decoding import readable
 from levante_core.records.logs import lines_item, lines_of
 from levante_core.services.finding import find_deployment, find_execution
 from levante_core.services.paging import Budget
@@ -170,7 +171,7 @@ class LogService:
         if window.worker is not None:
             return [window.worker]
         partition = keys.deployment(workspace, window.deployment).partition
-        workers = map(worker_of, read_all(self._store, partition, *keys.prefixed(keys.WORKER)))
+        workers = readable(read_all(self._store, partition, *keys.prefixed(keys.WORKER)), worker_of)
         return [
             one.name for one in workers if one.last_heartbeat_at + LATE >= window.after and one.created_at <= window.before
         ]

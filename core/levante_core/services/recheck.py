@@ -13,6 +13,7 @@ from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import session_of
 from levante_core.domain.plan import Effect, SendLater, SendTask, outstanding
 from levante_core.domain.tasks import ActivityTask
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
@@ -51,7 +52,7 @@ def _place_in(item: Item | None) -> _Place | None:
     """Read where the walk goes on; one whose place cannot be read begins anew."""
     try:
         return _Place.model_validate_json(item.documents["place"]) if item else None
-    except (KeyError, TypeError, ValueError):
+    except (InconsistentHistory, KeyError, TypeError, ValueError):
         logger.exception("the place of the walk over the open runs cannot be read: it begins anew")
         return None
 
