@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace, unpinned
 from levante_core.errors import Unavailable, Unreadable
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.activities import PermitRequest
 from levante_core.records import keys
@@ -14,9 +14,6 @@ from levante_core.records.attempts import free_at_of
 from levante_core.services.conflicts import Conflicts
 
 logger = logging.getLogger("levante.rate_limits")
-
-
-_KEPT = {"free_at"}
 
 
 class RateLimitService:
@@ -41,9 +38,7 @@ class RateLimitService:
             free_at = max(now, _free_at(found, now + interval)) if found else now
             if not request.takes((free_at - now).total_seconds()):
                 return free_at - now
-            unchanged = (
-                Matches({name: found.attributes[name] for name in _KEPT & set(found.attributes)}) if found else Absent()
-            )
+            unchanged = Matches(_next_place(found)) if found else Absent()
             taken = Item(key, {"free_at": wire_time(free_at + interval)})
             try:
                 self._store.write(Put(taken, unchanged))
@@ -51,6 +46,10 @@ class RateLimitService:
                 continue
             return free_at - now
         raise Unavailable(f"too many workers ask for rate limit {name!r} at once: try again")
+
+
+def _next_place(found: Item) -> dict[str, Scalar]:
+    return {name: value for name, value in found.attributes.items() if name == "free_at"}
 
 
 def _free_at(found: Item, otherwise: datetime) -> datetime:
