@@ -1,15 +1,19 @@
 """What becomes of stored items: each of their parts missing, of another type, of a later version, or too large."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from levante_core.ports.item_store import Item
 from tests.support.poison import MISSING
 
-ATTRIBUTES = ("missing", "null", "wrong type")
-DOCUMENTS = ("missing", "null", "wrong type", "no JSON", "empty", "payload gone", "unknown kind", "later field", "too large")
+PLAIN: Mapping[str, Any] = {"null": None, "wrong type": "7", "no JSON": "{", "empty": "", "payload gone": MISSING}
+MORE: Mapping[str, Mapping[str, Any]] = {
+    "unknown kind": {"kind": "of_a_later_version"},
+    "later field": {"of_a_later_version": 1},
+    "too large": {"large": "x" * 100_000},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,12 @@ def damages_of(item: Item) -> Iterator[Damaged]:
     yield Damaged("item", "later field", replace(item, attributes={**item.attributes, "of_a_later_version": "x"}))
     yield Damaged("item", "too large", replace(item, attributes={**item.attributes, "large": "x" * 100_000}))
     yield Damaged("item", "empty", Item(item.key, {}, {}, item.indexes))
-    for name, value in item.attributes.items():
-        for how in ATTRIBUTES:
-            if how != "null" or value is not None:
-                yield Damaged(name, how, _with_attribute(item, name, how))
+    for number, (name, value) in enumerate(item.attributes.items()):
+        yield Damaged(name, "missing", _with_attribute(item, name, "missing"))
+        how = "null" if number % 2 and value is not None else "wrong type"
+        yield Damaged(name, how, _with_attribute(item, name, how))
     for name in item.documents:
-        for how in DOCUMENTS:
+        for how in ("missing", *PLAIN, *MORE):
             yield Damaged(name, how, _with_document(item, name, how))
 
 
@@ -53,22 +57,10 @@ def _with_document(item: Item, name: str, how: str) -> Item:
 
 
 def _damaged(document: Any, how: str) -> Any:
-    match how:
-        case "null":
-            return None
-        case "wrong type":
-            return "7"
-        case "no JSON":
-            return "{"
-        case "empty":
-            return ""
-        case "payload gone":
-            return MISSING
+    if how in PLAIN:
+        return PLAIN[how]
     try:
         said = json.loads(document)
     except (TypeError, ValueError):
-        return "[{}]"
-    if not isinstance(said, dict):
-        return json.dumps([{"kind": "of_a_later_version"}])
-    more = {"unknown kind": {"kind": "of_a_later_version"}, "later field": {"of_a_later_version": 1}}
-    return json.dumps({**said, **more.get(how, {"large": "x" * 100_000})})
+        said = None
+    return json.dumps({**said, **MORE[how]} if isinstance(said, dict) else [MORE[how]])

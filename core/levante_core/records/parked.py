@@ -76,6 +76,30 @@ def owner_in(values: object) -> Owner:
     )
 
 
+def owner_of(key: Key, attributes: Mapping[str, Json], listed: Key | None = None) -> Owner:
+    """Read whose an item is: from its key, where that says so, and else from its attributes, which may be damaged.
+
+    listed: its place in the index DUE.
+    """
+    kind, _, rest = key.partition.partition("#")
+    workspace, _, name = rest.partition("#")
+    known = dict(attributes)
+    if kind == "X":
+        known |= {"workspace": workspace, "execution_id": name}
+        if listed:
+            known["run_id"] = listed.sort.partition("#")[2]
+        elif key.sort.startswith(keys.EARLIER_RUN):
+            known["run_id"] = key.sort.removeprefix(keys.EARLIER_RUN)
+    elif kind == "H":
+        known |= {"workspace": workspace, "run_id": name}
+    return owner_in(known)
+
+
+def owner_of_item(item: Item) -> Owner:
+    """Read whose an item is."""
+    return owner_of(item.key, item.attributes, item.indexes.get(keys.DUE))
+
+
 def owner_of_text(text: str, workspace: Workspace | None = None, deployment: DeploymentName | None = None) -> Owner:
     """Read whose a message is. workspace, deployment: whose queue it was in, whatever it says."""
     try:
