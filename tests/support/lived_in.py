@@ -142,7 +142,9 @@ def _have_queries(plant: Plant, run: RunKey) -> None:
 
 
 def _have_a_stream(plant: Plant, run: RunKey) -> None:
-    task = OutsideTask("event", 1, StreamEventType.CUSTOM_TASK_STARTED, "t", {"custom_task_id": "c", "custom_task_type": "t"})
+    task = OutsideTask(
+        "event", 1, StreamEventType.CUSTOM_TASK_STARTED, "t", {"custom_task_id": "c", "custom_task_type": "t"}
+    )
     event = OutsideEvent((), VICTIM, run.run_id, VICTIM, None, "w-own", task)
     plant.engine.outside_events.append(HOME, [event])
 

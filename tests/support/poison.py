@@ -82,14 +82,18 @@ class Plant:
         """Items that are not delivered by the feed as they were written, but like this."""
         self.restart()
 
-    def restart(self) -> None:
-        """Build everything anew on the same data, as a host does at its start: queues are empty, and it redrives."""
+    def restart(self, whose: Sequence[tuple[Workspace, DeploymentName]] = NEIGHBOURS) -> None:
+        """Build everything anew on the same data, as a host does at its start: queues are empty, and it redrives.
+
+        whose: workers are there again.
+        """
         self.queues = InProcessQueues(self.clock)
         self.queues.ensure(TIMERS_QUEUE)
         self.items = OffloadingStore(self.raw, self._payloads)
         self.engine = build_engine(self.items, self.queues, self.clock, RandomIds(), LocalChangeWatch(), fast_path=False)
         self.handlers = build_handlers(self.engine, self.items.resolved)
-        for workspace, deployment in NEIGHBOURS:
+        self._workers = whose
+        for workspace, deployment in whose:
             self._register(workspace, deployment)
         self.engine.redrive.redrive()
 
@@ -130,7 +134,7 @@ class Plant:
         for _ in range(3):
             self.pump()
             self.fire()
-            for workspace, deployment in NEIGHBOURS:
+            for workspace, deployment in self._workers:
                 self._work(workspace, deployment)
         self.pump()
 

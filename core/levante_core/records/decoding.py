@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 WHAT_TO_DO = (
     "`levante parked list` shows what waits for it; restore it from a backup, or upgrade if a later version wrote it; an "
-    "execution can be terminated as it is"
+    "execution can be terminated meanwhile"
 )
 _SECRET = ("K#", "Q#")
 """Partitions whose names come from secrets."""
