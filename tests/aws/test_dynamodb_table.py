@@ -28,7 +28,7 @@ from levante_core.records.catalogue import (
     workflow_item,
     workflow_of,
 )
-from levante_core.records.runs import earlier_run_item, execution_item, summary_of
+from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, summary_of
 from tests.support.dynamodb_tables import ON_ALL, store_of
 
 SPACE, NAME, DEPLOYMENT = Workspace("w"), WorkflowName("checkout"), DeploymentName("d")
@@ -53,7 +53,13 @@ CLOSED_RUN = replace(
 WORKFLOW = Workflow(SPACE, "workflow-1", NAME, "Check out", "sells", is_technical=False, is_archived=True, tags=("a", "b"))
 SPEC = WorkflowSpec(name=NAME, task_queue="q", input_schema={})
 REGISTRATION = Registration(SPACE, "registration-1", "workflow-1", NAME, DEPLOYMENT, NOW, SPEC)
-KEY = ApiKey("key-1", "digest", SPACE, Role.WORKER, "fleet", NOW, revoked_at=NOW + timedelta(days=1))
+KEY = ApiKey("key-1", "digest", SPACE, Role.WORKER, "fleet", NOW, NOW + timedelta(days=1), (DEPLOYMENT,))
+
+
+def listed_run(execution: Execution) -> RunSummary:
+    """Return what listings tell of a run: nothing of how it goes on."""
+    return replace(summary_of(execution_item(execution)), parent=None, deadline_at=None, mail_count=0)
+
 
 READERS: Sequence[tuple[str, str, Callable[[Item], Any], Sequence[tuple[Item, Any]]]] = [
     # index, partition, reader, items listed there and what the reader says of each
@@ -61,19 +67,19 @@ READERS: Sequence[tuple[str, str, Callable[[Item], Any], Sequence[tuple[Item, An
         keys.RUNS,
         SPACE,
         summary_of,
-        [(item, summary_of(item)) for item in (earlier_run_item(CLOSED_RUN), execution_item(RUN))],
+        [(earlier_run_item(CLOSED_RUN), listed_run(CLOSED_RUN)), (execution_item(RUN), listed_run(RUN))],
     ),
     (
         keys.RUNS_BY_WORKFLOW,
         f"{SPACE}#{NAME}",
         summary_of,
-        [(item, summary_of(item)) for item in (earlier_run_item(CLOSED_RUN), execution_item(RUN))],
+        [(earlier_run_item(CLOSED_RUN), listed_run(CLOSED_RUN)), (execution_item(RUN), listed_run(RUN))],
     ),
     (
         keys.DUE,
         keys.open_runs(keys.shard(RUN.key.run_id)),
         summary_of,
-        [(execution_item(RUN), summary_of(execution_item(RUN)))],
+        [(execution_item(RUN), listed_run(RUN))],
     ),
     (keys.WORKFLOWS, SPACE, workflow_of, [(workflow_item(WORKFLOW), WORKFLOW)]),
     (keys.REGISTRATIONS, SPACE, registration_of, [(registration_item(REGISTRATION), replace(REGISTRATION, spec=None))]),

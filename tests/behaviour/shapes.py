@@ -146,7 +146,7 @@ class Nested:
 
 async def _keywords(driver: Driver) -> None:
     wrong = driver.signal("noted", size="medium", colour="red")
-    await refused(wrong, 422, "WF_1001", "medium")
+    await refused(wrong, 422, "WF_1001", "small")
     await driver.signal("noted", size="small", colour="red")
     assert await driver.query("have", names=["size", "weight"]) == [True, False]
     assert await driver.update("ended", to="Faro", grams=3) == {"to": "Faro", "size": "small", "due": None}

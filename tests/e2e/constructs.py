@@ -53,6 +53,21 @@ async def beating(trace: str) -> list[Any]:
     return list(workflows.activity.heartbeat_details())
 
 
+def is_let_go(trace: str) -> bool:
+    """Tell whether somebody has had enough."""
+    return Path(f"{trace}.enough").exists()
+
+
+@workflows.activity(name="construct-patient", heartbeat_timeout=timedelta(seconds=A_WHILE))
+async def patient(trace: str) -> str:
+    """Beat until somebody has had enough."""
+    while not is_let_go(trace):
+        workflows.activity_heartbeat()
+        note(trace, "beat")
+        await asyncio.sleep(0.1)
+    return "was let go"
+
+
 @workflows.activity(name="construct-sticky", sticky_to_worker=True)
 async def sticky(trace: str) -> str:
     """Stay with a worker for a while."""
@@ -103,6 +118,10 @@ class Construct(workflows.InteractiveWorkflow):
     async def heartbeat(self, trace: str, _: int) -> list[Any]:
         """Wait for an activity that beats."""
         return await beating(trace)
+
+    async def patience(self, trace: str, _: int) -> str:
+        """Wait for an activity that goes on whatever happens to others."""
+        return await patient(trace)
 
     async def sticky_session(self, trace: str, _: int) -> str:
         """Begin again with another session when the worker of the first one is gone."""

@@ -480,3 +480,25 @@ def test_sweep_on_dynamodb_when_a_timer_and_a_run_are_bad_then_all_else_is_done(
     plant.retry_all()
     plant.handlers.sweep({}, None)
     assert not plant.is_open(run)
+
+
+@pytest.mark.parametrize("child_id", ["", "x y\n#", "../../etc", "nul\0x", "a" * 257, "a" * 5000])
+def test_child_when_its_id_is_none_that_a_caller_could_use_then_the_parent_hears_so(plant: Plant, child_id: str) -> None:
+    """Workers check this before; a hostile one does not, and nobody could ask for such an execution, or end it."""
+    run = plant.start(HOME, DEPLOYMENT, VICTIM)
+    plant.round()
+    child = ChildScheduled(
+        seq=1,
+        workflow_name=WorkflowName("w-other"),
+        execution_id=ExecutionId(child_id),
+        input=None,
+        close_policy=ParentClosePolicy.TERMINATE,
+    )
+    plant.commit(run, DEPLOYMENT, child)
+    plant.round()
+    told = plant.items.get(keys.fact(run, keys.outcome_fact(1)))
+    assert told is not None
+    assert "is not allowed: use 1 to 256 letters" in told.documents["fact"]
+    plant.engine.closing.terminate(HOME, run.execution_id)
+    plant.round()
+    assert plant.parked() == []

@@ -50,7 +50,7 @@ INDEXES: Mapping[str, tuple[str, ...]] = {
         "registered_at",
     ),
     keys.DEPLOYMENTS: ("workspace", "deployment_id", "name", "created_at"),
-    keys.API_KEYS: ("key_id", "digest", "workspace", "role", "name", "created_at", "revoked_at"),
+    keys.API_KEYS: ("key_id", "digest", "workspace", "role", "name", "created_at", "revoked_at", "deployments"),
 }
 """Which attributes each index carries: those that the readers of its items need, and no documents.
 

@@ -213,10 +213,8 @@ class RunState:
                 assert_never(event)
 
     def _take(self, key: str, batch_index: int, facts: Mapping[str, Input]) -> None:
-        if key not in facts:
-            raise InconsistentHistory(f"history takes fact {key}, which is not recorded")
+        told = fact_in(facts, key)
         self.taken.add(key)
-        told = facts[key]
         if isinstance(told, MAIL):
             raise InconsistentHistory(f"history takes mail {told.number} as if it were an outcome")
         self.apply(told, batch_index, facts)
@@ -270,6 +268,13 @@ class RunState:
             raise InconsistentHistory(f"no timer {seq} is open")
         step(TIMER, TimerState.STARTED, kind)
         del self.timers[seq]
+
+
+def fact_in(facts: Mapping[str, Input], key: str) -> Input:
+    """Return a fact that is taken. Raises: InconsistentHistory if it is missing."""
+    if key not in facts:
+        raise InconsistentHistory(f"history takes fact {key}, which is not recorded")
+    return facts[key]
 
 
 def mail_in(facts: Mapping[str, Input], after: int, until: int) -> list[Mail]:

@@ -31,7 +31,7 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.history import HistoryBatch, fact_in
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.stream_events import (
     EPOCH,
@@ -124,7 +124,7 @@ class Telling:
     def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Input]) -> None:
         """Tell of the next batch. facts: what it takes."""
         for position, event in enumerate(batch.events):
-            told = facts[event.fact] if isinstance(event, FactTaken) else event
+            told = fact_in(facts, event.fact) if isinstance(event, FactTaken) else event
             self._tell(told, f"{batch.index}.{position}", at)
         self._move(index=batch.index)
 

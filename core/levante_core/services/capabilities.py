@@ -109,6 +109,10 @@ class Capabilities:
             raise InvalidCapability
         return statements[0].read()
 
+    def ensure_key(self) -> None:
+        """Make the first key, or read those that there are, before anybody waits for one."""
+        self._read()
+
     def rotate(self) -> int:
         """Make a new key, which signs from now on; the one that signed until now is still good, those before are not.
 

@@ -113,6 +113,7 @@ class ExecutionService:
 
     def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
         """Start a child, in the parent's deployment and build if that serves the workflow. Raises: as `start`."""
+        execution_id = names.execution_id(child.execution_id)
         above = self.get(workspace, parent.execution_id)
         entry = self._catalogue.get(workspace, child.workflow_name)
         owners = self._catalogue.owners(workspace, entry)
@@ -122,7 +123,7 @@ class ExecutionService:
         deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
         registration = next(one for one in entry.registrations if one.deployment_name == deployment)
         request = StartRequest(input=child.input, user_id=above.user_id)
-        execution = self._new(workspace, child.execution_id, registration, request, now)
+        execution = self._new(workspace, execution_id, registration, request, now)
         start = execution.start
         if child.timeout_seconds:
             start = start.model_copy(update={"deadline_at": now + timedelta(seconds=child.timeout_seconds)})

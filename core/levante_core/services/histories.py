@@ -8,13 +8,12 @@ from typing import Any
 from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken, mail_key
 from levante_core.domain.execution import Execution, RunKey
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history import mail_in
+from levante_core.domain.history import fact_in, mail_in
 from levante_core.domain.names import Workspace
 from levante_core.domain.tasks import Fact
-from levante_core.errors import Unreadable
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
-from levante_core.records.decoding import WHAT_TO_DO, missing_batch
+from levante_core.records.decoding import missing_batch
 from levante_core.records.runs import batch_of, fact_of, recorded_of
 from levante_core.records.task_failures import task_failure_of
 from levante_core.services.finding import find_execution, find_run
@@ -149,9 +148,7 @@ def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> 
     """Return what an event stands for: facts in the places where they were taken."""
     match event:
         case FactTaken():
-            if event.fact not in facts:
-                raise Unreadable(f"fact {event.fact} that the history takes is missing. {WHAT_TO_DO}")
-            return [facts[event.fact]]
+            return [fact_in(facts, event.fact)]
         case MailTaken():
             return mail_in(facts, mail_taken, event.until)
         case _:

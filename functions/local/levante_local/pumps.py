@@ -50,12 +50,10 @@ class ChangePump:
 
     async def step(self) -> float:
         """Hand over the next batch; wait for a change if there is none."""
-        batch = self._next()
-        if not batch:
+        while not (batch := self._next()):
             self._wake.clear()
             if not self._arrived and not self._is_behind:
                 await self._wake.wait()
-            return 0.0
         event = {"Records": [stream_record(change) for change in batch]}
         await call(self._handlers.stream, event, None)
         self._last = int(batch[-1].sequence)

@@ -148,6 +148,6 @@ def test_any_call_when_the_key_is_wrong_then_401(server: Server) -> None:
                 (workflows.execute_workflow, {"workflow_identifier": "nothing", "execution_id": chosen}),
                 (workflows.execute_workflow, {"workflow_identifier": "nothing", "input": []}),
             )
-            for call, arguments in calls:
+            for call, arguments in calls if key == "wrong" else calls[-1:]:  # who goes on guessing waits longer and longer
                 refused(401, "UNAUTHENTICATED", call, **arguments)
     assert_not_started(server, chosen)

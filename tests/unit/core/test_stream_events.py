@@ -39,6 +39,7 @@ from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.domain.stream_events import StreamEventType, Told, task_attributes
 from levante_core.domain.telling import Followed, Telling, in_order
 from levante_core.domain.transitions import ExecutionStatus
+from levante_core.errors import InconsistentHistory
 
 ROOT = ExecutionId("e")
 RUN = RunId("r1")
@@ -406,3 +407,12 @@ def test_task_when_it_ends_otherwise_than_well_then_its_event_says_why(
     found = task_attributes(event)
     assert found.items() >= expected.items()
     assert (found["custom_task_id"], found["custom_task_type"]) == ("t", "token")
+
+
+def test_append_when_a_fact_is_missing_then_the_history_is_what_is_wrong() -> None:
+    """A hostile worker commits what it likes; whoever reads it hears that, and not of an error of the reader."""
+    telling = Telling(ROOT, Followed(execution_id=ROOT))
+    telling.start(RUN, RUN_START)
+    batch = HistoryBatch(index=1, commit_id="c", events=(FactTaken(fact="none"),))
+    with pytest.raises(InconsistentHistory, match="fact none, which is not recorded"):
+        telling.append(batch, START, {})

@@ -24,7 +24,7 @@ COLUMNS = [
 
 @click.group()
 def parked() -> None:
-    """Look at what could not be handled, with an admin's key: try it again, or drop it."""
+    """Look at what could not be handled; with an admin's key, try it again or drop it."""
 
 
 @parked.command(name="list")

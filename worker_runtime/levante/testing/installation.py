@@ -118,6 +118,7 @@ class Installation:
     async def running(self) -> AsyncIterator[None]:
         """Run the pumps inside the block."""
         pump = ChangePump(self.store, self.handlers)
+        await call(self.engine.capabilities.ensure_key)
         await call(self.engine.redrive.redrive)
         timers = TimersPump(self.queues, self.handlers, self._patience or TIMERS_WAIT_SECONDS)
         supervisor = Supervisor(self.clock)
