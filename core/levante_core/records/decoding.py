@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from pydantic import ValidationError
 
 from levante_core.domain.execution import RunKey
-from levante_core.errors import InconsistentHistory, Unavailable, Unreadable
+from levante_core.errors import InconsistentHistory, Unavailable, Unreadable, loggable
 from levante_core.ports.item_store import Item, Key, Scalar
 
 logger = logging.getLogger("levante.records")
@@ -52,7 +52,7 @@ def readable(items: Iterable[Item], read: Callable[[Item], T]) -> Iterator[T]:
         try:
             yield read(item)
         except Unreadable as error:
-            logger.warning("left out: %s", error)
+            logger.warning("left out: %s", loggable(error))
 
 
 def unreadable(key: Key, part: str, error: Exception) -> Unreadable:

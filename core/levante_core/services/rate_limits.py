@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace, unpinned
-from levante_core.errors import Unavailable, Unreadable
+from levante_core.errors import Unavailable, Unreadable, loggable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.activities import PermitRequest
@@ -57,5 +57,5 @@ def _free_at(found: Item, otherwise: datetime) -> datetime:
     try:
         return free_at_of(found)
     except Unreadable as error:
-        logger.warning("a rate limit begins anew: %s", error)
+        logger.warning("a rate limit begins anew: %s", loggable(error))
         return otherwise
