@@ -9,6 +9,7 @@ from levante_core.errors import (
     AmbiguousWorkflow,
     HandlerFailed,
     HttpAnswer,
+    InconsistentHistory,
     InvalidInput,
     InvalidResetPoint,
     LevanteError,
@@ -17,6 +18,7 @@ from levante_core.errors import (
     TooManyStreams,
     Unauthenticated,
     Unavailable,
+    Unreadable,
 )
 
 GENERIC = "An error occurred"
@@ -35,6 +37,8 @@ _HEADERS: Mapping[type[LevanteError], Mapping[str, str]] = {
 _SPOKEN: Mapping[type[LevanteError], str | None] = {
     Unavailable: "a service behind this one is busy or down: try again",
     ResultNotReady: None,
+    InconsistentHistory: None,
+    Unreadable: None,
 }
 """Errors of the 500s that are explained; None: in their own words."""
 

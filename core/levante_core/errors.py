@@ -120,6 +120,10 @@ class InconsistentHistory(LevanteError):
     """What is recorded breaks an invariant. Never repaired silently."""
 
 
+class Unreadable(InconsistentHistory):
+    """Something that is stored cannot be read by this version. It stays as it is; the message says what, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """How one class of error is answered: status, code, and whether the same call may be repeated."""
@@ -147,6 +151,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     Unavailable: HttpAnswer(503, "UNAVAILABLE", retryable=True),
     TooManyStreams: HttpAnswer(429, "TOO_MANY_STREAMS", retryable=True),
     InconsistentHistory: HttpAnswer(500, "WF_1105"),
+    Unreadable: HttpAnswer(500, "WF_1105"),
 }
 
 

@@ -15,7 +15,7 @@ from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import ChangeFeed, Item, ItemStore, Key, Put
-from levante_core.protocol import WorkflowSpec
+from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import Commit, CommitOutcome, DeliveredTask, PollRequest, RegisterRequest, TaskQueue
 from levante_core.records import keys
 from levante_core.records.changes import concerns_dispatcher
@@ -72,23 +72,28 @@ def damaged(item: Item, document: str, how: str) -> Item:
 class Plant:
     """The services on a store, and the loops that AWS or the host run beside them."""
 
-    def __init__(self, store: StoreWithFeed, directory: Path) -> None:
+    def __init__(self, store: StoreWithFeed, directory: Path, clock: FakeClock | None = None) -> None:
+        """clock: goes on from where a plant was left, with a copy of its data."""
         self.raw = store
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self._payloads = PayloadFiles(directory / "payloads")
         self._seen: str | None = None
         self.replaced: dict[Key, Item] = {}
         """Items that are not delivered by the feed as they were written, but like this."""
         self.restart()
 
-    def restart(self) -> None:
-        """Build everything anew on the same data, as a host does at its start: queues are empty, and it redrives."""
+    def restart(self, whose: Sequence[tuple[Workspace, DeploymentName]] = NEIGHBOURS) -> None:
+        """Build everything anew on the same data, as a host does at its start: queues are empty, and it redrives.
+
+        whose: workers are there again.
+        """
         self.queues = InProcessQueues(self.clock)
         self.queues.ensure(TIMERS_QUEUE)
         self.items = OffloadingStore(self.raw, self._payloads)
         self.engine = build_engine(self.items, self.queues, self.clock, RandomIds(), LocalChangeWatch(), fast_path=False)
         self.handlers = build_handlers(self.engine, self.items.resolved)
-        for workspace, deployment in NEIGHBOURS:
+        self._workers = whose
+        for workspace, deployment in whose:
             self._register(workspace, deployment)
         self.engine.redrive.redrive()
 
@@ -129,7 +134,7 @@ class Plant:
         for _ in range(3):
             self.pump()
             self.fire()
-            for workspace, deployment in NEIGHBOURS:
+            for workspace, deployment in self._workers:
                 self._work(workspace, deployment)
         self.pump()
 
@@ -192,7 +197,9 @@ class Plant:
     """Whether workers complete the execution that is damaged, too."""
 
     def _register(self, workspace: Workspace, deployment: DeploymentName) -> None:
-        spec = WorkflowSpec(name=f"w-{deployment}", task_queue=deployment, input_schema={})
+        spec = WorkflowSpec(
+            name=f"w-{deployment}", task_queue=deployment, input_schema={}, signals=(HandlerSpec(name="s", input_schema={}),)
+        )
         request = RegisterRequest(definitions=(spec,), deployment_name=deployment, worker_name="w")
         self.engine.catalogue.register(workspace, request)
 

@@ -12,6 +12,7 @@ from levante_core.domain.plan import AttemptEnded
 from levante_core.domain.retry import FailedAttempt
 from levante_core.ports.item_store import Item, Scalar
 from levante_core.records import keys
+from levante_core.records.decoding import moment, moment_if_any, number, reader
 from levante_core.records.runs import ASKS_FOR_WORK, Recorded, recorded_of
 
 DEADLINE_AT = "deadline_at"
@@ -60,14 +61,16 @@ def deferral_item(recorded: Recorded, deferral: Deferral, failed: Sequence[Faile
     return replace(item, attributes={**item.attributes, **times})
 
 
+@reader
 def deferral_of(item: Item) -> Deferral | None:
     """Read an attempt that goes on elsewhere; None if the current one does not."""
-    deadline_at, heartbeat = item.attributes.get(DEADLINE_AT), item.attributes.get("heartbeat_seconds")
+    deadline_at, heartbeat = moment_if_any(item.attributes, DEADLINE_AT), item.attributes.get("heartbeat_seconds")
     if deadline_at is None:
         return None
-    return Deferral(attempt_of(item), datetime.fromisoformat(str(deadline_at)), float(str(heartbeat)) if heartbeat else None)
+    return Deferral(attempt_of(item), deadline_at, float(str(heartbeat)) if heartbeat else None)
 
 
+@reader
 def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     """Read how the attempts of an activity ended that were followed by others, in order."""
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
@@ -78,16 +81,25 @@ def heartbeat_item(run: RunKey, seq: int, details: Sequence[Json]) -> Item:
     return Item(keys.heartbeat(run, seq), {}, {"details": _DETAILS.dump_json(tuple(details)).decode()})
 
 
+@reader
 def details_of(item: Item) -> tuple[Json, ...]:
     """Read what the last heartbeat of an activity said."""
     return _DETAILS.validate_json(item.documents["details"])
 
 
+@reader
+def free_at_of(item: Item) -> datetime:
+    """Read when the next place of a rate limit is."""
+    return moment(item.attributes, "free_at")
+
+
+@reader
 def attempt_number(item: Item) -> int:
     """Read which attempt of an activity is the current one."""
-    return int(str(item.attributes["attempt"]))
+    return number(item.attributes, "attempt")
 
 
+@reader
 def attempt_of(item: Item) -> AttemptEnded:
     """Read which attempt of an activity comes next, or goes on elsewhere, and when it is due."""
     recorded, attributes = recorded_of(item), item.attributes
@@ -95,9 +107,9 @@ def attempt_of(item: Item) -> AttemptEnded:
         run=recorded.run,
         deployment_name=recorded.deployment_name,
         recorded_at=recorded.at,
-        due_at=datetime.fromisoformat(str(attributes["due_at"])),
-        seq=int(str(attributes["seq"])),
-        scheduled_in=int(str(attributes["scheduled_in"])),
+        due_at=moment(attributes, "due_at"),
+        seq=number(attributes, "seq"),
+        scheduled_in=number(attributes, "scheduled_in"),
         attempt=attempt_number(item),
         is_deferred=attributes.get(DEADLINE_AT) is not None,
     )

@@ -16,6 +16,7 @@ from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import DeploymentLocation
 from levante_core.records import keys
+from levante_core.records.decoding import flag, moment, number, readable, reader, text, text_if_any
 
 _TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 _GIVEN: TypeAdapter[dict[str, str | None]] = TypeAdapter(dict[str, str | None])
@@ -152,21 +153,24 @@ def workflow_item(workflow: Workflow) -> Item:
     return Item(key, attributes, {}, {keys.WORKFLOWS: place})
 
 
+@reader
 def workflow_of(item: Item) -> Workflow:
     """Read a workflow; what is shown of it if the item comes from an index."""
     attributes = item.attributes
-    given = attributes.get("given")
+    given = text_if_any(attributes, "given")
     return Workflow(
-        workspace=Workspace(str(attributes["workspace"])),
-        workflow_id=str(attributes["workflow_id"]),
-        name=WorkflowName(str(attributes["name"])),
-        declared_name=str(attributes.get("declared_name", attributes["display_name"])),
-        declared_description=_text(attributes.get("declared_description", attributes["description"])),
-        is_technical=bool(attributes["is_technical"]),
-        is_archived=bool(attributes["is_archived"]),
-        tags=_TEXTS.validate_json(str(attributes["tags"])),
-        given=_GIVEN.validate_json(str(given)) if given else {},
-        edition=int(str(attributes.get("edition", 0))),
+        workspace=Workspace(text(attributes, "workspace")),
+        workflow_id=text(attributes, "workflow_id"),
+        name=WorkflowName(text(attributes, "name")),
+        declared_name=text(attributes, "declared_name" if "declared_name" in attributes else "display_name"),
+        declared_description=text_if_any(
+            attributes, "declared_description" if "declared_description" in attributes else "description"
+        ),
+        is_technical=flag(attributes, "is_technical"),
+        is_archived=flag(attributes, "is_archived"),
+        tags=_TEXTS.validate_json(text(attributes, "tags")),
+        given=_GIVEN.validate_json(given) if given else {},
+        edition=number(attributes, "edition") if "edition" in attributes else 0,
     )
 
 
@@ -187,19 +191,20 @@ def registration_item(registration: Registration) -> Item:
     return Item(key, attributes, documents, {keys.REGISTRATIONS: place})
 
 
+@reader
 def registration_of(item: Item) -> Registration:
     """Read a registration; without its spec if the item comes from an index."""
     attributes = item.attributes
     spec = item.documents.get("spec")
     return Registration(
-        workspace=Workspace(str(attributes["workspace"])),
-        registration_id=str(attributes["registration_id"]),
-        workflow_id=str(attributes["workflow_id"]),
-        workflow_name=WorkflowName(str(attributes["workflow_name"])),
-        deployment_name=DeploymentName(str(attributes["deployment_name"])),
-        registered_at=datetime.fromisoformat(str(attributes["registered_at"])),
+        workspace=Workspace(text(attributes, "workspace")),
+        registration_id=text(attributes, "registration_id"),
+        workflow_id=text(attributes, "workflow_id"),
+        workflow_name=WorkflowName(text(attributes, "workflow_name")),
+        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        registered_at=moment(attributes, "registered_at"),
         spec=_spec(spec) if spec else None,
-        build_id=_text(attributes.get("build_id")),
+        build_id=text_if_any(attributes, "build_id"),
     )
 
 
@@ -227,13 +232,14 @@ def deployment_item(deployment: Deployment) -> Item:
     return Item(keys.deployment(deployment.workspace, deployment.name), attributes, {}, {keys.DEPLOYMENTS: place})
 
 
+@reader
 def deployment_of(item: Item) -> Deployment:
     """Read a deployment."""
     return Deployment(
-        workspace=Workspace(str(item.attributes["workspace"])),
-        deployment_id=str(item.attributes["deployment_id"]),
-        name=DeploymentName(str(item.attributes["name"])),
-        created_at=datetime.fromisoformat(str(item.attributes["created_at"])),
+        workspace=Workspace(text(item.attributes, "workspace")),
+        deployment_id=text(item.attributes, "deployment_id"),
+        name=DeploymentName(text(item.attributes, "name")),
+        created_at=moment(item.attributes, "created_at"),
     )
 
 
@@ -253,19 +259,20 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
     return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
 
 
+@reader
 def worker_of(item: Item) -> Worker:
     """Read a worker."""
     attributes = item.attributes
-    location = attributes["location"]
+    location = text_if_any(attributes, "location")
     return Worker(
-        name=str(attributes["name"]),
-        deployment_name=DeploymentName(str(attributes["deployment_name"])),
-        created_at=datetime.fromisoformat(str(attributes["created_at"])),
-        last_heartbeat_at=datetime.fromisoformat(str(attributes["last_heartbeat_at"])),
-        registrations=_TEXTS.validate_json(str(attributes["registrations"])),
-        location=None if location is None else DeploymentLocation.model_validate_json(str(location)),
-        build_id=_text(attributes.get("build_id")),
-        session=_text(attributes.get("session")),
+        name=text(attributes, "name"),
+        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        created_at=moment(attributes, "created_at"),
+        last_heartbeat_at=moment(attributes, "last_heartbeat_at"),
+        registrations=_TEXTS.validate_json(text(attributes, "registrations")),
+        location=None if location is None else DeploymentLocation.model_validate_json(location),
+        build_id=text_if_any(attributes, "build_id"),
+        session=text_if_any(attributes, "session"),
     )
 
 
@@ -281,15 +288,16 @@ def worker_group_item(workspace: Workspace, group: WorkerGroup, *, heard_until: 
     return Item(keys.worker_group(workspace, group.deployment_name, group.registrations, group.build_id), attributes)
 
 
+@reader
 def worker_group_of(item: Item) -> tuple[WorkerGroup, datetime]:
     """Read a group of workers, and until when some of them may have been heard of."""
     attributes = item.attributes
     group = WorkerGroup(
-        deployment_name=DeploymentName(str(attributes["deployment_name"])),
-        registrations=_TEXTS.validate_json(str(attributes["registrations"])),
-        build_id=_text(attributes["build_id"]),
+        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        registrations=_TEXTS.validate_json(text(attributes, "registrations")),
+        build_id=text_if_any(attributes, "build_id"),
     )
-    return group, datetime.fromisoformat(str(attributes["heard_until"]))
+    return group, moment(attributes, "heard_until")
 
 
 def expires_at(at: datetime) -> int:
@@ -311,18 +319,20 @@ def build_item(
 
 def registered_builds(items: Iterable[Item], live: Collection[str | None]) -> list[Build]:
     """Read builds. live: those that have live workers."""
-    return [
-        Build(
-            build_id=str(item.attributes["build_id"]),
-            registered_at=datetime.fromisoformat(str(item.attributes["registered_at"])),
-            is_live=str(item.attributes["build_id"]) in live,
-        )
-        for item in items
-    ]
+    return list(readable(items, lambda item: build_of(item, live)))
 
 
-def _text(value: Scalar) -> str | None:
-    return None if value is None else str(value)
+@reader
+def build_of(item: Item, live: Collection[str | None]) -> Build:
+    """Read a build. live: those that have live workers."""
+    build_id = text(item.attributes, "build_id")
+    return Build(build_id=build_id, registered_at=moment(item.attributes, "registered_at"), is_live=build_id in live)
+
+
+@reader
+def workflow_name_of(pointer: Item) -> WorkflowName:
+    """Read which workflow an id leads to, of itself or of one of its registrations."""
+    return WorkflowName(text(pointer.attributes, "workflow_name"))
 
 
 def api_key_item(key: ApiKey) -> Item:
@@ -341,17 +351,19 @@ def api_key_item(key: ApiKey) -> Item:
     return Item(keys.api_key(key.digest), attributes, {}, {keys.API_KEYS: place})
 
 
+@reader
 def api_key_of(item: Item) -> ApiKey:
     """Read an API key."""
     attributes = item.attributes
     revoked_at = attributes["revoked_at"]
+    deployments = text(attributes, "deployments") if "deployments" in attributes else "[]"
     return ApiKey(
-        key_id=str(attributes["key_id"]),
-        digest=str(attributes["digest"]),
-        workspace=Workspace(str(attributes["workspace"])),
-        role=Role(str(attributes["role"])),
-        name=str(attributes["name"]),
-        created_at=datetime.fromisoformat(str(attributes["created_at"])),
-        revoked_at=None if revoked_at is None else datetime.fromisoformat(str(revoked_at)),
-        deployments=tuple(map(DeploymentName, _TEXTS.validate_json(str(attributes.get("deployments", "[]"))))),
+        key_id=text(attributes, "key_id"),
+        digest=text(attributes, "digest"),
+        workspace=Workspace(text(attributes, "workspace")),
+        role=Role(text(attributes, "role")),
+        name=text(attributes, "name"),
+        created_at=moment(attributes, "created_at"),
+        revoked_at=None if revoked_at is None else moment(attributes, "revoked_at"),
+        deployments=tuple(map(DeploymentName, _TEXTS.validate_json(deployments))),
     )

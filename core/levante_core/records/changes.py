@@ -1,6 +1,6 @@
 """The change feed: what a change of the table means for the work."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from levante_core.domain.plan import (
     BatchAppended,
@@ -15,6 +15,7 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.records import keys
 from levante_core.records.attempts import attempt_of
+from levante_core.records.decoding import readable, reader
 from levante_core.records.offloading import has_payloads
 from levante_core.records.runs import (
     ASKS_FOR_WORK,
@@ -24,7 +25,9 @@ from levante_core.records.runs import (
     child_outcome,
     execution_of,
     fact_of,
+    is_open,
     recorded_of,
+    run_id_of,
     summary_of,
 )
 
@@ -42,21 +45,28 @@ def records_of(change: Change) -> list[Record]:
     if not partition.startswith("H#"):
         return []
     if sort.startswith(keys.ATTEMPT):
-        return [attempt_of(new)] if old is None or _due(old) != _due(new) else []
+        return [] if _is_as_before(_due, new, old) else [attempt_of(new)]
     record = _recorded(new, sort) if old is None else None
     return [record] if record else []
 
 
+@reader
 def _due(item: Item) -> tuple[object, object]:
     return item.attributes["attempt"], item.attributes["due_at"]
 
 
+def _is_as_before(read: Callable[[Item], object], new: Item, old: Item | None) -> bool:
+    """Tell whether a part of an item was the same before. One that could not be read then is as good as new."""
+    now = read(new)
+    return any(before == now for before in readable([old] if old else [], read))
+
+
 def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
-    is_new = old is None or old.attributes["run_id"] != new.attributes["run_id"]
-    if sort == keys.EXECUTION and new.attributes["is_open"]:
+    is_new = not _is_as_before(run_id_of, new, old)
+    if sort == keys.EXECUTION and is_open(new):
         if is_new:
             yield _started(new)
-    elif new.attributes[HAS_FAMILY] and (is_new or old is None or old.attributes["is_open"]):
+    elif new.attributes.get(HAS_FAMILY) and (is_new or not _is_as_before(is_open, new, old)):
         execution = execution_of(new)
         is_over = execution.status is not ExecutionStatus.CONTINUED_AS_NEW
         yield RunClosed(

@@ -9,6 +9,7 @@ from levante_core.domain.names import Workspace
 from levante_core.ports.item_store import EXPIRES_AT, Item, Scalar
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.records import keys
+from levante_core.records.decoding import reader
 from levante_core.records.offloading import is_large
 from levante_core.records.runs import LEAVES_MORE
 
@@ -24,6 +25,7 @@ def lines_item(workspace: Workspace, request: LogsRequest, expires_at: datetime)
     return Item(key, attributes, {"lines": lines})
 
 
+@reader
 def lines_of(item: Item) -> tuple[LogLine, ...]:
     """Read a batch."""
     return _LINES.validate_json(item.documents["lines"])

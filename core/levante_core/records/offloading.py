@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -123,18 +124,20 @@ class OffloadingStore:
 
     def _offloaded(self, write: Write) -> Write:
         if isinstance(write, Put):
-            return replace(write, item=replace(write.item, documents=self._kept(write.key, write.item.documents)))
+            documents = write.item.documents
+            texts = documents.movable() if isinstance(documents, _Documents) else documents
+            return replace(write, item=replace(write.item, documents=self._kept(write.key, texts)))
         if isinstance(write, Update):
             return replace(write, set_documents=self._kept(write.key, write.set_documents))
         return write
 
     def _kept(self, key: Key, documents: Mapping[str, Any]) -> Mapping[str, Json]:
-        if not any(map(is_large, documents.values())):
+        if not any(map(_is_large_text, documents.values())):
             return documents
         return {name: self._kept_text(key, text) for name, text in documents.items()}
 
-    def _kept_text(self, key: Key, text: str) -> Json:
-        return {_REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if is_large(text) else text
+    def _kept_text(self, key: Key, text: Json) -> Json:
+        return {_REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if _is_large_text(text) else text
 
 
 class _Documents(Mapping[str, Json]):
@@ -160,6 +163,14 @@ class _Documents(Mapping[str, Json]):
     def __len__(self) -> int:
         return len(self._documents)
 
+    def movable(self) -> dict[str, Json]:
+        """Return the documents as they can be put elsewhere; what is missing leaves its reference."""
+        texts = dict(self._documents)
+        for name in texts:
+            with suppress(InconsistentHistory):
+                texts[name] = self[name]
+        return texts
+
     def _fetched(self, sha256: str) -> str:
         place, *older = self._places
         try:
@@ -168,6 +179,10 @@ class _Documents(Mapping[str, Json]):
             if not older:
                 raise
         return self._payloads.get(older[0], sha256).decode()
+
+
+def _is_large_text(document: Json) -> bool:
+    return isinstance(document, str) and is_large(document)
 
 
 def _is_reference(document: Json) -> bool:

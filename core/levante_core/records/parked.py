@@ -15,6 +15,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.domain.plan import EPOCH
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.records import keys
+from levante_core.records.decoding import number, reader
 from levante_core.records.offloading import is_large
 from levante_core.records.runs import LEAVES_MORE
 
@@ -73,6 +74,30 @@ def owner_in(values: object) -> Owner:
         RunId(run_id) if run_id else None,
         DeploymentName(deployment) if deployment else None,
     )
+
+
+def owner_of(key: Key, attributes: Mapping[str, Json], listed: Key | None = None) -> Owner:
+    """Read whose an item is: from its key, where that says so, and else from its attributes, which may be damaged.
+
+    listed: its place in the index DUE.
+    """
+    kind, _, rest = key.partition.partition("#")
+    workspace, _, name = rest.partition("#")
+    known = dict(attributes)
+    if kind == "X":
+        known |= {"workspace": workspace, "execution_id": name}
+        if listed:
+            known["run_id"] = listed.sort.partition("#")[2]
+        elif key.sort.startswith(keys.EARLIER_RUN):
+            known["run_id"] = key.sort.removeprefix(keys.EARLIER_RUN)
+    elif kind == "H":
+        known |= {"workspace": workspace, "run_id": name}
+    return owner_in(known)
+
+
+def owner_of_item(item: Item) -> Owner:
+    """Read whose an item is."""
+    return owner_of(item.key, item.attributes, item.indexes.get(keys.DUE))
 
 
 def owner_of_text(text: str, workspace: Workspace | None = None, deployment: DeploymentName | None = None) -> Owner:
@@ -173,6 +198,17 @@ def parked_of(item: Item) -> Parked:
         count=count if isinstance(count, int) else 1,
         tries=tries if isinstance(tries, int) else 1,
     )
+
+
+def parked_count_item(workspace: Workspace, count: int) -> Item:
+    """Write how many items a workspace has parked."""
+    return Item(keys.parked_count(workspace), {"count": count})
+
+
+@reader
+def parked_count_of(item: Item) -> int:
+    """Read how many items a workspace has parked."""
+    return number(item.attributes, "count")
 
 
 def _time(value: Scalar) -> datetime | None:

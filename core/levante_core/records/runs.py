@@ -1,6 +1,6 @@
 """Executions, history batches, facts and attempts as items, and what a change of such an item means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 
@@ -17,8 +17,8 @@ from levante_core.domain.search_keys import SearchKeys
 from levante_core.domain.tasks import Fact
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Matches, Scalar
-from levante_core.protocol.workers import QueryRequest
 from levante_core.records import keys
+from levante_core.records.decoding import flag, moment, moment_if_any, number, reader, text, text_if_any
 
 
 class _EndingDocument(Frozen):
@@ -79,6 +79,12 @@ def execution_item(execution: Execution) -> Item:
     run, start = execution.key, execution.start
     key = keys.execution(run.workspace, run.execution_id)
     return _run_item(key, execution, {keys.DUE: open_run_entry(run, start)} if execution.is_open else {})
+
+
+def as_earlier_run(item: Item) -> Item:
+    """Return the item of a closed run as an earlier one, just as it is: what cannot be read is kept like the rest."""
+    partition, run_id = item.key.partition, run_id_of(item)
+    return replace(item, key=Key(partition, f"{keys.EARLIER_RUN}{run_id}"))
 
 
 def earlier_run_item(execution: Execution) -> Item:
@@ -145,7 +151,19 @@ def open_run(run: RunKey, **unchanged: Scalar) -> Matches:
 
 def is_open_run(item: Item | None, run_id: RunId) -> bool:
     """Tell of an execution item whether this run is the latest and open."""
-    return item is not None and item.attributes["run_id"] == run_id and bool(item.attributes["is_open"])
+    return item is not None and run_id_of(item) == run_id and is_open(item)
+
+
+@reader
+def run_id_of(item: Item) -> RunId:
+    """Read of an execution item which run is the latest."""
+    return RunId(text(item.attributes, "run_id"))
+
+
+@reader
+def is_open(item: Item) -> bool:
+    """Read whether a run goes on."""
+    return flag(item.attributes, "is_open")
 
 
 def search_keys_text(found_by: SearchKeys) -> str | None:
@@ -163,6 +181,7 @@ def ending_document(ending: Ending) -> str:
     return _EndingDocument(result=ending.result, failure=ending.failure).model_dump_json()
 
 
+@reader
 def execution_of(item: Item) -> Execution:
     """Read an execution item or the item of an earlier run."""
     summary = summary_of(item)
@@ -175,7 +194,7 @@ def execution_of(item: Item) -> Execution:
         status=summary.status,
         parent=summary.parent,
         user_id=summary.user_id,
-        has_children=bool(item.attributes[HAS_CHILDREN]),
+        has_children=flag(item.attributes, HAS_CHILDREN),
         mail_count=summary.mail_count,
         is_cancel_requested=summary.is_cancel_requested,
         mail_held_until=summary.mail_held_until,
@@ -186,35 +205,40 @@ def execution_of(item: Item) -> Execution:
     )
 
 
+@reader
 def ending_of(item: Item) -> Ending | None:
     """Read how a run ended; None while it goes on."""
-    ended_at = _time(item.attributes["ended_at"])
+    ended_at = _ended_at(item)
     if ended_at is None:
         return None
     document = _EndingDocument.model_validate_json(item.documents["ending"])
-    expires_at = item.attributes.get(EXPIRES_AT)
-    expires = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)), UTC)
+    has_expiry = item.attributes.get(EXPIRES_AT) is not None
+    expires = datetime.fromtimestamp(number(item.attributes, EXPIRES_AT), UTC) if has_expiry else None
     return Ending(ended_at, document.result, document.failure, expires)
 
 
+@reader
 def deadline_of(item: Item) -> datetime:
     """Read when a run is to have ended. An older version wrote that into its start alone."""
-    return _time(item.attributes.get("deadline_at")) or RunStart.model_validate_json(item.documents["start"]).deadline_at
+    known = moment_if_any(item.attributes, "deadline_at")
+    return known or RunStart.model_validate_json(item.documents["start"]).deadline_at
 
 
-def _time(value: Scalar) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(str(value))
+def _ended_at(item: Item) -> datetime | None:
+    """Read when a run ended. It is written of open runs too, so that a run that has lost it does not pass for open."""
+    return None if item.attributes["ended_at"] is None else moment(item.attributes, "ended_at")
 
 
+@reader
 def _parent_of(item: Item) -> Parent | None:
     attributes = item.attributes
     if attributes.get("parent_run_id") is None:  # nor does an index have it
         return None
     return Parent(
-        ExecutionId(str(attributes["parent_execution_id"])),
-        RunId(str(attributes["parent_run_id"])),
-        DeploymentName(str(attributes["parent_deployment_name"])),
-        int(str(attributes["parent_seq"])),
+        ExecutionId(text(attributes, "parent_execution_id")),
+        RunId(text(attributes, "parent_run_id")),
+        DeploymentName(text(attributes, "parent_deployment_name")),
+        number(attributes, "parent_seq"),
     )
 
 
@@ -231,27 +255,29 @@ def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
     return ChildFailed(seq=parent.seq, at=ending.ended_at, failure=ending.failure or plain, status=status)
 
 
+@reader
 def summary_of(item: Item) -> RunSummary:
     """Read what the attributes of a run's item tell, as index queries return them."""
     attributes = item.attributes
-    parent, user_id = attributes["parent_execution_id"], attributes.get("user_id")
+    parent = text_if_any(attributes, "parent_execution_id")
+    found_by = text_if_any(attributes, SEARCH_KEYS)
     return RunSummary(
         key=_run_key(item),
-        workflow_name=WorkflowName(str(attributes["workflow_name"])),
-        workflow_id=str(attributes["workflow_id"]),
-        deployment_name=DeploymentName(str(attributes["deployment_name"])),
-        root_execution_id=ExecutionId(str(attributes["root_execution_id"])),
-        parent_execution_id=None if parent is None else ExecutionId(str(parent)),
-        user_id=None if user_id is None else str(user_id),
-        status=ExecutionStatus(str(attributes["status"])),
-        started_at=datetime.fromisoformat(str(attributes["started_at"])),
-        ended_at=_time(attributes["ended_at"]),
-        search_keys=_SEARCH_KEYS.validate_json(str(found_by)) if (found_by := attributes.get(SEARCH_KEYS)) else {},
+        workflow_name=WorkflowName(text(attributes, "workflow_name")),
+        workflow_id=text(attributes, "workflow_id"),
+        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        root_execution_id=ExecutionId(text(attributes, "root_execution_id")),
+        parent_execution_id=None if parent is None else ExecutionId(parent),
+        user_id=text_if_any(attributes, "user_id"),
+        status=ExecutionStatus(text(attributes, "status")),
+        started_at=moment(attributes, "started_at"),
+        ended_at=_ended_at(item),
+        search_keys=_SEARCH_KEYS.validate_json(found_by) if found_by else {},
         parent=_parent_of(item),
-        deadline_at=_time(attributes.get("deadline_at")),
-        mail_count=int(str(attributes.get("mail_count", 0))),
+        deadline_at=moment_if_any(attributes, "deadline_at"),
+        mail_count=number(attributes, "mail_count") if "mail_count" in attributes else 0,
         is_cancel_requested=bool(attributes.get("is_cancel_requested")),
-        mail_held_until=_time(attributes.get(MAIL_HELD_UNTIL)),
+        mail_held_until=moment_if_any(attributes, MAIL_HELD_UNTIL),
         has_parked=bool(attributes.get(HAS_PARKED)),
     )
 
@@ -278,13 +304,14 @@ class Recorded:
         }
 
 
+@reader
 def recorded_of(item: Item) -> Recorded:
     """Read where and when a history item was recorded."""
     attributes = item.attributes
     return Recorded(
         run=_run_key(item),
-        deployment_name=DeploymentName(str(attributes["deployment_name"])),
-        at=datetime.fromisoformat(str(attributes["recorded_at"])),
+        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        at=moment(attributes, "recorded_at"),
     )
 
 
@@ -295,6 +322,7 @@ def batch_item(recorded: Recorded, batch: HistoryBatch) -> Item:
     return Item(keys.batch(recorded.run, batch.index), attributes, {"batch": batch.model_dump_json()})
 
 
+@reader
 def batch_of(item: Item) -> HistoryBatch:
     """Read a history batch."""
     return HistoryBatch.model_validate_json(item.documents["batch"])
@@ -321,25 +349,41 @@ def mail_fact(mail: Mail) -> Fact:
     return Fact(key=mail_key(mail.number), input=mail)
 
 
+@reader
 def fact_of(item: Item) -> Fact:
     """Read a fact."""
     return Fact.model_validate_json(item.documents["fact"])
 
 
-def query_item(run: RunKey, request: QueryRequest, expires_at: int) -> Item:
-    """Write a query that waits for an answer. expires_at: seconds since 1970."""
-    return Item(keys.query(run, request.query_id), {EXPIRES_AT: expires_at}, {"query": request.model_dump_json()})
+@reader
+def commit_id_of(item: Item) -> str:
+    """Read which commit a history batch comes from."""
+    return text(item.attributes, "commit_id")
 
 
-def query_of(item: Item) -> QueryRequest:
-    """Read a query."""
-    return QueryRequest.model_validate_json(item.documents["query"])
+@reader
+def execution_id_of(item: Item) -> ExecutionId:
+    """Read which execution an item is of."""
+    return ExecutionId(text(item.attributes, "execution_id"))
 
 
+@reader
+def mail_number_of(item: Item) -> int:
+    """Read under which number mail was accepted."""
+    return number(item.attributes, "number")
+
+
+@reader
+def document_bytes(item: Item) -> int:
+    """Return the length of an item's documents."""
+    return sum(map(len, item.documents.values()))
+
+
+@reader
 def _run_key(item: Item) -> RunKey:
     attributes = item.attributes
     return RunKey(
-        Workspace(str(attributes["workspace"])),
-        ExecutionId(str(attributes["execution_id"])),
-        RunId(str(attributes["run_id"])),
+        Workspace(text(attributes, "workspace")),
+        ExecutionId(text(attributes, "execution_id")),
+        RunId(text(attributes, "run_id")),
     )

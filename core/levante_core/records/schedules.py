@@ -9,6 +9,7 @@ from levante_core.domain.schedules.state import Schedule, ScheduleState
 from levante_core.domain.tasks import ScheduleDue
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.records import keys
+from levante_core.records.decoding import reader, text, text_if_any
 
 
 def schedule_item(schedule: Schedule, now: datetime) -> Item:
@@ -31,20 +32,21 @@ def schedule_item(schedule: Schedule, now: datetime) -> Item:
     return Item(keys.schedule(schedule.workspace, schedule.schedule_id), attributes, documents, indexes)
 
 
+@reader
 def schedule_of(item: Item) -> Schedule:
     """Read a schedule."""
     attributes = item.attributes
-    deployment, declared_by, user_id = attributes["deployment_name"], attributes["declared_by"], attributes.get("user_id")
+    deployment, declared_by = text_if_any(attributes, "deployment_name"), text_if_any(attributes, "declared_by")
     return Schedule(
-        workspace=Workspace(str(attributes["workspace"])),
-        schedule_id=str(attributes["schedule_id"]),
-        workflow_name=WorkflowName(str(attributes["workflow_name"])),
-        deployment_name=None if deployment is None else DeploymentName(str(deployment)),
+        workspace=Workspace(text(attributes, "workspace")),
+        schedule_id=text(attributes, "schedule_id"),
+        workflow_name=WorkflowName(text(attributes, "workflow_name")),
+        deployment_name=None if deployment is None else DeploymentName(deployment),
         definition=ScheduleDefinition.model_validate_json(item.documents["definition"]),
         state=ScheduleState.model_validate_json(item.documents["state"]),
-        declared_by=None if declared_by is None else DeploymentName(str(declared_by)),
-        user_id=None if user_id is None else str(user_id),
-        version=str(attributes["version"]),
+        declared_by=None if declared_by is None else DeploymentName(declared_by),
+        user_id=text_if_any(attributes, "user_id"),
+        version=text(attributes, "version"),
     )
 
 

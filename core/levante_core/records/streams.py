@@ -10,6 +10,7 @@ from levante_core.domain.stream_events import Told
 from levante_core.domain.telling import Followed
 from levante_core.ports.item_store import Item, Scalar
 from levante_core.records import keys
+from levante_core.records.decoding import number, reader, text_if_any
 
 _TOLD: TypeAdapter[tuple[Told, ...]] = TypeAdapter(tuple[Told, ...])
 _FOLLOWED: TypeAdapter[tuple[Followed, ...]] = TypeAdapter(tuple[Followed, ...])
@@ -44,9 +45,10 @@ def head_item(workspace: Workspace, root: ExecutionId, head: StreamHead) -> Item
     return Item(key, {"version": head.version}, {"following": _FOLLOWED.dump_json(head.following).decode()})
 
 
+@reader
 def head_of(item: Item) -> StreamHead:
     """Read how far a stream has come."""
-    return StreamHead(int(str(item.attributes["version"])), _FOLLOWED.validate_json(item.documents["following"]))
+    return StreamHead(number(item.attributes, "version"), _FOLLOWED.validate_json(item.documents["following"]))
 
 
 def events_item(
@@ -60,27 +62,32 @@ def events_item(
     return Item(key, attributes, {"events": _TOLD.dump_json(tuple(events)).decode()})
 
 
+@reader
 def publisher_of(item: Item) -> Publisher | None:
     """Read who sent an item's events."""
-    name = item.attributes.get("publisher")
-    return Publisher(str(name), int(str(item.attributes["until"]))) if name else None
+    name = text_if_any(item.attributes, "publisher")
+    return Publisher(name, number(item.attributes, "until")) if name else None
 
 
+@reader
 def first_of(item: Item) -> int:
     """Read the sequence number of an item's first event."""
     return int(item.key.sort.removeprefix(keys.STREAM_EVENTS))
 
 
+@reader
 def after(item: Item) -> int:
     """Read the sequence number that follows an item's last event."""
-    return first_of(item) + int(str(item.attributes["count"]))
+    return first_of(item) + number(item.attributes, "count")
 
 
+@reader
 def size_bytes(item: Item) -> int:
     """Return the length of an item's events as JSON."""
     return len(item.documents["events"])
 
 
+@reader
 def events_of(item: Item) -> tuple[Told, ...]:
     """Read an item's events."""
     return _TOLD.validate_json(item.documents["events"])

@@ -12,6 +12,7 @@ from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, I
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
+from levante_core.records.decoding import readable
 from levante_core.services.reading import count_index, read_index
 
 SECRET_PREFIX = "lev_"  # noqa: S105 - what secrets begin with
@@ -101,7 +102,7 @@ class ApiKeyService:
 
     def list(self, workspace: Workspace) -> list[ApiKey]:
         """List the workspace's keys, oldest first, revoked ones too."""
-        return [api_key_of(item) for item in read_index(self._store, keys.API_KEYS, workspace)]
+        return list(readable(read_index(self._store, keys.API_KEYS, workspace), api_key_of))
 
     def revoke(self, workspace: Workspace, key_id: str) -> None:
         """Refuse this key from now on; other processes may believe it for BELIEVED_FOR. A repeat is harmless.

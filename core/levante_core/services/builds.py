@@ -15,6 +15,7 @@ from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Pu
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration, build_item, registered_builds
+from levante_core.records.decoding import readable
 from levante_core.records.runs import RunSummary, open_run, summary_of
 from levante_core.services.finding import find_workers
 from levante_core.services.reading import read_index
@@ -132,4 +133,4 @@ class BuildService:
 
     def _all_open(self) -> Iterable[RunSummary]:
         for shard in range(keys.SHARDS):
-            yield from map(summary_of, read_index(self._store, keys.DUE, keys.open_runs(shard), limit=COUNTED_AT_ONCE))
+            yield from readable(read_index(self._store, keys.DUE, keys.open_runs(shard), limit=COUNTED_AT_ONCE), summary_of)

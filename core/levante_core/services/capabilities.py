@@ -12,13 +12,14 @@ from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.domain.plan import EPOCH
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
-from levante_core.errors import InvalidCapability, Unavailable
+from levante_core.errors import InvalidCapability, Unavailable, Unreadable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.capabilities import ATTEMPT, Capability, Claims, Statement
 from levante_core.records import keys
+from levante_core.records.decoding import reader
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.finding import is_kept
+from levante_core.services.finding import run_item_if_any
 
 RUN = "run"
 """Lets its bearer load a run, and commit the batch with one index."""
@@ -209,7 +210,7 @@ class Capabilities:
         of, execution_id, run_id, deployment, made_at, next_index = claims
         run = RunKey(workspace, ExecutionId(str(execution_id)), RunId(str(run_id)))
         is_old = self._clock.now().timestamp() - int(str(made_at)) > OLD_AFTER.total_seconds()
-        if of != workspace or (is_old and not is_kept(self._store, run)):
+        if of != workspace or (is_old and run_item_if_any(self._store, run) is None):
             raise InvalidCapability
         return RunGrant(run, DeploymentName(str(deployment)), int(str(next_index)))
 
@@ -244,7 +245,10 @@ class Capabilities:
                 return self._read()
             known = _Keys(made)
         else:
-            known = _Keys({int(version): bytes.fromhex(key) for version, key in json.loads(item.documents["keys"]).items()})
+            try:
+                known = _Keys(_keys_of(item))
+            except Unreadable as error:  # as good as down for everybody: nothing is to be parked for it
+                raise Unavailable(f"no task can be given out: {error}") from error
         self._keys, self._read_at = known, self._clock.now()
         return known
 
@@ -255,6 +259,14 @@ class Capabilities:
 def _item(by_version: Mapping[int, bytes]) -> Item:
     document = json.dumps({version: key.hex() for version, key in by_version.items()})
     return Item(keys.CAPABILITY_KEYS, {"current": max(by_version)}, {"keys": document})
+
+
+@reader
+def _keys_of(item: Item) -> dict[int, bytes]:
+    by_version = {int(version): bytes.fromhex(key) for version, key in json.loads(item.documents["keys"]).items()}
+    if not by_version:
+        raise ValueError("there is no key")
+    return by_version
 
 
 def _unchecked(grant: RunGrant | AttemptGrant) -> dict[str, Any]:

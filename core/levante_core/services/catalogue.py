@@ -23,6 +23,7 @@ from levante_core.protocol.workers import (
 from levante_core.records import catalogue as records
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Registration, Worker, WorkerGroup, Workflow
+from levante_core.records.decoding import readable
 from levante_core.services.builds import BuildService
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch import queue_name
@@ -126,7 +127,7 @@ class CatalogueService:
         if entry is None:
             pointer = self._store.get(keys.pointer(workspace, identifier))
             if pointer:
-                entry = self._entry(workspace, WorkflowName(str(pointer.attributes["workflow_name"])))
+                entry = self._entry(workspace, records.workflow_name_of(pointer))
         if entry is None:
             raise NotFound(f"no workflow has the name or id {identifier!r}: start a worker that serves it")
         return entry
@@ -134,8 +135,8 @@ class CatalogueService:
     def get_registration(self, workspace: Workspace, registration_id: str) -> tuple[Workflow, Registration]:
         """Find a registration by its id. Raises: NotFound."""
         pointer = self._store.get(keys.pointer(workspace, registration_id))
-        if pointer and pointer.attributes["deployment_name"]:
-            entry = self._entry(workspace, WorkflowName(str(pointer.attributes["workflow_name"])))
+        if pointer and pointer.attributes.get("deployment_name"):
+            entry = self._entry(workspace, records.workflow_name_of(pointer))
             for registration in entry.registrations if entry else ():
                 if entry and registration.registration_id == registration_id:
                     return entry.workflow, registration
@@ -219,7 +220,7 @@ class CatalogueService:
         if not workflows:
             return None
         found = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
-        return Entry(workflows[0], tuple(records.registration_of(item) for item in found))
+        return Entry(workflows[0], tuple(readable(found, records.registration_of)))
 
     def _last_heard(self, workspace: Workspace, registration: Registration) -> datetime | None:
         return self._groups.last_heard(workspace, registration.deployment_name, registration.registration_id)
@@ -282,8 +283,8 @@ class CatalogueService:
         now = self._clock.now()
         worker = Worker(name, deployment, now, now, served, request.deployment_location, request.build_id, request.session)
         known = self._store.get(keys.worker(workspace, deployment, name, request.build_id))
-        if known:
-            worker = replace(worker, created_at=records.worker_of(known).created_at)
+        for before in readable([known] if known else [], records.worker_of):
+            worker = replace(worker, created_at=before.created_at)
         put = Put(records.worker_item(workspace, worker))
         self._groups.note(workspace, put, WorkerGroup(deployment, served, request.build_id or None))
 

@@ -24,6 +24,7 @@ from levante_core.records.runs import (
     SEARCH_KEYS,
     Recorded,
     batch_item,
+    commit_id_of,
     earlier_run_item,
     execution_item,
     execution_of,
@@ -247,5 +248,5 @@ def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:
         is_current = is_open_run(refused.existing[1], granted.grant.run.run_id)
         return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
     first = refused.existing[0]
-    is_repeat = first is not None and first.attributes["commit_id"] == granted.commit.batch.commit_id
+    is_repeat = first is not None and commit_id_of(first) == granted.commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT

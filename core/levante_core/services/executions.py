@@ -21,10 +21,11 @@ from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, It
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
-from levante_core.records.runs import RunSummary, earlier_run_item, ending_of, execution_item, execution_of, summary_of
+from levante_core.records.decoding import readable
+from levante_core.records.runs import RunSummary, as_earlier_run, ending_of, execution_item, is_open, run_id_of, summary_of
 from levante_core.services.catalogue import CatalogueService, Entry
 from levante_core.services.dispatch import Dispatch
-from levante_core.services.finding import execution_of_run, find_execution, find_run, run_if_any
+from levante_core.services.finding import execution_of_run, find_execution, find_run_item, run_item_if_any
 from levante_core.services.input_schema import InputChecks
 from levante_core.services.paging import Budget, scan
 from levante_core.services.reading import read_index
@@ -135,8 +136,8 @@ class ExecutionService:
 
     def deployment_of(self, run: RunKey) -> DeploymentName | None:
         """Return where a run is advanced; None if there is no such run. Cost: one read, two for an earlier run."""
-        found = run_if_any(self._store, run)
-        return found.deployment_name if found else None
+        item = run_item_if_any(self._store, run)
+        return summary_of(item).deployment_name if item else None
 
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution = self._made(workspace, entry, request)
@@ -182,9 +183,10 @@ class ExecutionService:
         """Return the execution that a run belongs to. Raises: NotFound. Cost: two reads at most, see `finding`."""
         return execution_of_run(self._store, workspace, run_id)
 
-    def get_run(self, workspace: Workspace, run_id: str) -> Execution:
-        """Return an execution as one of its runs stands. Raises: NotFound. Cost: as `find_run`."""
-        return find_run(self._store, workspace, run_id)
+    def get_run(self, workspace: Workspace, run_id: str) -> tuple[RunSummary, Ending | None]:
+        """Return how one of an execution's runs stands, without its input. Raises: NotFound. Cost: as `find_run`."""
+        item = find_run_item(self._store, workspace, run_id)
+        return summary_of(item), ending_of(item)
 
     def has_run(
         self, workspace: Workspace, workflow: WorkflowName, statuses: Collection[ExecutionStatus], budget: Budget
@@ -198,9 +200,9 @@ class ExecutionService:
         partition = f"{workspace}#{workflow}"
         at_once = min(RUNS_AT_ONCE, NEWEST_RUNS)
         items = read_index(self._store, keys.RUNS_BY_WORKFLOW, partition, limit=at_once, descending=True)
-        for item in islice(items, NEWEST_RUNS):
+        for run in readable(islice(items, NEWEST_RUNS), summary_of):
             budget.spend()
-            if summary_of(item).status in statuses:
+            if run.status in statuses:
                 return True
         return False
 
@@ -279,14 +281,13 @@ class ExecutionService:
             self._store.write(Put(item, Absent()))
         except ConditionFailed as refused:
             existing = refused.existing[0]
-            if existing is None or existing.attributes["is_open"]:
+            if existing is None or is_open(existing):
                 raise _taken(execution) from None
-            last = execution_of(existing)
         else:
             return
-        unchanged = Matches({"run_id": last.key.run_id, "is_open": False})
+        unchanged = Matches({"run_id": run_id_of(existing), "is_open": False})
         try:
-            self._store.write(Put(item, unchanged), Put(earlier_run_item(last), Absent()))
+            self._store.write(Put(item, unchanged), Put(as_earlier_run(existing), Absent()))
         except ConditionFailed:
             raise _taken(execution) from None
 

@@ -31,6 +31,7 @@ from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InconsistentH
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
+from levante_core.records.decoding import readable
 from levante_core.records.runs import (
     Recorded,
     RunSummary,
@@ -154,7 +155,8 @@ class FamilyService:
         except InconsistentHistory:
             logger.exception("the history of run %s is damaged: leaving all children that it has ever had", run.run_id)
             batches = read_all(self._store, keys.history(run.workspace, run.run_id), *keys.prefixed(keys.BATCH))
-            return [event for item in batches for event in batch_of(item).events if isinstance(event, ChildScheduled)]
+            events = (event for batch in readable(batches, batch_of) for event in batch.events)
+            return [event for event in events if isinstance(event, ChildScheduled)]
         return [child.scheduled for child in state.children.values()]
 
     def _leave(self, run: RunKey, scheduled: ChildScheduled) -> None:

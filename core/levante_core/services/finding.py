@@ -7,10 +7,11 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.domain.run_ids import started_at_of
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, NotRunning
-from levante_core.ports.item_store import ItemStore
+from levante_core.ports.item_store import Item, ItemStore
 from levante_core.records import keys
 from levante_core.records.catalogue import Deployment, Worker, deployment_of, worker_of
-from levante_core.records.runs import RunSummary, execution_of, summary_of
+from levante_core.records.decoding import readable
+from levante_core.records.runs import RunSummary, execution_id_of, execution_of, run_id_of, summary_of
 from levante_core.services.reading import read_all
 
 OPEN_RUNS_LOOKED_AT = 1_000
@@ -95,7 +96,7 @@ def _listed_under(store: ItemStore, workspace: Workspace, run_id: RunId) -> Exec
         return None
     place = keys.listed_run(started_at, run_id)
     page = store.query_index(keys.RUNS, workspace, first=place, last=place, limit=1)
-    return summary_of(page.items[0]).key.execution_id if page.items else None
+    return execution_id_of(page.items[0]) if page.items else None
 
 
 def _recorded_of(store: ItemStore, workspace: Workspace, run_id: RunId) -> ExecutionId | None:
@@ -103,11 +104,11 @@ def _recorded_of(store: ItemStore, workspace: Workspace, run_id: RunId) -> Execu
     last = keys.prefixed(keys.BATCH)[1]
     page = store.query(keys.history(workspace, run_id), first=keys.EXECUTION_OF_RUN, last=last, limit=1)
     if page.items:
-        return ExecutionId(str(page.items[0].attributes["execution_id"]))
+        return execution_id_of(page.items[0])
     if started_at_of(run_id):
         return None
     page = store.query_index(keys.DUE, keys.open_runs(keys.shard(run_id)), limit=OPEN_RUNS_LOOKED_AT)
-    runs = map(summary_of, page.items)
+    runs = readable(page.items, summary_of)
     return next((run.key.execution_id for run in runs if (run.key.workspace, run.key.run_id) == (workspace, run_id)), None)
 
 
@@ -116,26 +117,29 @@ def find_run(store: ItemStore, workspace: Workspace, run_id: str) -> Execution:
 
     Cost: as `execution_of_run`, and a read; two where it is an earlier run.
     """
+    return execution_of(find_run_item(store, workspace, run_id))
+
+
+def find_run_item(store: ItemStore, workspace: Workspace, run_id: str) -> Item:
+    """Return the item of a run. Raises: NotFound. Cost: as `find_run`."""
     execution_id = execution_of_run(store, workspace, run_id)
-    run = run_if_any(store, RunKey(workspace, execution_id, RunId(run_id)))
-    if run is None:
+    item = run_item_if_any(store, RunKey(workspace, execution_id, RunId(run_id)))
+    if item is None:
         raise NotFound(f"no run has the id {run_id!r}")
-    return run
+    return item
 
 
-def is_kept(store: ItemStore, run: RunKey) -> bool:
-    """Tell whether a run is there, open or closed. Cost: one read, two for an earlier run or none."""
-    latest = store.get(keys.execution(run.workspace, run.execution_id))
-    is_latest = latest is not None and latest.attributes.get("run_id") == run.run_id
-    return is_latest or store.get(keys.earlier_run(run)) is not None
+def run_item_if_any(store: ItemStore, run: RunKey) -> Item | None:
+    """Return the item of a run, if there is one. Cost: one read, two for an earlier run."""
+    item = store.get(keys.execution(run.workspace, run.execution_id))
+    if item and run_id_of(item) != run.run_id:
+        item = store.get(keys.earlier_run(run))
+    return item
 
 
 def run_if_any(store: ItemStore, run: RunKey) -> Execution | None:
     """Return an execution as one of its runs stands, if it has that run. Cost: one read, two for an earlier run."""
-    latest = execution_if_any(store, run.workspace, run.execution_id)
-    if latest is None or latest.key == run:
-        return latest
-    item = store.get(keys.earlier_run(run))
+    item = run_item_if_any(store, run)
     return execution_of(item) if item else None
 
 
@@ -143,4 +147,4 @@ def find_workers(store: ItemStore, workspace: Workspace, deployment: DeploymentN
     """Return a deployment's workers, those too that are gone for a while: MOST_WORKERS of them. Cost: a query per 500."""
     first, last = keys.prefixed(keys.WORKER)
     items = read_all(store, keys.deployment(workspace, deployment).partition, first, last, WORKERS_AT_ONCE)
-    return [worker_of(item) for item in islice(items, MOST_WORKERS)]
+    return list(readable(islice(items, MOST_WORKERS), worker_of))

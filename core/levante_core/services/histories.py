@@ -7,15 +7,15 @@ from typing import Any
 
 from levante_core.domain.events import FactTaken, HistoryEvent, Input, Mail, MailTaken, mail_key
 from levante_core.domain.execution import Execution, RunKey
-from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history import fact_in, mail_in
 from levante_core.domain.names import Workspace
 from levante_core.domain.tasks import Fact
-from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import ItemStore
 from levante_core.records import keys
+from levante_core.records.decoding import missing_batch
 from levante_core.records.runs import batch_of, fact_of, recorded_of
+from levante_core.records.task_failures import task_failure_of
 from levante_core.services.finding import find_execution, find_run
 from levante_core.services.reading import History, last_batch, read_all
 
@@ -81,14 +81,12 @@ class HistoryService:
     def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
         """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
         item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
-        if item is None or str(item.attributes["recorded_at"]) < wire_time(advanced_at):
+        if item is None:
             return None
-        attributes = item.attributes
-        return {
-            "attempt": attributes["attempt"],
-            "recorded_at": attributes["recorded_at"],
-            "failure": Failure.model_validate_json(item.documents["failure"]).model_dump(mode="json"),
-        }
+        attempt, recorded_at, failure = task_failure_of(item)
+        if recorded_at < advanced_at:
+            return None
+        return {"attempt": attempt, "recorded_at": wire_time(recorded_at), "failure": failure.model_dump(mode="json")}
 
 
 def shown(history: History) -> Iterator[tuple[HistoryEvent | Mail, datetime]]:
@@ -118,7 +116,7 @@ def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
         batches = tuple(map(batch_of, page.items))
         for expected, batch in enumerate(batches, index + 1):
             if batch.index != expected:
-                raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+                raise missing_batch(run, expected, batch.index)
         events = [event for batch in batches for event in batch.events]
         outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
         until = max((event.until for event in events if isinstance(event, MailTaken)), default=taken)

@@ -33,7 +33,9 @@ from levante_core.records.runs import (
     batch_of,
     fact_item,
     mail_fact,
+    mail_number_of,
     open_run,
+    run_id_of,
     summary_of,
 )
 from levante_core.services.conflicts import Conflicts
@@ -138,8 +140,8 @@ class MailService:
         item = self._store.get(keys.accepted(workspace, ExecutionId(execution_id), request_id))
         if item is None:
             return None
-        run = RunKey(workspace, ExecutionId(execution_id), RunId(str(item.attributes["run_id"])))
-        return _Accepted(run, int(str(item.attributes["number"])), 0)
+        run = RunKey(workspace, ExecutionId(execution_id), run_id_of(item))
+        return _Accepted(run, mail_number_of(item), 0)
 
     def _accept(self, execution: RunSummary, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
         """Record mail under the next number of the latest run. index: of the last batch of this run."""
@@ -224,7 +226,7 @@ class MailService:
 
     def _status(self, run: RunKey) -> ExecutionStatus:
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if item is None or item.attributes["run_id"] != run.run_id:
+        if item is None or run_id_of(item) != run.run_id:
             item = self._store.get(keys.earlier_run(run))
         if item is None:
             raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from levante_core.ports.item_store import Item, Page
+from levante_core.records.decoding import readable
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ def scan(
     """Fetch items until `limit` of them are kept, there are no more, or the budget is spent.
 
     Returns what was kept, and the token for the rest; None if there is none. At least one item is looked at.
-    fetch(limit, after): the pages of the store. keep: None leaves an item out.
+    fetch(limit, after): the pages of the store. keep: None leaves an item out, and so does what cannot be read.
     Cost: the budget; up to MOST_AT_ONCE items more where a page of the store ends beyond the last one wanted.
     """
     budget = budget or Budget()
@@ -48,8 +49,7 @@ def scan(
         page = fetch(max(1, min(size, budget.left, MOST_AT_ONCE)), after)
         for position, item in enumerate(page.items, 1):
             budget.spend()
-            row = keep(item)
-            kept += [] if row is None else [row]
+            kept += [row for row in readable([item], keep) if row is not None]
             if len(kept) == limit or budget.is_spent:
                 # A token stands after the last item of a page: let that be this one.
                 last = page if position == len(page.items) else fetch(position, after)

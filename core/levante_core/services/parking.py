@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import PurePath
 from traceback import extract_tb
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotFound, Unavailable
+from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotFound, Unavailable, Unreadable
 from levante_core.ports.item_store import (
     AFTER_ALL,
     Absent,
@@ -29,6 +29,7 @@ from levante_core.ports.item_store import (
 )
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
+from levante_core.records.decoding import problems_in
 from levante_core.records.parked import (
     NOBODY,
     Owner,
@@ -36,6 +37,8 @@ from levante_core.records.parked import (
     ParkedKind,
     content_of,
     failure_attributes,
+    parked_count_item,
+    parked_count_of,
     parked_id,
     parked_item,
     parked_of,
@@ -43,7 +46,7 @@ from levante_core.records.parked import (
 )
 from levante_core.records.runs import HAS_PARKED
 from levante_core.services.containment import each_by_itself
-from levante_core.services.reading import read_index
+from levante_core.services.reading import read_all, read_index
 
 logger = logging.getLogger("levante.parked")
 
@@ -59,6 +62,8 @@ MOST_LISTED = 100
 MOST_OF_AN_EXECUTION = 20
 """So many of its parked items the status of an execution shows."""
 MOST_CHARACTERS_OF_ERRORS = 500
+MOST_COUNTED = 10_000
+"""Parked items that are counted one by one, where their count is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,7 @@ class Parking:
         existing = self._store.get(key)
         if existing is None:
             with suppress(ConditionFailed):
-                self._store.write(
-                    Put(parked_item(first, content), Absent()),
-                    Update(keys.parked_count(owner.workspace), add={"count": 1}),
-                )
+                self._write_counted(Put(parked_item(first, content), Absent()), owner.workspace, 1)
             self._mark(owner)
             return first
         known = parked_of(existing)
@@ -233,18 +235,43 @@ class Parking:
 
     def _remove(self, item: Item) -> bool:
         workspace = Workspace(item.key.partition.partition("#")[2])
-        return self._is_written(Delete(item.key, Matches()), Update(keys.parked_count(workspace), add={"count": -1}))
-
-    def _is_written(self, *writes: Update | Delete) -> bool:
         try:
-            self._store.write(*writes)
+            self._write_counted(Delete(item.key, Matches()), workspace, -1)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _write_counted(self, write: Put | Delete, workspace: Workspace, more: int) -> None:
+        """Write, and count; a count that cannot be added to is made anew, as it must keep nobody from being parked.
+
+        Raises: ConditionFailed.
+        """
+        key = keys.parked_count(workspace)
+        try:
+            self._store.write(write, Update(key, add={"count": more}))
+        except ValueError:
+            self._store.write(write)
+            self._store.write(Put(parked_count_item(workspace, self._counted(workspace))))
+
+    def _is_written(self, write: Update) -> bool:
+        try:
+            self._store.write(write)
         except ConditionFailed:
             return False
         return True
 
     def _count(self, workspace: Workspace) -> int:
+        """Return how many items a workspace has parked. Cost: a read; where the count is damaged, a query more."""
         item = self._store.get(keys.parked_count(workspace))
-        return int(str(item.attributes["count"])) if item else 0
+        try:
+            return parked_count_of(item) if item else 0
+        except Unreadable:
+            return self._counted(workspace)
+
+    def _counted(self, workspace: Workspace) -> int:
+        """Count what a workspace has parked, as far as MOST_COUNTED."""
+        items = read_all(self._store, keys.all_parked(workspace), limit=RETRIED_AT_ONCE)
+        return sum(1 for _ in islice(items, MOST_COUNTED))
 
     def _mark(self, owner: Owner) -> None:
         """Let the execution say that something of it is parked, so that nobody has to look who asks how it is.
@@ -270,9 +297,7 @@ def described(error: Exception) -> str:
     """Say what an error is, without what may be a payload: of errors that are not ours, only their kind and their place."""
     name = type(error).__name__
     if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:3]]
-        return f"{name}: {'; '.join(problems)}"[:MOST_CHARACTERS_OF_ERRORS]
+        return f"{name}: {problems_in(error)}"[:MOST_CHARACTERS_OF_ERRORS]
     if isinstance(error, LevanteError) and not isinstance(error, InvalidInput):
         return f"{name}: {error}"[:MOST_CHARACTERS_OF_ERRORS]
     return f"{name} at {_place(error)}"

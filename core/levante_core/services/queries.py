@@ -13,7 +13,8 @@ from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, M
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
-from levante_core.records.runs import RunSummary, is_open_run, query_item, summary_of
+from levante_core.records.queries import answer_of, query_item
+from levante_core.records.runs import RunSummary, is_open_run, run_id_of, summary_of
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_open_run
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
@@ -84,13 +85,13 @@ class QueryService:
                     watched.wait(left)
             finally:
                 self._store.write_each([[Delete(asked)], [Delete(answered)]])
-        return QueryAnswer.model_validate_json(item.documents["answer"])
+        return answer_of(item)
 
     def _refuse_closed(self, run: RunKey) -> None:
         """Raises: NotRunning once the run has ended: nobody will answer any more."""
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
         if not is_open_run(item, run.run_id):
-            is_latest = item is not None and item.attributes["run_id"] == run.run_id
+            is_latest = item is not None and run_id_of(item) == run.run_id
             status = summary_of(item).status.value if item and is_latest else "replaced by a new run"
             raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
 

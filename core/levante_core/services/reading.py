@@ -11,12 +11,13 @@ from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName
 from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
-from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.records import keys
 from levante_core.records.attempts import attempt_of
-from levante_core.records.runs import batch_of, fact_of, query_of, recorded_of
+from levante_core.records.decoding import missing_batch
+from levante_core.records.queries import query_of
+from levante_core.records.runs import batch_of, document_bytes, fact_of, recorded_of
 
 PAGE_BYTES = 3 * 1024 * 1024
 """Documents in one part of a history, or a single larger one: an answer of a Lambda function holds 6 MB, quotes escaped.
@@ -50,7 +51,7 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
     batches = [batch_of(item) for item in batch_items]
     for expected, batch in enumerate(batches, after_index + 1):
         if batch.index != expected:
-            raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+            raise missing_batch(run, expected, batch.index)
     return History(
         batches=tuple(batches),
         recorded_at=_times(batch_items),
@@ -91,7 +92,7 @@ def read_page(store: ItemStore, run: RunKey, request: LoadRequest, after: Positi
     queries: list[QueryRequest] = []
     size, place = 0, after or Position("", request.after_index)
     for item in _items(store, run, request, after):
-        size += sum(map(len, item.documents.values()))
+        size += document_bytes(item)
         if size > PAGE_BYTES and (batches or facts or queries):
             return HistoryPage(tuple(batches), tuple(facts), tuple(queries), place.last_index, place)
         place = Position(item.key.sort, place.last_index)
@@ -102,7 +103,7 @@ def read_page(store: ItemStore, run: RunKey, request: LoadRequest, after: Positi
         else:
             batch, expected = batch_of(item), place.last_index + 1
             if batch.index != expected:
-                raise InconsistentHistory(f"run {run.run_id} has batch {batch.index} where batch {expected} should be")
+                raise missing_batch(run, expected, batch.index)
             place = Position(item.key.sort, expected)
             batches.append(batch)
     return HistoryPage(tuple(batches), tuple(facts), tuple(queries), place.last_index, None)

@@ -13,10 +13,11 @@ from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.names import session_of
 from levante_core.domain.plan import Effect, SendLater, SendTask, outstanding
 from levante_core.domain.tasks import ActivityTask
+from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.parked import ParkedKind, owner_in
+from levante_core.records.parked import ParkedKind, owner_of_item
 from levante_core.records.runs import RunSummary, recorded_of, summary_of
 from levante_core.services.activities import ActivityService
 from levante_core.services.builds import BuildService
@@ -51,7 +52,7 @@ def _place_in(item: Item | None) -> _Place | None:
     """Read where the walk goes on; one whose place cannot be read begins anew."""
     try:
         return _Place.model_validate_json(item.documents["place"]) if item else None
-    except (KeyError, TypeError, ValueError):
+    except (InconsistentHistory, KeyError, TypeError, ValueError):
         logger.exception("the place of the walk over the open runs cannot be read: it begins anew")
         return None
 
@@ -136,7 +137,13 @@ class RecheckService:
                 sent_for.append(item)
 
         def park(item: Item, error: Exception) -> None:
-            self._parking.park(ParkedKind.RUN, owner_in(item.attributes), "", error, identity=item.key.partition)
+            self._parking.park(
+                ParkedKind.RUN,
+                owner_of_item(item),
+                "",
+                error,
+                identity=item.key.partition,
+            )
 
         each_by_itself(items, look, park)
 

@@ -39,6 +39,7 @@ from levante_core.errors import (
 from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Page, Put
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
+from levante_core.records.decoding import readable
 from levante_core.records.runs import execution_item
 from levante_core.records.schedules import schedule_item, schedule_of
 from levante_core.services.closing import ClosingService
@@ -144,8 +145,8 @@ class ScheduleService:
         return schedule_of(item)
 
     def all(self, workspace: Workspace) -> Iterator[Schedule]:
-        """Yield a workspace's schedules by id."""
-        return map(schedule_of, read_all(self._store, keys.schedules(workspace)))
+        """Yield a workspace's schedules by id, but for those that cannot be read."""
+        return readable(read_all(self._store, keys.schedules(workspace)), schedule_of)
 
     def page(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List a workspace's schedule items by id."""
@@ -238,8 +239,14 @@ class ScheduleService:
             name = f"schedule {definition.schedule_id!r} of workflow {target.workflow_name!r}"
             raise InvalidSchedule([{**one, "msg": f"{name}: {one['msg']}"} for one in error.problems]) from None
         except ScheduleExists:
-            if self.get(workspace, str(definition.schedule_id)).declared_by != target.deployment_name:
-                raise
+            for known in self._if_readable(workspace, str(definition.schedule_id)):
+                if known.declared_by != target.deployment_name:
+                    raise
+
+    def _if_readable(self, workspace: Workspace, schedule_id: str) -> Iterator[Schedule]:
+        """Return a schedule, but none that cannot be read: that stays as it is, and keeps no worker from registering."""
+        item = self._store.get(keys.schedule(workspace, schedule_id))
+        return readable([item] if item else [], schedule_of)
 
     # --- what is due --------------------------------------------------------------------------------------------------
 

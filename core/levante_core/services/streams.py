@@ -12,7 +12,6 @@ from pydantic_core import to_json
 
 from levante_core.domain.events import FactTaken
 from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.stream_events import Told
 from levante_core.domain.telling import Followed, Telling, in_order
@@ -20,8 +19,17 @@ from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.records import keys, streams
 from levante_core.records.attempts import failed_attempts
-from levante_core.records.runs import batch_of, execution_of, fact_of, recorded_of, summary_of
+from levante_core.records.runs import (
+    batch_of,
+    document_bytes,
+    execution_of,
+    fact_of,
+    recorded_of,
+    run_id_of,
+    summary_of,
+)
 from levante_core.records.streams import StreamHead
+from levante_core.records.task_failures import task_failure_of
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.finding import find_summary, summary_if_any
 from levante_core.services.reading import read_all
@@ -173,7 +181,7 @@ class StreamService:
         item = self._store.get(keys.execution(workspace, followed.execution_id))
         if item is None and followed.has_ended:
             telling.give_up()
-        if item is None or item.attributes["run_id"] == followed.run_id:
+        if item is None or run_id_of(item) == followed.run_id:
             return
         if summary_of(item).parent_execution_id != followed.parent_execution_id:
             return  # somebody else's execution, which had the id first
@@ -197,7 +205,7 @@ class StreamService:
             if taken:
                 self._tell_retries(run, telling)
             telling.append(batch, at, {fact.key: fact.input for fact in map(fact_of, taken)})
-            size += sum(len(text) for one in (item, *taken) for text in one.documents.values())
+            size += sum(map(document_bytes, (item, *taken)))
             if size >= room:
                 return size
         if not telling.followed.is_closed:
@@ -233,7 +241,8 @@ class StreamService:
 
 
 def _tell_task_failure(item: Item, telling: Telling) -> None:
-    telling.fail_task(recorded_of(item).at, Failure.model_validate_json(item.documents["failure"]))
+    _, failed_at, failure = task_failure_of(item)
+    telling.fail_task(failed_at, failure)
 
 
 def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:

@@ -28,7 +28,8 @@ from levante_core.protocol.workers import (
 )
 from levante_core.records import keys
 from levante_core.records.parked import Owner, ParkedKind, owner_of_text
-from levante_core.records.runs import Recorded, execution_of
+from levante_core.records.runs import Recorded, execution_of, run_id_of
+from levante_core.records.task_failures import task_failure_item
 from levante_core.services.builds import BuildService
 from levante_core.services.capabilities import Capabilities, ReceiptGrant, RunGrant
 from levante_core.services.containment import each_by_itself
@@ -171,9 +172,7 @@ class TaskService:
         Returns the seconds until then: 1, doubled by each attempt, at most a minute.
         """
         recorded = Recorded(grant.run, grant.deployment_name, self._clock.now())
-        attributes = {**recorded.attributes(), "attempt": request.attempt}
-        failure = {"failure": request.failure.model_dump_json()}
-        self._store.write(Put(Item(keys.task_failure(grant.run), attributes, failure)))
+        self._store.write(Put(task_failure_item(recorded, request.attempt, request.failure)))
         delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
         queue = queue_name(grant.run.workspace, grant.deployment_name, TaskQueue.WORKFLOW)
         self._extended(queue, list(self._own(queue, [request.receipt]).values()), delay)
@@ -270,7 +269,7 @@ class TaskService:
 
     def _run_item(self, run: RunKey) -> Item:
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if item and item.attributes["run_id"] != run.run_id:
+        if item and run_id_of(item) != run.run_id:
             item = self._store.get(keys.earlier_run(run))
         if item is None:
             raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")

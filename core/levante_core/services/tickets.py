@@ -7,6 +7,7 @@ from levante_core.ports.item_store import EXPIRES_AT, Absent, Item, ItemStore, P
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
 from levante_core.records.catalogue import ApiKey
+from levante_core.records.decoding import number, reader, text
 from levante_core.services.api_keys import digest_of
 
 VALID_FOR = timedelta(minutes=1)
@@ -39,8 +40,14 @@ class TicketService:
     def redeem(self, secret: str, purpose: str) -> str:
         """Return the digest of the key that a ticket was given for. Raises: Unauthenticated. Cost: one read."""
         item = self._store.get(keys.ticket(digest_of(secret)))
-        if item is None or item.attributes["purpose"] != purpose or "key_digest" not in item.attributes:
+        if item is None or item.attributes.get("purpose") != purpose or "key_digest" not in item.attributes:
             raise Unauthenticated("this ticket is not known here: follow the redirect anew")
-        if int(str(item.attributes[EXPIRES_AT])) < self._clock.now().timestamp():
+        expires_at, key_digest = _read(item)
+        if expires_at < self._clock.now().timestamp():
             raise Unauthenticated("this ticket has expired: follow the redirect anew")
-        return str(item.attributes["key_digest"])
+        return key_digest
+
+
+@reader
+def _read(item: Item) -> tuple[int, str]:
+    return number(item.attributes, EXPIRES_AT), text(item.attributes, "key_digest")

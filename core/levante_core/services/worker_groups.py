@@ -14,6 +14,7 @@ from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, ItemStore
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
 from levante_core.records.catalogue import WorkerGroup, expires_at, worker_group_item, worker_group_of
+from levante_core.records.decoding import readable
 
 NOTED_EVERY = timedelta(seconds=20)
 """Between two notes there may be heartbeats that are in none: a group counts as live for so much longer than a worker."""
@@ -72,7 +73,8 @@ class WorkerGroups:
     def _all(self, workspace: Workspace, deployment: DeploymentName) -> Iterator[tuple[WorkerGroup, datetime]]:
         first, last = keys.prefixed(keys.WORKER_GROUP)
         partition = keys.deployment(workspace, deployment).partition
-        yield from map(worker_group_of, self._store.query(partition, first=first, last=last, limit=MOST_GROUPS).items)
+        items = self._store.query(partition, first=first, last=last, limit=MOST_GROUPS).items
+        yield from readable(items, worker_group_of)
 
     def _build_notes(
         self, workspace: Workspace, deployment: DeploymentName, build_id: str, now: datetime

@@ -20,7 +20,7 @@ from levante_api.paging import cursors
 from levante_api.serving import Serving
 from levante_api.workflows import found_in
 from levante_core.domain.frozen import Cursor, Parameters, Search
-from levante_core.errors import InconsistentHistory
+from levante_core.errors import Unreadable
 from levante_core.ports.item_store import Item
 from levante_core.records.catalogue import Registration, Workflow, registration_of
 from levante_core.services.engine import Engine
@@ -139,7 +139,8 @@ def _matches(workflow: Workflow, registration: Registration, query: Registration
 
 def _shown(workflow: Workflow, registration: Registration, serving: Serving, *, with_workflow: bool) -> WorkflowRegistration:
     if registration.spec is None:
-        raise InconsistentHistory(f"registration {registration.registration_id} has no definition")
+        problem = f"the definition of registration {registration.registration_id} is missing"
+        raise Unreadable(f"{problem}: let its worker register anew")
     deployment = serving.deployment(registration.deployment_name)
     return WorkflowRegistration(
         id=registration.registration_id,

@@ -16,9 +16,9 @@ from levante_api.execution_models import (
     WorkflowExecutionListResponse,
     WorkflowExecutionResponse,
     WorkflowHistoryResponse,
-    execution_response,
     possible,
     run_response,
+    status_response,
 )
 from levante_api.paging import Cursors, cursors, page_of
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
@@ -84,7 +84,10 @@ class RunEndpoints:
 
     def get_run(self, request: Request, run_id: str) -> WorkflowExecutionResponse:
         """Get an execution as one of its runs stands, the latest or an earlier one."""
-        return execution_response(self.engine.executions.get_run(workspace_of(request), run_id))
+        workspace = workspace_of(request)
+        run, ending = self.engine.executions.get_run(workspace, run_id)
+        parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
+        return status_response(run, ending, tuple(one for one in parked if one.owner.run_id in (None, run_id)))
 
     def get_run_history(
         self,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from levante_core.adapters.images import change_of
+from levante_core.adapters.images import change_of, key_of
 from levante_core.domain.plan import Record, RunClosed, plan
 from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import Change, Item
 from levante_core.records.changes import records_of
-from levante_core.records.parked import Owner, ParkedKind, owner_in
+from levante_core.records.parked import Owner, ParkedKind, owner_in, owner_of
 from levante_core.services.containment import each_by_itself
 from levante_core.services.engine import Engine
 
@@ -130,5 +130,13 @@ def _owner(record: StreamRecord) -> Owner:
     for image in images:
         if isinstance(image, Mapping):
             said = {name.removeprefix("a."): value.get("S") for name, value in image.items() if isinstance(value, Mapping)}
-            return owner_in(said)
+            return _owner_of(record["dynamodb"], said)
     return Owner()
+
+
+def _owner_of(data: Mapping[str, Any], attributes: Mapping[str, Any]) -> Owner:
+    """Read the key too, which says more of an item whose attributes are damaged."""
+    try:
+        return owner_of(key_of(data["Keys"]), attributes)
+    except (KeyError, TypeError):
+        return owner_in(attributes)

@@ -25,6 +25,7 @@ from levante_core.errors import (
     TooManyStreams,
     Unauthenticated,
     Unavailable,
+    Unreadable,
 )
 from levante_core.ports.item_store import ConditionFailed
 from tests.integration.api.harness import SETTINGS, Answer, Api
@@ -83,7 +84,8 @@ CASES: list[tuple[Exception, int, dict[str, Any]]] = [
         {"detail": "a service behind this one is busy or down: try again", "code": "UNAVAILABLE"},
     ),
     (TooManyStreams("too many"), 429, {"detail": "too many", "code": "TOO_MANY_STREAMS"}),
-    (InconsistentHistory("run r has a hole"), 500, {"detail": GENERIC, "code": "WF_1105"}),
+    (Unreadable("attribute a of item i"), 500, {"detail": "attribute a of item i", "code": "WF_1105"}),
+    (InconsistentHistory("run r has a hole"), 500, {"detail": "run r has a hole", "code": "WF_1105"}),
     (LevanteError("secret of ours"), 500, {"detail": GENERIC, "code": "WF_1000"}),
     (ConditionFailed([0], [None]), 500, {"detail": GENERIC, "code": "WF_1000"}),
     (KeyError("secret of ours"), 500, {"detail": GENERIC, "code": "WF_1000"}),

@@ -344,6 +344,6 @@ def test_run_when_a_heartbeat_lies_before_its_history_then_it_is_found_by_its_id
     """Not everything beside a history says which execution it is of."""
     run = place.start()
     place.store.write(Put(Item(keys.heartbeat(run, 1), {})))
-    assert place.engine.executions.get_run(SPACE, run.run_id).key == run
+    assert place.engine.executions.get_run(SPACE, run.run_id)[0].key == run
     place.commit(run, 1, scheduled())
-    assert place.engine.executions.get_run(SPACE, run.run_id).key == run
+    assert place.engine.executions.get_run(SPACE, run.run_id)[0].key == run
