@@ -47,7 +47,11 @@ class TaskQueue(StrEnum):
 
 
 class WhoAmI(Frozen):
-    """Who the key belongs to. features.presence: the host watches the worker's connection."""
+    """Who the key belongs to.
+
+    features.presence: the host watches the worker's connection. features.queues: workers may take tasks from the queues
+    themselves.
+    """
 
     scheduler_url: str
     namespace: str

@@ -120,6 +120,11 @@ class TaskService:
         name = task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"
         self._dispatch.carry_out([SendTask(task.model_copy(update=own), name)], salt=f":{self._ids.uuid()}")
 
+    @property
+    def lends_access(self) -> bool:
+        """Whether workers may take tasks from the queues themselves."""
+        return self._access is not None
+
     def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
         """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""
         if self._access is None:

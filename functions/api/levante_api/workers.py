@@ -101,7 +101,11 @@ class WorkerEndpoints:
 
     def whoami(self, request: Request) -> WhoAmI:
         """Tell whose key this is. There is no scheduler to connect to: all work comes through this API."""
-        return WhoAmI(scheduler_url="", namespace=workspace_of(request), features=dict(self.features))
+        return WhoAmI(
+            scheduler_url="",
+            namespace=workspace_of(request),
+            features={**self.features, **({"queues": True} if self.engine.tasks.lends_access else {})},
+        )
 
     def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and the schedules that its code declares. A repeat is harmless."""

@@ -36,6 +36,15 @@ def test_whoami_when_asked_then_namespace_is_the_workspace_of_the_key(api: Api, 
     assert body == {"scheduler_url": "", "namespace": "home", "tls": False, "features": {"presence": True}}
 
 
+def test_whoami_when_queues_can_be_reached_then_workers_hear_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They ask for access once they have registered: a deployment that nobody has registered has no queues."""
+    monkeypatch.setattr(api.engine.tasks, "_access", object())
+    body = api.call("GET", f"{WORKERS}/whoami", key="worker").body
+    assert body["features"] == {"presence": True, "queues": True}
+    answer = api.call("POST", f"{WORKERS}/queue-access", {"deployment_name": "prod"}, key="worker")
+    assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+
+
 def test_queue_access_when_queues_are_reached_through_the_api_alone_then_there_is_none(api: Api) -> None:
     """A worker learns that it has to poll."""
     answer = api.call("POST", f"{WORKERS}/queue-access", {"deployment_name": "prod"}, key="worker")

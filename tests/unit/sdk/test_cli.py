@@ -47,7 +47,7 @@ KEY = {
 }
 ONE = "/v1/workflows/executions/e1"
 EXECUTE = "/v1/workflows/w/execute"
-QUEUE_ACCESS = "/v1/workflows/workers/queue-access"
+WHOAMI = "/v1/workflows/workers/whoami"
 EVENTS = [
     {"event_id": 1, "kind": "execution_started", "recorded_at": "2026-11-23T00:00:00Z", "workflow_name": "w"},
     {"event_id": 2, "kind": "activity_scheduled", "recorded_at": "2026-11-23T00:00:01Z", "seq": 1, "name": "charge"},
@@ -467,10 +467,11 @@ def test_worker_when_the_api_refuses_it_then_it_ends_with_one_line(
     """A refusal does not go away by itself, so there is nothing to wait for."""
     (place / "cli_shop.py").write_text(WORKFLOW_SOURCE)
     detail = [{"loc": ["body"], "msg": "not so", "type": "t"}] if status == 422 else "not so"
-    api.on("POST", QUEUE_ACCESS, (200, {"access": None}))
+    api.on("GET", WHOAMI, (200, {"scheduler_url": "", "namespace": "n", "features": {"queues": True}}))
     api.on("POST", "/v1/workflows/register", (status, {"detail": detail, "code": "C"}))
     result = run(api, "worker", f"cli_shop{target}", "--deployment-name", "shop", "--worker-name", "me")
     assert_one_line(result, f"not so ({status} C)")
+    assert api.asked[0][1] == WHOAMI, "queues are asked for when the deployment is there"
     registered = api.asked[1][2]
     assert [one["name"] for one in registered["definitions"] if not one["is_technical"]] == served
     assert (registered["deployment_name"], registered["worker_name"]) == ("shop", "me")
@@ -509,9 +510,8 @@ def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Pa
         "workflow_registration_ids": ["1", "2"],
         "workflow_registration_refs": refs,
     }
-    api.on("POST", QUEUE_ACCESS, (200, {"access": None}))
     api.on("POST", "/v1/workflows/register", (200, registered))
-    api.on("GET", "/v1/workflows/workers/whoami", (200, {"scheduler_url": "", "namespace": "n"}))
+    api.on("GET", WHOAMI, (200, {"scheduler_url": "", "namespace": "n"}))
     api.on("POST", "/v1/workflows/workers/poll", (200, {"tasks": []}))
     environment = {
         **os.environ,

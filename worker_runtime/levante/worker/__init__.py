@@ -127,10 +127,13 @@ async def _payloads(api: Api) -> Payloads:
 
 
 async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, name: DeploymentName) -> TaskSource:
-    """Choose where tasks come from: as the settings say, but through the API where there is no other way."""
+    """Choose where tasks come from: as the settings say, but through the API where there is no other way.
+
+    Access itself is asked for by the first poll: a deployment has queues once a worker has registered.
+    """
     request = QueueAccessRequest(deployment_name=name)
     through_api = ApiTasks(api, request.deployment_name, worker_id)
-    if settings.queue_access == "api" or (await api.queue_access(request)).access is None:
+    if settings.queue_access == "api" or not (await api.whoami()).features.get("queues"):
         return through_api
     if find_spec("boto3") is None:
         logger.warning("tasks come through the API: `pip install 'levante[aws]'` lets them come from SQS itself")
