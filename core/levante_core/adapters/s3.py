@@ -118,11 +118,11 @@ class S3Payloads:
             if code_of(error) not in _MISSING:
                 raise _refused("get", sha256, error) from error
             raise InconsistentHistory(
-                f"payload {address['Key']} is missing from bucket {self._bucket}: restore an earlier version of it"
+                f"payload {address['Key']} is missing from the bucket of payloads: restore an earlier version of it"
             ) from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InconsistentHistory(
-                f"payload {address['Key']} in bucket {self._bucket} is damaged: restore an earlier version of it"
+                f"payload {address['Key']} in the bucket of payloads is damaged: restore an earlier version of it"
             )
         return content
 

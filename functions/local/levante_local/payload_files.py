@@ -48,13 +48,13 @@ class PayloadFiles:
         try:
             content = self._path(place, sha256).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            msg = f"payload {sha256} is missing from {self.directory}: restore it from a backup"
+            msg = f"payload {sha256} is missing from the data directory: restore it from a backup"
             raise InconsistentHistory(msg) from error
         except OSError as error:
             msg = f"cannot read payload {sha256} from {self.directory}: {error.strerror}"
             raise Unavailable(msg) from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            msg = f"payload {sha256} in {self.directory} is damaged: restore it from a backup"
+            msg = f"payload {sha256} in the data directory is damaged: restore it from a backup"
             raise InconsistentHistory(msg)
         return content
 
