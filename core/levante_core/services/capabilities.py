@@ -120,14 +120,17 @@ class Capabilities:
         """Make a new key, which signs from now on; the one that signed until now is still good, those before are not.
 
         Returns its version. Capabilities under keys that are no longer good are refused: tasks in queues are sent anew by
-        the sweep, tokens of activities that go on elsewhere are lost. Raises: Unavailable. Cost: a read and a write.
+        the sweep, tokens of activities that go on elsewhere are lost. Where the stored keys cannot be read, none of them is
+        kept. Raises: Unavailable. Cost: a read and a write.
         """
         for _ in Conflicts(self._clock, self._ids).attempts():
-            known = self._read()
-            current = known.current
-            made = {current: known.by_version[current], current + 1: self._new_key()}
+            item = self._store.get(keys.CAPABILITY_KEYS)
+            known = _keys_if_readable(item) if item else {}
+            current = max(known, default=int(self._clock.now().timestamp()))  # no version comes twice
+            made = {version: key for version, key in known.items() if version == current} | {current + 1: self._new_key()}
+            unchanged = Matches(item.attributes) if item else Absent()
             with suppress(ConditionFailed):
-                self._store.write(Put(_item(made), Matches({"current": current})))
+                self._store.write(Put(_item(made), unchanged))
                 self._keys = _Keys(made)
                 return current + 1
         raise Unavailable("the signing key is rotated by many at once: try again")
@@ -248,7 +251,7 @@ class Capabilities:
             try:
                 known = _Keys(_keys_of(item))
             except Unreadable as error:  # as good as down for everybody: nothing is to be parked for it
-                raise Unavailable(f"no task can be given out: {error}") from error
+                raise Unavailable(f"no task can be given out: {error}; or rotate the signing key") from error
         self._keys, self._read_at = known, self._clock.now()
         return known
 
@@ -259,6 +262,13 @@ class Capabilities:
 def _item(by_version: Mapping[int, bytes]) -> Item:
     document = json.dumps({version: key.hex() for version, key in by_version.items()})
     return Item(keys.CAPABILITY_KEYS, {"current": max(by_version)}, {"keys": document})
+
+
+def _keys_if_readable(item: Item) -> dict[int, bytes]:
+    try:
+        return _keys_of(item)
+    except Unreadable:
+        return {}
 
 
 @reader

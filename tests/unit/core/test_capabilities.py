@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.tasks import ActivityTask, WorkflowTask
-from levante_core.errors import InvalidCapability
-from levante_core.ports.item_store import Delete
+from levante_core.errors import InvalidCapability, Unavailable
+from levante_core.ports.item_store import Delete, Item, Put
 from levante_core.protocol.capabilities import attempt_token
 from levante_core.protocol.workers import LEASE_SECONDS, CommitOutcome, TaskQueue
 from levante_core.records import keys
@@ -212,6 +212,23 @@ def test_rotation_when_another_process_has_not_heard_of_it_then_each_reads_what_
     assert store.reads == 2
     place.clock.advance(READ_ANEW_AFTER.total_seconds() + 1)
     assert process.run_token(grant).split(".")[0] == after.split(".")[0]
+
+
+@pytest.mark.parametrize("attributes", [{"current": 1}, {"current": None}, {}])
+def test_rotation_when_the_keys_cannot_be_read_then_there_is_a_new_one_and_nothing_else_is_good(
+    place: Place, attributes: dict[str, Any]
+) -> None:
+    """Until then, nobody is given a task, and nothing is lost."""
+    grant = RunGrant(place.start(), DEPLOYMENT, 1)
+    before = place.engine.capabilities.run_token(grant)
+    place.store.write(Put(Item(keys.CAPABILITY_KEYS, attributes, {"keys": "{"})))
+    process, _ = another(place)
+    with pytest.raises(Unavailable, match="rotate the signing key"):
+        process.run_token(grant)
+    process.rotate()
+    assert process.run(SPACE, process.run_token(grant)) == grant
+    with pytest.raises(InvalidCapability):
+        process.run(SPACE, before)
 
 
 def test_keys_when_two_processes_make_them_at_once_then_they_use_the_same(place: Place) -> None:
