@@ -59,6 +59,17 @@ def plant_on_moto(tmp_path: Path) -> Iterator[Plant]:
         yield Plant(store, tmp_path)
 
 
+def a_child(execution_id: str) -> ChildScheduled:
+    """Ask for a child of the other deployment, which stays when its parent ends."""
+    return ChildScheduled(
+        seq=1,
+        workflow_name=WorkflowName("w-other"),
+        execution_id=ExecutionId(execution_id),
+        input=None,
+        close_policy=ParentClosePolicy.ABANDON,
+    )
+
+
 Mend = Callable[[], None]
 Damage = Callable[[Plant, str], tuple[RunKey, Mend]]
 
@@ -73,13 +84,7 @@ def batch_of(plant: Plant, how: str) -> tuple[RunKey, Mend]:
     """Damage a batch that asks for a child, an activity and a timer."""
     run = plant.start(HOME, DEPLOYMENT, VICTIM)
     plant.round()
-    child = ChildScheduled(
-        seq=1,
-        workflow_name=WorkflowName("w-other"),
-        execution_id=ExecutionId("child"),
-        input=None,
-        close_policy=ParentClosePolicy.ABANDON,
-    )
+    child = a_child("child")
     timer = TimerStarted(seq=2, fire_at=plant.clock.now() + timedelta(minutes=5))
     plant.commit(run, DEPLOYMENT, child, timer, ActivityScheduled(seq=3, name="a", input={}))
     return run, plant.damage(batch_key(run), "batch", how)
@@ -155,13 +160,7 @@ def test_record_when_its_handler_raises_then_the_rest_of_its_batch_is_carried_ou
 
     run = plant.start(HOME, DEPLOYMENT, VICTIM)
     plant.round()
-    child = ChildScheduled(
-        seq=1,
-        workflow_name=WorkflowName("w-other"),
-        execution_id=ExecutionId("child"),
-        input=None,
-        close_policy=ParentClosePolicy.ABANDON,
-    )
+    child = a_child("child")
     with monkeypatch.context() as patched:
         patched.setattr(FamilyService, "carry_out", broken)
         plant.commit(run, DEPLOYMENT, child, ActivityScheduled(seq=2, name="a", input={}))
@@ -487,13 +486,7 @@ def test_child_when_its_id_is_none_that_a_caller_could_use_then_the_parent_hears
     """Workers check this before; a hostile one does not, and nobody could ask for such an execution, or end it."""
     run = plant.start(HOME, DEPLOYMENT, VICTIM)
     plant.round()
-    child = ChildScheduled(
-        seq=1,
-        workflow_name=WorkflowName("w-other"),
-        execution_id=ExecutionId(child_id),
-        input=None,
-        close_policy=ParentClosePolicy.TERMINATE,
-    )
+    child = a_child(child_id)
     plant.commit(run, DEPLOYMENT, child)
     plant.round()
     told = plant.items.get(keys.fact(run, keys.outcome_fact(1)))
