@@ -495,3 +495,22 @@ def test_child_when_its_id_is_none_that_a_caller_could_use_then_the_parent_hears
     plant.engine.closing.terminate(HOME, run.execution_id)
     plant.round()
     assert plant.parked() == []
+
+
+def test_children_when_the_history_of_their_parent_cannot_be_read_then_they_are_left_once_it_can(plant: Plant) -> None:
+    """What is to become of them stands in what is damaged: it is not forgotten for that."""
+    run = plant.start(HOME, DEPLOYMENT, VICTIM)
+    plant.round()
+    child = a_child("child").model_copy(update={"close_policy": ParentClosePolicy.TERMINATE})
+    plant.commit(run, DEPLOYMENT, child)
+    plant.pump()
+    mend = plant.damage(batch_key(run), "batch", "payload gone")
+    plant.engine.closing.terminate(HOME, run.execution_id)
+    plant.pump()
+    assert plant.engine.executions.status(HOME, "child")[0].is_open
+    assert [one.owner.execution_id for one in plant.parked()] == [VICTIM]
+    mend()
+    plant.retry_all()
+    plant.handlers.sweep({}, None)
+    assert plant.engine.executions.status(HOME, "child")[0].status is ExecutionStatus.TERMINATED
+    assert plant.parked() == []

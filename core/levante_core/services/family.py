@@ -27,7 +27,15 @@ from levante_core.domain.plan import (
     StartChild,
     TellParent,
 )
-from levante_core.errors import AlreadyRunning, AmbiguousWorkflow, InconsistentHistory, InvalidInput, NotFound, NotRunning
+from levante_core.errors import (
+    AlreadyRunning,
+    AmbiguousWorkflow,
+    InconsistentHistory,
+    InvalidInput,
+    NotFound,
+    NotRunning,
+    Unreadable,
+)
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
@@ -144,20 +152,23 @@ class FamilyService:
             self._dispatch.promptly([FactRecorded(run, recorded.deployment_name, now, fact)])
 
     def _leave_children(self, run: RunKey) -> None:
-        for child in self._children_left(run):
-            self._leave(run, child)
-
-    def _children_left(self, run: RunKey) -> Sequence[ChildScheduled]:
-        """Return the children whose outcome the run has not heard of; of a history that is damaged, all of them."""
+        """Leave the children whose outcome the run has not heard of; of a history that is damaged, all that can be read."""
         try:
             history = read_history(self._store, run)
             state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
-        except InconsistentHistory:
+        except InconsistentHistory as damaged:
             logger.exception("the history of run %s is damaged: leaving all children that it has ever had", run.run_id)
             batches = read_all(self._store, keys.history(run.workspace, run.run_id), *keys.prefixed(keys.BATCH))
-            events = (event for batch in readable(batches, batch_of) for event in batch.events)
-            return [event for event in events if isinstance(event, ChildScheduled)]
-        return [child.scheduled for child in state.children.values()]
+            for batch in readable(batches, batch_of):
+                self._leave_all(run, [event for event in batch.events if isinstance(event, ChildScheduled)])
+            if isinstance(damaged, Unreadable):  # some may be known once it is mended
+                raise
+        else:
+            self._leave_all(run, [child.scheduled for child in state.children.values()])
+
+    def _leave_all(self, run: RunKey, children: Sequence[ChildScheduled]) -> None:
+        for child in children:
+            self._leave(run, child)
 
     def _leave(self, run: RunKey, scheduled: ChildScheduled) -> None:
         """Do with a child whose parent's run has ended what its policy says."""

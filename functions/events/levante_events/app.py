@@ -87,6 +87,14 @@ class StreamSettings:
     longest_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BegunHistory:
+    """A history as JSON: its first part, and what reads the others."""
+
+    first: bytes
+    rest: Iterator[bytes]
+
+
 class EventsApp:
     """Streams to every reader what it selects, from where it was, until the execution has ended."""
 
@@ -119,14 +127,14 @@ class EventsApp:
             await _refuse(send, answer_to(error))
         else:
             match found:
-                case ShownHistory():
+                case BegunHistory():
                     await self._tell_history(found, send)
                 case LogReader():
                     await self._stream(key, self._tell_log(found, send), receive, send)
                 case tail, selection:
                     await self._stream(key, self._tell(tail, selection, send), receive, send)
 
-    async def _find(self, scope: Scope, workspace: Workspace) -> ShownHistory | LogReader | tuple[Tail, Selection]:
+    async def _find(self, scope: Scope, workspace: Workspace) -> BegunHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
         query = scope["query_string"].decode("latin-1")
         path = unquote(scope["path"])
@@ -134,9 +142,9 @@ class EventsApp:
         if scope["method"] != "GET" or not (execution_id or run_id or is_stream(path)):
             raise NotFound(f"there is no stream at {scope['method']} {scope['path'][:200]}")
         if execution_id:
-            return await self._run(self._services.histories.show, workspace, execution_id)
+            return await self._begun(await self._run(self._services.histories.show, workspace, execution_id))
         if run_id:
-            return await self._run(self._services.histories.show_run, workspace, run_id)
+            return await self._begun(await self._run(self._services.histories.show_run, workspace, run_id))
         last_event_id = _header(scope, b"last-event-id")
         if any(log_stream_in(path)):
             return await self._run(open_log, self._services.logs, workspace, path, query, last_event_id)
@@ -177,11 +185,16 @@ class EventsApp:
             tail.next = self._services.streams.next(workspace, tail.root)
         return tail
 
-    async def _tell_history(self, history: ShownHistory, send: Send) -> None:
+    async def _begun(self, history: ShownHistory) -> BegunHistory:
+        """Read the first part of a history. Raises: LevanteError, which can be answered still."""
+        parts = history_parts(history)
+        return BegunHistory(await self._run(next, parts), parts)
+
+    async def _tell_history(self, history: BegunHistory, send: Send) -> None:
         head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
-        parts = history_parts(history)
-        while (part := await self._run(next, parts, None)) is not None:
+        await send(_part(history.first))
+        while (part := await self._run(next, history.rest, None)) is not None:
             await send(_part(part))
         await send({"type": "http.response.body", "body": b""})
 

@@ -9,7 +9,9 @@ from typing import Any, ParamSpec
 import pytest
 
 from levante_core.errors import Unavailable
+from levante_core.ports.item_store import Update
 from levante_core.protocol.streams import EVENTS_STREAM, ticket_purpose
+from levante_core.records import keys
 from levante_core.services.api_keys import BELIEVED_FOR
 from levante_core.services.stream_ends import EVENTS_AT_ONCE
 from levante_core.services.tickets import VALID_FOR
@@ -243,6 +245,17 @@ async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Gate)
     gate.begin()
     assert await refusal(gate.reader(HISTORY, key=None)) == (401, "UNAUTHENTICATED")
     assert await refusal(gate.reader(HISTORY, key="stranger")) == (404, "WF_1100")
+
+
+@on_a_loop
+async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(gate: Gate) -> None:
+    """Whoever is stuck sees why, and not a connection that is cut."""
+    run = gate.begin()
+    gate.step(run, 1)
+    gate.place.store.write(Update(keys.batch(run, 1), set_documents={"batch": "{"}))
+    reader = gate.reader(HISTORY)
+    assert await refusal(reader) == (500, "WF_1105")
+    assert "document 'batch' of item" in json.loads(reader.body)["detail"]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
