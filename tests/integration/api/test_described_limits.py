@@ -7,17 +7,20 @@ is kept in `test_bounds`, and what several fields share where the shared rule is
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from levante_api.app import create_app
+from levante_api.document import TAGS, reached
 from levante_events.app import EventsApp, StreamServices, StreamSettings
+from levante_local.queues import InProcessQueues
 from levante_local.waiting import call
-from tests.integration.api.described import ImpatientQueues
-from tests.integration.api.harness import Answer, build, decoded
+from tests.fakes import FakeClock
+from tests.integration.api.harness import SETTINGS, Answer, Api, compose, decoded
 from tests.integration.api.test_auth import EVERYTHING, Stocked
 
 Schema = Mapping[str, Any]
@@ -34,14 +37,32 @@ KINDS = {
     "exclusiveMinimum": ("greater_than",),
     "pattern": ("string_pattern_mismatch", "value_error"),
 }
-"""What a problem is called, by the keyword of the limit that is overstepped."""
+"""What a problem may be called, by the keyword of the limit that is overstepped."""
+NOT_TRIED = ("multipleOf", "maxProperties", "minProperties", "uniqueItems", "prefixItems", "patternProperties")
+"""Keywords that no body uses, and for which nobody would make values here."""
+CHOICES = ("anyOf", "oneOf", "allOf")
 REPETITION = re.compile(r"(?P<before>[^\[\]()|^$]?)\[[^\]]+\]\{(?P<least>\d+)(?:,(?P<most>\d+))?\}")
 """Characters of a class in a pattern, with what stands before them."""
 TEXTS = ("a", "0" * 32, "local", "")
 """One of these fits every pattern that there is."""
 FORMATS = {"date-time": "2026-01-01T00:00:00Z", "duration": "PT1M"}
+"""Texts that fit formats."""
 SAMPLES: Mapping[str | int, Any] = {"cron_expressions": "0 9 * * *"}
 """Items of lists, where the document does not say enough to make them."""
+BODIES: Mapping[tuple[str, str], Any] = {
+    **EVERYTHING,
+    # Nothing that schedules are given here ever stays, so that none has many times to look at.
+    ("PATCH", "/v1/workflows/schedules/s1"): {"schedule": {"calendars": [], "intervals": [], "cron_expressions": []}},
+}
+"""What each limit is tried with."""
+
+
+class HastyQueues(InProcessQueues):
+    """Queues at which nobody waits."""
+
+    def receive(self, queue: str, *, wait_seconds: float, **more: Any) -> Any:
+        """Take what is there."""
+        return super().receive(queue, wait_seconds=min(wait_seconds, 0), **more)
 
 
 @dataclass(frozen=True)
@@ -76,9 +97,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Document:
-    """Schemas of an OpenAPI document: values that fit them, and limits within them."""
+    """Schemas of an OpenAPI document: values that fit them, and limits within them. walked: those that were looked into."""
 
     schemas: Mapping[str, Schema]
+    walked: set[str] = field(default_factory=set)
 
     def resolved(self, schema: Schema) -> Schema:
         """Return what a reference leads to."""
@@ -87,31 +109,20 @@ class Document:
     def sample(self, schema: Schema) -> Any:
         """Make the smallest value that fits."""
         schema = self.resolved(schema)
-        for options in ("anyOf", "oneOf", "allOf"):
-            if options in schema:
-                return self.sample(schema[options][0])
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return schema["enum"][0]
-        match schema.get("type"):
-            case "object":
-                has = {*schema.get("required", ()), *(name for name, one in _properties(schema) if "const" in one)}
-                return {name: self.sample(one) for name, one in _properties(schema) if name in has}
-            case "array":
-                return [self.sample(schema["items"])] * schema.get("minItems", 0)
-            case "integer" | "number":
-                return int(schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1))
-            case "string":
-                return self._text(schema)
-            case "boolean":
-                return False
-        return {}
+        chosen = [one for name in CHOICES for one in schema.get(name, ())]
+        given = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+        if chosen or given:
+            return self.sample(chosen[0]) if chosen else given[0]
+        make = {"object": self._object, "array": self._list, "integer": _number, "number": _number, "string": _text}
+        return make.get(schema.get("type", ""), lambda _: False)(schema)
 
-    def _text(self, schema: Schema) -> str:
-        if schema.get("format") in FORMATS:
-            return FORMATS[schema["format"]]
-        return next(text for text in TEXTS if re.search(schema.get("pattern", ""), text))
+    def _object(self, schema: Schema) -> dict[str, Any]:
+        members: Mapping[str, Schema] = schema.get("properties", {})
+        needed = {*schema.get("required", ()), *(name for name, one in members.items() if "const" in one)}
+        return {name: self.sample(one) for name, one in members.items() if name in needed}
+
+    def _list(self, schema: Schema) -> list[Any]:
+        return [self.sample(schema["items"])] * schema.get("minItems", 0)
 
     def within(self, limit: Limit, schema: Schema, base: Any, above: frozenset[str] = frozenset()) -> Iterator[Limit]:
         """Yield the limits within a schema.
@@ -123,9 +134,9 @@ class Document:
             if schema["$ref"] in above:
                 return
             above |= {schema["$ref"]}
+            self.walked.add(schema["$ref"].rpartition("/")[2])
             schema = self.resolved(schema)
-        options = [one for name in ("anyOf", "oneOf", "allOf") for one in schema.get(name, ())]
-        for option in options:
+        for option in (one for name in CHOICES for one in schema.get(name, ())):
             tag = schema.get("discriminator", {}).get("propertyName")
             fits = base if tag is None or self._is_of(base, tag, option) else None
             yield from self.within(replace(limit, unions=limit.unions + 1), option, fits, above)
@@ -173,9 +184,14 @@ class Document:
                 yield 1 if is_whole else 0.001, int(bound)
 
 
-def _properties(schema: Schema) -> Iterable[tuple[str, Schema]]:
-    properties: Mapping[str, Schema] = schema.get("properties", {})
-    return properties.items()
+def _number(schema: Schema) -> int:
+    return int(schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1))
+
+
+def _text(schema: Schema) -> str:
+    if schema.get("format") in FORMATS:
+        return FORMATS[schema["format"]]
+    return next(text for text in TEXTS if re.search(schema.get("pattern", ""), text))
 
 
 def _inside(limit: Limit, part: str | int, wrap: Callable[[Any], Any]) -> Limit:
@@ -210,9 +226,21 @@ class Described:
         self._document = Document(document["components"]["schemas"])
         self.operations = stocked.operations()
 
-    def limits(self) -> Iterator[Limit]:
-        """Yield every limit of what is sent in queries and bodies, a route of the matrix after the other."""
+    @property
+    def schemas(self) -> Mapping[str, Schema]:
+        """All schemas that have a name."""
+        return self._document.schemas
+
+    @property
+    def walked(self) -> set[str]:
+        """The names of the schemas whose limits were asked for."""
+        return self._document.walked
+
+    def limits(self, tag: str) -> Iterator[Limit]:
+        """Yield every limit of what is sent in queries and bodies to the operations of a tag."""
         for route, operation in self.operations.items():
+            if tag not in operation["tags"]:
+                continue
             for one in operation.get("parameters", ()):
                 if one["in"] == "query":
                     where = Limit(route, "", ("query", one["name"]), 0, None, None, _member({}, one["name"]))
@@ -220,15 +248,19 @@ class Described:
             if "requestBody" in operation:
                 schema = operation["requestBody"]["content"]["application/json"]["schema"]
                 where = Limit(route, "", ("body",), 0, None, None, lambda value: value)
-                yield from self._document.within(where, schema, EVERYTHING[route])
+                yield from self._document.within(where, schema, BODIES[route])
 
     def send(self, limit: Limit, value: Any) -> Answer:
         """Send a request that is as the matrix has it, but for this value."""
         made = limit.put(value)
         is_query = limit.loc[0] == "query"
-        query, body = (urlencode(made, doseq=True), EVERYTHING.get(limit.route)) if is_query else ("", made)
+        query, body = (urlencode(made, doseq=True), BODIES.get(limit.route)) if is_query else ("", made)
         sent = self._stocked.named(self._stocked.api.event(*limit.route, body, query=query))
         return asyncio.run(self._streamed(sent)) if limit.route[1].endswith("/stream") else self._stocked.api.send(sent)
+
+    def call(self, method: str, path: str) -> Answer:
+        """Send what the matrix has for a route, or nothing to a path that it does not have."""
+        return self._stocked.call((method, path), "admin")
 
     async def _streamed(self, sent: dict[str, Any]) -> Answer:
         """Ask the program that streams, for what it says at once."""
@@ -253,7 +285,52 @@ class Described:
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
-    api = build(tmp_path_factory.mktemp("limits"))
-    yield Described(Stocked(api))
-    for close in api.closers:
-        close()
+    clock, directory = FakeClock(), tmp_path_factory.mktemp("limits")
+    queues = HastyQueues(clock)
+    engine, close = compose(directory, clock, queues)
+    yield Described(Stocked(Api(engine, clock, queues, create_app(engine, SETTINGS), directory)))
+    close()
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_limits_when_a_value_is_at_one_or_just_beyond_then_only_the_latter_is_refused_and_named(
+    described: Described, tag: str
+) -> None:
+    """What the document promises to take is taken, and a refusal says which field has to change."""
+    wrong: list[str] = []
+    for limit in described.limits(tag):
+        at, beyond = described.send(limit, limit.at), described.send(limit, limit.beyond)
+        if at.status >= 500 or limit.is_named_in(at):
+            wrong.append(f"{limit} is refused at the limit: {at.status} {str(at.body)[:500]}")
+        if not limit.is_named_in(beyond):
+            wrong.append(f"{limit} is not named beyond the limit: {beyond.status} {str(beyond.body)[:500]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_limits_when_counted_then_no_model_of_a_body_is_left_out(described: Described) -> None:
+    """A walk that stops too early would find nothing wrong."""
+    bodies = [operation.get("requestBody") for operation in described.operations.values()]
+    tried = {limit.keyword for tag in TAGS for limit in described.limits(tag)}
+    asked = reached(bodies, described.schemas)
+    assert described.walked >= asked
+    assert tried == set(KINDS)
+    assert not set(NOT_TRIED) & set(_keywords(*(described.schemas[name] for name in asked)))
+
+
+def test_path_when_a_part_of_it_is_empty_then_nothing_is_there(described: Described) -> None:
+    """The least length of what stands in paths is one, and one is no problem."""
+    for route, operation in described.operations.items():
+        for one in (one for one in operation.get("parameters", ()) if one["in"] == "path"):
+            assert one["schema"]["minLength"] == 1
+            path = re.sub(r"\{\w+\}", "x", operation["path"].replace(f"{{{one['name']}}}", ""))
+            assert described.call(route[0], path).status in (404, 405), path
+            assert described.call(*route).status not in (405, 422, 500), route
+
+
+def _keywords(*values: Any) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, dict):
+            yield from value
+            yield from _keywords(*value.values())
+        elif isinstance(value, list):
+            yield from _keywords(*value)
