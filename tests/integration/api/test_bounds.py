@@ -348,3 +348,35 @@ def test_trace_when_there_are_more_spans_than_are_shown_then_it_says_so(
     trace = api.call("GET", "/v1/workflows/executions/e1/trace/otel").body
     (batch,) = trace["otel_trace_data"]["batches"]
     assert (len(batch["scopeSpans"][0]["spans"]), trace["data_source"]) == (min(spans, 3), source)
+
+
+@pytest.mark.parametrize(("read", "status"), [(7, 200), (6, 422)])
+def test_deployments_when_too_many_would_have_to_be_sorted_then_422_names_the_order(
+    api: Api, monkeypatch: pytest.MonkeyPatch, read: int, status: int
+) -> None:
+    """Workers count, and each deployment twice. In the order of their names there is no such limit."""
+    monkeypatch.setattr(paging, "MOST_READ", read)
+    monkeypatch.setattr("levante_api.deployments.MOST_READ", read)
+    for number in range(3):
+        api.register("greet", deployment=f"d{number}")
+    answer = api.call("GET", "/v1/workflows/deployments", query="order_by=created_at")
+    assert answer.status == status
+    assert status == 200 or answer.body["detail"][0]["loc"] == ["query", "order_by"]
+    assert api.call("GET", "/v1/workflows/deployments").status == 200
+
+
+def test_builds_when_a_deployment_has_more_than_are_read_then_the_first_are_shown(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name; those that nobody uses are forgotten after a while."""
+    for most, shown in ((4, "dcba"), (3, "cba")):
+        monkeypatch.setattr("levante_core.services.builds.MOST_BUILDS", most)
+        for build in "abcd":
+            body = {
+                "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}],
+                "deployment_name": "prod", "worker_name": f"w-{build}", "build_id": build,
+            }  # fmt: skip
+            assert api.call("POST", "/v1/workflows/register", body, key="worker").status == 200
+            api.clock.advance(1)
+        builds = api.call("GET", "/v1/workflows/deployments/prod/builds").body["builds"]
+        assert "".join(one["build_id"] for one in builds) == shown
