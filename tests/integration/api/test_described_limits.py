@@ -181,7 +181,7 @@ class Document:
             case "exclusiveMaximum":
                 yield int(bound) - 1, int(bound)
             case "exclusiveMinimum":
-                yield 1 if is_whole else 0.001, int(bound)
+                yield bound + (1 if is_whole else 0.001), bound
 
 
 def _number(schema: Schema) -> int:
