@@ -30,10 +30,11 @@ _FORMS = {
 }
 
 
-def _checked(form: str, text: str) -> str:
+def _checked(form: str, text: str, field: str | None = None) -> str:
     pattern, wording = _FORMS[form]
     if not pattern.fullmatch(text):
-        raise InvalidInput.at(("body", form), f"{form} {text[:80]!r} is not allowed: use {wording}")
+        field = field or form
+        raise InvalidInput.at(("body", field), f"{field} {text[:80]!r} is not allowed: use {wording}")
     return text
 
 
@@ -57,9 +58,9 @@ def execution_id(text: str) -> ExecutionId:
     return ExecutionId(_checked("execution_id", text))
 
 
-def deployment_name(text: str) -> DeploymentName:
-    """Check the form of a deployment name. Raises: InvalidInput."""
-    return DeploymentName(_checked("deployment_name", text))
+def deployment_name(text: str, field: str | None = None) -> DeploymentName:
+    """Check the form of a deployment name. field: what the body calls it, if otherwise. Raises: InvalidInput."""
+    return DeploymentName(_checked("deployment_name", text, field))
 
 
 def worker_pool(text: str) -> DeploymentName:

@@ -42,11 +42,11 @@ def problem_with(what: str, value: Json, *, of_any_size: bool = False) -> tuple[
 
 def _is_deeper_than(depth: int, value: Json) -> bool:
     level: list[Json] = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return False
-    return True
+    return any(isinstance(one, dict | list | tuple) for one in level)
 
 
 def _children(value: Json) -> Iterable[Json]:

@@ -24,7 +24,7 @@ from levante_api.execution_models import (
 from levante_api.problems import Refused, answer_to
 from levante_core.domain.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
-from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.names import ExecutionId, Workspace, deployment_name
 from levante_core.domain.payloads import is_encoded
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import InvalidInput, LevanteError
@@ -150,6 +150,8 @@ def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartReq
     if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
         problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
         raise InvalidInput.at(("body", "task_queue"), problem)
+    if body.task_queue:
+        deployment_name(body.task_queue, "task_queue")
     return StartRequest(
         input=body.input if body.encoded_input is None else body.encoded_input,
         execution_id=body.execution_id,

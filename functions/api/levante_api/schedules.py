@@ -18,6 +18,7 @@ from levante_core.domain.schedules.spec import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    check_id,
 )
 from levante_core.domain.schedules.state import Schedule
 from levante_core.domain.schedules.times import MOST_WORK, Work
@@ -173,6 +174,7 @@ class ScheduleEndpoints:
         ids = {body.schedule_id, body.schedule.schedule_id} - {None}
         if len(ids) > 1:
             raise InvalidSchedule.at(("body", "schedule_id"), "the schedule has another schedule_id: send one of them")
+        check_id(body.schedule, ("body", "schedule", "schedule_id"))
         definition = body.schedule.model_copy(update={"schedule_id": next(iter(ids), None)})
         target = self._target(workspace, body)
         schedule = self.engine.schedules.create(workspace, target, definition, user_id=user_of(request))
@@ -218,8 +220,11 @@ class ScheduleEndpoints:
         if (registration_id is None) == (body.workflow_identifier is None):
             problem = "say what to start: either workflow_identifier or workflow_registration_id"
             raise InvalidSchedule.at(("body", "workflow_identifier"), problem)
-        named = body.deployment_name or body.workflow_task_queue
-        wanted = deployment_name(named) if named else None
+        wanted = None
+        if body.deployment_name:
+            wanted = deployment_name(body.deployment_name)
+        elif body.workflow_task_queue:
+            wanted = deployment_name(body.workflow_task_queue, "workflow_task_queue")
         if registration_id is not None:
             workflow, registration = self.engine.catalogue.get_registration(workspace, registration_id)
             return Target(workflow.name, wanted or registration.deployment_name)

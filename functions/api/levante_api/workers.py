@@ -13,6 +13,7 @@ from levante_api import concerns
 from levante_api.endpoints import READERS, WORKERS, Endpoint, user_of, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.domain.schedules.spec import check_id
 from levante_core.errors import InvalidCapability
 from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
@@ -110,6 +111,9 @@ class WorkerEndpoints:
     def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and the schedules that its code declares. A repeat is harmless."""
         workspace = workspace_of(request)
+        for place, definition in enumerate(body.definitions):
+            for number, schedule in enumerate(definition.schedules):
+                check_id(schedule, ("body", "definitions", place, "schedules", number, "schedule_id"))
         registered = self.engine.catalogue.register(workspace, body)
         declared = {WorkflowName(one.name): one.schedules for one in body.definitions}
         self.engine.schedules.declare(workspace, DeploymentName(body.deployment_name), declared)

@@ -202,7 +202,10 @@ class Stocked:
 
     def event(self, route: tuple[str, str], key: str | None) -> dict[str, Any]:
         """Write the request that this matrix has for a route."""
-        sent = self.api.event(*route, EVERYTHING.get(route), key=key, query=QUERIES.get(route, ""))
+        return self.named(self.api.event(*route, EVERYTHING.get(route), key=key, query=QUERIES.get(route, "")))
+
+    def named(self, sent: dict[str, Any]) -> dict[str, Any]:
+        """Put the names of objects into a request that has words in braces for them."""
         for name, value in self.names.items():
             sent["rawPath"] = sent["rawPath"].replace(name, value)
             if "body" in sent:

@@ -207,6 +207,7 @@ def test_body_when_its_content_type_is_another_then_it_is_read_as_json_all_the_s
         ({"input": {"a": 1}, "execution_id": "line\n"}, ["body", "execution_id"]),
         ({"input": {"a": 1}, "deployment_name": "a b"}, ["body", "deployment_name"]),
         ({"input": {"a": 1}, "deployment_name": "prod", "task_queue": "other"}, ["body", "task_queue"]),
+        ({"input": {"a": 1}, "task_queue": "a b"}, ["body", "task_queue"]),
         ({"input": {"a": "one"}}, ["body", "input", "a"]),  # the workflow's own schema
         ({"input": None}, ["body", "input"]),
         ({"input": {"a": 1, "b": 2}}, ["body", "input"]),
@@ -265,6 +266,10 @@ def test_body_when_it_is_large_in_bytes_only_then_413(api: Api) -> None:
         ({"build_id": "a b"}, ["body", "build_id"]),
         ({"deployment_location": {"location_type": "moon"}}, ["body", "deployment_location", "location_type"]),
         ({"surprise": 1}, ["body", "surprise"]),
+        (
+            {"definitions": [{"name": "a", "task_queue": "p", "input_schema": {}, "schedules": [{"schedule_id": "a b"}]}]},
+            ["body", "definitions", 0, "schedules", 0, "schedule_id"],
+        ),
     ],
 )
 def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registered(
@@ -310,6 +315,21 @@ def test_worker_calls_when_a_field_is_wrong_then_422(api: Api, path: str, body: 
     answer = api.call("POST", f"/v1/workflows/workers/{path}", body, key="worker")
     assert (answer.status, answer.body["code"]) == (422, "WF_1001")
     assert answer.body["detail"]
+
+
+def test_schedule_when_a_name_in_it_is_wrong_then_422_names_the_field_that_has_it(api: Api) -> None:
+    """Several fields may hold the same name: the one that was sent has to change."""
+    api.register("greet")
+    for change, loc in (
+        ({"schedule_id": "a b"}, ["body", "schedule_id"]),
+        ({"schedule": {"input": {"a": 1}, "schedule_id": "a b"}}, ["body", "schedule", "schedule_id"]),
+        ({"deployment_name": "a b"}, ["body", "deployment_name"]),
+        ({"workflow_task_queue": "a b"}, ["body", "workflow_task_queue"]),
+    ):
+        body = {"workflow_identifier": "greet", "schedule": {"input": {"a": 1}}, **change}
+        answer = api.call("POST", "/v1/workflows/schedules", body)
+        assert (answer.status, [one["loc"] for one in answer.body["detail"]]) == (422, [loc])
+    assert api.call("GET", "/v1/workflows/schedules").body["schedules"] == []
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.frozen import MOST_PARAMETER_CHARACTERS, Parameters
+from levante_core.domain.frozen import MOST_PARAMETER_CHARACTERS, Parameters, wire_time
+from levante_core.domain.names import ExecutionId, RunId
 from levante_core.ports.item_store import Page
+from levante_core.records.parked import Owner, ParkedKind
 from levante_core.services import catalogue, paging
+from levante_core.services.parking import MOST_OF_AN_EXECUTION
 from levante_local.sqlite_store import SqliteItemStore
-from tests.integration.api.harness import Api
+from tests.integration.api.harness import Api, outcomes
 
 MOST = 40
 """What a request may read in these tests."""
@@ -278,3 +281,102 @@ def test_path_when_an_id_in_it_is_longer_than_any_then_404(api: Api) -> None:
     for length in (512, 513, 5000):
         answer = api.call("GET", f"/v1/workflows/executions/{'x' * length}")
         assert (answer.status, answer.body["code"]) == (404, "WF_1100")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_status_when_an_execution_has_parked_much_then_it_shows_a_bounded_number(api: Api, more: int) -> None:
+    """The listing of what is parked has the rest."""
+    api.register("greet")
+    owner = Owner(api.home, ExecutionId("e1"), RunId(api.start("e1")["run_id"]))
+    for number in range(MOST_OF_AN_EXECUTION + more):
+        api.engine.parking.park(ParkedKind.TIMER, owner, f"no message {number}", ValueError("it is broken"))
+    shown = api.call("GET", "/v1/workflows/executions/e1").body["parked"]
+    assert len(shown) == MOST_OF_AN_EXECUTION
+    assert len(api.call("GET", "/v1/parked").body["parked"]) == MOST_OF_AN_EXECUTION + more
+
+
+def test_logs_when_a_page_would_take_too_many_batches_then_it_is_short_and_its_cursor_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that fits only the last line finds it all the same, a bounded number of batches at a time."""
+    monkeypatch.setattr("levante_core.services.logs.MOST_BATCHES", 10)
+    monkeypatch.setattr("levante_core.services.logs.BATCHES_AT_ONCE", 2)
+    api.register("greet")
+    for number in range(30):
+        api.clock.advance(1)
+        wrote = {"at": wire_time(api.clock.now()), "level": "INFO", "logger": "x", "message": str(number)}
+        batch = {"deployment_name": "prod", "worker_name": "w1", "batch_id": f"{number:032x}"}
+        wrote["workflow_name"] = "last" if number == 29 else "greet"
+        sent = api.call("POST", "/v1/workflows/workers/logs", {**batch, "lines": [wrote]}, key="worker")
+        assert sent.status < 300
+    found: list[str] = []
+    pages, cursor = 0, None
+    while pages == 0 or cursor:
+        query = {"workflow_name": "last", "order": "asc", **({"cursor": cursor} if cursor else {})}
+        page = api.call("GET", "/v1/workflows/deployments/prod/logs", query=query).body
+        found += [line["body"] for line in page["results"]]
+        pages, cursor = pages + 1, page["next_cursor"]
+    assert found == ["29"]
+    assert pages > 2
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_deployment_when_it_has_more_workers_than_are_read_then_the_first_are_shown(
+    api: Api, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """The list of its workers has all, in pages."""
+    monkeypatch.setattr("levante_core.services.finding.MOST_WORKERS", 5)
+    names = [f"w{number}" for number in range(5 + more)]
+    for name in names:
+        api.register("greet", worker=name)
+    shown = api.call("GET", "/v1/workflows/deployments/prod").body
+    assert [one["name"] for one in shown["workers"]] == names[:5]
+    assert [one["name"] for one in api.call("GET", "/v1/workflows/deployments/prod/workers").body["workers"]] == names
+
+
+@pytest.mark.parametrize(("spans", "source"), [(4, "history"), (3, "history"), (2, "the first 2 spans of the history")])
+def test_trace_when_there_are_more_spans_than_are_shown_then_it_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch, spans: int, source: str
+) -> None:
+    """What is left out is the end."""
+    monkeypatch.setattr("levante_api.traces.MOST", spans)
+    api.register("greet")
+    api.start("e1")
+    (task,) = api.poll()
+    scheduled = {"kind": "activity_scheduled", "seq": 1, "name": "a", "input": None}
+    assert outcomes(api.commit(task, scheduled)) == ["recorded"]
+    trace = api.call("GET", "/v1/workflows/executions/e1/trace/otel").body
+    (batch,) = trace["otel_trace_data"]["batches"]
+    assert (len(batch["scopeSpans"][0]["spans"]), trace["data_source"]) == (min(spans, 3), source)
+
+
+@pytest.mark.parametrize(("read", "status"), [(7, 200), (6, 422)])
+def test_deployments_when_too_many_would_have_to_be_sorted_then_422_names_the_order(
+    api: Api, monkeypatch: pytest.MonkeyPatch, read: int, status: int
+) -> None:
+    """Workers count, and each deployment twice. In the order of their names there is no such limit."""
+    monkeypatch.setattr(paging, "MOST_READ", read)
+    monkeypatch.setattr("levante_api.deployments.MOST_READ", read)
+    for number in range(3):
+        api.register("greet", deployment=f"d{number}")
+    answer = api.call("GET", "/v1/workflows/deployments", query="order_by=created_at")
+    assert answer.status == status
+    assert status == 200 or answer.body["detail"][0]["loc"] == ["query", "order_by"]
+    assert api.call("GET", "/v1/workflows/deployments").status == 200
+
+
+def test_builds_when_a_deployment_has_more_than_are_read_then_the_first_are_shown(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name; those that nobody uses are forgotten after a while."""
+    for most, shown in ((4, "dcba"), (3, "cba")):
+        monkeypatch.setattr("levante_core.services.builds.MOST_BUILDS", most)
+        for build in "abcd":
+            body = {
+                "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}],
+                "deployment_name": "prod", "worker_name": f"w-{build}", "build_id": build,
+            }  # fmt: skip
+            assert api.call("POST", "/v1/workflows/register", body, key="worker").status == 200
+            api.clock.advance(1)
+        builds = api.call("GET", "/v1/workflows/deployments/prod/builds").body["builds"]
+        assert "".join(one["build_id"] for one in builds) == shown

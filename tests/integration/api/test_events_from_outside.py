@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mistralai.client.models import ListWorkflowEventResponse
 
-from levante_api.event_models import EventBody, outside_events
+from levante_api.event_models import EVENT_BYTES, EventBody, outside_events
 from levante_core.domain.events import ChildScheduled, ParentClosePolicy
 from levante_core.domain.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
@@ -223,6 +223,20 @@ def test_event_when_something_of_it_is_wrong_then_the_answer_names_the_place_and
     assert single.status == 422
     assert place_of(single)[: 2 + len(place)] == ["body", "event", *place]
     assert ids(api) == []
+
+
+def test_event_when_it_is_just_too_large_then_422_names_it(api: Api, run_id: str) -> None:
+    """1 MiB as JSON, with all that it says."""
+
+    def sized(size: int) -> dict[str, Any]:
+        return event(run_id, attributes={**TASK, "payload": {"type": "json", "value": "x" * size}})
+
+    refused = api.call("POST", ONE, {"event": sized(EVENT_BYTES)}, key="worker").body["detail"][0]["msg"]
+    beside = int(refused.split(" bytes")[0].rpartition(" ")[2].replace(",", "")) - EVENT_BYTES
+    for more, status in ((1, 422), (0, 200)):
+        answer = api.call("POST", ONE, {"event": sized(EVENT_BYTES - beside + more)}, key="worker")
+        assert answer.status == status
+        assert status == 200 or place_of(answer)[:2] == ["body", "event"]
 
 
 def test_events_when_they_are_too_large_together_then_they_are_refused(api: Api, run_id: str) -> None:

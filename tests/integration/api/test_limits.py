@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from levante_api.gate import MAX_BODY_BYTES
 from levante_core.adapters import item_sizes
+from levante_core.domain.payloads import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from levante_core.domain.search_keys import MOST_BYTES
 from tests.integration.api.harness import Api, outcomes
 
@@ -114,3 +116,55 @@ def test_commit_when_its_id_is_too_long_then_422(api: Api, size: int, status: in
     api.start("e1")
     body = {"commits": [commit(api, "e1", commit_id="c" * size)]}
     assert api.call("POST", COMMITS, body, key="worker").status == status
+
+
+def test_input_when_it_has_just_too_many_bytes_or_levels_then_422_and_nothing_is_started(api: Api) -> None:
+    """2 MiB as JSON, 100 levels: the object that an input is counts as one."""
+    api.register("greet", input_schema={})
+    room = MAX_PAYLOAD_BYTES - len('{"a":""}')
+    for fits, does_not in (
+        ("x" * room, "x" * (room + 1)),
+        ("語" * (room // 3), "語" * (room // 3 + 1)),
+        (nested(MAX_PAYLOAD_DEPTH - 1), nested(MAX_PAYLOAD_DEPTH)),
+    ):
+        before = len(api.call("GET", "/v1/workflows/runs").body["executions"])
+        refused = api.call("POST", "/v1/workflows/greet/execute", {"input": {"a": does_not}})
+        assert (refused.status, refused.body["detail"][0]["loc"]) == (422, ["body", "input"])
+        assert len(api.call("GET", "/v1/workflows/runs").body["executions"]) == before
+        assert api.call("POST", "/v1/workflows/greet/execute", {"input": {"a": fits}}).status == 200
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+def test_body_when_it_has_just_too_many_bytes_then_413(api: Api) -> None:
+    """6 MiB, spaces included."""
+    api.register("greet")
+    text = '{"input": {"a": 1}}'
+    for size, status in ((MAX_BODY_BYTES + 1, 413), (MAX_BODY_BYTES, 200)):
+        assert api.call("POST", "/v1/workflows/greet/execute", text.ljust(size)).status == status
+
+
+def test_idempotency_key_when_it_is_too_long_then_422_names_the_header(api: Api) -> None:
+    """It is kept with the message that it came with."""
+    api.register("greet", signals=[{"name": "s", "input_schema": {}}])
+    api.start("e1")
+    for size, status in ((201, 422), (200, 202)):
+        headers = {"idempotency-key": "~" * size}
+        answer = api.call("POST", "/v1/workflows/executions/e1/signals", {"name": "s"}, headers=headers)
+        assert answer.status == status
+        assert status != 422 or answer.body["detail"][0]["loc"] == ["header", "idempotency-key"]
+
+
+def test_tags_when_there_are_too_many_or_one_is_too_long_then_422_names_them(api: Api) -> None:
+    """Those that the workflow has count too."""
+    api.register("greet")
+    tags = [f"{number:0>100}" for number in range(501)]
+    for added, status in ((["x" * 101], 422), (tags[:499], 204), (tags[499:], 422), (tags[499:500], 204), (tags[500:], 422)):
+        answer = api.call("POST", "/v1/workflows/greet/tags", {"tags": added})
+        assert answer.status == status
+        assert status != 422 or answer.body["detail"][0]["loc"] == ["body", "tags"]

@@ -166,6 +166,19 @@ def test_times_when_thousands_were_missed_then_one_look_after_another_deals_with
     assert counts == [200, 400, 450, 450]
 
 
+def test_waiting_when_there_are_more_times_than_may_wait_then_those_beyond_are_dropped(
+    served: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is kept with the schedule, which has to fit into an item."""
+    monkeypatch.setattr("levante_core.domain.schedules.state.MOST_WAITING", 3)
+    make(served, policy={"overlap": BUFFER_ALL})
+    for hours, waiting in ((4, 3), (1, 3)):
+        served.clock.advance(hours * 3600)
+        look(served)
+        assert [one.at.strftime("%H:%M") for one in state(served).waiting] == ["02:00", "03:00", "04:00"][:waiting]
+    assert started(served) == ["01:00"]
+
+
 def test_times_when_an_execution_is_open_all_the_while_then_the_missed_ones_are_skipped_at_once(served: Place) -> None:
     """A week of seconds."""
     make(served, intervals=[{"every": "PT10S"}])

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
-from levante_core.domain.names import described
+from levante_core.domain.names import described, schedule_id
+from levante_core.errors import InvalidInput, InvalidSchedule
 
 MOST_ENTRIES = 100
 """Calendars, intervals and cron expressions of one schedule together; and calendars of `skip`."""
@@ -237,6 +238,15 @@ class ScheduleDefinition(ScheduleSpec):
     schedule_id: Annotated[str | None, Field(json_schema_extra={"pattern": f"{described('schedule_id')['pattern']}|^$"})] = (
         None
     )
+
+
+def check_id(definition: ScheduleDefinition, loc: tuple[str | int, ...]) -> None:
+    """Check the form of the id that a schedule gives itself, if any. loc: where the body has it. Raises: InvalidSchedule."""
+    if definition.schedule_id:
+        try:
+            schedule_id(definition.schedule_id)
+        except InvalidInput as error:
+            raise InvalidSchedule.at(loc, str(error)) from None
 
 
 class PartialScheduleDefinition(ScheduleSpec):
