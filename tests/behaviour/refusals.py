@@ -127,7 +127,7 @@ async def _refuse_messages(driver: Driver) -> None:
 async def _refuse_starts(driver: Driver) -> None:
     """Start what nobody has, what does not fit, what there is, and what is too much."""
     await refused(driver.start("behaviour-none", {}), 404, "WF_1100")
-    await refused(driver.start("behaviour-counter", {"until": "until"}), 422, "WF_1001", "many")
+    await refused(driver.start("behaviour-counter", {"until": "many"}), 422, "WF_1001", "until")
     await refused(driver.start("behaviour-counter", {"until": 1, "more": 2}), 422, "WF_1001", "more")
     await refused(driver.start("behaviour-counter", {}), 422, "WF_1001", "until")
     await refused(driver.start("behaviour-counter", [1]), 422, "WF_1001")
