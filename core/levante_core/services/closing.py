@@ -9,7 +9,7 @@ from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.transitions import ExecutionStatus
-from levante_core.errors import NotRunning, Unavailable
+from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Scalar, Update, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
@@ -28,7 +28,7 @@ from levante_core.records.runs import (
     summary_of,
 )
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.finding import find_summary
+from levante_core.services.finding import find_open_run
 from levante_core.services.reading import last_index
 
 WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
@@ -74,10 +74,11 @@ class ClosingService:
 
     def terminate(self, workspace: Workspace, execution_id: ExecutionId) -> None:
         """End the latest run at once; no workflow code runs. Raises: NotFound, NotRunning."""
-        run = find_summary(self._store, workspace, execution_id)
-        if not self._close(run, lambda at: ExecutionTerminated(at=at)):
-            status = find_summary(self._store, workspace, execution_id).status
-            raise NotRunning(f"execution {execution_id!r} is not running: it is {status.value}", status.value)
+        for _ in self._conflicts.attempts():
+            run = find_open_run(self._store, workspace, execution_id)
+            if self._close(run, lambda at: ExecutionTerminated(at=at)):
+                return  # otherwise it has ended meanwhile, or continued as a new run, which is the latest then
+        raise Unavailable(f"execution {execution_id!r} continues as new too fast to be terminated: try again")
 
     def time_out(self, run: RunKey) -> None:
         """End this run because its deadline passed; does nothing if it is closed, or not yet due."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
+from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, ExecutionContinuedAsNew, TimerStarted
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistorySize
@@ -92,6 +92,26 @@ def test_commit_when_it_ends_the_run_then_no_history_is_too_large(place: Place) 
     event = ExecutionCompleted(seq=1, result=5)
     assert place.commit(run, 1, event, history=HistorySize(events=60_000)) is CommitOutcome.RECORDED
     assert place.engine.executions.get(SPACE, run.execution_id).status is ExecutionStatus.COMPLETED
+
+
+def test_terminate_when_the_run_continues_as_new_meanwhile_then_the_new_one_is_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends an execution does not know of its runs."""
+    first = place.start()
+    closing_service = type(place.engine.closing)
+    close = closing_service._close
+
+    def overtaken(service: Any, run: Any, closing: Any) -> bool:
+        if run.key == first:
+            event = ExecutionContinuedAsNew(seq=1, run_id=RunId("second"), input=None)
+            assert place.commit(first, 1, event) is CommitOutcome.RECORDED
+        return close(service, run, closing)
+
+    monkeypatch.setattr(closing_service, "_close", overtaken)
+    place.engine.closing.terminate(SPACE, first.execution_id)
+    latest = place.engine.executions.get(SPACE, first.execution_id)
+    assert (latest.key == first, latest.status) == (False, ExecutionStatus.TERMINATED)
 
 
 def test_close_when_it_races_with_terminate_then_there_is_one_end_and_nothing_follows(place: Place) -> None:
