@@ -29,7 +29,7 @@ from levante_core.ports.item_store import (
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.parked import NEVER, ParkedKind, owner_in, owner_of_item, owner_of_text
+from levante_core.records.parked import NEVER, ParkedKind, owner_in, owner_of_text
 from levante_core.records.runs import Recorded, fact_item, is_open_run, outcome_fact, summary_of
 from levante_core.records.schedules import due_of
 from levante_core.services.closing import ClosingService
@@ -195,13 +195,7 @@ class DueService:
         """End the runs whose time is over. One that cannot be ended is parked, out of the way of those behind it."""
 
         def park(item: Item, error: Exception) -> None:
-            self._parking.park(
-                ParkedKind.DEADLINE,
-                owner_of_item(item),
-                "",
-                error,
-                identity=item.key.partition,
-            )
+            self._parking.park_run(ParkedKind.DEADLINE, item, error)
             last = Key(keys.open_runs(shard), f"{NEVER}#{item.indexes[keys.DUE].sort.partition('#')[2]}")
             is_current = Matches({"run_id": item.attributes.get("run_id"), "is_open": True})
             with suppress(ConditionFailed):

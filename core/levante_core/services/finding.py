@@ -137,12 +137,6 @@ def run_item_if_any(store: ItemStore, run: RunKey) -> Item | None:
     return item
 
 
-def run_if_any(store: ItemStore, run: RunKey) -> Execution | None:
-    """Return an execution as one of its runs stands, if it has that run. Cost: one read, two for an earlier run."""
-    item = run_item_if_any(store, run)
-    return execution_of(item) if item else None
-
-
 def find_workers(store: ItemStore, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
     """Return a deployment's workers, those too that are gone for a while: MOST_WORKERS of them. Cost: a query per 500."""
     first, last = keys.prefixed(keys.WORKER)

@@ -37,6 +37,7 @@ from levante_core.records.parked import (
     ParkedKind,
     content_of,
     failure_attributes,
+    owner_of_item,
     parked_count_item,
     parked_count_of,
     parked_id,
@@ -103,6 +104,10 @@ class Parking:
             return first
         known = parked_of(existing)
         return known if known.retry_at and known.retry_at > now else self.again(known, error)
+
+    def park_run(self, kind: ParkedKind, item: Item, error: Exception) -> None:
+        """Put aside what was to be done for a run, whose item stays where it is. Cost and errors: as `park`."""
+        self.park(kind, owner_of_item(item), "", error, identity=item.key.partition)
 
     def again(self, parked: Parked, error: Exception) -> Parked:
         """Note that a parked item has failed once more; what is down for a while uses up none of its tries."""

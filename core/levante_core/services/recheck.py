@@ -17,7 +17,7 @@ from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.records import keys
-from levante_core.records.parked import ParkedKind, owner_of_item
+from levante_core.records.parked import ParkedKind
 from levante_core.records.runs import RunSummary, recorded_of, summary_of
 from levante_core.services.activities import ActivityService
 from levante_core.services.builds import BuildService
@@ -137,13 +137,7 @@ class RecheckService:
                 sent_for.append(item)
 
         def park(item: Item, error: Exception) -> None:
-            self._parking.park(
-                ParkedKind.RUN,
-                owner_of_item(item),
-                "",
-                error,
-                identity=item.key.partition,
-            )
+            self._parking.park_run(ParkedKind.RUN, item, error)
 
         each_by_itself(items, look, park)
 

@@ -14,7 +14,7 @@ from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Item, ItemStore
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.records import keys
-from levante_core.records.parked import ParkedKind, owner_of_item
+from levante_core.records.parked import ParkedKind
 from levante_core.records.runs import deadline_of, summary_of
 from levante_core.services.containment import each_by_itself
 from levante_core.services.effects import EffectService
@@ -114,13 +114,7 @@ class RedriveService:
         self._effects.carry_out(effects, salt=f":{self._ids.uuid()}")
 
     def _park(self, item: Item, error: Exception) -> None:
-        self._parking.park(
-            ParkedKind.RUN,
-            owner_of_item(item),
-            "",
-            error,
-            identity=item.key.partition,
-        )
+        self._parking.park_run(ParkedKind.RUN, item, error)
 
 
 def _read_place(phase: str, place: str) -> tuple[int, str, str]:

@@ -117,8 +117,7 @@ class TaskService:
             raise InconsistentHistory("a parked task does not say which deployment it is for: drop it")
         task = delivered(body, "-", 1).task
         own = {"workspace": owner.workspace, "deployment_name": owner.deployment_name, "verify": True}
-        name = task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance"
-        self._dispatch.carry_out([SendTask(task.model_copy(update=own), name)], salt=f":{self._ids.uuid()}")
+        self._dispatch.carry_out([_copy(task.model_copy(update=own))], salt=f":{self._ids.uuid()}")
 
     @property
     def lends_access(self) -> bool:
@@ -217,7 +216,7 @@ class TaskService:
         if task.deployment_name != request.deployment_name or not isinstance(task, kind):
             where = ("body", "hand_back", position, "token")
             raise InvalidInput.at(where, "the task is none of this queue: hand back what was delivered from it")
-        return SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance")
+        return _copy(task)
 
     def _ensure(self, workspace: Workspace, name: DeploymentName, *queues: str) -> None:
         """Make queues of a deployment, a build and a session that there are. Raises: NotFound."""
@@ -279,3 +278,8 @@ class TaskService:
         if item is None:
             raise NotFound(f"execution {run.execution_id!r} has no run {run.run_id!r}")
         return item
+
+
+def _copy(task: WorkflowTask | ActivityTask) -> SendTask:
+    """Send a task once more."""
+    return SendTask(task, task_id(task) if isinstance(task, ActivityTask) else f"{task.run_id}:advance")
