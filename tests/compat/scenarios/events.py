@@ -5,7 +5,7 @@ from typing import Any
 
 from mistralai.client import Mistral
 
-from tests.compat.scenarios.server import NEVER_SECONDS, Server, fresh, invalid, refused
+from tests.compat.scenarios.server import NEVER_SECONDS, Server, all_unauthenticated, fresh, invalid, refused
 from tests.compat.scenarios.streams import (
     ACTIVITY_COMPLETED,
     ACTIVITY_STARTED,
@@ -212,6 +212,4 @@ def test_events_when_the_key_is_wrong_then_401(server: Server) -> None:
     """Without a good key nothing is told: not even whether an execution exists."""
     known = server.start("nothing")
     with server.new_client(key="wrong") as client:
-        for execution_id in (known, fresh("unknown")):
-            for call, arguments in every_call(client, execution_id):
-                refused(401, "UNAUTHENTICATED", call, **arguments)
+        all_unauthenticated((*every_call(client, known), *every_call(client, fresh("unknown"))))

@@ -5,7 +5,16 @@ from typing import Any
 
 from mistralai.client.errors import SDKError
 
-from tests.compat.scenarios.server import DEPLOYMENT, NEVER_SECONDS, Server, fresh, invalid, raised, refused
+from tests.compat.scenarios.server import (
+    DEPLOYMENT,
+    NEVER_SECONDS,
+    Server,
+    all_unauthenticated,
+    fresh,
+    invalid,
+    raised,
+    refused,
+)
 
 GOOD_ORDER = {"customer": "Ada", "quantity": 1}
 
@@ -148,6 +157,5 @@ def test_any_call_when_the_key_is_wrong_then_401(server: Server) -> None:
                 (workflows.execute_workflow, {"workflow_identifier": "nothing", "execution_id": chosen}),
                 (workflows.execute_workflow, {"workflow_identifier": "nothing", "input": []}),
             )
-            for call, arguments in calls if key == "wrong" else calls[-1:]:  # who goes on guessing waits longer and longer
-                refused(401, "UNAUTHENTICATED", call, **arguments)
+            all_unauthenticated(calls if key == "wrong" else calls[-1:])
     assert_not_started(server, chosen)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -96,6 +97,13 @@ def raised(kind: type[E], call: Callable[..., object], *args: Any, **kwargs: Any
 def refused(status: int, code: str, call: Callable[..., object], *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Make a call that must be refused. Returns the body of the answer."""
     return refusal(status, code, raised(SDKError, call, *args, **kwargs))
+
+
+def all_unauthenticated(calls: Iterable[tuple[Callable[..., object], dict[str, Any]]]) -> None:
+    """Make calls whose key must be refused, at the same time: a host answers each refusal later than the one before."""
+    with ThreadPoolExecutor(7) as threads:
+        for asked in [threads.submit(refused, 401, "UNAUTHENTICATED", call, **arguments) for call, arguments in calls]:
+            asked.result()
 
 
 def invalid(call: Callable[..., object], *args: Any, **kwargs: Any) -> dict[tuple[str | int, ...], str]:
