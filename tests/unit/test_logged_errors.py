@@ -80,6 +80,21 @@ def test_error_when_logged_with_its_traceback_then_it_says_where_but_not_what_wa
     assert f" {raises.__name__}\n" in written.getvalue()
 
 
+def test_error_when_other_handlers_log_it_too_then_they_write_all_of_it(log: tuple[logging.Logger, io.StringIO]) -> None:
+    """What a program does not log, a developer's own handler in the same process does."""
+    logger, written = log
+    all_of_it = io.StringIO()
+    logger.addHandler(other := logging.StreamHandler(all_of_it))
+    try:
+        invalid()
+    except ValueError:
+        logger.exception("failed")
+    finally:
+        logger.removeHandler(other)
+    assert CANARY in all_of_it.getvalue()
+    assert CANARY not in written.getvalue()
+
+
 def test_error_when_it_is_one_of_ours_then_its_message_is_logged(log: tuple[logging.Logger, io.StringIO]) -> None:
     """They say what was wrong, where, and what to do."""
     logger, written = log

@@ -1,7 +1,8 @@
 """What is logged of errors in the programs: where they come from, and of their messages only those that quote no input."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
 from traceback import walk_tb
 
 from levante_core.errors import loggable
@@ -9,21 +10,23 @@ from levante_core.errors import loggable
 _INNERMOST_FRAMES = 8
 
 
-class PayloadFilter(logging.Filter):
-    """Replaces the traceback of a record, which ends with the error's message and may so quote what a user sent."""
+def keep_payloads_out(*handlers: logging.Handler) -> None:
+    """Let these handlers write no message of an error that may quote what a user sent; others write it as ever."""
+    for handler in handlers:
+        handler.format = _without_payloads(handler.format)  # type: ignore[method-assign,assignment]  # both names are `record`
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
+
+def _without_payloads(format_record: Callable[[logging.LogRecord], str]) -> Callable[[logging.LogRecord], str]:
+    """Replace the traceback of a record, which ends with the error's message, before it is formatted, in a copy."""
+
+    def format_safely(record: logging.LogRecord) -> str:
         if record.exc_info and (error := record.exc_info[1]):
             parts = [record.getMessage(), *errors_of(error), *(f"  {frame}" for frame in frames_of(error))]
+            record = copy(record)
             record.msg, record.args, record.exc_info, record.exc_text = "\n".join(parts), (), None, None
-        return True
+        return format_record(record)
 
-
-def keep_payloads_out(*handlers: logging.Handler) -> None:
-    """Let these handlers write no message of an error that may quote what a user sent."""
-    for handler in handlers:
-        handler.addFilter(PayloadFilter())
+    return format_safely
 
 
 def errors_of(error: BaseException) -> list[str]:
