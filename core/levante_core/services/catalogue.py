@@ -69,14 +69,14 @@ class CatalogueService:
 
     # --- workers report -----------------------------------------------------------------------------------------------
 
-    def register(self, workspace: Workspace, request: RegisterRequest) -> RegisterResponse:
-        """Record what a worker serves, and make its deployment's queues. A repeat is harmless.
+    def check_registration(self, workspace: Workspace, request: RegisterRequest) -> None:
+        """Refuse what cannot be registered, before anything is written.
 
-        Raises: InvalidInput for names out of form, two workflows of one name, or as `refuse_registration`.
+        Raises: InvalidInput for names out of form, two workflows of one name, no more room, or as `refuse_registration`.
         """
         deployment = names.deployment_name(request.deployment_name)
-        worker_name = names.worker_name(request.worker_name)
-        build = _build(request.build_id)
+        names.worker_name(request.worker_name)
+        _build(request.build_id)
         seen: set[str] = set()
         for spec in request.definitions:
             if spec.name in seen:
@@ -86,6 +86,12 @@ class CatalogueService:
             seen.add(spec.name)
         refuse_registration(request)
         self._check_room(workspace, deployment, seen)
+
+    def register(self, workspace: Workspace, request: RegisterRequest) -> RegisterResponse:
+        """Record what a worker serves, once that was checked, and make its deployment's queues. A repeat is harmless."""
+        deployment = names.deployment_name(request.deployment_name)
+        worker_name = names.worker_name(request.worker_name)
+        build = _build(request.build_id)
         for queue in TaskQueue:
             self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)

@@ -15,6 +15,7 @@ from levante_core.services.catalogue import CatalogueService
 from levante_core.services.closing import ClosingService
 from levante_core.services.commits import CommitService
 from levante_core.services.conflicts import Conflicts
+from levante_core.services.declared_schedules import DeclaredSchedules
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.due import DueService
 from levante_core.services.effects import EffectService
@@ -74,6 +75,7 @@ class Engine:
     redrive: RedriveService
     resets: ResetService
     schedules: ScheduleService
+    declared_schedules: DeclaredSchedules
     streams: StreamService
     tails: TailService
     task_events: TaskEventService
@@ -167,6 +169,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
+        declared_schedules=DeclaredSchedules(schedules, executions),
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams, conflicts),

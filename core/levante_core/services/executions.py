@@ -1,10 +1,13 @@
 """Starting executions, waiting for them, and reading what became of them."""
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+
+from pydantic_core import to_json
 
 from levante_core.domain import names
 from levante_core.domain.events import ChildScheduled
@@ -19,6 +22,7 @@ from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
 from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
+from levante_core.protocol.specs import JsonSchema
 from levante_core.records import keys
 from levante_core.records.catalogue import Registration
 from levante_core.records.decoding import readable
@@ -110,6 +114,14 @@ class ExecutionService:
         request = StartRequest(input=value, execution_id=execution_id, deployment_name=deployment, user_id=user_id)
         execution = self._made(workspace, self._catalogue.get(workspace, workflow), request)
         return replace(execution, start=execution.start.model_copy(update={"schedule_id": schedule_id}))
+
+    def check_input(self, schema: JsonSchema, value: Json, *, name: str | None = None) -> None:
+        """Refuse what no execution could be started with. Raises: InvalidInput. name: tells the schema from all others."""
+        _, problem = problem_with("the input", value)
+        if problem:
+            raise InvalidInput.at(("body", "input"), problem)
+        name = name or hashlib.sha256(to_json(schema)).hexdigest()
+        self._inputs.check(schema, value, name=name, at=("body", "input"))
 
     def start_child(self, workspace: Workspace, parent: Parent, child: ChildScheduled) -> Execution:
         """Start a child, in the parent's deployment and build if that serves the workflow. Raises: as `start`."""
@@ -248,16 +260,13 @@ class ExecutionService:
         if spec is None:
             raise NotFound(f"registration {registration.registration_id} has no definition")
         registered = f"{registration.registration_id}@{wire_time(registration.registered_at)}"
-        _, problem = problem_with("the input", request.input)
-        if problem:
-            raise InvalidInput.at(("body", "input"), problem)
+        self.check_input(spec.input_schema, request.input, name=registered)
         if len(request.tracing.model_dump_json(exclude_defaults=True).encode()) > MOST_TRACING_BYTES:
             raise InvalidInput.at(
                 ("body", "extensions"),
                 f"extensions, custom_tracing_attributes and traceparent have more than {MOST_TRACING_BYTES:,} bytes "
                 "together: send less",
             )
-        self._inputs.check(spec.input_schema, request.input, name=registered, at=("body", "input"))
         start = RunStart(
             workflow_name=registration.workflow_name,
             input=request.input,

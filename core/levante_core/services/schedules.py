@@ -1,8 +1,7 @@
 """Schedules: made, changed and looked at, and the executions that they start."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +13,6 @@ from pydantic import ValidationError
 from levante_core.domain import names
 from levante_core.domain.execution import Execution
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
-from levante_core.domain.payloads import is_encoded
 from levante_core.domain.plan import RunStarted, SendLater
 from levante_core.domain.schedules.spec import (
     PartialScheduleDefinition,
@@ -127,13 +125,11 @@ class ScheduleService:
             user_id=user_id,
         )
         self._execution(schedule, Waiting(at=self._clock.now(), overlap=definition.policy.overlap))
-        self._check_room(workspace)
+        refuse_beyond(sum(1 for _ in islice(read_all(self._store, keys.schedules(workspace)), MOST_SCHEDULES)))
         try:
             self._store.write(Put(schedule_item(schedule, self._clock.now()), Absent()))
         except ConditionFailed:
-            raise ScheduleExists(
-                f"schedule {schedule_id!r} exists: change or delete it, or choose another schedule_id"
-            ) from None
+            raise exists_already(schedule_id) from None
         self._remind(schedule)
         return schedule
 
@@ -147,6 +143,11 @@ class ScheduleService:
     def all(self, workspace: Workspace) -> Iterator[Schedule]:
         """Yield a workspace's schedules by id, but for those that cannot be read."""
         return readable(read_all(self._store, keys.schedules(workspace)), schedule_of)
+
+    def if_readable(self, workspace: Workspace, schedule_id: str) -> Iterator[Schedule]:
+        """Yield a schedule, if there is one and it can be read: one that cannot keeps no worker from registering."""
+        item = self._store.get(keys.schedule(workspace, schedule_id))
+        return readable([item] if item else [], schedule_of)
 
     def page(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List a workspace's schedule items by id."""
@@ -200,53 +201,9 @@ class ScheduleService:
         self._change(workspace, schedule_id, change)
         self.look(workspace, schedule_id)
 
-    # --- what code declares -------------------------------------------------------------------------------------------
-
-    def declare(
-        self,
-        workspace: Workspace,
-        deployment: DeploymentName,
-        declared: Mapping[WorkflowName, Sequence[ScheduleDefinition]],
-    ) -> None:
-        """Make the schedules that a deployment's code has for workflows what it says; whether they are paused stays.
-
-        Those without an id get one from the workflow, the deployment and their place.
-        Raises: InvalidInput; ScheduleExists if one has the id of a schedule that is not this deployment's.
-        Cost: where nothing has changed, one query over the workspace's schedules.
-        """
-        wanted = {
-            str(one.schedule_id): (workflow, one)
-            for workflow, definitions in declared.items()
-            for one in _named(workflow, deployment, definitions)
-        }
-        own = (one for one in self.all(workspace) if one.declared_by == deployment and one.workflow_name in declared)
-        known = {one.schedule_id: one.definition for one in own}
-        for schedule_id in known.keys() - wanted.keys():
-            with suppress(ScheduleNotFound):
-                self.delete(workspace, schedule_id)
-        for schedule_id, (workflow, definition) in wanted.items():
-            if schedule_id not in known:
-                self._declare(workspace, Target(workflow, deployment), definition)
-            elif not _is_same(known[schedule_id], definition):
-                change = partial(_redefined, definition=definition, now=self._clock.now())
-                self._change(workspace, schedule_id, change)
-
-    def _declare(self, workspace: Workspace, target: Target, definition: ScheduleDefinition) -> None:
-        """Make a schedule unless another worker of the deployment has just made it."""
-        try:
-            self.create(workspace, target, definition, declared_by=target.deployment_name)
-        except InvalidInput as error:
-            name = f"schedule {definition.schedule_id!r} of workflow {target.workflow_name!r}"
-            raise InvalidSchedule([{**one, "msg": f"{name}: {one['msg']}"} for one in error.problems]) from None
-        except ScheduleExists:
-            for known in self._if_readable(workspace, str(definition.schedule_id)):
-                if known.declared_by != target.deployment_name:
-                    raise
-
-    def _if_readable(self, workspace: Workspace, schedule_id: str) -> Iterator[Schedule]:
-        """Return a schedule, but none that cannot be read: that stays as it is, and keeps no worker from registering."""
-        item = self._store.get(keys.schedule(workspace, schedule_id))
-        return readable([item] if item else [], schedule_of)
+    def redefine(self, workspace: Workspace, schedule_id: str, definition: ScheduleDefinition) -> None:
+        """Replace the whole definition; whether it is paused stays. Raises: ScheduleNotFound."""
+        self._change(workspace, schedule_id, partial(_redefined, definition=definition, now=self._clock.now()))
 
     # --- what is due --------------------------------------------------------------------------------------------------
 
@@ -335,13 +292,6 @@ class ScheduleService:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _check_room(self, workspace: Workspace) -> None:
-        """Refuse a schedule beyond what a workspace may have; several at the same moment may go a little beyond."""
-        have = sum(1 for _ in islice(read_all(self._store, keys.schedules(workspace)), MOST_SCHEDULES))
-        if have >= MOST_SCHEDULES:
-            problem = f"the workspace has {have} schedules, and there can be no more: delete some that are over"
-            raise InvalidSchedule.at(("body", "schedule"), problem)
-
     def _change(self, workspace: Workspace, schedule_id: str, change: Callable[[Schedule], Schedule]) -> None:
         for _ in self._conflicts.attempts():
             before = self.get(workspace, schedule_id)
@@ -361,22 +311,17 @@ class ScheduleService:
                 self._dispatch.carry_out([SendLater(due)])
 
 
-def _named(
-    workflow: WorkflowName, deployment: DeploymentName, definitions: Sequence[ScheduleDefinition]
-) -> Iterator[ScheduleDefinition]:
-    home = hashlib.sha256(f"{deployment}/{workflow}".encode()).hexdigest()[:8]
-    for place, one in enumerate(definitions, 1):
-        schedule_id = one.schedule_id or f"{workflow}-{home}-{place}"
-        yield one.model_copy(update={"schedule_id": schedule_id})
+def refuse_beyond(have: int, more: int = 1) -> None:
+    """Refuse schedules beyond what a workspace may have; several at the same moment may go a little beyond."""
+    if have + more > MOST_SCHEDULES:
+        there_are = "there can be no more" if more == 1 else f"{more} more are too many: {MOST_SCHEDULES} fit"
+        problem = f"the workspace has {have} schedules, and {there_are}: delete some that are over"
+        raise InvalidSchedule.at(("body", "schedule"), problem)
 
 
-def _is_same(known: ScheduleDefinition, other: ScheduleDefinition) -> bool:
-    """Compare two definitions; inputs that are encoded differ each time, and are compared by their hashes."""
-    if is_encoded(known.input) and is_encoded(other.input) and known.input.get("input_hash"):
-        if known.input["input_hash"] != other.input.get("input_hash"):
-            return False
-        other = other.model_copy(update={"input": known.input})
-    return known == other
+def exists_already(schedule_id: str) -> ScheduleExists:
+    """Make the error for an id that is taken."""
+    return ScheduleExists(f"schedule {schedule_id!r} exists: change or delete it, or choose another schedule_id")
 
 
 def _with(schedule: Schedule, **changes: object) -> Schedule:

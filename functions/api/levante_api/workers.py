@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler import Request
 from levante_api import concerns
 from levante_api.endpoints import READERS, WORKERS, Endpoint, user_of, workspace_of
 from levante_core.domain.frozen import Json
-from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.schedules.spec import check_id
 from levante_core.errors import InvalidCapability
 from levante_core.protocol.activities import (
@@ -114,9 +114,11 @@ class WorkerEndpoints:
         for place, definition in enumerate(body.definitions):
             for number, schedule in enumerate(definition.schedules):
                 check_id(schedule, ("body", "definitions", place, "schedules", number, "schedule_id"))
+        declared = self.engine.declared_schedules
+        self.engine.catalogue.check_registration(workspace, body)
+        changes = declared.changes(workspace, DeploymentName(body.deployment_name), body.definitions)
         registered = self.engine.catalogue.register(workspace, body)
-        declared = {WorkflowName(one.name): one.schedules for one in body.definitions}
-        self.engine.schedules.declare(workspace, DeploymentName(body.deployment_name), declared)
+        declared.carry_out(changes)
         return registered
 
     def heartbeat(self, request: Request, body: HeartbeatRequest) -> HeartbeatResponse:

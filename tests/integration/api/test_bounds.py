@@ -12,7 +12,7 @@ from levante_core.records.parked import Owner, ParkedKind
 from levante_core.services import catalogue, paging
 from levante_core.services.parking import MOST_OF_AN_EXECUTION
 from levante_local.sqlite_store import SqliteItemStore
-from tests.integration.api.harness import Api, outcomes
+from tests.integration.api.harness import INPUT_SCHEMA, Answer, Api, outcomes
 
 MOST = 40
 """What a request may read in these tests."""
@@ -267,6 +267,42 @@ def test_schedule_when_the_workspace_has_its_most_then_422(api: Api, monkeypatch
     assert [create("a"), create("b"), create("c")] == [201, 201, 422]
     assert api.call("DELETE", "/v1/workflows/schedules/a").status == 204
     assert create("c") == 201
+
+
+@pytest.mark.parametrize(
+    ("schedules", "status", "reason"),
+    [
+        ([{"schedule_id": "c"}, {"schedule_id": "d"}], 422, "the workspace has 1 schedules, and 2 more are too many"),
+        ([{"schedule_id": "by-hand"}], 409, "schedule 'by-hand' exists"),
+        ([{"schedule_id": "c", "input": {"a": "no number"}}], 422, "the value is not of type"),
+    ],
+)
+def test_registration_when_a_schedule_that_it_declares_is_refused_then_nothing_is_registered(
+    api: Api, monkeypatch: pytest.MonkeyPatch, schedules: list[dict[str, Any]], status: int, reason: str
+) -> None:
+    """It is the whole that is refused; without what was refused, it goes."""
+    monkeypatch.setattr("levante_core.services.schedules.MOST_SCHEDULES", 2)
+    api.register("greet")
+    by_hand = {"workflow_identifier": "greet", "schedule_id": "by-hand", "schedule": {"input": {"a": 1}}}
+    assert api.call("POST", "/v1/workflows/schedules", by_hand).status == 201
+
+    def listed() -> list[Any]:
+        return [api.call("GET", f"/v1/workflows{listing}").body for listing in ("", "/deployments", "/schedules")]
+
+    before = listed()
+
+    def register(*declared: dict[str, Any]) -> Answer:
+        definition: dict[str, Any] = {"name": "new", "task_queue": "other", "input_schema": INPUT_SCHEMA}
+        definition["schedules"] = [{"input": {"a": 1}, "intervals": [{"every": "PT1H"}], **one} for one in declared]
+        body = {"definitions": [definition], "deployment_name": "other", "worker_name": "w"}
+        return api.call("POST", "/v1/workflows/register", body, key="worker")
+
+    answer = register(*schedules)
+    assert (answer.status, reason in str(answer.body)) == (status, True), answer.body
+    assert listed() == before
+    assert register({"schedule_id": "c"}).status == 200
+    assert register({"schedule_id": "e"}).status == 200, "one that goes makes room"
+    assert [one["schedule_id"] for one in listed()[2]["schedules"]] == ["by-hand", "e"]
 
 
 def test_metrics_when_there_are_more_runs_than_are_read_then_they_say_so(stocked: Api) -> None:

@@ -29,6 +29,7 @@ from tests.support.place import DEPLOYMENT, SPACE, Place
 
 HOURLY = {"intervals": [{"every": "PT1H"}]}
 SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL, TERMINATE, ALLOW = ScheduleOverlapPolicy
+SPEC = WorkflowSpec(name="w", task_queue="d", input_schema={"type": "object"}, execution_timeout=timedelta(days=30))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -41,8 +42,7 @@ def served(place: Place) -> Place:
 
 def serve(place: Place) -> None:
     """Register the workflow."""
-    spec = WorkflowSpec(name="w", task_queue="d", input_schema={"type": "object"}, execution_timeout=timedelta(days=30))
-    request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
+    request = RegisterRequest(definitions=(SPEC,), deployment_name=DEPLOYMENT, worker_name="w")
     place.engine.catalogue.register(SPACE, request)
 
 
@@ -506,11 +506,12 @@ def test_create_when_it_cannot_work_then_nothing_is_made(served: Place) -> None:
 
 def test_declared_when_code_changes_then_schedules_follow_and_stay_paused(served: Place) -> None:
     """Made, changed and removed; others of the workspace are left alone."""
-    schedules, name = served.engine.schedules, WorkflowName("w")
+    schedules, declared = served.engine.schedules, served.engine.declared_schedules
     make(served, "by-hand")
 
     def declare(*given: dict[str, Any]) -> None:
-        schedules.declare(SPACE, DEPLOYMENT, {name: [ScheduleDefinition.model_validate(one) for one in given]})
+        definitions = tuple(ScheduleDefinition.model_validate(one) for one in given)
+        declared.carry_out(declared.changes(SPACE, DEPLOYMENT, [SPEC.model_copy(update={"schedules": definitions})]))
 
     for _ in range(2):
         declare({"input": {}, **HOURLY}, {"input": {}, "cron_expressions": ["0 9 * * *"], "schedule_id": "daily"})
