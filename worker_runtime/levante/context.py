@@ -85,6 +85,10 @@ class WorkflowContext(Protocol):
         """Whether the history has become long."""
         ...
 
+    def all_handlers_finished(self) -> bool:
+        """Whether no handler is at work, but for the one that asks."""
+        ...
+
     def continue_as_new(self, input: Json) -> NoReturn:
         """End the run, and go on as a new one with this input. Raises: InvalidArguments for an input that does not fit."""
         ...

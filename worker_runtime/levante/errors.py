@@ -183,10 +183,13 @@ def child_error(workflow_name: str, execution_id: str, outcome: ChildFailed) -> 
 
 
 def fails_execution(exc: BaseException) -> bool:
-    """Tell an error that ends the execution from a bug, which leaves it open for fixed code to carry on."""
+    """Tell an error that ends the execution from a bug, which leaves it open for fixed code to carry on.
+
+    Errors that are raised on purpose end it, and so does a TimeoutError that nobody catches.
+    """
     if isinstance(exc, BaseExceptionGroup):
         return all(fails_execution(member) for member in exc.exceptions)
-    return isinstance(exc, WorkflowError | ActivityError | ChildWorkflowError)
+    return isinstance(exc, WorkflowError | ActivityError | ChildWorkflowError | TimeoutError)
 
 
 def to_failure(exc: BaseException) -> Failure:

@@ -31,6 +31,13 @@ class HandlerKind(StrEnum):
     UPDATE = "update"
 
 
+class UnfinishedPolicy(StrEnum):
+    """What is said when a run ends before an async handler has returned: its code is given up in any case."""
+
+    WARN = "warn"
+    ABANDON = "abandon"
+
+
 class Form(Enum):
     """Whether a method has to be `async def`."""
 
@@ -80,6 +87,7 @@ class HandlerMark:
     kind: HandlerKind
     name: str
     description: str | None
+    unfinished_policy: UnfinishedPolicy = UnfinishedPolicy.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ class HandlerDefinition:
     is_async: bool
     input: HandlerInput
     output: HandlerOutput
+    unfinished_policy: UnfinishedPolicy = UnfinishedPolicy.WARN
 
     def call(self, instance: object, value: Json) -> Any:
         """Call the handler with a JSON input; for an async one, return its coroutine. Raises: InvalidArguments."""
@@ -113,7 +122,13 @@ class HandlerDefinition:
 
 
 def mark(
-    function: Callable[..., Any], kind: HandlerKind, name: str | None, description: str | None, *, is_ours: bool = False
+    function: Callable[..., Any],
+    kind: HandlerKind,
+    name: str | None,
+    description: str | None,
+    *,
+    unfinished_policy: str = UnfinishedPolicy.WARN,
+    is_ours: bool = False,
 ) -> None:
     """Mark a method as a handler. is_ours: it is the SDK's own, to which reserved names belong.
 
@@ -121,7 +136,12 @@ def mark(
     """
     if not isinstance(function, FunctionType):
         raise Owner(f"{kind} {name or function!r}", RULES[kind].code).definition_error("only methods can be handlers")
-    handler = HandlerMark(kind, function.__name__ if name is None else name, description)
+    if unfinished_policy not in set(UnfinishedPolicy):
+        allowed = " or ".join(repr(one.value) for one in UnfinishedPolicy)
+        problem = f"unfinished_policy has to be {allowed}, not {unfinished_policy!r}"
+        raise Owner(f"{kind} {name or function.__name__!r}", RULES[kind].code).definition_error(problem)
+    own_name = function.__name__ if name is None else name
+    handler = HandlerMark(kind, own_name, description, UnfinishedPolicy(unfinished_policy))
     owner, rules = Owner(f"{kind} {handler.name!r}", RULES[kind].code), RULES[kind]
     if not handler.name or (handler.name in rules.reserved and not is_ours):
         raise owner.definition_error("this name is reserved" if handler.name else "the name is empty")
@@ -169,4 +189,5 @@ def _definition(
         is_async=inspect.iscoroutinefunction(method),
         input=handler_input(owner, method, names, takes_extra=rules.takes_extra),
         output=HandlerOutput(owner, hint, wraps=rules.wraps),
+        unfinished_policy=noted.unfinished_policy,
     )

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -28,13 +28,14 @@ from levante.context import WorkflowContext, current_workflow
 from levante.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
 from levante.determinism.guard import skipped
 from levante.errors import ErrorCode, WorkflowsException
-from levante.handlers import HandlerKind, handlers_of, mark
+from levante.handlers import HandlerKind, UnfinishedPolicy, handlers_of, mark
 from levante.schemas import Owner
 from levante.search_keys import addition, removal
 from levante_core.protocol import MOST_KEYS, InvalidInput, ScheduleDefinition, workflow_name
 
 __all__ = [
     "add_search_keys",
+    "all_handlers_finished",
     "continue_as_new",
     "define",
     "delete_search_keys",
@@ -157,9 +158,15 @@ def entrypoint(method: _AsyncMethod) -> _AsyncMethod:
     return method
 
 
-def signal(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
-    """Mark a method that takes signals: it returns nothing. name: the method's own by default."""
-    return _marking(HandlerKind.SIGNAL, name, description)
+def signal(
+    name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
+) -> Callable[[_Method], _Method]:
+    """Mark a method that takes signals: it returns nothing. name: the method's own by default.
+
+    unfinished_policy: "warn" lets a run that ends before an async handler has returned say so, in the worker's log and in
+    its history; "abandon" is for handlers that may be left so. See also `all_handlers_finished`.
+    """
+    return _marking(HandlerKind.SIGNAL, name, description, unfinished_policy)
 
 
 def query(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
@@ -167,14 +174,18 @@ def query(name: str | None = None, description: str | None = None) -> Callable[[
     return _marking(HandlerKind.QUERY, name, description)
 
 
-def update(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
-    """Mark a method that takes updates and returns something, for which the caller waits."""
-    return _marking(HandlerKind.UPDATE, name, description)
+def update(
+    name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
+) -> Callable[[_Method], _Method]:
+    """Mark a method that takes updates and returns something, for which the caller waits. unfinished_policy: as `signal`."""
+    return _marking(HandlerKind.UPDATE, name, description, unfinished_policy)
 
 
-def _marking(kind: HandlerKind, name: str | None, description: str | None) -> Callable[[_Method], _Method]:
+def _marking(
+    kind: HandlerKind, name: str | None, description: str | None, unfinished: str = UnfinishedPolicy.WARN
+) -> Callable[[_Method], _Method]:
     def decorate(method: _Method) -> _Method:
-        mark(method, kind, name, description)
+        mark(method, kind, name, description, unfinished_policy=unfinished)
         return method
 
     return decorate
@@ -258,6 +269,16 @@ async def wait_condition(
     Raises: TimeoutError; WorkflowsException outside a workflow.
     """
     await _context("wait_condition").wait_condition(predicate, None if timeout is None else _seconds(timeout))
+
+
+def all_handlers_finished() -> bool:
+    """Tell whether no handler of a signal or an update is at work, but for the one that asks.
+
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    before the end of a workflow lets handlers return that wait for something. Raises: WorkflowsException outside a workflow.
+    """
+    return _context("all_handlers_finished").all_handlers_finished()
 
 
 def patched(patch_id: str) -> bool:

@@ -314,6 +314,13 @@ class CodeFailed(Frozen):
     failure: Failure
 
 
+class HandlersUnfinished(Frozen):
+    """The run ends here while handlers of signals or updates have not returned. handlers: their names, in order."""
+
+    kind: Literal["handlers_unfinished"] = "handlers_unfinished"
+    handlers: tuple[str, ...]
+
+
 class HistoryGrewLarge(Frozen):
     """From here on the workflow is advised to continue as new, because of what its history takes in bytes."""
 
@@ -362,7 +369,7 @@ Command: TypeAlias = (
     | Answer
     | Ended
 )
-Note: TypeAlias = ActivityHandedOver | CodeFailed | HistoryGrewLarge
+Note: TypeAlias = ActivityHandedOver | CodeFailed | HandlersUnfinished | HistoryGrewLarge
 Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
     Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")

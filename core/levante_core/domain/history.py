@@ -26,6 +26,7 @@ from levante_core.domain.events import (
     Closing,
     CodeFailed,
     FactTaken,
+    HandlersUnfinished,
     HistoryEvent,
     HistoryGrewLarge,
     Input,
@@ -119,6 +120,7 @@ _WorkEvent: TypeAlias = (
     | Outcome
     | ActivityHandedOver
     | CodeFailed
+    | HandlersUnfinished
     | HistoryGrewLarge
 )
 """Events about single pieces of work."""
@@ -204,7 +206,13 @@ class RunState:
             case ChildStarted() | ChildCompleted() | ChildFailed() | ChildCancelRequested():
                 self._move_child(event)
             case (
-                CodeFailed() | HistoryGrewLarge() | TaskPublished() | PatchRecorded() | SearchKeysChanged() | ChildSignaled()
+                CodeFailed()
+                | HandlersUnfinished()
+                | HistoryGrewLarge()
+                | TaskPublished()
+                | PatchRecorded()
+                | SearchKeysChanged()
+                | ChildSignaled()
             ):
                 pass
             case UpdateCompleted() | UpdateFailed():

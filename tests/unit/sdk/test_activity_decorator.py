@@ -59,6 +59,9 @@ class FakeRun:
     def uuid4(self) -> UUID:
         raise NotImplementedError
 
+    def all_handlers_finished(self) -> bool:
+        raise NotImplementedError
+
     def should_continue_as_new(self) -> bool:
         raise NotImplementedError
 

@@ -361,6 +361,9 @@ class FakeRun:
     def uuid4(self) -> UUID:
         return UUID(int=self.random.getrandbits(128), version=4)
 
+    def all_handlers_finished(self) -> bool:
+        raise NotImplementedError
+
     def should_continue_as_new(self) -> bool:
         raise NotImplementedError
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from levante.errors import child_error
+from levante.errors import WorkflowError, child_error
+from levante.replay.rules import PayloadCheck
 from levante_core.protocol import (
     ChildCancelRequested,
     ChildCompleted,
@@ -29,10 +30,14 @@ class StartedChild:
     started: asyncio.Future[str]
     ended: asyncio.Future[Json]
     _ask: Callable[[Callable[[int], Command]], int]
+    _check: PayloadCheck
 
     def signal(self, name: str, value: Json) -> None:
-        """Send a signal."""
+        """Send a signal. Raises: WorkflowError for a value that is too large."""
         scheduled = self.scheduled
+        _, problem = self._check(f"the value of signal {name!r} to a child", value)
+        if problem:
+            raise WorkflowError(problem, non_retryable=True)
 
         def signaled(seq: int) -> Command:
             execution_id = scheduled.execution_id
@@ -42,11 +47,14 @@ class StartedChild:
 
 
 class Children:
-    """Keeps the children of a run that have not ended. ask: records a command."""
+    """Keeps the children of a run that have not ended. ask: records a command. check: says what is wrong with a payload."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Callable[[Callable[[int], Command]], int]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, ask: Callable[[Callable[[int], Command]], int], check: PayloadCheck
+    ) -> None:
         self._loop = loop
         self._ask = ask
+        self._check = check
         self._open: dict[int, StartedChild] = {}
 
     def start(self, schedule: Callable[[int], ChildScheduled]) -> StartedChild:
@@ -58,7 +66,7 @@ class Children:
             return made[0]
 
         seq = self._ask(scheduled)
-        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask)
+        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask, self._check)
         self._open[seq] = child
         child.ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
         return child

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import weakref
+from asyncio import tasks
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from itertools import count
+from math import isnan
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+from levante.replay.ordered_sets import order_sets_of_asyncio
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -16,10 +23,15 @@ Ts = TypeVarTuple("Ts")
 logger = logging.getLogger("levante.workflow")
 
 OnTimer = Callable[[asyncio.TimerHandle], None]
+OnTask = Callable[[asyncio.Task[Any]], None]
+
+MOST_ROUNDS = 100
+"""Of what became ready when the run was over, or is thrown away: enough for a cancellation to get through thirty groups."""
+CLOSING_ATTEMPTS = 10
 
 
 class _Ordered:
-    """Gives tasks and futures a hash by order of creation, so that asyncio's sets of them are the same on every replay."""
+    """Gives tasks and futures a hash by order of creation, so that plain sets of them are the same on every replay."""
 
     _order: int
 
@@ -31,6 +43,7 @@ class _Task(_Ordered, asyncio.Task[Any]):
     def __init__(self, order: int, *args: Any, **kwargs: Any) -> None:
         self._order = order
         super().__init__(*args, **kwargs)
+        self._log_destroy_pending = False  # the loop holds its tasks: those that are left are thrown away on purpose
 
 
 class _Future(_Ordered, asyncio.Future[Any]):
@@ -40,14 +53,21 @@ class _Future(_Ordered, asyncio.Future[Any]):
 
 
 class DeterministicLoop(asyncio.AbstractEventLoop):
-    """The loop of one run. `time()` is the recorded time; timers are handed to the run instead of being waited for."""
+    """The loop of one run. `time()` is the recorded time; timers are handed to the run instead of being waited for.
 
-    def __init__(self, now: float, on_timer: OnTimer, on_timer_canceled: OnTimer) -> None:
+    It holds its tasks until they are done, so that no collection of garbage decides what becomes of them, and closes async
+    generators that are left early. on_task_done: called before whoever waits for a task goes on.
+    """
+
+    def __init__(self, now: float, on_timer: OnTimer, on_timer_canceled: OnTimer, on_task_done: OnTask) -> None:
         self._now = now
         self._on_timer = on_timer
         self._on_timer_canceled = on_timer_canceled
+        self._on_task_done = on_task_done
         self._ready: deque[asyncio.Handle] = deque()
         self._order = count(1)
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._is_muted = False
 
     # --- driven by the run --------------------------------------------------------------------------------------------
@@ -58,24 +78,67 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def run_until_idle(self, is_over: Callable[[], bool], begin_turn: Callable[[], None] = lambda: None) -> None:
         """Run callbacks in order until none is ready, or the run is over. begin_turn: called before each callback."""
-        outer = asyncio._get_running_loop()  # noqa: SLF001 - the documented way for loops to nest
-        asyncio._set_running_loop(self)  # noqa: SLF001
-        try:
+        with self.running():
             while self._ready and not is_over():
-                handle = self._ready.popleft()
-                if not handle.cancelled():
-                    begin_turn()
-                    handle._run()  # noqa: SLF001 - a loop is what runs handles
-        finally:
-            asyncio._set_running_loop(outer)  # noqa: SLF001
+                self._run_next(begin_turn)
+
+    def run_rounds(self, rounds: int, begin_turn: Callable[[], None]) -> None:
+        """Run what is ready, then what that made ready, and so on, so many times at most."""
+        with self.running():
+            for _ in range(rounds):
+                for _ in range(len(self._ready)):
+                    self._run_next(begin_turn)
+
+    def throw_away(self, begin_turn: Callable[[], None]) -> bool:
+        """Cancel all tasks, and report no more errors. Tells whether any has code that does not end."""
+        self._is_muted = True
+        for _ in range(CLOSING_ATTEMPTS):
+            for generator in list(self._generators):
+                self.create_task(_closed(generator))
+            open_tasks = self._open_tasks()
+            if not open_tasks:
+                break
+            for task in open_tasks:
+                task.cancel()
+            self.run_rounds(MOST_ROUNDS, begin_turn)
+        closed = [_is_closed(task) for task in self._open_tasks()]
+        return not all(closed)
 
     def fire(self, handle: asyncio.TimerHandle) -> None:
         """Make the callback of a timer ready."""
         self._ready.append(handle)
 
-    def mute(self) -> None:
-        """Report no more errors: the run is being thrown away."""
-        self._is_muted = True
+    def _open_tasks(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._tasks if not task.done()]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Be the running loop of this thread in the block."""
+        outer = asyncio._get_running_loop()  # noqa: SLF001 - the documented way for loops to nest
+        hooks = sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(self)  # noqa: SLF001
+        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._generator_left)
+        try:
+            yield
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            asyncio._set_running_loop(outer)  # noqa: SLF001
+
+    def _run_next(self, begin_turn: Callable[[], None]) -> None:
+        handle = self._ready.popleft()
+        if not handle.cancelled():
+            begin_turn()
+            handle._run()  # noqa: SLF001 - a loop is what runs handles
+
+    def _generator_left(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Close an async generator that nothing refers to any more; outside this run's code, let it go as it is."""
+        self._generators.discard(generator)
+        if self.is_running():
+            self.create_task(_closed(generator))
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        self._on_task_done(task)
 
     # --- what asyncio asks of a loop ----------------------------------------------------------------------------------
 
@@ -95,6 +158,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        if isnan(when):
+            raise ValueError("a timer needs a time, and NaN is none")
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if when <= self._now:
             self._ready.append(handle)
@@ -115,9 +180,13 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         *,
         name: str | None = None,
         context: Context | None = None,
-        **_: Any,
+        **options: Any,
     ) -> asyncio.Task[T]:
-        return _Task(next(self._order), coro, loop=self, name=name, context=context)
+        order = next(self._order)
+        task = _Task(order, coro, loop=self, name=name or f"Task-{order}", context=context, **options)
+        self._tasks[task] = None
+        task.add_done_callback(self._task_done)
+        return task
 
     def get_debug(self) -> bool:
         return False
@@ -128,6 +197,12 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return False
 
+    def get_task_factory(self) -> None:
+        """There is none, and none can be set."""
+
+    def get_exception_handler(self) -> None:
+        """There is none, and none can be set."""
+
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)
 
@@ -135,13 +210,50 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         if not self._is_muted:
             logger.error("in workflow code: %s", context.get("message"), exc_info=context.get("exception"))
 
-    def call_soon_threadsafe(self, *_args: Any, **_options: Any) -> NoReturn:  # type: ignore[override]  # never returns
-        _refuse("threads", "an activity")
 
-    def run_in_executor(self, *_args: Any) -> NoReturn:  # type: ignore[override]  # never returns
-        _refuse("threads and blocking calls", "an activity")
+async def _closed(generator: AsyncGenerator[Any, Any]) -> None:
+    with suppress(RuntimeError):  # it is being closed already
+        await generator.aclose()
 
 
-def _refuse(what: str, instead: str) -> NoReturn:
-    message = f"{what} would make this workflow non-deterministic: move the work to {instead}"
-    raise RuntimeError(message)
+def _is_closed(task: asyncio.Task[Any]) -> bool:
+    """Close the code of a task that does not end. Tells whether it did at the second word."""
+    coroutine = task.get_coro()
+    try:
+        coroutine.close()
+    except BaseException:  # noqa: BLE001 - whatever it raises, it is not done
+        return False
+    return True
+
+
+def _refused(name: str) -> Callable[..., NoReturn]:
+    if name.startswith(("run_", "set_", "shutdown_", "stop", "close")) and "executor" not in name:
+        problem = "a workflow runs on an event loop of its own, which is replayed, and cannot change it"
+    elif "signal_handler" in name:
+        problem = "signals of the operating system reach workers: let workflows take those that clients send them"
+    else:
+        problem = "it would make this workflow non-deterministic: move the work to an activity"
+
+    def refuse(*_args: Any, **_options: Any) -> NoReturn:
+        raise RuntimeError(f"loop.{name}(): {problem}")
+
+    return refuse
+
+
+for _name in dir(asyncio.AbstractEventLoop):
+    if not _name.startswith("_") and _name not in vars(DeterministicLoop):
+        setattr(DeterministicLoop, _name, _refused(_name))
+
+
+def _hash_of_gathering(self: Any) -> int:
+    """Let the future of `gather`, which no loop makes, have its place among the others in plain sets."""
+    loop = self.get_loop()
+    if not isinstance(loop, DeterministicLoop):
+        return object.__hash__(self)
+    if (order := getattr(self, "_order", None)) is None:
+        order = self._order = next(loop._order)  # noqa: SLF001 - its own loop
+    return int(order)
+
+
+tasks._GatheringFuture.__hash__ = _hash_of_gathering  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way in
+order_sets_of_asyncio(DeterministicLoop)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("levante.workflow")
 
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[Any]]
 Answer = Callable[[int, Json, Failure | None], None]
 
 
@@ -33,7 +33,8 @@ class Messages:
     """Hands messages to an instance of the workflow class.
 
     spawn: runs a coroutine on the run's loop. answer: takes the number of an update, and its result or failure.
-    failure: what a handler raised that concerns the run as a whole: a bug, or that it is to continue as new.
+    failure: what a handler, or another task, raised that concerns the run as a whole: a bug, or that it is to continue as
+    new.
     """
 
     def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer, check: PayloadCheck) -> None:
@@ -42,6 +43,21 @@ class Messages:
         self._spawn = spawn
         self._answer = answer
         self._check = check
+        self._running: dict[asyncio.Task[Any], HandlerDefinition] = {}
+
+    @property
+    def unfinished(self) -> list[HandlerDefinition]:
+        """The handlers that have not returned, in the order of their messages."""
+        return [handler for task, handler in self._running.items() if not task.done()]
+
+    def others_at_work(self) -> bool:
+        """Tell whether a handler has not returned that is not the one which asks."""
+        asking = asyncio.current_task() if asyncio._get_running_loop() else None  # noqa: SLF001 - None outside of all loops
+        return any(not task.done() and task is not asking for task in self._running)
+
+    def fail(self, error: BaseException) -> None:
+        """Note what ends the run, or stops it; the first such error counts."""
+        self.failure = self.failure or error
 
     def signal(self, instance: object, signal: SignalReceived) -> None:
         """Hand a signal over. One that no method takes, or none can, is dropped: nobody could be told."""
@@ -49,7 +65,7 @@ class Messages:
         if handler is None:
             logger.warning("workflow %r has no signal %r: it is dropped", self._definition.name, signal.name)
         else:
-            self._spawn(self._run_signal(instance, handler, signal))
+            self._start(handler, self._run_signal(instance, handler, signal))
 
     def update(self, instance: object, update: UpdateRequested) -> None:
         """Hand an update over; its answer follows."""
@@ -57,7 +73,7 @@ class Messages:
         if handler is None:
             self._answer(update.number, None, to_failure(self._unknown("update", update.name)))
         else:
-            self._spawn(self._run_update(instance, handler, update))
+            self._start(handler, self._run_update(instance, handler, update))
 
     def query(self, instance: object, name: str, value: Json) -> Json:
         """Return what a query handler says. Raises: whatever the handler raises; WorkflowsException; InvalidArguments."""
@@ -66,6 +82,11 @@ class Messages:
             raise self._unknown("query", name)
         return handler.dump_result(handler.call(instance, value))
 
+    def _start(self, handler: HandlerDefinition, work: Coroutine[Any, Any, None]) -> None:
+        task = self._spawn(work)
+        self._running[task] = handler
+        task.add_done_callback(lambda done: self._running.pop(done, None))
+
     async def _run_signal(self, instance: object, handler: HandlerDefinition, signal: SignalReceived) -> None:
         try:
             called = handler.call(instance, signal.input)
@@ -73,24 +94,28 @@ class Messages:
                 await called
         except InvalidArguments as error:
             logger.warning("signal %r is dropped, because its input does not fit: %s", signal.name, error)
-        except (Exception, ContinueAsNew) as error:  # noqa: BLE001 - what a handler raises is raised by the workflow
-            self.failure = self.failure or error
+        except asyncio.CancelledError:
+            logger.warning("signal %r: what its handler waited for was cancelled, which ended the handler", signal.name)
+        except BaseException as error:  # noqa: BLE001 - what a handler raises is raised by the workflow
+            self.fail(error)
 
     async def _run_update(self, instance: object, handler: HandlerDefinition, update: UpdateRequested) -> None:
         try:
             result = handler.call(instance, update.input)
             value = handler.dump_result(await result if handler.is_async else result)
-        except asyncio.CancelledError:
-            raise
-        except (Exception, ContinueAsNew) as error:  # noqa: BLE001 - errors on purpose go to the caller, the rest is the run's
+        except asyncio.CancelledError as error:
+            logger.warning("update %r: what its handler waited for was cancelled, which ended the handler", update.name)
+            said = "what the handler of the update waited for was cancelled, which ended the handler"
+            self._answer(update.number, None, to_failure(error).model_copy(update={"message": said}))
+        except BaseException as error:  # noqa: BLE001 - errors on purpose go to the caller, the rest is the run's
             if fails_execution(error) or isinstance(error, InvalidArguments):
                 self._answer(update.number, None, to_failure(error))
             else:
-                self.failure = self.failure or error
-            return
-        _, problem = self._check(f"the result of update {update.name!r}", value)
-        refused = Failure(type="PayloadRefused", message=problem, non_retryable=True) if problem else None
-        self._answer(update.number, None if problem else value, refused)
+                self.fail(error)
+        else:
+            _, problem = self._check(f"the result of update {update.name!r}", value)
+            refused = Failure(type="PayloadRefused", message=problem, non_retryable=True) if problem else None
+            self._answer(update.number, None if problem else value, refused)
 
     def _unknown(self, kind: str, name: str) -> WorkflowsException:
         known = self._definition.queries if kind == "query" else self._definition.updates

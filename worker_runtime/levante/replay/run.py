@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from uuid import UUID
@@ -14,12 +15,15 @@ from uuid import UUID
 from levante.context import ChildWorkflow, current_workflow
 from levante.determinism.guard import guard_for
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
+from levante.handlers import UnfinishedPolicy
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
+from levante.replay.collection import NoCollection
 from levante.replay.conditions import Conditions
-from levante.replay.loop import DeterministicLoop
+from levante.replay.loop import MOST_ROUNDS, DeterministicLoop
 from levante.replay.messages import ContinueAsNew, Messages
 from levante.replay.rules import RUN_RULES, RunRules
+from levante.replay.silence import silenced
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
@@ -61,11 +65,10 @@ from levante_core.protocol import (
 if TYPE_CHECKING:
     from levante.definitions import WorkflowDefinition
 
-DISPOSE_ROUNDS = 10
+logger = logging.getLogger("levante.workflow")
 
-
-BUGS = (Exception, SystemExit)
-"""What workflow code must not raise: an execution whose code calls `sys.exit` must not end its worker, and then the next."""
+LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""A timer that is due later never is: `sleep(math.inf)` waits until it is cancelled."""
 LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
 
@@ -78,7 +81,7 @@ class WorkflowRun:
     """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
 
     After WorkflowCodeFailed, and after its end, a run is of no more use but to be disposed of.
-    has_large_history: see HistoryGrewLarge.
+    has_large_history: see HistoryGrewLarge. unfinished_handlers: names of those that had not returned when the run ended.
     """
 
     def __init__(
@@ -87,18 +90,19 @@ class WorkflowRun:
         self.execution_id = execution_id
         self.run_id = run_id
         self.random = Random(start.reset.seed if start.reset else run_id)  # noqa: S311 - reproducible on purpose
+        self.unfinished_handlers: tuple[str, ...] = ()
         self._definition = definition
         self._start = start
         self._now = start.started_at
         self._loop = DeterministicLoop(  # type: ignore[abstract]  # what it does not offer raises NotImplementedError
-            start.started_at.timestamp(), self._timer_started, self._timer_canceled
+            start.started_at.timestamp(), self._timer_started, self._timer_canceled, self._task_done
         )
         self._last_seq = 0
         self._commands: list[Command] = []
         self._activities: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._timer_seqs: dict[int, int] = {}
-        self._children = Children(self._loop, self._ask)
+        self._children = Children(self._loop, self._ask, rules.check)
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
@@ -123,8 +127,8 @@ class WorkflowRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether the entrypoint has ended."""
-        return self._main is not None and self._main.done()
+        """Whether the entrypoint has ended, or something has ended the run in its place."""
+        return self._messages.failure is not None or (self._main is not None and self._main.done())
 
     # --- driven by the worker -----------------------------------------------------------------------------------------
 
@@ -133,11 +137,8 @@ class WorkflowRun:
 
         Raises: WorkflowCodeFailed.
         """
-        try:
-            with self._guard:
-                self._instance = self._context.run(self._definition.cls)
-        except BUGS as error:
-            raise WorkflowCodeFailed(str(error)) from error
+        with self._driving():
+            self._instance = self._context.run(self._definition.cls)
         if self._definition.search_keys:
             try:
                 self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
@@ -145,9 +146,9 @@ class WorkflowRun:
                 raise WorkflowCodeFailed(str(error)) from error
         for letter in mail:
             self._hand_over(letter)
-        self._main = self._loop.create_task(self._definition.run(self._instance, self._start.input), context=self._context)
+        self._main = self._spawn(self._definition.run(self._instance, self._start.input))
         if self._is_cancel_requested:
-            self._main.cancel()
+            self._loop.call_soon(self._main.cancel)  # once it has begun, so that it can clean up
         return self._advance()
 
     def receive(self, mail: Sequence[Mail]) -> list[Command]:
@@ -179,25 +180,29 @@ class WorkflowRun:
     def query(self, name: str, value: Json) -> Json:
         """Return what a query handler says of the run as it stands. Raises: whatever the handler raises."""
         self._is_answering = True
+        state = self.random.getstate()
         try:
-            with self._guard:
+            with NoCollection(), self._guard, self._loop.running():
                 return self._context.copy().run(self._messages.query, self._instance, name, value)
         finally:
+            self.random.setstate(state)  # what a query draws, no replay draws
             self._is_answering = False
 
     def dispose(self) -> None:
-        """Throw the live code away; nothing that it still does reaches the outside."""
+        """Throw the live code away; nothing that it still does or says reaches the outside."""
         self._is_disposed = True
-        self._loop.mute()
-        for _ in range(DISPOSE_ROUNDS):
-            tasks = [task for task in asyncio.all_tasks(self._loop) if not task.done()]
-            if not tasks:
-                return
-            for task in tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is thrown away on purpose
-                task.cancel()
-            with suppress(SystemExit):
-                self._loop.run_until_idle(lambda: False)
+        is_left = True
+        try:
+            with silenced(), NoCollection(), self._guard:
+                is_left = self._loop.throw_away(self._guard.begin_turn)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises, the worker goes on
+            logger.debug("thrown away with %r", error)
+        if is_left:
+            logger.error(
+                "execution %s of workflow %s: its code does not end when it is cancelled, and is left as it is",
+                self.execution_id,
+                self._definition.name,
+            )
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
 
@@ -220,11 +225,14 @@ class WorkflowRun:
     def should_continue_as_new(self) -> bool:
         return self.has_large_history or self.events >= LONG_HISTORY
 
+    def all_handlers_finished(self) -> bool:
+        return not self._messages.others_at_work()
+
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
-        self._refuse_commands()
-        _, problem = self._check(f"the input of {name}", input)
-        if problem:
-            raise WorkflowError(problem, non_retryable=True)
+        self._refuse_in_query()
+        if self._is_past:
+            return self._loop.create_future()
+        self._check_payload(f"the input of {name}", input)
         seq = self._next_seq()
         self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))
         future = self._loop.create_future()
@@ -233,8 +241,9 @@ class WorkflowRun:
         return future
 
     def continue_as_new(self, input: Json) -> NoReturn:
-        self._refuse_commands()
+        self._refuse_in_query()
         self._definition.entrypoint.input.bind(input)
+        self._check_payload("the input of the next run", input)
         raise ContinueAsNew(input)
 
     def patched(self, patch_id: str) -> bool:
@@ -244,21 +253,19 @@ class WorkflowRun:
         self.patches.deprecate(patch_id)
 
     def change_search_keys(self, change: SearchKeysChanged) -> None:
-        self._refuse_commands()
+        self._refuse_in_query()
         before, self.search_keys = self.search_keys, after_change(self.search_keys, change)
         if self.search_keys != before and not self.patches.is_replaying:
             self._commands.append(change)
 
     def publish(self, event: TaskEvent) -> None:
+        self._refuse_in_query()
         if not self._is_disposed:
-            self._refuse_commands()
             self._ask(lambda seq: TaskPublished(seq=seq, event=event))
 
     def start_child(self, child: ChildWorkflow) -> StartedChild:
-        self._refuse_commands()
-        _, problem = self._check(f"the input of child workflow {child.workflow_name}", child.input)
-        if problem:
-            raise WorkflowError(problem, non_retryable=True)
+        self._refuse_in_query()
+        self._check_payload(f"the input of child workflow {child.workflow_name}", child.input)
         chosen = execution_id(child.execution_id or self.uuid4().hex)
         return self._children.start(
             lambda seq: ChildScheduled(
@@ -277,18 +284,31 @@ class WorkflowRun:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _advance(self) -> list[Command]:
+    @contextmanager
+    def _driving(self) -> Iterator[None]:
+        """Run code of the run in the block. Raises: WorkflowCodeFailed for whatever leaves it."""
         try:
-            with self._guard:
-                self._run_until_idle()
-                while not self.is_over and self._conditions.look():
-                    self._run_until_idle()
-        except BUGS as error:
+            with NoCollection(), self._guard, self._loop.running():
+                yield
+        except BaseException as error:  # SystemExit too: an execution must not end its worker, and then the next one
             raise WorkflowCodeFailed(str(error)) from error
-        if self._main and self._main.done():
+
+    def _advance(self) -> list[Command]:
+        with self._driving():
+            self._run_until_idle()
+            for _ in self._conditions.look():
+                self._run_until_idle()
+                if self.is_over:
+                    break
+            failure = self._messages.failure
+            if self.is_over:  # what was asked for in the last turn counts, such as a child's cancellation
+                self._loop.run_rounds(MOST_ROUNDS if failure is None else 1, self._guard.begin_turn)
+        if self.is_over:
+            self._look_for_unfinished_handlers()
+        if failure:
+            self._end_with(failure)
+        elif self._main and self._main.done():
             self._end(self._main)
-        elif self._messages.failure:
-            self._end_with(self._messages.failure)
         commands, self._commands = self._commands, []
         return commands
 
@@ -322,11 +342,17 @@ class WorkflowRun:
         return seq
 
     def _record(self, patch: PatchRecorded) -> None:
-        self._refuse_commands()
+        self._refuse_in_query()
         self._commands.append(patch)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        return self._loop.create_task(work, context=self._context)
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return self._loop.create_task(work, context=self._context.copy())
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        """Continue as new also where a task says so that is not the entrypoint, or is in a group."""
+        error = None if task.cancelled() else task._exception  # noqa: SLF001 - as `exception()` marks it as seen
+        if isinstance(error, ContinueAsNew):
+            self._messages.fail(error)
 
     def _answer(self, number: int, result: Json, failure: Failure | None) -> None:
         if self._is_disposed:
@@ -336,6 +362,23 @@ class WorkflowRun:
             self._commands.append(UpdateCompleted(seq=seq, update=number, result=result))
         else:
             self._commands.append(UpdateFailed(seq=seq, update=number, failure=failure))
+
+    def _look_for_unfinished_handlers(self) -> None:
+        unfinished = [one.name for one in self._messages.unfinished if one.unfinished_policy is UnfinishedPolicy.WARN]
+        self.unfinished_handlers = tuple(unfinished)
+        if unfinished and not self.is_replaying:
+            logger.warning(
+                "execution %s of workflow %s: the run ends while these handlers have not returned: %s. Wait for "
+                "workflow.all_handlers_finished(), or give them unfinished_policy='abandon'",
+                self.execution_id,
+                self._definition.name,
+                ", ".join(unfinished),
+            )
+
+    @property
+    def _is_past(self) -> bool:
+        """Whether nothing that takes time can be asked for any more: the run is over, or thrown away."""
+        return self._is_disposed or self.is_over
 
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
@@ -369,6 +412,12 @@ class WorkflowRun:
             return ExecutionFailed(seq=self._next_seq(), failure=failure)
         return ExecutionCompleted(seq=self._next_seq(), result=result)
 
+    def _check_payload(self, what: str, payload: Json) -> None:
+        """Refuse what is too large in the line that asks for it. Raises: WorkflowError."""
+        _, problem = self._check(what, payload)
+        if problem:
+            raise WorkflowError(problem, non_retryable=True)
+
     def _next_seq(self) -> int:
         self._last_seq += 1
         return self._last_seq
@@ -378,11 +427,13 @@ class WorkflowRun:
             self._commands.append(ActivityCancelRequested(seq=self._next_seq(), activity=activity))
 
     def _timer_started(self, handle: asyncio.TimerHandle) -> None:
-        self._refuse_commands()
+        self._refuse_in_query()
+        if self._is_past or handle.when() >= LATEST:
+            return
         seq = self._next_seq()
         self._timers[seq] = handle
         self._timer_seqs[id(handle)] = seq
-        self._commands.append(TimerStarted(seq=seq, fire_at=datetime.fromtimestamp(handle.when(), UTC)))
+        self._commands.append(TimerStarted(seq=seq, fire_at=_not_before(handle.when())))
 
     def _timer_canceled(self, handle: asyncio.TimerHandle) -> None:
         timer = self._timer_seqs.pop(id(handle), None)
@@ -390,10 +441,16 @@ class WorkflowRun:
             del self._timers[timer]
             self._commands.append(TimerCanceled(seq=self._next_seq(), timer=timer))
 
-    def _refuse_commands(self) -> None:
-        """Let nothing be asked for by code that is thrown away, or that only answers a query."""
-        if self._is_disposed:
-            raise asyncio.CancelledError
+    def _refuse_in_query(self) -> None:
+        """Let nothing be asked for by code that only answers a query. Raises: WorkflowsException."""
         if self._is_answering:
             problem = "a query handler must not start anything: answer from what the workflow knows"
             raise WorkflowsException(problem, code=ErrorCode.REJECTED_QUERY_ERROR)
+
+
+def _not_before(when: float) -> datetime:
+    """Return the first time in whole microseconds that is not before a time in seconds."""
+    at = datetime.fromtimestamp(when, UTC)
+    while at.timestamp() < when:
+        at += timedelta(microseconds=1)
+    return at

@@ -30,6 +30,7 @@ from levante_core.protocol import (
     Failure,
     FailureKind,
     GiveUp,
+    HandlersUnfinished,
     HistoryEvent,
     HistoryGrewLarge,
     HistorySize,
@@ -189,6 +190,8 @@ class LiveRun:
             if isinstance(command, ActivityScheduled) and not self.code.is_over:
                 self._append(self._assigned(command))
             else:
+                if isinstance(command, CLOSINGS) and self.code.unfinished_handlers:
+                    self._append(HandlersUnfinished(handlers=self.code.unfinished_handlers))
                 self.is_urgent |= isinstance(command, AWAITED)
                 self._append(self._addressed(command))
 
