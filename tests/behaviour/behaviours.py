@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, families, further, mail, programs, refusals, shapes, telling, working
+from tests.behaviour import failing, families, further, mail, programs, refusals, replaying, shapes, telling, working
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, shapes, telling, working)
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, replaying, shapes, telling, working)
 """Whatever a worker serves."""
 
 
@@ -142,6 +142,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     **families.BEHAVIOURS,
     **mail.BEHAVIOURS,
     **refusals.BEHAVIOURS,
+    **replaying.BEHAVIOURS,
     **shapes.BEHAVIOURS,
     **telling.BEHAVIOURS,
     **working.BEHAVIOURS,

@@ -324,7 +324,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "code that ends its process": blocks("leave", "SystemExit", "5"),
     "a bug": blocks("divide", "ZeroDivisionError", "division by zero"),
     "a bug, and an end": Behaviour(Buggy, Ended("TERMINATED"), {"which": "divide"}, _give_up),
-    "a timeout that nobody catches": blocks("wait", "TimeoutError"),
+    "a timeout that nobody catches": Behaviour(Buggy, Ended("FAILED", said="TimeoutError"), {"which": "wait"}),
     "the clock in workflow code": blocks("clock", "ForbiddenCall", "datetime.now at ", "failing.py:", "Use workflow.now()"),
     "chance in workflow code": blocks("chance", "ForbiddenCall", "random.random at ", "Use workflow.random()"),
     "code that does not wait": blocks(

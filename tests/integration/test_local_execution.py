@@ -152,7 +152,7 @@ def test_workflow_when_it_ends_otherwise_then_that_is_raised() -> None:
     assert raised.value.details == {"why": "test"}
     with pytest.raises(ZeroDivisionError):
         run(Raises, {"how": "bug"})
-    with pytest.raises(TimeoutError):
+    with pytest.raises(RecordedError, match="TimeoutError"):
         run(Raises, {"how": "timeout"})
     with pytest.raises(WorkflowsException, match="waits for a signal or an update"):
         run(Raises, {"how": "signal"})

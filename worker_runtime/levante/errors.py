@@ -203,7 +203,7 @@ def _failure(exc: BaseException, depth: int) -> Failure:
     cause = _cause(exc) if depth > 0 else None
     return Failure(
         kind=_kind(exc),
-        message=_head(_text(lambda: str(exc)), MESSAGE_BYTES),
+        message=_head(_text(lambda: str(exc)) or type(exc).__name__, MESSAGE_BYTES),
         type=type(exc).__name__,
         non_retryable=isinstance(exc, InvalidArguments) or (isinstance(exc, WorkflowError) and exc.non_retryable),
         details=_details(exc.details) if isinstance(exc, WorkflowError) else None,
