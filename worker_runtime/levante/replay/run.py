@@ -232,10 +232,9 @@ class WorkflowRun:
         future.add_done_callback(lambda done: self._activity_canceled(seq) if done.cancelled() else None)
         return future
 
-    def continue_as_new(self, input: Json) -> NoReturn:
+    def continue_as_new(self, input: object) -> NoReturn:
         self._refuse_commands()
-        self._definition.entrypoint.input.bind(input)
-        raise ContinueAsNew(input)
+        raise ContinueAsNew(self._definition.entrypoint.input.sent(input))
 
     def patched(self, patch_id: str) -> bool:
         return self.patches.is_taken(patch_id)
@@ -340,7 +339,7 @@ class WorkflowRun:
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is None:
-            self._commands.append(self._closing(self._result(main)))
+            self._commands.append(self._completion(main.result()))
         elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
             self._commands.append(ExecutionCanceled(seq=self._next_seq()))
         else:
@@ -356,11 +355,14 @@ class WorkflowRun:
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
 
-    def _result(self, main: asyncio.Task[Any]) -> Json:
+    def _completion(self, returned: Any) -> ExecutionCompleted | ExecutionFailed:
         try:
-            return self._definition.dump_result(main.result())
+            result = self._definition.dump_result(returned)
+        except WorkflowError as error:  # a value that cannot be recorded, whatever the code says next time
+            return ExecutionFailed(seq=self._next_seq(), failure=to_failure(error))
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
+        return self._closing(result)
 
     def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
         _, problem = self._check("the result of the workflow", result)

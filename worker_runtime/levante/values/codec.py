@@ -1,0 +1,59 @@
+"""Writing and reading the values of a type by its schema for a form."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
+
+from levante.values.core_schemas import CoreSchema
+from levante.values.forms import CONFIG, Form, closed, formed
+
+_READ_BY: dict[Form, tuple[bool | None, bool | None]] = {
+    Form.INTERNAL: (False, True),
+    Form.INPUT: (None, None),
+    Form.RESULT: (True, False),
+}
+"""Whether fields are read by alias, and by name; None: as their class says."""
+
+
+class Codec:
+    """Writes and reads the values of one type.
+
+    Built anew, because pydantic would take what it has built of a class before, which is for its own form.
+    """
+
+    def __init__(self, type_schema: object, form: Form) -> None:
+        """Raises: SchemaError for a schema that cannot be changed."""
+        self.schema = formed(cast("CoreSchema", type_schema), form)
+        self._form = form
+        self._reader = _validator(self.schema)
+        self._writer = SchemaSerializer(cast("core_schema.CoreSchema", self.schema), CONFIG, _use_prebuilt=False)
+        self._checker: SchemaValidator | None = None
+
+    def read(self, text: bytes) -> Any:
+        """Return what a JSON text stands for. Raises: ValidationError."""
+        by_alias, by_name = _READ_BY[self._form]
+        return self._reader.validate_json(text, by_alias=by_alias, by_name=by_name)
+
+    def check(self, value: Any) -> Any:
+        """Return a value of Python as this type; undeclared keys are refused. Raises: ValidationError."""
+        if self._checker is None:
+            self._checker = _validator(closed(self.schema))
+        return self._checker.validate_python(value, by_alias=True, by_name=True)
+
+    def write(self, value: Any, *, is_strict: bool = True) -> bytes:
+        """Return the JSON text of a value. Raises: whatever a serializer of a user's raises, and PydanticSerializationError.
+
+        is_strict: refuse what has another type than it is annotated with.
+        """
+        return self._writer.to_json(
+            value,
+            by_alias=self._form is not Form.INTERNAL,
+            round_trip=self._form is not Form.RESULT,
+            warnings="error" if is_strict else False,
+        )
+
+
+def _validator(schema: CoreSchema) -> SchemaValidator:
+    return SchemaValidator(cast("core_schema.CoreSchema", schema), CONFIG, _use_prebuilt=False)
