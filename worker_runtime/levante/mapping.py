@@ -116,6 +116,16 @@ class KeyedInput:
         """Return what `write` does, if it can be bound. Raises: as `dump`."""
         value = self.write(given)
         self.bind(value)
+        problems: list[str] = []
+        for name, field in value.items() if isinstance(value, dict) else ():
+            value_type = self._parameters.type_of(name)
+            try:
+                if value_type is not None:
+                    value_type.check_json(field)
+            except ValidationError as error:
+                problems += problems_of(error, f"parameter {name!r}")
+        if problems:
+            raise _misfit(self._parameters.owner, problems)
         return value
 
     def _from_mapping(self, given: Mapping[str, Any]) -> dict[str, Json]:
@@ -167,12 +177,20 @@ class _Member:
 
     def read(self, value: Json, problems: list[str]) -> tuple[Any, dict[str, Any]]:
         """Return the model and what goes to `**kwargs`, or add to the problems."""
-        own, rest = value, {}
-        if self._declared is not None and isinstance(value, dict):
-            own = {key: field for key, field in value.items() if key in self._declared}
-            rest = {key: field for key, field in value.items() if key not in self._declared}
+        own, rest = self._divided(value)
         extra = {key: _read(self._extra, field, f"field {key!r}", problems) for key, field in rest.items()}
         return _read(self.type, own, self._place, problems), extra
+
+    def check_json(self, value: Json) -> None:
+        """Raises: ValidationError when the model does not take the input as a whole."""
+        self.type.check_json(self._divided(value)[0])
+
+    def _divided(self, value: Json) -> tuple[Json, dict[str, Json]]:
+        """Return what is the model's, and the top-level fields that it does not declare."""
+        if self._declared is None or not isinstance(value, dict):
+            return value, {}
+        own = {key: field for key, field in value.items() if key in self._declared}
+        return own, {key: field for key, field in value.items() if key not in self._declared}
 
     def write(self, given: Mapping[str, Any], path: str) -> Json:
         """Return the JSON of fields whose values may be those of Python. Raises: ValidationError, ValueLost."""
@@ -247,9 +265,10 @@ class ModelInput:
         """Return what `write` does, if it can be bound, and a model arrives as it is. Raises: as `write`."""
         value = self.write(given)
         args, kwargs = self.bind(value)
-        if not isinstance(given, BaseModel):
-            return value
         arriving = args[0] if args else kwargs[self._name]
+        if not isinstance(given, BaseModel):
+            self._check_taken(value, arriving)
+            return value
         try:
             if isinstance(given, tuple(member.cls for member in self._members)):
                 Comparison(is_exact=True).check(given, arriving, self._name)
@@ -258,6 +277,15 @@ class ModelInput:
         except ValueLost as lost:
             raise self._refused(lost) from None
         return value
+
+    def _check_taken(self, value: Json, arriving: object) -> None:
+        """Raises: InvalidArguments when the input holds keys within it that nothing takes."""
+        try:
+            for member in self._members:
+                if member.cls is type(arriving) and value is not None:
+                    member.check_json(value)
+        except ValidationError as error:
+            raise _misfit(self._parameters.owner, [*problems_of(error, f"parameter {self._name!r}")]) from None
 
     def _from_mapping(self, given: Mapping[str, Any]) -> Json:
         problems: list[str] = []

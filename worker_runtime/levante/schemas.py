@@ -23,6 +23,7 @@ from levante.values.losses import (
     at_location,
     check_finite,
     check_no_secret,
+    is_doubtful,
     unwritable,
 )
 from levante.values.plain import is_exactly, is_json_type, plain_check
@@ -73,6 +74,10 @@ class ValueType:
         """Return the value as this type, converted where that loses nothing. Raises: ValidationError."""
         return self._codec.check(value)
 
+    def check_json(self, value: Json) -> None:
+        """Raises: ValidationError for JSON that stands for no value of this type, or holds keys that would be lost."""
+        self._codec.check_json(to_json(value))
+
     def write(self, value: Any, path: str, *, is_read_back: bool = True) -> Json:
         """Return a value of this type as JSON. Raises: ValueLost, ValueMisfits.
 
@@ -83,7 +88,7 @@ class ValueType:
             text = self._codec.write(value)
         except Exception:  # noqa: BLE001 - whatever a serializer of a user's raises; its message may quote the value
             raise self._reason(value, path) from None
-        plain = _parsed(text, path)
+        plain = _parsed(text, value, path)
         is_whole = (self._fits is not None and self._fits(value)) or (self._is_json and is_exactly(value, plain))
         if is_read_back and not is_whole:
             self._compare(value, text, path)
@@ -98,7 +103,7 @@ class ValueType:
         except Exception:  # noqa: BLE001 - as above
             raise self._reason(value, path) from None
         check_no_secret(value, path)
-        return _parsed(text, path)
+        return _parsed(text, value, path)
 
     def _compare(self, value: Any, text: bytes, path: str) -> None:
         """Raises: ValueLost when what would be read of the text is another value."""
@@ -116,13 +121,22 @@ class ValueType:
             return found
         try:
             text = self._codec.write(value, is_strict=False)
-        except Exception:  # noqa: BLE001 - as above
-            return ValueLost(path, "cannot be written: it is a secret that outsiders would see, or its class refuses")
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._refusal(value, path, error)
         try:
             self._compare(value, text, path)
         except ValueLost as lost:
             return ValueMisfits(lost.path, lost.problem)
         return ValueMisfits(path, "holds something of another type than it is annotated with")
+
+    def _refusal(self, value: Any, path: str, error: Exception) -> ValueLost:
+        """Say why there is no text of a value whose parts all have one."""
+        try:
+            if self.form.is_seen_outside:
+                check_no_secret(value, path)
+        except ValueLost as lost:
+            return lost
+        return ValueLost(path, f"a serializer of its type raised {type(error).__name__}")
 
 
 @lru_cache(maxsize=1024)
@@ -132,13 +146,18 @@ def own_type(hint: Any, form: Form) -> ValueType:
     return ValueType(owner, "the value", hint, form)
 
 
-def _parsed(text: bytes, path: str) -> Json:
+def _parsed(text: bytes, value: Any, path: str) -> Json:
+    """Return the JSON value of a text. Raises: ValueLost for numbers that JSON does not know. value: what was written."""
     try:
         plain = from_json(text)
     except ValueError:
         raise ValueLost(path, "is nested too deeply, or holds a number of more than 4,300 digits") from None
-    if b"NaN" in text or b"Infinity" in text:
-        check_finite(plain, path)
+    if is_doubtful(text):
+        try:
+            check_finite(plain, path)
+        except ValueLost:
+            check_finite(value, path)  # which knows the places by their names
+            raise
     return plain
 
 

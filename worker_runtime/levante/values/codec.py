@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, cast
 
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
@@ -9,12 +10,19 @@ from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 from levante.values.core_schemas import CoreSchema
 from levante.values.forms import CONFIG, Form, closed, formed
 
+_WRITTEN_BY_ALIAS: dict[Form, bool | None] = {
+    Form.INTERNAL: False,
+    Form.INPUT: True,
+    Form.RESULT: True,
+    Form.SHOWN: None,
+}
 _READ_BY: dict[Form, tuple[bool | None, bool | None]] = {
     Form.INTERNAL: (False, True),
     Form.INPUT: (None, None),
     Form.RESULT: (True, False),
+    Form.SHOWN: (None, None),
 }
-"""Whether fields are read by alias, and by name; None: as their class says."""
+"""Whether fields are read by alias, and by name. None, here and above: as their class says."""
 
 
 class Codec:
@@ -29,7 +37,10 @@ class Codec:
         self._form = form
         self._reader = _validator(self.schema)
         self._writer = SchemaSerializer(cast("core_schema.CoreSchema", self.schema), CONFIG, _use_prebuilt=False)
-        self._checker: SchemaValidator | None = None
+
+    @cached_property
+    def _checker(self) -> SchemaValidator:
+        return _validator(closed(self.schema))
 
     def read(self, text: bytes) -> Any:
         """Return what a JSON text stands for. Raises: ValidationError."""
@@ -38,9 +49,12 @@ class Codec:
 
     def check(self, value: Any) -> Any:
         """Return a value of Python as this type; undeclared keys are refused. Raises: ValidationError."""
-        if self._checker is None:
-            self._checker = _validator(closed(self.schema))
         return self._checker.validate_python(value, by_alias=True, by_name=True)
+
+    def check_json(self, text: bytes) -> None:
+        """Raises: ValidationError for what `read` would refuse, and for undeclared keys."""
+        by_alias, by_name = _READ_BY[self._form]
+        self._checker.validate_json(text, by_alias=by_alias, by_name=by_name)
 
     def write(self, value: Any, *, is_strict: bool = True) -> bytes:
         """Return the JSON text of a value. Raises: whatever a serializer of a user's raises, and PydanticSerializationError.
@@ -49,8 +63,8 @@ class Codec:
         """
         return self._writer.to_json(
             value,
-            by_alias=self._form is not Form.INTERNAL,
-            round_trip=self._form is not Form.RESULT,
+            by_alias=_WRITTEN_BY_ALIAS[self._form],
+            round_trip=not self._form.is_seen_outside,
             warnings="error" if is_strict else False,
         )
 

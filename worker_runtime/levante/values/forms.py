@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from pydantic_core.core_schema import CoreConfig
 
@@ -25,12 +25,19 @@ class Form(Enum):
 
     INTERNAL: both are our own workers, so fields go by their names, and nothing is left out. INPUT: outsiders write what our
     code takes, by the aliases that validation knows; our code writes the same, and leaves nothing out either. RESULT: our
-    code writes what outsiders see, by the aliases of serialization, without excluded fields and with computed ones.
+    code writes what outsiders see, by the aliases of serialization, without excluded fields and with computed ones. SHOWN:
+    as RESULT, for what nobody reads as a type, such as the state of a task; a class says itself whether it goes by aliases.
     """
 
     INTERNAL = "internal"
     INPUT = "input"
     RESULT = "result"
+    SHOWN = "shown"
+
+    @property
+    def is_seen_outside(self) -> bool:
+        """Whether outsiders see what is written, so that secrets and excluded fields stay out of it."""
+        return self in {Form.RESULT, Form.SHOWN}
 
 
 def formed(schema: CoreSchema, form: Form) -> CoreSchema:
@@ -65,26 +72,33 @@ class _Former:
             by_alias = schema.get("config", {}).get("validate_by_alias", True)
         if kind == "json-or-python":
             schema = self._with_secret(schema)
+        if kind == "json" and self._form.is_seen_outside:  # outsiders see what the text stands for
+            return self.changed(schema.get("schema", {"type": "any"}), by_alias=by_alias)
         copy = with_parts(schema, partial(self.changed, by_alias=by_alias))
         if kind in _HAVE_CONFIG:
             copy["config"] = {**CONFIG, **schema.get("config", {})}
         if kind in _FIELDS:
             self._change_field(copy, by_alias=by_alias)
-        computed = [field.get("alias") or field["property_name"] for field in schema.get("computed_fields", ())]
-        return _reading_without(computed, copy) if computed and self._form is Form.RESULT else copy
+        made_anew = list(_made_anew(copy)) if self._form is Form.RESULT else []
+        return _reading_without(made_anew, copy) if made_anew else copy
 
     def _change_field(self, field: CoreSchema, *, by_alias: bool) -> None:
         """Let a field be written by the key under which it is read."""
         match self._form:
             case Form.INTERNAL:
-                _drop(field, *_HIDDEN)
+                _reveal(field)
             case Form.INPUT:
-                _drop(field, *_HIDDEN, "serialization_alias")
+                _reveal(field)
+                _drop(field, "serialization_alias")
                 key = _first_key(field.get("validation_alias")) if by_alias else None
                 field |= {} if key is None else {"serialization_alias": key}
             case Form.RESULT:
                 _drop(field, "validation_alias")
                 field |= {"validation_alias": field["serialization_alias"]} if "serialization_alias" in field else {}
+            case Form.SHOWN:
+                pass
+            case _:
+                assert_never(self._form)
 
     def _with_secret(self, schema: CoreSchema) -> CoreSchema:
         """Write what a secret holds, and no asterisks, between our own workers; refuse it where outsiders would see it."""
@@ -92,7 +106,7 @@ class _Former:
         if getattr(function, "__module__", None) != "pydantic.types" or function.__name__ not in _SECRET:
             return schema
         reading = schema["json_schema"]
-        if self._form is Form.RESULT:
+        if self._form.is_seen_outside:
             writing: CoreSchema = {"function": _refuse_secret}
         else:
             writing = {"function": _revealed, "return_schema": reading.get("schema", {"type": "any"})}
@@ -115,6 +129,25 @@ def _first_key(alias: str | list[Any] | None) -> str | None:
         return alias
     paths = [[step] if isinstance(step, str) else step for step in alias] if isinstance(alias[0], list) else [alias]
     return next((path[0] for path in paths if len(path) == 1), None)
+
+
+def _made_anew(schema: CoreSchema) -> Iterator[str]:
+    """Yield the keys of what is written and not read, since the class makes it itself."""
+    for field in schema.get("computed_fields", ()):
+        yield field.get("alias") or field["property_name"]
+    if schema["type"] == "dataclass-args":
+        yield from (field.get("validation_alias", field["name"]) for field in schema["fields"] if _is_made_anew(field))
+
+
+def _is_made_anew(field: CoreSchema) -> bool:
+    return field.get("init") is False
+
+
+def _reveal(field: CoreSchema) -> None:
+    """Leave nothing out but what the class makes itself."""
+    _drop(field, *_HIDDEN)
+    if _is_made_anew(field):
+        field["serialization_exclude"] = True
 
 
 def _drop(schema: CoreSchema, *keys: str) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-LOST = "is not what would be read back"
 _BUILT_IN = (bool, bytes, dict, float, frozenset, int, list, set, str, tuple)
 _MOST_KEY_CHARACTERS = 40
 
@@ -140,7 +139,7 @@ class Comparison:
         else:
             is_same = _equal(before, after)
         if not is_same:
-            raise ValueLost(path, f"this {_name(type(before))} {LOST}")
+            raise ValueLost(path, f"this {_name(type(before))} would arrive as another one")
 
     def _check_state(self, before: object, after: object, path: str) -> None:
         """Compare objects whose class does not say when they are equal by what they hold."""
@@ -174,16 +173,17 @@ def _name(kind: type) -> str:
 # --- what cannot be written -------------------------------------------------------------------------------------------
 
 
-def check_finite(plain: Any, path: str) -> None:
-    """Raises: ValueLost for the first number in a JSON value that JSON does not know."""
-    if isinstance(plain, float) and not math.isfinite(plain):
+def is_doubtful(text: bytes) -> bool:
+    """Tell whether a JSON text may hold a number that JSON does not know; a string may look like one."""
+    return b"NaN" in text or b"Infinity" in text
+
+
+def check_finite(value: Any, path: str) -> None:
+    """Raises: ValueLost for the first number within a value that JSON does not know."""
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueLost(path, "the number is NaN or infinite, which JSON does not know: leave it out, or use None or a text")
-    if isinstance(plain, dict):
-        for key, value in plain.items():
-            check_finite(value, at_key(path, key))
-    elif isinstance(plain, list):
-        for index, value in enumerate(plain):
-            check_finite(value, at_key(path, index))
+    for place, member in _members(value, path) or ():
+        check_finite(member, place)
 
 
 def check_taken(given: Any, arrived: Any, path: str) -> None:

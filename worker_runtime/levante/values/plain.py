@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from levante.values.core_schemas import CoreSchema
 from levante.values.forms import CONFIG
+from levante.values.losses import ValueLost, check_finite, is_doubtful
 
 Fits: TypeAlias = Callable[[Any], bool]
 """Tells of one value whether it has exactly the classes of its type. What has the wrong JSON type is found in writing."""
@@ -182,6 +183,9 @@ def is_exactly(value: Any, written: Any) -> bool:
 def is_json(value: Any) -> bool:
     """Tell whether a value is JSON as it stands, with finite numbers."""
     try:
-        return is_exactly(value, from_json(to_json(value, inf_nan_mode="constants")))
-    except ValueError:  # PydanticSerializationError is one
+        text = to_json(value, inf_nan_mode="constants")
+        if is_doubtful(text):
+            check_finite(value, "")
+        return is_exactly(value, from_json(text))
+    except (ValueError, ValueLost):  # PydanticSerializationError is a ValueError
         return False
