@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, families, further, mail, programs, refusals, shapes, telling, working
+from tests.behaviour import failing, families, further, mail, programs, refusals, shapes, telling, values, working
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, shapes, telling, working)
+MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, shapes, telling, values, working)
 """Whatever a worker serves."""
 
 
@@ -144,5 +144,6 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     **refusals.BEHAVIOURS,
     **shapes.BEHAVIOURS,
     **telling.BEHAVIOURS,
+    **values.BEHAVIOURS,
     **working.BEHAVIOURS,
 }

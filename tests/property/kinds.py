@@ -325,6 +325,8 @@ def parts_of(value: Any) -> Any:
         within = value.get_secret_value()
     elif isinstance(value, datetime | time):
         within = (value.replace(tzinfo=None).isoformat(), value.utcoffset())
+    elif isinstance(value, complex):
+        within = repr(value + 0)  # the sign of a zero is not kept
     else:
         within = repr(value)
     name = kind.__module__ + "." + kind.__qualname__

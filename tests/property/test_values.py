@@ -87,7 +87,7 @@ def test_value_when_it_crosses_a_boundary_then_it_arrives_as_it_was_or_is_refuse
     """Whatever the type, nothing is lost without a word, and a refusal never quotes what it refuses."""
     try:
         value = data.draw(kind.values)
-    except ValueError:  # a model refuses what was made up for it
+    except (TypeError, ValueError):  # a model, or a set, refuses what was made up for it
         return
     note(f"{kind.hint!r}: {value!r:.2000}")
     arrived, refused = _crossed(cross, kind.hint, value)

@@ -139,6 +139,9 @@ class ValueType:
         return ValueLost(path, f"a serializer of its type raised {type(error).__name__}")
 
 
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+
+
 @lru_cache(maxsize=1024)
 def own_type(hint: Any, form: Form) -> ValueType:
     """Return the type of values that are written as their own class says, whatever is annotated; hint: that class."""
@@ -158,6 +161,8 @@ def _parsed(text: bytes, value: Any, path: str) -> Json:
         except ValueLost:
             check_finite(value, path)  # which knows the places by their names
             raise
+    if REPLACEMENT in text and (lost := unwritable(value, path)):  # pydantic puts it into keys for half a character
+        raise lost
     return plain
 
 
