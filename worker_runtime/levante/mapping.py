@@ -28,9 +28,9 @@ from levante.schemas import (
     union_members,
     with_definitions,
 )
+from levante.values.exact import is_json
 from levante.values.forms import Form
 from levante.values.losses import Comparison, ValueLost, check_no_secret, check_taken
-from levante.values.plain import is_json
 from levante_core.protocol import Json, JsonSchema
 
 __all__ = [

@@ -106,7 +106,9 @@ class HandlerOutput:
             return None
         try:
             return self._model(value) if isinstance(value, BaseModel) else self._other(value)
-        except ValueMisfits:
+        except ValueMisfits as misfit:
+            if self._wraps and self._wrapped is not None and self._wrapped.is_instance(value):
+                raise PayloadRefused(f"{self._owner.label}: {misfit}") from None
             return self._passed_on(value)
         except ValueLost as lost:
             raise PayloadRefused(f"{self._owner.label}: {lost}") from None

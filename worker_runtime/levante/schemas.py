@@ -15,6 +15,7 @@ from pydantic_core import SchemaError, from_json, to_json
 from levante.errors import ErrorCode, WorkflowsException
 from levante.values.codec import Codec
 from levante.values.core_schemas import AMBIGUOUS, kinds
+from levante.values.exact import is_exactly
 from levante.values.forms import Form
 from levante.values.losses import (
     Comparison,
@@ -26,7 +27,7 @@ from levante.values.losses import (
     is_doubtful,
     unwritable,
 )
-from levante.values.plain import is_exactly, is_json_type, plain_check
+from levante.values.plain import is_json_type, plain_check, plain_fields
 from levante_core.protocol import Json, JsonSchema
 
 
@@ -61,7 +62,7 @@ class ValueType:
         if "generator" in found:
             raise owner.definition_error(f"{place} has type {hint!r}, which can be read only once: take a list")
         self.form = form
-        self._comparison = Comparison(is_exact=bool(found & AMBIGUOUS))
+        self._comparison = Comparison(is_exact=bool(found & AMBIGUOUS), plain_fields=plain_fields(schema))
         self._is_json = is_json_type(schema)
         self._is_open = "any" in found
         self._fits = plain_check(schema)
@@ -73,6 +74,10 @@ class ValueType:
     def check(self, value: Any) -> Any:
         """Return the value as this type, converted where that loses nothing. Raises: ValidationError."""
         return self._codec.check(value)
+
+    def is_instance(self, value: Any) -> bool:
+        """Tell whether a value is of this type, as a type checker sees it: instances of derived classes are."""
+        return self._codec.is_instance(value)
 
     def check_json(self, value: Json) -> None:
         """Raises: ValidationError for JSON that stands for no value of this type, or holds keys that would be lost."""
@@ -89,7 +94,7 @@ class ValueType:
         except Exception:  # noqa: BLE001 - whatever a serializer of a user's raises; its message may quote the value
             raise self._reason(value, path) from None
         plain = _parsed(text, value, path)
-        is_whole = (self._fits is not None and self._fits(value)) or (self._is_json and is_exactly(value, plain))
+        is_whole = is_exactly(value, plain) if self._is_json else self._fits is not None and self._fits(value)
         if is_read_back and not is_whole:
             self._compare(value, text, path)
         elif self._is_open and not is_whole:
@@ -119,24 +124,20 @@ class ValueType:
         found = unwritable(value, path)
         if found is not None:
             return found
+        if self.form.is_seen_outside:
+            try:
+                check_no_secret(value, path)
+            except ValueLost as lost:
+                return lost
         try:
             text = self._codec.write(value, is_strict=False)
         except Exception as error:  # noqa: BLE001 - as above
-            return self._refusal(value, path, error)
+            return ValueLost(path, f"a serializer of its type raised {type(error).__name__}")
         try:
             self._compare(value, text, path)
         except ValueLost as lost:
             return ValueMisfits(lost.path, lost.problem)
         return ValueMisfits(path, "holds something of another type than it is annotated with")
-
-    def _refusal(self, value: Any, path: str, error: Exception) -> ValueLost:
-        """Say why there is no text of a value whose parts all have one."""
-        try:
-            if self.form.is_seen_outside:
-                check_no_secret(value, path)
-        except ValueLost as lost:
-            return lost
-        return ValueLost(path, f"a serializer of its type raised {type(error).__name__}")
 
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()

@@ -51,6 +51,10 @@ class Codec:
         """Return a value of Python as this type; undeclared keys are refused. Raises: ValidationError."""
         return self._checker.validate_python(value, by_alias=True, by_name=True)
 
+    def is_instance(self, value: Any) -> bool:
+        """Tell whether a value of Python is of this type, without any conversion."""
+        return self._reader.isinstance_python(value, strict=True)
+
     def check_json(self, text: bytes) -> None:
         """Raises: ValidationError for what `read` would refuse, and for undeclared keys."""
         by_alias, by_name = _READ_BY[self._form]

@@ -50,12 +50,16 @@ def at_location(path: str, location: Iterable[int | str]) -> str:
 class Comparison:
     """Compares values with what was read back of them. is_exact: classes have to be the same.
 
+    plain_fields: by class of a model and name of a field, what tells of a value that it need not be compared.
     Otherwise an instance of a class derived from a built-in one may arrive as the built-in, which is what the type says. It
     is not in a union, where the derived class may be a member that was lost.
     """
 
-    def __init__(self, *, is_exact: bool) -> None:
+    def __init__(
+        self, *, is_exact: bool, plain_fields: Mapping[type, Mapping[str, Callable[[Any], bool]]] | None = None
+    ) -> None:
         self._is_exact = is_exact
+        self._plain_fields = plain_fields or {}
 
     def check(self, before: Any, after: Any, path: str) -> None:
         """Raises: ValueLost for the first difference."""
@@ -82,8 +86,12 @@ class Comparison:
         return not self._is_exact and kind in _BUILT_IN and isinstance(before, kind)
 
     def _check_model(self, before: BaseModel, after: BaseModel, path: str) -> None:
-        self._check_attributes(type(after).model_fields, before, after, path)
-        self._check_mapping(before.model_extra or {}, after.model_extra or {}, path)
+        plain, held = self._plain_fields.get(type(before), {}), before.__dict__
+        names = type(after).model_fields
+        to_compare = [name for name in names if not (name in plain and name in held and plain[name](held[name]))]
+        self._check_attributes(to_compare, before, after, path)
+        if before.model_extra or after.model_extra:  # of which no type is known
+            Comparison(is_exact=True).check(before.model_extra or {}, after.model_extra or {}, path)
         own, arriving = before.__pydantic_private__ or {}, after.__pydantic_private__ or {}
         for name in own.keys() | arriving.keys():
             self._check_member(name, own, arriving, at_field(path, name))
