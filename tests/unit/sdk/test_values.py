@@ -33,9 +33,11 @@ from typing_extensions import TypeAliasType, TypedDict
 from levante.attempts import activity_heartbeat
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
 from levante.mapping import ActivityOutput, HandlerOutput, activity_input, handler_input
+from levante.parallel.calling import _plain
 from levante.refusals import PayloadRefused
 from levante.schemas import Owner, ValueType, union_members
 from levante.search_keys import addition
+from levante.tasks import _json
 from levante.values.forms import Form
 from levante.values.plain import plain_check
 
@@ -474,3 +476,23 @@ def test_text_when_its_class_derives_from_a_built_in_one_then_it_arrives_as_what
     """It is equal, and of the declared type."""
     assert _through_activity(str, Phrase("a")) == "a"
     assert type(_through_activity(str, Phrase("a"))) is str
+
+
+@pytest.mark.parametrize("state", [{"loss": math.nan}, Circle(name="a", radius=math.inf), {"password": PASSWORD}])
+def test_state_when_outsiders_cannot_be_shown_it_then_it_is_refused(state: Any) -> None:
+    """Streams would show null, or asterisks."""
+    with pytest.raises(PayloadRefused, match="the state of a task has to be JSON: state"):
+        _json(state)
+
+
+def test_state_when_it_is_a_model_with_aliases_then_clients_see_what_they_saw() -> None:
+    """A model says itself whether it is shown by its aliases."""
+    assert _json(Choice(uid="a")) == {"user_id": "a"}
+    assert _json({"at": date(2026, 1, 2)}) == {"at": "2026-01-02"}
+
+
+def test_parallel_run_when_what_is_passed_on_is_not_finite_then_it_is_refused() -> None:
+    """All items would get null."""
+    with pytest.raises(PayloadRefused, match="extra_params: the number is NaN"):
+        _plain(math.nan)
+    assert _plain(Shape(name="a")) == {"name": "a"}

@@ -362,9 +362,6 @@ class WorkflowRun:
             return ExecutionFailed(seq=self._next_seq(), failure=to_failure(error))
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
-        return self._closing(result)
-
-    def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
         _, problem = self._check("the result of the workflow", result)
         if problem:
             failure = Failure(type="PayloadRefused", message=problem, non_retryable=True)
