@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from functools import partial
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union
@@ -306,9 +307,14 @@ kinds = st.recursive(scalars | classes, _larger, max_leaves=5)
 # --- an opinion of its own on what is the same ------------------------------------------------------------------------
 
 
-def parts_of(value: Any) -> Any:
-    """Return what a value is made of, classes included, as something that compares by what it shows."""
-    rest: Callable[[Any], Any] = parts_of
+def parts_of(value: Any, *, is_loose: bool = False) -> Any:
+    """Return what a value is made of, classes included, as something that compares by what it shows.
+
+    is_loose: members of text and int enums count as what they equal.
+    """
+    rest: Callable[[Any], Any] = partial(parts_of, is_loose=is_loose)
+    if is_loose and isinstance(value, StrEnum | IntEnum):
+        value = value.value
     kind = type(value)
     if isinstance(value, BaseModel):
         within: Any = [(name, rest(getattr(value, name))) for name in kind.model_fields]

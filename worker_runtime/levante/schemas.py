@@ -62,7 +62,10 @@ class ValueType:
         if "generator" in found:
             raise owner.definition_error(f"{place} has type {hint!r}, which can be read only once: take a list")
         self.form = form
-        self._comparison = Comparison(is_exact=bool(found & AMBIGUOUS), plain_fields=plain_fields(schema))
+        is_open_exact = form is not Form.RESULT
+        is_exact = bool(found & AMBIGUOUS) or (is_open_exact and "any" in found)
+        fields = plain_fields(schema)
+        self._comparison = Comparison(is_exact=is_exact, is_open_exact=is_open_exact, plain_fields=fields)
         self._is_json = is_json_type(schema)
         self._is_open = "any" in found
         self._fits = plain_check(schema)

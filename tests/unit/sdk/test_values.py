@@ -224,7 +224,7 @@ REFUSED = [
     pytest.param(list[Circle], [Circle(name="a", radius=math.nan)], "result[0].radius: the number", id="NaN in a model"),
     pytest.param(Any, (1, 2), "result: tuple would arrive as list", id="tuple where anything may be"),
     pytest.param(Any, {"at": datetime(2026, 1, 1, tzinfo=UTC)}, "result['at']: datetime would arrive as str", id="time"),
-    pytest.param(Any, Word.YES, "result: Word would arrive as str", id="a text enum where anything may be"),
+    pytest.param(Any, Pair(1, "a"), "result: Pair would arrive as list", id="a named tuple where anything may be"),
     pytest.param(dict[str, Any], {"a": {1: 2}}, "result['a'][1]: the key, int,", id="a number as key"),
     pytest.param(str | datetime, datetime(2026, 1, 1, tzinfo=UTC), "result: datetime would arrive as str", id="union"),
     pytest.param(list[int] | set[int], {1}, "result: set would arrive as list", id="a set that could be a list"),
@@ -496,3 +496,10 @@ def test_parallel_run_when_what_is_passed_on_is_not_finite_then_it_is_refused() 
     with pytest.raises(PayloadRefused, match="extra_params: the number is NaN"):
         _plain(math.nan)
     assert _plain(Shape(name="a")) == {"name": "a"}
+
+
+def test_text_enum_when_anything_may_be_then_an_activity_refuses_it_and_outsiders_see_the_text() -> None:
+    """Between our own workers nothing changes its class; the contract's JSON of a result stays what it is."""
+    with pytest.raises(PayloadRefused, match="Word would arrive as str"):
+        _through_activity(list[Any], [Word.YES])
+    assert HandlerOutput(OWNER, list[Any], wraps=True).dump([Word.YES, Level.LOW]) == {"result": ["yes", 1]}

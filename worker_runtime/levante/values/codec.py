@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, cast
 
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
-from levante.values.core_schemas import CoreSchema
+from levante.values.core_schemas import CoreSchema, parts
 from levante.values.forms import CONFIG, Form, closed, formed
 
 _WRITTEN_BY_ALIAS: dict[Form, bool | None] = {
@@ -24,19 +26,43 @@ _READ_BY: dict[Form, tuple[bool | None, bool | None]] = {
 }
 """Whether fields are read by alias, and by name. None, here and above: as their class says."""
 
+_KEYWORDS: dict[str, Any] = {"_use_prebuilt": False} if "_use_prebuilt" in (SchemaValidator.__text_signature__ or "") else {}
+_COMPLETE = "__pydantic_complete__"
+
+
+@contextmanager
+def _built_anew(schema: CoreSchema) -> Iterator[None]:
+    """Let pydantic build what reads and writes classes, and not take what they have, which is for another form.
+
+    Before 2.13 it could not be told to; it does not take what an incomplete class has.
+    """
+    classes = set() if _KEYWORDS else {cls for cls in _classes(schema) if cls.__dict__.get(_COMPLETE)}
+    for cls in classes:
+        setattr(cls, _COMPLETE, False)
+    try:
+        yield
+    finally:
+        for cls in classes:
+            setattr(cls, _COMPLETE, True)
+
+
+def _classes(schema: CoreSchema) -> Iterator[type]:
+    if isinstance(schema.get("cls"), type):
+        yield schema["cls"]
+    for part in parts(schema):
+        yield from _classes(part)
+
 
 class Codec:
-    """Writes and reads the values of one type.
-
-    Built anew, because pydantic would take what it has built of a class before, which is for its own form.
-    """
+    """Writes and reads the values of one type."""
 
     def __init__(self, type_schema: object, form: Form) -> None:
         """Raises: SchemaError for a schema that cannot be changed."""
         self.schema = formed(cast("CoreSchema", type_schema), form)
         self._form = form
         self._reader = _validator(self.schema)
-        self._writer = SchemaSerializer(cast("core_schema.CoreSchema", self.schema), CONFIG, _use_prebuilt=False)
+        with _built_anew(self.schema):
+            self._writer = SchemaSerializer(cast("core_schema.CoreSchema", self.schema), CONFIG, **_KEYWORDS)
 
     @cached_property
     def _checker(self) -> SchemaValidator:
@@ -74,4 +100,5 @@ class Codec:
 
 
 def _validator(schema: CoreSchema) -> SchemaValidator:
-    return SchemaValidator(cast("core_schema.CoreSchema", schema), CONFIG, _use_prebuilt=False)
+    with _built_anew(schema):
+        return SchemaValidator(cast("core_schema.CoreSchema", schema), CONFIG, **_KEYWORDS)

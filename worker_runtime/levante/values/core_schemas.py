@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 CoreSchema: TypeAlias = dict[str, Any]
 
-AMBIGUOUS = frozenset({"any", "tagged-union", "union"})
-"""Kinds whose values may be of several classes."""
+AMBIGUOUS = frozenset({"tagged-union", "union"})
+"""Kinds whose values may be of several classes that are named."""
 _ONE = (
     "arguments_schema",
     "extras_keys_schema",

@@ -50,15 +50,21 @@ def at_location(path: str, location: Iterable[int | str]) -> str:
 class Comparison:
     """Compares values with what was read back of them. is_exact: classes have to be the same.
 
+    is_open_exact: the same where nothing is declared, as in the further fields of a model.
     plain_fields: by class of a model and name of a field, what tells of a value that it need not be compared.
     Otherwise an instance of a class derived from a built-in one may arrive as the built-in, which is what the type says. It
     is not in a union, where the derived class may be a member that was lost.
     """
 
     def __init__(
-        self, *, is_exact: bool, plain_fields: Mapping[type, Mapping[str, Callable[[Any], bool]]] | None = None
+        self,
+        *,
+        is_exact: bool,
+        is_open_exact: bool = True,
+        plain_fields: Mapping[type, Mapping[str, Callable[[Any], bool]]] | None = None,
     ) -> None:
         self._is_exact = is_exact
+        self._is_open_exact = is_open_exact
         self._plain_fields = plain_fields or {}
 
     def check(self, before: Any, after: Any, path: str) -> None:
@@ -91,7 +97,8 @@ class Comparison:
         to_compare = [name for name in names if not (name in plain and name in held and plain[name](held[name]))]
         self._check_attributes(to_compare, before, after, path)
         if before.model_extra or after.model_extra:  # of which no type is known
-            Comparison(is_exact=True).check(before.model_extra or {}, after.model_extra or {}, path)
+            open_fields = Comparison(is_exact=self._is_open_exact)
+            open_fields.check(before.model_extra or {}, after.model_extra or {}, path)
         own, arriving = before.__pydantic_private__ or {}, after.__pydantic_private__ or {}
         for name in own.keys() | arriving.keys():
             self._check_member(name, own, arriving, at_field(path, name))
