@@ -17,7 +17,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming wheel wheel-check clean
+.PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -126,6 +126,9 @@ bench-cost: setup ## what workloads cost on AWS, counted: writes docs/cost.md
 
 bench-replay: setup ## what replaying costs, with the determinism guard and without
 	$(BIN)/python -m benchmarks.replay
+
+bench-values: setup ## what it costs to know that values arrive as they are
+	PYTHONPATH=. $(BIN)/python -m benchmarks.values
 
 bench-streaming: setup ## how long a token takes from an activity to a client, and what readers cost
 	@$(BIN)/python $(PIP) --group bench

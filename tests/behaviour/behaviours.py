@@ -5,10 +5,13 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, families, further, mail, programs, refusals, replaying, shapes, telling, working
+from tests.behaviour import failing, families, further, mail, programs, refusals, replaying, shapes, telling, values, working
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
-MODULES: tuple[ModuleType, ...] = (programs, further, failing, families, mail, refusals, replaying, shapes, telling, working)
+MODULES: tuple[ModuleType, ...] = (
+    *(programs, further, failing, families, mail),
+    *(refusals, replaying, shapes, telling, values, working),
+)
 """Whatever a worker serves."""
 
 
@@ -145,5 +148,6 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     **replaying.BEHAVIOURS,
     **shapes.BEHAVIOURS,
     **telling.BEHAVIOURS,
+    **values.BEHAVIOURS,
     **working.BEHAVIOURS,
 }

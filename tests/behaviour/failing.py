@@ -275,6 +275,7 @@ def fails(which: str, ends: Ended, drive: Any = None, **more: Any) -> Behaviour:
     return Behaviour(Failures, ends, {"which": which}, drive, **more)
 
 
+NO_JSON = "is no JSON: pass what it is made from, such as text, numbers or a model"
 NO_NUMBER = "Input should be a valid integer, unable to parse string as an integer"
 GUARD_OFF = {"DEFAULT_ENFORCE_DETERMINISM": "0"}
 ONE_ATTEMPT = {"RETRY_POLICY_MAX_ATTEMPTS": "1"}
@@ -303,8 +304,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
             [
                 1,
                 "application",
-                "WorkflowsException",
-                f"activity 'behaviour-lies': the result: {NO_NUMBER}",
+                "PayloadRefused",
+                f"activity 'behaviour-lies': result: {NO_NUMBER}. The function did run, and is not run again",
             ]
         ),
     ),
@@ -314,8 +315,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
             [
                 1,
                 "application",
-                "WorkflowsException",
-                "activity 'behaviour-opaque': the result is no JSON: Unable to serialize unknown type: <class 'object'>",
+                "PayloadRefused",
+                f"activity 'behaviour-opaque': result: object {NO_JSON}. The function did run, and is not run again",
             ]
         ),
     ),

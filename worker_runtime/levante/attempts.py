@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NoReturn
-
-from pydantic_core import from_json, to_json
+from typing import Any, NoReturn
 
 from levante.context import ActivityContext, ActivityInfo, current_activity
-from levante.errors import ErrorCode, WorkflowsException
+from levante.errors import WorkflowsException
+from levante.refusals import PayloadRefused
+from levante.schemas import own_type
+from levante.values.forms import Form
+from levante.values.losses import ValueLost
 from levante_core.protocol import Json, problem_with
 
 
@@ -58,22 +60,19 @@ def activity_heartbeat(*details: object) -> None:
     """Say that the attempt is at work, and, if it helps the next one, how far it has come. May be called in threads.
 
     With a `heartbeat_timeout`, an attempt that says nothing for so long has failed.
-    Raises: asyncio.CancelledError when nobody waits for the activity any more; WorkflowsException for details that are no
-    JSON or too large, and outside activities.
+    Raises: asyncio.CancelledError when nobody waits for the activity any more; PayloadRefused for details that are too
+    large, or no JSON as they stand, such as tuples and times; WorkflowsException outside activities.
     """
     context = _context("activity_heartbeat")
+    plain = own_type(Any, Form.INTERNAL)
     try:
-        said = [from_json(to_json(one, inf_nan_mode="null")) for one in details]
-    except ValueError as error:
-        raise _refused(f"the details of a heartbeat have to be JSON: {error}") from None
+        said = [plain.write(one, f"details[{index}]") for index, one in enumerate(details)]
+    except ValueLost as lost:
+        raise PayloadRefused(f"the details of a heartbeat have to be JSON: {lost}") from None
     _, problem = problem_with("the details of a heartbeat", said)
     if problem:
-        raise _refused(problem)
+        raise PayloadRefused(problem)
     context.heartbeat(tuple(said))
-
-
-def _refused(problem: str) -> WorkflowsException:
-    return WorkflowsException(problem, code=ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR)
 
 
 def _context(wanted: str) -> ActivityContext:

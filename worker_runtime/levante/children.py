@@ -39,9 +39,7 @@ class ChildHandle:
         if handler is None:
             known = ", ".join(sorted(self._definition.signals)) or "none"
             raise WorkflowsException(f"workflow {self._definition.name!r} has no signal {name!r}, only: {known}")
-        value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
-        handler.input.bind(value)
-        self._child.signal(name, value)
+        self._child.signal(name, handler.input.sent(params))
 
     def cancel(self) -> None:
         """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless."""
@@ -76,8 +74,7 @@ async def execute_workflow(
     """
     context = current_workflow.get()
     definition = get_workflow_definition(workflow)
-    value = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
-    definition.entrypoint.input.bind(value)
+    value = definition.entrypoint.input.sent(params)
     _check_timeout(execution_timeout)
     if context is None:
         if not wait:

@@ -89,8 +89,11 @@ class WorkflowContext(Protocol):
         """Whether no handler is at work, but for the one that asks."""
         ...
 
-    def continue_as_new(self, input: Json) -> NoReturn:
-        """End the run, and go on as a new one with this input. Raises: InvalidArguments for an input that does not fit."""
+    def continue_as_new(self, input: object) -> NoReturn:
+        """End the run, and go on as a new one with this input, a model or a mapping.
+
+        Raises: InvalidArguments for an input that does not fit; PayloadRefused for one that would not arrive as it is.
+        """
         ...
 
     def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:

@@ -18,6 +18,7 @@ from levante.errors import ErrorCode, WorkflowError
 from levante.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
 from levante.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
 from levante.tasks import Task
+from levante.values.forms import Form
 from levante_core.protocol import Json, SearchKeysChanged
 
 __all__ = ["InteractiveWorkflow", "PendingInput", "PendingInputs", "SubmittedInput"]
@@ -162,7 +163,7 @@ def _new_wait(model: type[M], label: str | None) -> _Wait[M]:
     owner = Owner("wait_for_input()", ErrorCode.INVALID_ARGUMENTS_ERROR)
     if not is_model(model):
         raise owner.definition_error(f"the model has to be the class of a pydantic model, not {model!r}")
-    value_type = ValueType(owner, "the input", model, internal=False)
+    value_type = ValueType(owner, "the input", model, Form.INPUT)
     (schema,), definitions = schemas_of(owner, [value_type], "validation")
     input_schema = with_definitions(inlined(schema, definitions), definitions)
     return _Wait(PendingInput(task_id=task_id, input_schema=input_schema, label=label), value_type)

@@ -1,114 +1,48 @@
-"""Inputs and outputs of functions as JSON. Source of the rules: SDK contract §1 (read 2026-11-23).
+"""Inputs of functions as JSON. Source of the rules: SDK contract §1 (read 2026-11-23).
 
 Entrypoints and handlers are called from outside: a single model parameter spreads its fields over the top level of the
-input. Activities are called by our own code: their input is always keyed by parameter names, their result the plain value.
+input. Activities are called by our own code: their input is always keyed by parameter names.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import NoneType
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from levante.dependencies import Dependency, check_provider
-from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
+from levante.errors import InvalidArguments
+from levante.outputs import ActivityOutput, HandlerOutput
+from levante.parameters import Arguments, Parameters
+from levante.refusals import PayloadRefused
 from levante.schemas import (
     Owner,
     ValueType,
     inlined,
     is_model,
+    own_type,
     problems_of,
-    resolved_hints,
     schemas_of,
     union_members,
     with_definitions,
 )
+from levante.values.exact import is_json
+from levante.values.forms import Form
+from levante.values.losses import Comparison, ValueLost, check_no_secret, check_taken
 from levante_core.protocol import Json, JsonSchema
 
-Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
-"""The positional and the keyword arguments of a call."""
-
-_logger = logging.getLogger(__name__)
-
-
-class Parameters:
-    """The parameters of a function by name, `self` left out.
-
-    extra: the type of what `**kwargs` takes; None without it. injected: those that providers fill, which are in no input.
-    """
-
-    def __init__(
-        self, owner: Owner, function: Callable[..., Any], names: Mapping[str, Any], *, method: bool, internal: bool
-    ) -> None:
-        """Raises: WorkflowsException when a parameter cannot be filled from JSON that is keyed by names."""
-        self.owner = owner
-        self.hints = resolved_hints(owner, function, names)
-        self.named: dict[str, ValueType] = {}
-        self.extra: ValueType | None = None
-        self.injected: set[str] = set()
-        declared = list(inspect.signature(function).parameters.values())
-        if method and not declared:
-            raise owner.definition_error("a method needs the parameter self")
-        self._signature = inspect.Signature(declared[1:] if method else declared)
-        for parameter in self._signature.parameters.values():
-            self._add(parameter, internal=internal)
-
-    def _add(self, parameter: inspect.Parameter, *, internal: bool) -> None:
-        name, kind = parameter.name, parameter.kind
-        if kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
-            raise self.owner.definition_error(f"parameter {name!r} cannot be given by name, which is how input is given")
-        if isinstance(parameter.default, Dependency):
-            if not internal:
-                raise self.owner.definition_error(
-                    f"parameter {name!r}: Depends is for activities, which may have side effects"
-                )
-            check_provider(self.owner, parameter.default.provider, {})
-            self.injected.add(name)
-            return
-        if name not in self.hints:
-            raise self.owner.definition_error(f"parameter {name!r} has no annotation")
-        value = ValueType(self.owner, f"parameter {name!r}", self.hints[name], internal=internal)
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            self.extra, self._extra_name = value, name
-        else:
-            self.named[name] = value
-
-    def default(self, name: str) -> Any:
-        """Return the default of a parameter; `inspect.Parameter.empty` where it is required."""
-        return self._signature.parameters[name].default
-
-    def requires(self, name: str) -> bool:
-        """Tell whether a parameter has no default."""
-        return self.default(name) is inspect.Parameter.empty
-
-    def arguments(self, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Arguments:
-        """Arrange values for a call; defaults stand in for what is missing, but for what providers fill."""
-        bound = inspect.BoundArguments(self._signature, OrderedDict(values))
-        if self.extra is not None:
-            bound.arguments[self._extra_name] = extra
-        bound.apply_defaults()
-        for name in self.injected:
-            del bound.arguments[name]
-        return bound.args, bound.kwargs
-
-    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a call by name, those in `**kwargs` among them. Raises: InvalidArguments."""
-        try:
-            values = self._signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise InvalidArguments(f"{self.owner.label}: {error}") from None
-        if given := self.injected & values.keys():
-            names = ", ".join(map(repr, sorted(given)))
-            raise InvalidArguments(f"{self.owner.label}: a workflow cannot give {names}: providers of the worker fill that")
-        extra = values.pop(self._extra_name, {}) if self.extra is not None else {}
-        return {**values, **extra}
+__all__ = [
+    "ActivityOutput",
+    "Arguments",
+    "HandlerInput",
+    "HandlerOutput",
+    "KeyedInput",
+    "ModelInput",
+    "activity_input",
+    "handler_input",
+]
 
 
 class KeyedInput:
@@ -133,11 +67,14 @@ class KeyedInput:
         return with_definitions(schema, definitions)
 
     def _default(self, name: str) -> JsonSchema:
+        """Show a default; not one outside the type, such as a sentinel, nor a secret: these work but are not shown."""
         if self._parameters.requires(name):
             return {}
+        default = self._parameters.default(name)
         try:
-            return {"default": self._parameters.named[name].write(self._parameters.default(name))}
-        except PydanticSerializationError:  # a default outside the type, such as a sentinel, works but has no JSON
+            check_no_secret(default, name)
+            return {"default": self._parameters.named[name].write(default, name, is_read_back=False)}
+        except ValueLost:
             return {}
 
     def bind(self, value: Json) -> Arguments:
@@ -161,32 +98,78 @@ class KeyedInput:
     def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Json]:
         """Return the input that stands for a call; defaults are left to whoever binds it.
 
-        Raises: InvalidArguments when an argument does not fit its annotation; WorkflowsException when it is no JSON.
+        Raises: InvalidArguments when an argument does not fit its annotation; PayloadRefused for one that would not arrive
+        as it is.
         """
-        parameters = self._parameters
-        fields: dict[str, Json] = {}
+        return self._typed(self._parameters.given(args, kwargs))
+
+    def write(self, given: object) -> Json:
+        """Return the input that a model or a mapping stands for, the values of which may be those of Python or JSON.
+
+        What is neither model nor mapping is passed on. Raises: as `dump`.
+        """
+        if isinstance(given, BaseModel):
+            return self._from_mapping(_attributes(given, self._parameters))
+        return self._from_mapping(given) if isinstance(given, Mapping) else given
+
+    def sent(self, given: object) -> Json:
+        """Return what `write` does, if it can be bound. Raises: as `dump`."""
+        value = self.write(given)
+        self.bind(value)
         problems: list[str] = []
-        for name, value in parameters.given(args, kwargs).items():
-            value_type = parameters.named.get(name) or parameters.extra
-            assert value_type is not None, "a signature takes only what it names"  # noqa: S101
+        for name, field in value.items() if isinstance(value, dict) else ():
+            value_type = self._parameters.type_of(name)
             try:
-                fields[name] = value_type.write(value_type.check(value))
+                if value_type is not None:
+                    value_type.check_json(field)
             except ValidationError as error:
                 problems += problems_of(error, f"parameter {name!r}")
-            except PydanticSerializationError as error:
-                raise _unserializable(parameters.owner, f"parameter {name!r}", error) from None
         if problems:
-            raise _misfit(parameters.owner, problems)
+            raise _misfit(self._parameters.owner, problems)
+        return value
+
+    def _from_mapping(self, given: Mapping[str, Any]) -> dict[str, Json]:
+        typed = {name: value for name, value in given.items() if not is_json(value)}
+        written = self._typed(typed) if typed else {}
+        return {name: written.get(name, value) for name, value in given.items()}
+
+    def _typed(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        """Write values by the annotations of their parameters."""
+        owner, fields, problems = self._parameters.owner, {}, list[str]()
+        for name, value in values.items():
+            value_type = self._parameters.type_of(name)
+            if value_type is None:
+                problems.append(f"parameter {name!r} is unknown")
+                continue
+            try:
+                fields[name] = value_type.write(value_type.check(value), name)
+            except ValidationError as error:
+                problems += problems_of(error, f"parameter {name!r}")
+            except ValueLost as lost:
+                raise PayloadRefused(f"{owner.label}: parameter {name!r}: {lost}") from None
+        if problems:
+            raise _misfit(owner, problems)
         return fields
+
+
+def _attributes(given: BaseModel, parameters: Parameters) -> dict[str, Any]:
+    """Return the values of a model by the parameters that take them: by alias, or else by name."""
+    values = dict(given.model_extra or {})
+    for name, field in type(given).model_fields.items():
+        keys = [key for key in (field.serialization_alias, field.alias, field.validation_alias) if isinstance(key, str)]
+        key = next((key for key in (*keys, name) if key in parameters.named), (keys or [name])[0])
+        values[key] = getattr(given, name)
+    return values
 
 
 class _Member:
     """One model of a ModelInput. Top-level fields that the model does not declare go to `**kwargs`, or are refused."""
 
-    def __init__(self, parameters: Parameters, place: str, model: ValueType, schema: JsonSchema) -> None:
+    def __init__(self, parameters: Parameters, place: str, cls: type[BaseModel], of: ValueType, schema: JsonSchema) -> None:
+        self.cls = cls
+        self.type = of
         self._extra = parameters.extra
         self._place = place
-        self._model = model
         declares_all = "properties" in schema and schema.get("additionalProperties", False) is False
         self._declared = frozenset(schema["properties"]) if declares_all else None
         closed: JsonSchema = {"additionalProperties": parameters.extra is not None}
@@ -194,12 +177,29 @@ class _Member:
 
     def read(self, value: Json, problems: list[str]) -> tuple[Any, dict[str, Any]]:
         """Return the model and what goes to `**kwargs`, or add to the problems."""
-        own, rest = value, {}
-        if self._declared is not None and isinstance(value, dict):
-            own = {key: field for key, field in value.items() if key in self._declared}
-            rest = {key: field for key, field in value.items() if key not in self._declared}
+        own, rest = self._divided(value)
         extra = {key: _read(self._extra, field, f"field {key!r}", problems) for key, field in rest.items()}
-        return _read(self._model, own, self._place, problems), extra
+        return _read(self.type, own, self._place, problems), extra
+
+    def check_json(self, value: Json) -> None:
+        """Raises: ValidationError when the model does not take the input as a whole."""
+        self.type.check_json(self._divided(value)[0])
+
+    def _divided(self, value: Json) -> tuple[Json, dict[str, Json]]:
+        """Return what is the model's, and the top-level fields that it does not declare."""
+        if self._declared is None or not isinstance(value, dict):
+            return value, {}
+        own = {key: field for key, field in value.items() if key in self._declared}
+        return own, {key: field for key, field in value.items() if key not in self._declared}
+
+    def write(self, given: Mapping[str, Any], path: str) -> Json:
+        """Return the JSON of fields whose values may be those of Python. Raises: ValidationError, ValueLost."""
+        known = {*self.cls.model_fields, *(self._declared or given)}
+        own = {key: value for key, value in given.items() if self._extra is None or key in known}
+        fields = self.type.write(self.type.check(own), path)
+        if self._extra is None or not isinstance(fields, dict):
+            return fields
+        return fields | {key: self._extra.write(self._extra.check(given[key]), key) for key in given if key not in known}
 
 
 class ModelInput:
@@ -216,13 +216,13 @@ class ModelInput:
             raise parameters.owner.definition_error(problem)
         self._nullable = NoneType in members
         places = [f"parameter {name!r} as {model.__name__}" for model in models]
-        types = [ValueType(parameters.owner, places[index], model, internal=False) for index, model in enumerate(models)]
+        types = [ValueType(parameters.owner, places[index], model, Form.INPUT) for index, model in enumerate(models)]
         if len(members) == 1:
             places, types = [f"parameter {name!r}"], [parameters.named[name]]
         schemas, definitions = schemas_of(parameters.owner, types, "validation")
         self._members = [
-            _Member(parameters, place, value_type, inlined(schema, definitions))
-            for place, value_type, schema in zip(places, types, schemas, strict=True)
+            _Member(parameters, place, cls, value_type, inlined(schema, definitions))
+            for place, cls, value_type, schema in zip(places, models, types, schemas, strict=True)
         ]
         shapes = [member.schema for member in self._members]
         if self._nullable or not parameters.requires(name):
@@ -248,6 +248,57 @@ class ModelInput:
             problems += found
         raise _misfit(self._parameters.owner, problems)
 
+    def write(self, given: object) -> Json:
+        """Return the input that a model or a mapping stands for, the values of which may be those of Python or JSON.
+
+        What is neither model nor mapping is passed on. Raises: InvalidArguments; PayloadRefused for what would not arrive.
+        """
+        try:
+            if isinstance(given, BaseModel):
+                same = [member.type for member in self._members if member.cls is type(given)]
+                return (same[0] if same else own_type(type(given), Form.INPUT)).write(given, self._name)
+            return self._from_mapping(given) if isinstance(given, Mapping) and not is_json(given) else given
+        except ValueLost as lost:
+            raise self._refused(lost) from None
+
+    def sent(self, given: object) -> Json:
+        """Return what `write` does, if it can be bound, and a model arrives as it is. Raises: as `write`."""
+        value = self.write(given)
+        args, kwargs = self.bind(value)
+        arriving = args[0] if args else kwargs[self._name]
+        if not isinstance(given, BaseModel):
+            self._check_taken(value, arriving)
+            return value
+        try:
+            if isinstance(given, tuple(member.cls for member in self._members)):
+                Comparison(is_exact=True).check(given, arriving, self._name)
+            else:  # another class with such fields
+                check_taken(value, own_type(arriving.__class__, Form.INPUT).write(arriving, self._name), self._name)
+        except ValueLost as lost:
+            raise self._refused(lost) from None
+        return value
+
+    def _check_taken(self, value: Json, arriving: object) -> None:
+        """Raises: InvalidArguments when the input holds keys within it that nothing takes."""
+        try:
+            for member in self._members:
+                if member.cls is type(arriving) and value is not None:
+                    member.check_json(value)
+        except ValidationError as error:
+            raise _misfit(self._parameters.owner, [*problems_of(error, f"parameter {self._name!r}")]) from None
+
+    def _from_mapping(self, given: Mapping[str, Any]) -> Json:
+        problems: list[str] = []
+        for member in self._members:
+            try:
+                return member.write(given, self._name)
+            except ValidationError as error:
+                problems += problems_of(error, f"parameter {self._name!r} as {member.cls.__name__}")
+        raise _misfit(self._parameters.owner, problems)
+
+    def _refused(self, lost: ValueLost) -> PayloadRefused:
+        return PayloadRefused(f"{self._parameters.owner.label}: parameter {self._name!r}: {lost}")
+
 
 HandlerInput: TypeAlias = KeyedInput | ModelInput
 """What an entrypoint, signal, query or update takes."""
@@ -255,7 +306,7 @@ HandlerInput: TypeAlias = KeyedInput | ModelInput
 
 def activity_input(owner: Owner, function: Callable[..., Any]) -> KeyedInput:
     """Read the input of an activity from its signature. Raises: WorkflowsException."""
-    return KeyedInput(Parameters(owner, function, {}, method=False, internal=True))
+    return KeyedInput(Parameters(owner, function, {}, method=False, form=Form.INTERNAL))
 
 
 def handler_input(owner: Owner, method: Callable[..., Any], names: Mapping[str, Any], *, takes_extra: bool) -> HandlerInput:
@@ -263,91 +314,13 @@ def handler_input(owner: Owner, method: Callable[..., Any], names: Mapping[str, 
 
     names: what string annotations may refer to besides the globals. takes_extra: whether `**kwargs` is allowed.
     """
-    parameters = Parameters(owner, method, names, method=True, internal=False)
+    parameters = Parameters(owner, method, names, method=True, form=Form.INPUT)
     if parameters.extra is not None and not takes_extra:
         raise owner.definition_error("**kwargs is not possible here: unknown fields of the input are refused")
     for name in parameters.named:
         if len(parameters.named) == 1 and any(is_model(member) for member in union_members(parameters.hints[name])):
             return ModelInput(parameters, name)
     return KeyedInput(parameters)
-
-
-class ActivityOutput:
-    """The result of an activity: checked against its annotation where it is made, read back where it is awaited."""
-
-    def __init__(self, owner: Owner, hint: Any) -> None:
-        """Raises: WorkflowsException when JSON cannot carry the type."""
-        self._owner = owner
-        self._type = ValueType(owner, "the result", hint, internal=True)
-
-    def dump(self, value: Any) -> Json:
-        """Return the result as JSON. Raises: WorkflowsException when it does not fit its annotation, or is no JSON."""
-        try:
-            return self._type.write(self._type.check(value))
-        except (ValidationError, PydanticSerializationError) as error:
-            raise _unserializable(self._owner, "the result", error) from None
-
-    def load(self, value: Json) -> Any:
-        """Return the result as its annotated type. Raises: WorkflowsException when the type has changed since."""
-        try:
-            return self._type.read(value)
-        except ValidationError as error:
-            raise _unserializable(self._owner, "the recorded result", error) from None
-
-
-class HandlerOutput:
-    """The result of an entrypoint or handler. wraps: what is neither model nor None becomes {"result": value}.
-
-    schema: None where nothing is returned, or nothing is known of what is.
-    """
-
-    def __init__(self, owner: Owner, hint: Any, *, wraps: bool) -> None:
-        """Raises: WorkflowsException when the type has no JSON schema."""
-        self._owner = owner
-        self._wraps = wraps
-        self._type = ValueType(owner, "the result", hint, internal=False)
-        self.schema = None if hint is Any or hint is NoneType else self._schema(hint)
-
-    def _schema(self, hint: Any) -> JsonSchema:
-        members = union_members(hint)
-        bare = [member for member in members if member is NoneType or is_model(member) or not self._wraps]
-        wrapped = [member for member in members if member not in bare]
-        if not (bare and wrapped):  # keep what `Annotated` says of the whole
-            bare, wrapped = ([hint] if bare else []), ([hint] if wrapped else [])
-        unions = [Union[tuple(kind)] for kind in (bare, wrapped) if kind]  # noqa: UP007 - made at run time
-        types = [ValueType(self._owner, "the result", union, internal=False) for union in unions]
-        shapes, definitions = schemas_of(self._owner, types, "serialization")
-        if wrapped:
-            shapes[-1] = {"type": "object", "properties": {"result": shapes[-1]}, "required": ["result"]}
-        return with_definitions(inlined(shapes[0], definitions) if len(shapes) == 1 else {"anyOf": shapes}, definitions)
-
-    def dump(self, value: Any) -> Json:
-        """Return the result as JSON; one that does not fit its annotation is logged and passed on as it is, unwrapped.
-
-        Raises: WorkflowsException when it is no JSON at all.
-        """
-        try:
-            if isinstance(value, BaseModel):
-                return from_json(value.model_dump_json(by_alias=True, warnings="error"))
-            plain = self._type.write(value) if value is not None else None
-        except PydanticSerializationError:  # its message quotes the result
-            _logger.warning("%s: the result does not fit its annotation, passed on as it is", self._owner.label)
-            return self._raw(value)
-        return {"result": plain} if self._wraps and value is not None else plain
-
-    def load(self, value: Json) -> Any:
-        """Return what was returned, from what `dump` made of it; what does not fit the annotation is passed on as it is."""
-        is_wrapped = self._wraps and isinstance(value, dict) and value.keys() == {"result"}
-        try:
-            return self._type.read(value["result"] if is_wrapped else value)
-        except ValidationError:
-            return value
-
-    def _raw(self, value: Any) -> Json:
-        try:
-            return from_json(to_json(value, inf_nan_mode="null"))
-        except PydanticSerializationError as error:
-            raise _unserializable(self._owner, "the result", error) from None
 
 
 def _read(value_type: ValueType | None, field: Json, place: str, problems: list[str]) -> Any:
@@ -363,8 +336,3 @@ def _read(value_type: ValueType | None, field: Json, place: str, problems: list[
 
 def _misfit(owner: Owner, problems: list[str]) -> InvalidArguments:
     return InvalidArguments(f"{owner.label}: {'; '.join(problems)}")
-
-
-def _unserializable(owner: Owner, place: str, error: ValidationError | PydanticSerializationError) -> WorkflowsException:
-    said = "; ".join(problems_of(error, place)) if isinstance(error, ValidationError) else f"{place} is no JSON: {error}"
-    return WorkflowsException(f"{owner.label}: {said}", code=ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR)

@@ -30,6 +30,8 @@ def addition(values: Mapping[str, str | None]) -> SearchKeysChanged:
         _check(key)
         if value is not None and not isinstance(value, str):
             raise _refused(f"the value of search key {key!r} has to be text or None, not {type(value).__name__}")
+        if value is not None and _has_half_a_character(value):
+            raise _refused(f"the value of search key {key!r} has half a character, which no UTF-8 text has")
     return SearchKeysChanged(values={key: _cut(value) for key, value in values.items()})
 
 
@@ -66,9 +68,14 @@ def after_change(keys: SearchKeys, change: SearchKeysChanged) -> SearchKeys:
 
 
 def _check(key: Any) -> None:
-    problem = problem_with_key(key) if isinstance(key, str) else "is no text"
+    is_text = isinstance(key, str) and not _has_half_a_character(key)
+    problem = problem_with_key(key) if is_text else "is no text"
     if problem:
         raise _refused(f"search key {key!r} {problem}")
+
+
+def _has_half_a_character(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _at(value: Json, path: list[str]) -> Iterator[Json]:

@@ -10,11 +10,14 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import from_json, to_json
 
 from levante.context import Publish, current_activity, current_workflow
-from levante.errors import ErrorCode, WorkflowsException
+from levante.errors import WorkflowsException
 from levante.patches import difference
+from levante.refusals import PayloadRefused
+from levante.schemas import own_type
+from levante.values.forms import Form
+from levante.values.losses import ValueLost
 from levante_core.protocol import Json, TaskEvent, TaskPhase
 
 State = TypeVar("State")
@@ -141,11 +144,9 @@ def _publisher() -> tuple[Publish, str]:
 
 
 def _json(state: object) -> Json:
-    if isinstance(state, BaseModel):
-        return from_json(state.model_dump_json())
+    """Return a state as clients see it. Raises: PayloadRefused when it is no JSON, or holds NaN, an infinity or a secret."""
+    as_shown = own_type(type(state), Form.SHOWN) if isinstance(state, BaseModel) else own_type(Any, Form.RESULT)
     try:
-        return from_json(to_json(state, inf_nan_mode="null"))
-    except ValueError as error:
-        raise WorkflowsException(
-            f"the state of a task has to be JSON: {error}", code=ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR
-        ) from None
+        return as_shown.write(state, "state", is_read_back=False)
+    except ValueLost as lost:
+        raise PayloadRefused(f"the state of a task has to be JSON: {lost}") from None

@@ -226,10 +226,10 @@ def continue_as_new(params: BaseModel | Mapping[str, Any] | None = None) -> NoRe
 
     params: the input of the new run, a model or a mapping whose keys are those that the entrypoint takes. What was sent to
     the execution and not taken yet is the new run's.
-    Raises: InvalidArguments for an input that the entrypoint does not take; WorkflowsException outside a workflow.
+    Raises: InvalidArguments for an input that the entrypoint does not take; PayloadRefused for one that would not arrive as
+    it is; WorkflowsException outside a workflow.
     """
-    context = _context("continue_as_new")
-    context.continue_as_new(params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params)
+    _context("continue_as_new").continue_as_new(params)
 
 
 def should_continue_as_new() -> bool:

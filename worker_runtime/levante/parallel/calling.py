@@ -15,6 +15,10 @@ from levante.definitions import ActivityDefinition, get_activity_definition
 from levante.errors import InvalidArguments, WorkflowError, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.parallel.inputs import Call, ChainSource, ListSource, OffsetSource, ParallelRun, Source, as_input
+from levante.refusals import PayloadRefused
+from levante.schemas import own_type
+from levante.values.forms import Form
+from levante.values.losses import ValueLost
 from levante_core.protocol import Json
 
 __all__ = ["ExtraItemParams", "GetItemFromIndexParams", "execute_activities_in_parallel"]
@@ -102,11 +106,11 @@ async def execute_activities_in_parallel(
     if get_item_from_prev_item_activity is not None:
         source = ChainSource(form="chain", fetch=_next_item(get_item_from_prev_item_activity, extra_params))
     elif get_item_from_index_activity is not None:
-        params = GetItemFromIndexParams(idx=0, extra_params=extra_params).model_dump(mode="json")
+        params = {"idx": 0, EXTRA_PARAMS: _plain(extra_params)}
         source = OffsetSource(
             form="offset",
             fetch=_item_at(get_item_from_index_activity, params),
-            extra_params=params["extra_params"],
+            extra_params=params[EXTRA_PARAMS],
             n_items=n_items or 0,
             limit=limit,
             per_worker=per_worker,
@@ -163,8 +167,16 @@ def _next_item(activity: Activity, extra_params: object) -> Call:
     own = [name for name in _parameters(definition) if name != EXTRA_PARAMS]
     if len(own) != 1:
         raise _wrong(f"activity {definition.name!r} has to take the item before, and perhaps {EXTRA_PARAMS}, not {own}")
-    params = ExtraItemParams(extra_params=extra_params).model_dump(mode="json")
-    return _bindable(definition, _call(definition, own[0], params if EXTRA_PARAMS in _parameters(definition) else {}), None)
+    params = {EXTRA_PARAMS: _plain(extra_params)} if EXTRA_PARAMS in _parameters(definition) else {}
+    return _bindable(definition, _call(definition, own[0], params), None)
+
+
+def _plain(extra_params: object) -> Json:
+    """Return what is passed on as JSON. Raises: PayloadRefused for what JSON has no form for, such as NaN."""
+    try:
+        return own_type(Any, Form.INTERNAL).write(extra_params, EXTRA_PARAMS, is_read_back=False)
+    except ValueLost as lost:
+        raise PayloadRefused(f"execute_activities_in_parallel(): {lost}") from None
 
 
 def _item_at(activity: Activity, params: Json) -> Call:

@@ -240,11 +240,11 @@ class WorkflowRun:
         future.add_done_callback(lambda done: self._activity_canceled(seq) if done.cancelled() else None)
         return future
 
-    def continue_as_new(self, input: Json) -> NoReturn:
+    def continue_as_new(self, input: object) -> NoReturn:
         self._refuse_in_query()
-        self._definition.entrypoint.input.bind(input)
-        self._check_payload("the input of the next run", input)
-        raise ContinueAsNew(input)
+        sent = self._definition.entrypoint.input.sent(input)
+        self._check_payload("the input of the next run", sent)
+        raise ContinueAsNew(sent)
 
     def patched(self, patch_id: str) -> bool:
         return self.patches.is_taken(patch_id)
@@ -383,7 +383,7 @@ class WorkflowRun:
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is None:
-            self._commands.append(self._closing(self._result(main)))
+            self._commands.append(self._completion(main.result()))
         elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
             self._commands.append(ExecutionCanceled(seq=self._next_seq()))
         else:
@@ -399,13 +399,13 @@ class WorkflowRun:
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
 
-    def _result(self, main: asyncio.Task[Any]) -> Json:
+    def _completion(self, returned: Any) -> ExecutionCompleted | ExecutionFailed:
         try:
-            return self._definition.dump_result(main.result())
+            result = self._definition.dump_result(returned)
+        except WorkflowError as error:  # a value that cannot be recorded, whatever the code says next time
+            return ExecutionFailed(seq=self._next_seq(), failure=to_failure(error))
         except Exception as error:
             raise WorkflowCodeFailed(str(error)) from error
-
-    def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
         _, problem = self._check("the result of the workflow", result)
         if problem:
             failure = Failure(type="PayloadRefused", message=problem, non_retryable=True)

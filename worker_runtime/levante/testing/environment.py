@@ -22,6 +22,7 @@ from levante.definitions import (
     get_activity_definition,
     get_workflow_definition,
 )
+from levante.handlers import HandlerDefinition
 from levante.testing.history import History
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.virtual_time import LoopClock
@@ -78,15 +79,19 @@ class Execution:
 
     async def signal(self, name: str, **arguments: object) -> None:
         """Send a signal. Raises: what the API answers with, as an error of `levante_core.errors`."""
-        await call(self._place.engine.mail.signal, WORKSPACE, self.id, name, _json(arguments))
+        await call(
+            self._place.engine.mail.signal, WORKSPACE, self.id, name, _input(self._definition.signals, name, arguments)
+        )
 
     async def update(self, name: str, **arguments: object) -> Any:
         """Call an update, and return its answer as JSON. Raises: HandlerFailed when it is refused or fails."""
-        return await call(self._place.engine.mail.update, WORKSPACE, self.id, name, _json(arguments), YEARS_SECONDS)
+        value = _input(self._definition.updates, name, arguments)
+        return await call(self._place.engine.mail.update, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def query(self, name: str, **arguments: object) -> Any:
         """Ask a query, and return its answer as JSON. Raises: HandlerFailed when its handler does."""
-        return await call(self._place.engine.queries.ask, WORKSPACE, self.id, name, _json(arguments), YEARS_SECONDS)
+        value = _input(self._definition.queries, name, arguments)
+        return await call(self._place.engine.queries.ask, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def cancel(self) -> None:
         """Ask the workflow to end."""
@@ -177,7 +182,8 @@ class WorkflowEnvironment:
         Raises: what the API answers with, as an error of `levante_core.errors`.
         """
         definition = get_workflow_definition(workflow)
-        started = await self._place.start(definition.name, _json(params or {}), execution_id=execution_id)
+        value = definition.entrypoint.input.write(params or {})
+        started = await self._place.start(definition.name, value, execution_id=execution_id)
         return Execution(self._place, definition, started)
 
     async def execute(self, workflow: type, params: BaseModel | Mapping[str, Any] | None = None, **given: Any) -> Any:
@@ -320,7 +326,6 @@ def _with_mocks(
     return served
 
 
-def _json(given: BaseModel | Mapping[str, Any]) -> Any:
-    if isinstance(given, BaseModel):
-        return given.model_dump(mode="json", by_alias=True)
-    return {name: _json(value) if isinstance(value, BaseModel) else value for name, value in given.items()}
+def _input(handlers: Mapping[str, HandlerDefinition], name: str, arguments: Mapping[str, Any]) -> Any:
+    """Return the arguments as JSON; the API says what is wrong with a handler that does not exist."""
+    return handlers[name].input.write(arguments) if name in handlers else dict(arguments)

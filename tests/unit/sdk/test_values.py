@@ -1,0 +1,505 @@
+"""Which values arrive as they are, which are refused where they are made, and what the refusal says."""
+
+import dataclasses
+import math
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from typing import Annotated, Any, Literal, NamedTuple, NewType
+from uuid import UUID
+
+import pytest
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    PrivateAttr,
+    SecretBytes,
+    SecretStr,
+    SerializeAsAny,
+    computed_field,
+    field_serializer,
+)
+from typing_extensions import TypeAliasType, TypedDict
+
+from levante.attempts import activity_heartbeat
+from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
+from levante.mapping import ActivityOutput, HandlerOutput, activity_input, handler_input
+from levante.parallel.calling import _plain
+from levante.refusals import PayloadRefused
+from levante.schemas import Owner, ValueType, union_members
+from levante.search_keys import addition
+from levante.tasks import _json
+from levante.values.forms import Form
+from levante.values.plain import plain_check
+
+PASSWORD = SecretStr("hunter2")
+OWNER = Owner("it 'x'", ErrorCode.WORKFLOW_DEFINITION_ERROR)
+
+
+class Shape(BaseModel):
+    name: str
+
+
+class Circle(Shape):
+    radius: float = 1.0
+
+
+class Holder(BaseModel):
+    shape: SerializeAsAny[Shape]
+
+
+class Word(StrEnum):
+    YES = "yes"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Odd(Enum):
+    PAIR = (1, 2)
+
+
+class Kept(BaseModel):
+    count: int
+    _note: str = PrivateAttr(default="")
+
+
+class Halved(BaseModel):
+    count: int
+
+    @field_serializer("count")
+    def half(self, count: int) -> int:
+        return count // 2
+
+
+class Bounded(BaseModel):
+    count: int = Field(ge=0)
+
+
+class Login(BaseModel):
+    user: str
+    password: SecretStr
+    tries: int = Field(default=0, exclude=True)
+
+
+class Sum(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    parts: list[int]
+
+    @computed_field
+    def total(self) -> int:
+        return sum(self.parts)
+
+
+class Text(BaseModel):
+    inner: Json[dict[str, int]]
+
+
+class Hexadecimal(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
+    raw: bytes
+
+
+class Spelled(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+    ratio: float
+
+
+class Only(BaseModel):
+    result: int
+
+
+class Node(BaseModel):
+    children: list["Node"] = []
+
+
+@dataclass
+class Point:
+    x: int
+    moved: bool = dataclasses.field(default=False, init=False)
+
+
+@dataclass
+class Far(Point):
+    y: int = 0
+
+
+class Pair(NamedTuple):
+    first: int
+    second: str
+
+
+class Row(TypedDict):
+    x: int
+
+
+class Phrase(str):
+    __slots__ = ()
+
+
+Count = NewType("Count", int)
+Listed = TypeAliasType("Listed", list[int])
+
+
+def _kept_with_note() -> Kept:
+    kept = Kept(count=1)
+    kept._note = "a"
+    return kept
+
+
+def _out_of_bounds() -> Bounded:
+    bounded = Bounded(count=1)
+    bounded.count = -1
+    return bounded
+
+
+def _moved() -> Point:
+    point = Point(1)
+    point.moved = True
+    return point
+
+
+def _cycle() -> Node:
+    node = Node()
+    node.children.append(Node(children=[node]))
+    return node
+
+
+def _through_activity(hint: Any, value: Any) -> Any:
+    output = ActivityOutput(OWNER, hint)
+    return output.load(output.dump(value))
+
+
+def _through_entrypoint(hint: Any, value: Any) -> Any:
+    output = HandlerOutput(OWNER, hint, wraps=True)
+    return output.load(output.dump(value))
+
+
+KEPT = [
+    pytest.param(bytes, b"\xff\x00", id="bytes that are no text"),
+    pytest.param(dict[bytes, int], {b"\xff": 1}, id="bytes as keys"),
+    pytest.param(Hexadecimal, Hexadecimal(raw=b"\xff"), id="bytes in the form that a model asks for"),
+    pytest.param(str | datetime, "2026-01-01T00:00:00Z", id="a text that looks like a time"),
+    pytest.param(list[int] | set[int], [1], id="a list that could be a set"),
+    pytest.param(int | float, 1.0, id="a whole number that is a float"),
+    pytest.param(int | bool, True, id="a bool that could be an int"),
+    pytest.param(dict[int, str], {1: "a"}, id="numbers as keys"),
+    pytest.param(frozenset[Pair], frozenset({Pair(1, "a")}), id="named tuples in a set"),
+    pytest.param(tuple[int, str], (1, "a"), id="tuple"),
+    pytest.param(Point, Point(1), id="dataclass"),
+    pytest.param(Row, {"x": 1}, id="TypedDict"),
+    pytest.param(Count, 1, id="NewType"),
+    pytest.param(Listed, [1], id="alias"),
+    pytest.param(Sum, Sum(parts=[1, 2]), id="computed fields that reading would refuse"),
+    pytest.param(Text, Text.model_validate({"inner": '{"a": 1}'}), id="JSON within JSON"),
+    pytest.param(Spelled, Spelled(ratio=math.inf), id="an infinity that is written as a text on request"),
+    pytest.param(Holder, Holder(shape=Shape(name="a")), id="written by its own class, which is the declared one"),
+    pytest.param(Only, Only(result=1), id="a model whose only field is called result"),
+    pytest.param(Only | int, 5, id="what is wrapped, beside such a model"),
+    pytest.param(timedelta, timedelta.max, id="the longest duration"),
+    pytest.param(datetime, datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))), id="an offset"),
+    pytest.param(Decimal | UUID | date | time, Decimal("1.10"), id="decimal"),
+    pytest.param(defaultdict[str, int], defaultdict(int, a=1), id="defaultdict"),
+    pytest.param(Any, {"a": [1, 2.5, None, True, "x"]}, id="JSON"),
+    pytest.param(Annotated[int, Field(ge=0)], 1, id="within bounds"),
+    pytest.param(Any, 10**30, id="a long number"),
+]
+
+REFUSED = [
+    pytest.param(float, math.nan, "result: the number is NaN", id="NaN"),
+    pytest.param(
+        Any, {"a": [math.inf]}, "result['a'][0]: the number is NaN or infinite", id="infinity where anything may be"
+    ),
+    pytest.param(float | None, -math.inf, "result: the number", id="infinity that would become None"),
+    pytest.param(list[Circle], [Circle(name="a", radius=math.nan)], "result[0].radius: the number", id="NaN in a model"),
+    pytest.param(Any, (1, 2), "result: tuple would arrive as list", id="tuple where anything may be"),
+    pytest.param(Any, {"at": datetime(2026, 1, 1, tzinfo=UTC)}, "result['at']: datetime would arrive as str", id="time"),
+    pytest.param(Any, Pair(1, "a"), "result: Pair would arrive as list", id="a named tuple where anything may be"),
+    pytest.param(dict[str, Any], {"a": {1: 2}}, "result['a'][1]: the key, int,", id="a number as key"),
+    pytest.param(str | datetime, datetime(2026, 1, 1, tzinfo=UTC), "result: datetime would arrive as str", id="union"),
+    pytest.param(list[int] | set[int], {1}, "result: set would arrive as list", id="a set that could be a list"),
+    pytest.param(int | Level, Level.LOW, "result: Level would arrive as int", id="an int enum that could be an int"),
+    pytest.param(str | bytes, b"a", "result: bytes would arrive as str", id="bytes that could be a text"),
+    pytest.param(dict[str | int, int], {1: 1}, "result[1]: the key, int,", id="a key that could be a text"),
+    pytest.param(Shape, Circle(name="a"), "result: Circle would arrive as Shape", id="a derived model"),
+    pytest.param(list[Shape], [Circle(name="a")], "result[0]: Circle would arrive", id="a derived model within"),
+    pytest.param(Holder, Holder(shape=Circle(name="a")), "result.shape: Circle would arrive", id="SerializeAsAny"),
+    pytest.param(Point, Far(1), "result: Far would arrive as Point", id="a derived dataclass"),
+    pytest.param(Point, _moved(), "result.moved: this bool would arrive as another one", id="a field that no init takes"),
+    pytest.param(Kept, _kept_with_note(), "result._note: this str would arrive", id="private attributes"),
+    pytest.param(Halved, Halved(count=5), "result.count: this int would arrive", id="a serializer that loses"),
+    pytest.param(Bounded, _out_of_bounds(), "result.count: could not be read back", id="out of bounds"),
+    pytest.param(Odd, Odd.PAIR, "result: could not be read back", id="an enum of tuples"),
+    pytest.param(Node, _cycle(), "children[0]: contains itself", id="a cycle"),
+    pytest.param(str, "\ud800", "result: the text has half a character", id="half a character"),
+    pytest.param(dict[str, int], {"\ud800": 1}, "the text has half a character", id="half a character in a key"),
+    pytest.param(dict[tuple[int, int], int], {(1, 2): 3}, "could not be read back", id="tuples as keys"),
+    pytest.param(deque[int], deque([1], maxlen=3), "its length would not arrive", id="a bounded deque"),
+    pytest.param(defaultdict[str, int], defaultdict(lambda: 5), "its default_factory", id="a default of its own"),
+    pytest.param(re.Pattern, re.compile("a", re.IGNORECASE), "this Pattern would arrive as another one", id="flags"),
+    pytest.param(Decimal, Decimal("NaN"), "result", id="a decimal that is no number"),
+    pytest.param(
+        datetime, datetime(2026, 1, 1, tzinfo=timezone(timedelta(seconds=1))), "this datetime", id="an offset of seconds"
+    ),
+    pytest.param(Annotated[int, AfterValidator(lambda count: count * 2)], 3, "this int would arrive", id="a validator"),
+    pytest.param(int, 10**5000, "4,300 digits", id="a number that is too long"),
+]
+
+
+@pytest.mark.parametrize("cross", [_through_activity, _through_entrypoint])
+@pytest.mark.parametrize(("hint", "value"), KEPT)
+def test_value_when_json_can_carry_it_then_it_arrives_equal_with_its_class(cross: Any, hint: Any, value: Any) -> None:
+    """Whoever awaits a result gets what was returned."""
+    arrived = cross(hint, value)
+    assert arrived == value
+    assert type(arrived) is type(value)
+
+
+@pytest.mark.parametrize("cross", [_through_activity, _through_entrypoint])
+@pytest.mark.parametrize(("hint", "value", "said"), REFUSED)
+def test_value_when_something_would_be_lost_then_it_is_refused_with_its_place(
+    cross: Any, hint: Any, value: Any, said: str
+) -> None:
+    """The refusal says where and why, ends an activity for good, and fails an execution."""
+    with pytest.raises(PayloadRefused) as caught:
+        cross(hint, value)
+    assert said in caught.value.message
+    assert caught.value.code == ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR
+    assert caught.value.non_retryable
+
+
+def test_activity_result_when_it_is_refused_then_the_message_says_that_the_function_did_run() -> None:
+    """Whoever reads the failure has to know that there may be side effects."""
+    with pytest.raises(PayloadRefused, match="The function did run, and is not run again"):
+        ActivityOutput(OWNER, float).dump(math.nan)
+
+
+@pytest.mark.parametrize("secret", [SecretStr("hunter2"), SecretBytes(b"hunter2\xff")])
+def test_secret_when_it_goes_to_an_activity_then_it_arrives_and_outsiders_see_none(secret: Any) -> None:
+    """Asterisks are what pydantic writes, which no activity can use; results are seen outside, and messages never quote."""
+
+    class Holding(BaseModel):
+        held: secret.__class__
+
+    assert _through_activity(Holding, Holding(held=secret)) == Holding(held=secret)
+    for output in (HandlerOutput(OWNER, Holding, wraps=True), HandlerOutput(OWNER, Any, wraps=False)):
+        with pytest.raises(PayloadRefused, match=r"held.* is a secret") as caught:
+            output.dump(Holding(held=secret) if output.schema else {"held": secret})
+        assert "hunter2" not in caught.value.message
+
+
+def test_schema_when_a_default_is_a_secret_then_it_is_not_shown() -> None:
+    """Schemas are registered, and anybody may read them."""
+
+    def run(self: object, password: SecretStr = PASSWORD, ratio: float = math.nan) -> None: ...
+
+    properties = handler_input(OWNER, run, {}, takes_extra=True).schema["properties"]
+    assert all("default" not in described for described in properties.values())
+
+
+def test_schema_when_there_are_bytes_then_it_says_base64() -> None:
+    """Callers know how to write them."""
+
+    def run(self: object, raw: bytes) -> None: ...
+
+    mapper = handler_input(OWNER, run, {}, takes_extra=True)
+    assert mapper.schema["properties"]["raw"]["format"] == "base64url"
+    assert mapper.bind({"raw": "_w=="}) == ((b"\xff",), {})
+
+
+class Choice(BaseModel):
+    user_id: str = Field(validation_alias=AliasChoices("userId", "uid"), serialization_alias="user")
+
+
+class Deep(BaseModel):
+    first: int = Field(validation_alias=AliasPath("numbers", 0))
+
+
+def _input(hint: Any) -> Any:
+    def run(self: object, value: Any, other: int = 0) -> None: ...
+
+    run.__annotations__["value"] = hint
+    return handler_input(OWNER, run, {}, takes_extra=True)
+
+
+def _sole_input(hint: Any) -> Any:
+    def run(self: object, value: Any) -> None: ...
+
+    run.__annotations__["value"] = hint
+    return handler_input(OWNER, run, {}, takes_extra=True)
+
+
+@pytest.mark.parametrize(
+    ("hint", "given", "plain"),
+    [
+        pytest.param(Choice, Choice(uid="a"), {"userId": "a"}, id="by the first alias that is read"),
+        pytest.param(Choice, {"uid": "a"}, None, id="an alias that the schema does not name"),
+        pytest.param(Deep, Deep.model_validate({"numbers": [1]}), None, id="a path has no key"),
+        pytest.param(
+            Login,
+            Login(user="a", password=SecretStr("b"), tries=2),
+            {"user": "a", "password": "b", "tries": 2},
+            id="secrets and excluded fields",
+        ),
+        pytest.param(Shape, Circle(name="a"), None, id="a derived model"),
+        pytest.param(Shape | Only, Only(result=1), {"result": 1}, id="a member of a union"),
+        pytest.param(Shape, {"name": "a"}, {"name": "a"}, id="JSON"),
+        pytest.param(Holder, {"shape": Shape(name="a")}, {"shape": {"name": "a"}}, id="a model among JSON"),
+        pytest.param(Holder, {"shape": {"name": "a", "b": 1}}, None, id="a key that nothing takes"),
+        pytest.param(Shape, None, None, id="nothing"),
+    ],
+)
+def test_input_when_our_code_gives_it_then_it_is_written_as_it_is_read(hint: Any, given: Any, plain: Any) -> None:
+    """Children, next runs and signals get what was given, whatever aliases a model has."""
+    mapper = _sole_input(hint)
+    if plain is None:
+        with pytest.raises(WorkflowsException, match=r"parameter 'value'|field '(uid|radius)'"):
+            mapper.sent(given)
+        return
+    assert mapper.sent(given) == plain
+    if isinstance(given, BaseModel):
+        assert mapper.bind(plain) == ((given,), {})
+
+
+def test_input_when_a_mapping_holds_values_of_python_then_they_are_written_by_their_annotations() -> None:
+    """What is JSON already stays as it is, such as the base64 of bytes."""
+    mapper = _input(dict[str, bytes])
+    assert mapper.sent({"value": {"a": b"\xff"}}) == {"value": {"a": "_w=="}}
+    assert mapper.sent({"value": {"a": "_w=="}, "other": 1}) == {"value": {"a": "_w=="}, "other": 1}
+    with pytest.raises(InvalidArguments, match="parameter 'more' is unknown"):
+        mapper.sent({"value": {}, "more": b"a"})
+
+
+def test_input_when_a_model_names_the_parameters_then_their_types_decide() -> None:
+    """One model may stand for several parameters."""
+
+    class Arguments(BaseModel):
+        value: datetime
+        other: int
+
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    mapper = _input(datetime)
+    assert mapper.bind(mapper.sent(Arguments(value=at, other=2))) == ((at, 2), {})
+    with pytest.raises(PayloadRefused, match="datetime would arrive as str"):
+        _input(str | datetime).sent(Arguments(value=at, other=2))
+
+
+def test_argument_when_a_typed_dict_has_more_keys_then_it_is_refused() -> None:
+    """They would be dropped."""
+
+    def act(row: Row) -> None: ...
+
+    with pytest.raises(InvalidArguments, match="parameter 'row': more: Extra inputs"):
+        activity_input(OWNER, act).dump(({"x": 1, "more": 2},), {})
+
+
+def test_type_when_it_can_be_read_once_only_then_it_is_refused_at_definition() -> None:
+    """An iterator cannot be compared with what was given."""
+    with pytest.raises(WorkflowsException, match="which can be read only once: take a list"):
+        ValueType(OWNER, "the result", Iterable[int], Form.INTERNAL)
+
+
+def test_handler_answer_when_a_field_is_excluded_then_it_stays_out() -> None:
+    """Answers are for outsiders, who take what the model shows."""
+    output = HandlerOutput(OWNER, Sum | dict[str, float], wraps=False)
+    assert output.dump(Sum(parts=[1, 2])) == {"parts": [1, 2], "total": 3}
+    with pytest.raises(PayloadRefused, match="the number is NaN"):
+        output.dump({"a": math.nan})
+
+
+def test_handler_output_when_what_is_passed_on_is_not_finite_then_it_is_refused() -> None:
+    """A wrong annotation is logged; a wrong number is not let through by it."""
+    with pytest.raises(PayloadRefused, match="the number is NaN"):
+        HandlerOutput(OWNER, int, wraps=True).dump({"a": math.nan})
+
+
+@pytest.mark.parametrize(
+    ("hint", "members"),
+    [
+        (NewType("Both", Shape | None), {Shape, type(None)}),
+        (TypeAliasType("Some", Shape | int), {Shape, int}),
+    ],
+)
+def test_union_when_it_has_a_name_then_its_members_are_seen(hint: Any, members: set[Any]) -> None:
+    """A name for a type changes nothing of what is written."""
+    assert set(union_members(hint)) == members
+
+
+@pytest.mark.parametrize(
+    ("hint", "is_plain"),
+    [
+        (list[Shape], True),
+        (dict[str, float | None], True),
+        (Node, True),
+        (Literal["a", "b"], True),
+        (int | str | None, True),
+        (tuple[int, ...], True),
+        (Bounded, True),
+        (str | datetime, False),
+        (Halved, False),
+        (Kept, False),
+        (dict[int, str], False),
+        (Shape | Only, False),
+        (Hexadecimal, False),
+    ],
+)
+def test_type_when_json_carries_it_then_nothing_is_read_back(hint: Any, *, is_plain: bool) -> None:
+    """What it costs to know that nothing is lost is paid once per type, where that is possible."""
+    value_type = ValueType(OWNER, "it", hint, Form.INTERNAL)
+    assert (plain_check(value_type._codec.schema) is not None) is is_plain
+
+
+@pytest.mark.parametrize("key", ["a\ud800", "a"])
+def test_search_key_when_it_has_half_a_character_then_it_is_refused_at_the_line(key: str) -> None:
+    """No store takes it."""
+    with pytest.raises(WorkflowsException, match=r"is no text|half a character"):
+        addition({key: "\ud800" if key == "a" else "b"})
+
+
+def test_heartbeat_when_it_is_outside_of_an_activity_then_that_is_said_first() -> None:
+    """The details are looked at where somebody takes them."""
+    with pytest.raises(WorkflowsException, match="works only in activities"):
+        activity_heartbeat(math.nan)
+
+
+def test_text_when_its_class_derives_from_a_built_in_one_then_it_arrives_as_what_is_declared() -> None:
+    """It is equal, and of the declared type."""
+    assert _through_activity(str, Phrase("a")) == "a"
+    assert type(_through_activity(str, Phrase("a"))) is str
+
+
+@pytest.mark.parametrize("state", [{"loss": math.nan}, Circle(name="a", radius=math.inf), {"password": PASSWORD}])
+def test_state_when_outsiders_cannot_be_shown_it_then_it_is_refused(state: Any) -> None:
+    """Streams would show null, or asterisks."""
+    with pytest.raises(PayloadRefused, match="the state of a task has to be JSON: state"):
+        _json(state)
+
+
+def test_state_when_it_is_a_model_with_aliases_then_clients_see_what_they_saw() -> None:
+    """A model says itself whether it is shown by its aliases."""
+    assert _json(Choice(uid="a")) == {"user_id": "a"}
+    assert _json({"at": date(2026, 1, 2)}) == {"at": "2026-01-02"}
+
+
+def test_parallel_run_when_what_is_passed_on_is_not_finite_then_it_is_refused() -> None:
+    """All items would get null."""
+    with pytest.raises(PayloadRefused, match="extra_params: the number is NaN"):
+        _plain(math.nan)
+    assert _plain(Shape(name="a")) == {"name": "a"}
+
+
+def test_text_enum_when_anything_may_be_then_an_activity_refuses_it_and_outsiders_see_the_text() -> None:
+    """Between our own workers nothing changes its class; the contract's JSON of a result stays what it is."""
+    with pytest.raises(PayloadRefused, match="Word would arrive as str"):
+        _through_activity(list[Any], [Word.YES])
+    assert HandlerOutput(OWNER, list[Any], wraps=True).dump([Word.YES, Level.LOW]) == {"result": ["yes", 1]}
