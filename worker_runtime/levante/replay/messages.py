@@ -33,10 +33,12 @@ class Messages:
     """Hands messages to an instance of the workflow class.
 
     spawn: runs a coroutine on the run's loop. answer: takes the number of an update, and its result or failure.
-    failure: what a handler raised that concerns the run as a whole: a bug, or that it is to continue as new.
+    begun: how many handlers have begun to run. failure: what a handler raised that concerns the run as a whole: a bug, or
+    that it is to continue as new.
     """
 
     def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer, check: PayloadCheck) -> None:
+        self.begun = 0
         self.failure: BaseException | None = None
         self._definition = definition
         self._spawn = spawn
@@ -67,6 +69,7 @@ class Messages:
         return handler.dump_result(handler.call(instance, value))
 
     async def _run_signal(self, instance: object, handler: HandlerDefinition, signal: SignalReceived) -> None:
+        self.begun += 1
         try:
             called = handler.call(instance, signal.input)
             if handler.is_async:
@@ -77,6 +80,7 @@ class Messages:
             self.failure = self.failure or error
 
     async def _run_update(self, instance: object, handler: HandlerDefinition, update: UpdateRequested) -> None:
+        self.begun += 1
         try:
             result = handler.call(instance, update.input)
             value = handler.dump_result(await result if handler.is_async else result)

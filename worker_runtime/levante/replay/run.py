@@ -62,8 +62,6 @@ if TYPE_CHECKING:
     from levante.definitions import WorkflowDefinition
 
 DISPOSE_ROUNDS = 10
-
-
 BUGS = (Exception, SystemExit)
 """What workflow code must not raise: an execution whose code calls `sys.exit` must not end its worker, and then the next."""
 LONG_HISTORY = MOST_EVENTS // 5
@@ -102,9 +100,11 @@ class WorkflowRun:
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
-        self._guard = guard_for(definition, execution_id, is_enforced=rules.enforces_determinism)
         self._instance: object = None
         self._messages = Messages(definition, self._spawn, self._answer, rules.check)
+        self._guard = guard_for(
+            definition, execution_id, lambda: self._last_seq + self._messages.begun, is_enforced=rules.enforces_determinism
+        )
         self._main: asyncio.Task[Any] | None = None
         self._events_seen = 0
         self._is_cancel_requested = False
@@ -134,8 +134,7 @@ class WorkflowRun:
         Raises: WorkflowCodeFailed.
         """
         try:
-            with self._guard:
-                self._instance = self._context.run(self._definition.cls)
+            self._instance = self._guard.run(self._context.run, self._definition.cls)
         except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._definition.search_keys:
@@ -180,8 +179,7 @@ class WorkflowRun:
         """Return what a query handler says of the run as it stands. Raises: whatever the handler raises."""
         self._is_answering = True
         try:
-            with self._guard:
-                return self._context.copy().run(self._messages.query, self._instance, name, value)
+            return self._guard.run(self._context.copy().run, self._messages.query, self._instance, name, value)
         finally:
             self._is_answering = False
 
@@ -189,15 +187,19 @@ class WorkflowRun:
         """Throw the live code away; nothing that it still does reaches the outside."""
         self._is_disposed = True
         self._loop.mute()
+        self._guard.dispose(self._unwind, self._loop)
+
+    def _unwind(self) -> set[asyncio.Task[Any]]:
+        """Cancel what is left of the code, again where it goes on. Returns the tasks that do not end."""
         for _ in range(DISPOSE_ROUNDS):
-            tasks = [task for task in asyncio.all_tasks(self._loop) if not task.done()]
-            if not tasks:
-                return
+            if not (tasks := asyncio.all_tasks(self._loop)):
+                break
             for task in tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is thrown away on purpose
                 task.cancel()
             with suppress(SystemExit):
-                self._loop.run_until_idle(lambda: False)
+                self._loop.run_until_idle(lambda: False, self._guard.begin_turn)
+        return asyncio.all_tasks(self._loop)
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
 
@@ -279,10 +281,7 @@ class WorkflowRun:
 
     def _advance(self) -> list[Command]:
         try:
-            with self._guard:
-                self._run_until_idle()
-                while not self.is_over and self._conditions.look():
-                    self._run_until_idle()
+            self._guard.run(self._run_until_settled)
         except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
         if self._main and self._main.done():
@@ -292,8 +291,10 @@ class WorkflowRun:
         commands, self._commands = self._commands, []
         return commands
 
-    def _run_until_idle(self) -> None:
+    def _run_until_settled(self) -> None:
         self._loop.run_until_idle(lambda: self.is_over, self._guard.begin_turn)
+        while not self.is_over and self._conditions.look():
+            self._loop.run_until_idle(lambda: self.is_over, self._guard.begin_turn)
 
     def _move_to(self, at: datetime) -> None:
         self._now = max(self._now, at)
@@ -358,8 +359,8 @@ class WorkflowRun:
 
     def _result(self, main: asyncio.Task[Any]) -> Json:
         try:
-            return self._definition.dump_result(main.result())
-        except Exception as error:
+            return self._guard.run(self._definition.dump_result, main.result())
+        except BUGS as error:
             raise WorkflowCodeFailed(str(error)) from error
 
     def _closing(self, result: Json) -> ExecutionCompleted | ExecutionFailed:
