@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from levante.determinism.abandoned import ABANDONED
 from levante.determinism.blocks import Block, Limits, TurnTooLong, Watched
-from levante.determinism.callers import is_importing, is_users, module_of, place_of, users_frame
-from levante.determinism.forbidden import CODE, CODE_NAMES, FUNCTIONS, Kind, is_facility, written
+from levante.determinism.callers import is_users
+from levante.determinism.forbidden import CODE_NAMES, FUNCTIONS, take_in_late_modules
 from levante.determinism.interrupts import CodeStopped, interrupt_here
+from levante.determinism.judging import ForbiddenCall, of_code, of_function
 from levante.determinism.watchdog import WATCHDOG
 
 if TYPE_CHECKING:
@@ -33,10 +34,6 @@ T = TypeVar("T")
 _open_skips: ContextVar[int] = ContextVar("levante_open_skips", default=0)
 
 logger = logging.getLogger("levante.workflow")
-
-
-class ForbiddenCall(Exception):
-    """Workflow code called what gives something else on replay. A bug: the run stays open for code that does not."""
 
 
 @contextmanager
@@ -153,10 +150,9 @@ class Guard:
             self._stop(frame, event)
         elif event == "c_call":
             if called in FUNCTIONS:
-                rule = FUNCTIONS[called]
-                self._judge(frame, rule.name, rule.kind)
+                self._refuse(of_function(frame, called, self._watched.package))
         elif event == "call" and frame.f_code.co_qualname in CODE_NAMES:
-            self._judge_code(frame)
+            self._refuse(of_code(frame, self._watched.package))
 
     def _stop(self, frame: FrameType, event: str) -> None:
         """End overdue code where it makes a call itself: libraries may hold locks."""
@@ -164,27 +160,10 @@ class Guard:
         if caller is not None and is_users(caller, self._watched.package):
             raise CodeStopped
 
-    def _judge_code(self, frame: FrameType) -> None:
-        rule = CODE.get((module_of(frame), frame.f_code.co_qualname))
-        if rule is not None and rule.applies(frame):
-            self._judge(frame.f_back, rule.name or written(module_of(frame), frame.f_code.co_qualname), rule.kind)
-
-    def _judge(self, caller: FrameType | None, name: str, kind: Kind) -> None:
-        """Refuse a call that the user's code makes, itself or by a facility of the standard library."""
-        package = self._watched.package
-        while caller is not None and kind.is_inherited and is_facility(module_of(caller)):
-            if module_of(caller) != "collections.abc":
-                name = written(module_of(caller), caller.f_code.co_qualname)
-            caller = caller.f_back
-        if caller is None or _open_skips.get() or not is_users(caller, package) or is_importing(caller):
-            return
-        place = place_of(users_frame(caller, package))
-        problem = ForbiddenCall(
-            f"workflow code uses {name} at {place}: {kind.why}. Use {kind.instead}; what cannot change the course of "
-            "the workflow goes into `with workflow.unsafe.skip_determinism_enforcement():`"
-        )
-        self._problem = self._problem or problem
-        raise problem
+    def _refuse(self, problem: ForbiddenCall | None) -> None:
+        if problem is not None and not _open_skips.get():
+            self._problem = self._problem or problem
+            raise problem
 
 
 def guard_for(definition: WorkflowDefinition, execution_id: str, steps: Callable[[], int], *, is_enforced: bool) -> Guard:
@@ -192,5 +171,6 @@ def guard_for(definition: WorkflowDefinition, execution_id: str, steps: Callable
     own = definition.enforce_determinism
     name = f"workflow {definition.name} of execution {execution_id}"
     package = definition.cls.__module__.partition(".")[0]
+    take_in_late_modules()
     watched = Watched(name, definition.name, package, steps)
     return Guard(watched, forbids_calls=is_enforced if own is None else own)
