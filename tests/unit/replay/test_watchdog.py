@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -41,14 +41,17 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The clock of all turns, at which only the test looks: the watchdog has no thread."""
     dog = Watchdog()
     clock = Clock(dog.look)
     monkeypatch.setattr(Watchdog, "_start", lambda _self: None)
     monkeypatch.setattr(guard, "WATCHDOG", dog)
     monkeypatch.setattr(blocks, "monotonic", clock)
-    return clock
+    yield clock
+    for thread in threading.enumerate():
+        if thread.name == watchdog.REPORTER:
+            thread.join()
 
 
 def new_run(body: Body, *, is_enforced: bool = True) -> WorkflowRun:

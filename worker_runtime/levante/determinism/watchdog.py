@@ -25,6 +25,7 @@ ANYWHERE_SECONDS = 0.25
 """How long the watchdog waits for overdue code to leave the libraries that it calls, which may hold locks."""
 AGAIN_SECONDS = 0.4
 """How long code may hold on that catches what it is ended with, before it gets that again each time it does so."""
+REPORTER = "levante-watchdog-report"
 STACK_FRAMES = 12
 """Innermost frames that are logged: the outer ones are the worker's."""
 
@@ -108,7 +109,7 @@ def _report(block: Block, frame: FrameType) -> None:
     """Log where a block is stuck, on another thread: the code may hold a lock that logging wants."""
     stack = "".join(traceback.format_stack(frame)[-STACK_FRAMES:])
     text = "%s does not wait and holds up this worker:\n%s"
-    threading.Thread(target=logger.error, args=(text, block.watched.name, stack), daemon=True).start()
+    threading.Thread(target=logger.error, args=(text, block.watched.name, stack), name=REPORTER, daemon=True).start()
 
 
 WATCHDOG = Watchdog()
