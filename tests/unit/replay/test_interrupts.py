@@ -133,15 +133,21 @@ BODIES: list[Callable[[], Awaitable[None]]] = [
 ]
 
 
+SEEN_BY_THE_GUARD = [looks_whether_it_is_ready, catches_all_and_awaits]
+"""Whose turns are so short that only calls tell for sure where they are."""
+
+
 @pytest.mark.parametrize("is_enforced", [True, False])
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
 def test_code_when_it_never_ends_then_the_run_fails_and_says_where_it_was(body: Body, *, is_enforced: bool) -> None:
     """With calls and without, whatever it catches: the worker gets its thread back."""
     run = new_run(body, is_enforced=is_enforced)
-    with pytest.raises(WorkflowCodeFailed, match=f"and was at {__file__}:") as failed:
+    with pytest.raises(WorkflowCodeFailed) as failed:
         run.begin()
-    assert isinstance(failed.value.__cause__, TurnTooLong)
     run.dispose()
+    assert isinstance(failed.value.__cause__, TurnTooLong)
+    if is_enforced or body not in SEEN_BY_THE_GUARD:
+        assert f"and was at {__file__}:" in str(failed.value)
 
 
 def test_constructor_when_it_never_ends_then_the_run_fails() -> None:

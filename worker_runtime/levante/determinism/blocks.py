@@ -67,6 +67,7 @@ class Block:
         "_alive_at",
         "_began_at",
         "_first_steps",
+        "_is_last_turn",
         "_limits",
         "_steps",
         "_turn_at",
@@ -89,6 +90,7 @@ class Block:
         self._limits = limits
         self._first_steps = self._steps = watched.steps()
         self._where = ""
+        self._is_last_turn = False
         self._began_at = self._alive_at = self._turn_at = monotonic()
 
     def begin(self) -> None:
@@ -96,7 +98,10 @@ class Block:
         self.thread.value = self.thread_id
 
     def next_turn(self) -> None:
-        """End a turn and begin another. Raises: TurnTooLong."""
+        """End a turn and begin another. Raises: TurnTooLong.
+
+        Where only the sum of turns is too long, one more begins, so that the guard can say at which call it was stopped.
+        """
         now = monotonic()
         if self.is_overdue or now - self._turn_at > self._limits.turn or now - self._alive_at > self._limits.stall:
             self._check(now)
@@ -115,15 +120,23 @@ class Block:
         if not self._where or is_users(users, self.watched.package):
             self._where = place_of(users)
 
+    def stop_at(self, frame: FrameType) -> None:
+        """Note where the last of many short turns is stopped; of a long one, it is known where it was."""
+        if self._is_last_turn:
+            self._where = place_of(users_frame(frame, self.watched.package))
+
     def has_lasted(self) -> bool:
         """Tell whether the block takes too long. Called from the watchdog's thread."""
         now = monotonic()
         return now - self._turn_at > self._limits.turn or self._is_stalled(now)
 
     def _check(self, now: float) -> None:
-        if self.is_overdue or now - self._turn_at > self._limits.turn or self._is_stalled(now):
+        if self._is_last_turn or now - self._turn_at > self._limits.turn:
             self.is_overdue = True
             raise self._too_long(now)
+        if self.is_overdue or self._is_stalled(now):
+            self.overdue_at = self.overdue_at or now
+            self._is_last_turn = self.is_overdue = True
 
     def _is_stalled(self, now: float) -> bool:
         steps = self.watched.steps()
@@ -139,6 +152,6 @@ class Block:
             what = "without waiting for anything from outside"
             seconds, limit = now - self._began_at, self._limits.stall
         return TurnTooLong(
-            f"workflow code ran for {seconds:.1f} s {what}{where}; {limit:g} s are possible: wait for a condition with "
-            "`workflow.wait_condition(...)` or a timer with `workflow.sleep(...)`, and move long work to an activity"
+            f"workflow code ran for {seconds:.1f} s {what}{where}; {limit:g} s are possible: move the work to an "
+            "activity; wait with `workflow.wait_condition(...)` for a condition, with `workflow.sleep(...)` for time to pass"
         )

@@ -147,17 +147,20 @@ class Guard:
         """Take a report of the interpreter. What is raised here is raised by the call, and ends the watch."""
         block = self._block
         if block is not None and block.is_overdue:
-            self._stop(frame, event)
+            self._stop(block, frame, event)
         elif event == "c_call":
             if called in FUNCTIONS:
                 self._refuse(of_function(frame, called, self._watched.package))
         elif event == "call" and frame.f_code.co_qualname in CODE_NAMES:
             self._refuse(of_code(frame, self._watched.package))
 
-    def _stop(self, frame: FrameType, event: str) -> None:
-        """End overdue code where it makes a call itself: libraries may hold locks."""
+    def _stop(self, block: Block, frame: FrameType, event: str) -> None:
+        """End overdue code where it calls what is not its own. Libraries may hold locks; coroutines go on from outside."""
+        package = self._watched.package
+        is_own = event == "call" and is_users(frame, package)
         caller = frame.f_back if event == "call" else frame if event == "c_call" else None
-        if caller is not None and is_users(caller, self._watched.package):
+        if caller is not None and not is_own and is_users(caller, package):
+            block.stop_at(caller)
             raise CodeStopped
 
     def _refuse(self, problem: ForbiddenCall | None) -> None:
