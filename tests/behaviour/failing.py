@@ -9,7 +9,7 @@ from typing import Any
 
 import levante as workflows
 from levante import workflow
-from levante.determinism.watchdog import TURN_SECONDS
+from levante.determinism.blocks import TURN_SECONDS
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 from tests.behaviour.programs import echo, echo_over_the_queue, never
 

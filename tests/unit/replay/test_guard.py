@@ -38,7 +38,7 @@ from pydantic import BaseModel, Field
 
 from levante import workflow
 from levante.definitions import get_workflow_definition
-from levante.determinism.guard import ForbiddenCall
+from levante.determinism.judging import ForbiddenCall
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Definition

@@ -35,6 +35,11 @@ def is_users(frame: FrameType, package: str) -> bool:
     return top == package or bool(path and LIBRARY_FOLDERS.isdisjoint(PurePath(path).parts))
 
 
+def is_library(frame: FrameType) -> bool:
+    """Tell whether a frame's code lies in a folder of installed packages."""
+    return not LIBRARY_FOLDERS.isdisjoint(PurePath(frame.f_code.co_filename).parts)
+
+
 def is_importing(frame: FrameType) -> bool:
     """Tell whether the code runs because a module is imported: that happens once per process, not once per run."""
     return any(caller.f_code.co_name == "<module>" for caller in _until_ours(frame))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from levante.context import ChildWorkflow
 from levante.errors import WorkflowError, child_error
 from levante.replay.rules import PayloadCheck
 from levante_core.protocol import (
@@ -18,6 +19,7 @@ from levante_core.protocol import (
     ChildSignaled,
     ChildStarted,
     Command,
+    ExecutionId,
     Json,
 )
 
@@ -57,12 +59,22 @@ class Children:
         self._check = check
         self._open: dict[int, StartedChild] = {}
 
-    def start(self, schedule: Callable[[int], ChildScheduled]) -> StartedChild:
-        """Ask for a child. Whoever gives up waiting for its end asks it to end."""
+    def start(self, asked: ChildWorkflow, chosen: ExecutionId) -> StartedChild:
+        """Ask for a child with this execution id. Whoever gives up waiting for its end asks it to end."""
         made: list[ChildScheduled] = []
 
         def scheduled(seq: int) -> ChildScheduled:
-            made.append(schedule(seq))
+            made.append(
+                ChildScheduled(
+                    seq=seq,
+                    workflow_name=asked.workflow_name,
+                    execution_id=chosen,
+                    input=asked.input,
+                    close_policy=asked.close_policy,
+                    is_awaited=asked.is_awaited,
+                    timeout_seconds=asked.timeout_seconds,
+                )
+            )
             return made[0]
 
         seq = self._ask(scheduled)

@@ -8,8 +8,8 @@ import sys
 import weakref
 from asyncio import tasks
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from itertools import count
 from math import isnan
@@ -72,25 +72,33 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     # --- driven by the run --------------------------------------------------------------------------------------------
 
+    def run(self, work: Callable[[], T]) -> T:
+        """Call something while this is the running loop of the thread. What that changes, `Isolation` puts back."""
+        outer = asyncio._get_running_loop()  # noqa: SLF001 - the documented way for loops to nest
+        asyncio._set_running_loop(self)  # noqa: SLF001
+        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._generator_left)
+        try:
+            return work()
+        finally:
+            asyncio._set_running_loop(outer)  # noqa: SLF001
+
     def advance_to(self, now: float) -> None:
         """Set the time; it never goes back."""
         self._now = max(self._now, now)
 
     def run_until_idle(self, is_over: Callable[[], bool], begin_turn: Callable[[], None] = lambda: None) -> None:
         """Run callbacks in order until none is ready, or the run is over. begin_turn: called before each callback."""
-        with self.running():
-            while self._ready and not is_over():
-                self._run_next(begin_turn)
+        while self._ready and not is_over():
+            self._run_next(begin_turn)
 
     def run_rounds(self, rounds: int, begin_turn: Callable[[], None]) -> None:
         """Run what is ready, then what that made ready, and so on, so many times at most."""
-        with self.running():
-            for _ in range(rounds):
-                for _ in range(len(self._ready)):
-                    self._run_next(begin_turn)
+        for _ in range(rounds):
+            for _ in range(len(self._ready)):
+                self._run_next(begin_turn)
 
-    def throw_away(self, begin_turn: Callable[[], None]) -> bool:
-        """Cancel all tasks, and report no more errors. Tells whether any has code that does not end."""
+    def throw_away(self, begin_turn: Callable[[], None]) -> list[object]:
+        """Cancel all tasks, and report no more errors. Returns those whose code does not end, and what they wait for."""
         self._is_muted = True
         for _ in range(CLOSING_ATTEMPTS):
             for generator in list(self._generators):
@@ -101,8 +109,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             for task in open_tasks:
                 task.cancel()
             self.run_rounds(MOST_ROUNDS, begin_turn)
-        closed = [_is_closed(task) for task in self._open_tasks()]
-        return not all(closed)
+        return [kept for task in self._open_tasks() for kept in _unclosed(task)]
 
     def fire(self, handle: asyncio.TimerHandle) -> None:
         """Make the callback of a timer ready."""
@@ -110,19 +117,6 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def _open_tasks(self) -> list[asyncio.Task[Any]]:
         return [task for task in self._tasks if not task.done()]
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Be the running loop of this thread in the block."""
-        outer = asyncio._get_running_loop()  # noqa: SLF001 - the documented way for loops to nest
-        hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(self)  # noqa: SLF001
-        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._generator_left)
-        try:
-            yield
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(outer)  # noqa: SLF001
 
     def _run_next(self, begin_turn: Callable[[], None]) -> None:
         handle = self._ready.popleft()
@@ -216,14 +210,16 @@ async def _closed(generator: AsyncGenerator[Any, Any]) -> None:
         await generator.aclose()
 
 
-def _is_closed(task: asyncio.Task[Any]) -> bool:
-    """Close the code of a task that does not end. Tells whether it did at the second word."""
-    coroutine = task.get_coro()
+def _unclosed(task: asyncio.Task[Any]) -> list[object]:
+    """Close the code of a task that does not end when it is cancelled. Returns what is left of it, if it goes on still."""
+    chain: list[Any] = [task.get_coro()]
+    while awaited := getattr(chain[-1], "cr_await", None):
+        chain.append(awaited)
     try:
-        coroutine.close()
-    except BaseException:  # noqa: BLE001 - whatever it raises, it is not done
-        return False
-    return True
+        chain[0].close()
+    except BaseException:  # noqa: BLE001 - whatever it raises, it has not ended
+        return [task, *chain]
+    return []
 
 
 def _refused(name: str) -> Callable[..., NoReturn]:
@@ -237,6 +233,7 @@ def _refused(name: str) -> Callable[..., NoReturn]:
     def refuse(*_args: Any, **_options: Any) -> NoReturn:
         raise RuntimeError(f"loop.{name}(): {problem}")
 
+    refuse.__code__ = refuse.__code__.replace(co_qualname=f"DeterministicLoop.{name}")  # by which the guard tells them apart
     return refuse
 
 

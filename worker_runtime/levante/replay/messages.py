@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
+from levante.handlers import UnfinishedPolicy
 from levante.replay.rules import PayloadCheck
 from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested
 
@@ -33,22 +34,38 @@ class Messages:
     """Hands messages to an instance of the workflow class.
 
     spawn: runs a coroutine on the run's loop. answer: takes the number of an update, and its result or failure.
-    failure: what a handler, or another task, raised that concerns the run as a whole: a bug, or that it is to continue as
-    new.
+    begun: how many handlers have begun to run. failure: what a handler, or another task, raised that concerns the run as a
+    whole: a bug, or that it is to continue as new.
     """
 
-    def __init__(self, definition: WorkflowDefinition, spawn: Spawn, answer: Answer, check: PayloadCheck) -> None:
+    def __init__(
+        self, definition: WorkflowDefinition, execution_id: str, spawn: Spawn, answer: Answer, check: PayloadCheck
+    ) -> None:
+        self.begun = 0
         self.failure: BaseException | None = None
         self._definition = definition
+        self._execution_id = execution_id
         self._spawn = spawn
         self._answer = answer
         self._check = check
         self._running: dict[asyncio.Task[Any], HandlerDefinition] = {}
 
-    @property
-    def unfinished(self) -> list[HandlerDefinition]:
-        """The handlers that have not returned, in the order of their messages."""
-        return [handler for task, handler in self._running.items() if not task.done()]
+    def left_unfinished(self, *, is_told: bool) -> tuple[str, ...]:
+        """Return the names of handlers that have not returned when the run ends, but for those that may be left so.
+
+        is_told: whether to log them.
+        """
+        warns = UnfinishedPolicy.WARN
+        left = [one.name for task, one in self._running.items() if not task.done() and one.unfinished_policy is warns]
+        if left and is_told:
+            logger.warning(
+                "execution %s of workflow %s: the run ends while these handlers have not returned: %s. Wait for "
+                "workflow.all_handlers_finished(), or give them unfinished_policy='abandon'",
+                self._execution_id,
+                self._definition.name,
+                ", ".join(left),
+            )
+        return tuple(left)
 
     def others_at_work(self) -> bool:
         """Tell whether a handler has not returned that is not the one which asks."""
@@ -88,6 +105,7 @@ class Messages:
         task.add_done_callback(lambda done: self._running.pop(done, None))
 
     async def _run_signal(self, instance: object, handler: HandlerDefinition, signal: SignalReceived) -> None:
+        self.begun += 1
         try:
             called = handler.call(instance, signal.input)
             if handler.is_async:
@@ -100,6 +118,7 @@ class Messages:
             self.fail(error)
 
     async def _run_update(self, instance: object, handler: HandlerDefinition, update: UpdateRequested) -> None:
+        self.begun += 1
         try:
             result = handler.call(instance, update.input)
             value = handler.dump_result(await result if handler.is_async else result)

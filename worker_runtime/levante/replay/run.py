@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn, assert_never
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, assert_never
 from uuid import UUID
 
 from levante.context import ChildWorkflow, current_workflow
 from levante.determinism.guard import guard_for
-from levante.errors import ErrorCode, WorkflowError, WorkflowsException, activity_error, fails_execution, to_failure
-from levante.handlers import UnfinishedPolicy
+from levante.determinism.silence import silenced
+from levante.errors import ErrorCode, WorkflowError, WorkflowsException, fails_execution, to_failure
+from levante.replay.activities import Activities
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
-from levante.replay.collection import NoCollection
 from levante.replay.conditions import Conditions
+from levante.replay.isolation import Isolation
 from levante.replay.loop import MOST_ROUNDS, DeterministicLoop
 from levante.replay.messages import ContinueAsNew, Messages
 from levante.replay.rules import RUN_RULES, RunRules
-from levante.replay.silence import silenced
+from levante.replay.timers import Timers
 from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
-    ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityOptions,
-    ActivityScheduled,
     CancelRequested,
     ChildCompleted,
     ChildFailed,
-    ChildScheduled,
     ChildStarted,
     Command,
     ExecutionCanceled,
@@ -53,9 +51,7 @@ from levante_core.protocol import (
     SignalReceived,
     TaskEvent,
     TaskPublished,
-    TimerCanceled,
     TimerFired,
-    TimerStarted,
     UpdateCompleted,
     UpdateFailed,
     UpdateRequested,
@@ -65,10 +61,10 @@ from levante_core.protocol import (
 if TYPE_CHECKING:
     from levante.definitions import WorkflowDefinition
 
+T = TypeVar("T")
+
 logger = logging.getLogger("levante.workflow")
 
-LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
-"""A timer that is due later never is: `sleep(math.inf)` waits until it is cancelled."""
 LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
 
@@ -94,21 +90,22 @@ class WorkflowRun:
         self._definition = definition
         self._start = start
         self._now = start.started_at
+        self._timers = Timers(self._ask)
         self._loop = DeterministicLoop(  # type: ignore[abstract]  # what it does not offer raises NotImplementedError
-            start.started_at.timestamp(), self._timer_started, self._timer_canceled, self._task_done
+            start.started_at.timestamp(), self._timer_started, self._timers.cancel, self._task_done
         )
         self._last_seq = 0
         self._commands: list[Command] = []
-        self._activities: dict[int, tuple[str, asyncio.Future[Any]]] = {}
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._timer_seqs: dict[int, int] = {}
+        self._activities = Activities(self._loop, self._ask)
         self._children = Children(self._loop, self._ask, rules.check)
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
-        self._guard = guard_for(definition, execution_id, is_enforced=rules.enforces_determinism)
         self._instance: object = None
-        self._messages = Messages(definition, self._spawn, self._answer, rules.check)
+        self._messages = Messages(definition, execution_id, self._spawn, self._answer, rules.check)
+        self._guard = guard_for(
+            definition, execution_id, lambda: self._last_seq + self._messages.begun, is_enforced=rules.enforces_determinism
+        )
         self._main: asyncio.Task[Any] | None = None
         self._events_seen = 0
         self._is_cancel_requested = False
@@ -137,8 +134,7 @@ class WorkflowRun:
 
         Raises: WorkflowCodeFailed.
         """
-        with self._driving():
-            self._instance = self._context.run(self._definition.cls)
+        self._instance = self._driven(partial(self._context.run, self._definition.cls))
         if self._definition.search_keys:
             try:
                 self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
@@ -161,16 +157,10 @@ class WorkflowRun:
         """Tell the code how something that it asked for ended, and run it until it waits. Raises: WorkflowCodeFailed."""
         self._move_to(outcome.at)
         match outcome:
-            case ActivityCompleted():
-                _, future = self._activities.pop(outcome.seq)
-                future.set_result(outcome.result)
-            case ActivityFailed():
-                name, future = self._activities.pop(outcome.seq)
-                future.set_exception(activity_error(name, outcome.attempt, outcome.failure))
+            case ActivityCompleted() | ActivityFailed():
+                self._activities.apply(outcome)
             case TimerFired():
-                handle = self._timers.pop(outcome.seq)
-                del self._timer_seqs[id(handle)]
-                self._loop.fire(handle)
+                self._loop.fire(self._timers.fired(outcome.seq))
             case ChildStarted() | ChildCompleted() | ChildFailed():
                 self._children.apply(outcome)
             case _:
@@ -182,8 +172,7 @@ class WorkflowRun:
         self._is_answering = True
         state = self.random.getstate()
         try:
-            with NoCollection(), self._guard, self._loop.running():
-                return self._context.copy().run(self._messages.query, self._instance, name, value)
+            return self._watched(partial(self._context.copy().run, self._messages.query, self._instance, name, value))
         finally:
             self.random.setstate(state)  # what a query draws, no replay draws
             self._is_answering = False
@@ -191,18 +180,11 @@ class WorkflowRun:
     def dispose(self) -> None:
         """Throw the live code away; nothing that it still does or says reaches the outside."""
         self._is_disposed = True
-        is_left = True
-        try:
-            with silenced(), NoCollection(), self._guard:
-                is_left = self._loop.throw_away(self._guard.begin_turn)
-        except BaseException as error:  # noqa: BLE001 - whatever it raises, the worker goes on
-            logger.debug("thrown away with %r", error)
-        if is_left:
-            logger.error(
-                "execution %s of workflow %s: its code does not end when it is cancelled, and is left as it is",
-                self.execution_id,
-                self._definition.name,
-            )
+        with silenced(), Isolation():
+            throw_away = partial(self._loop.throw_away, self._guard.begin_turn)
+            problem = self._guard.dispose(partial(self._loop.run, throw_away), self._loop)
+        if problem:
+            logger.error(problem)
 
     # --- WorkflowContext ----------------------------------------------------------------------------------------------
 
@@ -233,12 +215,7 @@ class WorkflowRun:
         if self._is_past:
             return self._loop.create_future()
         self._check_payload(f"the input of {name}", input)
-        seq = self._next_seq()
-        self._commands.append(ActivityScheduled(seq=seq, name=name, input=input, options=options))
-        future = self._loop.create_future()
-        self._activities[seq] = (name, future)
-        future.add_done_callback(lambda done: self._activity_canceled(seq) if done.cancelled() else None)
-        return future
+        return self._activities.start(name, input, options)
 
     def continue_as_new(self, input: object) -> NoReturn:
         self._refuse_in_query()
@@ -267,50 +244,46 @@ class WorkflowRun:
         self._refuse_in_query()
         self._check_payload(f"the input of child workflow {child.workflow_name}", child.input)
         chosen = execution_id(child.execution_id or self.uuid4().hex)
-        return self._children.start(
-            lambda seq: ChildScheduled(
-                seq=seq,
-                workflow_name=child.workflow_name,
-                execution_id=chosen,
-                input=child.input,
-                close_policy=child.close_policy,
-                is_awaited=child.is_awaited,
-                timeout_seconds=child.timeout_seconds,
-            )
-        )
+        return self._children.start(child, chosen)
 
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
         await self._conditions.wait(predicate, timeout_seconds)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _driving(self) -> Iterator[None]:
-        """Run code of the run in the block. Raises: WorkflowCodeFailed for whatever leaves it."""
+    def _driven(self, work: Callable[[], T]) -> T:
+        """Run code of the run. Raises: WorkflowCodeFailed for whatever leaves it."""
         try:
-            with NoCollection(), self._guard, self._loop.running():
-                yield
+            return self._watched(work)
         except BaseException as error:  # SystemExit too: an execution must not end its worker, and then the next one
             raise WorkflowCodeFailed(str(error)) from error
 
+    def _watched(self, work: Callable[[], T]) -> T:
+        with Isolation():
+            return self._guard.run(self._loop.run, work)
+
     def _advance(self) -> list[Command]:
-        with self._driving():
-            self._run_until_idle()
-            for _ in self._conditions.look():
-                self._run_until_idle()
-                if self.is_over:
-                    break
-            failure = self._messages.failure
-            if self.is_over:  # what was asked for in the last turn counts, such as a child's cancellation
-                self._loop.run_rounds(MOST_ROUNDS if failure is None else 1, self._guard.begin_turn)
+        failure = self._driven(self._run_until_settled)
         if self.is_over:
-            self._look_for_unfinished_handlers()
+            self.unfinished_handlers = self._messages.left_unfinished(is_told=not self.is_replaying)
         if failure:
             self._end_with(failure)
         elif self._main and self._main.done():
             self._end(self._main)
         commands, self._commands = self._commands, []
         return commands
+
+    def _run_until_settled(self) -> BaseException | None:
+        """Run the code until it waits. Returns what ended the run, if it was not its entrypoint."""
+        self._run_until_idle()
+        for _ in self._conditions.look():
+            self._run_until_idle()
+            if self.is_over:
+                break
+        failure = self._messages.failure
+        if self.is_over:  # what was asked for in the last turn counts, such as a child's cancellation
+            self._loop.run_rounds(MOST_ROUNDS if failure is None else 1, self._guard.begin_turn)
+        return failure
 
     def _run_until_idle(self) -> None:
         self._loop.run_until_idle(lambda: self.is_over, self._guard.begin_turn)
@@ -363,18 +336,6 @@ class WorkflowRun:
         else:
             self._commands.append(UpdateFailed(seq=seq, update=number, failure=failure))
 
-    def _look_for_unfinished_handlers(self) -> None:
-        unfinished = [one.name for one in self._messages.unfinished if one.unfinished_policy is UnfinishedPolicy.WARN]
-        self.unfinished_handlers = tuple(unfinished)
-        if unfinished and not self.is_replaying:
-            logger.warning(
-                "execution %s of workflow %s: the run ends while these handlers have not returned: %s. Wait for "
-                "workflow.all_handlers_finished(), or give them unfinished_policy='abandon'",
-                self.execution_id,
-                self._definition.name,
-                ", ".join(unfinished),
-            )
-
     @property
     def _is_past(self) -> bool:
         """Whether nothing that takes time can be asked for any more: the run is over, or thrown away."""
@@ -401,7 +362,7 @@ class WorkflowRun:
 
     def _completion(self, returned: Any) -> ExecutionCompleted | ExecutionFailed:
         try:
-            result = self._definition.dump_result(returned)
+            result = self._guard.run(self._definition.dump_result, returned)
         except WorkflowError as error:  # a value that cannot be recorded, whatever the code says next time
             return ExecutionFailed(seq=self._next_seq(), failure=to_failure(error))
         except Exception as error:
@@ -422,35 +383,13 @@ class WorkflowRun:
         self._last_seq += 1
         return self._last_seq
 
-    def _activity_canceled(self, activity: int) -> None:
-        if self._activities.pop(activity, None) and not self._is_disposed:
-            self._commands.append(ActivityCancelRequested(seq=self._next_seq(), activity=activity))
-
     def _timer_started(self, handle: asyncio.TimerHandle) -> None:
         self._refuse_in_query()
-        if self._is_past or handle.when() >= LATEST:
-            return
-        seq = self._next_seq()
-        self._timers[seq] = handle
-        self._timer_seqs[id(handle)] = seq
-        self._commands.append(TimerStarted(seq=seq, fire_at=_not_before(handle.when())))
-
-    def _timer_canceled(self, handle: asyncio.TimerHandle) -> None:
-        timer = self._timer_seqs.pop(id(handle), None)
-        if timer is not None and not self._is_disposed:
-            del self._timers[timer]
-            self._commands.append(TimerCanceled(seq=self._next_seq(), timer=timer))
+        if not self._is_past:
+            self._timers.start(handle)
 
     def _refuse_in_query(self) -> None:
         """Let nothing be asked for by code that only answers a query. Raises: WorkflowsException."""
         if self._is_answering:
             problem = "a query handler must not start anything: answer from what the workflow knows"
             raise WorkflowsException(problem, code=ErrorCode.REJECTED_QUERY_ERROR)
-
-
-def _not_before(when: float) -> datetime:
-    """Return the first time in whole microseconds that is not before a time in seconds."""
-    at = datetime.fromtimestamp(when, UTC)
-    while at.timestamp() < when:
-        at += timedelta(microseconds=1)
-    return at
