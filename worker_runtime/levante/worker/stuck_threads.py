@@ -30,7 +30,7 @@ class StuckThreads:
         task.add_done_callback(self._watching.discard)
 
     async def close(self) -> None:
-        """Wait for none of them any more."""
+        """Wait for none of them any more; those that are still at it are logged once more."""
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
@@ -39,22 +39,30 @@ class StuckThreads:
         clock = asyncio.get_running_loop().time
         since, pause, is_reported = clock(), FIRST_PAUSE_SECONDS, False
         async with held:
-            await thread.wait(GRACE_SECONDS)
-            while not thread.is_over:
-                is_reported = True
-                logger.warning(
-                    "activity %s of execution %s: attempt %d ended %.1f s ago, but its thread goes on and keeps its slot: "
-                    "let the function return, or raise when activity_heartbeat() does. It is at:\n%s",
-                    attempt.work.name,
-                    attempt.execution_id,
-                    attempt.number,
-                    clock() - since,
-                    thread.place(),
-                )
-                await thread.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            try:
+                await thread.wait(GRACE_SECONDS)
+                while not thread.is_over:
+                    is_reported = True
+                    _report(attempt, thread, clock() - since)
+                    await thread.wait(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except asyncio.CancelledError:
+                _report(attempt, thread, clock() - since)
+                raise
         if is_reported:
             name, seconds = attempt.work.name, clock() - since
             logger.info(
                 "activity %s of execution %s: its thread has returned after %.1f s", name, attempt.execution_id, seconds
             )
+
+
+def _report(attempt: Attempt, thread: ThreadCall, seconds: float) -> None:
+    logger.warning(
+        "activity %s of execution %s: attempt %d ended %.1f s ago, but its thread goes on and keeps its slot: let the "
+        "function return, or end when activity_heartbeat() raises. It is at:\n%s",
+        attempt.work.name,
+        attempt.execution_id,
+        attempt.number,
+        seconds,
+        thread.place(),
+    )

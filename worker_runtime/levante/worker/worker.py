@@ -16,6 +16,7 @@ from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activity_tasks import ActivityTasks, is_fresh
 from levante.worker.api import ApiUnreachable, KeyRefused
 from levante.worker.cache import RunCache
+from levante.worker.contained_tasks import contain_exits
 from levante.worker.holder import Holder
 from levante.worker.intake import Intake
 from levante.worker.leases import LeaseIsLost
@@ -66,6 +67,7 @@ class Worker:
 
         Raises: ApiError when the API refuses the worker for good; WorkflowsException when a provider fails.
         """
+        contain_exits(asyncio.get_running_loop())
         async with AsyncExitStack() as stack:
             try:
                 async with given_up_on(stop):
