@@ -15,9 +15,10 @@ from levante.worker.api import Api, ApiError
 from levante.worker.batching import Batcher
 from levante.worker.payloads import PLAIN
 from levante.worker.queue_tasks import QueueTasks
+from levante.worker.sending import send_commits, send_reports
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker, send_commits, send_reports
+from levante.worker.worker import Worker
 from levante.worker.world import World
 from levante_core.adapters.lent_queues import connect
 from levante_core.protocol import DeploymentName

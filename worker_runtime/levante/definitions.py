@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
 from levante.dependencies import Injection, dependency_scope
-from levante.errors import ErrorCode, WorkflowsException
+from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, text_of
 from levante.handlers import HandlerDefinition
 from levante.mapping import ActivityOutput, Arguments, KeyedInput
+from levante.plain_calls import outcome_of
 from levante_core.protocol import ActivityOptions, Json, RetryPolicy, ScheduleDefinition, WorkflowSpec
 
 WORKFLOW = "__levante_workflow__"
@@ -96,8 +99,14 @@ class ActivityDefinition:
         object.__setattr__(self, "injection", Injection(self.function))
 
     def bind(self, value: Json) -> Arguments:
-        """Return the arguments that a JSON input stands for. Raises: InvalidArguments."""
-        return self.input.bind(value)
+        """Return the arguments that a JSON input stands for. Raises: InvalidArguments, whatever reading it raises."""
+        try:
+            return self.input.bind(value)
+        except WorkflowsException:
+            raise
+        except Exception as error:  # such as a validator of the user's with a bug
+            problem = f"activity {self.name!r}: its input cannot be read, {type(error).__name__}: {text_of(error)}"
+            raise InvalidArguments(problem) from error
 
     async def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call the function here and now, a plain one in a thread of the loop's default executor.
@@ -105,11 +114,26 @@ class ActivityDefinition:
         Providers fill what the arguments leave to them. Raises: WorkflowsException when one fails, and what the function
         raises.
         """
+        async with self._filled(args, kwargs) as function:
+            if self.is_async:
+                return await function()
+            return (await asyncio.to_thread(outcome_of, function)).result()
+
+    @asynccontextmanager
+    async def prepared(self, value: Json) -> AsyncIterator[Callable[[], Any]]:
+        """Yield the function with the arguments that a JSON input and the providers give it.
+
+        Raises: InvalidArguments, and WorkflowsException when a provider fails.
+        """
+        args, kwargs = self.bind(value)
+        async with self._filled(args, kwargs) as function:
+            yield function
+
+    @asynccontextmanager
+    async def _filled(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AsyncIterator[Callable[[], Any]]:
         async with dependency_scope() as scope:
             args, kwargs = await self.injection.arguments(scope, args, kwargs)
-            if self.is_async:
-                return await self.function(*args, **kwargs)
-            return await asyncio.to_thread(self.function, *args, **kwargs)
+            yield partial(self.function, *args, **kwargs)
 
     async def run(self, value: Json) -> Any:
         """Run one attempt on a JSON input. Raises: InvalidArguments, and whatever the function raises."""

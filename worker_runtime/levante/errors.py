@@ -9,6 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -193,23 +194,46 @@ def fails_execution(exc: BaseException) -> bool:
 
 
 def to_failure(exc: BaseException) -> Failure:
-    """Write an exception and its causes as a failure of bounded size. Never raises."""
+    """Write an exception and its causes as a failure of bounded size. Never raises, whatever the exception's class does."""
     return _failure(exc, CAUSE_DEPTH)
 
 
 def _failure(exc: BaseException, depth: int) -> Failure:
-    if isinstance(exc, RecordedError):
-        return _shortened(exc.failure, depth)
+    if isinstance(exc, RecordedError) and isinstance(recorded := _attribute(exc, "failure"), Failure):
+        return _shortened(recorded, depth)
     cause = _cause(exc) if depth > 0 else None
     return Failure(
         kind=_kind(exc),
-        message=_head(_text(lambda: str(exc)) or type(exc).__name__, MESSAGE_BYTES),
-        type=type(exc).__name__,
-        non_retryable=isinstance(exc, InvalidArguments) or (isinstance(exc, WorkflowError) and exc.non_retryable),
-        details=_details(exc.details) if isinstance(exc, WorkflowError) else None,
-        stack=_tail("".join(traceback.format_tb(exc.__traceback__)), STACK_BYTES) or None,
+        message=_head(text_of(exc) or type(exc).__name__, MESSAGE_BYTES),
+        type=_head(type(exc).__name__, MESSAGE_BYTES),
+        non_retryable=_is_final(exc),
+        details=_details(_attribute(exc, "details")) if isinstance(exc, WorkflowError) else None,
+        stack=_tail(_text(lambda: "".join(traceback.format_tb(exc.__traceback__))), STACK_BYTES) or None,
         cause=_failure(cause, depth - 1) if cause is not None else None,
     )
+
+
+def _is_final(exc: BaseException) -> bool:
+    """Tell whether another attempt would be in vain: for a group, whether it would be for any of its members."""
+    match exc:
+        case BaseExceptionGroup():
+            return any(_is_final(member) for member in exc.exceptions)
+        case InvalidArguments():
+            return True
+        case WorkflowsException():
+            return bool(_attribute(exc, "code") == ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR)
+        case WorkflowError():
+            return _attribute(exc, "non_retryable") is True
+        case _:
+            return False
+
+
+def _attribute(exc: BaseException, name: str) -> Any:
+    """Return an attribute that a subclass may have left out, or whose code may raise; None then."""
+    try:
+        return getattr(exc, name, None)
+    except BaseException:  # noqa: BLE001 - recording a failure must not fail
+        return None
 
 
 def _shortened(failure: Failure, depth: int) -> Failure:
@@ -220,8 +244,8 @@ def _shortened(failure: Failure, depth: int) -> Failure:
 
 def _kind(exc: BaseException) -> FailureKind:
     match exc:
-        case ActivityError():
-            return exc.failure_kind
+        case ActivityError() if isinstance(kind := _attribute(exc, "failure_kind"), FailureKind):
+            return kind
         case asyncio.CancelledError():
             return FailureKind.CANCELED
         case _:
@@ -238,7 +262,7 @@ def _cause(exc: BaseException) -> BaseException | None:
     if exc.__cause__ is not None:
         return exc.__cause__
     if isinstance(exc, BaseExceptionGroup):
-        return exc.exceptions[0]
+        return next(filter(_is_final, exc.exceptions), exc.exceptions[0])
     return None if exc.__suppress_context__ else exc.__context__
 
 
@@ -248,16 +272,21 @@ def _details(details: Json) -> Json:
         return None
     try:
         text = to_json(details, inf_nan_mode="null")
-    except ValueError:
+    except Exception:  # noqa: BLE001 - no JSON, or code of the user's that raises
         return _head(_text(lambda: repr(details)), DETAILS_BYTES)
     return from_json(text) if len(text) <= DETAILS_BYTES else _head(text.decode(), DETAILS_BYTES)
+
+
+def text_of(exc: BaseException) -> str:
+    """Return what an exception says of itself. Never raises."""
+    return _text(lambda: str(exc))
 
 
 def _text(render: Callable[[], str]) -> str:
     """Render a user's object, whose code may itself raise."""
     try:
         return render()
-    except Exception:  # noqa: BLE001 - recording a failure must not fail
+    except BaseException:  # noqa: BLE001 - recording a failure must not fail
         return "<no text: rendering it raised an exception>"
 
 

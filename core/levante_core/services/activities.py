@@ -104,7 +104,7 @@ class ActivityService:
             self.report([GrantedReport(grant, failure=WORKER_LOST)])
             return None
         work = task.work or self._scheduled(grant)
-        heartbeat = self._store.get(keys.heartbeat(grant.run, grant.seq)) if grant.attempt > 1 else None
+        heartbeat = self._store.get(keys.heartbeat(grant.run, grant.seq))  # of an attempt 1 as well, if it was handed back
         details = details_of(heartbeat) if heartbeat else ()
         return task.model_copy(update={"work": work, "verify": False, "details": details})
 

@@ -19,9 +19,10 @@ from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api, ApiError
 from levante.worker.batching import Batcher
 from levante.worker.payloads import PLAIN, Payloads
+from levante.worker.sending import send_commits, send_reports
 from levante.worker.settings import WorkerSettings
 from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker, send_commits, send_reports
+from levante.worker.worker import Worker
 from levante.worker.world import World
 from levante_api.endpoints import API_KEY
 from levante_api.workers import WorkerEndpoints

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypeVar, TypeVarTuple
 
+from levante.worker.threads import DaemonThreads
 from levante_local.waiting import sleep
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Run a function in a thread, for which time stands still. Executors without threads may wait in virtual time."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
-        if executor is None or isinstance(executor, ThreadPoolExecutor):
+        if executor is None or isinstance(executor, ThreadPoolExecutor | DaemonThreads):
             self._jumping.threads += 1
             future.add_done_callback(self._thread_ended)
         return future

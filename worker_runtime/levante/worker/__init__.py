@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -24,10 +23,13 @@ from levante.worker.batching import Batcher
 from levante.worker.health import health_server
 from levante.worker.log_shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
+from levante.worker.process_end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
 from levante.worker.queue_tasks import QueueTasks
+from levante.worker.sending import send_commits, send_reports
 from levante.worker.settings import WorkerSettings, read_settings
+from levante.worker.stopping import StoppedEarly, given_up_on
 from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker, send_commits, send_reports
+from levante.worker.worker import Worker
 from levante.worker.world import World
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
@@ -51,6 +53,8 @@ async def run_worker(
 ) -> asyncio.Task[None] | None:
     """Serve these workflow classes, and all activities imported so far, until SIGTERM or SIGINT.
 
+    Told to stop, it lets running activities end for DRAIN_SECONDS. The process ends within two seconds after that, whatever
+    its threads and exit hooks do; with `detach`, its end is up to the caller.
     What is not given comes from the environment: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
     detach: return at once with the task that serves. Raises: WorkflowsException for wrong settings or definitions, or when
     a provider of dependencies fails, or the API refuses the worker.
@@ -63,10 +67,9 @@ async def run_worker(
     }
     settings = read_settings(given)
     served = _served(workflows)
-    serving = _serve(settings, served)
     if detach:
-        return asyncio.create_task(serving)
-    await serving
+        return asyncio.create_task(_serve(settings, served, None))
+    await _serve(settings, served, ProcessEnd(settings.drain_seconds + EXTRA_SECONDS))
     return None
 
 
@@ -87,37 +90,51 @@ def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
     return served
 
 
-async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]) -> None:
+async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition], end: ProcessEnd | None) -> None:
     logging.getLogger("levante").setLevel(settings.log_level.upper())
     stop = asyncio.Event()
     slots = settings.max_concurrent_activities
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
-    with _stopping_on_signals(stop):
+    with stopping_on_signals(stop, end):
         async with HttpApi(settings.server_url, settings.api_key.get_secret_value()) as api:
-            worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
-            payloads = await _payloads(api)
-            world = World(
-                settings=settings,
-                worker_id=worker_id,
-                api=api,
-                tasks=await _task_source(settings, api, worker_id, settings.serves),
-                tasks_of=partial(_task_source, settings, api, worker_id),
-                commits=Batcher(send_commits(api)),
-                reports=Batcher(send_reports(api)),
-                runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now, payloads),
-                payloads=payloads,
-                workflows=served,
-                now=_now,
-            )
-            health = health_server(settings.health_server_host, settings.health_server_port, settings.worker_name)
-            async with health, _shipping_logs(settings, api):
-                await Worker(world).run(stop)
+            try:
+                async with given_up_on(stop):
+                    world = await _world(settings, served, api)
+            except StoppedEarly:
+                logger.info("stopping: the API could not be reached so far")
+            else:
+                health = health_server(settings.health_server_host, settings.health_server_port, settings.worker_name)
+                async with health, _shipping_logs(settings, api, end):
+                    await Worker(world).run(stop)
+        if end:
+            end.has_stopped = True
 
 
-def _shipping_logs(settings: WorkerSettings, api: Api) -> AbstractAsyncContextManager[None]:
+async def _world(settings: WorkerSettings, served: dict[str, WorkflowDefinition], api: HttpApi) -> World:
+    """Make what the parts of the worker share. Raises: ApiError; WorkflowsException."""
+    worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
+    payloads, slots = await _payloads(api), settings.max_concurrent_activities
+    return World(
+        settings=settings,
+        worker_id=worker_id,
+        api=api,
+        tasks=await _task_source(settings, api, worker_id, settings.serves),
+        tasks_of=partial(_task_source, settings, api, worker_id),
+        commits=Batcher(send_commits(api)),
+        reports=Batcher(send_reports(api)),
+        runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now, payloads),
+        payloads=payloads,
+        workflows=served,
+        now=_now,
+    )
+
+
+def _shipping_logs(settings: WorkerSettings, api: Api, end: ProcessEnd | None) -> AbstractAsyncContextManager[None]:
     is_encrypted = read_encoding_settings().payload_encryption is not None
     ships = not is_encrypted if settings.ship_logs is None else settings.ship_logs
-    return LogShipping(api, settings).running() if ships else nullcontext()
+    if not ships:
+        return nullcontext()
+    return (LogShipping(api, settings, end.seconds_left) if end else LogShipping(api, settings)).running()
 
 
 async def _payloads(api: Api) -> Payloads:
@@ -152,21 +169,3 @@ async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, name:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-class _stopping_on_signals:  # noqa: N801 - reads as what it does
-    """Set the event on SIGTERM and SIGINT, where the loop and the thread allow that."""
-
-    def __init__(self, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.add_signal_handler(number, self._stop.set)
-
-    def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.remove_signal_handler(number)

@@ -1,36 +1,34 @@
-"""Running activity attempts: slots, timeouts, and how long each activity usually takes."""
+"""Running activity attempts: slots, what becomes of them at a stop, and how long each activity usually takes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from levante import sessions
-from levante.attempts import CompletesLater
-from levante.context import ActivityContext, ActivityInfo, current_activity
+from levante.context import ActivityContext, ActivityInfo
 from levante.definitions import ActivityDefinition, discover_activities
-from levante.dependencies import Scope, dependency_scope
-from levante.encoding.errors import PayloadNotEncodable
+from levante.dependencies import dependency_scope
 from levante.errors import to_failure
 from levante.parallel import groups
+from levante.worker import attempt_failures
 from levante.worker.api import Api, KeyRefused
 from levante.worker.attempt import Attempt
-from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped
+from levante.worker.attempt_run import AttemptRun, Surroundings
 from levante.worker.batching import Batcher
 from levante.worker.heartbeats import Heart
 from levante.worker.payloads import Payloads
 from levante.worker.publishing import Publisher
 from levante.worker.slots import Slots
-from levante_core.protocol import (
-    ActivityOptions,
-    ActivityWork,
-    Failure,
-    FailureKind,
-    Json,
-)
+from levante.worker.stopping import EndOfAll
+from levante.worker.stuck_threads import StuckThreads
+from levante.worker.threads import DaemonThreads
+from levante_core.protocol import ActivityOptions
 from levante_core.protocol.activities import DeferRequest, PermitRequest
 
 MOMENT_SECONDS = 0.2
@@ -43,8 +41,10 @@ WEIGHT_OF_LAST = 0.2
 class ActivityRunner:
     """Runs attempts, at most `slots` at a time, and remembers their durations.
 
+    A plain function runs in a thread. As a thread cannot be stopped, its slot is free again when it has returned.
     asks_providers_first: before it runs anything, so that a worker whose surroundings are amiss takes no work; else when an
-    activity first needs what they give. session: of this worker; open_session: lets tasks of it come, and names it.
+    activity first needs what they give. threads: for plain functions, one for each slot by default. session: of this
+    worker; open_session: lets tasks of it come, and names it.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ActivityRunner:
         payloads: Payloads,
         *,
         asks_providers_first: bool = True,
+        threads: int | None = None,
     ) -> None:
         self._definitions = {**discover_activities([groups, sessions]), **definitions}
         self.session = ""
@@ -65,16 +66,26 @@ class ActivityRunner:
         self._now = now
         self._payloads = payloads
         self._slots = Slots(slots, api.rate_permit)
+        self._stop, self._cut_off = EndOfAll(), EndOfAll()
+        self._surroundings = Surroundings(payloads, DaemonThreads(threads or slots, "activity"), self._stop)
+        self._stuck = StuckThreads()
+        self._running: set[asyncio.Task[Any]] = set()
         self._asks_providers_first = asks_providers_first
         self._usual_seconds: dict[str, float] = {}
 
-    def with_dependencies(self) -> AbstractAsyncContextManager[Scope]:
+    @asynccontextmanager
+    async def with_dependencies(self) -> AsyncIterator[None]:
         """Keep what the providers of the activities give until the block ends, and then tear it down.
 
         Raises: WorkflowsException when one fails that is asked first.
         """
         first = self._definitions.values() if self._asks_providers_first else ()
-        return dependency_scope(provider for one in first for provider in one.injection.providers.values())
+        async with dependency_scope(provider for one in first for provider in one.injection.providers.values()):
+            try:
+                yield
+            finally:
+                await self._stuck.close()
+                await self._publications.close()
 
     @property
     def free_slots(self) -> int:
@@ -96,22 +107,53 @@ class ActivityRunner:
             return queued == 0
         return usual < SHORT_SECONDS and queued * usual / self._slots.count < MOMENT_SECONDS
 
+    def stop(self) -> None:
+        """Cancel all attempts, in place or from the queue, and begin none any more. Each ends when it has cleaned up."""
+        self._stop.come()
+
+    def cut_off(self) -> None:
+        """Cancel those once more that are still cleaning up."""
+        self._cut_off.come()
+
     async def run(self, attempt: Attempt) -> AttemptEnd:
         """Run an attempt once a slot is free, at a time that its rate limit allows.
 
         Raises CancelledError only if the caller is cancelled. Raises: KeyRefused.
         """
-        clock = asyncio.get_running_loop().time
+        task = asyncio.current_task()
+        if task:
+            self._running.add(task)  # whoever cancels it may forget it before it has cleaned up
+            task.add_done_callback(self._running.discard)
+        cut_off = self._cut_off.block()
         try:
-            async with self._slot(attempt):
-                began = clock()
-                end = await self._run_reporting(attempt)
-                self.learn(attempt.work.name, clock() - began)
-                return end
+            async with cut_off:
+                return await self._run_in_slot(attempt)
         except KeyRefused:
             raise
+        except TimeoutError as error:
+            return Stopped() if cut_off.was_ended else Failed(to_failure(error))
         except Exception as error:  # noqa: BLE001 - such as a refusal of the API: the attempt has failed
             return Failed(to_failure(error))
+
+    async def _run_in_slot(self, attempt: Attempt) -> AttemptEnd:
+        definition = self._definitions.get(attempt.work.name)
+        if definition is None:
+            return attempt_failures.unknown(attempt.work.name, self._definitions)
+        clock = asyncio.get_running_loop().time
+        async with AsyncExitStack() as held:
+            stop = self._stop.block()
+            try:
+                async with stop:
+                    await held.enter_async_context(self._slot(attempt))
+            except TimeoutError:
+                if not stop.was_ended:
+                    raise
+                return Stopped()
+            began = clock()
+            end = await self._run_reporting(attempt, definition, held)
+            if not isinstance(end, Stopped):
+                self.learn(attempt.work.name, clock() - began)
+            return end
 
     def _slot(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         work = attempt.work
@@ -121,30 +163,38 @@ class ActivityRunner:
         name = attempt.deployment_name
         return self._slots.one_in_time(PermitRequest(deployment_name=name, activity_name=work.name, rate_limit=limit))
 
-    async def _run_reporting(self, attempt: Attempt) -> AttemptEnd:
-        publisher, heart = (
-            Publisher(self._publications, self._now, attempt, self._payloads),
-            Heart(self._api, attempt, self._payloads),
-        )
+    async def _run_reporting(self, attempt: Attempt, definition: ActivityDefinition, held: AsyncExitStack) -> AttemptEnd:
+        """Run the code, and send what it says while it runs. held: is kept until a thread of it has returned."""
+        publisher = Publisher(self._publications, self._now, attempt, self._payloads)
+        heart = Heart(self._api, attempt, self._payloads)
+        run = AttemptRun(attempt, definition, self._context(attempt, heart, publisher), heart, self._surroundings)
         try:
-            end = await self._run(attempt, publisher, heart)
-            if isinstance(end, Failed):
+            end = await run.end()
+            if isinstance(end, Failed | Stopped):
+                await heart.flush()
+            if isinstance(end, Stopped) and run.thread:
+                await run.thread.wait()
                 await heart.flush()
             await publisher.drain()
             if isinstance(end, Deferred):
-                silence = attempt.work.options.heartbeat_seconds
-                request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=silence)
-                await self._api.defer_activity(request)
+                await self._defer(attempt, end)
+        except asyncio.CancelledError:
+            await heart.flush_soon()
+            raise
+        else:
             return end
         finally:
-            heart.stop()
+            heart.close()
+            if run.thread and not run.thread.is_over:
+                self._stuck.keep(attempt, run.thread, held.pop_all())
 
-    async def _run(self, attempt: Attempt, publisher: Publisher, heart: Heart) -> AttemptEnd:
-        work = attempt.work
-        definition = self._definitions.get(work.name)
-        if definition is None:
-            return Failed(_unknown(work.name, self._definitions))
-        context = ActivityContext(
+    async def _defer(self, attempt: Attempt, end: Deferred) -> None:
+        silence = attempt.work.options.heartbeat_seconds
+        request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=silence)
+        await self._api.defer_activity(request)
+
+    def _context(self, attempt: Attempt, heart: Heart, publisher: Publisher) -> ActivityContext:
+        return ActivityContext(
             _info(attempt),
             attempt.details,
             heart.beat,
@@ -153,58 +203,11 @@ class ActivityRunner:
             open_session=self.open_session,
             activities=self._definitions,
         )
-        token = current_activity.set(context)
-        deadline = asyncio.timeout(work.options.start_to_close_seconds)
-        try:
-            async with deadline, heart.silence:
-                value = await self._payloads.restored(work.input, attempt.execution_id)
-                result = definition.dump_result(await definition.run(value))
-                return await self._success(attempt, result)
-        except CompletesLater as later:
-            return _deferral(work, later, deadline)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task and task.cancelling():
-                raise
-            return Failed(to_failure(error))
-        except TimeoutError as error:
-            return Failed(_overdue(work, deadline, heart) or to_failure(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
-            return Failed(to_failure(error))
-        finally:
-            current_activity.reset(token)
-
-    async def _success(self, attempt: Attempt, result: Json) -> AttemptEnd:
-        what, execution_id = f"the result of {attempt.work.name}", attempt.execution_id
-        size, problem = self._payloads.check(what, result)
-        if problem:
-            return _refused(problem)
-        try:
-            plain = await self._payloads.offloaded(result, execution_id)
-            sent = await self._payloads.encoded(plain, execution_id, what)
-        except PayloadNotEncodable as error:
-            return _refused(str(error))
-        return Succeeded(plain, sent, size)
 
     def learn(self, name: str, seconds: float) -> None:
         """Take the duration of an attempt into account."""
         usual = self._usual_seconds.get(name, seconds)
         self._usual_seconds[name] = usual + WEIGHT_OF_LAST * (seconds - usual)
-
-
-def _refused(problem: str) -> AttemptEnd:
-    return Failed(Failure(type="PayloadRefused", message=problem, non_retryable=True))
-
-
-def _deferral(work: ActivityWork, later: CompletesLater, deadline: asyncio.Timeout) -> AttemptEnd:
-    if work.options.is_local:
-        message = f"{work.name} runs locally, where activity.complete_later() does not work: call it outside of the block"
-        return Failed(Failure(type="CannotCompleteLater", message=message, non_retryable=True))
-    if later.timeout is not None:
-        return Deferred(later.timeout.total_seconds())
-    at = deadline.when()
-    left = work.options.start_to_close_seconds if at is None else at - asyncio.get_running_loop().time()
-    return Deferred(max(left, 0.001))
 
 
 def _info(attempt: Attempt) -> ActivityInfo:
@@ -219,25 +222,4 @@ def _info(attempt: Attempt) -> ActivityInfo:
         start_to_close_timeout=timedelta(seconds=options.start_to_close_seconds),
         heartbeat_timeout=timedelta(seconds=seconds) if seconds else None,
         task_token=attempt.token,
-    )
-
-
-def _overdue(work: ActivityWork, deadline: asyncio.Timeout, heart: Heart) -> Failure | None:
-    """Say which of its limits ended an attempt, if one did."""
-    options = work.options
-    if deadline.expired():
-        message = f"{work.name} took longer than {options.start_to_close_seconds:g} s"
-        return Failure(kind=FailureKind.TIMEOUT, type="StartToCloseTimeout", message=message)
-    if not heart.is_wanted:
-        return Failure(kind=FailureKind.CANCELED, type="ActivityCanceled", message=f"nobody waits for {work.name} any more")
-    if heart.silence.expired():
-        message = f"{work.name} sent no heartbeat for {options.heartbeat_seconds:g} s"
-        return Failure(kind=FailureKind.TIMEOUT, type="HeartbeatTimeout", message=message)
-    return None
-
-
-def _unknown(name: str, known: Mapping[str, ActivityDefinition]) -> Failure:
-    return Failure(
-        type="ActivityNotFound",
-        message=f"this worker has no activity {name!r}, only: {', '.join(sorted(known)) or 'none'}. Deploy the code with it",
     )

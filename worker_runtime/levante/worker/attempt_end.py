@@ -31,4 +31,9 @@ class Deferred:
     seconds: float
 
 
-AttemptEnd: TypeAlias = Succeeded | Failed | Deferred
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Its worker was told to stop before it ended. It has cleaned up, and does not count: another worker makes it anew."""
+
+
+AttemptEnd: TypeAlias = Succeeded | Failed | Deferred | Stopped

@@ -53,6 +53,16 @@ class Batcher(Generic[Answer]):
             self._sender = asyncio.create_task(self._drain())
         return await answer
 
+    async def close(self) -> None:
+        """Send nothing more, and wait for nothing: calls under way are cancelled, and so are the waits for answers."""
+        tasks = [task for task in (self._sender, *self._calls) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            waiter.cancel()
+
     async def _drain(self) -> None:
         try:
             while self._waiting:

@@ -16,11 +16,17 @@ logger = logging.getLogger("levante.worker")
 
 MOST_SECONDS_BETWEEN = 30.0
 SHARE_OF_TIMEOUT = 0.8
-"""Heartbeats that come more often are not sent, but for the first one and the last one of an attempt that failed."""
+"""Heartbeats that come more often are not sent, but for the first one, and the last one of an attempt that did not succeed.
+"""
+FLUSH_SECONDS = 1.0
+"""How long the end of an attempt that is cancelled waits for its last heartbeat to be sent."""
 
 
 class Heart:
-    """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more."""
+    """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more.
+
+    What was said last is kept until the API has it, so that no cancellation between two calls loses it.
+    """
 
     def __init__(self, api: Api, attempt: Attempt, payloads: Payloads) -> None:
         self._api = api
@@ -30,7 +36,7 @@ class Heart:
         options = attempt.work.options
         self._timeout = None if options.is_local else options.heartbeat_seconds
         self._interval = min(MOST_SECONDS_BETWEEN, SHARE_OF_TIMEOUT * (self._timeout or float("inf")))
-        self.silence = asyncio.timeout(self._timeout)
+        self.silence = asyncio.timeout(None)
         self.is_wanted = True
         self._is_over = False
         self._details: tuple[Json, ...] = ()
@@ -38,33 +44,49 @@ class Heart:
         self._sent_at = float("-inf")
         self._sender: asyncio.Task[None] | None = None
 
+    def begin(self) -> None:
+        """Count from now on: the function has begun."""
+        if self._timeout:
+            self._break_silence_in(self._timeout)
+
     def beat(self, details: tuple[Json, ...]) -> None:
-        """Take a heartbeat, from any thread. Raises: CancelledError once the attempt is not wanted any more."""
-        if not self.is_wanted:
+        """Take a heartbeat, from any thread. Raises: CancelledError once the attempt is over, or not wanted any more."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._take, details)
+        if self._is_over or not self.is_wanted:
             raise asyncio.CancelledError
-        self._loop.call_soon_threadsafe(self._take, details)
+
+    def end(self) -> None:
+        """Let the next heartbeat raise CancelledError, so that a function in a thread ends. What it says still counts."""
+        self._is_over = True
 
     async def flush(self) -> None:
         """Send what was said last, so that the next attempt knows how far this one has come."""
         await asyncio.sleep(0)  # lets it come in
-        self.stop()
+        if self._sender and not self._sender.done():
+            self._sender.cancel()
+            await asyncio.wait([self._sender])
         if self._is_unsent and self.is_wanted:
             await self._send()
 
-    def stop(self) -> None:
-        """Take no more heartbeats."""
-        self._is_over = True
+    async def flush_soon(self) -> None:
+        """Do so within FLUSH_SECONDS or not at all, whatever happens: for an attempt that is being cancelled."""
+        with suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.flush()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self.end()
         if self._sender:
             self._sender.cancel()
 
     def _take(self, details: tuple[Json, ...]) -> None:
-        if self._is_over:
-            return
-        if self._timeout:
+        if self._timeout and not self._is_over:
             self._break_silence_in(self._timeout)
         self._details = details
         self._is_unsent = True
-        if self._sender is None or self._sender.done():
+        if not self._is_over and (self._sender is None or self._sender.done()):
             self._sender = self._loop.create_task(self._send_in_time())
 
     async def _send_in_time(self) -> None:
@@ -80,6 +102,9 @@ class Heart:
             what = "the details of a heartbeat"
             details = tuple([await self._payloads.encoded(one, attempt.execution_id, what) for one in said])
             answer = await self._api.activity_heartbeat(ActivityHeartbeatRequest(token=attempt.token, details=details))
+        except asyncio.CancelledError:
+            self._is_unsent = True  # nobody knows whether it came in; a repeat is harmless
+            raise
         except Exception:  # the attempt goes on, whether anybody hears of it or not
             logger.warning("a heartbeat of %s cannot be sent", attempt.work.name, exc_info=True)
             return
@@ -88,5 +113,5 @@ class Heart:
             self._break_silence_in(0)
 
     def _break_silence_in(self, seconds: float) -> None:
-        with suppress(RuntimeError):  # the attempt has ended
+        with suppress(RuntimeError, AssertionError):  # the attempt has not begun, or has ended
             self.silence.reschedule(self._loop.time() + seconds)

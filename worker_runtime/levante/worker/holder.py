@@ -17,7 +17,7 @@ from levante.worker.activities import MOMENT_SECONDS
 from levante.worker.answering import QueryAnswers
 from levante.worker.api import KeyRefused
 from levante.worker.attempt import Attempt
-from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
 from levante.worker.live_run import OWNER_LOST, LiveRun
@@ -268,6 +268,8 @@ class Holder:
                         live.retry(seq, failure, now)
                     case Deferred():
                         live.defer(seq)
+                    case Stopped():
+                        live.stopped(seq, STOPPED)
         if self._stop_now.done() and self._running:
             self._cancel_running()
             live.give_up_claims(STOPPED, None)

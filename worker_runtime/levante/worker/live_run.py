@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from levante.replay.run import WorkflowRun
-from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
+from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.history_size import ADVICE_SHARE, warn_of
 from levante.worker.world import World
 from levante_core.protocol import (
@@ -209,6 +209,8 @@ class LiveRun:
                     self._follow(seq, why, at, self._note)
                 case Deferred():
                     self.defer(seq)
+                case Stopped():
+                    pass  # given up with the other claims
         self.give_up_claims(failure, None)
 
     def retry(self, seq: int, failure: Failure, at: datetime) -> None:
@@ -235,6 +237,12 @@ class LiveRun:
         activity = self.state.activities.get(seq)
         if activity:
             self._hand_over(seq, activity.attempt, 0.0, None)
+
+    def stopped(self, seq: int, failure: Failure) -> None:
+        """An attempt made in place was stopped on purpose: let the queue make it anew; it does not count."""
+        activity = self.state.activities.get(seq)
+        if activity and not self.is_closing:
+            self._hand_over(seq, activity.attempt, 0.0, failure)
 
     def give_up_claims(self, failure: Failure, at: datetime | None) -> None:
         """Let the queue carry on with everything that is run in place.

@@ -15,7 +15,7 @@ from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
 from levante.worker.attempt import Attempt
-from levante.worker.attempt_end import Deferred, Succeeded
+from levante.worker.attempt_end import Deferred, Stopped, Succeeded
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
     ActivityCancelRequested,
@@ -58,6 +58,8 @@ from levante_core.protocol.activities import (
 
 MANY = 1_000_000
 """Slots for activities: in this process nothing else has to be left room for."""
+THREADS = 64
+"""For plain functions; others wait, which their timeouts do not count."""
 NOBODY_COMPLETES = "activity.complete_later() needs a server: who could complete the activity here?"
 
 
@@ -83,7 +85,7 @@ class _Process:
 
     def __init__(self) -> None:
         modules = list(sys.modules.values())
-        self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now, PLAIN)
+        self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now, PLAIN, threads=THREADS)
         self.workflows = {one.name: one for one in discover_workflows(modules)}
 
 
@@ -210,6 +212,8 @@ class _Local:
             end = await self._here.runner.run(attempt)
             if isinstance(end, Deferred):
                 raise WorkflowsException(NOBODY_COMPLETES)
+            if isinstance(end, Stopped):
+                raise asyncio.CancelledError
             if isinstance(end, Succeeded):
                 return ActivityCompleted(seq=scheduled.seq, at=_now(), result=end.result)
             decision = after_failure(options.retry, number, end.failure)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from math import inf
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,7 @@ MOST_WAITING_BYTES = 16 * 1024 * 1024
 MOST_ATTRIBUTES, NAME_CHARACTERS, VALUE_CHARACTERS = 64, 256, 1024
 """Of what a logging call gives as `extra`; what is more is cut."""
 DRAIN_SECONDS = 5.0
+"""How long the last lines may take."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every record has; the others are what the logging call gave as `extra`."""
 
@@ -41,11 +43,12 @@ class LogShipping(logging.Handler):
     """Takes records of user code in workflows and activities, and of the worker itself, and sends them in batches.
 
     It never holds up who logs, and never fails. A batch that the API does not take is dropped, and its lines counted.
-    Lines of workflow code that is being replayed were logged before.
+    Lines of workflow code that is being replayed were logged before. seconds_left: until the process ends.
     """
 
-    def __init__(self, api: Api, settings: WorkerSettings) -> None:
+    def __init__(self, api: Api, settings: WorkerSettings, seconds_left: Callable[[], float] = lambda: inf) -> None:
         super().__init__()
+        self._seconds_left = seconds_left
         self._api = api
         self._deployment = DeploymentName(settings.deployment_name)
         self._worker = settings.worker_name
@@ -91,7 +94,7 @@ class LogShipping(logging.Handler):
             with suppress(asyncio.CancelledError):
                 await sender
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._send_all(), DRAIN_SECONDS)
+                await asyncio.wait_for(self._send_all(), min(DRAIN_SECONDS, self._seconds_left()))
 
     async def _send_on(self) -> None:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Protocol, TypeVar
 from levante.worker.reading import readable
 from levante.worker.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from levante.worker.tasks import TaskSource
+from levante.worker.threads import DaemonThreads
 from levante_core.protocol import LevanteError
 from levante_core.protocol.workers import (
     LEASE_SECONDS,
@@ -92,7 +92,7 @@ class QueueTasks:
         self._now = now
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="queues")
+        self._pool = DaemonThreads(THREADS, "queues")
         self._abandoned: list[tuple[TaskQueue, asyncio.Future[Sequence[Message]]]] = []
 
     async def poll(self, queue: TaskQueue, limit: int) -> Sequence[DeliveredTask]:
@@ -147,7 +147,6 @@ class QueueTasks:
             except Exception:  # what cannot be handed back comes again when its lease ends
                 logger.warning("what a poll of the %s queue got cannot be handed back", queue, exc_info=True)
         self._abandoned.clear()
-        self._pool.shutdown(wait=False)
 
     async def _until_done(
         self, what: str, call: Callable[[_Connection], Awaitable[T]], most_seconds: float | None = None

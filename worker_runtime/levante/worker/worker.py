@@ -6,67 +6,42 @@ import asyncio
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from levante.errors import WorkflowsException, to_failure
+from levante.errors import to_failure
 from levante.replay.run import WorkflowCodeFailed
-from levante.worker.api import UNAVAILABLE, Api, ApiError, ApiUnreachable, KeyRefused
-from levante.worker.attempt import Attempt
-from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Succeeded
+from levante.worker.activity_tasks import ActivityTasks, is_fresh
+from levante.worker.api import ApiUnreachable, KeyRefused
 from levante.worker.cache import RunCache
+from levante.worker.contained_tasks import contain_exits
 from levante.worker.holder import Holder
 from levante.worker.intake import Intake
 from levante.worker.leases import LeaseIsLost
 from levante.worker.registration import Registration
 from levante.worker.retrying import for_ever
+from levante.worker.spawning import spawned
+from levante.worker.stopping import StoppedEarly, given_up_on
 from levante.worker.world import World
-from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, Failure, WorkflowTask, stuck, unpinned
-from levante_core.protocol.activities import ActivityReport, ActivityReportResult, ActivityReportsResponse, CheckRequest
-from levante_core.protocol.workers import (
-    CommitResult,
-    CommitsResponse,
-    DeliveredTask,
-    HandBack,
-    TaskQueue,
-    WorkflowTaskFailedRequest,
-)
+from levante_core.protocol import Failure, WorkflowTask, stuck, unpinned
+from levante_core.protocol.workers import DeliveredTask, TaskQueue, WorkflowTaskFailedRequest
 
 logger = logging.getLogger("levante.worker")
 
 MAX_HELD_RUNS = 200
 """Runs advanced at the same time; more tasks than that stay with other workers."""
-MESSAGE_CHARACTERS = 4000
-"""Of what the API said, in a failure that is recorded."""
-
-_COMMITS = TypeAdapter(CommitsResponse)
-_REPORTS = TypeAdapter(ActivityReportsResponse)
-
-
-def send_commits(api: Api) -> Callable[[list[bytes]], Awaitable[list[CommitResult]]]:
-    """Make the call that carries many commits."""
-
-    async def send(items: list[bytes]) -> list[CommitResult]:
-        answer = await api.post_items("/workers/commits", b'{"commits":[%b]}', items)
-        return list(_COMMITS.validate_json(answer).results)
-
-    return send
-
-
-def send_reports(api: Api) -> Callable[[list[bytes]], Awaitable[list[ActivityReportResult]]]:
-    """Make the call that carries many activity reports."""
-
-    async def send(items: list[bytes]) -> list[ActivityReportResult]:
-        answer = await api.post_items("/workers/activity-reports", b'{"reports":[%b]}', items)
-        return list(_REPORTS.validate_json(answer).results)
-
-    return send
+CLEANUP_SECONDS = 1.0
+"""How long activities that did not end within DRAIN_SECONDS have to clean up once they are cancelled."""
+GIVING_UP_SECONDS = 0.2
+"""How long they have to end once they are cancelled again."""
+LAST_SECONDS = 0.2
+"""How long the calls may take that give back what is left."""
+END_SECONDS = CLEANUP_SECONDS + GIVING_UP_SECONDS + 2 * LAST_SECONDS
+"""How long all of that takes after DRAIN_SECONDS, at most; see `process_end` for the rest of the way."""
+REFUSED_SECONDS = 10.0
+"""How long activities have to clean up when the API refuses the worker, and what they do can be recorded no more."""
 
 
 class Worker:
@@ -84,19 +59,26 @@ class Worker:
         self._registration = Registration(world, self._session, self._renew_leases)
         self._holders: set[Holder] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
-        self._activities: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
         self._changed = asyncio.Event()
+        self._activities = ActivityTasks(world, self._changed)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain.
+        """Serve until `stop` is set, then drain. Stopped before it has registered, it ends at once.
 
         Raises: ApiError when the API refuses the worker for good; WorkflowsException when a provider fails.
         """
-        async with self._world.runner.with_dependencies():
+        contain_exits(asyncio.get_running_loop())
+        async with AsyncExitStack() as stack:
+            try:
+                async with given_up_on(stop):
+                    await stack.enter_async_context(self._world.runner.with_dependencies())
+                    await self._registration.register()
+            except StoppedEarly:
+                logger.info("stopping: this worker has not begun to serve")
+                return
             await self._serve(stop)
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        await self._registration.register()
         background = [
             asyncio.create_task(self._registration.heartbeat()),
             asyncio.create_task(self._intake.leases.keep()),
@@ -105,7 +87,7 @@ class Worker:
             asyncio.create_task(self._world.api.until_refused()),
             asyncio.create_task(stop.wait()),
         ]
-        presence = self._spawn(self._registration.hold_presence())
+        presence = spawned(self._registration.hold_presence())
         polls = background[2:4]
         try:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
@@ -113,10 +95,11 @@ class Worker:
                 task.result()
             await _cancelled([*polls, *self._of_session()])
             await self._drain()
-            await self._world.tasks.close()
         finally:
-            held = [*self._advancing.values(), *self._activities]
-            await _cancelled([*self._of_session(), *background, presence, *held])
+            await _cancelled(self._held(), LAST_SECONDS if stop.is_set() else REFUSED_SECONDS)
+            await _cancelled([*self._of_session(), *background, presence])
+            for batcher in (self._world.commits, self._world.reports):
+                await batcher.close()
             self._cache.clear()
 
     async def _renew_leases(self) -> None:
@@ -145,13 +128,13 @@ class Worker:
         await for_ever(f"polling the {queue} queue", turn, ended_by=KeyRefused)
 
     async def _poll_activities(self, intake: Intake) -> None:
-        await self._poll(TaskQueue.ACTIVITY, intake, self._room_for_activities, partial(self._receive_activities, intake))
+        await self._poll(TaskQueue.ACTIVITY, intake, self._room_for_activities, partial(self._activities.receive, intake))
 
     def _open_session(self) -> str:
         """Take tasks of this worker's own session from now on. Returns its name."""
         if self._session_task is None:
             serving = for_ever("serving the sticky session", self._serve_session, ended_by=KeyRefused)
-            self._session_task = self._spawn(serving)
+            self._session_task = spawned(serving)
         return self._session
 
     def _of_session(self) -> list[asyncio.Task[None]]:
@@ -179,7 +162,7 @@ class Worker:
             by_execution[delivered.task.execution_id].append(delivered)
         for execution_id, deliveries in by_execution.items():
             before = self._advancing.get(execution_id)
-            task = self._spawn(self._advance(deliveries, before))
+            task = spawned(self._advance(deliveries, before))
             self._advancing[execution_id] = task
             task.add_done_callback(partial(self._forget, execution_id))
 
@@ -187,21 +170,6 @@ class Worker:
         if self._advancing.get(execution_id) is done:
             del self._advancing[execution_id]
         self._changed.set()
-
-    def _receive_activities(self, intake: Intake, tasks: Sequence[DeliveredTask]) -> None:
-        for delivered in tasks:
-            task = self._spawn(self._run_activity(delivered, intake))
-            self._activities[task] = delivered, intake
-            task.add_done_callback(self._activity_ended)
-
-    def _activity_ended(self, task: asyncio.Task[None]) -> None:
-        self._activities.pop(task, None)
-        self._changed.set()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        task.add_done_callback(_log_error)
-        return task
 
     # --- workflow tasks -----------------------------------------------------------------------------------------------
 
@@ -233,7 +201,7 @@ class Worker:
             raise TypeError("a message of the workflow queue is no workflow task")
         receipts = [delivered.receipt for delivered in deliveries]
         is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
-        is_trusted = not is_redelivered and all(self._is_fresh(delivered.task) for delivered in deliveries)
+        is_trusted = not is_redelivered and all(is_fresh(delivered.task, self._world.now()) for delivered in deliveries)
         holder = Holder(self._world, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
         self._holders.add(holder)
         try:
@@ -273,101 +241,33 @@ class Worker:
             else:
                 return
 
-    def _is_fresh(self, task: WorkflowTask | ActivityTask) -> bool:
-        return not task.verify and self._world.now() - task.fresh_at < timedelta(seconds=OLD_AFTER_SECONDS)
-
-    # --- activity tasks -----------------------------------------------------------------------------------------------
-
-    async def _run_activity(self, delivered: DeliveredTask, intake: Intake) -> None:
-        async with intake.leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
-            task = await self._wanted(delivered)
-            if task is None or task.work is None:
-                await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
-                return
-            attempt = Attempt(
-                task.execution_id,
-                task.run_id,
-                task.deployment_name,
-                task.seq,
-                task.attempt,
-                task.token,
-                task.work,
-                task.details,
-            )
-            end = await self._run_decoded(attempt)
-            if isinstance(end, Deferred):
-                await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
-                return
-            report = ActivityReport(
-                token=task.token,
-                result=end.sent if isinstance(end, Succeeded) else None,
-                failure=end.failure if isinstance(end, Failed) else None,
-                receipt=delivered.receipt,
-            )
-            await self._report(attempt, report)
-
-    async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
-        """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
-
-        Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
-        """
-        try:
-            await self._world.reports.submit(report.model_dump_json().encode())
-        except (KeyRefused, ApiUnreachable):
-            raise
-        except Exception as error:
-            logger.exception("the outcome of activity %d of execution %s is not recorded", attempt.seq, attempt.execution_id)
-            is_refused = isinstance(error, ApiError) and error.status not in {*UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR}
-            message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
-            failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
-            failed = report.model_copy(update={"result": None, "failure": failure})
-            await self._world.reports.submit(failed.model_dump_json().encode())
-
-    async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
-        """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""
-        payloads, work = self._world.payloads, attempt.work
-        try:
-            value = await payloads.decoded(work.input, attempt.execution_id)
-            details = tuple([await payloads.decoded(one, attempt.execution_id) for one in attempt.details])
-        except WorkflowsException as error:
-            return Failed(to_failure(error))
-        plain = replace(attempt, work=work.model_copy(update={"input": value}), details=details)
-        return await self._world.runner.run(plain)
-
-    async def _wanted(self, delivered: DeliveredTask) -> ActivityTask | None:
-        """Return what to run; a message that is old or was delivered before is believed only after asking."""
-        task = delivered.task
-        if not isinstance(task, ActivityTask):
-            return None
-        if task.work and delivered.receive_count == 1 and self._is_fresh(task):
-            return task
-        try:
-            return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
-        except ApiError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            logger.warning("nobody has asked for activity %d of execution %s: dropped", task.seq, task.execution_id)
-            return None
-
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Let running work end for a while, then give back what is left, so that nobody has to wait for leases to end."""
-        seconds = self._world.settings.drain_seconds
+        """Let running work end for a while, then stop it, and give back what is left once it has cleaned up.
+
+        So no attempt is made anew while this worker is still at it. Takes DRAIN_SECONDS, and END_SECONDS more at most.
+        """
+        seconds, runner = self._world.settings.drain_seconds, self._world.runner
+        limit = asyncio.get_running_loop().time() + seconds + END_SECONDS
         logger.info("stopping: running activities have %g s to end", seconds)
         for holder in self._holders:
             holder.stop(now=False)
-        await _ended([*self._advancing.values(), *self._activities], seconds)
+        await _ended(self._held(), seconds)
+        runner.stop()
+        await _ended(self._held(), CLEANUP_SECONDS)
+        runner.cut_off()
+        await _ended(self._held(), GIVING_UP_SECONDS)
         for holder in self._holders:
             holder.stop(now=True)
-        returned: defaultdict[Intake, list[HandBack]] = defaultdict(list)
-        for delivered, intake in self._activities.values():
-            returned[intake].append(HandBack(receipt=delivered.receipt, token=delivered.task.token))
-        await _cancelled(list(self._activities))
-        for intake, tasks in returned.items():
-            await intake.hand_back(TaskQueue.ACTIVITY, tasks)
-        await _ended(list(self._advancing.values()), seconds)
-        await _cancelled(list(self._advancing.values()))
+        await _ended([*self._advancing.values(), spawned(self._activities.hand_back())], LAST_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(limit):
+                await self._world.tasks.close()
+
+    def _held(self) -> list[asyncio.Task[None]]:
+        """Return what is under way, in place and from the queue."""
+        return [*self._advancing.values(), *self._activities.tasks]
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
@@ -375,15 +275,14 @@ async def _ended(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
         await asyncio.wait(tasks, timeout=seconds)
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]], seconds: float | None = None) -> None:
+    """Cancel tasks, and wait for them to end, or for so many seconds."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _log_error(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() and not isinstance(task.exception(), KeyRefused):
-        logger.error("a task could not be dealt with; it comes again", exc_info=task.exception())
+    done, _ = await asyncio.wait(tasks, timeout=seconds) if tasks else ((), ())
+    for task in done:
+        if not task.cancelled():
+            task.exception()  # whoever cancels a task is not interested in how else it ended
 
 
 def _digest(worker_id: str) -> str:

@@ -1,0 +1,375 @@
+"""What an attempt raises or returns, and what its record says of it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from pydantic import BaseModel, field_serializer, field_validator
+
+import levante as workflows
+from levante.errors import InvalidArguments, WorkflowError
+from levante.testing import run_in_virtual_time
+from levante.worker.attempt_end import Failed, Stopped, Succeeded
+from levante.worker.contained_tasks import contain_exits
+from levante_core.protocol import Failure, FailureKind, GiveUp, RetryAfter, RetryPolicy, after_failure
+from tests.support.activity_runner import Runner
+
+
+class Abort(BaseException):
+    """No Exception."""
+
+
+class WithoutInit(WorkflowError):
+    """Never calls what WorkflowError does at its making."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Unprintable(WorkflowError):
+    """Raises for whatever it is asked."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"details", "non_retryable"}:
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+RAISED: list[BaseException] = []
+"""What the activities below raise next."""
+
+
+@workflows.activity(name="ends-raise")
+async def raise_it() -> None:
+    """Raise what there is."""
+    raise RAISED[-1]
+
+
+@workflows.activity(name="ends-raise-in-thread")
+def raise_it_in_thread() -> None:
+    """Raise it in a thread."""
+    raise RAISED[-1]
+
+
+def failure_of(error: BaseException, activity: Callable[..., Any]) -> Failure:
+    """Return the record of an attempt that raises this."""
+
+    async def main() -> Failure:
+        RAISED.append(error)
+        end = await Runner(raise_it, raise_it_in_thread).run(activity)
+        assert isinstance(end, Failed)
+        return end.failure
+
+    return run_in_virtual_time(main())
+
+
+ODD = {
+    "a BaseException": (Abort("stop"), "Abort", "stop"),
+    "GeneratorExit": (GeneratorExit(), "GeneratorExit", "GeneratorExit"),
+    "KeyboardInterrupt": (KeyboardInterrupt(), "KeyboardInterrupt", "KeyboardInterrupt"),
+    "SystemExit": (SystemExit(3), "SystemExit", "3"),
+    "StopAsyncIteration": (StopAsyncIteration("end"), "StopAsyncIteration", "end"),
+    "an error without the init of its base": (WithoutInit(7), "WithoutInit", "7"),
+    "an error that raises when it is read": (Unprintable(), "Unprintable", "<no text: rendering it raised an exception>"),
+    "a TimeoutError of its own": (TimeoutError(), "TimeoutError", "TimeoutError"),
+}
+
+
+@pytest.mark.parametrize("activity", [raise_it, raise_it_in_thread], ids=["async", "in a thread"])
+@pytest.mark.parametrize(("error", "kind", "message"), ODD.values(), ids=list(ODD))
+def test_attempt_when_its_code_raises_something_odd_then_it_fails_at_once_with_that(
+    error: BaseException, kind: str, message: str, activity: Callable[..., Any]
+) -> None:
+    """Whatever user code raises is the cause of the failed attempt, which is tried again, and ends no worker."""
+    failure = failure_of(error, activity)
+    assert (failure.type, failure.message, failure.kind) == (kind, message, FailureKind.APPLICATION)
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), RetryAfter)
+
+
+def test_attempt_when_its_thread_raises_stop_iteration_then_it_fails_with_that() -> None:
+    """No future can carry StopIteration, so it must not be left to one."""
+    assert failure_of(StopIteration("none left"), raise_it_in_thread).type == "StopIteration"
+
+
+def test_attempt_when_its_coroutine_raises_stop_iteration_then_that_is_the_cause() -> None:
+    """Python itself makes a RuntimeError of it (PEP 479)."""
+    failure = failure_of(StopIteration("none left"), raise_it)
+    assert failure.cause
+    assert (failure.type, failure.cause.type) == ("RuntimeError", "StopIteration")
+
+
+@pytest.mark.parametrize("activity", [raise_it, raise_it_in_thread], ids=["async", "in a thread"])
+def test_attempt_when_it_raises_cancelled_error_though_nobody_asked_then_it_is_tried_again(activity: Any) -> None:
+    """An error of its own is no cancellation: the record says so, and what was cancelled."""
+    failure = failure_of(asyncio.CancelledError("pool closed"), activity)
+    assert failure.kind is FailureKind.APPLICATION
+    assert failure.type == "CancelledError"
+    assert "though nobody cancelled it" in failure.message
+    assert "pool closed" in failure.message
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), RetryAfter)
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        WorkflowError("no", non_retryable=True),
+        InvalidArguments("no"),
+        BaseExceptionGroup("inner", [Abort(), WorkflowError("no", non_retryable=True)]),
+    ],
+    ids=["WorkflowError", "InvalidArguments", "nested"],
+)
+def test_group_when_one_in_it_is_not_to_be_tried_again_then_the_whole_is_not(final: BaseException) -> None:
+    """The cause is the one that decided."""
+    failure = failure_of(BaseExceptionGroup("both", [ValueError("a"), final]), raise_it)
+    assert failure.cause
+    assert failure.cause.type == type(final).__name__
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), GiveUp)
+
+
+def test_group_when_all_in_it_may_be_tried_again_then_the_whole_may() -> None:
+    """Its cause is the first one."""
+    failure = failure_of(ExceptionGroup("both", [ValueError("a"), WorkflowError("b")]), raise_it)
+    assert failure.cause
+    assert failure.cause.type == "ValueError"
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), RetryAfter)
+
+
+@workflows.activity(name="ends-children")
+async def fail_in_task(how: str) -> None:
+    """Let a task of its own raise what ends loops."""
+    error = KeyboardInterrupt("Ctrl-C") if how == "KeyboardInterrupt" else SystemExit(4)
+
+    async def child() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    await asyncio.gather(child(), asyncio.sleep(1))
+
+
+@pytest.mark.parametrize("how", ["KeyboardInterrupt", "SystemExit"])
+def test_attempt_when_a_task_of_it_raises_what_ends_loops_then_only_the_attempt_fails(how: str) -> None:
+    """Asyncio lets those two through to whoever runs the loop, and that is the whole worker."""
+
+    async def main() -> None:
+        contain_exits(asyncio.get_running_loop())
+        end = await Runner(fail_in_task).run(fail_in_task, {"how": how})
+        assert isinstance(end, Failed)
+        assert how in end.failure.message
+        assert end.failure.cause
+        assert end.failure.cause.type == how
+
+    run_in_virtual_time(main())
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+class Broken(BaseModel):
+    """Cannot be written."""
+
+    number: int = 1
+
+    @field_serializer("number")
+    def write(self, _: int) -> int:
+        """Raise."""
+        raise LookupError("no rate")
+
+
+class Picky(BaseModel):
+    """Cannot be read."""
+
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def read(cls, _: int) -> int:
+        """Raise what is no ValueError."""
+        raise LookupError("no rate")
+
+
+CALLS: list[str] = []
+
+
+@workflows.activity(name="ends-return")
+async def return_it(what: str) -> Any:
+    """Do something that costs money, and return what cannot be recorded."""
+    CALLS.append(what)
+    deep: list[Any] = []
+    for _ in range(200):
+        deep = [deep]
+    return {
+        "no JSON": object(),
+        "a set of objects": {object()},
+        "too large": "x" * 3_000_000,
+        "too deep": deep,
+        "a serializer raises": Broken(),
+    }[what]
+
+
+@workflows.activity(name="ends-return-typed")
+async def return_wrong_type() -> int:
+    """Return what does not fit."""
+    CALLS.append("typed")
+    return cast("int", "many")
+
+
+@workflows.activity(name="ends-picky")
+async def take(picky: Picky) -> None:
+    """Take an input that cannot be read."""
+    CALLS.append(f"picky {picky}")
+
+
+@pytest.fixture(autouse=True)
+def no_calls() -> None:
+    """Forget what other tests called."""
+    CALLS.clear()
+    RAISED.clear()
+
+
+@pytest.mark.parametrize("what", ["no JSON", "a set of objects", "too large", "too deep", "a serializer raises", "typed"])
+def test_result_when_it_cannot_be_recorded_then_the_activity_fails_for_good_and_says_that_it_ran(what: str) -> None:
+    """Another attempt would only repeat what the function does."""
+
+    async def main() -> Failure:
+        runner = Runner(return_it, return_wrong_type)
+        end = await (runner.run(return_wrong_type) if what == "typed" else runner.run(return_it, {"what": what}))
+        assert isinstance(end, Failed)
+        return end.failure
+
+    failure = run_in_virtual_time(main())
+    assert [what] == CALLS
+    assert "the function did run" in failure.message
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), GiveUp)
+
+
+@pytest.mark.parametrize(
+    ("activity", "value"),
+    [(return_it, {"what": 3}), (return_it, {"other": "x"}), (take, {"picky": {"number": 1}})],
+    ids=["wrong type", "wrong name", "a validator raises"],
+)
+def test_input_when_it_does_not_fit_then_the_activity_fails_for_good_without_being_called(activity: Any, value: Any) -> None:
+    """The same input never fits."""
+
+    async def main() -> Failure:
+        end = await Runner(return_it, take).run(activity, value)
+        assert isinstance(end, Failed)
+        return end.failure
+
+    failure = run_in_virtual_time(main())
+    assert CALLS == []
+    assert failure.type == "InvalidArguments"
+    assert isinstance(after_failure(RetryPolicy(), 1, failure), GiveUp)
+
+
+# --- stopped ----------------------------------------------------------------------------------------------------------
+
+
+@workflows.activity(name="ends-cleanup")
+async def clean_up(how: str) -> str:
+    """Clean up in one of several ways."""
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        await asyncio.sleep(3)
+        CALLS.append("cleaned up")
+        if how == "raise":
+            raise RuntimeError("the connection is closed") from None
+        if how == "return":
+            return "done in spite of it"
+        raise
+    return "nobody stopped it"
+
+
+def stopped(how: str, *, cut_after: float = 100) -> tuple[object, float]:
+    """Stop the activity. Returns how it ended, and how long after that, in virtual time."""
+
+    async def main() -> tuple[object, float]:
+        clock, runner = asyncio.get_running_loop().time, Runner(clean_up)
+        attempt = runner.begin(clean_up, {"how": how})
+        await asyncio.sleep(1)
+        began = clock()
+        runner.runner.stop()
+        asyncio.get_running_loop().call_later(cut_after, runner.runner.cut_off)
+        return await attempt, clock() - began
+
+    return run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("how", ["end", "raise"])
+def test_attempt_when_the_runner_stops_then_it_ends_once_it_has_cleaned_up_and_does_not_count(how: str) -> None:
+    """An error of the cleanup is one of the stop, and no failure of the activity."""
+    assert stopped(how) == (Stopped(), 3.0)
+    assert CALLS == ["cleaned up"]
+
+
+def test_attempt_when_it_returns_in_spite_of_the_stop_then_that_is_its_result() -> None:
+    """Work that is done is not done again."""
+    end, _ = stopped("return")
+    assert isinstance(end, Succeeded)
+
+
+def test_attempt_when_its_cleanup_takes_too_long_then_it_is_cut_off() -> None:
+    """So that the process can end in time."""
+    assert stopped("end", cut_after=2) == (Stopped(), 2.0)
+    assert CALLS == []
+
+
+def test_attempt_when_it_waits_for_a_slot_as_the_runner_stops_then_it_never_begins() -> None:
+    """Nor does one that comes later."""
+
+    async def main() -> None:
+        runner = Runner(clean_up, slots=1)
+        first, second = (runner.begin(clean_up, {"how": "end"}) for _ in range(2))
+        await asyncio.sleep(1)
+        runner.runner.stop()
+        assert await second == Stopped()
+        assert await runner.run(clean_up, {"how": "end"}) == Stopped()
+        assert await first == Stopped()
+
+    run_in_virtual_time(main())
+    assert CALLS == ["cleaned up"]
+
+
+@workflows.activity(name="ends-beat")
+def beat_in_thread(rounds: list[int]) -> list[int]:
+    """Beat until that raises."""
+    for number in rounds:
+        AT[number].wait(30)
+        try:
+            workflows.activity_heartbeat(number)
+        except asyncio.CancelledError:
+            CALLS.append(f"told at {number}")
+            raise
+    return rounds
+
+
+AT: dict[int, threading.Event] = {}
+
+
+def test_thread_when_the_runner_stops_then_it_is_told_at_its_next_heartbeat_and_what_that_says_is_kept() -> None:
+    """The attempt ends when the thread has, so that no other begins beside it."""
+
+    async def main() -> None:
+        AT.update({1: threading.Event(), 2: threading.Event()})
+        runner = Runner(beat_in_thread)
+        attempt = runner.begin(beat_in_thread, {"rounds": [1, 2]}, heartbeat_seconds=60.0)
+        AT[1].set()
+        while not runner.api.details:
+            await asyncio.sleep(0.01)
+        runner.runner.stop()
+        await asyncio.sleep(0.05)
+        assert not attempt.done()
+        AT[2].set()
+        assert await attempt == Stopped()
+        assert runner.api.details == [(1,), (2,)]
+
+    asyncio.run(main())
+    assert CALLS == ["told at 2"]
