@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from levante_core.domain import routing
 from levante_core.domain.names import ExecutionId
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import HandlerFailed, InvalidInput, NotFound, NotRunning, ResultNotReady
+from levante_core.services import queries, worker_groups
 from levante_local.waiting import call
 from tests.integration.message_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
@@ -200,6 +203,27 @@ def test_query_when_an_activity_is_running_in_place_then_it_is_answered_meanwhil
         async with served(tmp_path, 1000) as place:
             execution = await place.start("message-basket", {"slow_seconds": 30, "label": uuid4().hex})
             assert await place.query(execution, "count", seconds=5) == 0
+
+    asyncio.run(scenario())
+
+
+def test_query_when_no_live_worker_serves_the_execution_then_it_is_soon_refused_and_says_what_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for an answer that cannot come."""
+    monkeypatch.setattr(routing, "LIVENESS_WINDOW", timedelta(0))
+    monkeypatch.setattr(worker_groups, "NOTED_EVERY", timedelta(0))
+    monkeypatch.setattr(queries, "GRACE", timedelta(seconds=0.1))
+
+    async def scenario() -> None:
+        place = Place(tmp_path)
+        async with place.running():
+            async with place.worker(WORKFLOWS, ACTIVITIES):
+                execution = await place.start("message-basket")
+                assert await place.query(execution, "count") == 0
+            said = r"no live worker of deployment '(\w+)' serves .* DEPLOYMENT_NAME=\1 levante worker"
+            with pytest.raises(ResultNotReady, match=said):
+                await place.query(execution, "count", seconds=3600)
 
     asyncio.run(scenario())
 

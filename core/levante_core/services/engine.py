@@ -163,7 +163,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         metrics=MetricsService(executions, clock),
         outside_events=OutsideEventService(store, streams, conflicts),
         parking=parking,
-        queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks),
+        queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, groups=groups),
         rate_limits=RateLimitService(store, clock, conflicts),
         recheck=RecheckService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
