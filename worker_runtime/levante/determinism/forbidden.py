@@ -179,7 +179,10 @@ CODE: Mapping[tuple[str, str], CodeRule] = {
     ("subprocess", "Popen.__init__"): CodeRule(PROCESS),
     ("asyncio.runners", "run"): CodeRule(EVENT_LOOP),
     ("asyncio.runners", "Runner.__init__"): CodeRule(EVENT_LOOP),
-    ("asyncio.events", "new_event_loop"): CodeRule(EVENT_LOOP),
+    **{
+        ("asyncio.events", name): CodeRule(EVENT_LOOP)
+        for name in ("new_event_loop", "set_event_loop", "set_event_loop_policy")
+    },
 }
 """Functions written in Python, by module and qualified name; so none of these modules need be imported."""
 

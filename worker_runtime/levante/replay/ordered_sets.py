@@ -13,6 +13,7 @@ import asyncio
 import builtins
 from asyncio import taskgroups, tasks
 from collections.abc import Iterable, Iterator, MutableSet
+from functools import wraps
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -93,15 +94,24 @@ class OrderedSet(MutableSet[T], builtins.set[T]):  # type: ignore[misc,metaclass
         self.update(members)
 
 
-def order_sets_of_asyncio(loop: type) -> None:
+def order_sets_of_asyncio(loop_type: type) -> None:
     """Let asyncio make ordered sets on loops of this type; elsewhere it makes those that it always made.
 
-    Its functions find `set` among the globals of their modules, so code that has imported them already gets it as well.
+    Its functions find `set` among the globals of their modules, so code that has imported them already gets it as well. Only
+    `all_tasks` has to be replaced itself.
     """
 
     def make_set(members: Iterable[Any] = ()) -> Any:
-        is_ordered = isinstance(asyncio._get_running_loop(), loop)  # noqa: SLF001 - None, where there is none
+        is_ordered = isinstance(asyncio._get_running_loop(), loop_type)  # noqa: SLF001 - None, where there is none
         return OrderedSet(members) if is_ordered else builtins.set(members)
 
     for module in (tasks, taskgroups):
         module.set = make_set  # type: ignore[attr-defined]
+    all_tasks = tasks.all_tasks
+
+    @wraps(all_tasks)
+    def all_tasks_in_order(loop: asyncio.AbstractEventLoop | None = None) -> Any:
+        loop = loop or asyncio.get_running_loop()
+        return OrderedSet(sorted(all_tasks(loop), key=hash)) if isinstance(loop, loop_type) else all_tasks(loop)
+
+    asyncio.all_tasks = tasks.all_tasks = all_tasks_in_order
