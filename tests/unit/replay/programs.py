@@ -386,6 +386,14 @@ def open_work(live: Live) -> list[Any]:
 def lived(program: Program, data: st.DataObject) -> Live:
     """Run a program to its end. What it waits for ends in any order, activities in any way."""
     live = Live(program)
+    try:
+        _live_on(live, data)
+    finally:  # hypothesis gives up in the middle where it has no more to draw
+        live.dispose()
+    return live
+
+
+def _live_on(live: Live, data: st.DataObject) -> None:
     live.record(*live.run.begin())
     now = AT
     while not isinstance(live.batches[-1].events[-1], CLOSINGS):
@@ -403,5 +411,3 @@ def lived(program: Program, data: st.DataObject) -> Live:
         else:
             outcome = ActivityFailed(seq=one.seq, at=now, failure=Failure(message="no"))
         live.record(outcome, *live.run.apply(outcome))
-    live.dispose()
-    return live
