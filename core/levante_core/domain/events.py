@@ -17,16 +17,13 @@ from pydantic import Field, TypeAdapter
 from levante_core.domain.custom_tasks import TaskEvent
 from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.limits import LONGEST_SECONDS, MOST_PLACES
+from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.notes import Note
+from levante_core.domain.numbers import Number, Seq
 from levante_core.domain.options import ActivityOptions
 from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import ExecutionStatus
-
-Seq = Annotated[int, Field(ge=1, le=MOST_PLACES)]
-Number = Annotated[int, Field(ge=1, le=MOST_PLACES)]
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
-
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
@@ -288,45 +285,6 @@ class MailTaken(Frozen):
     until: Number
 
 
-# --- notes ------------------------------------------------------------------------------------------------------------
-
-
-class ActivityHandedOver(Frozen):
-    """The claim of an owner has ended; the activity queue carries on with this attempt.
-
-    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. failure: why; None where the attempt
-    goes on elsewhere, and will be completed with its token. session: that of the activity.
-    """
-
-    kind: Literal["activity_handed_over"] = "activity_handed_over"
-    activity: Seq
-    scheduled_in: Seq
-    attempt: Annotated[int, Field(ge=1)]
-    delay_seconds: Seconds = 0.0
-    failure: Failure | None
-    session: str | None = None
-
-
-class CodeFailed(Frozen):
-    """The workflow code failed over the inputs before this; what they lead to is recorded once fixed code has taken them."""
-
-    kind: Literal["code_failed"] = "code_failed"
-    failure: Failure
-
-
-class HandlersUnfinished(Frozen):
-    """The run ends here while handlers of signals or updates have not returned. handlers: their names, in order."""
-
-    kind: Literal["handlers_unfinished"] = "handlers_unfinished"
-    handlers: tuple[str, ...]
-
-
-class HistoryGrewLarge(Frozen):
-    """From here on the workflow is advised to continue as new, because of what its history takes in bytes."""
-
-    kind: Literal["history_grew_large"] = "history_grew_large"
-
-
 # --- ends decided outside workflow code -------------------------------------------------------------------------------
 
 
@@ -369,7 +327,6 @@ Command: TypeAlias = (
     | Answer
     | Ended
 )
-Note: TypeAlias = ActivityHandedOver | CodeFailed | HandlersUnfinished | HistoryGrewLarge
 Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
     Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")

@@ -12,7 +12,6 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     Answer,
     CancelRequested,
@@ -24,17 +23,13 @@ from levante_core.domain.events import (
     ChildSignaled,
     ChildStarted,
     Closing,
-    CodeFailed,
     FactTaken,
-    HandlersUnfinished,
     HistoryEvent,
-    HistoryGrewLarge,
     Input,
     Mail,
     MailTaken,
     Outcome,
     PatchRecorded,
-    Seq,
     SignalReceived,
     TaskPublished,
     TimerCanceled,
@@ -46,6 +41,8 @@ from levante_core.domain.events import (
     mail_key,
 )
 from levante_core.domain.frozen import Frozen
+from levante_core.domain.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.numbers import Seq
 from levante_core.domain.search_keys import SearchKeysChanged
 from levante_core.domain.transitions import (
     ACTIVITY,

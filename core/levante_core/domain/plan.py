@@ -10,7 +10,6 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     ChildCancelRequested,
     ChildCompleted,
@@ -26,6 +25,7 @@ from levante_core.domain.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history import HistoryBatch, RunState
 from levante_core.domain.names import DeploymentName, ExecutionId, Workspace, stuck, unstuck
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ActivityState
 

@@ -15,7 +15,6 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     ChildCancelRequested,
     ChildCompleted,
@@ -34,6 +33,7 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import Execution
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import unpinned
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.retry import FailedAttempt
 from levante_core.domain.transitions import FAILURES
 

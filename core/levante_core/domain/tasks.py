@@ -4,10 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from levante_core.domain.events import Input, Seq
+from levante_core.domain.events import (
+    Input,
+)
 from levante_core.domain.execution import RunStart
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.numbers import Seq
 from levante_core.domain.options import ActivityOptions
 
 OLD_AFTER_SECONDS = 240

@@ -10,7 +10,6 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     ChildCompleted,
     ChildFailed,
@@ -33,6 +32,7 @@ from levante_core.domain.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history import HistoryBatch, fact_in
 from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.stream_events import (
     EPOCH,
     TASK_EVENTS,

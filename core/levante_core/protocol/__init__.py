@@ -9,7 +9,6 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     CancelRequested,
     ChildCancelRequested,
@@ -19,16 +18,13 @@ from levante_core.domain.events import (
     ChildScheduled,
     ChildSignaled,
     ChildStarted,
-    CodeFailed,
     Command,
     ExecutionCanceled,
     ExecutionCompleted,
     ExecutionContinuedAsNew,
     ExecutionFailed,
     FactTaken,
-    HandlersUnfinished,
     HistoryEvent,
-    HistoryGrewLarge,
     Input,
     Mail,
     MailTaken,
@@ -72,6 +68,7 @@ from levante_core.domain.names import (
     worker_name,
     workflow_name,
 )
+from levante_core.domain.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
 from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import is_encoded, problem_with
 from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure

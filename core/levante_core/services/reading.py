@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from levante_core.domain.events import ActivityHandedOver, mail_key
+from levante_core.domain.events import (
+    mail_key,
+)
 from levante_core.domain.execution import RunKey
 from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.plan import AttemptEnded, OpenWork
 from levante_core.domain.tasks import Fact
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page

@@ -7,10 +7,8 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     ChildCompleted,
-    CodeFailed,
     ExecutionCompleted,
     ExecutionTerminated,
     FactTaken,
@@ -25,6 +23,7 @@ from levante_core.domain.events import (
 )
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch, RunState, closing_event, fold
+from levante_core.domain.notes import ActivityHandedOver, CodeFailed
 from levante_core.domain.transitions import ActivityState, ExecutionStatus
 from levante_core.errors import InconsistentHistory
 

@@ -6,7 +6,6 @@ import pytest
 from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
-    ActivityHandedOver,
     ActivityScheduled,
     TimerCanceled,
     TimerFired,
@@ -16,6 +15,7 @@ from levante_core.domain.execution import RunKey, RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch, fold
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.plan import (
     EPOCH,
     AttemptEnded,

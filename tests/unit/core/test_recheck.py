@@ -5,9 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.domain.events import ActivityHandedOver, ActivityScheduled, TimerStarted
+from levante_core.domain.events import (
+    ActivityScheduled,
+    TimerStarted,
+)
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue
 from levante_core.protocol import ActivityOptions

@@ -15,11 +15,9 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
-    ActivityHandedOver,
     ActivityScheduled,
     ChildFailed,
     ChildScheduled,
-    CodeFailed,
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionTerminated,
@@ -36,6 +34,7 @@ from levante_core.domain.execution import RunStart
 from levante_core.domain.failure import Failure
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.notes import ActivityHandedOver, CodeFailed
 from levante_core.domain.stream_events import StreamEventType, Told, task_attributes
 from levante_core.domain.telling import Followed, Telling, in_order
 from levante_core.domain.transitions import ExecutionStatus

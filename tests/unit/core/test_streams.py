@@ -11,7 +11,6 @@ import pytest
 
 from levante_core.domain.events import (
     ActivityCompleted,
-    ActivityHandedOver,
     ActivityScheduled,
     ExecutionCompleted,
     FactTaken,
@@ -20,6 +19,7 @@ from levante_core.domain.events import (
 from levante_core.domain.execution import RunKey
 from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.notes import ActivityHandedOver
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, Unavailable
