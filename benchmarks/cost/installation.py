@@ -180,7 +180,7 @@ async def installation(found: Services) -> AsyncIterator[Installation]:
             (system.SystemClock, "now", lambda _: clock.now()),
             (system.RandomIds, "uuid", lambda _: str(UUID(int=random.getrandbits(128), version=4))),
             (dynamodb, "ThreadPoolExecutor", InlineExecutor),
-            (sys.modules["levante.worker.queue_tasks"], "ThreadPoolExecutor", LoopExecutor),
+            (sys.modules["levante.worker.queue_tasks"], "DaemonThreads", LoopExecutor),
         ):
             stack.enter_context(mock.patch.object(place, name, replaced))
         async with Installation(found).running() as running:

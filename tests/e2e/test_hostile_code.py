@@ -66,11 +66,11 @@ def test_constructor_when_it_never_ends_then_the_worker_ends_it_and_goes_on(loca
 def test_run_when_it_does_not_end_when_it_is_thrown_away_then_the_worker_leaves_it(
     local_site: LocalSite, worker: Process, kind: str
 ) -> None:
-    """The execution has completed: what is left of its code costs nobody anything."""
+    """The execution has completed: what is left of its code costs nobody anything. Code that waits is just closed."""
     for _ in range(3):
         local_site.wait_for_result(local_site.start("hostile", {"kind": kind}), PATIENCE_SECONDS)
     good_ones_end(local_site)
-    assert "holds up this worker" in worker.log.read_text()
+    assert ("holds up this worker" in worker.log.read_text()) is (kind == "finally")
     ends_at_first_signal(worker)
 
 
@@ -97,7 +97,7 @@ def test_network_when_workflow_code_uses_it_then_it_is_refused_and_named(local_s
 def test_worker_when_it_is_told_to_stop_while_code_spins_then_it_ends_all_the_same(
     local_site: LocalSite, worker: Process
 ) -> None:
-    """The signal is taken as soon as the code has been ended; what was not advanced waits for another worker."""
+    """What was not advanced waits for another worker; the code of exit says whether all of it was handed over."""
     for kind in ("busy loop", "sleep(0) loop", "condition"):
         local_site.start("hostile", {"kind": kind})
-    ends_at_first_signal(worker)
+    assert worker.stop() in {0, 1}

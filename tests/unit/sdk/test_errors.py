@@ -70,7 +70,7 @@ SAMPLE = activity_error("charge", 3, Failure(message="declined", type="CardError
         pytest.param(WorkflowsException("no"), Failure(message="no", type="WorkflowsException"), id="may be passing"),
         pytest.param(
             asyncio.CancelledError(),
-            Failure(message="", type="CancelledError", kind=FailureKind.CANCELED),
+            Failure(message="CancelledError", type="CancelledError", kind=FailureKind.CANCELED),
             id="a cancellation is no error of the code",
         ),
         pytest.param(
