@@ -14,6 +14,7 @@ from levante.definitions import ActivityDefinition
 from levante.encoding.errors import PayloadNotEncodable
 from levante.errors import text_of
 from levante.plain_calls import CallOutcome, Raised, Returned
+from levante.refusals import PayloadRefused
 from levante.worker import attempt_failures
 from levante.worker.attempt import Attempt
 from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
@@ -133,6 +134,8 @@ class AttemptRun:
         what = f"the result of {self._attempt.work.name}"
         try:
             result = self._definition.dump_result(value)
+        except PayloadRefused as error:
+            return attempt_failures.raised(error)
         except Exception as error:  # noqa: BLE001 - whatever a serializer of the user's raises
             return attempt_failures.not_recordable(f"{what} cannot be recorded: {text_of(error)}", error)
         async with asyncio.timeout(PREPARATION_SECONDS):
