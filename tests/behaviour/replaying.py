@@ -1,7 +1,6 @@
 """Workflows whose course hangs on what asyncio and Python leave open: order, garbage, and what is asked for at the end."""
 
 import asyncio
-import gc
 import math
 from asyncio import as_completed, wait
 from collections.abc import AsyncIterator, Mapping
@@ -126,8 +125,6 @@ class Garbage:
         asyncio.create_task(stuck())  # noqa: RUF006 - same
         del go_on, stuck
         await echo("a")
-        with workflow.unsafe.skip_determinism_enforcement():
-            gc.collect()
         await workflow.wait_condition(lambda: bool(seen))
         return [*seen, await echo("b")]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,6 +135,48 @@ def test_error_in_a_task_when_nobody_waits_for_it_then_it_is_logged_and_the_run_
     run.begin()
     assert kinds(run.apply(completed(1))) == ["execution_completed"]
     assert "unseen" in caplog.text
+
+
+def test_garbage_when_it_is_collected_between_turns_then_no_code_of_it_runs() -> None:
+    """Tasks that nobody refers to are held; what is in a cycle is gone without a word, and acts in no other run."""
+    acted: list[str] = []
+
+    async def stuck() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            acted.append("stuck")
+            await activity("never")
+
+    async def pages() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            acted.append("pages")
+            await activity("never")
+
+    async def body() -> None:
+        asyncio.create_task(stuck())  # noqa: RUF006 - nobody refers to it on purpose
+        generator = pages()
+        cycle: list[Any] = [generator]
+        cycle.append(cycle)
+        assert await anext(generator) == 1
+        del generator, cycle
+        await activity()
+
+    async def other() -> None:
+        await activity()
+        await activity()
+
+    run, another = new_run(body), new_run(other)
+    assert kinds(run.begin()) == ["activity_scheduled"]
+    another.begin()
+    for seq in (1, 2):
+        gc.collect()
+        assert kinds(another.apply(completed(seq))) == [["activity_scheduled"], ["execution_completed"]][seq - 1]
+    assert kinds(run.apply(completed(1))) == ["execution_completed"]
+    assert acted == []
+    run.dispose()
 
 
 def test_activity_error_when_it_is_not_caught_then_the_execution_fails_with_it() -> None:
