@@ -204,6 +204,23 @@ def test_query_when_an_activity_is_running_in_place_then_it_is_answered_meanwhil
     asyncio.run(scenario())
 
 
+def test_query_when_the_last_worker_has_gone_then_the_caller_soon_hears_that_and_what_to_do(tmp_path: Path) -> None:
+    """Though it was heard of a moment ago, and the caller would wait for much longer."""
+
+    async def scenario() -> None:
+        place = Place(tmp_path)
+        async with place.running():
+            async with place.worker(WORKFLOWS, ACTIVITIES):
+                execution = await place.start("message-basket")
+                assert await place.query(execution, "count") == 0
+            with pytest.raises(ResultNotReady, match="no worker of deployment 'd' is there: start one"):
+                await place.query(execution, "count", seconds=300)
+            async with place.worker(WORKFLOWS, ACTIVITIES):
+                assert await place.query(execution, "count") == 0
+
+    asyncio.run(scenario())
+
+
 def test_query_when_its_handler_fails_then_the_caller_hears_why(run: Callable[[Scenario], None]) -> None:
     """The workflow goes on as if nothing had been asked."""
 

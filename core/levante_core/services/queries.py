@@ -15,6 +15,7 @@ from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
 from levante_core.records.queries import answer_of, query_item
 from levante_core.records.runs import RunSummary, is_open_run, run_id_of, summary_of
+from levante_core.services.attendance import Attendance
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_open_run
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
@@ -35,6 +36,7 @@ class QueryService:
         *,
         dispatch: Dispatch,
         checks: HandlerChecks,
+        attendance: Attendance,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -42,13 +44,15 @@ class QueryService:
         self._watch = watch
         self._dispatch = dispatch
         self._checks = checks
+        self._attendance = attendance
 
     def ask(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
         """Return what a query handler of the latest run answers.
 
         A worker that holds the execution answers within a second; else any worker of the deployment does.
-        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over.
-        Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch.
+        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or nobody is there
+        who could answer. Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch. One that
+        is not answered within two seconds costs what `Attendance` does every two seconds.
         """
         execution = find_open_run(self._store, workspace, execution_id)
         self._checks.check(execution, HandlerKind.QUERY, name, value)
@@ -71,6 +75,7 @@ class QueryService:
         """Ask, and wait."""
         run = execution.key
         deadline = self._clock.now() + timedelta(seconds=seconds)
+        workers = self._attendance.watch(run.workspace, execution.deployment_name)
         asked, answered = keys.query(run, request.query_id), keys.query_answer(run, request.query_id)
         partition = keys.execution(run.workspace, run.execution_id).partition
         with self._watch.watch(asked.partition, partition) as watched:
@@ -82,7 +87,9 @@ class QueryService:
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
                         raise ResultNotReady(f"no worker answered the query within {seconds:g} s: ask again")
-                    watched.wait(left)
+                    if workers.is_nobody_there():
+                        raise ResultNotReady(f"nobody can answer the query: {workers.describe()}, and ask again")
+                    watched.wait(min(left, workers.seconds_to_look))
             finally:
                 self._store.write_each([[Delete(asked)], [Delete(answered)]])
         return answer_of(item)
