@@ -48,6 +48,10 @@ async def outlived() -> int:
     return attempt
 
 
+IT_RAN = "The function did run, and is not run again"
+"""What is said of a result that cannot be recorded."""
+
+
 @workflows.activity(name="behaviour-lies", retry_policy_max_attempts=1)
 async def lies() -> int:
     """Return something else than it says."""
@@ -304,7 +308,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
                 1,
                 "application",
                 "WorkflowsException",
-                f"activity 'behaviour-lies': the result: {NO_NUMBER}",
+                f"activity 'behaviour-lies': the result: {NO_NUMBER}. {IT_RAN}",
             ]
         ),
     ),
@@ -315,7 +319,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
                 1,
                 "application",
                 "WorkflowsException",
-                "activity 'behaviour-opaque': the result is no JSON: Unable to serialize unknown type: <class 'object'>",
+                "activity 'behaviour-opaque': the result is no JSON: Unable to serialize unknown type: <class 'object'>. "
+                + IT_RAN,
             ]
         ),
     ),

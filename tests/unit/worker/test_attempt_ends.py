@@ -246,7 +246,7 @@ def test_result_when_it_cannot_be_recorded_then_the_activity_fails_for_good_and_
 
     failure = run_in_virtual_time(main())
     assert [what] == CALLS
-    assert "the function did run" in failure.message
+    assert "The function did run" in failure.message
     assert isinstance(after_failure(RetryPolicy(), 1, failure), GiveUp)
 
 
