@@ -49,6 +49,19 @@ class TestBothKinds:
         assert receive(queues, queue) == []
 
     @pytest.mark.parametrize("queue", [FIFO, STANDARD])
+    def test_attendance_when_somebody_holds_a_message_then_that_is_known_or_nothing_is(
+        self, queues: Queues, queue: str
+    ) -> None:
+        """A queue that cannot tell says so, rather than that nobody is there."""
+        assert queues.is_attended(queue) in {False, None}
+        queues.send(queue, [to("g", "a") if queue == FIFO else OutgoingMessage("a")])
+        assert queues.is_attended(queue) in {False, None}
+        (message,) = receive(queues, queue)
+        assert queues.is_attended(queue) in {True, None}
+        queues.delete(queue, [message.receipt])
+        assert queues.is_attended(queue) in {False, None}
+
+    @pytest.mark.parametrize("queue", [FIFO, STANDARD])
     def test_receive_when_visibility_ended_returns_it_again(
         self, queues: Queues, queues_and_time: QueuesAndTime, queue: str
     ) -> None:

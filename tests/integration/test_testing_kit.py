@@ -1,6 +1,7 @@
 """The testing kit, as users meet it: `levante.testing`."""
 
 import asyncio
+import gc
 import time
 from datetime import datetime, timedelta
 
@@ -9,8 +10,10 @@ from pydantic import BaseModel
 
 import levante as workflows
 from levante import workflow
-from levante.testing import ExecutionNotCompleted, History, WorkflowEnvironment
+from levante.errors import NonDeterminismError
+from levante.testing import ExecutionNotCompleted, History, WorkflowEnvironment, run_in_virtual_time
 from levante.testing.installation import InProcessApi
+from levante.testing.other_process import replay_elsewhere
 from levante.worker.api import ApiError
 from levante_core.errors import HandlerFailed, InvalidInput
 
@@ -99,6 +102,50 @@ class Thread:
         return await slow_in_a_thread(0.2)
 
 
+@workflows.activity(name="kit-tea")
+async def tea() -> str:
+    """Fetch one of five things."""
+    return "tea"
+
+
+@workflows.activity(name="kit-milk")
+async def milk() -> str:
+    """Fetch another one."""
+    return "milk"
+
+
+@workflows.activity(name="kit-sugar")
+async def sugar() -> str:
+    """Fetch another one."""
+    return "sugar"
+
+
+@workflows.activity(name="kit-spoon")
+async def spoon() -> str:
+    """Fetch another one."""
+    return "spoon"
+
+
+@workflows.activity(name="kit-cup")
+async def cup() -> str:
+    """Fetch another one."""
+    return "cup"
+
+
+FETCHED = {"tea": tea, "milk": milk, "sugar": sugar, "spoon": spoon, "cup": cup}
+
+
+@workflow.define(name="kit-tray")
+class Tray:
+    """Fetches things in the order of a set of their names, or in a fixed one."""
+
+    @workflow.entrypoint
+    async def run(self, is_sorted: bool) -> list[str]:  # noqa: FBT001 - an input
+        """Return what was fetched."""
+        names = set(FETCHED)
+        return [await FETCHED[name]() for name in (sorted(names) if is_sorted else names)]
+
+
 def paid(order: Order) -> str:
     return f"paid {order.item}"
 
@@ -128,7 +175,7 @@ async def test_environment_when_a_workflow_takes_a_year_then_the_test_does_not(a
 async def test_environment_when_updates_are_called_then_their_answer_comes_back() -> None:
     """Refusals, too; the virtual clock runs on while the caller waits."""
     async with WorkflowEnvironment([OrderFlow], mocks={"charge": paid}) as environment:
-        order = await environment.start(OrderFlow, {"item": "tea"})
+        order = await environment.start(OrderFlow, Order(item="tea"))
         with pytest.raises(HandlerFailed, match="by whom"):
             await order.update("approve_now", by="")
         assert await order.update("approve_now", by="bob") == "bob"
@@ -279,3 +326,60 @@ async def test_environment_when_a_worker_is_refused_then_it_says_why_instead_of_
     with pytest.raises(ApiError, match="may not register"):
         async with WorkflowEnvironment([Payment]):
             pytest.fail("the environment is up without a worker")
+
+
+SEEDS = (1, 2, 3)
+"""One of them at least has another order of five names than this process has."""
+
+
+@pytest.mark.levante
+async def test_environment_when_code_depends_on_the_order_of_a_set_then_another_hash_seed_shows_that() -> None:
+    """Within one process the order is the same, and no replay there would notice."""
+    with pytest.raises(NonDeterminismError, match=r"with hash seed \d, in another process") as raised:
+        async with WorkflowEnvironment([Tray], always_replay=True, hash_seeds=SEEDS) as environment:
+            assert sorted(await environment.execute(Tray, {"is_sorted": False})) == sorted(FETCHED)
+    assert raised.value.event_id > 0
+
+
+@pytest.mark.levante
+async def test_environment_when_code_orders_what_it_does_then_all_hash_seeds_agree() -> None:
+    """Here and for a history alone."""
+    async with WorkflowEnvironment([Tray], hash_seeds=SEEDS[:1]) as environment:
+        execution = await environment.start(Tray, {"is_sorted": True})
+        assert await execution.result() == sorted(FETCHED)
+        (await execution.history()).replay(Tray, hash_seeds=SEEDS[1:2])
+
+
+@pytest.mark.parametrize(
+    ("seed", "problem"),
+    [(-1, "a number from 0 to 4294967295"), (1, "inside a function")],
+    ids=["seed", "class"],
+)
+def test_replay_elsewhere_when_it_cannot_work_then_the_error_says_why(seed: int, problem: str) -> None:
+    """Before a process is started."""
+
+    @workflow.define(name="kit-inside")
+    class Inside:
+        @workflow.entrypoint
+        async def run(self) -> None:
+            """Do nothing."""
+
+    with pytest.raises(ValueError, match=problem):
+        replay_elsewhere([({}, Inside)], seed)
+
+
+@pytest.mark.parametrize("crashes", [(), (1,), (2, 3), (1, 2, 3, 4, 5)], ids=str)
+def test_environment_when_workers_die_in_it_then_no_task_is_left_behind(
+    crashes: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither pending at its end, nor destroyed while pending, which asyncio would log."""
+
+    async def main() -> set[str]:
+        async with WorkflowEnvironment([Chain, OrderFlow], mocks={charge: paid}, crashes=crashes) as environment:
+            await environment.execute(Chain)
+            await environment.start(OrderFlow, Order(item="tea"))
+        return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    assert run_in_virtual_time(main()) == set()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

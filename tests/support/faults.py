@@ -315,6 +315,10 @@ class FaultyQueues:
         extend = partial(self._queues.extend, queue, receipts, visibility_seconds)
         return self._operations.carry_out("extend", extend, part=_nothing, lost=[])
 
+    def is_attended(self, queue: str) -> bool | None:
+        """See Queues."""
+        return self._queues.is_attended(queue)
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """See Queues."""
         delete = partial(self._queues.delete, queue, receipts)

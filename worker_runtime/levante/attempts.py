@@ -22,7 +22,8 @@ def info() -> ActivityInfo:
 def heartbeat_details() -> tuple[Json, ...]:
     """Return what the last recorded heartbeat of the attempts before this one said; () if there is none.
 
-    Heartbeats are recorded at once the first time, then every now and then, and when an attempt fails.
+    Heartbeats are recorded at once the first time, then every now and then, and when an attempt fails, is cancelled or is
+    handed over as its worker stops.
     Raises: WorkflowsException outside activities.
     """
     return _context("heartbeat_details").details
@@ -60,8 +61,8 @@ def activity_heartbeat(*details: object) -> None:
     """Say that the attempt is at work, and, if it helps the next one, how far it has come. May be called in threads.
 
     With a `heartbeat_timeout`, an attempt that says nothing for so long has failed.
-    Raises: asyncio.CancelledError when nobody waits for the activity any more; PayloadRefused for details that are too
-    large, or no JSON as they stand, such as tuples and times; WorkflowsException outside activities.
+    Raises: asyncio.CancelledError when nobody waits for the activity any more, or its attempt is over; PayloadRefused for
+    details that are too large, or no JSON as they stand, such as tuples and times; WorkflowsException outside activities.
     """
     context = _context("activity_heartbeat")
     plain = own_type(Any, Form.INTERNAL)

@@ -153,6 +153,10 @@ class SqsQueues:
         what = f"extending leases of queue {queue}"
         return self._lost(queue, what, self._client.change_message_visibility_batch, receipts, visibility)
 
+    def is_attended(self, queue: str) -> bool | None:  # noqa: ARG002 - the port's
+        """See Queues: SQS does not say who waits. Cost: none."""
+        return None
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored.
 

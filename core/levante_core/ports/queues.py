@@ -82,6 +82,10 @@ class Queues(Protocol):
         """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the lost receipts."""
         ...
 
+    def is_attended(self, queue: str) -> bool | None:
+        """Tell whether somebody waits for messages of the queue, or holds some, at this moment; None if nobody can know."""
+        ...
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored."""
         ...

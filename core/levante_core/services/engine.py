@@ -9,6 +9,7 @@ from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.ports.task_access import TaskAccess
 from levante_core.services.activities import ActivityService
 from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.attendance import Attendance
 from levante_core.services.builds import BuildService
 from levante_core.services.capabilities import Capabilities
 from levante_core.services.catalogue import CatalogueService
@@ -114,6 +115,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     closing = ClosingService(store, clock, ids, conflicts, retention=retention)
     groups = WorkerGroups(store, clock)
     builds = BuildService(store, clock, groups)
+    attendance = Attendance(queues, groups, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds=builds, groups=groups, conflicts=conflicts)
     inputs = InputChecks(run_blocking)
     checks = HandlerChecks(catalogue, inputs)
@@ -163,7 +165,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         metrics=MetricsService(executions, clock),
         outside_events=OutsideEventService(store, streams, conflicts),
         parking=parking,
-        queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, groups=groups),
+        queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),
         rate_limits=RateLimitService(store, clock, conflicts),
         recheck=RecheckService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),

@@ -9,7 +9,6 @@ from levante_core.domain.names import unpinned
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import HandlerFailed, InvalidInput, LevanteError, NotFound
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
-from levante_core.records.catalogue import Registration
 from levante_core.records.runs import RunSummary
 from levante_core.services.catalogue import CatalogueService
 from levante_core.services.input_schema import InputChecks
@@ -34,11 +33,8 @@ class HandlerChecks:
         self._catalogue = catalogue
         self._inputs = inputs
 
-    def check(self, execution: RunSummary, kind: HandlerKind, name: str, value: Json) -> Registration:
-        """Return the registration that has the handler. Cost: a query.
-
-        Raises: NotFound for a handler that is not there; InvalidInput for what does not fit.
-        """
+    def check(self, execution: RunSummary, kind: HandlerKind, name: str, value: Json) -> None:
+        """Raises: NotFound for a handler that is not there; InvalidInput for what does not fit. Cost: a query."""
         entry = self._catalogue.get(execution.key.workspace, execution.workflow_name)
         for registration in entry.registrations:
             if registration.deployment_name != unpinned(execution.deployment_name) or registration.spec is None:
@@ -53,7 +49,7 @@ class HandlerChecks:
                 raise InvalidInput.at(INPUT, problem)
             version = f"{registration.registration_id}@{wire_time(registration.registered_at)}#{kind}:{name}"
             self._inputs.check(handler.input_schema, value, name=version, at=INPUT)
-            return registration
+            return
         raise NotFound(f"deployment {execution.deployment_name!r} no longer serves {execution.workflow_name!r}")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from levante_core.domain import names
 from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import Workspace
@@ -14,20 +13,15 @@ from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, M
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.records import keys
-from levante_core.records.catalogue import Registration
 from levante_core.records.queries import answer_of, query_item
 from levante_core.records.runs import RunSummary, is_open_run, run_id_of, summary_of
+from levante_core.services.attendance import Attendance
 from levante_core.services.dispatch import Dispatch
 from levante_core.services.finding import find_open_run
 from levante_core.services.handler_checks import HandlerChecks, HandlerKind, refused
-from levante_core.services.worker_groups import WorkerGroups
 
 KEPT_FOR = timedelta(hours=1)
 """Queries and answers that nobody cleared away expire after this."""
-GRACE = timedelta(seconds=2)
-"""So long is waited before it is asked whether any worker is there that could answer."""
-LOOK_EVERY = timedelta(seconds=10)
-"""How often that is asked again."""
 
 
 class QueryService:
@@ -42,7 +36,7 @@ class QueryService:
         *,
         dispatch: Dispatch,
         checks: HandlerChecks,
-        groups: WorkerGroups,
+        attendance: Attendance,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -50,21 +44,20 @@ class QueryService:
         self._watch = watch
         self._dispatch = dispatch
         self._checks = checks
-        self._groups = groups
+        self._attendance = attendance
 
     def ask(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
         """Return what a query handler of the latest run answers.
 
         A worker that holds the execution answers within a second; else any worker of the deployment does.
-        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or when no live
-        worker serves the execution.
-        Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch. Where no answer comes within
-        GRACE, a query for the workers that are there, again every LOOK_EVERY.
+        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or nobody is there
+        who could answer. Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch. One that
+        is not answered within two seconds costs what `Attendance` does every two seconds.
         """
         execution = find_open_run(self._store, workspace, execution_id)
-        registration = self._checks.check(execution, HandlerKind.QUERY, name, value)
+        self._checks.check(execution, HandlerKind.QUERY, name, value)
         request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
-        answer = self._answer(execution, registration, request, seconds)
+        answer = self._answer(execution, request, seconds)
         if answer.failure is not None:
             raise refused(f"query {name!r}", answer.failure)
         return answer.result
@@ -78,12 +71,11 @@ class QueryService:
             writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])
         self._store.write_each(writes)
 
-    def _answer(
-        self, execution: RunSummary, registration: Registration, request: QueryRequest, seconds: float
-    ) -> QueryAnswer:
+    def _answer(self, execution: RunSummary, request: QueryRequest, seconds: float) -> QueryAnswer:
         """Ask, and wait."""
         run = execution.key
-        deadline, look_at = self._clock.now() + timedelta(seconds=seconds), self._clock.now() + GRACE
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        workers = self._attendance.watch(run.workspace, execution.deployment_name)
         asked, answered = keys.query(run, request.query_id), keys.query_answer(run, request.query_id)
         partition = keys.execution(run.workspace, run.execution_id).partition
         with self._watch.watch(asked.partition, partition) as watched:
@@ -92,13 +84,12 @@ class QueryService:
                 self._dispatch.carry_out([_wake(execution, request.query_id, self._clock.now())])
                 while (item := self._store.get(answered)) is None:
                     self._refuse_closed(run)
-                    now = self._clock.now()
-                    if now >= look_at:
-                        self._refuse_unserved(execution, registration)
-                        look_at = now + LOOK_EVERY
-                    if now >= deadline:
+                    left = (deadline - self._clock.now()).total_seconds()
+                    if left <= 0:
                         raise ResultNotReady(f"no worker answered the query within {seconds:g} s: ask again")
-                    watched.wait((min(deadline, look_at) - now).total_seconds())
+                    if workers.is_nobody_there():
+                        raise ResultNotReady(f"nobody can answer the query: {workers.describe()}, and ask again")
+                    watched.wait(min(left, workers.seconds_to_look))
             finally:
                 self._store.write_each([[Delete(asked)], [Delete(answered)]])
         return answer_of(item)
@@ -110,18 +101,6 @@ class QueryService:
             is_latest = item is not None and run_id_of(item) == run.run_id
             status = summary_of(item).status.value if item and is_latest else "replaced by a new run"
             raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
-
-    def _refuse_unserved(self, execution: RunSummary, registration: Registration) -> None:
-        """Raises: ResultNotReady if no live worker could answer."""
-        deployment, build = names.unpinned(execution.deployment_name), names.build_of(execution.deployment_name)
-        live = self._groups.live(execution.key.workspace, deployment)
-        if any(one.build_id == build and registration.registration_id in one.registrations for one in live):
-            return
-        which = f"deployment {deployment!r}" + (f", build {build!r}" if build else "")
-        raise ResultNotReady(
-            f"no live worker of {which} serves workflow {execution.workflow_name!r}, so nobody can answer: start one, with "
-            f"DEPLOYMENT_NAME={deployment}{f' BUILD_ID={build}' if build else ''} levante worker MODULE, and ask again"
-        )
 
     def _expiry(self) -> int:
         return int((self._clock.now() + KEPT_FOR).timestamp())

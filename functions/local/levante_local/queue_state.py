@@ -101,6 +101,11 @@ class QueueState:
         """Whether there is a message to take."""
         return bool(self._available)
 
+    @property
+    def has_held(self) -> bool:
+        """Whether some message is in flight."""
+        return bool(self._held)
+
     def next_due(self) -> datetime | None:
         """When the next message becomes available by itself."""
         return self._agenda.next_due()

@@ -31,6 +31,11 @@ class _Served:
         self.state = QueueState(receipts)
         self._line: OrderedDict[Signal, datetime] = OrderedDict()
 
+    @property
+    def has_line(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._line)
+
     def line_up(self, deadline: datetime) -> tuple[Signal, datetime]:
         """Join the line. Returns the signal to wait for, and until when."""
         signal = Signal()
@@ -130,6 +135,11 @@ class InProcessQueues:
                 until = now + timedelta(seconds=visibility_seconds)
                 return [receipt for receipt in receipts if not state.extend(receipt, until)]
             return [receipt for receipt in receipts if not state.hand_back(receipt)]
+
+    def is_attended(self, queue: str) -> bool:
+        """See Queues. Raises: NotFound for an unknown queue."""
+        with self._change(queue) as (state, _):
+            return state.has_held or self._queues[queue].has_line
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored. Raises: NotFound for an unknown queue."""

@@ -25,6 +25,7 @@ from levante.definitions import (
 from levante.handlers import HandlerDefinition
 from levante.testing.history import History
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
+from levante.testing.other_process import replay_elsewhere
 from levante.testing.virtual_time import LoopClock
 from levante.worker import TECHNICAL_WORKFLOWS
 from levante_core.domain.failure import Failure
@@ -125,6 +126,8 @@ class WorkflowEnvironment:
     always_replay: no run is kept between two tasks, so each goes through its whole history.
     crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
     schedules: whether the schedules that the workflows declare are made; each time that is skipped would start executions.
+    hash_seeds: at the end of the block, what was started in it is replayed in a process for each of them, where sets have
+    other orders; a difference is raised there, as a NonDeterminismError.
     On a loop of `run_in_virtual_time`, or with the pytest plugin's mark, hours of timers and timeouts pass at once.
     """
 
@@ -137,6 +140,7 @@ class WorkflowEnvironment:
         always_replay: bool = False,
         crashes: Collection[int] = (),
         schedules: bool = False,
+        hash_seeds: Collection[int] = (),
     ) -> None:
         definitions = [get_workflow_definition(cls) for cls in dict.fromkeys([*workflows, *TECHNICAL_WORKFLOWS])]
         self._workflows = definitions if schedules else [dataclasses.replace(one, schedules=()) for one in definitions]
@@ -146,6 +150,8 @@ class WorkflowEnvironment:
             "max_cached_workflows": 0 if always_replay else CACHED,
         }
         self._crashes = crashes
+        self._hash_seeds = hash_seeds
+        self._started: list[tuple[Execution, type]] = []
         self._commits = 0
         self._stack = AsyncExitStack()
 
@@ -163,7 +169,11 @@ class WorkflowEnvironment:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        await self._stack.aclose()
+        try:
+            if kind is None and self._hash_seeds:
+                await self._replay_elsewhere()
+        finally:
+            await self._stack.aclose()
 
     @property
     def commits(self) -> int:
@@ -184,7 +194,9 @@ class WorkflowEnvironment:
         definition = get_workflow_definition(workflow)
         value = definition.entrypoint.input.write(params or {})
         started = await self._place.start(definition.name, value, execution_id=execution_id)
-        return Execution(self._place, definition, started)
+        execution = Execution(self._place, definition, started)
+        self._started.append((execution, workflow))
+        return execution
 
     async def execute(self, workflow: type, params: BaseModel | Mapping[str, Any] | None = None, **given: Any) -> Any:
         """Start an execution, and return its result. As `start` and `Execution.result`."""
@@ -222,6 +234,11 @@ class WorkflowEnvironment:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    async def _replay_elsewhere(self) -> None:
+        histories = [((await execution.history()).document, workflow) for execution, workflow in self._started]
+        for seed in self._hash_seeds:
+            await asyncio.to_thread(replay_elsewhere, histories, seed)
+
     async def _keep_a_worker(self, registered: asyncio.Event) -> None:
         """Run a worker, and another one whenever one dies. Raises: what ended one otherwise."""
         looks: list[asyncio.Task[None]] = []
@@ -232,6 +249,7 @@ class WorkflowEnvironment:
         finally:
             for look in looks:
                 look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
 
     async def _run_a_worker(self, registered: asyncio.Event) -> None:
         """Run a worker until it dies. Raises: what ended it otherwise."""

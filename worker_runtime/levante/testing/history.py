@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from levante.replay.recorded import replay_history
+from levante.testing.other_process import replay_elsewhere
 
 
 class History:
@@ -36,6 +37,11 @@ class History:
             if kind not in rest:
                 raise AssertionError(f"no {kind} where it was expected; the history is: {', '.join(self.kinds)}")
 
-    def replay(self, workflow: type) -> None:
-        """Replay the history against the code. Raises: NonDeterminismError, WorkflowCodeFailed."""
+    def replay(self, workflow: type, *, hash_seeds: Iterable[int] = ()) -> None:
+        """Replay the history against the code, here and in a process for each hash seed.
+
+        Raises: NonDeterminismError, WorkflowCodeFailed; see `replay_elsewhere`.
+        """
         replay_history(self.document, workflow)
+        for seed in hash_seeds:
+            replay_elsewhere([(self.document, workflow)], seed)

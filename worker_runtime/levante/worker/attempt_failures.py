@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from levante.errors import WorkflowsException, text_of, to_failure
+from levante.errors import text_of, to_failure
 from levante.worker.attempt_end import Failed
 from levante_core.protocol import ActivityWork, Failure, FailureKind
 
-IT_RAN = "the function did run, and is not run again"
+IT_RAN = "The function did run, and is not run again"
 
 
 def unknown(name: str, known: Iterable[str]) -> Failed:
@@ -56,9 +56,12 @@ def cancelled_itself(work: ActivityWork, error: asyncio.CancelledError) -> Faile
     return Failed(failure.model_copy(update={"message": f"{message} ({said})" if said else message}))
 
 
-def not_recordable(problem: str, cause: BaseException | None = None) -> Failed:
+def too_much(problem: str) -> Failed:
     """The result cannot be recorded, so another attempt would only repeat what the function has done."""
-    said = Failure(type="PayloadRefused", message=f"{problem}. {IT_RAN}", non_retryable=True)
-    if isinstance(cause, WorkflowsException) or cause is None:
-        return Failed(said)
-    return Failed(said.model_copy(update={"cause": to_failure(cause)}))
+    return Failed(Failure(type="PayloadRefused", message=f"{problem}. {IT_RAN}", non_retryable=True))
+
+
+def no_json(error: BaseException) -> Failed:
+    """The same, of a result that JSON cannot carry or that does not fit its annotation: `error` says which."""
+    failure = to_failure(error)
+    return Failed(failure.model_copy(update={"message": f"{failure.message}. {IT_RAN}", "non_retryable": True}))

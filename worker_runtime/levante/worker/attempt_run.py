@@ -12,7 +12,6 @@ from levante.attempts import CompletesLater
 from levante.context import ActivityContext, current_activity
 from levante.definitions import ActivityDefinition
 from levante.encoding.errors import PayloadNotEncodable
-from levante.errors import text_of
 from levante.plain_calls import CallOutcome, Raised, Returned
 from levante.refusals import PayloadRefused
 from levante.worker import attempt_failures
@@ -137,7 +136,7 @@ class AttemptRun:
         except PayloadRefused as error:
             return attempt_failures.raised(error)
         except Exception as error:  # noqa: BLE001 - whatever a serializer of the user's raises
-            return attempt_failures.not_recordable(f"{what} cannot be recorded: {text_of(error)}", error)
+            return attempt_failures.no_json(error)
         async with asyncio.timeout(PREPARATION_SECONDS):
             return await self._encoded(what, result)
 
@@ -145,12 +144,12 @@ class AttemptRun:
         payloads, execution_id = self._surroundings.payloads, self._attempt.execution_id
         size, problem = payloads.check(what, result)
         if problem:
-            return attempt_failures.not_recordable(problem)
+            return attempt_failures.too_much(problem)
         try:
             plain = await payloads.offloaded(result, execution_id)
             sent = await payloads.encoded(plain, execution_id, what)
         except PayloadNotEncodable as error:
-            return attempt_failures.not_recordable(str(error))
+            return attempt_failures.too_much(str(error))
         return Succeeded(plain, sent, size)
 
     def _deferral(self, later: CompletesLater) -> AttemptEnd:

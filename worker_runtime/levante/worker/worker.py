@@ -96,10 +96,8 @@ class Worker:
             await _cancelled([*polls, *self._of_session()])
             await self._drain()
         finally:
-            for poll in (*polls, *self._of_session()):
-                poll.cancel()  # at once: what it took from now on would be nobody's
-            await _cancelled(self._held(), LAST_SECONDS if stop.is_set() else REFUSED_SECONDS)
-            await _cancelled([*self._of_session(), *background, presence])
+            seconds = LAST_SECONDS if stop.is_set() else REFUSED_SECONDS
+            await _cancelled([*self._of_session(), *background, presence, *self._held()], seconds)
             for batcher in (self._world.commits, self._world.reports):
                 await batcher.close()
             self._cache.clear()
