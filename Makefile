@@ -16,7 +16,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test-poison test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
@@ -79,6 +79,9 @@ fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and f
 
 fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another workspace must not notice (REQUESTS=n for others)
 	LEVANTE_HOSTILE_REQUESTS=$(or $(REQUESTS),20000) $(BIN)/python -m pytest tests/integration/api/test_hostile_workers.py $(ARGS)
+
+test-poison: setup ## every kind of damage to every kind of stored or queued item, on SQLite and on DynamoDB (moto)
+	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
 

@@ -5,6 +5,7 @@ of another workspace complete meanwhile; the host starts again on the same data;
 goes through once it was mended and is tried again.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -45,12 +46,18 @@ EACH = 20
 UNREADABLE = sorted({*DAMAGES, "missing"} - {"unknown kind", "too large"})
 """Damages of a document without a kind and a seq: nothing tells what it was."""
 OF_KINDS = sorted({*DAMAGES, "missing"})
+STORES = ("SQLite", "moto") if os.environ.get("LEVANTE_POISON_EVERYWHERE") else ("SQLite",)
 
 
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
-    with closing(SqliteItemStore(tmp_path / "items.db", "NORMAL")) as store:
-        yield Plant(store, tmp_path)
+@pytest.fixture(params=STORES)
+def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
+    """An installation; on both stores in `make test-poison`, as moto takes its time."""
+    if request.param == "SQLite":
+        with closing(SqliteItemStore(tmp_path / "items.db", "NORMAL")) as store:
+            yield Plant(store, tmp_path)
+    else:
+        with store_on_moto() as table:
+            yield Plant(table, tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Rate limits: places in time, each given once."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -51,8 +52,11 @@ def test_permits_when_many_ask_at_once_then_each_place_is_given_once(place: Plac
     store = place.engine.streams._store
 
     def ask() -> None:
-        service = RateLimitService(store, place.clock, Conflicts(FakeClock(), RandomIds()))
-        got.extend(service.permit(SPACE, request()) for _ in range(20))
+        service, own = RateLimitService(store, place.clock, Conflicts(FakeClock(), RandomIds())), list[timedelta]()
+        while len(own) < 20:
+            with suppress(Unavailable):  # as the worker does, who asks again
+                own.append(service.permit(SPACE, request()))
+        got.extend(own)
 
     askers = [threading.Thread(target=ask) for _ in range(4)]
     for asker in askers:
