@@ -81,7 +81,7 @@ fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another wo
 	LEVANTE_HOSTILE_REQUESTS=$(or $(REQUESTS),20000) $(BIN)/python -m pytest tests/integration/api/test_hostile_workers.py $(ARGS)
 
 test-poison: setup ## every kind of damage to every kind of stored or queued item, on SQLite and on DynamoDB (moto)
-	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
+	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --timeout 900 tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
 
 test: lint types pytest ## all checks: lint, types, tests
 
