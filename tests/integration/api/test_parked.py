@@ -121,3 +121,22 @@ def test_execution_when_something_of_it_is_parked_then_its_status_says_so_until_
     assert api.call("GET", "/v1/workflows/executions/e2", key="client").body["parked"] is None
     assert api.call("DELETE", f"/v1/parked/{name}").status == 204
     assert api.call("GET", "/v1/workflows/executions/e1", key="client").body["parked"] is None
+
+
+@pytest.mark.parametrize(("most", "is_one_enough"), [(6, True), (1, False)])
+def test_parked_when_there_are_more_than_a_sweep_tries_then_the_next_ones_go_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch, *, most: int, is_one_enough: bool
+) -> None:
+    """So many of each of four shards; with each sweep others have their turn."""
+    monkeypatch.setattr(parking, "RETRIED_AT_ONCE", most)
+    names = {parked(api, number) for number in range(6)}
+    api.clock.advance(3600)
+    tried: list[str] = []
+    sweeps = 0
+    while set(tried) < names and sweeps < 7:
+        api.engine.parking.retry_due(lambda item, _: tried.append(item.parked_id))
+        sweeps += 1
+    assert sorted(tried) == sorted(names)
+    assert (sweeps == 1) is is_one_enough
+    monkeypatch.setattr(parking, "RETRIED_AT_ONCE", 100)
+    assert api.call("GET", "/v1/parked").body["count"] == 0

@@ -243,3 +243,14 @@ def test_notes_when_many_groups_come_and_go_then_a_process_remembers_a_bounded_n
         register(place.engine, "w", deployment=f"d{number}")
         place.clock.advance(60)
     assert len(place.engine.worker_groups._noted) <= 11
+
+
+@pytest.mark.parametrize(("builds", "live"), [(3, 3), (4, 3)])
+def test_groups_when_there_are_more_than_are_looked_at_then_those_beyond_do_not_count(
+    place: Place, monkeypatch: pytest.MonkeyPatch, builds: int, live: int
+) -> None:
+    """Finding out who is there costs no more, however many builds a day has seen."""
+    monkeypatch.setattr(worker_groups, "MOST_GROUPS", 3)
+    for number in range(builds):
+        register(place.engine, f"w{number}", build=f"b{number}")
+    assert len(place.engine.worker_groups.live(SPACE, DEPLOYMENT)) == live
