@@ -542,3 +542,23 @@ def test_next_sweep_when_only_a_schedule_waits_then_it_is_before_its_time(served
     at = served.engine.due.next_sweep_at()
     assert at
     assert START < at < START + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("at_once", "in_one_look"), [(6, 10), (3, 6)])
+def test_missed_times_when_there_are_more_than_one_look_deals_with_then_the_next_one_goes_on(
+    served: Place, monkeypatch: pytest.MonkeyPatch, at_once: int, in_one_look: int
+) -> None:
+    """Two times so many that start nothing; the sweep looks again within a minute."""
+    monkeypatch.setattr("levante_core.domain.schedules.state.MOST_AT_ONCE", at_once)
+    monkeypatch.setattr("levante_core.services.schedules.MOST_PARTIAL_STEPS", 2)
+    make(served, policy={"overlap": SKIP, "catchup_window_seconds": 10 * 86400})
+    served.clock.advance(3600)
+    look(served)
+    assert len(runs(served)) == 1, "it goes on, so that all others are left out"
+    before = state(served).seen_until
+    served.clock.advance(10 * 3600)
+    look(served)
+    assert state(served).seen_until - before == timedelta(hours=in_one_look)
+    look(served)
+    assert state(served).seen_until - before == timedelta(hours=10)
+    assert len(runs(served)) == 1
