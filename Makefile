@@ -16,7 +16,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test-poison test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
@@ -82,6 +82,16 @@ fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another wo
 
 test-poison: setup ## every kind of damage to every kind of stored or queued item, on SQLite and on DynamoDB (moto)
 	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --timeout 900 tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
+
+test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS='python3.12 python3.13')
+	@set -e; for python in $(or $(PYTHONS),python3.12 python3.13); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "== Python $$version"; \
+		test -x .venv-$$version/bin/python || $$python -m venv .venv-$$version; \
+		.venv-$$version/bin/python $(PIP) --upgrade 'pip>=25.1'; \
+		.venv-$$version/bin/python $(PIP) --editable . --group client --group test; \
+		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist worksteal tests/unit/replay tests/property tests/behaviour $(ARGS); \
+	done
 
 test: lint types pytest ## all checks: lint, types, tests
 
