@@ -78,9 +78,9 @@ class LivedIn:
     items: list[Item]
 
 
-MOST_DAMAGES = 60
+MOST_DAMAGES = 100
 OFFSETS = range(MOST_DAMAGES) if os.environ.get("LEVANTE_POISON_EVERYWHERE") else (3, 4, 9)
-"""Which damage of each kind is tried in one go on DynamoDB: with sixty of them, each is."""
+"""Which damage of each kind is tried in one go on DynamoDB: with a hundred of them, each is."""
 
 
 @pytest.fixture(scope="module")
