@@ -56,7 +56,7 @@ class DeclaredSchedules:
             for schedule_id, one in known.items()
             if one.declared_by == deployment and one.workflow_name in workflows
         }
-        new = tuple(wanted[schedule_id] for schedule_id in wanted.keys() - own.keys())
+        new = tuple(one for one in wanted.values() if one.schedule_id not in own)
         redefined = tuple(one for one in wanted.values() if (old := own.get(one.schedule_id)) and not _is_same(old, one))
         for one in new:
             if one.schedule_id in known:
