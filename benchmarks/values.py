@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 import levante as workflows
 from levante import workflow
 from levante.errors import ErrorCode
-from levante.mapping import ActivityOutput
+from levante.outputs import ActivityOutput
 from levante.schemas import Owner
 from levante.testing import WorkflowEnvironment
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from levante.errors import ErrorCode, WorkflowsException
-from levante.mapping import ActivityOutput, HandlerOutput, activity_input, handler_input
+from levante.mapping import activity_input, handler_input
+from levante.outputs import ActivityOutput, HandlerOutput
 from levante.schemas import Owner
 from tests.property.kinds import Kind, kinds, parts_of
 

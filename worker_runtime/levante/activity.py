@@ -16,7 +16,8 @@ from levante import attempts
 from levante.context import current_session, current_workflow, runs_locally
 from levante.definitions import ACTIVITY, ActivityDefinition
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
-from levante.mapping import ActivityOutput, activity_input
+from levante.mapping import activity_input
+from levante.outputs import ActivityOutput
 from levante.schemas import Owner, problems_of, resolved_hints
 from levante_core.protocol import ActivityOptions, RateLimit, RetryPolicy
 

@@ -18,7 +18,9 @@ from typing import Any
 from levante.dependencies import Injection, dependency_scope
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, text_of
 from levante.handlers import HandlerDefinition
-from levante.mapping import ActivityOutput, Arguments, KeyedInput
+from levante.mapping import KeyedInput
+from levante.outputs import ActivityOutput
+from levante.parameters import Arguments
 from levante.plain_calls import outcome_of
 from levante_core.protocol import ActivityOptions, Json, RetryPolicy, ScheduleDefinition, WorkflowSpec
 

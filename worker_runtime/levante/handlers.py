@@ -10,7 +10,8 @@ from types import FunctionType, NoneType
 from typing import Any
 
 from levante.errors import ErrorCode
-from levante.mapping import HandlerInput, HandlerOutput, handler_input
+from levante.mapping import HandlerInput, handler_input
+from levante.outputs import HandlerOutput
 from levante.schemas import Owner, resolved_hints, union_members
 from levante_core.protocol import HandlerSpec, Json
 

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from levante.errors import InvalidArguments
-from levante.outputs import ActivityOutput, HandlerOutput
 from levante.parameters import Arguments, Parameters
 from levante.refusals import PayloadRefused
 from levante.schemas import (
@@ -32,17 +31,6 @@ from levante.values.exact import is_json
 from levante.values.forms import Form
 from levante.values.losses import Comparison, ValueLost, check_no_secret, check_taken
 from levante_core.protocol import Json, JsonSchema
-
-__all__ = [
-    "ActivityOutput",
-    "Arguments",
-    "HandlerInput",
-    "HandlerOutput",
-    "KeyedInput",
-    "ModelInput",
-    "activity_input",
-    "handler_input",
-]
 
 
 class KeyedInput:

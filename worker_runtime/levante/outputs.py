@@ -12,7 +12,7 @@ from typing import Any, Union
 from pydantic import BaseModel, ValidationError
 
 from levante.errors import ErrorCode, WorkflowsException
-from levante.refusals import PayloadRefused
+from levante.refusals import IT_RAN, PayloadRefused
 from levante.schemas import (
     Owner,
     ValueType,
@@ -51,7 +51,7 @@ class ActivityOutput:
             problem = "; ".join(f"{at_location(RESULT, one['loc'])}: {one['msg']}" for one in found)
         except ValueLost as lost:
             problem = str(lost)
-        raise PayloadRefused(f"{self._owner.label}: {problem}. The function did run, and is not run again")
+        raise PayloadRefused(f"{self._owner.label}: {problem}. {IT_RAN}")
 
     def load(self, value: Json) -> Any:
         """Return the result as its annotated type. Raises: WorkflowsException when the type has changed since."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException
 
+IT_RAN = "The function did run, and is not run again"
+"""What is said of an activity whose result cannot be recorded."""
+
 
 class PayloadRefused(WorkflowsException, WorkflowError):
     """A value would not arrive as it is, so it is refused where it is made; the same value can never be taken.

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
 from typing_extensions import TypeAliasType
 
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
-from levante.mapping import ActivityOutput, HandlerOutput, activity_input, handler_input
+from levante.mapping import activity_input, handler_input
+from levante.outputs import ActivityOutput, HandlerOutput
 from levante.schemas import Owner
 
 OWNER = Owner("it 'x'", ErrorCode.WORKFLOW_DEFINITION_ERROR)

@@ -32,7 +32,8 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from levante.attempts import activity_heartbeat
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
-from levante.mapping import ActivityOutput, HandlerOutput, activity_input, handler_input
+from levante.mapping import activity_input, handler_input
+from levante.outputs import ActivityOutput, HandlerOutput
 from levante.parallel.calling import _plain
 from levante.refusals import PayloadRefused
 from levante.schemas import Owner, ValueType, union_members

@@ -7,7 +7,8 @@ from typing import Any, Final
 from levante.context import current_activity
 from levante.definitions import ACTIVITY, ActivityDefinition
 from levante.errors import ErrorCode, WorkflowsException
-from levante.mapping import ActivityOutput, activity_input
+from levante.mapping import activity_input
+from levante.outputs import ActivityOutput
 from levante.parallel.inputs import Group
 from levante.parallel.together import failing_together
 from levante.schemas import Owner

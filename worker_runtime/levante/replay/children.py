@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from levante.context import ChildWorkflow
-from levante.errors import WorkflowError, child_error
-from levante.replay.rules import PayloadCheck
+from levante.errors import child_error
 from levante_core.protocol import (
     ChildCancelRequested,
     ChildCompleted,
@@ -32,14 +31,12 @@ class StartedChild:
     started: asyncio.Future[str]
     ended: asyncio.Future[Json]
     _ask: Callable[[Callable[[int], Command]], int]
-    _check: PayloadCheck
+    _refuse_large: Callable[[str, Json], None]
 
     def signal(self, name: str, value: Json) -> None:
         """Send a signal. Raises: WorkflowError for a value that is too large."""
         scheduled = self.scheduled
-        _, problem = self._check(f"the value of signal {name!r} to a child", value)
-        if problem:
-            raise WorkflowError(problem, non_retryable=True)
+        self._refuse_large(f"the value of signal {name!r} to a child", value)
 
         def signaled(seq: int) -> Command:
             execution_id = scheduled.execution_id
@@ -49,14 +46,20 @@ class StartedChild:
 
 
 class Children:
-    """Keeps the children of a run that have not ended. ask: records a command. check: says what is wrong with a payload."""
+    """Keeps the children of a run that have not ended. ask: records a command.
+
+    refuse_large: raises WorkflowError for a payload that is too large.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, ask: Callable[[Callable[[int], Command]], int], check: PayloadCheck
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ask: Callable[[Callable[[int], Command]], int],
+        refuse_large: Callable[[str, Json], None],
     ) -> None:
         self._loop = loop
         self._ask = ask
-        self._check = check
+        self._refuse_large = refuse_large
         self._open: dict[int, StartedChild] = {}
 
     def start(self, asked: ChildWorkflow, chosen: ExecutionId) -> StartedChild:
@@ -78,7 +81,7 @@ class Children:
             return made[0]
 
         seq = self._ask(scheduled)
-        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask, self._check)
+        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask, self._refuse_large)
         self._open[seq] = child
         child.ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
         return child

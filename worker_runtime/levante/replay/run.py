@@ -97,7 +97,7 @@ class WorkflowRun:
         self._last_seq = 0
         self._commands: list[Command] = []
         self._activities = Activities(self._loop, self._ask)
-        self._children = Children(self._loop, self._ask, rules.check)
+        self._children = Children(self._loop, self._ask, self._check_payload)
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
         self._context.run(current_workflow.set, self)
@@ -237,8 +237,7 @@ class WorkflowRun:
 
     def publish(self, event: TaskEvent) -> None:
         self._refuse_in_query()
-        if not self._is_disposed:
-            self._ask(lambda seq: TaskPublished(seq=seq, event=event))
+        self._ask(lambda seq: TaskPublished(seq=seq, event=event))
 
     def start_child(self, child: ChildWorkflow) -> StartedChild:
         self._refuse_in_query()

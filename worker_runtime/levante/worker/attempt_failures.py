@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 from levante.errors import text_of, to_failure
+from levante.refusals import IT_RAN
 from levante.worker.attempt_end import Failed
 from levante_core.protocol import ActivityWork, Failure, FailureKind
-
-IT_RAN = "The function did run, and is not run again"
 
 
 def unknown(name: str, known: Iterable[str]) -> Failed:
@@ -19,9 +18,8 @@ def unknown(name: str, known: Iterable[str]) -> Failed:
 
 
 def raised(error: BaseException) -> Failed:
-    """The function raised an exception; one without a text is named, so that the workflow's error says something."""
-    failure = to_failure(error)
-    return Failed(failure if failure.message else failure.model_copy(update={"message": failure.type}))
+    """The function raised an exception."""
+    return Failed(to_failure(error))
 
 
 def overdue(work: ActivityWork) -> Failed:
