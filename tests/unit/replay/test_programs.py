@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,14 @@ from tests.unit.replay.programs import (
 from tests.unit.replay.test_run import new_run
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _garbage_of_others_is_left_alone() -> Iterator[None]:
+    """Hundreds of forced collections would go through all that the test runner holds, which takes minutes late in a run."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @settings(deadline=None, max_examples=150)
