@@ -1,5 +1,6 @@
-"""What all suites share: the AWS emulators, which tests marked `emulators` run on."""
+"""What all suites share: the AWS emulators, which tests marked `emulators` run on, and logs that are captured whole."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -28,6 +29,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Install before the first test, whose time limit would not cover it. What fails here is the fixture's to report."""
     if WANTED and any(item.get_closest_marker("emulators") for item in session.items):
         emulators.install_all()
+
+
+@pytest.fixture(autouse=True)
+def _captured_logs_are_whole() -> None:
+    """A test before may have run a program that keeps payloads out of what the handlers of its process write."""
+    for handler in logging.getLogger().handlers:
+        vars(handler).pop("format", None)
 
 
 @pytest.fixture(scope="session")

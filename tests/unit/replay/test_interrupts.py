@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from levante.determinism.guard import Guard
 from levante.determinism.interrupts import CodeStopped, ThreadId, interrupt
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.worker.process_end import stopping_on_signals
 from tests.support.bodies import Body, Definition
 from tests.unit.replay.test_run import START, activity, completed, kinds
 
@@ -349,3 +353,26 @@ def test_interrupts_when_they_rain_on_a_block_that_ends_then_none_arrives_after_
         thread.join()
     assert outside == 4000 * 1225
     assert inside > 0
+
+
+@pytest.mark.parametrize("body", [spins, spins_in_each_finally, catches_all_and_calls])
+def test_signal_when_it_comes_as_code_is_being_ended_then_it_is_not_lost(
+    body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends the code, at its next call or anywhere in it, must not end what was called for the signal."""
+    report = watchdog._report
+
+    def signaling(block: Block, frame: FrameType) -> None:
+        report(block, frame)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        with stopping_on_signals(stop, None):
+            with monkeypatch.context() as signaled:
+                signaled.setattr(watchdog, "_report", signaling)
+                with pytest.raises(WorkflowCodeFailed):
+                    new_run(body).begin()
+            await asyncio.wait_for(stop.wait(), 5)
+
+    asyncio.run(serve())

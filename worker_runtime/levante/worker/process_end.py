@@ -12,9 +12,9 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
+from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
-from typing import Any
 
 logger = logging.getLogger("levante.worker")
 
@@ -81,23 +81,27 @@ def _places() -> Iterator[str]:
 def stopping_on_signals(stop: asyncio.Event, end: ProcessEnd | None) -> Iterator[None]:
     """Set the event on SIGTERM and SIGINT inside the block, where the thread allows that, and let the end begin.
 
-    The handlers are those of the process, not of the loop: they are called while code keeps the loop from turning, too.
-    end: None leaves the process to its owner.
+    The handlers are those of the process, not of the loop: they are called while code keeps the loop from turning, too. And
+    they are C code: what ends workflow code, an exception in the middle of it, would end a handler in Python just as well,
+    and the signal were lost. end: None leaves the process to its owner.
     """
-    loop = asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():  # which alone may have handlers
+        yield
+        return
+    loop, signals = asyncio.get_running_loop(), SimpleQueue[int | None]()
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if end:
-            end.begin()
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(stop.set)
+    def obey() -> None:
+        while signals.get() is not None:
+            if end:
+                end.begin()
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(stop.set)
 
-    before: dict[signal.Signals, Any] = {}
+    threading.Thread(target=obey, name="stop signals", daemon=True).start()
+    before = {number: signal.signal(number, signals.put) for number in STOP_SIGNALS}
     try:
-        for number in STOP_SIGNALS:
-            with suppress(ValueError):  # only the main thread may
-                before[number] = signal.signal(number, handle)
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        signals.put(None)
