@@ -5,11 +5,24 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import ANY
 
-from tests.behaviour import failing, families, further, mail, programs, refusals, replaying, shapes, telling, values, working
+from tests.behaviour import (
+    cancelling,
+    failing,
+    families,
+    further,
+    mail,
+    programs,
+    refusals,
+    replaying,
+    shapes,
+    telling,
+    values,
+    working,
+)
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
 MODULES: tuple[ModuleType, ...] = (
-    *(programs, further, failing, families, mail),
+    *(cancelling, programs, further, failing, families, mail),
     *(refusals, replaying, shapes, telling, values, working),
 )
 """Whatever a worker serves."""
@@ -145,6 +158,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     **families.BEHAVIOURS,
     **mail.BEHAVIOURS,
     **refusals.BEHAVIOURS,
+    **cancelling.BEHAVIOURS,
     **replaying.BEHAVIOURS,
     **shapes.BEHAVIOURS,
     **telling.BEHAVIOURS,

@@ -10,7 +10,7 @@ from typing import Any
 from levante.definitions import get_activity_definition
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
-from levante.worker.attempt import Attempt
+from levante.worker.attempt import Attempt, Demand
 from levante.worker.attempt_end import AttemptEnd
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import ActivityWork, DeploymentName, Json
@@ -38,10 +38,11 @@ class ListeningApi(Api):
 
 
 class Runner:
-    """Makes attempts of activities."""
+    """Makes attempts of activities. demands: of those begun, in order."""
 
     def __init__(self, *activities: Callable[..., Any], slots: int = 10, threads: int | None = None) -> None:
         self.api = ListeningApi()
+        self.demands: list[Demand] = []
         definitions = {one.name: one for one in map(get_activity_definition, activities)}
         self.runner = ActivityRunner(definitions, slots, self.api, lambda: datetime.now(UTC), PLAIN, threads=threads)
 
@@ -51,6 +52,7 @@ class Runner:
         chosen = definition.options.model_copy(update=options)
         work = ActivityWork(name=definition.name, input={} if value is None else value, options=chosen)
         attempt = Attempt(EXECUTION, "run-1", DeploymentName("d"), 1, 1, "token", work)
+        self.demands.append(attempt.demand)
         return asyncio.create_task(self.runner.run(attempt))
 
     async def run(self, activity: Callable[..., Any], value: Json = None, **options: Any) -> AttemptEnd:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from levante import attempts
+from levante.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
 from levante.context import current_session, current_workflow, runs_locally
 from levante.definitions import ACTIVITY, ActivityDefinition
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
@@ -53,7 +54,7 @@ class Activity:
     complete_later = staticmethod(attempts.complete_later)
     heartbeat_details = staticmethod(attempts.heartbeat_details)
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - the vendor's options, and one of ours
         self,
         *,
         name: str | None = None,
@@ -62,6 +63,7 @@ class Activity:
         heartbeat_timeout: timedelta | None = None,
         rate_limit: RateLimit | None = None,
         sticky_to_worker: bool = False,
+        cancellation: Cancellation = "try",
         retry_policy_max_attempts: int | None = None,
         retry_policy_backoff_coefficient: float | None = None,
     ) -> ActivityDecorator:
@@ -75,6 +77,10 @@ class Activity:
         other timeouts are those of one attempt, which may take LONGEST_ATTEMPT at most. heartbeat_timeout: how long an
         attempt may go without `activity_heartbeat()`. rate_limit: how many attempts may begin in a time, over all workers
         of the deployment. sticky_to_worker: calls are allowed within `run_sticky_worker_session` only, and go to its worker.
+        cancellation: what becomes of the activity when the code that awaits it is cancelled: with "try" it is asked to end,
+        and CancelledError is raised at once; with "wait" it is asked to end, and the code waits until it has, for
+        CancelledError if it was cancelled, or else its result or error; with "abandon" it goes on, as long as its execution
+        does, and CancelledError is raised at once. An activity learns by its heartbeats that it is asked to end.
         Attempts count the first one; where it is None, the retry policy is up to the worker's settings.
         Raises: WorkflowsException when the function cannot be an activity.
         """
@@ -97,6 +103,8 @@ class Activity:
             except AttributeError:
                 raise owner.definition_error("a timeout has to be a timedelta") from None
             _check_duration(owner, start_to_close_timeout)
+            if problem := problem_with_cancellation(cancellation):
+                raise owner.definition_error(problem)
             return _durable(
                 ActivityDefinition(
                     name=own_name,
@@ -106,6 +114,7 @@ class Activity:
                     input=activity_input(owner, function),
                     output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
                     is_sticky=sticky_to_worker,
+                    cancellation=cancellation,
                 )
             )
 
@@ -152,11 +161,12 @@ def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any
             return await definition.call(args, kwargs)
         value = definition.input.dump(args, kwargs)
         chosen = local_options if runs_locally.get() else _in_session(definition)
-        outcome = context.start_activity(definition.name, value, chosen)
+        waits = definition.cancellation == "wait"
+        outcome = context.start_activity(definition.name, value, chosen, waits_for_end=waits)
         limit = asyncio.timeout(options.schedule_to_close_seconds)
         try:
             async with limit:
-                return definition.output.load(await outcome)
+                return definition.output.load(await unless_abandoned(outcome, definition.cancellation))
         except TimeoutError:
             if limit.expired():
                 raise overdue_activity(definition.name, options.schedule_to_close_seconds) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from levante.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
 from levante.context import Child, ChildWorkflow, current_workflow
 from levante.definitions import WorkflowDefinition, get_workflow_definition
 from levante.errors import InvalidArguments, WorkflowsException
@@ -20,9 +21,10 @@ class ChildHandle:
     Raises where it is awaited: ChildWorkflowError.
     """
 
-    def __init__(self, definition: WorkflowDefinition, child: Child) -> None:
+    def __init__(self, definition: WorkflowDefinition, child: Child, cancellation: Cancellation) -> None:
         self._definition = definition
         self._child = child
+        self._cancellation = cancellation
 
     @property
     def execution_id(self) -> str:
@@ -42,14 +44,17 @@ class ChildHandle:
         self._child.signal(name, handler.input.sent(params))
 
     def cancel(self) -> None:
-        """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless."""
+        """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless.
+
+        With cancellation="wait" they get it when the child has ended, and its result if it did not end because of this.
+        """
         self._child.ended.cancel()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._result().__await__()
 
     async def _result(self) -> Any:
-        return self._definition.load_result(await self._child.ended)
+        return self._definition.load_result(await unless_abandoned(self._child.ended, self._cancellation))
 
 
 async def execute_workflow(
@@ -60,6 +65,7 @@ async def execute_workflow(
     execution_id: str | None = None,
     wait: bool = True,
     parent_close_policy: ParentClosePolicy | None = None,
+    cancellation: Cancellation = "try",
 ) -> Any:
     """Run a workflow as a child of the one that calls this; elsewhere, in this process and without a server.
 
@@ -68,13 +74,18 @@ async def execute_workflow(
     params: the child's input, a model or a mapping with the keys that its entrypoint takes. execution_timeout: None for what
     the child declares. execution_id: None makes one up, the same on every replay. wait: True returns the child's result,
     False a ChildHandle once the child has started. parent_close_policy: what becomes of the child if this run ends first;
-    by default it is terminated, or with wait=False left alone.
+    by default it is terminated, or with wait=False left alone. cancellation: what becomes of the child when the code that
+    awaits it is cancelled: with "try" it is asked to end, and CancelledError is raised at once; with "wait" it is asked to
+    end, and the code waits until it has, for CancelledError if it was cancelled, or else its result or error; with "abandon"
+    it goes on, and CancelledError is raised at once.
     Raises: ChildWorkflowError, or without a server RecordedError; InvalidArguments; WorkflowsException for wait=False
     outside a workflow.
     """
     context = current_workflow.get()
     definition = get_workflow_definition(workflow)
     value = definition.entrypoint.input.sent(params)
+    if problem := problem_with_cancellation(cancellation):
+        raise InvalidArguments(problem)
     _check_timeout(execution_timeout)
     if context is None:
         if not wait:
@@ -89,12 +100,13 @@ async def execute_workflow(
         is_awaited=wait,
         execution_id=execution_id,
         timeout_seconds=execution_timeout.total_seconds() if execution_timeout else None,
+        waits_for_end=cancellation == "wait",
     )
     try:
         child = context.start_child(asked)
     except InvalidInput as error:
         raise InvalidArguments(str(error)) from None
-    handle = ChildHandle(definition, child)
+    handle = ChildHandle(definition, child, cancellation)
     if wait:
         return await handle
     await child.started

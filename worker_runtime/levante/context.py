@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChildWorkflow:
-    """A child to be started. execution_id: None for one that is made up. timeout_seconds: None for what it declares."""
+    """A child to be started. execution_id: None for one that is made up. timeout_seconds: None for what it declares.
+
+    waits_for_end: when its cancellation is asked for, its end is waited for all the same.
+    """
 
     workflow_name: str
     input: Json
@@ -28,6 +31,7 @@ class ChildWorkflow:
     is_awaited: bool
     execution_id: str | None = None
     timeout_seconds: float | None = None
+    waits_for_end: bool = False
 
 
 class Child(Protocol):
@@ -96,8 +100,13 @@ class WorkflowContext(Protocol):
         """
         ...
 
-    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
-        """Ask for an activity. The future brings its JSON result, or raises ActivityError."""
+    def start_activity(
+        self, name: str, input: Any, options: ActivityOptions, *, waits_for_end: bool = False
+    ) -> asyncio.Future[Any]:
+        """Ask for an activity. The future brings its JSON result, or raises ActivityError.
+
+        waits_for_end: when its cancellation is asked for, it stays pending until the activity has ended.
+        """
         ...
 
     def patched(self, patch_id: str) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
+from levante.cancellation import Cancellation
 from levante.dependencies import Injection, dependency_scope
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, text_of
 from levante.handlers import HandlerDefinition
@@ -95,6 +96,7 @@ class ActivityDefinition:
     input: KeyedInput
     output: ActivityOutput
     is_sticky: bool = False
+    cancellation: Cancellation = "try"
     injection: Injection = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -44,12 +44,16 @@ class ActivityScheduled(Frozen):
 
 
 class ActivityCancelRequested(Frozen):
-    """Workflow code no longer waits for this activity. is_queued: some worker may have it from the activity queue."""
+    """Workflow code no longer wants this activity, which is asked to end.
+
+    is_queued: some worker may have it from the activity queue. is_awaited: the code goes on waiting for how it ends.
+    """
 
     kind: Literal["activity_cancel_requested"] = "activity_cancel_requested"
     seq: Seq
     activity: Seq
     is_queued: bool = False
+    is_awaited: bool = False
 
 
 class TimerStarted(Frozen):
@@ -93,12 +97,13 @@ class ChildScheduled(Frozen):
 
 
 class ChildCancelRequested(Frozen):
-    """Workflow code no longer waits for this child, which is asked to end."""
+    """Workflow code no longer wants this child, which is asked to end. is_awaited: it goes on waiting for how it ends."""
 
     kind: Literal["child_cancel_requested"] = "child_cancel_requested"
     seq: Seq
     child: Seq
     execution_id: ExecutionId
+    is_awaited: bool = False
 
 
 class ChildSignaled(Frozen):

@@ -94,12 +94,16 @@ def closing_event(events: Sequence[HistoryEvent]) -> Closing | None:
 
 @dataclass(slots=True)
 class OpenActivity:
-    """An activity without an outcome. attempt: the one that is running or comes next."""
+    """An activity without an outcome. attempt: the one that is running or comes next.
+
+    is_cancel_requested: it is asked to end, and whoever asked waits for how it does.
+    """
 
     scheduled: ActivityScheduled
     batch_index: int
     state: ActivityState
     attempt: int
+    is_cancel_requested: bool = False
 
 
 _WorkEvent: TypeAlias = (
@@ -125,10 +129,11 @@ _WorkEvent: TypeAlias = (
 
 @dataclass(slots=True)
 class OpenChild:
-    """A child without an end."""
+    """A child without an end. is_cancel_requested: see OpenActivity."""
 
     scheduled: ChildScheduled
     state: ChildState = ChildState.SCHEDULED
+    is_cancel_requested: bool = False
 
 
 @dataclass(slots=True)
@@ -194,6 +199,8 @@ class RunState:
                 activity = self._activity(event.activity)
                 activity.state = step(ACTIVITY, activity.state, event.kind)
                 activity.attempt = event.attempt
+            case ActivityCancelRequested(is_awaited=True):
+                self._activity(event.activity).is_cancel_requested = True
             case TimerStarted():
                 self.timers[event.seq] = event
             case ActivityCompleted() | ActivityFailed() | ActivityCancelRequested() | TimerFired() | TimerCanceled():
@@ -258,6 +265,9 @@ class RunState:
         seq = event.child if isinstance(event, ChildCancelRequested) else event.seq
         if seq not in self.children:
             raise InconsistentHistory(f"no child {seq} is open")
+        if isinstance(event, ChildCancelRequested) and event.is_awaited:
+            self.children[seq].is_cancel_requested = True
+            return
         state = step(CHILD, self.children[seq].state, event.kind)
         if state is ChildState.STARTED:
             self.children[seq].state = state

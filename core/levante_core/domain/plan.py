@@ -135,11 +135,12 @@ class SendLater:
 
 @dataclass(frozen=True, slots=True)
 class CancelActivity:
-    """Let no worker run, or go on running, an activity that nobody waits for any more."""
+    """Let no worker run, or go on running, an activity that nobody wants any more. is_awaited: how it ends is waited for."""
 
     run: RunKey
     deployment_name: DeploymentName
     seq: int
+    is_awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class StartChild:
 
 @dataclass(frozen=True, slots=True)
 class CancelChild:
-    """Ask a child to end that nobody waits for any more. seq: of the command that asked for it."""
+    """Ask a child to end that nobody wants any more. seq: of the command that asked for it."""
 
     parent: RunKey
     execution_id: ExecutionId
@@ -256,7 +257,7 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
             case TimerStarted() if event.seq not in ended:
                 yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
             case ActivityCancelRequested() if event.is_queued:
-                yield CancelActivity(record.run, record.deployment_name, event.activity)
+                yield CancelActivity(record.run, record.deployment_name, event.activity, event.is_awaited)
             case ChildScheduled():
                 yield StartChild(record.run, record.deployment_name, event)
             case ChildCancelRequested():
@@ -282,7 +283,7 @@ def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:
         match event:
             case ActivityCompleted() | ActivityFailed() | TimerFired():
                 yield event.seq
-            case ActivityCancelRequested():
+            case ActivityCancelRequested(is_awaited=False):
                 yield event.activity
             case TimerCanceled():
                 yield event.timer
@@ -362,7 +363,13 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
             of = {**address, "deployment_name": stuck(deployment_name, activity.scheduled.options.session)}
             task = ActivityTask(**of, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
             effects.append(_when_due(task, now))
+            if activity.is_cancel_requested:
+                effects.append(CancelActivity(run, deployment_name, seq, is_awaited=True))
     timers = [timer for seq, timer in state.timers.items() if seq not in answered]
     effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers]
-    children = [child.scheduled for seq, child in state.children.items() if seq not in ended]
-    return [*effects, *(StartChild(run, deployment_name, child) for child in children)]
+    for seq, child in state.children.items():
+        if seq not in ended:
+            effects.append(StartChild(run, deployment_name, child.scheduled))
+            if child.is_cancel_requested:
+                effects.append(CancelChild(run, child.scheduled.execution_id, seq))
+    return effects

@@ -13,6 +13,13 @@ MAXIMUM_INTERVAL_FACTOR = 100
 """The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""
 
 
+ACTIVITY_CANCELED = Failure(
+    kind=FailureKind.CANCELED,
+    type="ActivityCanceled",
+    message="the workflow no longer wants this activity, and no attempt of it goes on",
+)
+
+
 class RetryPolicy(Frozen):
     """max_attempts counts the first one too. The delay after attempt n is initial_interval x coefficient^(n - 1)."""
 
@@ -48,6 +55,15 @@ class RetryAfter:
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """No further attempt."""
+
+
+def once_asked_to_end(failure: Failure) -> Failure:
+    """Return how an activity ended whose last attempt failed like this after it was asked to end, as none follows.
+
+    That its worker was lost says nothing about the activity: it has come to the end that it was asked for.
+    """
+    lost = failure.kind is FailureKind.WORKER_LOST
+    return ACTIVITY_CANCELED.model_copy(update={"cause": failure}) if lost else failure
 
 
 def after_failure(policy: RetryPolicy, attempt: int, failure: Failure) -> RetryAfter | GiveUp:

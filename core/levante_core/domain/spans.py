@@ -162,11 +162,11 @@ class _Making:
                 self._end(event.seq, event.at)
             case ActivityFailed() | ChildFailed():
                 self._end(event.seq, event.at, event.failure)
-            case ActivityCancelRequested():
+            case ActivityCancelRequested(is_awaited=False):
                 self._end(event.activity, at)
             case TimerCanceled():
                 self._end(event.timer, at)
-            case ChildCancelRequested():
+            case ChildCancelRequested(is_awaited=False):
                 self._end(event.child, at)
             case ActivityHandedOver() if event.failure:
                 self.fail(event.activity, event.attempt - 1, at, event.failure)

@@ -156,7 +156,7 @@ class Telling:
             case ActivityFailed():
                 attributes = {"attempt": event.attempt, "failure": _failure(event.failure)}
                 self._outcome(StreamEventType.ACTIVITY_TASK_FAILED, place, event, attributes)
-            case ActivityCancelRequested():
+            case ActivityCancelRequested(is_awaited=False):
                 self._open.pop(event.activity, None)
             case TaskPublished():
                 told = self._event(TASK_EVENTS[event.event.phase], place, at, task_attributes(event.event))

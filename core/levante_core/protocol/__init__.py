@@ -71,7 +71,14 @@ from levante_core.domain.names import (
 from levante_core.domain.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
 from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import is_encoded, problem_with
-from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
+from levante_core.domain.retry import (
+    ACTIVITY_CANCELED,
+    GiveUp,
+    RetryAfter,
+    RetryPolicy,
+    after_failure,
+    once_asked_to_end,
+)
 from levante_core.domain.schedules.spec import (
     ScheduleCalendar,
     ScheduleDefinition,
@@ -96,6 +103,7 @@ from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
 
 __all__ = [
+    "ACTIVITY_CANCELED",
     "CLOSINGS",
     "COMMANDS",
     "INTERNAL_PREFIX",
@@ -192,6 +200,7 @@ __all__ = [
     "is_encoded",
     "mail_in",
     "mail_key",
+    "once_asked_to_end",
     "pinned",
     "problem_with",
     "problem_with_key",

@@ -10,11 +10,12 @@ from levante_core.domain.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.plan import AttemptEnded
 from levante_core.domain.retry import FailedAttempt
-from levante_core.ports.item_store import Item, Scalar
+from levante_core.ports.item_store import Item, Scalar, Update
 from levante_core.records import keys
 from levante_core.records.decoding import moment, moment_if_any, number, reader
 from levante_core.records.runs import ASKS_FOR_WORK, Recorded, recorded_of
 
+IS_CANCEL_REQUESTED = "is_cancel_requested"
 DEADLINE_AT = "deadline_at"
 """Attribute of attempts that go on elsewhere."""
 MOST_FAILURES = 20
@@ -76,15 +77,26 @@ def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
 
 
-def heartbeat_item(run: RunKey, seq: int, details: Sequence[Json]) -> Item:
+def heartbeat_update(run: RunKey, seq: int, details: Sequence[Json]) -> Update:
     """Write the last heartbeat of an activity."""
-    return Item(keys.heartbeat(run, seq), {}, {"details": _DETAILS.dump_json(tuple(details)).decode()})
+    return Update(keys.heartbeat(run, seq), set_documents={"details": _DETAILS.dump_json(tuple(details)).decode()})
+
+
+def cancel_request(run: RunKey, seq: int) -> Update:
+    """Write, where its heartbeats are, that an activity is asked to end; how it ends is waited for."""
+    return Update(keys.heartbeat(run, seq), set_attributes={IS_CANCEL_REQUESTED: True})
 
 
 @reader
 def details_of(item: Item) -> tuple[Json, ...]:
-    """Read what the last heartbeat of an activity said."""
-    return _DETAILS.validate_json(item.documents["details"])
+    """Read what the last heartbeat of an activity said; nothing if it has sent none."""
+    return _DETAILS.validate_json(item.documents.get("details", "[]"))
+
+
+@reader
+def is_cancel_requested(item: Item) -> bool:
+    """Read whether an activity is asked to end."""
+    return item.attributes.get(IS_CANCEL_REQUESTED) is True
 
 
 @reader

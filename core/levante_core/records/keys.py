@@ -124,7 +124,7 @@ def attempt(key: RunKey, seq: int) -> Key:
 
 
 def heartbeat(key: RunKey, seq: int) -> Key:
-    """Key of the last heartbeat of an activity."""
+    """Key of the last heartbeat of an activity, and of what is to be answered to the next one."""
     return Key(history(key.workspace, key.run_id), f"{HEARTBEAT}{seq:08d}")
 
 

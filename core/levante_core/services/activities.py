@@ -12,10 +12,10 @@ from levante_core.domain.frozen import Json
 from levante_core.domain.history import HistoryBatch
 from levante_core.domain.names import unstuck
 from levante_core.domain.plan import AttemptEnded, CancelActivity, FactRecorded, Record
-from levante_core.domain.retry import FailedAttempt, RetryAfter, after_failure
+from levante_core.domain.retry import ACTIVITY_CANCELED, FailedAttempt, RetryAfter, after_failure, once_asked_to_end
 from levante_core.domain.tasks import ActivityTask, ActivityWork
 from levante_core.errors import NotFound
-from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, ItemStore, Put
+from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.activities import ActivityReportResult
 from levante_core.records import keys
@@ -23,11 +23,14 @@ from levante_core.records.attempts import (
     Deferral,
     attempt_item,
     attempt_number,
+    attempt_of,
+    cancel_request,
     deferral_item,
     deferral_of,
     details_of,
     failed_attempts,
-    heartbeat_item,
+    heartbeat_update,
+    is_cancel_requested,
 )
 from levante_core.records.runs import Recorded, batch_of, fact_item, is_open_run, outcome_fact
 from levante_core.services.capabilities import AttemptGrant
@@ -37,9 +40,6 @@ WORKER_LOST = Failure(
     kind=FailureKind.WORKER_LOST,
     type="WorkerLost",
     message="the worker that ran this attempt stopped reporting before it ended",
-)
-CANCELED = Failure(
-    kind=FailureKind.CANCELED, type="ActivityCanceled", message="the workflow no longer waits for this activity"
 )
 
 
@@ -73,6 +73,32 @@ class GrantedReport:
 
 
 @dataclass(frozen=True, slots=True)
+class _Standing:
+    """What is recorded of an activity whose outcome is waited for: the attempt that is current, and what was said of it.
+
+    attempt: None for the first one. said: the last heartbeat, and whether the activity is asked to end.
+    """
+
+    attempt: Item | None
+    said: Item | None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be run, or to run on; else only how it ends is of interest."""
+        return not (self.said and is_cancel_requested(self.said))
+
+    @property
+    def deferral(self) -> Deferral | None:
+        """What says until when the attempt goes on elsewhere, if it does."""
+        return deferral_of(self.attempt) if self.attempt else None
+
+    @property
+    def failed(self) -> Sequence[FailedAttempt]:
+        """How the attempts before ended."""
+        return failed_attempts(self.attempt) if self.attempt else ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """What a report leads to."""
 
@@ -92,20 +118,23 @@ class ActivityService:
         """Return the task as it is to be run, or None if its message is to be dropped.
 
         A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt
-        that follows, if one does, has a message of its own. So is the end of the time of an attempt that goes on elsewhere.
+        that follows, if one does, has a message of its own. So is the end of the time of an attempt that goes on elsewhere,
+        and that an attempt was never begun because the activity is asked to end.
         """
-        if not self._is_wanted(grant):
+        standing = self._standing(grant)
+        if standing is None:
             return None
-        current = self._store.get(keys.attempt(grant.run, grant.seq))
-        if current and (deferral := deferral_of(current)):
-            self._end_overdue(grant, deferral)
+        if standing.deferral:
+            self._end_overdue(grant, standing.deferral)
             return None
         if receive_count > 1:
             self.report([GrantedReport(grant, failure=WORKER_LOST)])
             return None
+        if not standing.is_wanted:
+            self.report([GrantedReport(grant, failure=ACTIVITY_CANCELED)])
+            return None
         work = task.work or self._scheduled(grant)
-        heartbeat = self._store.get(keys.heartbeat(grant.run, grant.seq))  # of an attempt 1 as well, if it was handed back
-        details = details_of(heartbeat) if heartbeat else ()
+        details = details_of(standing.said) if standing.said else ()  # of an attempt 1 as well, if it was handed back
         return task.model_copy(update={"work": work, "verify": False, "details": details})
 
     def heartbeat(self, grant: AttemptGrant, details: Sequence[Json]) -> bool:
@@ -113,23 +142,23 @@ class ActivityService:
 
         Cost: four reads and a write; one more write where the attempt goes on elsewhere, and has a heartbeat timeout.
         """
-        if not self._is_wanted(grant):
+        standing = self._standing(grant)
+        if standing is None:
             return False
-        self._store.write(Put(heartbeat_item(grant.run, grant.seq, details)))
-        current = self._store.get(keys.attempt(grant.run, grant.seq))
-        deferral = current and deferral_of(current)
-        if current and deferral and deferral.heartbeat_seconds:
-            self._defer(deferral, failed_attempts(current))
-        return True
+        self._store.write(heartbeat_update(grant.run, grant.seq, details))
+        if standing.deferral and standing.deferral.heartbeat_seconds:
+            self._defer(standing.deferral, standing.failed)
+        return standing.is_wanted
 
     def defer(self, grant: AttemptGrant, timeout: timedelta, heartbeat_seconds: float | None) -> bool:
         """Let an attempt go on elsewhere until somebody ends it with its token, or its time is up.
 
         Tells whether it is wanted still. Cost: four reads and a write.
         """
-        now = self._clock.now()
-        if not self._is_wanted(grant):
+        standing = self._standing(grant)
+        if standing is None:
             return False
+        now = self._clock.now()
         deadline_at = now + timeout
         ended = AttemptEnded(
             run=grant.run,
@@ -141,14 +170,19 @@ class ActivityService:
             attempt=grant.attempt,
             is_deferred=True,
         )
-        before = self._store.get(keys.attempt(grant.run, grant.seq))
-        failed = failed_attempts(before) if before else ()
-        return self._defer(Deferral(ended, deadline_at, heartbeat_seconds), failed)
+        return self._defer(Deferral(ended, deadline_at, heartbeat_seconds), standing.failed) and standing.is_wanted
 
     def cancel(self, effect: CancelActivity) -> None:
-        """Let no attempt of an activity be wanted any more. Raises: Unavailable. Cost: a write."""
+        """Let no attempt of an activity be wanted any more. Raises: Unavailable.
+
+        An attempt that is yet to begin, after one that failed, is over by that. Cost: a write; where how it ends is waited
+        for, a read too, and a report's cost for such an attempt.
+        """
+        if effect.is_awaited:
+            self._ask_to_end(effect)
+            return
         recorded = Recorded(effect.run, effect.deployment_name, self._clock.now())
-        fact = outcome_fact(ActivityFailed(seq=effect.seq, at=recorded.at, failure=CANCELED))
+        fact = outcome_fact(ActivityFailed(seq=effect.seq, at=recorded.at, failure=ACTIVITY_CANCELED))
         with suppress(ConditionFailed):
             self._store.write(Put(fact_item(recorded, fact, is_void=True), Absent()))
 
@@ -167,11 +201,11 @@ class ActivityService:
     def lose_session(self, task: ActivityTask) -> None:
         """Record that an activity has failed, because the worker that it was to run in is gone.
 
-        Cost: three reads and a write.
+        Cost: four reads and a write.
         """
         run = RunKey(task.workspace, task.execution_id, task.run_id)
         grant = AttemptGrant(run, task.deployment_name, task.seq, task.scheduled_in, task.attempt)
-        if not self._is_wanted(grant):
+        if self._standing(grant) is None:
             return
         now = self._clock.now()
         failed = ActivityFailed(seq=task.seq, at=now, failure=SESSION_LOST, attempt=task.attempt)
@@ -183,12 +217,20 @@ class ActivityService:
     def end(self, report: GrantedReport) -> bool:
         """Record how an attempt ended that went on elsewhere. Tells whether somebody waited for it still.
 
-        Raises: NotFound where its run has not scheduled it. Cost: that of `report`, and three reads.
+        Raises: NotFound where its run has not scheduled it. Cost: that of `report`, and four reads.
         """
-        if not self._is_wanted(report.grant):
+        if self._standing(report.grant) is None:
             return False
         (result,) = self.report([report])
         return not result.stale
+
+    def _ask_to_end(self, effect: CancelActivity) -> None:
+        self._store.write(cancel_request(effect.run, effect.seq))
+        item = self._store.get(keys.attempt(effect.run, effect.seq))
+        following = attempt_of(item) if item else None
+        if following and not following.is_deferred and following.due_at > self._clock.now():
+            grant = AttemptGrant(effect.run, effect.deployment_name, effect.seq, following.scheduled_in, following.attempt)
+            self.report([GrantedReport(grant, failure=ACTIVITY_CANCELED)])
 
     def _answer(self, report: GrantedReport, now: datetime) -> _Answer | None:
         grant = report.grant
@@ -200,11 +242,13 @@ class ActivityService:
             if grant.is_derived and not self._may_be_scheduled(grant):
                 return None
             return _outcome(recorded, ActivityCompleted(seq=grant.seq, at=now, result=report.result))
-        if not self._is_wanted(grant):
+        standing = self._standing(grant)
+        if standing is None:
             return None
         decision = after_failure(self._scheduled(grant).options.retry, grant.attempt, report.failure)
-        if not isinstance(decision, RetryAfter):
-            final = ActivityFailed(seq=grant.seq, at=now, failure=report.failure, attempt=grant.attempt)
+        if not isinstance(decision, RetryAfter) or not standing.is_wanted:
+            failure = report.failure if standing.is_wanted else once_asked_to_end(report.failure)
+            final = ActivityFailed(seq=grant.seq, at=now, failure=failure, attempt=grant.attempt)
             return _outcome(recorded, final)
         ended = AttemptEnded(
             run=grant.run,
@@ -217,8 +261,7 @@ class ActivityService:
         )
         still_current = AbsentOrMatches({"attempt": grant.attempt})
         failed = FailedAttempt(seq=grant.seq, attempt=grant.attempt, at=now, failure=report.failure)
-        before = failed_attempts(current) if current else ()
-        return _Answer(Put(attempt_item(recorded, ended, (*before, failed)), still_current), ended)
+        return _Answer(Put(attempt_item(recorded, ended, (*standing.failed, failed)), still_current), ended)
 
     def _defer(self, deferral: Deferral, failed: Sequence[FailedAttempt]) -> bool:
         """Let somebody look after the attempt when its time is up. Tells whether it is the current one still."""
@@ -240,14 +283,17 @@ class ActivityService:
         if deferral.ended.due_at <= now:
             self.report([GrantedReport(grant, failure=OVERDUE if deferral.deadline_at <= now else SILENT)])
 
-    def _is_wanted(self, grant: AttemptGrant) -> bool:
+    def _standing(self, grant: AttemptGrant) -> _Standing | None:
+        """Return how an attempt stands; None if nobody waits for its outcome any more. Cost: four reads."""
         run = grant.run
         if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
-            return False
+            return None
         if self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))):
-            return False
+            return None
         current = self._store.get(keys.attempt(run, grant.seq))
-        return current is None or attempt_number(current) == grant.attempt
+        if current and attempt_number(current) != grant.attempt:
+            return None
+        return _Standing(current, self._store.get(keys.heartbeat(run, grant.seq)))
 
     def _may_be_scheduled(self, grant: AttemptGrant) -> bool:
         """Tell whether the run schedules the activity, or may yet: what runs in place can end before that is recorded."""

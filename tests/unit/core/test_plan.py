@@ -7,6 +7,10 @@ from levante_core.domain.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityScheduled,
+    ChildCancelRequested,
+    ChildFailed,
+    ChildScheduled,
+    ParentClosePolicy,
     TimerCanceled,
     TimerFired,
     TimerStarted,
@@ -20,11 +24,14 @@ from levante_core.domain.plan import (
     EPOCH,
     AttemptEnded,
     BatchAppended,
+    CancelActivity,
+    CancelChild,
     FactRecorded,
     OpenWork,
     RunStarted,
     SendLater,
     SendTask,
+    StartChild,
     outstanding,
     plan,
 )
@@ -77,6 +84,34 @@ def test_plan_when_a_batch_has_work_then_only_what_nobody_does_is_sent() -> None
         )
     )
     assert effects == [SendTask(first, "r:1:1"), SendLater(TimerDue(**ADDRESS, fresh_at=LATER, seq=6))]
+
+
+def test_plan_when_how_an_activity_or_child_ends_is_waited_for_then_it_is_started_and_asked_to_end() -> None:
+    """Also where all of that is in one batch: it has to end to be waited for."""
+    child = ChildScheduled(
+        seq=3, workflow_name="w", execution_id=ExecutionId("c"), input=None, close_policy=ParentClosePolicy.TERMINATE
+    )
+    effects = plan(
+        appended(
+            scheduled(1),
+            ActivityCancelRequested(seq=2, activity=1, is_queued=True, is_awaited=True),
+            child,
+            ChildCancelRequested(seq=4, child=3, execution_id=ExecutionId("c"), is_awaited=True),
+        )
+    )
+    assert isinstance(effects[0], SendTask)
+    assert effects[1:] == [
+        CancelActivity(RUN, DEPLOYMENT, 1, is_awaited=True),
+        StartChild(RUN, DEPLOYMENT, child),
+        CancelChild(RUN, ExecutionId("c"), 3),
+    ]
+    state = fold([HistoryBatch(index=1, commit_id="c", events=(scheduled(1), child))], {})
+    state.apply(ActivityCancelRequested(seq=2, activity=1, is_queued=True, is_awaited=True), 2, {})
+    state.apply(ChildCancelRequested(seq=4, child=3, execution_id=ExecutionId("c"), is_awaited=True), 2, {})
+    assert outstanding(RUN, DEPLOYMENT, OpenWork(state, (), {}), NOW)[1:] == effects[1:]
+    state.apply(ActivityCompleted(seq=1, at=NOW, result=1), 3, {})
+    state.apply(ChildFailed(seq=3, at=NOW, failure=FAILURE), 3, {})
+    assert outstanding(RUN, DEPLOYMENT, OpenWork(state, (), {}), NOW) == []
 
 
 @pytest.mark.parametrize(("delay", "effect"), [(0.0, SendTask), (30.0, SendLater)])

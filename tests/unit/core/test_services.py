@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, ExecutionContinuedAsNew, TimerStarted
+from levante_core.domain.events import (
+    ActivityCancelRequested,
+    ActivityFailed,
+    ActivityScheduled,
+    ExecutionCompleted,
+    ExecutionContinuedAsNew,
+    TimerStarted,
+)
 from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
+from levante_core.domain.failure import Failure, FailureKind
 from levante_core.domain.history import HistorySize
 from levante_core.domain.names import ExecutionId, RunId, Workspace
-from levante_core.domain.plan import SendLater
+from levante_core.domain.plan import CancelActivity, SendLater
 from levante_core.domain.retry import RetryPolicy
 from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
 from levante_core.domain.transitions import ExecutionStatus
@@ -23,6 +30,7 @@ from levante_core.protocol.workers import CommitOutcome, LoadResponse, TaskQueue
 from levante_core.records import keys
 from levante_core.records.offloading import OffloadingStore
 from levante_core.services import reading
+from levante_core.services.activities import GrantedReport
 from levante_core.services.dispatch import TIMERS_QUEUE
 from levante_core.services.engine import build_engine
 from levante_local.change_watch import LocalChangeWatch
@@ -304,6 +312,82 @@ def test_check_when_the_run_is_closed_then_nothing_is_wanted(place: Place) -> No
     place.engine.closing.terminate(SPACE, run.execution_id)
     assert place.engine.activities.check(place.attempt(run), task, 1) is None
     assert not place.report(run, 1, failure=FAILURE)
+
+
+# --- activities that are asked to end, whose end is waited for --------------------------------------------------------
+
+
+def asked_to_end(place: Place, run: RunKey) -> None:
+    """Ask activity 1 to end, as the change feed does once the request is recorded."""
+    place.commit(run, 2, ActivityCancelRequested(seq=2, activity=1, is_queued=True, is_awaited=True))
+    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+
+
+def outcomes(place: Place, run: RunKey) -> list[Any]:
+    """Return the facts about commands: kind of outcome, and of failure."""
+    told = [fact.input for fact in place.load(run).facts]
+    return [(one.kind, one.failure.kind if isinstance(one, ActivityFailed) else None) for one in told]
+
+
+def test_heartbeat_when_the_activity_is_asked_to_end_then_it_says_so_and_the_end_still_counts(place: Place) -> None:
+    """What was said before is kept; a repeat of the request changes nothing."""
+    run = place.start()
+    place.commit(run, 1, scheduled())
+    heartbeat = place.engine.activities.heartbeat
+    assert heartbeat(place.attempt(run), [1])
+    asked_to_end(place, run)
+    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+    assert not heartbeat(place.attempt(run), [2])
+    assert place.report(run, 1, result="done")
+    assert outcomes(place, run) == [("activity_completed", None)]
+    assert not heartbeat(place.attempt(run), [3])
+
+
+def test_report_when_the_activity_is_asked_to_end_then_no_attempt_follows(place: Place) -> None:
+    """It failed, and that is how it ended."""
+    run = place.start()
+    place.commit(run, 1, scheduled(attempts=9))
+    asked_to_end(place, run)
+    assert place.report(run, 1, failure=FAILURE)
+    assert outcomes(place, run) == [("activity_failed", FailureKind.APPLICATION)]
+
+
+@pytest.mark.parametrize("receive_count", [1, 2])
+def test_check_when_the_activity_is_asked_to_end_then_no_attempt_begins_and_it_is_canceled(
+    place: Place, receive_count: int
+) -> None:
+    """Neither one that waits in the queue, nor another one after the worker was lost that had it."""
+    run = place.start()
+    place.commit(run, 1, scheduled(attempts=9))
+    (task,) = place.tasks(TaskQueue.ACTIVITY)
+    asked_to_end(place, run)
+    assert place.engine.activities.check(place.attempt(run), task, receive_count) is None
+    assert outcomes(place, run) == [("activity_failed", FailureKind.CANCELED)]
+
+
+def test_cancel_when_the_next_attempt_is_not_due_then_the_activity_is_canceled_at_once(place: Place) -> None:
+    """Nobody waits for the end of a pause between attempts."""
+    run = place.start()
+    place.commit(run, 1, scheduled(attempts=9))
+    assert place.report(run, 1, failure=FAILURE)
+    asked_to_end(place, run)
+    assert outcomes(place, run) == [("activity_failed", FailureKind.CANCELED)]
+
+
+def test_attempt_that_goes_on_elsewhere_when_it_is_asked_to_end_then_its_end_counts(place: Place) -> None:
+    """Whoever has its token learns of it by a heartbeat, and ends it; if nobody does, its time limit does."""
+    run, overdue = place.start(), place.start()
+    for one in (run, overdue):
+        place.commit(one, 1, scheduled(attempts=9))
+        assert place.engine.activities.defer(place.attempt(one), timedelta(seconds=60), None)
+        asked_to_end(place, one)
+        assert not place.engine.activities.heartbeat(place.attempt(one), [])
+    assert place.engine.activities.end(GrantedReport(place.attempt(run), result="signed"))
+    assert outcomes(place, run) == [("activity_completed", None)]
+    (task,) = [one for one in place.tasks(TaskQueue.ACTIVITY) if one.run_id == overdue.run_id and one.work]
+    place.clock.advance(61)
+    place.engine.activities.check(place.attempt(overdue), task, 1)
+    assert outcomes(place, overdue) == [("activity_failed", FailureKind.TIMEOUT)]
 
 
 # --- redrive ----------------------------------------------------------------------------------------------------------

@@ -83,7 +83,14 @@ class FakeRun:
     def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
         raise NotImplementedError
 
-    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:  # noqa: A002
+    def start_activity(
+        self,
+        name: str,
+        input: Any,  # noqa: A002
+        options: ActivityOptions,
+        *,
+        waits_for_end: bool = False,
+    ) -> asyncio.Future[Any]:
         self.asked.append((name, input, options))
         future = asyncio.get_running_loop().create_future()
         future.set_result(self._result)

@@ -385,7 +385,7 @@ class FakeRun:
     def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
         raise NotImplementedError
 
-    def start_activity(self, name: str, input: Any, options: Any) -> asyncio.Future[Any]:  # noqa: A002
+    def start_activity(self, name: str, input: Any, options: Any, *, waits_for_end: bool = False) -> asyncio.Future[Any]:  # noqa: A002
         raise NotImplementedError
 
     async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:

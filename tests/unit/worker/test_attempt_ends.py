@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, field_serializer, field_validator
 import levante as workflows
 from levante.errors import InvalidArguments, WorkflowError
 from levante.testing import run_in_virtual_time
-from levante.worker.attempt_end import Failed, Stopped, Succeeded
+from levante.worker.attempt_end import AttemptEnd, Failed, Stopped, Succeeded
 from levante.worker.contained_tasks import contain_exits
 from levante_core.protocol import Failure, FailureKind, GiveUp, RetryAfter, RetryPolicy, after_failure
 from tests.support.activity_runner import Runner
@@ -373,3 +374,52 @@ def test_thread_when_the_runner_stops_then_it_is_told_at_its_next_heartbeat_and_
 
     asyncio.run(main())
     assert CALLS == ["told at 2"]
+
+
+@workflows.activity(name="ends-when-asked")
+def works_until_asked(how: str) -> str:
+    """Work in a thread until a heartbeat says that nobody wants it any more. how: it ends then."""
+    try:
+        while True:
+            workflows.activity_heartbeat()
+            time.sleep(0.01)
+    except asyncio.CancelledError:
+        if how == "gives in":
+            raise
+    return "done"
+
+
+@pytest.mark.parametrize(("how", "kind"), [("gives in", Failed), ("finishes", Succeeded)])
+def test_plain_activity_when_nobody_wants_it_then_it_ends_as_it_likes_and_that_counts(how: str, kind: type) -> None:
+    """Nothing else could end it, and somebody may wait for how it does."""
+
+    async def main() -> AttemptEnd:
+        runner = Runner(works_until_asked)
+        attempt = runner.begin(works_until_asked, {"how": how})
+        while not runner.api.details:
+            await asyncio.sleep(0.01)
+        runner.demands[-1].end()
+        return await asyncio.wait_for(attempt, 10)
+
+    end = asyncio.run(main())
+    assert isinstance(end, kind)
+    assert not isinstance(end, Failed) or end.failure.kind is FailureKind.CANCELED
+
+
+def test_attempt_when_nobody_wants_it_before_a_slot_is_free_then_its_function_never_begins() -> None:
+    """It waits in line, and ends there."""
+
+    async def main() -> list[AttemptEnd]:
+        RAISED.append(RuntimeError("it began"))
+        runner = Runner(works_until_asked, raise_it, slots=1)
+        attempts = [runner.begin(works_until_asked, {"how": "gives in"})]
+        while not runner.api.details:
+            await asyncio.sleep(0.01)
+        attempts.append(runner.begin(raise_it))
+        await asyncio.sleep(0)
+        for demand in reversed(runner.demands):
+            demand.end()
+        return await asyncio.wait_for(asyncio.gather(*attempts), 10)
+
+    ends = asyncio.run(main())
+    assert [end.failure.kind for end in ends if isinstance(end, Failed)] == [FailureKind.CANCELED] * 2

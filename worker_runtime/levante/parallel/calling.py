@@ -118,7 +118,7 @@ async def execute_activities_in_parallel(
     else:
         source = ListSource(form="list", items=_checked(definition, process, items or ()), limit=limit)
     parallel = ParallelRun(process=process, source=source, results=None if _returns_none(definition) else [])
-    results = await execute_workflow(ParallelExecution, as_input(parallel))
+    results = await execute_workflow(ParallelExecution, as_input(parallel), cancellation=definition.cancellation)
     return None if results is None else [definition.output.load(result) for result in results]
 
 
@@ -158,7 +158,13 @@ def _item_parameter(definition: ActivityDefinition) -> str | None:
 
 
 def _call(definition: ActivityDefinition, parameter: str | None, constants: Mapping[str, Json] | None = None) -> Call:
-    return Call(name=definition.name, options=definition.options, parameter=parameter, constants=dict(constants or {}))
+    return Call(
+        name=definition.name,
+        options=definition.options,
+        parameter=parameter,
+        constants=dict(constants or {}),
+        waits_for_end=definition.cancellation == "wait",
+    )
 
 
 def _next_item(activity: Activity, extra_params: object) -> Call:

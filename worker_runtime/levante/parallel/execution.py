@@ -63,17 +63,18 @@ class _Job:
     name: str
     input: Json
     options: ActivityOptions
+    waits_for_end: bool
 
     async def run(self) -> Json:
         """Run it durably. Raises: ActivityError."""
         context = current_workflow.get()
         if context is None:
             raise WorkflowsException("a parallel execution is a workflow")
-        return await context.start_activity(self.name, self.input, self.options)
+        return await context.start_activity(self.name, self.input, self.options, waits_for_end=self.waits_for_end)
 
 
 def _job(call: Call, item: Json) -> _Job:
-    return _Job(call.name, call.input_of(item), call.options)
+    return _Job(call.name, call.input_of(item), call.options, call.waits_for_end)
 
 
 def _go_on(rest: ParallelRun) -> None:
@@ -152,7 +153,10 @@ async def _groups(parallel: ParallelRun, source: OffsetSource, *, until: int, si
         )
         for first in starts
     ]
-    jobs = [_Job(GROUP_ACTIVITY, {"group": group.model_dump(mode="json", exclude_unset=True)}, options) for group in groups]
+    jobs = [
+        _Job(GROUP_ACTIVITY, {"group": group.model_dump(mode="json", exclude_unset=True)}, options, process.waits_for_end)
+        for group in groups
+    ]
     ends = await _in_order(jobs, source.limit)
     handled = sum(group.count for group in groups[: len(ends)])
     results = [result for end in ends for result in end]

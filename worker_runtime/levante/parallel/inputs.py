@@ -12,13 +12,14 @@ from levante_core.protocol import ActivityOptions, Json
 class Call(BaseModel):
     """An activity to be called. parameter: the one that takes an item; None where an item holds all parameters by name.
 
-    constants: what other parameters take.
+    constants: what other parameters take. waits_for_end: see WorkflowContext.start_activity.
     """
 
     name: str
     options: ActivityOptions
     parameter: str | None
     constants: dict[str, Any] = {}
+    waits_for_end: bool = False
 
     def input_of(self, item: Json) -> Json:
         """Return the activity's input for an item."""

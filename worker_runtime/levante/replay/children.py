@@ -9,6 +9,7 @@ from typing import assert_never
 
 from levante.context import ChildWorkflow
 from levante.errors import child_error
+from levante.replay.loop import AwaitedFuture, DeterministicLoop
 from levante_core.protocol import (
     ChildCancelRequested,
     ChildCompleted,
@@ -19,6 +20,7 @@ from levante_core.protocol import (
     ChildStarted,
     Command,
     ExecutionId,
+    ExecutionStatus,
     Json,
 )
 
@@ -53,7 +55,7 @@ class Children:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: DeterministicLoop,
         ask: Callable[[Callable[[int], Command]], int],
         refuse_large: Callable[[str, Json], None],
     ) -> None:
@@ -81,10 +83,14 @@ class Children:
             return made[0]
 
         seq = self._ask(scheduled)
-        child = StartedChild(made[0], self._loop.create_future(), self._loop.create_future(), self._ask, self._refuse_large)
-        self._open[seq] = child
-        child.ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
-        return child
+        ended: asyncio.Future[Json]
+        if asked.waits_for_end:
+            ended = self._loop.create_awaited_future(lambda: self._ask_to_end(made[0], is_awaited=True))
+        else:
+            ended = self._loop.create_future()
+            ended.add_done_callback(lambda done: self._canceled(seq) if done.cancelled() else None)
+        self._open[seq] = StartedChild(made[0], self._loop.create_future(), ended, self._ask, self._refuse_large)
+        return self._open[seq]
 
     def apply(self, outcome: ChildOutcome) -> None:
         """Tell the code how far a child has come."""
@@ -97,6 +103,10 @@ class Children:
                 _settle(self._open.pop(outcome.seq), outcome.result)
             case ChildFailed():
                 child = self._open.pop(outcome.seq)
+                ended = child.ended
+                is_canceled = outcome.status is ExecutionStatus.CANCELED
+                if is_canceled and isinstance(ended, AwaitedFuture) and ended.is_asked_to_end:
+                    ended.end_canceled()
                 _settle(child, child_error(child.scheduled.workflow_name, child.scheduled.execution_id, outcome))
             case _:
                 assert_never(outcome)
@@ -104,8 +114,14 @@ class Children:
     def _canceled(self, seq: int) -> None:
         child = self._open.pop(seq, None)
         if child:
-            execution_id = child.scheduled.execution_id
-            self._ask(lambda own: ChildCancelRequested(seq=own, child=seq, execution_id=execution_id))
+            self._ask_to_end(child.scheduled, is_awaited=False)
+
+    def _ask_to_end(self, child: ChildScheduled, *, is_awaited: bool) -> None:
+        self._ask(
+            lambda seq: ChildCancelRequested(
+                seq=seq, child=child.seq, execution_id=child.execution_id, is_awaited=is_awaited
+            )
+        )
 
 
 def _settle(child: StartedChild, end: Json | Exception) -> None:

@@ -52,11 +52,39 @@ class _Future(_Ordered, asyncio.Future[Any]):
         super().__init__(loop=loop)
 
 
+class AwaitedFuture(_Future):
+    """Stays pending when its cancellation is asked for, until what it stands for has ended. asked: called the first time."""
+
+    def __init__(self, order: int, asked: Callable[[], None], *, loop: DeterministicLoop) -> None:
+        super().__init__(order, loop=loop)
+        self._asked: Callable[[], None] | None = asked
+        self._of = loop
+
+    @property
+    def is_asked_to_end(self) -> bool:
+        """Whether its cancellation was asked for."""
+        return self._asked is None
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Ask for its end. Returns whether it is pending still."""
+        if self._of.is_thrown_away:
+            return super().cancel(msg)
+        asked, self._asked = self._asked, None
+        if asked and not self.done():
+            asked()
+        return not self.done()
+
+    def end_canceled(self) -> None:
+        """What it stands for has ended because it was asked to."""
+        super().cancel()
+
+
 class DeterministicLoop(asyncio.AbstractEventLoop):
     """The loop of one run. `time()` is the recorded time; timers are handed to the run instead of being waited for.
 
     It holds its tasks until they are done, so that no collection of garbage decides what becomes of them, and closes async
-    generators that are left early. on_task_done: called before whoever waits for a task goes on.
+    generators that are left early. on_task_done: called before whoever waits for a task goes on. is_thrown_away: whether
+    the run is, so that nothing waits any more.
     """
 
     def __init__(self, now: float, on_timer: OnTimer, on_timer_canceled: OnTimer, on_task_done: OnTask) -> None:
@@ -68,7 +96,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._order = count(1)
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
-        self._is_muted = False
+        self.is_thrown_away = False
 
     # --- driven by the run --------------------------------------------------------------------------------------------
 
@@ -99,7 +127,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
 
     def throw_away(self, begin_turn: Callable[[], None]) -> list[object]:
         """Cancel all tasks, and report no more errors. Returns those whose code does not end, and what they wait for."""
-        self._is_muted = True
+        self.is_thrown_away = True
         for _ in range(CLOSING_ATTEMPTS):
             for generator in list(self._generators):
                 self.create_task(_closed(generator))
@@ -168,6 +196,10 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return _Future(next(self._order), loop=self)
 
+    def create_awaited_future(self, asked: Callable[[], None]) -> AwaitedFuture:
+        """Make a future that stays pending when its cancellation is asked for."""
+        return AwaitedFuture(next(self._order), asked, loop=self)
+
     def create_task(
         self,
         coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
@@ -201,7 +233,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self.call_exception_handler(context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self._is_muted:
+        if not self.is_thrown_away:
             logger.error("in workflow code: %s", context.get("message"), exc_info=context.get("exception"))
 
 

@@ -210,12 +210,14 @@ class WorkflowRun:
     def all_handlers_finished(self) -> bool:
         return not self._messages.others_at_work()
 
-    def start_activity(self, name: str, input: Any, options: ActivityOptions) -> asyncio.Future[Any]:
+    def start_activity(
+        self, name: str, input: Any, options: ActivityOptions, *, waits_for_end: bool = False
+    ) -> asyncio.Future[Any]:
         self._refuse_in_query()
         if self._is_past:
             return self._loop.create_future()
         self._check_payload(f"the input of {name}", input)
-        return self._activities.start(name, input, options)
+        return self._activities.start(name, input, options, waits_for_end=waits_for_end)
 
     def continue_as_new(self, input: object) -> NoReturn:
         self._refuse_in_query()

@@ -149,6 +149,8 @@ class ActivityRunner:
                 if not stop.was_ended:
                     raise
                 return Stopped()
+            if not attempt.demand.is_there:
+                return attempt_failures.unwanted(attempt.work)
             began = clock()
             end = await self._run_reporting(attempt, definition, held)
             if not isinstance(end, Stopped):
@@ -166,7 +168,7 @@ class ActivityRunner:
     async def _run_reporting(self, attempt: Attempt, definition: ActivityDefinition, held: AsyncExitStack) -> AttemptEnd:
         """Run the code, and send what it says while it runs. held: is kept until a thread of it has returned."""
         publisher = Publisher(self._publications, self._now, attempt, self._payloads)
-        heart = Heart(self._api, attempt, self._payloads)
+        heart = Heart(self._api, attempt, self._payloads, is_in_thread=not definition.is_async)
         run = AttemptRun(attempt, definition, self._context(attempt, heart, publisher), heart, self._surroundings)
         try:
             end = await run.end()

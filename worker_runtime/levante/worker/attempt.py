@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from levante_core.protocol import ActivityWork, DeploymentName, Json
+
+
+class Demand:
+    """Whether anybody wants an attempt to go on: True until it is asked to end."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self._told: Callable[[], None] | None = None
+
+    def tell(self, told: Callable[[], None]) -> None:
+        """Call this when nobody wants the attempt any more; at once if so it is."""
+        self._told = told
+        if not self.is_there:
+            told()
+
+    def end(self) -> None:
+        """Nobody wants it any more. A repeat changes nothing."""
+        was_there, self.is_there = self.is_there, False
+        if was_there and self._told:
+            self._told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +40,4 @@ class Attempt:
     token: str
     work: ActivityWork
     details: tuple[Json, ...] = ()
+    demand: Demand = field(default_factory=Demand, compare=False)

@@ -26,9 +26,10 @@ class Heart:
     """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more.
 
     What was said last is kept until the API has it, so that no cancellation between two calls loses it.
+    is_in_thread: nothing can end the function but itself, at a heartbeat, so its attempt goes on until it does.
     """
 
-    def __init__(self, api: Api, attempt: Attempt, payloads: Payloads) -> None:
+    def __init__(self, api: Api, attempt: Attempt, payloads: Payloads, *, is_in_thread: bool) -> None:
         self._api = api
         self._payloads = payloads
         self._attempt = attempt
@@ -37,17 +38,24 @@ class Heart:
         self._timeout = None if options.is_local else options.heartbeat_seconds
         self._interval = min(MOST_SECONDS_BETWEEN, SHARE_OF_TIMEOUT * (self._timeout or float("inf")))
         self.silence = asyncio.timeout(None)
-        self.is_wanted = True
+        self._is_in_thread = is_in_thread
         self._is_over = False
         self._details: tuple[Json, ...] = ()
         self._is_unsent = False
         self._sent_at = float("-inf")
         self._sender: asyncio.Task[None] | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody wants the attempt to go on."""
+        return self._attempt.demand.is_there
+
     def begin(self) -> None:
         """Count from now on: the function has begun."""
         if self._timeout:
             self._break_silence_in(self._timeout)
+        if not self._is_in_thread:
+            self._attempt.demand.tell(lambda: self._break_silence_in(0))
 
     def beat(self, details: tuple[Json, ...]) -> None:
         """Take a heartbeat, from any thread. Raises: CancelledError once the attempt is over, or not wanted any more."""
@@ -109,8 +117,7 @@ class Heart:
             logger.warning("a heartbeat of %s cannot be sent", attempt.work.name, exc_info=True)
             return
         if not answer.is_wanted:
-            self.is_wanted = False
-            self._break_silence_in(0)
+            attempt.demand.end()
 
     def _break_silence_in(self, seconds: float) -> None:
         with suppress(RuntimeError, AssertionError):  # the attempt has not begun, or has ended

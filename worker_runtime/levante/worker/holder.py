@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import MOMENT_SECONDS
 from levante.worker.answering import QueryAnswers
 from levante.worker.api import KeyRefused
-from levante.worker.attempt import Attempt
+from levante.worker.attempt import Attempt, Demand
 from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.history_size import recorded_bytes
 from levante.worker.leases import Leases
@@ -83,6 +83,7 @@ class Holder:
         self._task = task
         self._receipts = tuple(receipts)
         self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
+        self._demands: dict[int, Demand] = {}
         self._is_stopping = False
         self._is_dealt_with = False
         self._is_redelivered = False
@@ -252,24 +253,19 @@ class Holder:
     def _collect(self, live: LiveRun) -> None:
         """Tell the code how activities run in place ended."""
         now, room = self._world.now(), COMMIT_BYTES
+        live.leave_unbegun(now)
         for seq, task in list(self._running.items()):
             if room <= 0:
                 break
-            if seq not in live.state.activities:
+            activity = live.state.activities.get(seq)
+            if activity is None:
                 task.cancel()
                 del self._running[seq]
             elif task.done():
                 del self._running[seq]
-                match task.result():
-                    case Succeeded(result, _, size_bytes):
-                        room -= size_bytes
-                        live.tell(ActivityCompleted(seq=seq, at=now, result=result))
-                    case Failed(failure):
-                        live.retry(seq, failure, now)
-                    case Deferred():
-                        live.defer(seq)
-                    case Stopped():
-                        live.stopped(seq, STOPPED)
+                room -= _tell(live, seq, task.result(), now)
+            elif activity.is_cancel_requested:
+                self._demands[seq].end()
         if self._stop_now.done() and self._running:
             self._cancel_running()
             live.give_up_claims(STOPPED, None)
@@ -291,6 +287,7 @@ class Holder:
                 number, scheduled_in = activity.attempt, activity.batch_index
                 token = attempt_token(live.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
                 attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, number, token, work)
+                self._demands[seq] = attempt.demand
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 
@@ -372,6 +369,23 @@ class Holder:
         for task in self._running.values():
             task.cancel()
         self._running.clear()
+
+
+def _tell(live: LiveRun, seq: int, end: AttemptEnd, now: datetime) -> int:
+    """Tell the code how an attempt ended. Returns how many bytes it brings."""
+    match end:
+        case Succeeded(result, _, size_bytes):
+            live.tell(ActivityCompleted(seq=seq, at=now, result=result))
+            return size_bytes
+        case Failed(failure):
+            live.retry(seq, failure, now)
+        case Deferred():
+            live.defer(seq)
+        case Stopped():
+            live.stopped(seq, STOPPED)
+        case _:
+            assert_never(end)
+    return 0
 
 
 def _children_of(live: LiveRun) -> dict[int, str]:

@@ -10,6 +10,7 @@ from levante.worker.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Su
 from levante.worker.history_size import ADVICE_SHARE, warn_of
 from levante.worker.world import World
 from levante_core.protocol import (
+    ACTIVITY_CANCELED,
     CLOSINGS,
     MAIL,
     MOST_BYTES,
@@ -46,6 +47,7 @@ from levante_core.protocol import (
     UpdateFailed,
     after_failure,
     closing_event,
+    once_asked_to_end,
 )
 
 OWNER_LOST = Failure(
@@ -179,7 +181,7 @@ class LiveRun:
         match event:
             case ActivityHandedOver(activity=seq):
                 activity = self.state.activities.get(seq)
-                if activity and activity.state is ActivityState.OWNED:
+                if activity and activity.state is ActivityState.OWNED and not activity.is_cancel_requested:
                     self._hand_over(seq, event.attempt, event.delay_seconds, event.failure)
             case _ if isinstance(event, OUTCOMES):
                 self.tell(event)
@@ -208,10 +210,12 @@ class LiveRun:
                 case Failed(why):
                     self._follow(seq, why, at, self._note)
                 case Deferred():
-                    self.defer(seq)
+                    self._leave(seq, None, self._note)
                 case Stopped():
                     pass  # given up with the other claims
-        self.give_up_claims(failure, None)
+        for seq in self._claimed():
+            self._leave(seq, failure, self._note)
+        self.to_start.clear()
 
     def retry(self, seq: int, failure: Failure, at: datetime) -> None:
         """An attempt made in place failed: let the queue make the next one, or record that there is none."""
@@ -219,13 +223,14 @@ class LiveRun:
 
     def _follow(self, seq: int, failure: Failure, at: datetime, record: Callable[[Outcome], None]) -> None:
         activity = self.state.activities.get(seq)
-        if activity is None:
+        if activity is None or self.is_closing:
             return
         match after_failure(activity.scheduled.options.retry, activity.attempt, failure):
-            case RetryAfter(attempt, delay):
+            case RetryAfter(attempt, delay) if not activity.is_cancel_requested:
                 self._hand_over(seq, attempt, delay.total_seconds(), failure)
-            case GiveUp():
-                record(ActivityFailed(seq=seq, at=at, failure=failure, attempt=activity.attempt))
+            case RetryAfter() | GiveUp():
+                final = once_asked_to_end(failure) if activity.is_cancel_requested else failure
+                record(ActivityFailed(seq=seq, at=at, failure=final, attempt=activity.attempt))
 
     def _note(self, outcome: Outcome) -> None:
         """Record an outcome that the code is not told of until it is replayed."""
@@ -234,14 +239,27 @@ class LiveRun:
 
     def defer(self, seq: int) -> None:
         """An attempt made in place goes on elsewhere: it is claimed no longer."""
-        activity = self.state.activities.get(seq)
-        if activity:
-            self._hand_over(seq, activity.attempt, 0.0, None)
+        self._leave(seq, None, self.tell)
+
+    def leave_unbegun(self, at: datetime) -> None:
+        """Record of activities that were claimed, and are asked to end before they began, that they did."""
+        for seq in list(self.to_start):
+            activity = self.state.activities.get(seq)
+            if activity and activity.is_cancel_requested:
+                self.to_start.remove(seq)
+                self.tell(ActivityFailed(seq=seq, at=at, failure=ACTIVITY_CANCELED))
 
     def stopped(self, seq: int, failure: Failure) -> None:
         """An attempt made in place was stopped on purpose: let the queue make it anew; it does not count."""
+        if not self.is_closing:
+            self._leave(seq, failure, self.tell)
+
+    def _leave(self, seq: int, failure: Failure | None, record: Callable[[Outcome], None]) -> None:
+        """Let others make, or end, the attempt that is current. One that is asked to end is over by that."""
         activity = self.state.activities.get(seq)
-        if activity and not self.is_closing:
+        if activity and activity.is_cancel_requested:
+            record(ActivityFailed(seq=seq, at=self._world.now(), failure=ACTIVITY_CANCELED, attempt=activity.attempt))
+        elif activity:
             self._hand_over(seq, activity.attempt, 0.0, failure)
 
     def give_up_claims(self, failure: Failure, at: datetime | None) -> None:
@@ -249,13 +267,16 @@ class LiveRun:
 
         at: count the attempts that ran as failed at this time; None where they were stopped on purpose and do not count.
         """
-        for seq, activity in list(self.state.activities.items() if not self.is_closing else ()):
-            if activity.state is ActivityState.OWNED:
-                if at is None:
-                    self._hand_over(seq, activity.attempt, 0.0, failure)
-                else:
-                    self.retry(seq, failure, at)
+        for seq in self._claimed():
+            if at is None:
+                self.stopped(seq, failure)
+            else:
+                self.retry(seq, failure, at)
         self.to_start.clear()
+
+    def _claimed(self) -> list[int]:
+        activities = self.state.activities.items() if not self.is_closing else ()
+        return [seq for seq, activity in activities if activity.state is ActivityState.OWNED]
 
     def recorded(self, size_bytes: int, token: str) -> None:
         """Everything pending is recorded, and took so many bytes. token: lets commit what follows."""

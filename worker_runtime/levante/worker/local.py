@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, assert_never
 from uuid import uuid4
 
 from levante.definitions import WorkflowDefinition, discover_activities, discover_workflows, with_retry_defaults
@@ -14,15 +15,17 @@ from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_fail
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities import ActivityRunner
 from levante.worker.api import Api
-from levante.worker.attempt import Attempt
+from levante.worker.attempt import Attempt, Demand
 from levante.worker.attempt_end import Deferred, Stopped, Succeeded
 from levante.worker.payloads import PLAIN
 from levante_core.protocol import (
+    ACTIVITY_CANCELED,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityScheduled,
     ActivityWork,
+    CancelRequested,
     ChildCancelRequested,
     ChildCompleted,
     ChildFailed,
@@ -35,6 +38,8 @@ from levante_core.protocol import (
     ExecutionContinuedAsNew,
     ExecutionFailed,
     ExecutionStatus,
+    Failure,
+    FailureKind,
     Json,
     Outcome,
     RetryAfter,
@@ -60,6 +65,8 @@ MANY = 1_000_000
 """Slots for activities: in this process nothing else has to be left room for."""
 THREADS = 64
 """For plain functions; others wait, which their timeouts do not count."""
+NO_SEQ = 0
+"""Of what is waited for without a command."""
 NOBODY_COMPLETES = "activity.complete_later() needs a server: who could complete the activity here?"
 
 
@@ -120,7 +127,14 @@ class _Nobody(Api):
 class _Local:
     """One run: its code is driven as a worker drives it, by what really happens."""
 
-    def __init__(self, here: _Process, definition: WorkflowDefinition, value: Json, execution_id: str) -> None:
+    def __init__(
+        self,
+        here: _Process,
+        definition: WorkflowDefinition,
+        value: Json,
+        execution_id: str,
+        asked_to_end: asyncio.Event | None = None,
+    ) -> None:
         now = _now()
         start = RunStart.model_validate(
             {"workflow_name": definition.name, "input": value, "started_at": now, "deadline_at": now}
@@ -130,14 +144,28 @@ class _Local:
         self._execution_id = execution_id
         self._run_id = uuid4().hex
         self._run = WorkflowRun(definition, execution_id, self._run_id, start)
-        self._work: dict[asyncio.Task[Outcome], int] = {}
+        self._work: dict[asyncio.Task[Outcome | CancelRequested], int] = {}
+        self._demands: dict[int, Demand] = {}
+        self._children: dict[int, _Local] = {}
+        self._asked_to_end = asked_to_end or asyncio.Event()
+
+    @property
+    def is_asked_to_end(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._asked_to_end.is_set()
+
+    def cancel(self) -> None:
+        """Ask the run to end."""
+        self._asked_to_end.set()
 
     async def result(self) -> Json:
-        """Drive the code to its end. Returns its JSON result."""
+        """Drive the code to its end. Returns its JSON result. Raises: CancelledError if it ends because it was asked to."""
+        self._begin(NO_SEQ, self._cancel_request())
         try:
             commands = self._run.begin()
             while (end := self._take(commands)) is None:
-                commands = self._run.apply(await self._next_outcome())
+                told = await self._next()
+                commands = self._run.receive([told]) if isinstance(told, CancelRequested) else self._run.apply(told)
         except WorkflowCodeFailed as error:
             raise error.__cause__ or error from None
         finally:
@@ -149,14 +177,19 @@ class _Local:
             case ExecutionCompleted():
                 return end.result
             case ExecutionContinuedAsNew():
-                return await _Local(self._here, self._definition, end.input, self._execution_id).result()
+                asked = self._asked_to_end
+                return await _Local(self._here, self._definition, end.input, self._execution_id, asked).result()
             case ExecutionFailed():
                 raise RecordedError(end.failure)
             case _:
                 raise asyncio.CancelledError
 
-    async def _next_outcome(self) -> Outcome:
-        if not self._work:
+    async def _cancel_request(self) -> CancelRequested:
+        await self._asked_to_end.wait()
+        return CancelRequested(number=1, at=_now())
+
+    async def _next(self) -> Outcome | CancelRequested:
+        if set(self._work.values()) <= {NO_SEQ}:
             self._refuse_to_wait()
         done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
         first = min(done, key=self._work.__getitem__)
@@ -181,20 +214,31 @@ class _Local:
                     self._begin(command.seq, self._child(command))
                     if not command.is_awaited:
                         self._begin(command.seq, _started(command))
-                case ActivityCancelRequested():
-                    self._cancel(command.activity)
-                case TimerCanceled():
-                    self._cancel(command.timer)
-                case ChildCancelRequested():
-                    self._cancel(command.child)
+                case ActivityCancelRequested() | TimerCanceled() | ChildCancelRequested():
+                    self._give_up(command)
                 case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled() | ExecutionContinuedAsNew():
                     return command
                 case _:
                     pass
         return None
 
-    def _begin(self, seq: int, work: Coroutine[Any, Any, Outcome]) -> None:
+    def _begin(self, seq: int, work: Coroutine[Any, Any, Outcome | CancelRequested]) -> None:
         self._work[asyncio.create_task(work)] = seq
+
+    def _give_up(self, command: ActivityCancelRequested | TimerCanceled | ChildCancelRequested) -> None:
+        match command:
+            case ActivityCancelRequested(is_awaited=True):
+                self._demands[command.activity].end()
+            case ActivityCancelRequested():
+                self._cancel(command.activity)
+            case TimerCanceled():
+                self._cancel(command.timer)
+            case ChildCancelRequested(is_awaited=True):
+                self._children[command.child].cancel()
+            case ChildCancelRequested():
+                self._cancel(command.child)
+            case _:
+                assert_never(command)
 
     def _cancel(self, seq: int) -> None:
         for task in [task for task, its_seq in self._work.items() if its_seq == seq]:
@@ -204,10 +248,19 @@ class _Local:
     async def _activity(self, scheduled: ActivityScheduled) -> Outcome:
         options = with_retry_defaults(scheduled.options, RetryPolicy())
         work = ActivityWork(name=scheduled.name, input=scheduled.input, options=options)
+        demand, is_unwanted = Demand(), asyncio.Event()
+        self._demands[scheduled.seq] = demand
         number = 1
         while True:
             attempt = Attempt(
-                self._execution_id, self._run_id, DeploymentName("local"), scheduled.seq, number, "local", work
+                self._execution_id,
+                self._run_id,
+                DeploymentName("local"),
+                scheduled.seq,
+                number,
+                "local",
+                work,
+                demand=demand,
             )
             end = await self._here.runner.run(attempt)
             if isinstance(end, Deferred):
@@ -219,14 +272,24 @@ class _Local:
             decision = after_failure(options.retry, number, end.failure)
             if not isinstance(decision, RetryAfter):
                 return ActivityFailed(seq=scheduled.seq, at=_now(), failure=end.failure, attempt=number)
-            await asyncio.sleep(decision.delay.total_seconds())
+            demand.tell(is_unwanted.set)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(is_unwanted.wait(), decision.delay.total_seconds())
+            if not demand.is_there:
+                return ActivityFailed(seq=scheduled.seq, at=_now(), failure=ACTIVITY_CANCELED, attempt=number)
             number = decision.attempt
 
     async def _child(self, scheduled: ChildScheduled) -> Outcome:
         definition = self._here.workflows[scheduled.workflow_name]
         child = _Local(self._here, definition, scheduled.input, scheduled.execution_id)
+        self._children[scheduled.seq] = child
         try:
             return ChildCompleted(seq=scheduled.seq, at=_now(), result=await child.result())
+        except asyncio.CancelledError:
+            if not child.is_asked_to_end:
+                raise
+            failure = Failure(kind=FailureKind.CANCELED, type="ChildCanceled", message="the child was asked to end")
+            return ChildFailed(seq=scheduled.seq, at=_now(), failure=failure, status=ExecutionStatus.CANCELED)
         except Exception as error:  # noqa: BLE001 - whatever a child raises, its parent is told
             failure, status = to_failure(error), ExecutionStatus.FAILED
             return ChildFailed(seq=scheduled.seq, at=_now(), failure=failure, status=status)

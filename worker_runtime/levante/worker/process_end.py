@@ -15,6 +15,7 @@ from math import inf
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 logger = logging.getLogger("levante.worker")
 
@@ -89,6 +90,7 @@ def stopping_on_signals(stop: asyncio.Event, end: ProcessEnd | None) -> Iterator
         yield
         return
     loop, signals = asyncio.get_running_loop(), SimpleQueue[int | None]()
+    handler: Any = signals.put  # takes the number; the frame is taken for its second argument, which means nothing
 
     def obey() -> None:
         while signals.get() is not None:
@@ -98,10 +100,10 @@ def stopping_on_signals(stop: asyncio.Event, end: ProcessEnd | None) -> Iterator
                 loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=obey, name="stop signals", daemon=True).start()
-    before = {number: signal.signal(number, signals.put) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for number, previous in before.items():
+            signal.signal(number, previous if previous is not None else signal.SIG_DFL)
         signals.put(None)
