@@ -179,9 +179,9 @@ class HostileWorker:
         return str(self._pick((text[:-4], text + "A", mixed, text.swapcase(), "2" + text[1:], longer)))
 
     def _spoilt(self, value: Any) -> Any:
-        """Put something odd in some place."""
+        """Put something odd in some place, but for how long a poll waits: that is time of the test."""
         if isinstance(value, dict) and value and self._random.random() < 0.9:
-            name = self._pick(sorted(value))
+            name = self._pick(sorted(value.keys() - {"wait_seconds"}))
             return {**value, name: self._spoilt(value[name])}
         if isinstance(value, list) and value and self._random.random() < 0.9:
             return [self._spoilt(value[0]), *value[1:]]
