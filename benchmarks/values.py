@@ -18,9 +18,9 @@ from pydantic_core import from_json, to_json
 
 import levante as workflows
 from levante import workflow
+from levante.definition.outputs import ActivityOutput
+from levante.definition.schemas import Owner
 from levante.errors import ErrorCode
-from levante.outputs import ActivityOutput
-from levante.schemas import Owner
 from levante.testing import WorkflowEnvironment
 
 OWNER = Owner("a benchmark", ErrorCode.ACTIVITY_DEFINITION_ERROR)

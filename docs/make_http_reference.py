@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from levante_api.app import ApiSettings, create_app
-from levante_api.document import BOUND_KEYS, ROLES, reached
+from levante_api.openapi.document import BOUND_KEYS, ROLES, reached
 from levante_core.services.engine import Engine
 
 PAGE = Path(__file__).parent / "reference" / "http.md"

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import ceil
 
-from levante_core.adapters.dynamodb_calls import PARALLEL_CALLS
+from levante_core.adapters.dynamodb.calls import PARALLEL_CALLS
 
 OWN_MS: Mapping[str, int] = {"api": 4, "stream": 4, "timers": 4, "sweep": 4}
 """An invocation's own work. The events function is not here: it is billed for as long as its stream is open."""

@@ -22,16 +22,17 @@ from benchmarks.cost.waiting import InlineExecutor, LoopExecutor
 from moto import mock_aws
 
 from levante.testing.virtual_time import LoopClock
-from levante_core.adapters import dynamodb, system
-from levante_core.adapters.aws import AwsSettings, build_aws_store, read_aws_settings
-from levante_core.adapters.dynamodb_table import INDEXES, table_definition
-from levante_core.adapters.images import PARTITION, SORT, attribute_name, place_names
-from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters import system
+from levante_core.adapters.aws.composition import AwsSettings, build_aws_store, read_aws_settings
+from levante_core.adapters.dynamodb import store as dynamodb
+from levante_core.adapters.dynamodb.images import PARTITION, SORT, attribute_name, place_names
+from levante_core.adapters.dynamodb.table import INDEXES, table_definition
+from levante_core.adapters.sqs.client import full_name
 from levante_core.domain.names import Workspace
-from levante_core.records.catalogue import Role
-from levante_core.services.api_keys import ApiKeyService
-from levante_core.services.dispatch import TIMERS_QUEUE
-from levante_local.waiting import Signal
+from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.dispatch.sender import TIMERS_QUEUE
+from levante_core.storage.catalogue import Role
+from levante_local.greenlets import Signal
 from tests.support.dynamodb_tables import aws_environment
 from tests.support.event_sources import StreamMapping
 from tests.support.sam import load_template
@@ -180,7 +181,7 @@ async def installation(found: Services) -> AsyncIterator[Installation]:
             (system.SystemClock, "now", lambda _: clock.now()),
             (system.RandomIds, "uuid", lambda _: str(UUID(int=random.getrandbits(128), version=4))),
             (dynamodb, "ThreadPoolExecutor", InlineExecutor),
-            (sys.modules["levante.worker.queue_tasks"], "DaemonThreads", LoopExecutor),
+            (sys.modules["levante.worker.tasks.queue_source"], "DaemonThreads", LoopExecutor),
         ):
             stack.enter_context(mock.patch.object(place, name, replaced))
         async with Installation(found).running() as running:

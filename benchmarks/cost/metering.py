@@ -19,7 +19,7 @@ from benchmarks.cost import units
 from benchmarks.cost.counts import TABLE, Counts, Unit
 from benchmarks.cost.units import Image, Index
 
-from levante_core.adapters.images import PARTITION, SORT
+from levante_core.adapters.dynamodb.images import PARTITION, SORT
 from levante_core.ports.surroundings import Clock
 
 Parameters = dict[str, Any]

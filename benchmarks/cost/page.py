@@ -18,7 +18,7 @@ from benchmarks.cost.tables import (
     steps_table,
 )
 
-from levante_core.adapters.dynamodb_calls import PARALLEL_CALLS
+from levante_core.adapters.dynamodb.calls import PARALLEL_CALLS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cost.md"
 STEPS_AIM_USD, IDLE_AIM_USD = 2.50, 1.00

@@ -17,11 +17,11 @@ from benchmarks.cost.metering import INVOCATION, IS_PRESENCE, Invocation, Meter
 from benchmarks.cost.units import Image
 from benchmarks.cost.waiting import sleep
 
-from levante_core.adapters.images import item_of
+from levante_core.adapters.dynamodb.images import item_of
 from levante_core.ports.item_store import Change
-from levante_core.records.changes import concerns_dispatcher
-from levante_local.gateway import event_of
-from levante_local.waiting import call
+from levante_core.storage.changes import concerns_dispatcher
+from levante_local.greenlets import call
+from levante_local.http.gateway import event_of
 from tests.support.event_sources import StreamMapping, StreamSource
 
 Handler = Callable[[dict[str, Any], Any], Mapping[str, Any]]

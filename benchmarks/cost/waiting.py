@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.cost.metering import AT_ONCE
 
-from levante_local.waiting import call, wait_for
+from levante_local.greenlets import call, wait_for
 
 
 def sleep(seconds: float) -> None:
-    """Let virtual time pass for what runs in `levante_local.waiting.call`."""
+    """Let virtual time pass for what runs in `levante_local.greenlets.call`."""
     with suppress(TimeoutError):
         wait_for(Future[None](), seconds)
 

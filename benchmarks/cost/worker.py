@@ -9,18 +9,18 @@ from typing import Any
 
 from benchmarks.cost.installation import KEY, Installation
 
-from levante.definitions import get_activity_definition, get_workflow_definition
-from levante.worker.activities import ActivityRunner
-from levante.worker.api import Api, ApiError
-from levante.worker.batching import Batcher
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
+from levante.worker.activities.runner import ActivityRunner
+from levante.worker.context import World
 from levante.worker.payloads import PLAIN
-from levante.worker.queue_tasks import QueueTasks
-from levante.worker.sending import send_commits, send_reports
+from levante.worker.service import Worker
 from levante.worker.settings import WorkerSettings
-from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker
-from levante.worker.world import World
-from levante_core.adapters.lent_queues import connect
+from levante.worker.tasks.queue_source import QueueTasks
+from levante.worker.tasks.source import ApiTasks, TaskSource
+from levante.worker.transport.api import Api, ApiError
+from levante.worker.transport.batcher import Batcher
+from levante.worker.transport.sending import send_commits, send_reports
+from levante_core.adapters.sqs.lent_queues import connect
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 

@@ -16,9 +16,9 @@ from benchmarks.cost.worker import Client, worker
 from benchmarks.cost.workflows import ACTIVITIES, WORKFLOWS
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante.worker.activities import ActivityRunner
-from levante_core.services import capabilities
-from levante_local.waiting import call
+from levante.worker.activities.runner import ActivityRunner
+from levante_core.services.access import capabilities
+from levante_local.greenlets import call
 from tests.support.faulty_installation import SWEEP_SECONDS
 
 HOUR_SECONDS = 3600

@@ -15,10 +15,10 @@ from collections import defaultdict
 from aiohttp import web
 from tellers import STREAM
 
-from levante_core.domain.custom_tasks import PatchOperation, TaskEvent, TaskPhase
 from levante_core.domain.names import Workspace
-from levante_core.domain.stream_events import TASK_EVENTS, StreamEvent, Told, task_attributes
-from levante_core.services.streams import Sequenced
+from levante_core.domain.streams.custom_tasks import PatchOperation, TaskEvent, TaskPhase
+from levante_core.domain.streams.events import TASK_EVENTS, StreamEvent, Told, task_attributes
+from levante_core.services.streams.publish import Sequenced
 from levante_events.frames import event_frame
 
 WORKSPACE = Workspace("default")

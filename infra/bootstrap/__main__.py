@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from levante_core.adapters.aws import AwsSettings, build_aws_engine
-from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters.aws.composition import AwsSettings, build_aws_engine
+from levante_core.adapters.sqs.client import full_name
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import LevanteError
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records.catalogue import Role
-from levante_core.services.api_keys import ApiKeyService
-from levante_core.services.dispatch import queue_name
+from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.dispatch.sender import queue_name
+from levante_core.storage.catalogue import Role
 
 FIRST = "first"
 """The key's name, by which it is known again."""

@@ -4,8 +4,8 @@ import boto3
 import localstack_client.session
 import pytest
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_client import dynamodb_client
+from levante_core.adapters.dynamodb.client import dynamodb_client
+from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.errors import InvalidInput, NotStorable
 from levante_core.ports.item_store import Item, Key, Put, Update
 from tests.support.dynamodb_tables import ON_ALL, aws_environment, new_table, store_of

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_calls import Patience
+from levante_core.adapters.dynamodb.calls import Patience
+from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.ports.item_store import Absent, ConditionFailed, Delete, Item, Key, Matches, Put, Update, Write
 from tests.support.dynamodb_tables import ON_ALL, ON_EMULATORS, store_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_client import dynamodb_client
+from levante_core.adapters.dynamodb.client import dynamodb_client
+from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, Key, Put
 from tests.support.dynamodb_tables import EMULATORS, ON_EMULATORS, aws_environment, clients, new_table
 

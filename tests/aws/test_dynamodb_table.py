@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_table import INDEXES, table_definition
-from levante_core.domain.execution import Ending, Execution, Parent, RunKey, RunStart
+from levante_core.adapters.dynamodb.store import DynamoItemStore
+from levante_core.adapters.dynamodb.table import INDEXES, table_definition
+from levante_core.domain.executions.execution import Ending, Execution, Parent, RunKey, RunStart
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Item, Put
 from levante_core.protocol.specs import WorkflowSpec
-from levante_core.records import keys
-from levante_core.records.catalogue import (
+from levante_core.storage import keys
+from levante_core.storage.catalogue import (
     ApiKey,
     Deployment,
     Registration,
@@ -28,7 +28,7 @@ from levante_core.records.catalogue import (
     workflow_item,
     workflow_of,
 )
-from levante_core.records.runs import RunSummary, earlier_run_item, execution_item, summary_of
+from levante_core.storage.runs import RunSummary, earlier_run_item, execution_item, summary_of
 from tests.support.dynamodb_tables import ON_ALL, store_of
 
 SPACE, NAME, DEPLOYMENT = Workspace("w"), WorkflowName("checkout"), DeploymentName("d")

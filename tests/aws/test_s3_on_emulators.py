@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from levante_core.adapters.aws_calls import ServiceRefused
-from levante_core.adapters.s3 import S3Payloads
+from levante_core.adapters.aws.calls import ServiceRefused
+from levante_core.adapters.aws.s3 import S3Payloads
 from levante_core.adapters.system import SystemClock
 from levante_core.errors import InconsistentHistory
 from tests.contract.aws_adapters import new_bucket

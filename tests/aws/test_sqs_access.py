@@ -9,12 +9,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from levante_core.adapters.sqs import SqsQueues, sqs_client
-from levante_core.adapters.sts import StsTaskAccess, sts_client
+from levante_core.adapters.aws.sts import StsTaskAccess, sts_client
+from levante_core.adapters.sqs.queues import SqsQueues, sqs_client
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
-from levante_core.services.dispatch import queue_name
+from levante_core.services.dispatch.sender import queue_name
 from tests.support import emulators
 from tests.support.dynamodb_tables import aws_environment
 

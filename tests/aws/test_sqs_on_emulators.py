@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from levante_core.adapters.dynamodb_calls import Patience
-from levante_core.adapters.sqs import SqsQueues, sqs_client
-from levante_core.adapters.sqs_batches import MOST_BYTES
-from levante_core.adapters.sqs_client import MOST_DELIVERIES, RETENTION_SECONDS, full_name
+from levante_core.adapters.dynamodb.calls import Patience
+from levante_core.adapters.sqs.batches import MOST_BYTES
+from levante_core.adapters.sqs.client import MOST_DELIVERIES, RETENTION_SECONDS, full_name
+from levante_core.adapters.sqs.queues import SqsQueues, sqs_client
 from levante_core.errors import NotFound
 from levante_core.ports.queues import OutgoingMessage
 from tests.support.dynamodb_tables import aws_environment

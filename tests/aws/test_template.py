@@ -9,21 +9,21 @@ from typing import Any
 import boto3
 import pytest
 
-from levante_core.adapters.aws import LOG_LEVELS, AwsSettings, read_aws_settings
-from levante_core.adapters.dynamodb_table import TIME_TO_LIVE, table_definition
-from levante_core.adapters.images import stream_record
-from levante_core.adapters.sqs import SqsQueues
-from levante_core.adapters.sqs_client import check_prefix, full_name, sqs_client
-from levante_core.adapters.sts import StsTaskAccess, session_policy
-from levante_core.domain.execution import RunKey
+from levante_core.adapters.aws.composition import LOG_LEVELS, AwsSettings, read_aws_settings
+from levante_core.adapters.aws.sts import StsTaskAccess, session_policy
+from levante_core.adapters.dynamodb.images import stream_record
+from levante_core.adapters.dynamodb.table import TIME_TO_LIVE, table_definition
+from levante_core.adapters.offloading import STREAM_PLACES
+from levante_core.adapters.sqs.client import check_prefix, full_name, sqs_client
+from levante_core.adapters.sqs.queues import SqsQueues
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records import keys
-from levante_core.records.changes import concerns_dispatcher
-from levante_core.records.offloading import STREAM_PLACES
-from levante_core.records.runs import ASKS_FOR_WORK, HAS_FAMILY, LEAVES_MORE
-from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
+from levante_core.storage import keys
+from levante_core.storage.changes import concerns_dispatcher
+from levante_core.storage.runs import ASKS_FOR_WORK, HAS_FAMILY, LEAVES_MORE
 from tests.support.policies import Statement, matches, statements
 from tests.support.sam import load_template, of_type, text
 

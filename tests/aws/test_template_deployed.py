@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters.sqs.client import full_name
 from tests.support import emulators, sam
 from tests.support.processes import wait_until
 

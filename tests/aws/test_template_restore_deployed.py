@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from levante_core.adapters.dynamodb_table import TIME_TO_LIVE
+from levante_core.adapters.dynamodb.table import TIME_TO_LIVE
 from tests.support import emulators, sam
 from tests.support.processes import Refused, Site, wait_until
 

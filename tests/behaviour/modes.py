@@ -11,7 +11,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 from uuid import uuid4
 
-from levante.definitions import (
+from levante.definition.definitions import (
     discover_activities,
     discover_workflows,
     find_activity_definition,
@@ -24,10 +24,10 @@ from levante.testing.installation import WORKSPACE, InProcessApi
 from levante.worker.payloads import Payloads
 from levante.worker.settings import read_settings
 from levante_api.app import ApiSettings, create_app
-from levante_core.records.catalogue import Role
-from levante_local.gateway import event_of
+from levante_core.storage.catalogue import Role
+from levante_local.greenlets import call
 from levante_local.host import WORKSPACE as WORKSPACE_OF_THE_HOST
-from levante_local.waiting import call
+from levante_local.http.gateway import event_of
 from tests.behaviour import programs
 from tests.behaviour.behaviours import MODULES
 from tests.behaviour.driving import EXECUTIONS, LOOK_SECONDS, Behaviour, Driver, Ended, Place, Refused

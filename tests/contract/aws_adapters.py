@@ -13,10 +13,10 @@ import pytest
 from moto import mock_aws
 from moto.sqs import models as moto_sqs
 
-from levante_core.adapters.dynamodb_calls import Patience
-from levante_core.adapters.s3 import S3Payloads, s3_client
-from levante_core.adapters.sqs import SqsQueues, sqs_client
-from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters.aws.s3 import S3Payloads, s3_client
+from levante_core.adapters.dynamodb.calls import Patience
+from levante_core.adapters.sqs.client import full_name
+from levante_core.adapters.sqs.queues import SqsQueues, sqs_client
 from levante_core.adapters.system import SystemClock
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import PayloadStore

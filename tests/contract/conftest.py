@@ -10,8 +10,8 @@ import pytest
 from levante_core.ports.item_store import ChangeFeed, ItemStore
 from levante_core.ports.surroundings import PayloadStore
 from levante_local.payload_files import PayloadFiles
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.store import SqliteItemStore
 from tests.contract.aws_adapters import QueuesAndTime, s3_on_ministack, s3_on_moto, sqs_on_ministack, sqs_on_moto
 from tests.fakes import FakeClock
 from tests.support.dynamodb_tables import CONTRACT_INDEXES, EMULATORS, store_of

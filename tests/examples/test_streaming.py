@@ -10,7 +10,7 @@ from examples.streaming import ANSWER, Streaming, write
 from levante.testing import Execution, WorkflowEnvironment
 from levante.testing.installation import WORKSPACE
 from levante_core.domain.names import ExecutionId
-from levante_local.waiting import call
+from levante_local.greenlets import call
 
 pytestmark = pytest.mark.levante
 

@@ -8,7 +8,7 @@ import pytest
 from examples.trip import Booking, BookTrip, Trip, book, take_back
 
 from levante.testing import ExecutionNotCompleted, WorkflowEnvironment
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.history.transitions import ExecutionStatus
 
 pytestmark = pytest.mark.levante
 

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import levante as workflows
-from levante_core.domain.events import ActivityCompleted
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.history.events import ActivityCompleted
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change
-from levante_core.records import keys
-from levante_core.records.runs import batch_of, fact_of
+from levante_core.storage import keys
+from levante_core.storage.runs import batch_of, fact_of
 from tests.support.faulty_installation import FaultyInstallation
 
 RUNS: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from levante.context import ActivityInfo
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.activity_workflows import ACTIVITIES, RELEASED, SEEN, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from levante import workflow
-from levante.definitions import get_workflow_definition
+from levante.definition.definitions import get_workflow_definition
 from levante.testing.installation import WORKSPACE, Installation
 from levante.testing.virtual_time import LoopClock
 from levante_core.domain.names import DeploymentName
-from levante_core.services.resets import ResetRequest
-from levante_local.waiting import call
+from levante_core.services.executions.reset import ResetRequest
+from levante_local.greenlets import call
 
 pytestmark = pytest.mark.levante
 D = DeploymentName("d")

@@ -11,13 +11,13 @@ import pytest
 
 import levante as workflows
 from levante import workflow
-from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.virtual_time import LoopClock, run_in_virtual_time
-from levante.worker.api import ApiError
-from levante.worker.retrying import SHARED, WORK, Retries, Trouble
+from levante.worker.transport.api import ApiError
+from levante.worker.transport.retrying import SHARED, WORK, Retries, Trouble
 from levante_core.errors import ResultNotReady
-from levante_local.waiting import call
+from levante_local.greenlets import call
 
 POISON = "poison"
 PATIENT_SECONDS = 2.0

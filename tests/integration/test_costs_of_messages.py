@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration import family_workflows, message_workflows
 from tests.integration.test_costs import Costs
 from tests.support.direct import WORKSPACE, Installation

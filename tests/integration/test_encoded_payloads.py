@@ -27,7 +27,7 @@ from levante.encoding import (
 from levante.worker.payloads import Payloads
 from levante_core.domain.names import ExecutionId
 from levante_core.errors import InvalidInput
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.support.direct import WORKSPACE, Installation
 
 SECRET = "the-launch-code-is-4711"

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from levante_core.domain.events import ChildSignaled
+from levante_core.domain.dispatch.plan import SignalChild
+from levante_core.domain.history.events import ChildSignaled
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
-from levante_core.domain.plan import SignalChild
-from levante_core.domain.transitions import ExecutionStatus
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.family_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

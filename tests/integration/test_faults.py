@@ -10,7 +10,7 @@ import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
 from levante_core.ports.item_store import Item
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.faults_scenarios import (
     ACTIVITIES,
     PAUSE_SECONDS,

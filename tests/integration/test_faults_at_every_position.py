@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante_core.domain.failure import FailureKind
+from levante_core.domain.executions.failure import FailureKind
 from tests.integration.faults_scenarios import (
     ACTIVITIES,
     WORKFLOWS,

@@ -9,7 +9,7 @@ import pytest
 from levante.testing.virtual_time import LoopClock, run_in_virtual_time
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.ports.queues import OutgoingMessage
-from levante_local.queues import InProcessQueues
+from levante_local.queues.queues import InProcessQueues
 from tests.support.event_sources import QueueMapping, QueueSource, StreamMapping, StreamSource
 
 Answer = Callable[[list[str]], Any]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante_core.domain.transitions import ExecutionStatus
-from levante_local.waiting import call
+from levante_core.domain.history.transitions import ExecutionStatus
+from levante_local.greenlets import call
 from tests.integration.faults_scenarios import ACTIVITIES, WORKFLOWS, events_of, new_key, note_outcomes, runs_of
 from tests.support.direct import WORKSPACE
 from tests.support.faults import Fate, OneFault

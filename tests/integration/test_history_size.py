@@ -8,9 +8,9 @@ import pytest
 import levante as workflows
 from levante import workflow
 from levante.testing import ExecutionNotCompleted, WorkflowEnvironment
-from levante.worker import history_size, live_run
-from levante_core.domain import history
-from levante_core.domain.transitions import ExecutionStatus
+from levante.worker.runs import history_size, ledger
+from levante_core.domain.history import state
+from levante_core.domain.history.transitions import ExecutionStatus
 
 pytestmark = pytest.mark.levante
 KILOBYTES = 20
@@ -54,7 +54,7 @@ class Hoarder:
 @pytest.fixture(autouse=True)
 def _half_a_megabyte(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a history hold half a megabyte."""
-    for module in (history, history_size, live_run):
+    for module in (state, history_size, ledger):
         monkeypatch.setattr(module, "MOST_BYTES", 512 * 1024)
 
 

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import HandlerFailed, InvalidInput
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.interactive_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

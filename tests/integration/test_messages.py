@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import HandlerFailed, InvalidInput, NotFound, NotRunning, ResultNotReady
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.message_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

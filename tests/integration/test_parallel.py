@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from levante.replay import run as replay_run
-from levante_core.domain.transitions import ExecutionStatus
-from levante_local.waiting import call
+from levante_core.domain.history.transitions import ExecutionStatus
+from levante_local.greenlets import call
 from tests.integration.parallel_workflows import ACTIVITIES, ENDED, MOST_AT_ONCE, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

@@ -13,31 +13,31 @@ from pathlib import Path
 
 import pytest
 
-from levante_core.domain.events import (
+from levante_core.adapters.offloading import OFFLOAD_BYTES
+from levante_core.domain.dispatch.plan import StartChild
+from levante_core.domain.dispatch.tasks import DELAYED, TimerDue
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import (
     ActivityScheduled,
     ChildScheduled,
     ParentClosePolicy,
     SignalReceived,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, WorkflowName
-from levante_core.domain.plan import StartChild
 from levante_core.domain.schedules.spec import ScheduleDefinition
-from levante_core.domain.tasks import DELAYED, TimerDue
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records import keys
-from levante_core.records.offloading import OFFLOAD_BYTES
-from levante_core.records.parked import ParkedKind
-from levante_core.records.runs import Recorded, fact_item, mail_fact
-from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
-from levante_core.services.family import FamilyService
-from levante_core.services.schedules import Target
-from levante_local.sqlite_store import SqliteItemStore
+from levante_core.services.children.lifecycle import FamilyService
+from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
+from levante_core.services.schedules.schedules import Target
+from levante_core.storage import keys
+from levante_core.storage.parked import ParkedKind
+from levante_core.storage.runs import Recorded, fact_item, mail_fact
+from levante_local.sqlite.store import SqliteItemStore
 from tests.support.dynamodb_tables import store_on_moto
 from tests.support.poison import DAMAGES, HOME, NEIGHBOURS, VICTIM, Plant, batch_key
 

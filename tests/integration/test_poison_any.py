@@ -16,13 +16,13 @@ from typing import Any, cast
 import pytest
 
 from levante_api.app import ApiSettings, create_app
-from levante_core.adapters.images import stream_record
+from levante_core.adapters.dynamodb.images import stream_record
 from levante_core.answers import GENERIC
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
 from levante_core.ports.item_store import Change, Delete, Item, Put
-from levante_core.records import keys
 from levante_core.services.engine import Engine
-from levante_local.sqlite_store import SqliteItemStore
+from levante_core.storage import keys
+from levante_local.sqlite.store import SqliteItemStore
 from tests.fakes import FakeClock
 from tests.integration.api.harness import Answer, decoded, event
 from tests.support.damages import Damaged, damages_of

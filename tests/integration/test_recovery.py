@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 import levante as workflows
-from levante_core.services import reading
+from levante_core.services.history import loading
 from tests.support.direct import Installation
 
 RUNS: Counter[str] = Counter()
@@ -108,7 +108,7 @@ def test_history_when_it_takes_many_answers_then_a_worker_replays_the_whole_of_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer holds 6 MB on AWS; a history may be longer."""
-    monkeypatch.setattr(reading, "PAGE_BYTES", 1)
+    monkeypatch.setattr(loading, "PAGE_BYTES", 1)
 
     async def scenario() -> None:
         key = uuid4().hex

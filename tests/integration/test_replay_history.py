@@ -13,7 +13,7 @@ import levante as workflows
 from levante import NonDeterminismError, replay_history
 from levante.cli import main
 from levante.replay.run import WorkflowCodeFailed
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration import family_workflows, message_workflows, scenarios, task_workflows
 from tests.support.direct import WORKSPACE, Installation
 

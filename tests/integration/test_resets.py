@@ -10,11 +10,11 @@ import pytest
 import levante as workflows
 from levante import workflow
 from levante.testing import Execution, ExecutionNotCompleted, WorkflowEnvironment
-from levante_core.domain.events import TimerStarted
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import TimerStarted
 from levante_core.errors import InvalidResetPoint, NotFound, Unavailable
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
-from levante_core.services.resets import ResetRequest, ResetService
+from levante_core.services.executions.reset import ResetRequest, ResetService
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import HOUR, SPACE, new_place
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.history.transitions import ExecutionStatus
 from tests.integration.scenarios import ACTIVITIES, ALL, IS_BROKEN, RUNS
 from tests.support.direct import Installation
 

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 import levante as workflows
 from levante import workflow
-from levante.search_keys import extraction
+from levante.definition.search_keys import extraction
 from levante.testing import Execution, WorkflowEnvironment
-from levante_core.domain.search_keys import problem_with_size
+from levante_core.domain.executions.search_keys import problem_with_size
 
 pytestmark = pytest.mark.levante
 

@@ -9,7 +9,7 @@ import pytest
 
 import levante as workflows
 from levante import workflow
-from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.testing.installation import Installation
 from levante.testing.virtual_time import LoopClock
 

@@ -12,14 +12,14 @@ import pytest
 import levante as workflows
 from levante import workflow
 from levante.context import current_activity
-from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.errors import WorkflowsException
 from levante.testing import WorkflowEnvironment
 from levante.testing.installation import WORKSPACE, Installation
 from levante.testing.virtual_time import LoopClock
-from levante.worker.tasks import TaskSource
+from levante.worker.tasks.source import TaskSource
 from levante_core.protocol import DeploymentName
-from levante_local.waiting import call
+from levante_local.greenlets import call
 
 pytestmark = pytest.mark.levante
 

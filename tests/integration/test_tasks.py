@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from levante_core.domain.names import ExecutionId
-from levante_core.domain.stream_events import StreamEvent
-from levante_local.waiting import call
+from levante_core.domain.streams.events import StreamEvent
+from levante_local.greenlets import call
 from tests.integration.task_workflows import ACTIVITIES, ATTEMPTS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 

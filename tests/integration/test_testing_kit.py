@@ -14,7 +14,7 @@ from levante.errors import NonDeterminismError
 from levante.testing import ExecutionNotCompleted, History, WorkflowEnvironment, run_in_virtual_time
 from levante.testing.installation import InProcessApi
 from levante.testing.other_process import replay_elsewhere
-from levante.worker.api import ApiError
+from levante.worker.transport.api import ApiError
 from levante_core.errors import HandlerFailed, InvalidInput
 
 pytest_plugins = ["pytester"]

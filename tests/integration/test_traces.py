@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from levante.testing import Execution, WorkflowEnvironment
-from levante_core.domain.spans import Span, SpanKind, tree
-from levante_core.services.traces import Trace
-from levante_local.waiting import call
+from levante_core.domain.observability.spans import Span, SpanKind, tree
+from levante_core.services.observability.traces import Trace
+from levante_local.greenlets import call
 from tests.behaviour import programs
 from tests.behaviour.behaviours import BEHAVIOURS
 from tests.behaviour.driving import Driver

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from levante.definition.mapping import activity_input, handler_input
+from levante.definition.outputs import ActivityOutput, HandlerOutput
+from levante.definition.schemas import Owner
 from levante.errors import ErrorCode, WorkflowsException
-from levante.mapping import activity_input, handler_input
-from levante.outputs import ActivityOutput, HandlerOutput
-from levante.schemas import Owner
 from tests.property.kinds import Kind, kinds, parts_of
 
 EXAMPLES = int(os.environ.get("LEVANTE_RANDOM_VALUES", "300"))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from levante_core.protocol.workers import LoadRequest
-from levante_core.services.capabilities import RunGrant
-from levante_local.waiting import call
+from levante_core.services.access.capabilities import RunGrant
+from levante_local.greenlets import call
 from tests.integration.scenarios import ACTIVITIES, ALL
 from tests.support.direct import Installation
 

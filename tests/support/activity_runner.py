@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from levante.definitions import get_activity_definition
-from levante.worker.activities import ActivityRunner
-from levante.worker.api import Api
-from levante.worker.attempt import Attempt, Demand
-from levante.worker.attempt_end import AttemptEnd
+from levante.definition.definitions import get_activity_definition
+from levante.worker.activities.attempt import Attempt, Demand
+from levante.worker.activities.attempt_end import AttemptEnd
+from levante.worker.activities.runner import ActivityRunner
 from levante.worker.payloads import PLAIN
+from levante.worker.transport.api import Api
 from levante_core.protocol import ActivityWork, DeploymentName, Json
 from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityHeartbeatResponse
 

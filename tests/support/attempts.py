@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from levante.context import ActivityContext, ActivityInfo, Publish, current_activity
-from levante.definitions import ActivityDefinition
+from levante.definition.definitions import ActivityDefinition
 
 T = TypeVar("T")
 NOTHING_SERVED: Mapping[str, ActivityDefinition] = {}

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.testing.installation import WORKSPACE, InProcessApi
 from levante.testing.installation import Installation as InstallationOfTheKit
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Change
-from levante_core.records import keys
+from levante_core.storage import keys
 from levante_local.clock import LocalClock
-from levante_local.waiting import call
+from levante_local.greenlets import call
 
 __all__ = ["WORKSPACE", "InProcessApi", "Installation"]
 

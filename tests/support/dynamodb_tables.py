@@ -12,10 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_client import dynamodb_client
-from levante_core.adapters.dynamodb_table import INDEXES, table_definition
-from levante_core.adapters.images import change_of
+from levante_core.adapters.dynamodb.client import dynamodb_client
+from levante_core.adapters.dynamodb.images import change_of
+from levante_core.adapters.dynamodb.store import DynamoItemStore
+from levante_core.adapters.dynamodb.table import INDEXES, table_definition
 from levante_core.ports.item_store import Change
 from tests.support.emulators import ENVIRONMENT
 from tests.support.processes import wait_until

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, Self
 from zlib import crc32
 
-from levante_core.adapters.images import stream_record
+from levante_core.adapters.dynamodb.images import stream_record
 from levante_core.ports.item_store import Change
 from levante_core.ports.queues import ReceivedMessage
 from levante_dispatcher.handlers import Handler
-from levante_local.queues import InProcessQueues
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.queues.queues import InProcessQueues
 
 Record = dict[str, Any]
 

@@ -10,20 +10,20 @@ from typing import Any
 from uuid import UUID
 
 from levante.testing.virtual_time import LoopClock
-from levante.worker.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
+from levante.worker.transport.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.errors import InconsistentHistory, NotFound, Unavailable
 from levante_core.ports.item_store import Change, Item, Key
-from levante_core.records.keys import BATCH, FACT
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services.dispatch import TIMERS_QUEUE
+from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
+from levante_core.services.executions.start import StartRequest
+from levante_core.storage.keys import BATCH, FACT
 from levante_dispatcher.changes import Resolve
 from levante_dispatcher.handlers import DispatcherHandlers, Event, Handler, build_handlers, without_halving
 from levante_local.change_watch import LocalChangeWatch
+from levante_local.greenlets import call
 from levante_local.payload_files import PayloadFiles
-from levante_local.queues import InProcessQueues
-from levante_local.waiting import call
+from levante_local.queues.queues import InProcessQueues
 from tests.support.direct import WORKSPACE, InProcessApi, Installation
 from tests.support.event_sources import QueueMapping, QueueSource, StreamMapping, StreamSource
 from tests.support.faults import NO_FAULTS, Faults, FaultyQueues, FaultyStore, Operations
@@ -57,7 +57,7 @@ class SameIds:
 
 
 class Line:
-    """One worker's way to the API: calls that get no answer are made again, as `levante.worker.api.Api` makes them.
+    """One worker's way to the API: calls without an answer are made again, as `levante.worker.transport.api.Api` makes them.
 
     is_cut: nothing comes through, answers to calls under way included.
     """

@@ -5,7 +5,11 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, get_type_hints
 
-from levante_core.domain.events import (
+from levante_core.domain.activities.options import RateLimit
+from levante_core.domain.dispatch.plan import EPOCH
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityScheduled,
     ChildScheduled,
     ExecutionCompleted,
@@ -15,29 +19,25 @@ from levante_core.domain.events import (
     TimerFired,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
-from levante_core.domain.options import RateLimit
-from levante_core.domain.plan import EPOCH
 from levante_core.domain.schedules.spec import ScheduleDefinition
-from levante_core.domain.stream_events import OutsideTask, StreamEventType
+from levante_core.domain.streams.events import OutsideTask, StreamEventType
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.activities import PermitRequest
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import QueryAnswer, QueryRequest, RegisterRequest
-from levante_core.records import keys
-from levante_core.records.catalogue import Role
-from levante_core.records.queries import query_item
-from levante_core.records.runs import Recorded, fact_item, outcome_fact
-from levante_core.records.task_failures import task_failure_item
-from levante_core.services.activities import GrantedReport
-from levante_core.services.capabilities import AttemptGrant
-from levante_core.services.dispatch import TIMERS_QUEUE
-from levante_core.services.outside_events import OutsideEvent
-from levante_core.services.schedules import Target
+from levante_core.services.access.capabilities import AttemptGrant
+from levante_core.services.activities.reports import GrantedReport
+from levante_core.services.dispatch.sender import TIMERS_QUEUE
+from levante_core.services.schedules.schedules import Target
+from levante_core.services.streams.external_events import OutsideEvent
+from levante_core.storage import keys
+from levante_core.storage.catalogue import Role
+from levante_core.storage.queries import query_item
+from levante_core.storage.runs import Recorded, fact_item, outcome_fact
+from levante_core.storage.task_failures import task_failure_item
 from tests.support.poison import HOME, NEIGHBOURS, VICTIM, Plant
 
 OWN = NEIGHBOURS[0][1]

@@ -7,10 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import (
@@ -23,18 +24,17 @@ from levante_core.protocol.workers import (
     RegisterRequest,
     TaskQueue,
 )
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services.activities import GrantedReport
-from levante_core.services.capabilities import AttemptGrant, RunGrant
-from levante_core.services.commits import GrantedCommit
+from levante_core.services.access.capabilities import AttemptGrant, RunGrant
+from levante_core.services.activities.reports import GrantedReport
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
+from levante_core.services.executions.start import StartRequest
+from levante_core.services.history.commits import GrantedCommit
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.store import SqliteItemStore
 from tests.fakes import FakeClock
 
 SPACE = Workspace("s")

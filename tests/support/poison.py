@@ -7,30 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from levante_core.adapters.images import stream_record
+from levante_core.adapters.dynamodb.images import stream_record
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import ExecutionCompleted
-from levante_core.domain.execution import RunKey
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ExecutionCompleted
+from levante_core.domain.history.state import HistoryBatch
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, Workspace
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import ChangeFeed, Item, ItemStore, Key, Put
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import Commit, CommitOutcome, DeliveredTask, PollRequest, RegisterRequest, TaskQueue
-from levante_core.records import keys
-from levante_core.records.changes import concerns_dispatcher
-from levante_core.records.offloading import OffloadingStore
-from levante_core.records.parked import Parked
-from levante_core.services.capabilities import RunGrant
-from levante_core.services.commits import GrantedCommit
-from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from levante_core.services.access.capabilities import RunGrant
+from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 from levante_core.services.engine import build_engine
-from levante_core.services.executions import StartRequest
-from levante_core.services.reading import last_index
+from levante_core.services.executions.start import StartRequest
+from levante_core.services.history.commits import GrantedCommit
+from levante_core.services.history.loading import last_index
+from levante_core.storage import keys
+from levante_core.storage.changes import concerns_dispatcher
+from levante_core.storage.parked import Parked
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
-from levante_local.queues import InProcessQueues
+from levante_local.queues.queues import InProcessQueues
 from tests.fakes import FakeClock
 
 HOME, AWAY = Workspace("home"), Workspace("away")

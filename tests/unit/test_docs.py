@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 
 from levante.errors import ErrorCode
-from levante_core.domain.events import ActivityScheduled
-from levante_core.domain.history import RunState
-from levante_core.domain.transitions import ActivityState
+from levante_core.domain.history.events import ActivityScheduled
+from levante_core.domain.history.state import RunState
+from levante_core.domain.history.transitions import ActivityState
 from levante_core.errors import HTTP_ANSWERS
 
 ROOT = Path(__file__).parents[2]

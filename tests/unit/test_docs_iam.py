@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from levante_core.adapters.sts import session_policy
+from levante_core.adapters.aws.sts import session_policy
 from tests.support.policies import statements
 from tests.support.sam import load_template, of_type, text
 

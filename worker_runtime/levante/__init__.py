@@ -8,9 +8,9 @@ from levante.activity import activity
 from levante.attempts import activity_heartbeat
 from levante.children import ChildHandle, execute_workflow
 from levante.context import get_execution_id, run_activities_locally
-from levante.definitions import get_activity_definition, get_workflow_definition
-from levante.dependencies import DependencyInjector, Depends
-from levante.discovery import discover_all_workflows_in_package, get_registered_workflow_names
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.dependencies import DependencyInjector, Depends
+from levante.definition.discovery import discover_all_workflows_in_package, get_registered_workflow_names
 from levante.errors import (
     ActivityError,
     ChildWorkflowError,

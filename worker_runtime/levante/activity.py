@@ -13,13 +13,13 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from pydantic import ValidationError
 
 from levante import attempts
-from levante.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
 from levante.context import current_session, current_workflow, runs_locally
-from levante.definitions import ACTIVITY, ActivityDefinition
+from levante.definition.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
+from levante.definition.definitions import ACTIVITY, ActivityDefinition
+from levante.definition.mapping import activity_input
+from levante.definition.outputs import ActivityOutput
+from levante.definition.schemas import Owner, problems_of, resolved_hints
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
-from levante.mapping import activity_input
-from levante.outputs import ActivityOutput
-from levante.schemas import Owner, problems_of, resolved_hints
 from levante_core.protocol import ActivityOptions, RateLimit, RetryPolicy
 
 __all__ = ["activity"]

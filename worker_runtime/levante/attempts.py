@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from levante.context import ActivityContext, ActivityInfo, current_activity
+from levante.definition.refusals import PayloadRefused
+from levante.definition.schemas import own_type
 from levante.errors import WorkflowsException
-from levante.refusals import PayloadRefused
-from levante.schemas import own_type
 from levante.values.forms import Form
 from levante.values.losses import ValueLost
 from levante_core.protocol import Json, problem_with

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from levante.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
 from levante.context import Child, ChildWorkflow, current_workflow
-from levante.definitions import WorkflowDefinition, get_workflow_definition
+from levante.definition.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
+from levante.definition.definitions import WorkflowDefinition, get_workflow_definition
 from levante.errors import InvalidArguments, WorkflowsException
 from levante_core.protocol import InvalidInput, ParentClosePolicy
 
@@ -69,7 +69,7 @@ async def execute_workflow(
 ) -> Any:
     """Run a workflow as a child of the one that calls this; elsewhere, in this process and without a server.
 
-    Without a server nothing is recorded, and signals, updates and queries cannot reach it: see `levante.worker.local`.
+    Without a server nothing is recorded, and no signal, update or query can reach it: see `levante.inprocess.execution`.
 
     params: the child's input, a model or a mapping with the keys that its entrypoint takes. execution_timeout: None for what
     the child declares. execution_id: None makes one up, the same on every replay. wait: True returns the child's result,
@@ -90,7 +90,7 @@ async def execute_workflow(
     if context is None:
         if not wait:
             raise WorkflowsException("execute_workflow(wait=False) works only in the code of a running workflow")
-        from levante.worker.local import run_locally  # noqa: PLC0415 - brings the parts of a worker, which workflows do without
+        from levante.inprocess.execution import run_locally  # noqa: PLC0415 - brings the parts of a worker, which workflows do without
 
         return await run_locally(definition, value, execution_timeout or definition.execution_timeout)
     asked = ChildWorkflow(

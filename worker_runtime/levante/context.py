@@ -15,7 +15,7 @@ from uuid import UUID
 from levante_core.protocol import ActivityOptions, ChildScheduled, Json, ParentClosePolicy, SearchKeysChanged, TaskEvent
 
 if TYPE_CHECKING:
-    from levante.definitions import ActivityDefinition
+    from levante.definition.definitions import ActivityDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from levante import workflow
 from levante.context import current_workflow
+from levante.definition.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
+from levante.definition.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
 from levante.errors import ErrorCode, WorkflowError
-from levante.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
-from levante.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
 from levante.tasks import Task
 from levante.values.forms import Form
 from levante_core.protocol import Json, SearchKeysChanged

@@ -12,10 +12,10 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from levante.context import Publish, current_activity, current_workflow
+from levante.definition.refusals import PayloadRefused
+from levante.definition.schemas import own_type
 from levante.errors import WorkflowsException
 from levante.patches import difference
-from levante.refusals import PayloadRefused
-from levante.schemas import own_type
 from levante.values.forms import Form
 from levante.values.losses import ValueLost
 from levante_core.protocol import Json, TaskEvent, TaskPhase

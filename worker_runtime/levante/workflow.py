@@ -25,12 +25,12 @@ from pydantic import BaseModel
 
 from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
-from levante.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
+from levante.definition.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
+from levante.definition.handlers import HandlerKind, UnfinishedPolicy, handlers_of, mark
+from levante.definition.schemas import Owner
+from levante.definition.search_keys import addition, removal
 from levante.determinism.guard import skipped
 from levante.errors import ErrorCode, WorkflowsException
-from levante.handlers import HandlerKind, UnfinishedPolicy, handlers_of, mark
-from levante.schemas import Owner
-from levante.search_keys import addition, removal
 from levante_core.protocol import MOST_KEYS, InvalidInput, ScheduleDefinition, workflow_name
 
 __all__ = [

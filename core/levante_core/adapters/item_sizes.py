@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from levante_core.adapters.images import Image, image_of
+from levante_core.adapters.dynamodb.images import Image, image_of
 from levante_core.errors import NotStorable
 from levante_core.ports.item_store import Item, Key, Put, Scalar, Update, Write
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from urllib.parse import unquote, urlsplit
 
-from levante_core.services.trace_export import SendSpans
+from levante_core.services.observability.export import SendSpans
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"

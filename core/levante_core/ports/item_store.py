@@ -1,7 +1,7 @@
 """The item store: a table shaped like DynamoDB, and no wider than the services need.
 
 An item has a key, small scalar attributes (what conditions test and listings return), JSON documents (opaque to the
-store) and its places in sparse indexes. Adapters: `levante_local.sqlite_store`; DynamoDB.
+store) and its places in sparse indexes. Adapters: `levante_local.sqlite.store`; DynamoDB.
 """
 
 from collections.abc import Mapping, Sequence
@@ -202,7 +202,7 @@ class ItemStore(Protocol):
 
 
 class DocumentStore(ItemStore, Protocol):
-    """An item store, and what it keeps elsewhere for being large. Adapter: `levante_core.records.offloading`."""
+    """An item store, and what it keeps elsewhere for being large. Adapter: `levante_core.adapters.offloading`."""
 
     def clear(self, partition: str) -> None:
         """Delete everything of a partition that nobody writes to any more.

@@ -1,4 +1,4 @@
-"""Queues with the semantics of SQS, FIFO and standard. Adapters: `levante_local.queues`; SQS.
+"""Queues with the semantics of SQS, FIFO and standard. Adapters: `levante_local.queues.queues`; SQS.
 
 A queue whose name ends in `.fifo` keeps the order within a message group, hands out no message of a group while another
 one of it is in flight (unless both come in one receive), and drops a message whose deduplication id it accepted in the same

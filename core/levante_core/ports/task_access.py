@@ -1,4 +1,7 @@
-"""Access to queues for workers that take their tasks without the API in between. Adapter: `levante_core.adapters.sts`."""
+"""Access to queues for workers that take their tasks without the API in between.
+
+Adapter: `levante_core.adapters.aws.sts`.
+"""
 
 from typing import Protocol
 

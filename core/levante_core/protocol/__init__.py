@@ -1,7 +1,29 @@
 """The language that workers and the API share: history events and the messages around them."""
 
-from levante_core.domain.custom_tasks import PatchOperation, TaskEvent, TaskPhase
-from levante_core.domain.events import (
+from levante_core.domain.activities.options import ActivityOptions, RateLimit
+from levante_core.domain.activities.retry import (
+    ACTIVITY_CANCELED,
+    GiveUp,
+    RetryAfter,
+    RetryPolicy,
+    after_failure,
+    once_asked_to_end,
+)
+from levante_core.domain.dispatch.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
+from levante_core.domain.executions.execution import RunStart
+from levante_core.domain.executions.failure import Failure, FailureKind
+from levante_core.domain.executions.search_keys import (
+    INTERNAL_PREFIX,
+    MOST_KEYS,
+    MOST_VALUE_CHARACTERS,
+    SearchKeys,
+    SearchKeysChanged,
+    changed,
+    problem_with_key,
+    problem_with_size,
+)
+from levante_core.domain.frozen import Json
+from levante_core.domain.history.events import (
     CLOSINGS,
     COMMANDS,
     MAIL,
@@ -41,10 +63,8 @@ from levante_core.domain.events import (
     UpdateRequested,
     mail_key,
 )
-from levante_core.domain.execution import RunStart
-from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.frozen import Json
-from levante_core.domain.history import (
+from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.history.state import (
     MOST_BYTES,
     MOST_EVENTS,
     HistoryBatch,
@@ -55,6 +75,7 @@ from levante_core.domain.history import (
     fold,
     mail_in,
 )
+from levante_core.domain.history.transitions import ActivityState, ExecutionStatus
 from levante_core.domain.names import (
     DeploymentName,
     ExecutionId,
@@ -68,17 +89,7 @@ from levante_core.domain.names import (
     worker_name,
     workflow_name,
 )
-from levante_core.domain.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
-from levante_core.domain.options import ActivityOptions, RateLimit
 from levante_core.domain.payloads import is_encoded, problem_with
-from levante_core.domain.retry import (
-    ACTIVITY_CANCELED,
-    GiveUp,
-    RetryAfter,
-    RetryPolicy,
-    after_failure,
-    once_asked_to_end,
-)
 from levante_core.domain.schedules.spec import (
     ScheduleCalendar,
     ScheduleDefinition,
@@ -87,18 +98,7 @@ from levante_core.domain.schedules.spec import (
     SchedulePolicy,
     ScheduleRange,
 )
-from levante_core.domain.search_keys import (
-    INTERNAL_PREFIX,
-    MOST_KEYS,
-    MOST_VALUE_CHARACTERS,
-    SearchKeys,
-    SearchKeysChanged,
-    changed,
-    problem_with_key,
-    problem_with_size,
-)
-from levante_core.domain.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
-from levante_core.domain.transitions import ActivityState, ExecutionStatus
+from levante_core.domain.streams.custom_tasks import PatchOperation, TaskEvent, TaskPhase
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
 

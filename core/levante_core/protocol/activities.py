@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from levante_core.domain.custom_tasks import TaskEvent
-from levante_core.domain.failure import Failure
+from levante_core.domain.activities.options import RateLimit
+from levante_core.domain.dispatch.tasks import ActivityTask
+from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.numbers import Number
-from levante_core.domain.options import RateLimit
-from levante_core.domain.tasks import ActivityTask
+from levante_core.domain.streams.custom_tasks import TaskEvent
 from levante_core.protocol.names import WorkerPool
 from levante_core.protocol.streams import MOST_EVENTS
 from levante_core.protocol.workers import Token

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from levante_core.domain.frozen import Frozen, Time
-from levante_core.domain.spans import span_id
+from levante_core.domain.observability.spans import span_id
 from levante_core.protocol.names import Deployment, WorkerName
 
 EXECUTION_LOGS = "/v1/workflows/executions/<execution_id>/logs"

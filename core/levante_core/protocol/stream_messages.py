@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, from_json
 
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Frozen, Json, Moment, Parameters, Time
-from levante_core.domain.stream_events import StreamEvent, StreamEventType
+from levante_core.domain.streams.events import StreamEvent, StreamEventType
 from levante_core.protocol.logs import LogRecord
 from levante_core.protocol.streams import MOST_EVENTS
 

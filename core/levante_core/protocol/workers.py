@@ -7,16 +7,16 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 from pydantic_core import from_json
 
-from levante_core.domain.execution import RunStart
-from levante_core.domain.failure import Failure
+from levante_core.domain.dispatch.tasks import ActivityTask, Fact, WorkflowTask
+from levante_core.domain.executions.execution import RunStart
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.history import HistoryBatch, HistorySize
+from levante_core.domain.history.state import HistoryBatch, HistorySize
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import described
 from levante_core.domain.numbers import Number
-from levante_core.domain.search_keys import SearchKeys
-from levante_core.domain.tasks import ActivityTask, Fact, WorkflowTask
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.protocol.names import Deployment, WorkerName, WorkerPool
 from levante_core.protocol.specs import WorkflowSpec
 

@@ -7,45 +7,45 @@ from levante_core.ports.item_store import DocumentStore
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.ports.task_access import TaskAccess
-from levante_core.services.activities import ActivityService
-from levante_core.services.api_keys import ApiKeyService
-from levante_core.services.attendance import Attendance
-from levante_core.services.builds import BuildService
-from levante_core.services.capabilities import Capabilities
-from levante_core.services.catalogue import CatalogueService
-from levante_core.services.closing import ClosingService
-from levante_core.services.commits import CommitService
+from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.access.capabilities import Capabilities
+from levante_core.services.access.tickets import TicketService
+from levante_core.services.activities.rate_limits import RateLimitService
+from levante_core.services.activities.reports import ActivityService
+from levante_core.services.catalogue.attendance import Attendance
+from levante_core.services.catalogue.builds import BuildService
+from levante_core.services.catalogue.declared_schedules import DeclaredSchedules
+from levante_core.services.catalogue.edits import WorkflowEdits
+from levante_core.services.catalogue.register import CatalogueService
+from levante_core.services.catalogue.worker_groups import WorkerGroups
+from levante_core.services.children.lifecycle import FamilyService
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.declared_schedules import DeclaredSchedules
-from levante_core.services.dispatch import Dispatch
-from levante_core.services.due import DueService
-from levante_core.services.effects import EffectService
-from levante_core.services.executions import ExecutionService
-from levante_core.services.expiry import ExpiryService
-from levante_core.services.family import FamilyService
-from levante_core.services.handler_checks import HandlerChecks
-from levante_core.services.histories import HistoryService
-from levante_core.services.input_schema import InputChecks, RunBlocking
-from levante_core.services.logs import LogService
-from levante_core.services.mail import MailService
-from levante_core.services.metrics import MetricsService
-from levante_core.services.outside_events import OutsideEventService
-from levante_core.services.parking import Parking
-from levante_core.services.queries import QueryService
-from levante_core.services.rate_limits import RateLimitService
-from levante_core.services.recheck import RecheckService
-from levante_core.services.redrive import RedriveService
-from levante_core.services.resets import ResetService
-from levante_core.services.schedules import ScheduleService
-from levante_core.services.streams import StreamService
-from levante_core.services.tails import TailService
-from levante_core.services.task_events import TaskEventService
-from levante_core.services.tasks import TaskService
-from levante_core.services.tickets import TicketService
-from levante_core.services.trace_export import SendSpans, TraceExport
-from levante_core.services.traces import TraceService
-from levante_core.services.worker_groups import WorkerGroups
-from levante_core.services.workflow_edits import WorkflowEdits
+from levante_core.services.dispatch.effects import EffectService
+from levante_core.services.dispatch.parking import Parking
+from levante_core.services.dispatch.redrive import RedriveService
+from levante_core.services.dispatch.repair import RecheckService
+from levante_core.services.dispatch.sender import Dispatch
+from levante_core.services.dispatch.tasks import TaskService
+from levante_core.services.dispatch.timers import DueService
+from levante_core.services.executions.close import ClosingService
+from levante_core.services.executions.expiry import ExpiryService
+from levante_core.services.executions.metrics import MetricsService
+from levante_core.services.executions.reset import ResetService
+from levante_core.services.executions.start import ExecutionService
+from levante_core.services.history.commits import CommitService
+from levante_core.services.history.showing import HistoryService
+from levante_core.services.messages.accept import MailService
+from levante_core.services.messages.handler_checks import HandlerChecks
+from levante_core.services.messages.input_validation import InputChecks, RunBlocking
+from levante_core.services.messages.queries import QueryService
+from levante_core.services.observability.export import SendSpans, TraceExport
+from levante_core.services.observability.logs import LogService
+from levante_core.services.observability.traces import TraceService
+from levante_core.services.schedules.schedules import ScheduleService
+from levante_core.services.streams.activity_events import TaskEventService
+from levante_core.services.streams.external_events import OutsideEventService
+from levante_core.services.streams.publish import StreamService
+from levante_core.services.streams.tails import TailService
 
 
 @dataclass(frozen=True, slots=True)

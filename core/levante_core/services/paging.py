@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from levante_core.ports.item_store import Item, Page
-from levante_core.records.decoding import readable
+from levante_core.storage.decoding import readable
 
 T = TypeVar("T")
 

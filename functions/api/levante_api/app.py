@@ -5,31 +5,31 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from levante_api.activities import ActivityEndpoints
-from levante_api.deployments import DeploymentEndpoints
-from levante_api.elsewhere import Elsewhere
-from levante_api.endpoints import Endpoint, mount
-from levante_api.events import EventEndpoints
-from levante_api.executions import ExecutionEndpoints
-from levante_api.gate import Gate
-from levante_api.keys import KeyEndpoints
-from levante_api.logs import LogEndpoints
-from levante_api.managed import ManagedEndpoints
-from levante_api.messages import MessageEndpoints
-from levante_api.metrics import MetricsEndpoints
-from levante_api.parked import ParkedEndpoints
-from levante_api.problems import answer_to
-from levante_api.redrive import RedriveEndpoints
-from levante_api.registrations import RegistrationEndpoints
-from levante_api.request_log import RequestLog
-from levante_api.resolver import OverlappingResolver, written
-from levante_api.runs import RunEndpoints
-from levante_api.schedules import ScheduleEndpoints
+from levante_api.access.authentication import Gate
+from levante_api.access.keys import KeyEndpoints
+from levante_api.activities.attempts import ActivityEndpoints
+from levante_api.catalogue.deployments import DeploymentEndpoints
+from levante_api.catalogue.managed import ManagedEndpoints
+from levante_api.catalogue.registrations import RegistrationEndpoints
+from levante_api.catalogue.workflow_edits import WorkflowEditEndpoints
+from levante_api.catalogue.workflows import WorkflowEndpoints
+from levante_api.dispatch.parked import ParkedEndpoints
+from levante_api.dispatch.redrive import RedriveEndpoints
+from levante_api.dispatch.workers import WorkerEndpoints
+from levante_api.executions.executions import ExecutionEndpoints
+from levante_api.executions.runs import RunEndpoints
+from levante_api.http.endpoints import Endpoint, mount
+from levante_api.http.problems import answer_to
+from levante_api.http.request_log import RequestLog
+from levante_api.http.resolver import OverlappingResolver, written
+from levante_api.messages.messages import MessageEndpoints
+from levante_api.observability.logs import LogEndpoints
+from levante_api.observability.metrics import MetricsEndpoints
+from levante_api.observability.traces import TraceEndpoints
+from levante_api.schedules.schedules import ScheduleEndpoints
+from levante_api.streams.events import EventEndpoints
+from levante_api.streams.redirects import Elsewhere
 from levante_api.system import HealthProblem, SystemEndpoints
-from levante_api.traces import TraceEndpoints
-from levante_api.workers import WorkerEndpoints
-from levante_api.workflow_edits import WorkflowEditEndpoints
-from levante_api.workflows import WorkflowEndpoints
 from levante_core.domain.frozen import Json
 from levante_core.services.engine import Engine
 
@@ -104,6 +104,6 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
 
 
 def _document(app: OverlappingResolver, endpoints: list[Endpoint], settings: ApiSettings) -> str:
-    from levante_api.document import openapi_document  # noqa: PLC0415 - a third of all import time
+    from levante_api.openapi.document import openapi_document  # noqa: PLC0415 - a third of all import time
 
     return openapi_document(app, endpoints, settings.version)

@@ -3,8 +3,8 @@
 import os
 
 from levante_api.app import ApiSettings, create_app
-from levante_core.adapters.aws import build_aws_engine, read_aws_settings
-from levante_core.adapters.lambda_handlers import FUNCTION_NAME, OF_THE_GATEWAY, Observer
+from levante_core.adapters.aws.composition import build_aws_engine, read_aws_settings
+from levante_core.adapters.aws.lambda_handlers import FUNCTION_NAME, OF_THE_GATEWAY, Observer
 
 _settings = read_aws_settings(os.environ)
 _engine, _ = build_aws_engine(_settings)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
 
-from levante_api.endpoints import Endpoint
+from levante_api.http.endpoints import Endpoint
 from levante_core.domain.frozen import Frozen
 
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from levante_core.adapters.images import change_of, key_of
-from levante_core.domain.plan import Record, RunClosed, plan
+from levante_core.adapters.dynamodb.images import change_of, key_of
+from levante_core.domain.dispatch.plan import Record, RunClosed, plan
 from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import Change, Item
-from levante_core.records.changes import records_of
-from levante_core.records.parked import Owner, ParkedKind, owner_in, owner_of
-from levante_core.services.containment import each_by_itself
+from levante_core.services.dispatch.containment import each_by_itself
 from levante_core.services.engine import Engine
+from levante_core.storage.changes import records_of
+from levante_core.storage.parked import Owner, ParkedKind, owner_in, owner_of
 
 StreamRecord: TypeAlias = Mapping[str, Any]
 Resolve: TypeAlias = Callable[[Item], Item]

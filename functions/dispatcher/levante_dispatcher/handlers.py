@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from levante_core.errors import InconsistentHistory, Unavailable
-from levante_core.records.parked import Parked, ParkedKind
 from levante_core.services.engine import Engine
+from levante_core.storage.parked import Parked, ParkedKind
 from levante_dispatcher.changes import ChangeFeed, Resolve
 
 Event: TypeAlias = Mapping[str, Any]

@@ -2,8 +2,8 @@
 
 import os
 
-from levante_core.adapters.aws import build_aws_engine, read_aws_settings
-from levante_core.adapters.lambda_handlers import FUNCTION_NAME, Observer
+from levante_core.adapters.aws.composition import build_aws_engine, read_aws_settings
+from levante_core.adapters.aws.lambda_handlers import FUNCTION_NAME, Observer
 from levante_dispatcher.handlers import build_handlers, without_halving
 
 _settings = read_aws_settings(os.environ)

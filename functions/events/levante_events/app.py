@@ -21,14 +21,14 @@ from levante_core.errors import LevanteError, NotFound, TooManyStreams, Unauthen
 from levante_core.protocol.logs import LogLine, log_stream_in, record_of
 from levante_core.protocol.stream_messages import EventSource, StreamProblem
 from levante_core.protocol.streams import history_in, is_stream, ticket_purpose
-from levante_core.records.catalogue import ApiKey, Role
-from levante_core.services.api_keys import ApiKeyService, require, require_unbound, shown_key
-from levante_core.services.histories import HistoryService, ShownHistory
-from levante_core.services.logs import LogService
-from levante_core.services.streams import Sequenced, StreamService
-from levante_core.services.tails import Tail, TailService, Tidings
-from levante_core.services.tickets import TicketService
-from levante_core.services.traces import TraceService
+from levante_core.services.access.api_keys import ApiKeyService, require, require_unbound, shown_key
+from levante_core.services.access.tickets import TicketService
+from levante_core.services.history.showing import HistoryService, ShownHistory
+from levante_core.services.observability.logs import LogService
+from levante_core.services.observability.traces import TraceService
+from levante_core.services.streams.publish import Sequenced, StreamService
+from levante_core.services.streams.tails import Tail, TailService, Tidings
+from levante_core.storage.catalogue import ApiKey, Role
 from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, log_frame, retry_frame
 from levante_events.log_reader import LogReader, open_log
 from levante_events.selection import NoExecution, Selection, select, ticket_in

@@ -3,7 +3,7 @@
 from levante_core.domain.names import Workspace
 from levante_core.protocol.logs import LogRecord
 from levante_core.protocol.stream_messages import StreamPayload, StreamProblem, WorkflowContext
-from levante_core.services.streams import Sequenced
+from levante_core.services.streams.publish import Sequenced
 
 KEEP_ALIVE = b": keep-alive\n\n"
 

@@ -10,18 +10,18 @@ import os
 
 from aws_lambda_powertools import Logger
 
-from levante_core.adapters.aws import build_aws_store, read_aws_settings
+from levante_core.adapters.aws.composition import build_aws_store, read_aws_settings
+from levante_core.adapters.aws.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.error_logs import keep_payloads_out
-from levante_core.adapters.lambda_handlers import FUNCTION_NAME
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
-from levante_core.services.api_keys import ApiKeyService
+from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.access.tickets import TicketService
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.histories import HistoryService
-from levante_core.services.logs import LogService
-from levante_core.services.streams import StreamService
-from levante_core.services.tails import TailService
-from levante_core.services.tickets import TicketService
-from levante_core.services.traces import TraceService
+from levante_core.services.history.showing import HistoryService
+from levante_core.services.observability.logs import LogService
+from levante_core.services.observability.traces import TraceService
+from levante_core.services.streams.publish import StreamService
+from levante_core.services.streams.tails import TailService
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 
 LONGEST_SECONDS = 870.0

@@ -7,7 +7,7 @@ from functools import partial
 from levante_core.domain.names import Workspace
 from levante_core.protocol.logs import log_stream_in
 from levante_core.protocol.stream_messages import DeploymentLogStreamQuery, ExecutionLogStreamQuery
-from levante_core.services.logs import LogService, LogTail, Window, of_code
+from levante_core.services.observability.logs import LogService, LogTail, Window, of_code
 from levante_events.selection import read
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from levante_core.domain.stream_events import Told
+from levante_core.domain.streams.events import Told
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.protocol.stream_messages import ANY, MOST_FILTERS, EventSource, EventStreamQuery, ExecutionStreamQuery
 from levante_core.protocol.streams import TICKET_PARAMETER, execution_in, sequence_in

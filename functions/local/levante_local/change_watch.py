@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from levante_core.ports.item_store import Change
-from levante_local.waiting import Signal
+from levante_local.greenlets import Signal
 
 
 class _Watcher(Signal):

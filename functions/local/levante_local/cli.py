@@ -13,8 +13,8 @@ import click
 from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
 from levante_local.host import Host, HostSettings
-from levante_local.server import Listening, Tls, TlsNotUsable, serve
-from levante_local.sqlite_schema import StoreNotOpened
+from levante_local.http.server import Listening, Tls, TlsNotUsable, serve
+from levante_local.sqlite.schema import StoreNotOpened
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The store's writer thread must get the interpreter quickly when the event loop is busy."""

@@ -1,7 +1,7 @@
 """The clock of programs whose handlers share one event loop."""
 
 from levante_core.adapters.system import SystemClock
-from levante_local.waiting import sleep
+from levante_local.greenlets import sleep
 
 
 class LocalClock(SystemClock):

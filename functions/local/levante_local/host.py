@@ -13,29 +13,29 @@ from typing import Any
 
 from levante_api.app import ApiSettings, create_app
 from levante_api.system import HealthProblem
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
 from levante_core.protocol.streams import history_in, is_stream
-from levante_core.records.catalogue import ApiKey, Role
-from levante_core.records.changes import concerns_dispatcher
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services.api_keys import SECRET_PREFIX, require
+from levante_core.services.access.api_keys import SECRET_PREFIX, require
+from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.tasks import consumer_name
-from levante_core.services.trace_export import SendSpans
+from levante_core.services.observability.export import SendSpans
+from levante_core.storage.catalogue import ApiKey, Role
+from levante_core.storage.changes import concerns_dispatcher
 from levante_dispatcher.handlers import build_handlers
 from levante_events.app import KEY_CHECK_SECONDS, EventsApp, StreamServices, StreamSettings
-from levante_local.admission import Admission, AdmissionLimits, refusal_of
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.clock import LocalClock
-from levante_local.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
+from levante_local.greenlets import call, wait_for
+from levante_local.http.admission import Admission, AdmissionLimits, refusal_of
+from levante_local.http.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, ExpiryPump, QueuesPump, RedriveAtStart, SweepPump, TimersPump
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_schema import Synchronous
-from levante_local.sqlite_store import SqliteItemStore
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.schema import Synchronous
+from levante_local.sqlite.store import SqliteItemStore
 from levante_local.supervision import Step, Supervisor, not_before
-from levante_local.waiting import call, wait_for
 
 logger = logging.getLogger("levante.host")
 

@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from levante_core.adapters.images import stream_record
+from levante_core.adapters.dynamodb.images import stream_record
 from levante_core.ports.item_store import Change
 from levante_core.ports.surroundings import Clock
-from levante_core.services.dispatch import TIMERS_QUEUE
+from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_dispatcher.handlers import DispatcherHandlers
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.store import SqliteItemStore
 
 logger = logging.getLogger("levante.host")
 

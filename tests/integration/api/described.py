@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from levante_api.app import ApiSettings, create_app
-from levante_api.examples import BODIES
+from levante_api.openapi.examples import BODIES
 from levante_core.adapters.system import SystemClock
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId
 from levante_core.protocol.streams import is_stream
-from levante_core.records.parked import Owner, ParkedKind
-from levante_core.services.capabilities import AttemptGrant, RunGrant
+from levante_core.services.access.capabilities import AttemptGrant, RunGrant
+from levante_core.storage.parked import Owner, ParkedKind
 from levante_events.app import EventsApp, StreamServices, StreamSettings
-from levante_local.gateway import Receive, Scope, Send, event_of, read_body, respond
-from levante_local.queues import InProcessQueues
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.http.gateway import Receive, Scope, Send, event_of, read_body, respond
+from levante_local.queues.queues import InProcessQueues
 from tests.integration.api.harness import HOME, SECRETS, completed, compose, event, failed
 
 SHORT = 0.02

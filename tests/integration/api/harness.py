@@ -11,20 +11,20 @@ from typing import Any, ParamSpec
 from urllib.parse import parse_qsl, urlencode
 
 from levante_api.app import ApiSettings, LambdaHandler, create_app
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.ports.item_store import Put
 from levante_core.ports.surroundings import Clock
-from levante_core.records.catalogue import Role, api_key_item
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services.capabilities import RunGrant
+from levante_core.services.access.capabilities import RunGrant
 from levante_core.services.engine import Engine, build_engine
+from levante_core.storage.catalogue import Role, api_key_item
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.payload_files import PayloadFiles
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
-from levante_local.sqlite_writer import Feeds
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.store import SqliteItemStore
+from levante_local.sqlite.writer import Feeds
 from tests.fakes import FakeClock
 
 HOME, AWAY = Workspace("home"), Workspace("away")

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
-from levante_core.records.catalogue import Role
-from levante_core.records.parked import Owner, ParkedKind
-from levante_core.services.capabilities import AttemptGrant, RunGrant
+from levante_core.services.access.capabilities import AttemptGrant, RunGrant
+from levante_core.storage.catalogue import Role
+from levante_core.storage.parked import Owner, ParkedKind
 from levante_events.app import EventsApp, StreamServices, StreamSettings
-from levante_local.admission import OPEN
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.http.admission import OPEN
 from tests.integration.api.harness import Answer, Api, build
 
 WORKERS = "/v1/workflows/workers"

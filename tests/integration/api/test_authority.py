@@ -15,7 +15,7 @@ import pytest
 
 from levante_core.domain.names import Workspace
 from levante_core.protocol.capabilities import Capability
-from levante_local.admission import OPEN
+from levante_local.http.admission import OPEN
 from tests.integration.api.harness import AWAY, HOLDERS, HOME, Answer, Api, build, completed, outcomes
 from tests.integration.api.test_auth import BATCH, EVERYTHING, WORKERS, Stocked
 

@@ -8,10 +8,11 @@ import pytest
 from levante_core.domain.frozen import MOST_PARAMETER_CHARACTERS, Parameters, wire_time
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.ports.item_store import Page
-from levante_core.records.parked import Owner, ParkedKind
-from levante_core.services import catalogue, paging
-from levante_core.services.parking import MOST_OF_AN_EXECUTION
-from levante_local.sqlite_store import SqliteItemStore
+from levante_core.services import paging
+from levante_core.services.catalogue import register as catalogue
+from levante_core.services.dispatch.parking import MOST_OF_AN_EXECUTION
+from levante_core.storage.parked import Owner, ParkedKind
+from levante_local.sqlite.store import SqliteItemStore
 from tests.integration.api.harness import INPUT_SCHEMA, Answer, Api, outcomes
 
 MOST = 40
@@ -68,7 +69,7 @@ def stocked(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
         made = api.call("POST", "/v1/workflows/schedules", {**schedule, "schedule": {"input": {"a": 1}, "intervals": []}})
         assert made.status == 201, made
     monkeypatch.setattr(paging, "MOST_READ", MOST)
-    monkeypatch.setattr("levante_core.services.executions.NEWEST_RUNS", MOST)
+    monkeypatch.setattr("levante_core.services.executions.start.NEWEST_RUNS", MOST)
     return api
 
 
@@ -145,7 +146,7 @@ def test_redrive_when_other_workspaces_have_runs_then_next_does_not_name_them(
     stocked: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its index holds the runs of all workspaces; a position in it names none of them, and leads over all of them once."""
-    monkeypatch.setattr("levante_core.services.redrive.REDRIVE_PAGE", 7)
+    monkeypatch.setattr("levante_core.services.dispatch.redrive.REDRIVE_PAGE", 7)
     positions: list[str] = []
     after, count = None, 0
     while count == 0 or after is not None:
@@ -161,7 +162,7 @@ def test_redrive_when_many_runs_have_one_deadline_then_each_is_looked_at_once(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A position within one moment tells apart what came before it."""
-    monkeypatch.setattr("levante_core.services.redrive.REDRIVE_PAGE", 3)
+    monkeypatch.setattr("levante_core.services.dispatch.redrive.REDRIVE_PAGE", 3)
     api.register("greet")
     for number in range(20):
         api.start(f"e{number}")
@@ -247,7 +248,7 @@ def test_load_when_after_is_no_end_of_a_part_then_422_names_it(api: Api, after: 
 def test_key_when_the_workspace_has_its_most_then_422(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Revoked keys count, too, until they expire."""
     have = len(api.engine.api_keys.list(api.home))
-    monkeypatch.setattr("levante_core.services.api_keys.MOST_KEYS", have + 1)
+    monkeypatch.setattr("levante_core.services.access.api_keys.MOST_KEYS", have + 1)
     made = api.call("POST", "/v1/keys", {"name": "last", "role": "client"})
     assert made.status == 200
     assert api.call("DELETE", f"/v1/keys/{made.body['key_id']}").status == 204
@@ -257,7 +258,7 @@ def test_key_when_the_workspace_has_its_most_then_422(api: Api, monkeypatch: pyt
 
 def test_schedule_when_the_workspace_has_its_most_then_422(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that goes makes room."""
-    monkeypatch.setattr("levante_core.services.schedules.MOST_SCHEDULES", 2)
+    monkeypatch.setattr("levante_core.services.schedules.schedules.MOST_SCHEDULES", 2)
     api.register("greet")
 
     def create(schedule_id: str) -> int:
@@ -281,7 +282,7 @@ def test_registration_when_a_schedule_that_it_declares_is_refused_then_nothing_i
     api: Api, monkeypatch: pytest.MonkeyPatch, schedules: list[dict[str, Any]], status: int, reason: str
 ) -> None:
     """It is the whole that is refused; without what was refused, it goes."""
-    monkeypatch.setattr("levante_core.services.schedules.MOST_SCHEDULES", 2)
+    monkeypatch.setattr("levante_core.services.schedules.schedules.MOST_SCHEDULES", 2)
     api.register("greet")
     by_hand = {"workflow_identifier": "greet", "schedule_id": "by-hand", "schedule": {"input": {"a": 1}}}
     assert api.call("POST", "/v1/workflows/schedules", by_hand).status == 201
@@ -335,8 +336,8 @@ def test_logs_when_a_page_would_take_too_many_batches_then_it_is_short_and_its_c
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filter that fits only the last line finds it all the same, a bounded number of batches at a time."""
-    monkeypatch.setattr("levante_core.services.logs.MOST_BATCHES", 10)
-    monkeypatch.setattr("levante_core.services.logs.BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr("levante_core.services.observability.logs.MOST_BATCHES", 10)
+    monkeypatch.setattr("levante_core.services.observability.logs.BATCHES_AT_ONCE", 2)
     api.register("greet")
     for number in range(30):
         api.clock.advance(1)
@@ -361,7 +362,7 @@ def test_deployment_when_it_has_more_workers_than_are_read_then_the_first_are_sh
     api: Api, monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
     """The list of its workers has all, in pages."""
-    monkeypatch.setattr("levante_core.services.finding.MOST_WORKERS", 5)
+    monkeypatch.setattr("levante_core.services.executions.lookup.MOST_WORKERS", 5)
     names = [f"w{number}" for number in range(5 + more)]
     for name in names:
         api.register("greet", worker=name)
@@ -375,7 +376,7 @@ def test_trace_when_there_are_more_spans_than_are_shown_then_it_says_so(
     api: Api, monkeypatch: pytest.MonkeyPatch, spans: int, source: str
 ) -> None:
     """What is left out is the end."""
-    monkeypatch.setattr("levante_api.traces.MOST", spans)
+    monkeypatch.setattr("levante_api.observability.traces.MOST", spans)
     api.register("greet")
     api.start("e1")
     (task,) = api.poll()
@@ -392,7 +393,7 @@ def test_deployments_when_too_many_would_have_to_be_sorted_then_422_names_the_or
 ) -> None:
     """Workers count, and each deployment twice. In the order of their names there is no such limit."""
     monkeypatch.setattr(paging, "MOST_READ", read)
-    monkeypatch.setattr("levante_api.deployments.MOST_READ", read)
+    monkeypatch.setattr("levante_api.catalogue.deployments.MOST_READ", read)
     for number in range(3):
         api.register("greet", deployment=f"d{number}")
     answer = api.call("GET", "/v1/workflows/deployments", query="order_by=created_at")
@@ -406,7 +407,7 @@ def test_builds_when_a_deployment_has_more_than_are_read_then_the_first_are_show
 ) -> None:
     """By name; those that nobody uses are forgotten after a while."""
     for most, shown in ((4, "dcba"), (3, "cba")):
-        monkeypatch.setattr("levante_core.services.builds.MOST_BUILDS", most)
+        monkeypatch.setattr("levante_core.services.catalogue.builds.MOST_BUILDS", most)
         for build in "abcd":
             body = {
                 "definitions": [{"name": "greet", "task_queue": "prod", "input_schema": {}}],

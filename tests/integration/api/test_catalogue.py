@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from levante_core.services import builds
+from levante_core.services.catalogue import builds
 from tests.integration.api.harness import INPUT_SCHEMA, Api
 
 WORKFLOW = {"id", "name", "display_name", "type", "customer_id", "workspace_id", "description", "shared_namespace",

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from levante_api.document import ROLES
+from levante_api.openapi.document import ROLES
 from tests.integration.api.harness import Api
 from tests.support.cli import Api as Recorder
 from tests.support.cli import api as recorder

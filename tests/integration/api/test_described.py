@@ -13,7 +13,7 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from levante_api.document import TAGS
+from levante_api.openapi.document import TAGS
 from tests.integration.api.described import Installation, with_known
 from tests.integration.api.harness import SECRETS
 

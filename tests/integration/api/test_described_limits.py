@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 import pytest
 
 from levante_api.app import create_app
-from levante_api.document import TAGS, reached
+from levante_api.openapi.document import TAGS, reached
 from levante_events.app import EventsApp, StreamServices, StreamSettings
-from levante_local.queues import InProcessQueues
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.queues.queues import InProcessQueues
 from tests.fakes import FakeClock
 from tests.integration.api.harness import SETTINGS, Answer, Api, compose, decoded
 from tests.integration.api.test_auth import EVERYTHING, Stocked

@@ -7,15 +7,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from mistralai.client.models import ListWorkflowEventResponse
 
-from levante_api import events as events_module
 from levante_api.app import create_app
-from levante_core.domain.events import ChildScheduled, ParentClosePolicy
-from levante_core.domain.execution import RunKey
+from levante_api.streams import events as events_module
+from levante_core.domain.dispatch.plan import StartChild
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
-from levante_core.domain.plan import StartChild
 from levante_core.errors import Unauthenticated
 from levante_core.protocol.streams import ticket_purpose
-from levante_core.services.tickets import VALID_FOR
+from levante_core.services.access.tickets import VALID_FOR
 from tests.integration.api.harness import HOME, SETTINGS, Answer, Api, completed, outcomes
 
 LIST = "/v1/workflows/events/list"

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from mistralai.client.models import ListWorkflowEventResponse
 
-from levante_api.event_models import EVENT_BYTES, EventBody, outside_events
-from levante_core.domain.events import ChildScheduled, ParentClosePolicy
-from levante_core.domain.execution import RunKey
+from levante_api.streams.models import EVENT_BYTES, EventBody, outside_events
+from levante_core.domain.dispatch.plan import StartChild
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
-from levante_core.domain.plan import StartChild
 from levante_core.errors import NotRunning
-from levante_core.services.outside_events import EVENTS_AT_ONCE, OutsideEventService
+from levante_core.services.streams.external_events import EVENTS_AT_ONCE, OutsideEventService
 from tests.integration.api.harness import HOME, Answer, Api
 from tests.support.faults import OvertakenStore
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.integration.api.harness import Answer, Api, completed, decoded, failed, on_a_loop
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from levante_api import elsewhere as elsewhere_module
 from levante_api.app import create_app
+from levante_api.streams import redirects as elsewhere_module
 from tests.integration.api.harness import SETTINGS, Api, completed, failed, outcomes
 
 NOW = "2026-01-01T00:00:00.000000Z"

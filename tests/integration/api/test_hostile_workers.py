@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.images import stream_record
-from levante_core.records.changes import concerns_dispatcher
+from levante_core.adapters.dynamodb.images import stream_record
+from levante_core.storage.changes import concerns_dispatcher
 from levante_dispatcher.handlers import build_handlers
 from tests.integration.api.harness import Api, build, completed, outcomes
 from tests.integration.api.hostile import HostileWorker

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from levante_api.gate import MAX_BODY_BYTES
+from levante_api.access.authentication import MAX_BODY_BYTES
 from levante_core.adapters import item_sizes
+from levante_core.domain.executions.search_keys import MOST_BYTES
 from levante_core.domain.payloads import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
-from levante_core.domain.search_keys import MOST_BYTES
 from tests.integration.api.harness import Api, outcomes
 
 REGISTER = "/v1/workflows/register"

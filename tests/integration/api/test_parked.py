@@ -6,8 +6,8 @@ import pytest
 
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.errors import InconsistentHistory
-from levante_core.records.parked import NOBODY, Owner, ParkedKind
-from levante_core.services import parking
+from levante_core.services.dispatch import parking
+from levante_core.storage.parked import NOBODY, Owner, ParkedKind
 from levante_dispatcher.handlers import build_handlers
 from tests.integration.api.harness import HOME, Api
 

@@ -1,6 +1,6 @@
 import pytest
 
-from levante_core.services import redrive
+from levante_core.services.dispatch import redrive
 from tests.integration.api.harness import Api
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from aws_lambda_powertools.event_handler import ApiGatewayResolver, Request, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from levante_api.resolver import OverlappingResolver
-from levante_local.waiting import call, wait_for
+from levante_api.http.resolver import OverlappingResolver
+from levante_local.greenlets import call, wait_for
 from tests.integration.api.harness import Api, decoded, event, on_a_loop
 
 

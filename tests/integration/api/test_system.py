@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from levante_api.app import ApiSettings, create_app
-from levante_api.document import said_in
-from levante_api.examples import BODIES
+from levante_api.openapi.document import said_in
+from levante_api.openapi.examples import BODIES
 from tests.integration.api.harness import SETTINGS, Api, build
 
 

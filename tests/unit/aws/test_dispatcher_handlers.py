@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.images import stream_record
-from levante_core.domain.execution import RunKey
+from levante_core.adapters.dynamodb.images import stream_record
+from levante_core.adapters.offloading import OffloadingStore
+from levante_core.domain.executions.execution import RunKey
 from levante_core.errors import Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services.containment import MOST_OF_ONE, OUTAGE
+from levante_core.services.dispatch.containment import MOST_OF_ONE, OUTAGE
 from levante_dispatcher.changes import MOST_TRIES
 from levante_dispatcher.handlers import MOST_DELIVERIES, DispatcherHandlers, build_handlers, without_halving
 from levante_local.payload_files import PayloadFiles

@@ -16,11 +16,11 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from levante.worker.settings import WorkerSettings
-from levante_core.adapters.sqs_client import full_name
+from levante_core.adapters.sqs.client import full_name
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records.catalogue import Role
-from levante_core.services.dispatch import queue_name
+from levante_core.services.dispatch.sender import queue_name
+from levante_core.storage.catalogue import Role
 from tests.support.place import Place
 from tests.support.sam import load_template, of_type
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.aws import AwsSettings
-from levante_core.adapters.lambda_handlers import OF_THE_GATEWAY, InvocationFailed, Observer
+from levante_core.adapters.aws.composition import AwsSettings
+from levante_core.adapters.aws.lambda_handlers import OF_THE_GATEWAY, InvocationFailed, Observer
 
 SETTINGS = AwsSettings("t", "b", "p", "arn:aws:sqs:us-east-1:123456789012:p-dead-letters.fifo")
 SECRET = "what the user sent"

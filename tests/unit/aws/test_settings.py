@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.adapters.aws import AwsSettings, LentRole, WrongSettings, read_aws_settings
+from levante_core.adapters.aws.composition import AwsSettings, LentRole, WrongSettings, read_aws_settings
 
 LEAST = {
     "LEVANTE_TABLE": "t",

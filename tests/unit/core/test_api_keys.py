@@ -4,8 +4,8 @@ import pytest
 
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import Forbidden, InvalidInput, Unauthenticated
-from levante_core.records.catalogue import ApiKey, Role, api_key_item, api_key_of
-from levante_core.services.api_keys import require_deployments, require_unbound
+from levante_core.services.access.api_keys import require_deployments, require_unbound
+from levante_core.storage.catalogue import ApiKey, Role, api_key_item, api_key_of
 from tests.fakes import FakeClock
 from tests.support.place import Place
 

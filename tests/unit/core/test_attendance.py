@@ -9,7 +9,7 @@ import pytest
 from levante_core.domain.names import DeploymentName, pinned
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
-from levante_core.services.attendance import LOOK_EVERY, Attendance
+from levante_core.services.catalogue.attendance import LOOK_EVERY, Attendance
 from tests.support.place import DEPLOYMENT, SPACE, Place, new_place
 
 

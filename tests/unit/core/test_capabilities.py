@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.names import ExecutionId, RunId, Workspace
-from levante_core.domain.tasks import ActivityTask, WorkflowTask
 from levante_core.errors import InvalidCapability, Unavailable
 from levante_core.ports.item_store import Delete, Item, Put
 from levante_core.protocol.capabilities import attempt_token
 from levante_core.protocol.workers import LEASE_SECONDS, CommitOutcome, TaskQueue
-from levante_core.records import keys
-from levante_core.services.capabilities import (
+from levante_core.services.access.capabilities import (
     OLD_AFTER,
     READ_ANEW_AFTER,
     AttemptGrant,
@@ -22,6 +21,7 @@ from levante_core.services.capabilities import (
     ReceiptGrant,
     RunGrant,
 )
+from levante_core.storage import keys
 from tests.fakes import FakeClock
 from tests.support.place import DEPLOYMENT, SPACE, Place
 from tests.unit.core.test_services import scheduled

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 import levante_core.services
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.options import RateLimit
+from levante_core.domain.activities.options import RateLimit
 from levante_core.errors import LevanteError, Unavailable
 from levante_core.ports.item_store import ConditionFailed, Write
 from levante_core.protocol.activities import PermitRequest
-from levante_core.records.offloading import OffloadingStore
+from levante_core.services.catalogue.edits import Edit
 from levante_core.services.conflicts import BUDGET, FIRST_PAUSE, LONGEST_PAUSE, Conflicts
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
-from levante_core.services.resets import ResetRequest
-from levante_core.services.workflow_edits import Edit
+from levante_core.services.executions.reset import ResetRequest
+from levante_core.services.executions.start import StartRequest
 from levante_local.change_watch import LocalChangeWatch
 from tests.fakes import FakeClock
 from tests.support.place import SPACE, Place

@@ -4,8 +4,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from levante_core.errors import InconsistentHistory, InvalidInput, Unavailable
-from levante_core.services.containment import MOST_OF_ONE, OUTAGE, each_by_itself
-from levante_core.services.parking import described
+from levante_core.services.dispatch.containment import MOST_OF_ONE, OUTAGE, each_by_itself
+from levante_core.services.dispatch.parking import described
 
 
 class Run:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from levante_core.adapters import page_tokens
-from levante_core.adapters.dynamodb_expressions import Range
-from levante_core.adapters.dynamodb_paging import page_token, start_key
-from levante_core.adapters.images import Image, image_of
+from levante_core.adapters.dynamodb.expressions import Range
+from levante_core.adapters.dynamodb.images import Image, image_of
+from levante_core.adapters.dynamodb.paging import page_token, start_key
 from levante_core.adapters.page_tokens import Query
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, Key

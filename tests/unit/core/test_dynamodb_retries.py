@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 
-from levante_core.adapters.dynamodb import DynamoItemStore
-from levante_core.adapters.dynamodb_calls import OutcomeUnknown, Patience, StoreRefused
-from levante_core.adapters.images import image_of
+from levante_core.adapters.dynamodb.calls import OutcomeUnknown, Patience, StoreRefused
+from levante_core.adapters.dynamodb.images import image_of
+from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, Check, ConditionFailed, Delete, Item, Key, Matches, Put, Update, Write
 

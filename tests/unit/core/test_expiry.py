@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.images import stream_record
+from levante_core.adapters.dynamodb.images import stream_record
+from levante_core.adapters.offloading import OFFLOAD_BYTES, OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import (
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import (
     ActivityCompleted,
     ActivityScheduled,
     ChildCompleted,
@@ -20,17 +22,15 @@ from levante_core.domain.events import (
     ParentClosePolicy,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Key
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.workers import CommitOutcome
-from levante_core.records import keys
-from levante_core.records.offloading import OFFLOAD_BYTES, OffloadingStore
 from levante_core.services.engine import build_engine
-from levante_core.services.resets import ResetRequest
+from levante_core.services.executions.reset import ResetRequest
+from levante_core.storage import keys
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations

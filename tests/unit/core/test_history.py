@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.events import (
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -21,10 +22,9 @@ from levante_core.domain.events import (
     UpdateCompleted,
     mail_key,
 )
-from levante_core.domain.failure import Failure
-from levante_core.domain.history import HistoryBatch, RunState, closing_event, fold
-from levante_core.domain.notes import ActivityHandedOver, CodeFailed
-from levante_core.domain.transitions import ActivityState, ExecutionStatus
+from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed
+from levante_core.domain.history.state import HistoryBatch, RunState, closing_event, fold
+from levante_core.domain.history.transitions import ActivityState, ExecutionStatus
 from levante_core.errors import InconsistentHistory
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

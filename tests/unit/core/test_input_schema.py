@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from levante_core.domain.schema_rules import MOST_SCHEMA_BYTES, MOST_SCHEMAS, SchemaWork
+from levante_core.domain.catalogue.schema_rules import MOST_SCHEMA_BYTES, MOST_SCHEMAS, SchemaWork
 from levante_core.errors import InvalidInput
-from levante_core.services import input_schema
-from levante_core.services.input_schema import (
+from levante_core.services.messages import input_validation
+from levante_core.services.messages.input_validation import (
     MOST_BYTES_TOGETHER,
     MOST_WORK_OF_CHECK,
     MOST_WORK_OF_LIST,
@@ -19,7 +19,7 @@ from levante_core.services.input_schema import (
     RunBlocking,
     refuse_schemas,
 )
-from levante_core.services.schema_process import compiled
+from levante_core.services.messages.schema_process import compiled
 
 AT = ("body", "input")
 HERE = ("body", "definitions", 0, "input_schema")
@@ -282,7 +282,7 @@ def test_check_when_an_older_version_registered_a_schema_then_it_is_left_to_the_
 ) -> None:
     """What stands in the table already must not stop anything."""
     checks = InputChecks()
-    with caplog.at_level(logging.WARNING, input_schema.__name__):
+    with caplog.at_level(logging.WARNING, input_validation.__name__):
         for schema in ({"$ref": "http://x/"}, {"properties": 5}, {"pattern": "("}, {"$ref": "#"}):
             for _ in range(2):
                 checks.check(schema, {"a": 1}, name=str(schema), at=AT)

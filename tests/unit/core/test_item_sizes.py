@@ -6,23 +6,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from levante_core.adapters.item_sizes import check_sizes
-from levante_core.domain.execution import Ending, Execution, RunKey, RunStart, Tracing
+from levante_core.adapters.offloading import OFFLOAD_BYTES, is_large
+from levante_core.domain.executions.execution import Ending, Execution, RunKey, RunStart, Tracing
+from levante_core.domain.executions.search_keys import MOST_BYTES, problem_with_size
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.search_keys import MOST_BYTES, problem_with_size
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotStorable
 from levante_core.ports.item_store import Put
 from levante_core.protocol.workers import MOST_DEFINITIONS, DeploymentLocation
-from levante_core.records.catalogue import Worker, Workflow, worker_item, workflow_item
-from levante_core.records.offloading import OFFLOAD_BYTES, is_large
-from levante_core.records.runs import execution_item
-from levante_core.services.executions import MOST_TRACING_BYTES
-from levante_core.services.registration_checks import (
+from levante_core.services.catalogue.edits import LONGEST_TAG, MOST_TAGS
+from levante_core.services.catalogue.registration_checks import (
     MOST_DESCRIPTION_BYTES,
     MOST_DISPLAY_NAME_CHARACTERS,
     MOST_LOCATION_BYTES,
 )
-from levante_core.services.workflow_edits import LONGEST_TAG, MOST_TAGS
+from levante_core.services.executions.start import MOST_TRACING_BYTES
+from levante_core.storage.catalogue import Worker, Workflow, worker_item, workflow_item
+from levante_core.storage.runs import execution_item
 
 WORKSPACE = Workspace("w" * 128)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from levante_core.errors import InvalidInput, NotFound
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.workers import RegisterRequest
-from levante_core.services.logs import KEPT_FOR, Window, of_code
+from levante_core.services.observability.logs import KEPT_FOR, Window, of_code
 from tests.support.place import DEPLOYMENT, SPACE, Place, new_place
 
 WORKERS = ("a", "b", "c")

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.domain.events import ExecutionCompleted, ExecutionContinuedAsNew, MailTaken, UpdateCompleted
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ExecutionCompleted, ExecutionContinuedAsNew, MailTaken, UpdateCompleted
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest
-from levante_core.records import keys
-from levante_core.services.mail import MailService
+from levante_core.services.messages.accept import MailService
+from levante_core.storage import keys
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
 

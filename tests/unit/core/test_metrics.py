@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName
-from levante_core.domain.transitions import ExecutionStatus
-from levante_core.records.runs import RunSummary
-from levante_core.services.metrics import POINTS, measured
+from levante_core.services.executions.metrics import POINTS, measured
+from levante_core.storage.runs import RunSummary
 from tests.support.place import SPACE
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.protocol.workers import TaskQueue
-from levante_core.services.dispatch import queue_name
+from levante_core.services.dispatch.sender import queue_name
 
 SEPARATORS = "#/: "
 """What stands behind a workspace in keys (#), in what queues are named after (/) and in message groups (:)."""

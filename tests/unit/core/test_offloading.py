@@ -2,11 +2,11 @@
 
 import json
 
-from levante_core.domain.execution import RunKey
+from levante_core.adapters.offloading import OFFLOAD_BYTES, STREAM_PLACES, OffloadingStore
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.ports.item_store import Item, Put
-from levante_core.records import keys
-from levante_core.records.offloading import OFFLOAD_BYTES, STREAM_PLACES, OffloadingStore
+from levante_core.storage import keys
 from tests.support.place import SPACE, Place
 
 

@@ -3,24 +3,7 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.events import (
-    ActivityCancelRequested,
-    ActivityCompleted,
-    ActivityScheduled,
-    ChildCancelRequested,
-    ChildFailed,
-    ChildScheduled,
-    ParentClosePolicy,
-    TimerCanceled,
-    TimerFired,
-    TimerStarted,
-)
-from levante_core.domain.execution import RunKey, RunStart
-from levante_core.domain.failure import Failure
-from levante_core.domain.history import HistoryBatch, fold
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.notes import ActivityHandedOver
-from levante_core.domain.plan import (
+from levante_core.domain.dispatch.plan import (
     EPOCH,
     AttemptEnded,
     BatchAppended,
@@ -35,7 +18,24 @@ from levante_core.domain.plan import (
     outstanding,
     plan,
 )
-from levante_core.domain.tasks import ActivityTask, ActivityWork, DeadlineDue, Fact, TimerDue, WorkflowTask
+from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, DeadlineDue, Fact, TimerDue, WorkflowTask
+from levante_core.domain.executions.execution import RunKey, RunStart
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
+    ActivityCancelRequested,
+    ActivityCompleted,
+    ActivityScheduled,
+    ChildCancelRequested,
+    ChildFailed,
+    ChildScheduled,
+    ParentClosePolicy,
+    TimerCanceled,
+    TimerFired,
+    TimerStarted,
+)
+from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.state import HistoryBatch, fold
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)

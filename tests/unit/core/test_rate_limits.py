@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from levante_core.adapters.system import RandomIds
+from levante_core.domain.activities.options import RateLimit
 from levante_core.domain.names import DeploymentName
-from levante_core.domain.options import RateLimit
 from levante_core.errors import Unavailable
 from levante_core.protocol.activities import PermitRequest
+from levante_core.services.activities.rate_limits import RateLimitService
 from levante_core.services.conflicts import Conflicts
-from levante_core.services.rate_limits import RateLimitService
 from tests.fakes import FakeClock
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place

@@ -5,20 +5,20 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.domain.events import (
+from levante_core.domain.activities.retry import RetryPolicy
+from levante_core.domain.dispatch.tasks import DELAYED, ActivityTask, TimerDue
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityScheduled,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
-from levante_core.domain.notes import ActivityHandedOver
-from levante_core.domain.retry import RetryPolicy
-from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue
+from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import TaskQueue
-from levante_core.records import keys
-from levante_core.services import recheck
-from levante_core.services.recheck import Looked
+from levante_core.services.dispatch import repair
+from levante_core.services.dispatch.repair import Looked
+from levante_core.storage import keys
 from tests.support.place import Place
 
 FAILURE = Failure(message="x")
@@ -160,7 +160,7 @@ def test_recheck_when_there_are_many_runs_then_all_are_looked_at_in_turn(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One look costs a bounded number of reads; what it leaves is looked at by the next ones, and then all over again."""
-    monkeypatch.setattr(recheck, "RUNS_PER_LOOK", 3)
+    monkeypatch.setattr(repair, "RUNS_PER_LOOK", 3)
     runs = {place.start().run_id for _ in range(10)}
     place.lose_messages()
     looks = []
@@ -187,10 +187,10 @@ def test_recheck_when_walks_are_short_again_then_the_place_is_forgotten(
     """After a long walk comes a short one, which needs no place any more."""
     for _ in range(4):
         place.start()
-    monkeypatch.setattr(recheck, "RUNS_PER_LOOK", 3)
+    monkeypatch.setattr(repair, "RUNS_PER_LOOK", 3)
     place.engine.recheck.recheck()
     assert place.store.get(keys.RECHECK) is not None
-    monkeypatch.setattr(recheck, "RUNS_PER_LOOK", 100)
+    monkeypatch.setattr(repair, "RUNS_PER_LOOK", 100)
     place.engine.recheck.recheck()
     place.engine.recheck.recheck()
     assert place.store.get(keys.RECHECK) is None

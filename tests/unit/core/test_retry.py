@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.domain.failure import Failure, FailureKind
+from levante_core.domain.activities.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
+from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.limits import LONGEST_SECONDS
-from levante_core.domain.retry import GiveUp, RetryAfter, RetryPolicy, after_failure
 
 POLICY = RetryPolicy(max_attempts=3, initial_interval_seconds=2, backoff_coefficient=4)
 

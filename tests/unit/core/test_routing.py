@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from levante_core.domain.catalogue.routing import LIVENESS_WINDOW, Owner, choose, is_live
 from levante_core.domain.names import DeploymentName, WorkflowName
-from levante_core.domain.routing import LIVENESS_WINDOW, Owner, choose, is_live
 from levante_core.errors import AmbiguousWorkflow, NotFound
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from levante_core.domain.events import ExecutionContinuedAsNew
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.run_ids import new_run_id, started_at_of
+from levante_core.domain.history.events import ExecutionContinuedAsNew
 from levante_core.domain.names import ExecutionId, RunId, Workspace
-from levante_core.domain.run_ids import new_run_id, started_at_of
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, Put
 from levante_core.protocol.workers import CommitOutcome
-from levante_core.records.runs import execution_item
-from levante_core.services import finding
-from levante_core.services.executions import StartRequest
-from levante_core.services.finding import execution_of_run, find_run
-from levante_core.services.resets import ResetRequest
+from levante_core.services.executions import lookup
+from levante_core.services.executions.lookup import execution_of_run, find_run
+from levante_core.services.executions.reset import ResetRequest
+from levante_core.services.executions.start import StartRequest
+from levante_core.storage.runs import execution_item
 from tests.support.faults import CountingStore
 from tests.support.place import SPACE, Place, new_place
 
@@ -79,7 +79,7 @@ def test_run_when_nobody_has_its_id_then_a_bounded_number_of_items_is_read(
     place: Place, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guess costs the same in an installation with three runs as in one with three million."""
-    monkeypatch.setattr(finding, "OPEN_RUNS_LOOKED_AT", 20)
+    monkeypatch.setattr(lookup, "OPEN_RUNS_LOOKED_AT", 20)
     for _ in range(MANY):
         place.start()
     store = counting(place)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError, NoCredentialsError, ReadTimeoutError
 
-from levante_core.adapters.aws_calls import ServiceRefused
-from levante_core.adapters.dynamodb_calls import Patience
-from levante_core.adapters.s3 import NEW_FOR, S3Payloads
+from levante_core.adapters.aws.calls import ServiceRefused
+from levante_core.adapters.aws.s3 import NEW_FOR, S3Payloads
+from levante_core.adapters.dynamodb.calls import Patience
 from levante_core.errors import InconsistentHistory, Unavailable
 from tests.fakes import FakeClock
 

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import ExecutionCompleted, ExecutionFailed
-from levante_core.domain.failure import Failure
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import ExecutionCompleted, ExecutionFailed
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.schedules.spec import PartialScheduleDefinition, ScheduleDefinition, ScheduleOverlapPolicy
 from levante_core.domain.schedules.state import Schedule
 from levante_core.errors import InvalidInput, InvalidSchedule, NotFound, ScheduleExists, ScheduleNotFound, Unavailable
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
-from levante_core.records.offloading import OffloadingStore
 from levante_core.services.engine import build_engine
-from levante_core.services.run_filter import RunFilter
-from levante_core.services.schedules import Target
+from levante_core.services.executions.run_filter import RunFilter
+from levante_core.services.schedules.schedules import Target
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyQueues, FaultyStore, OneFault, Operations
 from tests.support.place import DEPLOYMENT, SPACE, Place
@@ -550,7 +550,7 @@ def test_missed_times_when_there_are_more_than_one_look_deals_with_then_the_next
 ) -> None:
     """Two times so many that start nothing; the sweep looks again within a minute."""
     monkeypatch.setattr("levante_core.domain.schedules.state.MOST_AT_ONCE", at_once)
-    monkeypatch.setattr("levante_core.services.schedules.MOST_PARTIAL_STEPS", 2)
+    monkeypatch.setattr("levante_core.services.schedules.schedules.MOST_PARTIAL_STEPS", 2)
     make(served, policy={"overlap": SKIP, "catchup_window_seconds": 10 * 86400})
     served.clock.advance(3600)
     look(served)

@@ -1,6 +1,6 @@
 import pytest
 
-from levante_core.domain.search import is_found
+from levante_core.domain.executions.search import is_found
 
 
 @pytest.mark.parametrize(

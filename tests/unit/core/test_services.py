@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import (
+from levante_core.domain.activities.retry import RetryPolicy
+from levante_core.domain.dispatch.plan import CancelActivity, SendLater
+from levante_core.domain.dispatch.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure, FailureKind
+from levante_core.domain.history.events import (
     ActivityCancelRequested,
     ActivityFailed,
     ActivityScheduled,
@@ -15,26 +21,20 @@ from levante_core.domain.events import (
     ExecutionContinuedAsNew,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure, FailureKind
-from levante_core.domain.history import HistorySize
+from levante_core.domain.history.state import HistorySize
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, Workspace
-from levante_core.domain.plan import CancelActivity, SendLater
-from levante_core.domain.retry import RetryPolicy
-from levante_core.domain.tasks import DELAYED, ActivityTask, TimerDue, WorkflowTask
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, NotRunning
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import CommitOutcome, LoadResponse, TaskQueue
-from levante_core.records import keys
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services import reading
-from levante_core.services.activities import GrantedReport
-from levante_core.services.dispatch import TIMERS_QUEUE
+from levante_core.services.activities.reports import GrantedReport
+from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_core.services.engine import build_engine
+from levante_core.services.history import loading
+from levante_core.storage import keys
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.queues import InProcessQueues
+from levante_local.queues.queues import InProcessQueues
 from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 
 FAILURE = Failure(message="x")
@@ -253,8 +253,8 @@ def test_load_when_a_history_is_larger_than_an_answer_then_its_parts_are_the_who
     for seq in range(1, 6):
         place.report(run, 1, seq=seq, result="x" * 100)
     (whole,) = loaded_in_parts(place, run)
-    monkeypatch.setattr(reading, "PAGE_BYTES", 300)
-    monkeypatch.setattr(reading, "PAGE_ITEMS", 2)
+    monkeypatch.setattr(loading, "PAGE_BYTES", 300)
+    monkeypatch.setattr(loading, "PAGE_ITEMS", 2)
     parts = loaded_in_parts(place, run)
     assert len(parts) > 5
     assert tuple(batch for part in parts for batch in part.batches) == whole.batches

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from levante_core.domain.events import (
+from levante_core.domain.activities.retry import FailedAttempt
+from levante_core.domain.executions.execution import Execution, RunKey, RunStart, Tracing
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityScheduled,
@@ -15,11 +18,8 @@ from levante_core.domain.events import (
     TimerCanceled,
     TimerStarted,
 )
-from levante_core.domain.execution import Execution, RunKey, RunStart, Tracing
-from levante_core.domain.failure import Failure
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
-from levante_core.domain.retry import FailedAttempt
-from levante_core.domain.spans import Span, spans, trace_id
+from levante_core.domain.observability.spans import Span, spans, trace_id
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -9,16 +9,16 @@ from botocore.exceptions import ClientError, ConnectionClosedError, NoCredential
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levante_core.adapters.aws_calls import ServiceRefused
-from levante_core.adapters.dynamodb_calls import Patience
-from levante_core.adapters.sqs import SqsQueues
-from levante_core.adapters.sqs_batches import MOST_BYTES, MOST_IN_A_BATCH
-from levante_core.adapters.sqs_client import MOST_DELIVERIES, MOST_NAME_CHARACTERS
+from levante_core.adapters.aws.calls import ServiceRefused
+from levante_core.adapters.dynamodb.calls import Patience
+from levante_core.adapters.sqs.batches import MOST_BYTES, MOST_IN_A_BATCH
+from levante_core.adapters.sqs.client import MOST_DELIVERIES, MOST_NAME_CHARACTERS
+from levante_core.adapters.sqs.queues import SqsQueues
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
-from levante_core.services.dispatch import TIMERS_QUEUE, queue_name
+from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 
 FIFO = "tasks.fifo"
 LOST_ANSWER = ReadTimeoutError(endpoint_url="https://sqs")

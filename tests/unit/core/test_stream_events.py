@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistralai.client.models import ListWorkflowEventResponse
 
-from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
-from levante_core.domain.events import (
+from levante_core.domain.executions.execution import RunStart
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -30,14 +31,13 @@ from levante_core.domain.events import (
     TimerFired,
     TimerStarted,
 )
-from levante_core.domain.execution import RunStart
-from levante_core.domain.failure import Failure
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed
+from levante_core.domain.history.state import HistoryBatch
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
-from levante_core.domain.notes import ActivityHandedOver, CodeFailed
-from levante_core.domain.stream_events import StreamEventType, Told, task_attributes
-from levante_core.domain.telling import Followed, Telling, in_order
-from levante_core.domain.transitions import ExecutionStatus
+from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
+from levante_core.domain.streams.events import StreamEventType, Told, task_attributes
+from levante_core.domain.streams.projection import Followed, Telling, in_order
 from levante_core.errors import InconsistentHistory
 
 ROOT = ExecutionId("e")

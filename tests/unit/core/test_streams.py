@@ -9,29 +9,29 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.events import (
+from levante_core.adapters.offloading import OFFLOAD_BYTES
+from levante_core.domain.activities.retry import RetryPolicy
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.history.events import (
     ActivityCompleted,
     ActivityScheduled,
     ExecutionCompleted,
     FactTaken,
     TimerStarted,
 )
-from levante_core.domain.execution import RunKey
-from levante_core.domain.failure import Failure
+from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.notes import ActivityHandedOver
-from levante_core.domain.retry import RetryPolicy
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Delete, ItemStore, Page, Put, Write
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import CommitOutcome, WorkflowTaskFailedRequest
-from levante_core.records import keys
-from levante_core.records.offloading import OFFLOAD_BYTES
-from levante_core.services import streams
 from levante_core.services.conflicts import BUDGET
-from levante_core.services.executions import StartRequest
-from levante_core.services.streams import ITEM_BYTES, WRITE_BYTES, Sequenced, StreamService
+from levante_core.services.executions.start import StartRequest
+from levante_core.services.streams import publish as streams
+from levante_core.services.streams.publish import ITEM_BYTES, WRITE_BYTES, Sequenced, StreamService
+from levante_core.storage import keys
 from tests.support.faults import NO_FAULTS, CountingStore, Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
 

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import pytest
 
-from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
 from levante_core.errors import Unavailable
 from levante_core.protocol.activities import Publication, TaskEventReport
-from levante_core.services import task_events
-from levante_core.services.streams import StreamService
-from levante_core.services.task_events import FEW, GrantedPublication, TaskEventService
+from levante_core.services.streams import activity_events
+from levante_core.services.streams.activity_events import FEW, GrantedPublication, TaskEventService
+from levante_core.services.streams.publish import StreamService
 from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations, OvertakenStore
 from tests.support.place import SPACE, Place
 
@@ -166,7 +166,7 @@ def test_events_when_the_end_is_known_then_nothing_is_read_for_them_but_their_ru
 
 def test_events_when_a_call_is_large_then_it_is_added_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction takes only so much."""
-    monkeypatch.setattr(task_events, "WRITE_BYTES", 1)
+    monkeypatch.setattr(activity_events, "WRITE_BYTES", 1)
     run = place.start(execution_id=ROOT)
     sent = [publication(place, run, name, 1, 2) for name in "pqr"]
     assert place.engine.task_events.append(SPACE, sent) == [3, 5, 7]

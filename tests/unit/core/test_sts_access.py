@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from levante_core.adapters.aws_calls import ServiceRefused
-from levante_core.adapters.dynamodb_calls import Patience
-from levante_core.adapters.sqs import SqsQueues
-from levante_core.adapters.sts import GRANT_SECONDS, WORKER_ACTIONS, StsTaskAccess, queue_arn, session_policy
+from levante_core.adapters.aws.calls import ServiceRefused
+from levante_core.adapters.aws.sts import GRANT_SECONDS, WORKER_ACTIONS, StsTaskAccess, queue_arn, session_policy
+from levante_core.adapters.dynamodb.calls import Patience
+from levante_core.adapters.sqs.queues import SqsQueues
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import Unavailable
 from levante_core.protocol.workers import TaskQueue
-from levante_core.services.dispatch import queue_name
+from levante_core.services.dispatch.sender import queue_name
 
 ROLE = "arn:aws:iam::123456789012:role/stack-WorkerRole-ABC"
 REGION = "eu-central-1"

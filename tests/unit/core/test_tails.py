@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.system import SystemClock
-from levante_core.domain.custom_tasks import TaskEvent, TaskPhase
-from levante_core.domain.events import ActivityScheduled, ExecutionCompleted, TimerStarted
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted, TimerStarted
 from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import ItemStore
 from levante_core.protocol.activities import Publication, TaskEventReport
-from levante_core.records import keys
-from levante_core.services import stream_ends
-from levante_core.services.stream_ends import EVENTS_AT_ONCE
-from levante_core.services.streams import StreamService
-from levante_core.services.tails import LEADERLESS_SECONDS, NOTHING, Tail, TailService, Tidings
-from levante_core.services.task_events import GrantedPublication
+from levante_core.services.streams import shared_tail
+from levante_core.services.streams.activity_events import GrantedPublication
+from levante_core.services.streams.publish import StreamService
+from levante_core.services.streams.shared_tail import EVENTS_AT_ONCE
+from levante_core.services.streams.tails import LEADERLESS_SECONDS, NOTHING, Tail, TailService, Tidings
+from levante_core.storage import keys
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.support.faults import CountingStore, Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
 
@@ -249,7 +249,7 @@ def test_events_when_they_are_large_then_a_reader_is_given_fewer_at_a_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events have up to 2 MB each: their number alone bounds nothing."""
-    monkeypatch.setattr(stream_ends, "BYTES_AT_ONCE", 10_000)
+    monkeypatch.setattr(shared_tail, "BYTES_AT_ONCE", 10_000)
     run = begun(place)
     for index in range(1, 7):
         large = ActivityScheduled(seq=index, name="a", input="x" * 6_000)

@@ -8,10 +8,10 @@ import pytest
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
 from levante_core.errors import Unauthenticated
-from levante_core.records import keys
-from levante_core.records.catalogue import ApiKey, Role
-from levante_core.services.api_keys import digest_of
-from levante_core.services.tickets import VALID_FOR, TicketService
+from levante_core.services.access.api_keys import digest_of
+from levante_core.services.access.tickets import VALID_FOR, TicketService
+from levante_core.storage import keys
+from levante_core.storage.catalogue import ApiKey, Role
 from tests.support.place import SPACE, Place
 
 PURPOSE = "stream"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.transitions import (
+from levante_core.domain.history.transitions import (
     ACTIVITY,
     EXECUTION,
     TIMER,

@@ -5,20 +5,20 @@ from datetime import timedelta
 
 import pytest
 
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
-from levante_core.domain.events import TimerStarted
+from levante_core.domain.catalogue.routing import LIVENESS_WINDOW
+from levante_core.domain.history.events import TimerStarted
 from levante_core.domain.names import DeploymentName
-from levante_core.domain.routing import LIVENESS_WINDOW
 from levante_core.errors import AmbiguousWorkflow
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
-from levante_core.records import keys
-from levante_core.records.catalogue import WORKER_KEPT_FOR
-from levante_core.records.offloading import OffloadingStore
-from levante_core.services import builds, worker_groups
+from levante_core.services.catalogue import builds, worker_groups
+from levante_core.services.catalogue.worker_groups import BUILD_KEPT_FOR, NOTED_EVERY
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
-from levante_core.services.worker_groups import BUILD_KEPT_FOR, NOTED_EVERY
+from levante_core.services.executions.start import StartRequest
+from levante_core.storage import keys
+from levante_core.storage.catalogue import WORKER_KEPT_FOR
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import CountingStore
 from tests.support.place import DEPLOYMENT, SPACE, Place, new_place

@@ -9,8 +9,8 @@ import pytest
 from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
-from levante_core.records.catalogue import Workflow
-from levante_core.services.workflow_edits import Edit
+from levante_core.services.catalogue.edits import Edit
+from levante_core.storage.catalogue import Workflow
 from tests.support.place import DEPLOYMENT, SPACE, Place
 
 

@@ -25,9 +25,9 @@ from levante.encoding import (
     compression,
     read_encoding_settings,
 )
-from levante.encoding.directory_store import DirectoryBlobs
 from levante.encoding.limits import OVERHEAD_BYTES, PAYLOADS_AT_ONCE, parsed
-from levante.encoding.stores import open_blob_store
+from levante.encoding.stores.directory_store import DirectoryBlobs
+from levante.encoding.stores.stores import open_blob_store
 from levante.errors import to_failure
 from levante.worker.payloads import Payloads
 from levante_core.protocol import Fact, SignalReceived

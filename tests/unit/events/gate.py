@@ -3,21 +3,21 @@
 from collections.abc import Mapping
 
 from levante_core.adapters.system import RandomIds, SystemClock
-from levante_core.domain.events import ActivityScheduled, ExecutionCompleted
-from levante_core.domain.execution import RunKey
+from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.ports.item_store import ItemStore
-from levante_core.records.catalogue import Role
-from levante_core.services.api_keys import ApiKeyService
-from levante_core.services.histories import HistoryService
-from levante_core.services.logs import LogService
-from levante_core.services.streams import StreamService
-from levante_core.services.tails import TailService
-from levante_core.services.tickets import TicketService
-from levante_core.services.traces import TraceService
+from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.access.tickets import TicketService
+from levante_core.services.history.showing import HistoryService
+from levante_core.services.observability.logs import LogService
+from levante_core.services.observability.traces import TraceService
+from levante_core.services.streams.publish import StreamService
+from levante_core.services.streams.tails import TailService
+from levante_core.storage.catalogue import Role
 from levante_events.app import EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.waiting import call
+from levante_local.greenlets import call
 from tests.support.faults import NO_FAULTS, Faults, FaultyStore, Operations
 from tests.support.place import SPACE, Place
 from tests.unit.events.reader import Reader

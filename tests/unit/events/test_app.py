@@ -11,10 +11,10 @@ import pytest
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Update
 from levante_core.protocol.streams import EVENTS_STREAM, ticket_purpose
-from levante_core.records import keys
-from levante_core.services.api_keys import BELIEVED_FOR
-from levante_core.services.stream_ends import EVENTS_AT_ONCE
-from levante_core.services.tickets import VALID_FOR
+from levante_core.services.access.api_keys import BELIEVED_FOR
+from levante_core.services.access.tickets import VALID_FOR
+from levante_core.services.streams.shared_tail import EVENTS_AT_ONCE
+from levante_core.storage import keys
 from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
 from tests.support.faults import Fate, Outage

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.history import HistoryBatch
+from levante_core.domain.history.state import HistoryBatch
 from levante_core.ports.item_store import Item
 from levante_core.protocol.stream_messages import MOST_FILTERS
 from levante_core.protocol.streams import EVENTS_STREAM
-from levante_core.records.runs import batch_of
-from levante_core.services.histories import BATCHES_AT_ONCE
+from levante_core.services.history.showing import BATCHES_AT_ONCE
+from levante_core.storage.runs import batch_of
 from levante_events import app as module
 from levante_events.selection import MOST_PARAMETERS
 from tests.unit.events.gate import Gate
@@ -61,7 +61,7 @@ async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_mem
         return batch_of(item)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("levante_core.services.histories.batch_of", counted)
+        patch.setattr("levante_core.services.history.showing.batch_of", counted)
         reader = gate.reader(HISTORY)
         reader.parts = _Full(reader.pass_on)
         await reader.until(lambda _: bool(reader.parts))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mistralai.client.models import StreamEventSsePayload
 
 from levante_core.domain.names import Workspace
-from levante_core.domain.stream_events import StreamEvent, StreamEventType, Told
+from levante_core.domain.streams.events import StreamEvent, StreamEventType, Told
 from levante_core.protocol.stream_messages import StreamProblem
-from levante_core.services.streams import Sequenced
+from levante_core.services.streams.publish import Sequenced
 from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, retry_frame
 
 SPACE = Workspace("s")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from levante_core.domain.stream_events import StreamEvent, StreamEventType, Told
+from levante_core.domain.streams.events import StreamEvent, StreamEventType, Told
 from levante_core.errors import InvalidInput
 from levante_core.protocol.stream_messages import EventSource, EventStreamQuery
 from levante_core.protocol.streams import EVENTS_STREAM, MOST_EVENTS, is_stream

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from levante_local.host import Host, HostSettings
-from levante_local.server import Listening, server_of
-from levante_local.sockets import SocketLimits, Sockets
+from levante_local.http.server import Listening, server_of
+from levante_local.http.sockets import SocketLimits, Sockets
 
 KEY = "key-of-the-admin-0123456789"
 PATIENCE_SECONDS = 20.0

@@ -8,8 +8,8 @@ import pytest
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.surroundings import ChangeWatch
 from levante_local.change_watch import LocalChangeWatch
-from levante_local.sqlite_store import SqliteItemStore
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.sqlite.store import SqliteItemStore
 
 
 @pytest.fixture

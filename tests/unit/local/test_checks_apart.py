@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from levante_core.errors import InvalidInput
-from levante_core.services.input_schema import InputChecks
+from levante_core.services.messages.input_validation import InputChecks
+from levante_local.greenlets import call
 from levante_local.host import Host, HostSettings
-from levante_local.waiting import call
 
 HARD = {"items": {"allOf": [{"type": "integer"}] * 50}}
 

@@ -15,8 +15,8 @@ from cryptography.x509.oid import NameOID
 from levante_local import cli
 from levante_local.data_directory import prepare_directory
 from levante_local.host import Host, HostSettings
-from levante_local.server import Listening, Tls, server_of
-from levante_local.sockets import Sockets
+from levante_local.http.server import Listening, Tls, server_of
+from levante_local.http.sockets import Sockets
 from tests.integration.api.harness import on_a_loop
 from tests.unit.local.serving import KEY, request, serving
 

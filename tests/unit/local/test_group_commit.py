@@ -10,8 +10,8 @@ import pytest
 
 from levante_core.errors import NotStorable
 from levante_core.ports.item_store import Absent, Change, ConditionFailed, Item, Key, Put, Update
-from levante_local.sqlite_store import SqliteItemStore
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.sqlite.store import SqliteItemStore
 
 COUNTER = Key("partition", "counter")
 STARTER = Put(Item(Key("starter", "s")))

@@ -8,8 +8,8 @@ import pytest
 
 from levante_core.adapters.system import SystemClock
 from levante_core.ports.queues import OutgoingMessage, ReceivedMessage
-from levante_local.queues import InProcessQueues
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.queues.queues import InProcessQueues
 from tests.fakes import FakeClock
 
 FIFO = "tasks.fifo"

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from levante_core.services import api_keys
-from levante_core.services.api_keys import shown_key
-from levante_local import refused_keys
-from levante_local.admission import AdmissionLimits
-from levante_local.body_room import SMALL_BYTES, BodyRoom, NoRoom, RoomLimits
-from levante_local.refused_keys import GuessLimits
+from levante_core.services.access import api_keys
+from levante_core.services.access.api_keys import shown_key
+from levante_local.http import refused_keys
+from levante_local.http.admission import AdmissionLimits
+from levante_local.http.body_room import SMALL_BYTES, BodyRoom, NoRoom, RoomLimits
+from levante_local.http.refused_keys import GuessLimits
 from tests.integration.api.harness import on_a_loop
 from tests.unit.local.serving import KEY, request, serving, until
 

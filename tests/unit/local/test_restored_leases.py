@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from levante_core.ports.queues import HeldMessage, OutgoingMessage
-from levante_local.queues import HEARD_WITHIN, RESTORED_WITHIN, STALLED_AFTER, InProcessQueues
+from levante_local.queues.queues import HEARD_WITHIN, RESTORED_WITHIN, STALLED_AFTER, InProcessQueues
 from tests.fakes import FakeClock
 
 QUEUE = "q.fifo"

@@ -12,10 +12,10 @@ import pytest
 
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import EXPIRES_AT, Absent, Change, ConditionFailed, Item, Key, Put, Update
-from levante_local import sqlite_writer
-from levante_local.sqlite_schema import FIND_EXPIRED, StoreNotOpened
-from levante_local.sqlite_store import SqliteItemStore
-from levante_local.waiting import call
+from levante_local.greenlets import call
+from levante_local.sqlite import writer
+from levante_local.sqlite.schema import FIND_EXPIRED, StoreNotOpened
+from levante_local.sqlite.store import SqliteItemStore
 
 KEY = Key("partition", "sort")
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from threading import Thread
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, Item, Key, Put, Update
-from levante_local.sqlite_store import SqliteItemStore
+from levante_local.sqlite.store import SqliteItemStore
 store = SqliteItemStore(Path(sys.argv[1]))
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # one write per line: threads do not mix theirs
@@ -230,7 +230,7 @@ def test_acknowledge_changes_costs_no_commit_of_its_own(
     store: SqliteItemStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows go with the next commit that changes something, once there are enough of them."""
-    monkeypatch.setattr(sqlite_writer, "FORGET_AT_ONCE", 1)
+    monkeypatch.setattr(writer, "FORGET_AT_ONCE", 1)
     store.write(Put(Item(KEY, {"count": 0})))
     store.acknowledge_changes(store.read_changes(None, 1)[0].sequence)
     store.write(Put(Item(KEY, {"count": 0})))  # changes nothing

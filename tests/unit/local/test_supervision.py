@@ -10,7 +10,7 @@ import pytest
 from levante_core.adapters.system import SystemClock
 from levante_core.errors import InconsistentHistory, Unavailable
 from levante_core.ports.queues import OutgoingMessage
-from levante_core.services.redrive import RedriveService
+from levante_core.services.dispatch.redrive import RedriveService
 from levante_local import supervision
 from levante_local.host import FEED, UNREADABLE
 from levante_local.supervision import Supervisor

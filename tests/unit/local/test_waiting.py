@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from levante_local.waiting import Signal, call, wait_for
+from levante_local.greenlets import Signal, call, wait_for
 
 request_id: ContextVar[str] = ContextVar("request_id")
 

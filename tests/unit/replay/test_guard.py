@@ -37,7 +37,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from levante import workflow
-from levante.definitions import get_workflow_definition
+from levante.definition.definitions import get_workflow_definition
 from levante.determinism.judging import ForbiddenCall
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun

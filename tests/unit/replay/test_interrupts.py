@@ -21,7 +21,7 @@ from levante.determinism.guard import Guard
 from levante.determinism.interrupts import CodeStopped, ThreadId, interrupt
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante.worker.process_end import stopping_on_signals
+from levante.worker.process.end import stopping_on_signals
 from tests.support.bodies import Body, Definition
 from tests.unit.replay.test_run import START, activity, completed, kinds
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from levante import ErrorCode, InvalidArguments, WorkflowsException, activity, get_activity_definition
 from levante.context import current_workflow
-from levante.definitions import with_retry_defaults
+from levante.definition.definitions import with_retry_defaults
 from levante_core.protocol import ActivityOptions, RetryPolicy
 
 

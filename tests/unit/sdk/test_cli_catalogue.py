@@ -9,20 +9,20 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from levante.cli import main
-from levante.cli.deployments import deployments
-from levante.cli.executions import executions
+from levante.cli.executions.executions import executions
 from levante.cli.exits import Exit
-from levante.cli.registrations import registrations
-from levante.cli.schedules import schedules
-from levante.cli.workflows import workflows
-from levante_api.deployments import DeploymentQuery, DeploymentsQuery, WorkersQuery
-from levante_api.logs import DeploymentLogsQuery, ExecutionLogsQuery
-from levante_api.metrics import MetricsQuery
-from levante_api.registrations import RegistrationsQuery
-from levante_api.runs import RunsQuery
-from levante_api.schedules import SchedulesQuery
-from levante_api.traces import TraceEventsQuery
-from levante_api.workflows import WorkflowsQuery
+from levante.cli.operations.deployments import deployments
+from levante.cli.operations.registrations import registrations
+from levante.cli.operations.schedules import schedules
+from levante.cli.operations.workflows import workflows
+from levante_api.catalogue.deployments import DeploymentQuery, DeploymentsQuery, WorkersQuery
+from levante_api.catalogue.registrations import RegistrationsQuery
+from levante_api.catalogue.workflows import WorkflowsQuery
+from levante_api.executions.runs import RunsQuery
+from levante_api.observability.logs import DeploymentLogsQuery, ExecutionLogsQuery
+from levante_api.observability.metrics import MetricsQuery
+from levante_api.observability.traces import TraceEventsQuery
+from levante_api.schedules.schedules import SchedulesQuery
 from levante_core.protocol.stream_messages import EventStreamQuery
 from tests.support.cli import Api, api, assert_one_line, run
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from levante.cli import following, waiting
+from levante.cli.executions import following, waiting
 from levante.cli.exits import Exit
 from tests.support.cli import Api, Stream, api, assert_one_line, run
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from levante.cli.client import REQUEST_SECONDS
+from levante.cli.executions.following import RETRY_SECONDS, Follower, Source
+from levante.cli.executions.waiting import LAST_PAUSE_SECONDS, PATIENCE_SECONDS, Surroundings
 from levante.cli.exits import CommandFailed
-from levante.cli.following import RETRY_SECONDS, Follower, Source
-from levante.cli.sse import Frame, frames
-from levante.cli.waiting import LAST_PAUSE_SECONDS, PATIENCE_SECONDS, Surroundings
+from levante.cli.output.sse import Frame, frames
 
 AWAY = CommandFailed("nothing answers", is_temporary=True)
 KEEP_ALIVE = Frame()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from levante.cli.progress import progress_line
+from levante.cli.output.progress import progress_line
 
 
 class Stderr(io.StringIO):

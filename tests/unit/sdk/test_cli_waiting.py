@@ -3,8 +3,8 @@
 import pytest
 
 from levante.cli.client import REQUEST_SECONDS, Answer
+from levante.cli.executions.waiting import LAST_PAUSE_SECONDS, PATIENCE_SECONDS, Surroundings, wait_for_end
 from levante.cli.exits import CommandFailed
-from levante.cli.waiting import LAST_PAUSE_SECONDS, PATIENCE_SECONDS, Surroundings, wait_for_end
 
 OPEN = Answer("", {"execution_id": "e1", "status": "RUNNING"})
 DONE = Answer("", {"execution_id": "e1", "status": "COMPLETED"})

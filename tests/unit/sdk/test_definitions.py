@@ -25,7 +25,7 @@ from levante import (
     workflow,
 )
 from levante.context import current_workflow
-from levante.definitions import discover_activities
+from levante.definition.definitions import discover_activities
 from levante_core.protocol import WorkflowSpec
 
 

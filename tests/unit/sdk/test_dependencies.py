@@ -358,7 +358,7 @@ async def use_broken_end(
 
 def test_teardown_when_one_fails_then_the_others_follow_and_the_call_counts(caplog: pytest.LogCaptureFixture) -> None:
     """A failing teardown is logged with the provider's name, and keeps nothing else open."""
-    with caplog.at_level(logging.ERROR, "levante.dependencies"):
+    with caplog.at_level(logging.ERROR, "levante.definition.dependencies"):
         assert asyncio.run(use_broken_end()) == ("context", "generator")
     assert SAID == ["context made", "generator made", "generator over", "context over"]
     (record,) = caplog.records

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import levante as workflows
-from levante.definitions import get_workflow_definition
+from levante.definition.definitions import get_workflow_definition
 from levante.errors import WorkflowsException
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante_core.protocol import CancelRequested, Command, Mail, RunStart, UpdateRequested

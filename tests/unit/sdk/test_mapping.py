@@ -14,10 +14,10 @@ from jsonschema_rs import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
 from typing_extensions import TypeAliasType
 
+from levante.definition.mapping import activity_input, handler_input
+from levante.definition.outputs import ActivityOutput, HandlerOutput
+from levante.definition.schemas import Owner
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
-from levante.mapping import activity_input, handler_input
-from levante.outputs import ActivityOutput, HandlerOutput
-from levante.schemas import Owner
 
 OWNER = Owner("it 'x'", ErrorCode.WORKFLOW_DEFINITION_ERROR)
 T = TypeVar("T")

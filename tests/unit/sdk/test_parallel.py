@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import levante as workflows
-from levante.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.errors import ActivityError, InvalidArguments, RecordedError, WorkflowError, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.parallel.groups import run_parallel_group

@@ -31,13 +31,13 @@ from pydantic import (
 from typing_extensions import TypeAliasType, TypedDict
 
 from levante.attempts import activity_heartbeat
+from levante.definition.mapping import activity_input, handler_input
+from levante.definition.outputs import ActivityOutput, HandlerOutput
+from levante.definition.refusals import PayloadRefused
+from levante.definition.schemas import Owner, ValueType, union_members
+from levante.definition.search_keys import addition
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
-from levante.mapping import activity_input, handler_input
-from levante.outputs import ActivityOutput, HandlerOutput
 from levante.parallel.calling import _plain
-from levante.refusals import PayloadRefused
-from levante.schemas import Owner, ValueType, union_members
-from levante.search_keys import addition
 from levante.tasks import _json
 from levante.values.forms import Form
 from levante.values.plain import plain_check

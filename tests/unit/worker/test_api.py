@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from levante.worker import retrying
-from levante.worker.api import ApiError, ApiUnreachable, HttpApi, KeyRefused
-from levante.worker.retrying import ENDLESS, Patience
+from levante.worker.transport import retrying
+from levante.worker.transport.api import ApiError, ApiUnreachable, HttpApi, KeyRefused
+from levante.worker.transport.retrying import ENDLESS, Patience
 from levante_core.domain.names import DeploymentName
 from levante_core.protocol.workers import PollRequest, TaskQueue
 
@@ -23,7 +23,7 @@ Answers = list[tuple[int, str, dict[str, str]] | None]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "FIRST_RETRY_SECONDS", 0.001)
-    monkeypatch.setattr("levante.worker.api.WORK", ENDLESS)
+    monkeypatch.setattr("levante.worker.transport.api.WORK", ENDLESS)
 
 
 class Server:
@@ -89,7 +89,7 @@ def test_call_when_it_meets_nothing_but_trouble_then_that_is_raised(
     trouble: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the one item that it carried, after its patience."""
-    monkeypatch.setattr("levante.worker.api.WORK", Patience(0.1, 0.1, 3))
+    monkeypatch.setattr("levante.worker.transport.api.WORK", Patience(0.1, 0.1, 3))
 
     async def test(api: HttpApi, _: Server) -> None:
         with pytest.raises(ApiUnreachable if trouble is None else ApiError) as raised:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, field_serializer, field_validator
 import levante as workflows
 from levante.errors import InvalidArguments, WorkflowError
 from levante.testing import run_in_virtual_time
-from levante.worker.attempt_end import AttemptEnd, Failed, Stopped, Succeeded
-from levante.worker.contained_tasks import contain_exits
+from levante.worker.activities.attempt_end import AttemptEnd, Failed, Stopped, Succeeded
+from levante.worker.activities.contained_tasks import contain_exits
 from levante_core.protocol import Failure, FailureKind, GiveUp, RetryAfter, RetryPolicy, after_failure
 from tests.support.activity_runner import Runner
 

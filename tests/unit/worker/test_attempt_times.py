@@ -11,8 +11,8 @@ import pytest
 
 import levante as workflows
 from levante.testing import run_in_virtual_time
-from levante.worker.attempt_end import Failed, Stopped, Succeeded
-from levante.worker.attempt_run import PREPARATION_SECONDS
+from levante.worker.activities.attempt_end import Failed, Stopped, Succeeded
+from levante.worker.activities.attempt_run import PREPARATION_SECONDS
 from levante_core.protocol import FailureKind
 from tests.support.activity_runner import EXECUTION, Runner
 

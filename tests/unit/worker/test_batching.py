@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante.worker.api import ApiError, KeyRefused
-from levante.worker.batching import Batcher
-from levante.worker.retrying import SHARED, WORK, Retries, Trouble
+from levante.worker.transport.api import ApiError, KeyRefused
+from levante.worker.transport.batcher import Batcher
+from levante.worker.transport.retrying import SHARED, WORK, Retries, Trouble
 
 PATIENT_SECONDS = 2.0
 """The longest that an item may be delayed by others. Source: invariant 11."""

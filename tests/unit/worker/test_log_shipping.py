@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from levante import logger
 from levante.context import ActivityInfo, current_activity, current_workflow
 from levante.worker import log_shipping
-from levante.worker.api import ApiError
 from levante.worker.log_shipping import LogShipping
 from levante.worker.settings import WorkerSettings
+from levante.worker.transport.api import ApiError
 from levante_core.protocol.logs import MOST_CHARACTERS, LogLine, LogsRequest
 
 SETTINGS = WorkerSettings(api_key=SecretStr("k"), deployment_name="d", worker_name="w")
@@ -225,6 +225,6 @@ def test_line_when_it_is_about_calls_to_the_api_then_it_is_not_sent() -> None:
     """Else each batch that cannot be sent would make the next one."""
 
     def work() -> None:
-        logging.getLogger("levante.worker.api").warning("the API is away")
+        logging.getLogger("levante.worker.transport.api").warning("the API is away")
 
     assert shipped(work).lines == []

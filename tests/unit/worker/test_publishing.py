@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from levante.worker import publishing
-from levante.worker.attempt import Attempt
-from levante.worker.batching import Batcher
+from levante.worker.activities import publisher as publishing
+from levante.worker.activities.attempt import Attempt
+from levante.worker.activities.publisher import BATCH_EVENTS, Publisher
 from levante.worker.payloads import PLAIN
-from levante.worker.publishing import BATCH_EVENTS, Publisher
+from levante.worker.transport.batcher import Batcher
 from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, TaskEvent, TaskPhase
 from levante_core.protocol.activities import Publication, PublicationResult
 

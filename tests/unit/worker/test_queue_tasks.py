@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from levante.errors import WorkflowsException
-from levante.worker import queue_tasks
-from levante.worker.queue_tasks import RENEW_BEFORE, QueueTasks
+from levante.worker.tasks import queue_source
+from levante.worker.tasks.queue_source import RENEW_BEFORE, QueueTasks
+from levante_core.domain.dispatch.tasks import WorkflowTask
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
-from levante_core.domain.tasks import WorkflowTask
 from levante_core.errors import LevanteError
 from levante_core.protocol.workers import HandBack, QueueAccess, QueueCredentials, TaskQueue
 from tests.fakes import FakeClock
@@ -117,7 +117,7 @@ def on_a_loop(test: Callable[[Place], Coroutine[Any, Any, None]]) -> Callable[[]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_tasks, "FIRST_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(queue_source, "FIRST_RETRY_SECONDS", 0.0)
 
 
 @on_a_loop

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante.worker.retrying import (
+from levante.worker.transport.retrying import (
     ENDLESS,
     LAST_RETRY_SECONDS,
     MOST_RETRY_AFTER_SECONDS,

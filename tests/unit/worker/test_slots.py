@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from levante.testing.virtual_time import run_in_virtual_time
-from levante.worker.api import ApiError
-from levante.worker.slots import HELD_SECONDS, Slots
+from levante.worker.activities.slots import HELD_SECONDS, Slots
+from levante.worker.transport.api import ApiError
+from levante_core.domain.activities.options import RateLimit
 from levante_core.domain.names import DeploymentName
-from levante_core.domain.options import RateLimit
 from levante_core.protocol.activities import PermitRequest, PermitResponse
 
 

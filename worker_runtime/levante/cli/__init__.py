@@ -7,21 +7,21 @@ from typing import Any
 
 import click
 
-from levante.cli.activities import activities
 from levante.cli.completion import completion
-from levante.cli.deployments import deployments
-from levante.cli.executions import executions
+from levante.cli.executions.activities import activities
+from levante.cli.executions.executions import executions
+from levante.cli.executions.replay import replay
+from levante.cli.executions.runs import runs
 from levante.cli.exits import EPILOG, Exit
-from levante.cli.keys import keys
-from levante.cli.parked import parked
+from levante.cli.operations.deployments import deployments
+from levante.cli.operations.keys import keys
+from levante.cli.operations.parked import parked
+from levante.cli.operations.redrive import redrive
+from levante.cli.operations.registrations import registrations
+from levante.cli.operations.schedules import schedules
+from levante.cli.operations.worker import worker
+from levante.cli.operations.workflows import workflows
 from levante.cli.plugins import find_plugin, plugin_names
-from levante.cli.redrive import redrive
-from levante.cli.registrations import registrations
-from levante.cli.replay import replay
-from levante.cli.runs import runs
-from levante.cli.schedules import schedules
-from levante.cli.worker import worker
-from levante.cli.workflows import workflows
 
 __all__ = ["main"]
 

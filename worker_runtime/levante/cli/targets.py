@@ -13,7 +13,7 @@ from types import ModuleType
 import click
 
 from levante.cli.exits import CommandFailed
-from levante.definitions import WORKFLOW
+from levante.definition.definitions import WORKFLOW
 
 logger = logging.getLogger("levante.cli")
 

@@ -165,7 +165,7 @@ CODE: Mapping[tuple[str, str], CodeRule] = {
     **dict.fromkeys(clients.names(clients.CLOCK), CodeRule(CLOCK)),
     **dict.fromkeys(clients.names(clients.NETWORK), CodeRule(NETWORK)),
     **{
-        ("levante.replay.loop", f"DeterministicLoop.{name}"): CodeRule(kind, f"loop.{name}")
+        ("levante.replay.event_loop.loop", f"DeterministicLoop.{name}"): CodeRule(kind, f"loop.{name}")
         for name, kind in _loop_methods()
     },
     ("asyncio.threads", "to_thread"): CodeRule(THREAD),

@@ -26,7 +26,7 @@ from levante.determinism.judging import ForbiddenCall, of_code, of_function
 from levante.determinism.watchdog import WATCHDOG
 
 if TYPE_CHECKING:
-    from levante.definitions import WorkflowDefinition
+    from levante.definition.definitions import WorkflowDefinition
 
 P = ParamSpec("P")
 T = TypeVar("T")

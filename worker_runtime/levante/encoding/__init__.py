@@ -3,7 +3,6 @@
 The form is that of the official client's `mistralai.extra.workflows.encoding`: either side reads what the other writes.
 """
 
-from levante.encoding.blobs import BlobStore
 from levante.encoding.codec import PayloadCodec
 from levante.encoding.encrypted_fields import EncryptedStr
 from levante.encoding.errors import (
@@ -29,6 +28,7 @@ from levante.encoding.settings import (
     ZstdSettings,
     read_encoding_settings,
 )
+from levante.encoding.stores.blobs import BlobStore
 from levante.encoding.wire import PayloadContext
 from levante_core.protocol import is_encoded
 

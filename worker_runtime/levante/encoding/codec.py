@@ -6,11 +6,11 @@ from functools import partial
 
 from pydantic_core import from_json, to_json
 
-from levante.encoding.blobs import PAYLOAD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep
 from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, PayloadMisplaced, PayloadNotEncodable
 from levante.encoding.limits import Budget
 from levante.encoding.settings import EncodingSettings
-from levante.encoding.stores import open_blob_store
+from levante.encoding.stores.blobs import PAYLOAD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep
+from levante.encoding.stores.stores import open_blob_store
 from levante.encoding.transforms import Transforms
 from levante.encoding.wire import Encoded, PayloadContext, could_be_taken_for_encoded
 from levante.encoding.wire import from_json as encoded_from_json

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from levante.context import current_workflow
-from levante.encoding.blobs import FIELD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep, namespace_folder
 from levante.encoding.errors import EncodingMisconfigured, PayloadDamaged, PayloadMisplaced
 from levante.encoding.limits import PAYLOADS_AT_ONCE, Budget
 from levante.encoding.settings import EncodingSettings
-from levante.encoding.stores import open_blob_store
+from levante.encoding.stores.blobs import FIELD_PREFIX, BlobStore, execution_folder, fetch, folder_of, keep, namespace_folder
+from levante.encoding.stores.stores import open_blob_store
 from levante.encoding.transforms import Transforms
 from levante.encoding.trees import with_replaced
 from levante.encoding.wire import Encoded, PayloadContext, transforms_of

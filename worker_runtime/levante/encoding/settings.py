@@ -47,7 +47,7 @@ class _Settings(BaseModel):
 class BlobStorageSettings(_Settings):
     """Where offloaded payloads go. What a provider does not know is there for those that know it.
 
-    storage_provider: `s3`, `directory`, or one that an entry point offers (see `levante.encoding.stores`).
+    storage_provider: `s3`, `directory`, or one that an entry point offers (see `levante.encoding.stores.stores`).
     """
 
     storage_provider: str = "s3"

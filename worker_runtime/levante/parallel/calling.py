@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 from levante.children import execute_workflow
 from levante.context import current_workflow
-from levante.definitions import ActivityDefinition, get_activity_definition
+from levante.definition.definitions import ActivityDefinition, get_activity_definition
+from levante.definition.refusals import PayloadRefused
+from levante.definition.schemas import own_type
 from levante.errors import InvalidArguments, WorkflowError, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.parallel.inputs import Call, ChainSource, ListSource, OffsetSource, ParallelRun, Source, as_input
-from levante.refusals import PayloadRefused
-from levante.schemas import own_type
 from levante.values.forms import Form
 from levante.values.losses import ValueLost
 from levante_core.protocol import Json

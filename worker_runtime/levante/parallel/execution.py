@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from levante import workflow
 from levante.context import current_workflow
-from levante.definitions import PARALLEL_EXECUTION
+from levante.definition.definitions import PARALLEL_EXECUTION
 from levante.errors import WorkflowError, WorkflowsException
 from levante.parallel.groups import GROUP_ACTIVITY
 from levante.parallel.inputs import Call, ChainSource, Group, ListSource, OffsetSource, ParallelRun, Source, as_input

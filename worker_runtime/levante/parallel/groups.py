@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from levante.context import current_activity
-from levante.definitions import ACTIVITY, ActivityDefinition
+from levante.definition.definitions import ACTIVITY, ActivityDefinition
+from levante.definition.mapping import activity_input
+from levante.definition.outputs import ActivityOutput
+from levante.definition.schemas import Owner
 from levante.errors import ErrorCode, WorkflowsException
-from levante.mapping import activity_input
-from levante.outputs import ActivityOutput
 from levante.parallel.inputs import Group
 from levante.parallel.together import failing_together
-from levante.schemas import Owner
 from levante_core.protocol import ActivityOptions, Json
 
 GROUP_ACTIVITY: Final = "__internal__parallel_group"

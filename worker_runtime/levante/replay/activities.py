@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from levante.errors import activity_error
-from levante.replay.loop import AwaitedFuture, DeterministicLoop
+from levante.replay.event_loop.loop import AwaitedFuture, DeterministicLoop
 from levante_core.protocol import (
     ActivityCancelRequested,
     ActivityCompleted,

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from levante.context import ChildWorkflow
 from levante.errors import child_error
-from levante.replay.loop import AwaitedFuture, DeterministicLoop
+from levante.replay.event_loop.loop import AwaitedFuture, DeterministicLoop
 from levante_core.protocol import (
     ChildCancelRequested,
     ChildCompleted,

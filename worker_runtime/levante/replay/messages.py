@@ -7,14 +7,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from levante.definition.handlers import UnfinishedPolicy
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
-from levante.handlers import UnfinishedPolicy
 from levante.replay.rules import PayloadCheck
 from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested
 
 if TYPE_CHECKING:
-    from levante.definitions import WorkflowDefinition
-    from levante.handlers import HandlerDefinition
+    from levante.definition.definitions import WorkflowDefinition
+    from levante.definition.handlers import HandlerDefinition
 
 logger = logging.getLogger("levante.workflow")
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from levante.definitions import get_workflow_definition
+from levante.definition.definitions import get_workflow_definition
 from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante.replay.run import WorkflowRun

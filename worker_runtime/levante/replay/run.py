@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, assert_never
 from uuid import UUID
 
 from levante.context import ChildWorkflow, current_workflow
+from levante.definition.search_keys import after_change, extraction
 from levante.determinism.guard import guard_for
 from levante.determinism.silence import silenced
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, fails_execution, to_failure
@@ -20,12 +21,11 @@ from levante.replay.activities import Activities
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.conditions import Conditions
-from levante.replay.isolation import Isolation
-from levante.replay.loop import MOST_ROUNDS, DeterministicLoop
+from levante.replay.event_loop.isolation import Isolation
+from levante.replay.event_loop.loop import MOST_ROUNDS, DeterministicLoop
 from levante.replay.messages import ContinueAsNew, Messages
 from levante.replay.rules import RUN_RULES, RunRules
 from levante.replay.timers import Timers
-from levante.search_keys import after_change, extraction
 from levante_core.protocol import (
     MOST_EVENTS,
     ActivityCompleted,
@@ -59,7 +59,7 @@ from levante_core.protocol import (
 )
 
 if TYPE_CHECKING:
-    from levante.definitions import WorkflowDefinition
+    from levante.definition.definitions import WorkflowDefinition
 
 T = TypeVar("T")
 

@@ -15,29 +15,29 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from levante.definitions import (
+from levante.definition.definitions import (
     ActivityDefinition,
     WorkflowDefinition,
     discover_activities,
     get_activity_definition,
     get_workflow_definition,
 )
-from levante.handlers import HandlerDefinition
+from levante.definition.handlers import HandlerDefinition
 from levante.testing.history import History
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.other_process import replay_elsewhere
 from levante.testing.virtual_time import LoopClock
 from levante.worker import TECHNICAL_WORKFLOWS
-from levante_core.domain.failure import Failure
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.executions.search_keys import SearchKeys
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
-from levante_core.domain.search_keys import SearchKeys
-from levante_core.domain.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change
-from levante_core.services.activities import GrantedReport
-from levante_core.services.capabilities import AttemptGrant
+from levante_core.services.access.capabilities import AttemptGrant
+from levante_core.services.activities.reports import GrantedReport
 from levante_core.services.engine import Engine
-from levante_core.services.resets import ResetRequest
-from levante_local.waiting import call
+from levante_core.services.executions.reset import ResetRequest
+from levante_local.greenlets import call
 
 YEARS_SECONDS = 10 * 365 * 86400.0
 """As long as anybody may wait, in virtual time."""

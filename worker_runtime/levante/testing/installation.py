@@ -14,38 +14,38 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
-from levante.definitions import ActivityDefinition, WorkflowDefinition
-from levante.worker.activities import ActivityRunner
-from levante.worker.api import Api, ApiError
-from levante.worker.batching import Batcher
+from levante.definition.definitions import ActivityDefinition, WorkflowDefinition
+from levante.worker.activities.runner import ActivityRunner
+from levante.worker.context import World
 from levante.worker.payloads import PLAIN, Payloads
-from levante.worker.sending import send_commits, send_reports
+from levante.worker.service import Worker
 from levante.worker.settings import WorkerSettings
-from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker
-from levante.worker.world import World
-from levante_api.endpoints import API_KEY
-from levante_api.workers import WorkerEndpoints
+from levante.worker.tasks.source import ApiTasks, TaskSource
+from levante.worker.transport.api import Api, ApiError
+from levante.worker.transport.batcher import Batcher
+from levante.worker.transport.sending import send_commits, send_reports
+from levante_api.dispatch.workers import WorkerEndpoints
+from levante_api.http.endpoints import API_KEY
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.answers import answer_to
-from levante_core.domain.execution import Execution
+from levante_core.domain.executions.execution import Execution
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import LevanteError, NotFound, Unavailable
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
-from levante_core.records.changes import concerns_dispatcher
-from levante_core.records.offloading import OffloadingStore
+from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine, build_engine
-from levante_core.services.executions import StartRequest
-from levante_core.services.tasks import consumer_name
+from levante_core.services.executions.start import StartRequest
+from levante_core.storage.changes import concerns_dispatcher
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
+from levante_local.greenlets import call
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import TIMERS_WAIT_SECONDS, ChangePump, TimersPump
-from levante_local.queues import InProcessQueues
-from levante_local.sqlite_store import SqliteItemStore
+from levante_local.queues.queues import InProcessQueues
+from levante_local.sqlite.store import SqliteItemStore
 from levante_local.supervision import Supervisor
-from levante_local.waiting import call
 
 WORKSPACE = Workspace("test")
 KEY_ID = "worker"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypeVar, TypeVarTuple
 
-from levante.worker.threads import DaemonThreads
-from levante_local.waiting import sleep
+from levante.worker.activities.threads import DaemonThreads
+from levante_local.greenlets import sleep
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -13,24 +13,24 @@ from functools import partial
 from importlib.util import find_spec
 from uuid import uuid4
 
-from levante.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
+from levante.definition.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
 from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
-from levante.worker.activities import ActivityRunner
-from levante.worker.api import Api, HttpApi
-from levante.worker.batching import Batcher
+from levante.worker.activities.runner import ActivityRunner
+from levante.worker.context import World
 from levante.worker.health import health_server
 from levante.worker.log_shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
-from levante.worker.process_end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
-from levante.worker.queue_tasks import QueueTasks
-from levante.worker.sending import send_commits, send_reports
+from levante.worker.process.end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
+from levante.worker.process.stopping import StoppedEarly, given_up_on
+from levante.worker.service import Worker
 from levante.worker.settings import WorkerSettings, read_settings
-from levante.worker.stopping import StoppedEarly, given_up_on
-from levante.worker.tasks import ApiTasks, TaskSource
-from levante.worker.worker import Worker
-from levante.worker.world import World
+from levante.worker.tasks.queue_source import QueueTasks
+from levante.worker.tasks.source import ApiTasks, TaskSource
+from levante.worker.transport.api import Api, HttpApi
+from levante.worker.transport.batcher import Batcher
+from levante.worker.transport.sending import send_commits, send_reports
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
@@ -155,7 +155,7 @@ async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, name:
     if find_spec("boto3") is None:
         logger.warning("tasks come through the API: `pip install 'levante[aws]'` lets them come from SQS itself")
         return through_api
-    from levante_core.adapters.lent_queues import connect  # noqa: PLC0415 - boto3, which only some workers have
+    from levante_core.adapters.sqs.lent_queues import connect  # noqa: PLC0415 - boto3, which only some workers have
 
     async def ask() -> QueueAccess:
         access = (await api.queue_access(request)).access

@@ -15,8 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 from levante.context import current_activity, current_workflow
-from levante.worker.api import Api
 from levante.worker.settings import WorkerSettings
+from levante.worker.transport.api import Api
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.logs import MOST_CHARACTERS, MOST_LINES, LogLine, LogsRequest
 
@@ -26,7 +26,7 @@ SPAN = timedelta(seconds=30)
 """From the first line of a batch to the last one, at most."""
 BATCH_BYTES = 1024 * 1024
 """Of lines as JSON; a single line has less."""
-NOT_SHIPPED = "levante.worker.api"
+NOT_SHIPPED = "levante.worker.transport.api"
 """What is logged of calls to the API, this one included: each batch that fails would make another one."""
 MOST_WAITING = 10_000
 MOST_WAITING_BYTES = 16 * 1024 * 1024

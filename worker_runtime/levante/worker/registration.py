@@ -9,9 +9,9 @@ from random import uniform
 
 import aiohttp
 
-from levante.worker.api import KeyRefused
-from levante.worker.retrying import for_ever
-from levante.worker.world import World
+from levante.worker.context import World
+from levante.worker.transport.api import KeyRefused
+from levante.worker.transport.retrying import for_ever
 from levante_core.protocol import DeploymentName
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
 

@@ -1,0 +1,1 @@
+"""Everything else on AWS: the composition, Lambda, S3 and STS."""

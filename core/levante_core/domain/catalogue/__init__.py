@@ -1,0 +1,1 @@
+"""The catalogue: builds of deployments, where executions go, and what input schemas may be."""

@@ -1,0 +1,105 @@
+"""The messages that ask for work: what to advance, what to run, what is due later."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from levante_core.domain.activities.options import ActivityOptions
+from levante_core.domain.executions.execution import RunStart
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.history.events import (
+    Input,
+)
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.numbers import Seq
+
+OLD_AFTER_SECONDS = 240
+"""Age from which a task is checked before it is believed: a minute less than FIFO queues drop repeats for."""
+
+
+class Fact(Frozen):
+    """A recorded fact. key: unique within the run."""
+
+    key: str
+    input: Annotated[Input, Field(discriminator="kind")]
+
+
+class _Task(Frozen):
+    """What every task says. fresh_at: when the work came due; verify: ask the API before believing the message."""
+
+    workspace: Workspace
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    fresh_at: Time
+    verify: bool = False
+
+
+class WorkflowTask(_Task):
+    """Advance this run. start: batch 0, in the first task of a run. fact: the fact that caused the task.
+
+    token: lets its worker load the run, and commit its first batch if `start` is there.
+    """
+
+    kind: Literal["workflow_task"] = "workflow_task"
+    token: str = ""
+    start: RunStart | None = None
+    fact: Fact | None = None
+
+
+class ActivityWork(Frozen):
+    """What to run: the activity's name, its JSON input and how."""
+
+    name: str
+    input: Json
+    options: ActivityOptions
+
+
+class ActivityTask(_Task):
+    """Run this attempt. work is absent when the message would be too large or its sender did not know it.
+
+    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. details: of the last heartbeat of the
+    attempts before, known once the task was checked. is_deferred: the attempt goes on elsewhere, and its time is up at
+    `fresh_at`. token: lets its worker report the attempt.
+    """
+
+    kind: Literal["activity_task"] = "activity_task"
+    token: str = ""
+    seq: Seq
+    scheduled_in: Seq
+    attempt: Seq
+    work: ActivityWork | None = None
+    details: tuple[Json, ...] = ()
+    is_deferred: bool = False
+
+
+class TimerDue(_Task):
+    """A durable timer: at `fresh_at`, record that it fired."""
+
+    kind: Literal["timer_due"] = "timer_due"
+    seq: Seq
+
+
+class DeadlineDue(_Task):
+    """The execution timeout: at `fresh_at`, end the run unless it is closed."""
+
+    kind: Literal["deadline_due"] = "deadline_due"
+
+
+class ScheduleDue(Frozen):
+    """Something is to be done for a schedule at `fresh_at`."""
+
+    kind: Literal["schedule_due"] = "schedule_due"
+    workspace: Workspace
+    schedule_id: str
+    fresh_at: Time
+
+
+DelayedOfRun: TypeAlias = ActivityTask | TimerDue | DeadlineDue
+"""What can wait in the timers queue or, beyond its reach, in a timer item."""
+Delayed: TypeAlias = DelayedOfRun | ScheduleDue
+"""What can wait in the timers queue."""
+
+WORKFLOW_TASK: TypeAdapter[WorkflowTask] = TypeAdapter(WorkflowTask)
+ACTIVITY_TASK: TypeAdapter[ActivityTask] = TypeAdapter(ActivityTask)
+DELAYED: TypeAdapter[Delayed] = TypeAdapter(Annotated[Delayed, Field(discriminator="kind")])

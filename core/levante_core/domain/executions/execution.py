@@ -1,0 +1,200 @@
+"""An execution as its latest run stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.executions.search_keys import SearchKeys
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.history.events import (
+    Closing,
+    ExecutionCompleted,
+    ExecutionContinuedAsNew,
+    ExecutionFailed,
+    ExecutionTerminated,
+)
+from levante_core.domain.history.transitions import EXECUTION, ExecutionStatus, step
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Address of one run."""
+
+    workspace: Workspace
+    execution_id: ExecutionId
+    run_id: RunId
+
+
+class Reset(Frozen):
+    """How a run came about that goes on from the middle of another one.
+
+    run_id: of that one; event_id: its last event that was kept. batches: copied. seed: run id that seeds random numbers.
+    """
+
+    run_id: RunId
+    event_id: Annotated[int, Field(ge=1)]
+    batches: Annotated[int, Field(ge=0)]
+    seed: RunId
+    reason: str | None = None
+
+
+class RunStart(Frozen):
+    """Batch 0 of a run: what the workflow code is started with.
+
+    first_run_id: of the runs that this one continues; continued_run_id: the last of them. None for a first run.
+    search_keys: those that the execution has already. schedule_id: of the schedule that started the execution.
+    """
+
+    workflow_name: WorkflowName
+    input: Json
+    started_at: Time
+    deadline_at: Time
+    first_run_id: RunId | None = None
+    continued_run_id: RunId | None = None
+    reset: Reset | None = None
+    search_keys: SearchKeys = Field(default_factory=dict)
+    schedule_id: str | None = None
+
+
+class Tracing(Frozen):
+    """What the caller gave for tracing. is_exported: whether the trace of each run is sent somewhere when it has ended."""
+
+    traceparent: str | None = None
+    force_new_trace: bool = False
+    attributes: Mapping[str, str] = Field(default_factory=dict)
+    extensions: Mapping[str, Json] = Field(default_factory=dict)
+    is_exported: bool = False
+
+
+NO_TRACING = Tracing()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended. result is there for COMPLETED, failure for FAILED. expires_at: None if the run is kept for ever."""
+
+    ended_at: datetime
+    result: Json = None
+    failure: Failure | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The run that started a child, and the seq of the command that asked for it."""
+
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: DeploymentName
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
+
+    has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
+    user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
+    has_parked: something of the execution was parked, at whatever time.
+    """
+
+    key: RunKey
+    workflow_id: str
+    deployment_name: DeploymentName
+    start: RunStart
+    root_execution_id: ExecutionId
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    parent: Parent | None = None
+    user_id: str | None = None
+    has_children: bool = False
+    mail_count: int = 0
+    is_cancel_requested: bool = False
+    mail_held_until: datetime | None = None
+    search_keys: SearchKeys = field(default_factory=dict)
+    tracing: Tracing = NO_TRACING
+    ending: Ending | None = None
+    has_parked: bool = False
+
+    @property
+    def workflow_name(self) -> WorkflowName:
+        """The workflow."""
+        return self.start.workflow_name
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run started."""
+        return self.start.started_at
+
+    @property
+    def parent_execution_id(self) -> ExecutionId | None:
+        """The execution that started this one, if one did."""
+        return self.parent.execution_id if self.parent else None
+
+    @property
+    def concerns_others(self) -> bool:
+        """Whether somebody has to know when the run ends: a parent, children, a schedule, or who collects traces."""
+        has_family = self.has_children or self.parent is not None
+        return has_family or self.start.schedule_id is not None or self.tracing.is_exported
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run goes on."""
+        return self.status is ExecutionStatus.RUNNING
+
+
+def close(event: Closing, at: datetime, retention: timedelta | None) -> tuple[ExecutionStatus, Ending]:
+    """Return the status and ending that a closing event gives a running execution.
+
+    retention: how long closed runs are kept; None for ever.
+    """
+    status = step(EXECUTION, ExecutionStatus.RUNNING, event.kind)
+    result = event.result if isinstance(event, ExecutionCompleted) else None
+    failure = event.failure if isinstance(event, (ExecutionFailed, ExecutionTerminated)) else None
+    return status, Ending(at, result, failure, None if retention is None else at + retention)
+
+
+def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, mail_count: int) -> Execution:
+    """Return the execution with a run that goes on from the middle of its last one. It has its whole time once more."""
+    old = execution.start
+    start = old.model_copy(update={"deadline_at": at + (old.deadline_at - old.started_at), "reset": reset})
+    return replace(
+        execution,
+        key=key,
+        start=start,
+        status=ExecutionStatus.RUNNING,
+        ending=None,
+        mail_count=mail_count,
+        has_children=False,
+        is_cancel_requested=False,
+        mail_held_until=None,
+    )
+
+
+def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime, *, mail_count: int) -> Execution:
+    """Return the execution with the run that follows on this one. mail_count: mail that the new run begins with."""
+    old = execution.start
+    start = RunStart(
+        workflow_name=old.workflow_name,
+        input=event.input,
+        started_at=at,
+        deadline_at=old.deadline_at,
+        first_run_id=old.first_run_id or execution.key.run_id,
+        continued_run_id=execution.key.run_id,
+        search_keys=execution.search_keys,
+        schedule_id=old.schedule_id,
+    )
+    key = replace(execution.key, run_id=event.run_id)
+    return replace(
+        execution,
+        key=key,
+        start=start,
+        mail_count=mail_count,
+        has_children=False,
+        is_cancel_requested=False,
+        mail_held_until=None,
+    )

@@ -1,0 +1,1 @@
+"""The history of a run: its events, what they add up to, and the state machines that they follow."""

@@ -1,0 +1,368 @@
+"""History events: what is recorded of a run, in order, for ever.
+
+Commands were asked for by workflow code; replay must ask for the same ones at the same places. Inputs are what workflow
+code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
+replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
+
+`seq` numbers the commands of a run from 1 in the order in which workflow code asked for them, but for patches and search
+keys, which later code may not ask for; `number` numbers its mail (signals, updates and requests to cancel) from 1 in the
+order in which it was accepted.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from levante_core.domain.activities.options import ActivityOptions
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.executions.search_keys import SearchKeysChanged
+from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.history.notes import Note
+from levante_core.domain.history.transitions import ExecutionStatus
+from levante_core.domain.limits import LONGEST_SECONDS
+from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.numbers import Number, Seq
+from levante_core.domain.streams.custom_tasks import TaskEvent
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+class ActivityScheduled(Frozen):
+    """An activity was asked for. owner: the worker that runs it in place; None sends it to the activity queue.
+
+    attempt: the first attempt still to be made: above 1 when a worker was lost that may have made one unrecorded.
+    """
+
+    kind: Literal["activity_scheduled"] = "activity_scheduled"
+    seq: Seq
+    name: str
+    input: Json
+    options: ActivityOptions = ActivityOptions()
+    owner: str | None = None
+    attempt: Annotated[int, Field(ge=1)] = 1
+
+
+class ActivityCancelRequested(Frozen):
+    """Workflow code no longer wants this activity, which is asked to end.
+
+    is_queued: some worker may have it from the activity queue. is_awaited: the code goes on waiting for how it ends.
+    """
+
+    kind: Literal["activity_cancel_requested"] = "activity_cancel_requested"
+    seq: Seq
+    activity: Seq
+    is_queued: bool = False
+    is_awaited: bool = False
+
+
+class TimerStarted(Frozen):
+    """A durable timer was started."""
+
+    kind: Literal["timer_started"] = "timer_started"
+    seq: Seq
+    fire_at: Time
+
+
+class TimerCanceled(Frozen):
+    """Workflow code no longer waits for this timer."""
+
+    kind: Literal["timer_canceled"] = "timer_canceled"
+    seq: Seq
+    timer: Seq
+
+
+class ParentClosePolicy(StrEnum):
+    """What becomes of a child when the run that started it ends first."""
+
+    TERMINATE = "terminate"
+    REQUEST_CANCEL = "request_cancel"
+    ABANDON = "abandon"
+
+
+class ChildScheduled(Frozen):
+    """A child workflow was asked for. is_awaited: False tells the code when it has started, apart from how it ends.
+
+    timeout_seconds: of the child's execution; None for what its workflow declares.
+    """
+
+    kind: Literal["child_scheduled"] = "child_scheduled"
+    seq: Seq
+    workflow_name: str
+    execution_id: ExecutionId
+    input: Json
+    close_policy: ParentClosePolicy
+    is_awaited: bool = True
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
+
+
+class ChildCancelRequested(Frozen):
+    """Workflow code no longer wants this child, which is asked to end. is_awaited: it goes on waiting for how it ends."""
+
+    kind: Literal["child_cancel_requested"] = "child_cancel_requested"
+    seq: Seq
+    child: Seq
+    execution_id: ExecutionId
+    is_awaited: bool = False
+
+
+class ChildSignaled(Frozen):
+    """Workflow code sends a signal to one of its children."""
+
+    kind: Literal["child_signaled"] = "child_signaled"
+    seq: Seq
+    child: Seq
+    execution_id: ExecutionId
+    name: str
+    input: Json
+
+
+class TaskPublished(Frozen):
+    """The workflow told of a custom task."""
+
+    kind: Literal["task_published"] = "task_published"
+    seq: Seq
+    event: TaskEvent
+
+
+class PatchRecorded(Frozen):
+    """The code took the new side of a change with this id. is_deprecated: later code may no longer ask about it."""
+
+    kind: Literal["patch_recorded"] = "patch_recorded"
+    patch_id: Annotated[str, Field(min_length=1, max_length=256)]
+    is_deprecated: bool = False
+
+
+class ExecutionCompleted(Frozen):
+    """The workflow returned."""
+
+    kind: Literal["execution_completed"] = "execution_completed"
+    seq: Seq
+    result: Json
+
+
+class ExecutionFailed(Frozen):
+    """The workflow raised an error that fails the execution."""
+
+    kind: Literal["execution_failed"] = "execution_failed"
+    seq: Seq
+    failure: Failure
+
+
+class ExecutionCanceled(Frozen):
+    """The workflow ended because its cancellation was asked for."""
+
+    kind: Literal["execution_canceled"] = "execution_canceled"
+    seq: Seq
+
+
+class ExecutionContinuedAsNew(Frozen):
+    """The workflow goes on as a new run, with an empty history. run_id: of that run.
+
+    mail_taken: number of the last mail that this run has taken; what came later is the new run's.
+    """
+
+    kind: Literal["execution_continued_as_new"] = "execution_continued_as_new"
+    seq: Seq
+    run_id: RunId
+    input: Json
+    mail_taken: Annotated[int, Field(ge=0)] = 0
+
+
+class UpdateCompleted(Frozen):
+    """The handler of the update with this number returned."""
+
+    kind: Literal["update_completed"] = "update_completed"
+    seq: Seq
+    update: Number
+    result: Json
+
+
+class UpdateFailed(Frozen):
+    """The update with this number was refused, or its handler failed; the workflow goes on."""
+
+    kind: Literal["update_failed"] = "update_failed"
+    seq: Seq
+    update: Number
+    failure: Failure
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------------
+
+
+class ActivityCompleted(Frozen):
+    """The activity with this seq returned."""
+
+    kind: Literal["activity_completed"] = "activity_completed"
+    seq: Seq
+    at: Time
+    result: Json
+
+
+class ActivityFailed(Frozen):
+    """The activity with this seq failed for good. attempt: the last one made."""
+
+    kind: Literal["activity_failed"] = "activity_failed"
+    seq: Seq
+    at: Time
+    failure: Failure
+    attempt: Annotated[int, Field(ge=1)] = 1
+
+
+class TimerFired(Frozen):
+    """The timer with this seq is due. at: the time that it was set to, whoever noticed it, and when."""
+
+    kind: Literal["timer_fired"] = "timer_fired"
+    seq: Seq
+    at: Time
+
+
+class SignalReceived(Frozen):
+    """A signal was accepted. number: its place in the mail of the run, from 1 on."""
+
+    kind: Literal["signal_received"] = "signal_received"
+    number: Number
+    at: Time
+    name: str
+    input: Json
+
+
+class UpdateRequested(Frozen):
+    """An update was accepted; its caller waits for the answer."""
+
+    kind: Literal["update_requested"] = "update_requested"
+    number: Number
+    at: Time
+    name: str
+    input: Json
+
+
+class CancelRequested(Frozen):
+    """Cancellation of the execution was asked for."""
+
+    kind: Literal["cancel_requested"] = "cancel_requested"
+    number: Number
+    at: Time
+
+
+class ChildStarted(Frozen):
+    """The child with this seq has started."""
+
+    kind: Literal["child_started"] = "child_started"
+    seq: Seq
+    at: Time
+    run_id: RunId
+
+
+class ChildCompleted(Frozen):
+    """The child with this seq returned."""
+
+    kind: Literal["child_completed"] = "child_completed"
+    seq: Seq
+    at: Time
+    result: Json
+
+
+class ChildFailed(Frozen):
+    """The child with this seq ended otherwise, or could not be started. status: None if it did not start."""
+
+    kind: Literal["child_failed"] = "child_failed"
+    seq: Seq
+    at: Time
+    failure: Failure
+    status: ExecutionStatus | None = None
+
+
+class FactTaken(Frozen):
+    """The outcome that a fact brought was taken into history here; what it says stays in the fact."""
+
+    kind: Literal["fact_taken"] = "fact_taken"
+    fact: Annotated[str, Field(max_length=64)]
+
+
+class MailTaken(Frozen):
+    """All mail up to this number, that was not taken before, was taken at once: handed over before the code ran on.
+
+    As the first event of a history it says that this was handed over before the entrypoint began.
+    """
+
+    kind: Literal["mail_taken"] = "mail_taken"
+    until: Number
+
+
+# --- ends decided outside workflow code -------------------------------------------------------------------------------
+
+
+class ExecutionTerminated(Frozen):
+    """The execution was ended at once: by a caller, or because of this failure."""
+
+    kind: Literal["execution_terminated"] = "execution_terminated"
+    at: Time
+    failure: Failure | None = None
+
+
+class ExecutionTimedOut(Frozen):
+    """The execution timeout passed."""
+
+    kind: Literal["execution_timed_out"] = "execution_timed_out"
+    at: Time
+
+
+ChildOutcome: TypeAlias = ChildStarted | ChildCompleted | ChildFailed
+Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired | ChildOutcome
+"""What resolves a command, or says how far it has come."""
+Mail: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
+"""What callers send to a run while it is open."""
+Input: TypeAlias = Outcome | Mail
+"""What workflow code is told."""
+Answer: TypeAlias = UpdateCompleted | UpdateFailed
+Ended: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionContinuedAsNew
+"""How workflow code ends a run."""
+Command: TypeAlias = (
+    ActivityScheduled
+    | ActivityCancelRequested
+    | TimerStarted
+    | TimerCanceled
+    | ChildScheduled
+    | ChildCancelRequested
+    | ChildSignaled
+    | TaskPublished
+    | PatchRecorded
+    | SearchKeysChanged
+    | Answer
+    | Ended
+)
+Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
+HistoryEvent: TypeAlias = Annotated[
+    Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")
+]
+"""Mail is not among them: it is recorded as facts, and history says when it was taken."""
+
+OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired, ChildStarted, ChildCompleted, ChildFailed)
+MAIL = (SignalReceived, UpdateRequested, CancelRequested)
+ENDED = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionContinuedAsNew)
+COMMANDS = (
+    ActivityScheduled,
+    ActivityCancelRequested,
+    TimerStarted,
+    TimerCanceled,
+    ChildScheduled,
+    ChildCancelRequested,
+    ChildSignaled,
+    TaskPublished,
+    PatchRecorded,
+    SearchKeysChanged,
+    UpdateCompleted,
+    UpdateFailed,
+    *ENDED,
+)
+CLOSINGS = (*ENDED, ExecutionTerminated, ExecutionTimedOut)
+
+
+def mail_key(number: int) -> str:
+    """Return the key of the fact that is the mail with this number; all of them sort after those of outcomes."""
+    return f"M{number:08d}"
+
+
+EVENTS: TypeAdapter[tuple[HistoryEvent, ...]] = TypeAdapter(tuple[HistoryEvent, ...])
+"""Reads and writes the events of a batch as JSON."""

@@ -1,0 +1,1 @@
+"""Observability: the spans of a run."""

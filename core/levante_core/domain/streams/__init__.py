@@ -1,0 +1,1 @@
+"""Streams: the events that clients see, and how they are made of history events."""

@@ -1,0 +1,193 @@
+"""Stream events: what clients are told of executions, made of what is recorded. Pure.
+
+The types, their attributes and the envelope that readers get: REST contract, sections 4 and 5 (read 2026-11-23).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from levante_core.domain.executions.execution import Execution
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.payloads import is_encoded
+from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def nanoseconds(at: datetime) -> int:
+    """Return the time of an event: nanoseconds since 1970."""
+    return (at - EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def json_payload(value: Json) -> dict[str, Json]:
+    """Return how events carry a value; one that is encoded as what it is, for those who can decode it."""
+    if is_encoded(value):
+        return {"type": "json", "value": value["b64payload"], "encoding_options": value.get("encoding_options")}
+    return {"type": "json", "value": value, "encoding_options": None}
+
+
+def input_payload(value: Json) -> dict[str, Json]:
+    """Return how events carry an input: as the only argument of a list, or encoded as it is."""
+    return json_payload(value if is_encoded(value) else [value])
+
+
+class StreamEventType(StrEnum):
+    """The types of stream events. There is none for an execution that was terminated or timed out."""
+
+    WORKFLOW_EXECUTION_STARTED = "WORKFLOW_EXECUTION_STARTED"
+    WORKFLOW_EXECUTION_COMPLETED = "WORKFLOW_EXECUTION_COMPLETED"
+    WORKFLOW_EXECUTION_FAILED = "WORKFLOW_EXECUTION_FAILED"
+    WORKFLOW_EXECUTION_CANCELED = "WORKFLOW_EXECUTION_CANCELED"
+    WORKFLOW_EXECUTION_CONTINUED_AS_NEW = "WORKFLOW_EXECUTION_CONTINUED_AS_NEW"
+    WORKFLOW_TASK_TIMED_OUT = "WORKFLOW_TASK_TIMED_OUT"
+    WORKFLOW_TASK_FAILED = "WORKFLOW_TASK_FAILED"
+    CUSTOM_TASK_STARTED = "CUSTOM_TASK_STARTED"
+    CUSTOM_TASK_IN_PROGRESS = "CUSTOM_TASK_IN_PROGRESS"
+    CUSTOM_TASK_COMPLETED = "CUSTOM_TASK_COMPLETED"
+    CUSTOM_TASK_FAILED = "CUSTOM_TASK_FAILED"
+    CUSTOM_TASK_TIMED_OUT = "CUSTOM_TASK_TIMED_OUT"
+    CUSTOM_TASK_CANCELED = "CUSTOM_TASK_CANCELED"
+    ACTIVITY_TASK_STARTED = "ACTIVITY_TASK_STARTED"
+    ACTIVITY_TASK_COMPLETED = "ACTIVITY_TASK_COMPLETED"
+    ACTIVITY_TASK_RETRYING = "ACTIVITY_TASK_RETRYING"
+    ACTIVITY_TASK_FAILED = "ACTIVITY_TASK_FAILED"
+
+
+class StreamEvent(Frozen):
+    """One event as clients see it. event_id: made of what it tells of, so the same whenever it is made."""
+
+    event_id: str
+    event_timestamp: int
+    """Nanoseconds since 1970."""
+    root_workflow_exec_id: str
+    parent_workflow_exec_id: str | None
+    workflow_exec_id: str
+    workflow_run_id: str
+    workflow_name: str
+    continued_run_id: str | None = None
+    first_execution_run_id: str | None = None
+    chain_run_id: str | None = None
+    schedule_id: str | None = None
+    event_type: StreamEventType
+    attributes: Mapping[str, Json]
+
+
+class Told(Frozen):
+    """An event and what readers select by. stream: the type of a custom task; `workflow` or `activity` for all others."""
+
+    stream: str
+    scope: Literal["workflow", "activity"]
+    activity_id: str | None = None
+    activity_name: str | None = None
+    event: StreamEvent
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the event itself does not say: its scope, and the activity that it is about."""
+        said = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def at(self) -> datetime:
+        """When that happened which the event tells of."""
+        return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
+
+
+TASK_EVENTS: Mapping[TaskPhase, StreamEventType] = {
+    TaskPhase.STARTED: StreamEventType.CUSTOM_TASK_STARTED,
+    TaskPhase.IN_PROGRESS: StreamEventType.CUSTOM_TASK_IN_PROGRESS,
+    TaskPhase.COMPLETED: StreamEventType.CUSTOM_TASK_COMPLETED,
+    TaskPhase.FAILED: StreamEventType.CUSTOM_TASK_FAILED,
+    TaskPhase.TIMED_OUT: StreamEventType.CUSTOM_TASK_TIMED_OUT,
+    TaskPhase.CANCELED: StreamEventType.CUSTOM_TASK_CANCELED,
+}
+
+
+def task_attributes(event: TaskEvent) -> dict[str, Json]:
+    """Return what the stream event of a custom task's event says."""
+    match event.phase:
+        case TaskPhase.FAILED:
+            said: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
+        case TaskPhase.TIMED_OUT:
+            said = {"timeout_type": event.message}
+        case TaskPhase.CANCELED:
+            said = {"reason": event.message or "canceled"}
+        case _ if event.patch is not None:
+            patch = [operation.model_dump() for operation in event.patch]
+            options = list(event.patch_options) or None
+            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
+        case TaskPhase.IN_PROGRESS if is_encoded(event.payload):
+            said = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
+        case _:
+            said = {"payload": json_payload(event.payload)}
+    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **said}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTask:
+    """An event of a custom task that an activity told of.
+
+    publisher: unique for each run of an attempt. seq: of the activity. number: from 1 on, of those of the publisher.
+    """
+
+    publisher: str
+    seq: int
+    activity_name: str
+    number: int
+    at: datetime
+    event: TaskEvent
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideTask:
+    """An event of a custom task that somebody tells of in their own words. told_at: in nanoseconds since 1970."""
+
+    event_id: str
+    told_at: int
+    event_type: StreamEventType
+    task_type: str
+    attributes: Mapping[str, Json]
+
+
+def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
+    """Make the stream event of what an activity told."""
+    place, happened_at = f"{published.publisher}:{published.number}", nanoseconds(published.at)
+    kind, attributes = TASK_EVENTS[published.event.phase], task_attributes(published.event)
+    return Told(
+        stream=published.event.task_type,
+        scope="activity",
+        activity_id=f"{execution.key.run_id}:{published.seq}",
+        activity_name=published.activity_name,
+        event=_event_of(execution, place, happened_at, kind, attributes),
+    )
+
+
+def told_from_outside(execution: Execution, task: OutsideTask) -> Told:
+    """Make the stream event of what somebody told. Which activity it is about, if any, they do not say."""
+    event = _event_of(execution, task.event_id, task.told_at, task.event_type, task.attributes)
+    return Told(stream=task.task_type, scope="workflow", event=event)
+
+
+def _event_of(
+    execution: Execution, event_id: str, at: int, kind: StreamEventType, attributes: Mapping[str, Json]
+) -> StreamEvent:
+    run_id = execution.key.run_id
+    first_run_id = execution.start.first_run_id or run_id
+    return StreamEvent(
+        event_id=event_id,
+        event_timestamp=at,
+        root_workflow_exec_id=execution.root_execution_id,
+        parent_workflow_exec_id=execution.parent_execution_id,
+        workflow_exec_id=execution.key.execution_id,
+        workflow_run_id=run_id,
+        workflow_name=execution.start.workflow_name,
+        continued_run_id=execution.start.continued_run_id,
+        first_execution_run_id=first_run_id,
+        chain_run_id=first_run_id,
+        schedule_id=execution.start.schedule_id,
+        event_type=kind,
+        attributes=attributes,
+    )

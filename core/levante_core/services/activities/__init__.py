@@ -1,0 +1,1 @@
+"""Activities of the queue: how their attempts are reported, and how often they may begin."""

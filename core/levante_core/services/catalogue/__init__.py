@@ -1,0 +1,1 @@
+"""The catalogue: what deployments register, which workers are there, and what people say of workflows."""

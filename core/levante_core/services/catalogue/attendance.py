@@ -1,0 +1,72 @@
+"""Whether anybody is there who could work for an execution now."""
+
+from datetime import datetime, timedelta
+
+from levante_core.domain.names import DeploymentName, Workspace, build_of, unpinned
+from levante_core.errors import NotFound
+from levante_core.ports.queues import Queues
+from levante_core.ports.surroundings import Clock
+from levante_core.protocol.workers import TaskQueue
+from levante_core.services.catalogue.worker_groups import WorkerGroups
+from levante_core.services.dispatch.sender import queue_name
+
+LOOK_EVERY = timedelta(seconds=2)
+LOOKS = 2
+"""So many in a row have to find nobody: between two polls of a worker there are moments without it."""
+
+
+class Attendance:
+    """Knows whether workers of a deployment, or of a build of it, are there."""
+
+    def __init__(self, queues: Queues, groups: WorkerGroups, clock: Clock) -> None:
+        self._queues = queues
+        self._groups = groups
+        self._clock = clock
+
+    def is_served(self, workspace: Workspace, name: DeploymentName) -> bool:
+        """Tell whether a worker is there: by who waits at the queue, else by heartbeats, which takes a minute to notice.
+
+        Cost: one query where the queues cannot tell.
+        """
+        try:
+            attended = self._queues.is_attended(queue_name(workspace, name, TaskQueue.WORKFLOW))
+        except NotFound:
+            return False
+        if attended is not None:
+            return attended
+        return any(group.build_id == build_of(name) for group in self._groups.live(workspace, unpinned(name)))
+
+    def watch(self, workspace: Workspace, name: DeploymentName) -> "Watch":
+        """Begin to look every now and then whether somebody is there."""
+        return Watch(self, self._clock, workspace, name)
+
+
+class Watch:
+    """Looks after the workers of one deployment, or build, for somebody who waits for one of them."""
+
+    def __init__(self, attendance: Attendance, clock: Clock, workspace: Workspace, name: DeploymentName) -> None:
+        self._attendance = attendance
+        self._clock = clock
+        self._workspace = workspace
+        self._name = name
+        self._missed = 0
+        self._look_at: datetime = clock.now() + LOOK_EVERY
+
+    @property
+    def seconds_to_look(self) -> float:
+        """How long until `is_nobody_there` looks again."""
+        return (self._look_at - self._clock.now()).total_seconds()
+
+    def is_nobody_there(self) -> bool:
+        """Look if it is time to. Tells whether the last looks have found nobody. Cost: see `Attendance.is_served`."""
+        if self.seconds_to_look <= 0:
+            self._missed = 0 if self._attendance.is_served(self._workspace, self._name) else self._missed + 1
+            self._look_at = self._clock.now() + LOOK_EVERY
+        return self._missed >= LOOKS
+
+    def describe(self) -> str:
+        """Say who is missing, and how to change that."""
+        deployment, build = unpinned(self._name), build_of(self._name)
+        who = f"build {build!r} of deployment {deployment!r}" if build else f"deployment {deployment!r}"
+        settings = f"BUILD_ID={build} " if build else ""
+        return f"no worker of {who} is there: start one (`{settings}levante worker MODULE --deployment-name {deployment}`)"

@@ -1,0 +1,83 @@
+"""Carrying out everything that `plan` asks for."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from levante_core.domain.dispatch.plan import (
+    CancelActivity,
+    CancelChild,
+    DeleteRest,
+    Effect,
+    LeaveChildren,
+    LookAtSchedule,
+    MessageEffect,
+    SendLater,
+    SendTask,
+    SignalChild,
+    StartChild,
+    TellParent,
+)
+from levante_core.errors import Unavailable
+from levante_core.services.activities.reports import ActivityService
+from levante_core.services.children.lifecycle import FamilyService
+from levante_core.services.dispatch.sender import Dispatch
+from levante_core.services.executions.expiry import ExpiryService
+from levante_core.services.schedules.schedules import ScheduleService
+
+
+class EffectService:
+    """Messages, activities that are cancelled, schedules, what is between executions, and what is left of them."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        activities: ActivityService,
+        family: FamilyService,
+        schedules: ScheduleService,
+        expiry: ExpiryService,
+    ) -> None:
+        self._dispatch = dispatch
+        self._activities = activities
+        self._family = family
+        self._schedules = schedules
+        self._expiry = expiry
+
+    def carry_out(self, effects: Iterable[Effect], *, salt: str = "") -> None:
+        """Carry out effects: messages first, deletions last. A repeat is harmless.
+
+        salt: makes the queues accept a repeat all the same.
+        Raises: the first error, when everything else was carried out; Unavailable at once, after which some may have been.
+        """
+        messages: list[MessageEffect] = []
+        others: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, SendTask | SendLater):
+                messages.append(effect)
+            else:
+                others.append(effect)
+        self._dispatch.carry_out(messages, salt=salt)
+        problem: Exception | None = None
+        for effect in sorted(others, key=lambda one: isinstance(one, DeleteRest)):
+            try:
+                self._carry_out(effect)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                problem = problem or error
+        if problem:
+            raise problem
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendTask() | SendLater():
+                self._dispatch.carry_out([effect])
+            case CancelActivity():
+                self._activities.cancel(effect)
+            case LookAtSchedule():
+                self._schedules.look(effect.workspace, effect.schedule_id)
+            case StartChild() | CancelChild() | SignalChild() | TellParent() | LeaveChildren():
+                self._family.carry_out(effect)
+            case DeleteRest():
+                self._expiry.delete_rest(effect.expired)
+            case _:
+                assert_never(effect)

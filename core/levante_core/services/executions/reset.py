@@ -1,0 +1,145 @@
+"""Resets: a run ends, and another one goes on from an earlier point of its history."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from levante_core.domain.dispatch.plan import OpenWork, RunStarted, outstanding, plan
+from levante_core.domain.dispatch.tasks import Fact
+from levante_core.domain.executions.execution import Execution, Reset, close, resumed
+from levante_core.domain.executions.reset import carried, kept, points
+from levante_core.domain.executions.search_keys import after
+from levante_core.domain.history.events import ExecutionTerminated, mail_key
+from levante_core.domain.history.state import HistoryBatch, fold
+from levante_core.domain.names import RunId, Workspace
+from levante_core.errors import InvalidResetPoint, Unavailable
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Write
+from levante_core.ports.surroundings import Clock, Ids
+from levante_core.services.catalogue.builds import BuildService
+from levante_core.services.conflicts import Conflicts
+from levante_core.services.dispatch.effects import EffectService
+from levante_core.services.executions.lookup import find_execution
+from levante_core.services.history.loading import History, read_history
+from levante_core.storage.runs import (
+    ASKS_FOR_WORK,
+    Recorded,
+    batch_item,
+    earlier_run_item,
+    execution_item,
+    fact_item,
+    mail_fact,
+    run_pointer_item,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRequest:
+    """event_id: the last event to be kept. Signals and updates that came after it are the new run's, unless excluded."""
+
+    event_id: int
+    reason: str | None = None
+    exclude_signals: bool = False
+    exclude_updates: bool = False
+
+
+class ResetService:
+    """Lets executions go on from an earlier point, open or closed."""
+
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        ids: Ids,
+        *,
+        effects: EffectService,
+        builds: BuildService,
+        conflicts: Conflicts,
+        retention: timedelta | None,
+    ) -> None:
+        """retention: how long closed runs are kept; None for ever."""
+        self._retention = retention
+        self._builds = builds
+        self._conflicts = conflicts
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._effects = effects
+
+    def reset(self, workspace: Workspace, execution_id: str, request: ResetRequest) -> None:
+        """Go on from this event with a new run, which replays what is kept; the latest run ends if it is open.
+
+        Raises: NotFound, InvalidResetPoint, Unavailable. Cost: reads the history, writes what is kept of it, a transaction.
+        """
+        run_id = RunId(self._ids.uuid())
+        for _ in self._conflicts.attempts():
+            execution = find_execution(self._store, workspace, execution_id)
+            if execution.key.run_id == run_id or self._reset(execution, run_id, request):
+                return
+        raise Unavailable(f"execution {execution_id!r} is advancing too fast to be reset: try again")
+
+    def _reset(self, old: Execution, run_id: RunId, request: ResetRequest) -> bool:
+        """Write copies that nobody sees, then put the new run in the old one's place. Tells whether that was possible."""
+        history = read_history(self._store, old.key)
+        facts = {fact.key: fact.input for fact in history.facts}
+        found = {point.event_id: point.index for point in points(history.batches, facts)}
+        if request.event_id not in found:
+            raise InvalidResetPoint(request.event_id, sorted(found))
+        until = found[request.event_id]
+        state = fold(history.batches[:until], facts)
+        mail = carried(
+            facts, state, old.mail_count, signals=not request.exclude_signals, updates=not request.exclude_updates
+        )
+        seed = old.start.reset.seed if old.start.reset else old.key.run_id
+        reset = Reset(run_id=old.key.run_id, event_id=request.event_id, batches=until, seed=seed, reason=request.reason)
+        key, now = replace(old.key, run_id=run_id), self._clock.now()
+        found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
+        newest = self._builds.newest(key.workspace, old.deployment_name)
+        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
+        new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
+        untaken = [mail_fact(one) for one in mail]
+        batches = tuple(kept(history.batches[:until], state))
+        taken = state.taken | {mail_key(number) for number in range(1, state.mail_taken + 1)}
+        dated = zip(history.facts, history.facts_recorded_at, strict=True)
+        copied = [*((fact, at) for fact, at in dated if fact.key in taken), *((fact, now) for fact in untaken)]
+        self._store.write_each([[Put(item)] for item in _copies(new, history, batches, copied)])
+        if not self._switch(old, new, len(history.batches)):
+            return False
+        work = OpenWork(fold(batches, facts), untaken, {})
+        started = RunStarted(key, new.deployment_name, new.start)
+        self._effects.carry_out([*plan(started), *outstanding(key, new.deployment_name, work, now)])
+        return True
+
+    def _switch(self, old: Execution, new: Execution, last_index: int) -> bool:
+        """Close the old run if it is open, and put the new one in its place."""
+        now = self._clock.now()
+        writes: list[Write] = []
+        ended = old
+        if old.is_open:
+            event = ExecutionTerminated(at=now)
+            status, ending = close(event, now, self._retention)
+            ended = replace(old, status=status, ending=ending)
+            batch = HistoryBatch(index=last_index + 1, commit_id=self._ids.uuid(), events=(event,))
+            writes.append(Put(batch_item(Recorded(old.key, old.deployment_name, now), batch), Absent()))
+        unchanged = Matches({"run_id": old.key.run_id, "is_open": old.is_open, "mail_count": old.mail_count})
+        writes.append(Put(execution_item(new), unchanged))
+        writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
+        writes.append(Put(run_pointer_item(new.key), Absent()))
+        try:
+            self._store.write(*writes)
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _copies(
+    new: Execution, history: History, batches: Sequence[HistoryBatch], facts: Iterable[tuple[Fact, datetime]]
+) -> Iterator[Item]:
+    """Make the items of the new run's history. None asks for work: what is open is asked for once the run is there."""
+    for batch, at in zip(batches, history.recorded_at, strict=False):
+        yield _silent(batch_item(Recorded(new.key, new.deployment_name, at), batch))
+    for fact, at in facts:
+        yield _silent(fact_item(Recorded(new.key, new.deployment_name, at), fact))
+
+
+def _silent(item: Item) -> Item:
+    return replace(item, attributes={**item.attributes, ASKS_FOR_WORK: False})

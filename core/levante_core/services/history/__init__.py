@@ -1,0 +1,1 @@
+"""Histories: appended to by commits, loaded by workers, shown to people."""

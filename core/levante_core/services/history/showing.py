@@ -1,0 +1,155 @@
+"""Histories as they are shown: one flat list of events, whole."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from levante_core.domain.dispatch.tasks import Fact
+from levante_core.domain.executions.execution import Execution, RunKey
+from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, Mail, MailTaken, mail_key
+from levante_core.domain.history.state import fact_in, mail_in
+from levante_core.domain.names import Workspace
+from levante_core.ports.item_store import ItemStore
+from levante_core.services.executions.lookup import find_execution, find_run
+from levante_core.services.history.loading import History, last_batch, read_all
+from levante_core.storage import keys
+from levante_core.storage.decoding import missing_batch
+from levante_core.storage.runs import batch_of, fact_of, recorded_of
+from levante_core.storage.task_failures import task_failure_of
+
+BATCHES_AT_ONCE = 10
+"""So much of a history is in memory while it is told; each may be of 2 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownHistory:
+    """A history to show. head: all but its events, which are read when they are asked for, a piece at a time."""
+
+    head: Mapping[str, Json]
+    _execution: Execution
+    _store: ItemStore
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events, numbered, facts in the places where they were taken.
+
+        `taken_until` is the same number for all mail that was taken at once. Raises: InconsistentHistory.
+        """
+        for event_id, said in enumerate(self._unnumbered(), 1):
+            said["event_id"] = event_id
+            yield said
+
+    def whole(self) -> dict[str, Json]:
+        """Return all of it as JSON."""
+        return {**self.head, "events": list(self.events())}
+
+    def _unnumbered(self) -> Iterator[dict[str, Any]]:
+        start = self._execution.start
+        yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
+        for told, taken_until, recorded_at in _told(_pieces(self._store, self._execution.key)):
+            together = {"taken_until": taken_until} if taken_until else {}
+            yield {**told.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
+
+
+class HistoryService:
+    """The histories of all executions."""
+
+    def __init__(self, store: ItemStore) -> None:
+        self._store = store
+
+    def show(self, workspace: Workspace, execution_id: str) -> ShownHistory:
+        """Read the latest run's history. Raises: NotFound."""
+        return self._of(find_execution(self._store, workspace, execution_id))
+
+    def show_run(self, workspace: Workspace, run_id: str) -> ShownHistory:
+        """Read the history of one run. Raises: NotFound."""
+        return self._of(find_run(self._store, workspace, run_id))
+
+    def _of(self, execution: Execution) -> ShownHistory:
+        """Read a history. `workflow_task_failure` says why the run cannot be advanced at present, if it cannot."""
+        last = last_batch(self._store, execution.key)
+        advanced_at = recorded_of(last).at if last else execution.start.started_at
+        head: Mapping[str, Json] = {
+            "execution_id": execution.key.execution_id,
+            "run_id": execution.key.run_id,
+            "status": execution.status.value,
+            "workflow_task_failure": self._task_failure(execution, advanced_at),
+        }
+        return ShownHistory(head, execution, self._store)
+
+    def _task_failure(self, execution: Execution, advanced_at: datetime) -> Json:
+        """Return why the run cannot be advanced; what failed before it was last advanced no longer counts."""
+        item = self._store.get(keys.task_failure(execution.key)) if execution.is_open else None
+        if item is None:
+            return None
+        attempt, recorded_at, failure = task_failure_of(item)
+        if recorded_at < advanced_at:
+            return None
+        return {"attempt": attempt, "recorded_at": wire_time(recorded_at), "failure": failure.model_dump(mode="json")}
+
+
+def shown(history: History) -> Iterator[tuple[HistoryEvent | Mail, datetime]]:
+    """Yield the events, facts in the places where they were taken, and when each was recorded there."""
+    return ((told, recorded_at) for told, _, recorded_at in _told([history]))
+
+
+def _told(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | Mail, int | None, datetime]]:
+    """Yield events, for mail the number up to which it was taken at once, and when each was recorded."""
+    taken = 0
+    for piece in pieces:
+        facts = {fact.key: fact.input for fact in piece.facts}
+        for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
+            for event in batch.events:
+                until = event.until if isinstance(event, MailTaken) else None
+                for told in _resolved(event, facts, taken):
+                    yield told, until, recorded_at
+                taken = until or taken
+
+
+def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
+    """Read a history in pieces of BATCHES_AT_ONCE, each with the facts that it takes. Raises: InconsistentHistory."""
+    index = taken = 0
+    while True:
+        first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
+        page = store.query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE)
+        batches = tuple(map(batch_of, page.items))
+        for expected, batch in enumerate(batches, index + 1):
+            if batch.index != expected:
+                raise missing_batch(run, expected, batch.index)
+        events = [event for batch in batches for event in batch.events]
+        outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
+        until = max((event.until for event in events if isinstance(event, MailTaken)), default=taken)
+        facts = [*_outcomes(store, run, outcomes), *_mail(store, run, taken, until)]
+        taken = until
+        yield History(batches, tuple(recorded_of(item).at for item in page.items), tuple(facts), ())
+        index += len(batches)
+        if page.next is None:
+            return
+
+
+def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator[Fact]:
+    """Read these facts; those that lie between them are left out."""
+    if names:
+        first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
+        for item in read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE):
+            if item.key.sort.removeprefix(keys.FACT) in names:
+                yield fact_of(item)
+
+
+def _mail(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:
+    """Read the mail that follows a number, up to another."""
+    if after < until:
+        first, last = keys.fact(run, mail_key(after + 1)), keys.fact(run, mail_key(until))
+        yield from map(fact_of, read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE))
+
+
+def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:
+    """Return what an event stands for: facts in the places where they were taken."""
+    match event:
+        case FactTaken():
+            return [fact_in(facts, event.fact)]
+        case MailTaken():
+            return mail_in(facts, mail_taken, event.until)
+        case _:
+            return [event]

@@ -1,0 +1,1 @@
+"""Observability: the logs and the traces of executions."""

@@ -1,0 +1,1 @@
+"""Schedules: kept, and the executions that they start."""

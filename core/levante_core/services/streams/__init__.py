@@ -1,0 +1,1 @@
+"""Streams of events: made of histories, told by activities and outsiders, read as they grow."""

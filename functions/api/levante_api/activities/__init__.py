@@ -1,0 +1,1 @@
+"""Endpoints of activity attempts that go on outside of workers."""

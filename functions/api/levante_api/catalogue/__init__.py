@@ -1,0 +1,1 @@
+"""Endpoints of workflows, registrations and deployments."""

@@ -1,0 +1,1 @@
+"""Endpoints of executions and their runs."""

@@ -1,0 +1,172 @@
+"""Endpoints of executions: start, look at, end."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from levante_api.executions.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
+from levante_api.executions.models import (
+    ResetInvocationBody,
+    WorkflowExecutionRequest,
+    WorkflowExecutionResponse,
+    WorkflowExecutionSyncResponse,
+    WorkflowHistoryResponse,
+    execution_response,
+    not_completed,
+    status_response,
+)
+from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
+from levante_api.http.problems import Refused, answer_to
+from levante_api.observability import traceparent
+from levante_api.streams.redirects import Elsewhere, HistoryQuery, told_here_or_there
+from levante_core.domain.executions.execution import Execution, Tracing
+from levante_core.domain.frozen import Parameters
+from levante_core.domain.history.transitions import ExecutionStatus
+from levante_core.domain.names import ExecutionId, Workspace, deployment_name
+from levante_core.domain.payloads import is_encoded
+from levante_core.errors import InvalidInput, LevanteError
+from levante_core.protocol.streams import HISTORY
+from levante_core.services.engine import Engine
+from levante_core.services.executions.reset import ResetRequest
+from levante_core.services.executions.start import StartRequest
+
+DEFAULT_WAIT_SECONDS = 25.0
+"""How long a caller waits for a result who does not say."""
+
+
+class ExecutionQuery(Parameters):
+    """How to show an execution. include_search_keys: show what it can be found by; null otherwise."""
+
+    include_search_keys: bool = False
+
+
+@dataclass(frozen=True)
+class ExecutionEndpoints:
+    """max_wait_seconds: longer waits for a result are cut to this.
+
+    streams: the way to where histories are told that are too large for this program; None if it takes any.
+    """
+
+    engine: Engine
+    max_wait_seconds: float
+    streams: Elsewhere | None
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        one = "/v1/workflows/executions/<execution_id>"
+        start = partial(Endpoint, "POST", roles=CLIENTS, errors=(404, 409, 504), headers=("traceparent",))
+        return [
+            start("/v1/workflows/<workflow_identifier>/execute", self.execute_workflow),
+            start(
+                "/v1/workflows/registrations/<workflow_registration_id>/execute",
+                self.execute_workflow_registration,
+                is_deprecated=True,
+            ),
+            Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
+            Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
+            Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
+            Endpoint("POST", f"{one}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
+            Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
+        ]
+
+    def execute_workflow(
+        self, request: Request, workflow_identifier: str, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        """Start an execution of a workflow, by its name or id."""
+        workspace = workspace_of(request)
+        execution = self.engine.executions.start(workspace, workflow_identifier, _start_request(request, body))
+        return self._answer(workspace, execution, body)
+
+    def execute_workflow_registration(
+        self, request: Request, workflow_registration_id: str, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        """Start an execution of what one deployment registered."""
+        workspace, start = workspace_of(request), _start_request(request, body)
+        execution = self.engine.executions.start_registration(workspace, workflow_registration_id, start)
+        return self._answer(workspace, execution, body)
+
+    def get_workflow_execution(
+        self, request: Request, execution_id: str, query: Annotated[ExecutionQuery, Query()]
+    ) -> WorkflowExecutionResponse:
+        """Get an execution as its latest run stands."""
+        workspace = workspace_of(request)
+        run, ending = self.engine.executions.status(workspace, execution_id)
+        parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
+        return status_response(run, ending, parked, with_search_keys=query.include_search_keys)
+
+    def get_workflow_execution_history(
+        self,
+        request: Request,
+        execution_id: str,
+        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+    ) -> Response[WorkflowHistoryResponse]:
+        """Get the history of an execution's latest run."""
+        return told_here_or_there(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
+
+    def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
+        """End an execution at once; its workflow code gets no say."""
+        self.engine.closing.terminate(workspace_of(request), ExecutionId(execution_id))
+        return no_content()
+
+    def reset_workflow(self, request: Request, execution_id: str, body: ResetInvocationBody) -> Response[None]:
+        """Go on from an earlier event of an execution's history with a new run, and the code of today."""
+        wanted = ResetRequest(body.event_id, body.reason, body.exclude_signals, body.exclude_updates)
+        self.engine.resets.reset(workspace_of(request), execution_id, wanted)
+        return no_content()
+
+    def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
+        """End up to 100 executions at once, each on its own."""
+        workspace = workspace_of(request)
+        return each_on_its_own(body, lambda one: self.engine.closing.terminate(workspace, ExecutionId(one)))
+
+    def _answer(
+        self, workspace: Workspace, execution: Execution, body: WorkflowExecutionRequest
+    ) -> WorkflowExecutionSyncResponse | WorkflowExecutionResponse:
+        if not body.wait_for_result:
+            return execution_response(execution)
+        execution_id = execution.key.execution_id
+        wanted = DEFAULT_WAIT_SECONDS if body.timeout_seconds is None else body.timeout_seconds
+        try:
+            closed = self.engine.executions.wait(workspace, execution_id, min(wanted, self.max_wait_seconds))
+        except LevanteError as error:
+            raise Refused(answer_to(error, execution_id=execution_id)) from error
+        if closed.status is not ExecutionStatus.COMPLETED:
+            raise Refused.because(409, "EXECUTION_NOT_COMPLETED", _why_not(closed), **not_completed(closed))
+        result = closed.ending.result if closed.ending else None
+        return WorkflowExecutionSyncResponse(
+            workflow_name=closed.start.workflow_name, execution_id=execution_id, result=result
+        )
+
+
+def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartRequest:
+    if body.encoded_input is not None and body.input is not None:
+        raise InvalidInput.at(("body", "encoded_input"), "there is an input too: send one of them")
+    if body.encoded_input is not None and not is_encoded(body.encoded_input):
+        problem = "this is no encoded payload: it needs b64payload, and encoding_options"
+        raise InvalidInput.at(("body", "encoded_input"), problem)
+    if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
+        problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
+        raise InvalidInput.at(("body", "task_queue"), problem)
+    if body.task_queue:
+        deployment_name(body.task_queue, "task_queue")
+    return StartRequest(
+        input=body.input if body.encoded_input is None else body.encoded_input,
+        execution_id=body.execution_id,
+        deployment_name=body.deployment_name or body.task_queue,
+        user_id=user_of(request),
+        tracing=Tracing(
+            traceparent=traceparent.chosen(body.traceparent, request.headers.get("traceparent")),
+            force_new_trace=body.force_new_trace,
+            attributes=body.custom_tracing_attributes or {},
+            extensions=body.extensions or {},
+        ),
+    )
+
+
+def _why_not(closed: Execution) -> str:
+    failure = closed.ending.failure if closed.ending else None
+    why = f": {failure.message}" if failure else ""
+    return f"execution {closed.key.execution_id!r} did not complete, it is {closed.status.value}{why}"

@@ -1,0 +1,218 @@
+"""Executions and runs as clients send and see them. Every nullable key is always written: clients insist on it.
+
+Source: the REST contract, §10 (docs/reference; read 2026-11-23).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, StrictBool
+
+from levante_api.dispatch.parked import ParkedItem, parked_item
+from levante_core.domain.executions.execution import Ending, Execution
+from levante_core.domain.executions.failure import Failure
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
+from levante_core.domain.history.transitions import ExecutionStatus
+from levante_core.domain.names import build_of, described, unpinned
+from levante_core.storage.parked import Parked
+from levante_core.storage.runs import RunSummary
+
+Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_id"))]
+Deployment = Annotated[str, Field(min_length=1, json_schema_extra=described("deployment_name"))]
+
+
+Statuses: TypeAlias = Annotated[
+    tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None, Field(max_length=MOST_PARAMETER_VALUES)
+]
+"""What listings are asked for. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
+
+
+class WorkflowExecutionRequest(Frozen):
+    """What to start.
+
+    execution_id: 1 to 256 letters, digits, `_` or `-`, of no open execution; made here, if left out. input: as the
+    workflow's schema asks; 2 MB at most. encoded_input: instead of input, one that only the workers can read.
+    wait_for_result: answer when the execution has closed. timeout_seconds: how long to wait for that, 25 s if left out; 28
+    s on AWS at most, 300 s on one machine. custom_tracing_attributes: for its spans. force_new_trace: ignore the trace
+    context. traceparent: W3C trace context that it goes on; what is malformed is ignored. extensions: kept, and never
+    interpreted. task_queue: the older name of deployment_name. deployment_name: which is to run it, where several active
+    ones serve the workflow.
+    """
+
+    execution_id: Id | None = None
+    input: dict[str, Json] | None = None
+    encoded_input: dict[str, Json] | None = None
+    wait_for_result: StrictBool = False
+    timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    custom_tracing_attributes: dict[str, str] | None = None
+    force_new_trace: StrictBool = False
+    traceparent: str | None = None
+    extensions: dict[str, Json] | None = None
+    task_queue: Deployment | None = None
+    deployment_name: Deployment | None = None
+
+
+class ResetInvocationBody(Frozen):
+    """From where to go on.
+
+    event_id: the last event of the history that is kept. reason: for people. exclude_signals, exclude_updates: what came by
+    them after that event is kept otherwise.
+    """
+
+    event_id: int
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+    exclude_signals: StrictBool = False
+    exclude_updates: StrictBool = False
+
+
+class WorkflowExecutionSyncResponse(Frozen):
+    """The result of an execution that was waited for."""
+
+    workflow_name: str
+    execution_id: str
+    result: Json
+
+
+class WorkflowExecutionWithoutResultResponse(Frozen):
+    """A run as listings show it.
+
+    root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
+    open. deployment_name: where it is advanced. user_id: of the API key that started it, its root or its schedule.
+    total_duration_ms: from start to end; null while it is open.
+    """
+
+    workflow_name: str
+    execution_id: str
+    root_execution_id: str
+    status: ExecutionStatus | None
+    start_time: Time
+    end_time: Time | None
+    workflow_id: str | None
+    deployment_name: str | None
+    parent_execution_id: str | None
+    run_id: str | None
+    user_id: str | None
+    total_duration_ms: int | None
+
+
+class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
+    """An execution with its latest run.
+
+    result: null unless it is COMPLETED. search_keys: null unless asked for. failure: why it failed, if it did; not part of
+    the vendor's API. build_id: of the workers that it is pinned to; not part of the vendor's API. parked: what of it could
+    not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the vendor's API.
+    """
+
+    result: Json
+    search_keys: dict[str, str] | None
+    failure: Failure | None
+    build_id: str | None
+    parked: tuple[ParkedItem, ...] | None
+
+
+class WorkflowExecutionListResponse(Frozen):
+    """A page of runs; next_page_token is null on the last one."""
+
+    executions: tuple[WorkflowExecutionWithoutResultResponse, ...]
+    next_page_token: str | None
+
+
+class ShownEvent(Frozen):
+    """An event of a history. What else it has depends on its kind.
+
+    kind: what happened. event_id: from 1 on, without a gap. recorded_at: when it was taken into the history.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    event_id: int
+    recorded_at: Time
+
+
+class TaskFailure(Frozen):
+    """Why a run cannot be advanced at present. attempt: how many times it was tried."""
+
+    attempt: int
+    recorded_at: Time
+    failure: Failure
+
+
+class WorkflowHistoryResponse(Frozen):
+    """The history of a run, whole. workflow_task_failure: why it cannot be advanced at present, if it cannot."""
+
+    execution_id: str
+    run_id: str
+    status: ExecutionStatus
+    workflow_task_failure: TaskFailure | None
+    events: tuple[ShownEvent, ...]
+
+
+def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
+    """Show an execution. A search key without a value is shown as an empty text, since clients insist on texts."""
+    return status_response(execution, execution.ending, (), with_search_keys=with_search_keys)
+
+
+def status_response(
+    execution: Execution | RunSummary, ending: Ending | None, parked: Sequence[Parked], *, with_search_keys: bool = False
+) -> WorkflowExecutionResponse:
+    """Show an execution of which its input need not be there. parked: what of it could not be handled."""
+    run = execution.key
+    ended_at = ending.ended_at if ending else None
+    return WorkflowExecutionResponse(
+        workflow_name=execution.workflow_name,
+        execution_id=run.execution_id,
+        root_execution_id=execution.root_execution_id,
+        status=execution.status,
+        start_time=execution.started_at,
+        end_time=ended_at,
+        workflow_id=execution.workflow_id,
+        deployment_name=unpinned(execution.deployment_name),
+        parent_execution_id=execution.parent_execution_id,
+        run_id=run.run_id,
+        user_id=execution.user_id,
+        total_duration_ms=_milliseconds(execution.started_at, ended_at),
+        result=ending.result if ending else None,
+        search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
+        failure=ending.failure if ending else None,
+        build_id=build_of(execution.deployment_name),
+        parked=tuple(map(parked_item, parked)) or None,
+    )
+
+
+def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
+    """Show a run of a listing."""
+    return WorkflowExecutionWithoutResultResponse(
+        workflow_name=run.workflow_name,
+        execution_id=run.key.execution_id,
+        root_execution_id=run.root_execution_id,
+        status=run.status,
+        start_time=run.started_at,
+        end_time=run.ended_at,
+        workflow_id=run.workflow_id,
+        deployment_name=unpinned(run.deployment_name),
+        parent_execution_id=run.parent_execution_id,
+        run_id=run.key.run_id,
+        user_id=run.user_id,
+        total_duration_ms=_milliseconds(run.started_at, run.ended_at),
+    )
+
+
+def possible(wanted: Statuses) -> set[ExecutionStatus] | None:
+    """Return those statuses that a run may have; None for any."""
+    return {status for status in wanted if isinstance(status, ExecutionStatus)} if wanted else None
+
+
+def not_completed(execution: Execution) -> dict[str, Any]:
+    """Say in the fields of an error why an execution that was waited for has no result."""
+    failure = execution.ending.failure if execution.ending else None
+    return {
+        "status": execution.status.value,
+        "failure": failure.model_dump(mode="json") if failure else None,
+        "execution_id": execution.key.execution_id,
+    }
+
+
+def _milliseconds(started_at: datetime, ended_at: datetime | None) -> int | None:
+    return None if ended_at is None else round((ended_at - started_at).total_seconds() * 1000)

@@ -1,0 +1,164 @@
+"""Endpoints of runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from levante_api.executions.models import (
+    Statuses,
+    WorkflowExecutionListResponse,
+    WorkflowExecutionResponse,
+    WorkflowHistoryResponse,
+    possible,
+    run_response,
+    status_response,
+)
+from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
+from levante_api.http.paging import Cursors, cursors, page_of
+from levante_api.streams.redirects import Elsewhere, HistoryQuery, told_here_or_there
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
+from levante_core.domain.names import WorkflowName, Workspace
+from levante_core.errors import InvalidInput
+from levante_core.protocol.streams import RUN_HISTORY
+from levante_core.services import paging
+from levante_core.services.engine import Engine
+from levante_core.services.executions.run_filter import RunFilter, key_filter
+from levante_core.services.executions.start import RunsPage
+from levante_core.services.paging import Budget
+from levante_core.storage.runs import RunSummary
+
+
+class RunsQuery(Parameters):
+    """Which runs, in which order.
+
+    workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
+    deployment_name: where they are advanced. search: words in an id or the name of the workflow, whatever the case.
+    user_id: started with this API key, or below what was; `current` is the caller's. start_time_after, end_time_after: from
+    this time on. start_time_before, end_time_before: before this time.
+    search_key: up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this,
+    `key:value` holds this. workflow_tags: all of these are the workflow's. status: one of these. sort_by: runs that are open
+    come as if they ended last; up to 5,000 runs are looked at and sorted by end_time. order: ascending or descending.
+    include_internal: runs of workflows that are means to others, too. page_size: runs on a page. next_page_token: from the
+    page before.
+    """
+
+    workflow_identifier: str | None = None
+    root_execution_id: str | None = None
+    deployment_name: str | None = None
+    search: Search | None = None
+    user_id: str | None = None
+    start_time_after: Moment | None = None
+    start_time_before: Moment | None = None
+    end_time_after: Moment | None = None
+    end_time_before: Moment | None = None
+    search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
+    workflow_tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
+    status: Statuses = None
+    sort_by: Literal["start_time", "end_time"] = "start_time"
+    order: Literal["asc", "desc"] = "desc"
+    include_internal: bool = True
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 50
+    next_page_token: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class RunEndpoints:
+    """Lists and shows runs. streams: as in `ExecutionEndpoints`."""
+
+    engine: Engine
+    streams: Elsewhere | None
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        one = "/v1/workflows/runs/<run_id>"
+        return [
+            Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,)),
+            Endpoint("GET", one, self.get_run, READERS, errors=(404,)),
+            Endpoint("GET", RUN_HISTORY, self.get_run_history, READERS, errors=(404,), redirects=True),
+        ]
+
+    def get_run(self, request: Request, run_id: str) -> WorkflowExecutionResponse:
+        """Get an execution as one of its runs stands, the latest or an earlier one."""
+        workspace = workspace_of(request)
+        run, ending = self.engine.executions.get_run(workspace, run_id)
+        parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
+        return status_response(run, ending, tuple(one for one in parked if one.owner.run_id in (None, run_id)))
+
+    def get_run_history(
+        self,
+        request: Request,
+        run_id: str,
+        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+    ) -> Response[WorkflowHistoryResponse]:
+        """Get the history of a run."""
+        return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
+
+    def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
+        """List runs by the time of their start or end. A page before the last one is full, unless 5,000 were read for it."""
+        workspace, budget = workspace_of(request), Budget()
+        statuses = possible(query.status)
+        if statuses == set():
+            return WorkflowExecutionListResponse(executions=(), next_page_token=None)
+        wanted = RunFilter(
+            statuses=statuses or set(),
+            deployment_name=query.deployment_name,
+            root_execution_id=query.root_execution_id,
+            search=query.search,
+            user_id=user_named(request, query.user_id),
+            started_after=query.start_time_after,
+            started_before=query.start_time_before,
+            ended_after=query.end_time_after,
+            ended_before=query.end_time_before,
+            search_keys=tuple(map(key_filter, query.search_key or ())),
+            is_workflow_wanted=self._workflow_filter(workspace, query, budget),
+        )
+        is_by_end = query.sort_by == "end_time"
+        pages = cursors(self.engine.capabilities, request, "runs", query, parameter="next_page_token", beside=("page_size",))
+        page = self.engine.executions.list_runs(
+            workspace,
+            workflow=query.workflow_identifier,
+            wanted=wanted,
+            descending=query.order == "desc",
+            page_size=paging.MOST_READ if is_by_end else query.page_size,
+            after=None if is_by_end else pages.position(query.next_page_token),
+            budget=budget,
+        )
+        rows, token = _by_end(page, query, pages) if is_by_end else (page.runs, pages.cursor(page.next_token))
+        return WorkflowExecutionListResponse(executions=tuple(run_response(run) for run in rows), next_page_token=token)
+
+    def _workflow_filter(self, workspace: Workspace, query: RunsQuery, budget: Budget) -> Callable[[str], bool] | None:
+        """Return what asks each workflow once, if the query has to know more of workflows than their names."""
+        tags = set(query.workflow_tags or ())
+        if query.include_internal and not tags:
+            return None
+
+        @cache
+        def is_wanted(name: str) -> bool:
+            budget.spend()
+            workflow = self.engine.catalogue.find_workflow(workspace, WorkflowName(name))
+            if workflow is None:
+                return not tags
+            return (query.include_internal or not workflow.is_technical) and tags <= set(workflow.tags)
+
+        return is_wanted
+
+
+def _by_end(page: RunsPage, query: RunsQuery, pages: Cursors) -> tuple[Sequence[RunSummary], str | None]:
+    """Sort by the time of the end, for which there is no index: those that are open come as if they ended last."""
+    if page.next_token is not None:
+        problem = (
+            f"more than {paging.MOST_READ} runs would have to be looked at: narrow them down, "
+            "by start_time_after or workflow_identifier"
+        )
+        raise InvalidInput.at(("query", "sort_by"), problem)
+    runs = sorted(page.runs, key=_end, reverse=query.order == "desc")
+    return page_of(runs, lambda run: run.key.run_id, query.page_size, pages, query.next_page_token)
+
+
+def _end(run: RunSummary) -> tuple[bool, str, str]:
+    return run.ended_at is None, wire_time(run.ended_at or run.started_at), run.key.run_id

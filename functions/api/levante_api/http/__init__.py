@@ -1,0 +1,1 @@
+"""What all endpoints share: routes, errors, pages and the log of requests."""

@@ -1,0 +1,112 @@
+"""Endpoints of what is said to running executions: signals, queries, updates, requests to cancel."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Request, Response
+from pydantic import Field
+
+from levante_api.executions.batches import BatchExecutionBody, BatchExecutionResponse, each_on_its_own
+from levante_api.http.endpoints import CLIENTS, Endpoint, no_content, workspace_of
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.errors import InvalidInput
+from levante_core.services.engine import Engine
+
+IDEMPOTENCY_KEY = "idempotency-key"
+"""Header with which signals and updates are accepted once, however often they are sent."""
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class HandlerInvocationBody(Frozen):
+    """Which handler, and its input. name: as the workflow declares it. input: as the handler's schema asks; 2 MB at most."""
+
+    name: Name
+    input: dict[str, Json] | None = None
+
+
+class SignalWorkflowResponse(Frozen):
+    """The signal is recorded."""
+
+    message: str = "Signal accepted"
+
+
+class QueryWorkflowResponse(Frozen):
+    """What the handler returned."""
+
+    query_name: str
+    result: Json
+
+
+class UpdateWorkflowResponse(Frozen):
+    """What the handler returned."""
+
+    update_name: str
+    result: Json
+
+
+@dataclass(frozen=True)
+class MessageEndpoints:
+    """max_wait_seconds: how long the answer to a query or an update is waited for."""
+
+    engine: Engine
+    max_wait_seconds: float
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        executions = "/v1/workflows/executions"
+        one = f"{executions}/<execution_id>"
+        once = partial(Endpoint, headers=(IDEMPOTENCY_KEY,))
+        closed, unanswered = (404, 409), (404, 409, 504)
+        return [
+            once("POST", f"{one}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
+            Endpoint("POST", f"{one}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
+            once("POST", f"{one}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
+            Endpoint("POST", f"{one}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
+            Endpoint("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, CLIENTS),
+        ]
+
+    def signal_workflow_execution(
+        self, request: Request, execution_id: str, body: HandlerInvocationBody
+    ) -> SignalWorkflowResponse:
+        """Send a signal to the latest run of an execution."""
+        once = _request_id(request)
+        self.engine.mail.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
+        return SignalWorkflowResponse()
+
+    def query_workflow_execution(
+        self, request: Request, execution_id: str, body: HandlerInvocationBody
+    ) -> QueryWorkflowResponse:
+        """Ask the latest run of an execution something that changes nothing."""
+        workspace = workspace_of(request)
+        result = self.engine.queries.ask(workspace, execution_id, body.name, body.input, self.max_wait_seconds)
+        return QueryWorkflowResponse(query_name=body.name, result=result)
+
+    def update_workflow_execution(
+        self, request: Request, execution_id: str, body: HandlerInvocationBody
+    ) -> UpdateWorkflowResponse:
+        """Send an update to the latest run of an execution, and wait for its answer."""
+        workspace = workspace_of(request)
+        wait, once = self.max_wait_seconds, _request_id(request)
+        result = self.engine.mail.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
+        return UpdateWorkflowResponse(update_name=body.name, result=result)
+
+    def cancel_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
+        """Ask an execution to end; its workflow code is told, and may clean up."""
+        self.engine.mail.cancel(workspace_of(request), execution_id)
+        return no_content()
+
+    def batch_cancel_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
+        """Ask up to 100 executions to end, each on its own."""
+        workspace = workspace_of(request)
+        return each_on_its_own(body, lambda execution_id: self.engine.mail.cancel(workspace, execution_id))
+
+
+def _request_id(request: Request) -> str | None:
+    """Return the header by which a repeat of a request is known. Raises: InvalidInput."""
+    given = request.headers.get(IDEMPOTENCY_KEY)
+    if given and not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
+        raise InvalidInput.at(("header", IDEMPOTENCY_KEY), "use 1 to 200 printable ASCII characters")
+    return given

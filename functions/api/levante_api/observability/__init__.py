@@ -1,0 +1,1 @@
+"""Endpoints of logs, metrics and traces."""

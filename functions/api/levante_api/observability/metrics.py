@@ -1,0 +1,80 @@
+"""Endpoint of metrics."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Request
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from levante_api.http.endpoints import READERS, Endpoint, workspace_of
+from levante_core.domain.frozen import Frozen, Moment, Parameters
+from levante_core.services.engine import Engine
+
+NOT_MEASURED = -1
+"""What the contract says of the rate of retries."""
+
+
+class MetricsQuery(Parameters):
+    """When the executions started.
+
+    start_time: from this time on; a day before end_time, if it is left out. end_time: before this time; now, if left out.
+    """
+
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+
+
+class ScalarMetric(Frozen):
+    """A number."""
+
+    value: int | float
+
+
+class TimeSeriesMetric(Frozen):
+    """Numbers by time, in seconds since 1970."""
+
+    value: tuple[tuple[int, int | float], ...]
+
+
+class WorkflowMetrics(Frozen):
+    """How the executions of a workflow have done.
+
+    error_count: those that are FAILED or TIMED_OUT. is_partial: these are the newest 5,000, and the counts are "at least".
+    """
+
+    execution_count: ScalarMetric
+    success_count: ScalarMetric
+    error_count: ScalarMetric
+    average_latency_ms: ScalarMetric
+    latency_over_time: TimeSeriesMetric
+    retry_rate: ScalarMetric
+    is_partial: bool
+
+
+@dataclass(frozen=True)
+class MetricsEndpoints:
+    """Measures workflows."""
+
+    engine: Engine
+
+    def table(self) -> list[Endpoint]:
+        """List the endpoints of the group."""
+        path = "/v1/workflows/<workflow_name>/metrics"
+        return [Endpoint("GET", path, self.get_workflow_metrics, READERS, errors=(404,))]
+
+    def get_workflow_metrics(
+        self, request: Request, workflow_name: str, query: Annotated[MetricsQuery, Query()]
+    ) -> WorkflowMetrics:
+        """Count and measure the executions of a workflow that started in a period, by default in the last day."""
+        found = self.engine.metrics.of_workflow(
+            workspace_of(request), workflow_name, start=query.start_time, end=query.end_time
+        )
+        return WorkflowMetrics(
+            execution_count=ScalarMetric(value=found.executions),
+            success_count=ScalarMetric(value=found.completed),
+            error_count=ScalarMetric(value=found.errors),
+            average_latency_ms=ScalarMetric(value=found.average_latency_ms),
+            latency_over_time=TimeSeriesMetric(value=found.latency_over_time),
+            retry_rate=ScalarMetric(value=NOT_MEASURED),
+            is_partial=found.is_partial,
+        )

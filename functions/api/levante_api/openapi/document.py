@@ -1,0 +1,226 @@
+"""The OpenAPI document: what powertools generates of the routes, and what it leaves out.
+
+Of queries it knows names alone: their types, defaults and limits are added here, with the headers that are read, the roles
+that may call, and examples. What a docstring says of a field, as in `one, two: what they are.`, becomes its description.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from inspect import cleandoc
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, Tag
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from levante_api.http.endpoints import Endpoint
+from levante_api.http.problems import ErrorBody, InvalidBody
+from levante_api.http.resolver import OverlappingResolver, written
+from levante_api.openapi.examples import BODIES
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.protocol.stream_messages import EventFrame, LogFrame
+from levante_core.storage.catalogue import Role
+
+ROLES = "x-levante-roles"
+BOUND_KEYS = "x-levante-bound-keys"
+"""Whether workers' keys that are bound to deployments may use an operation, for those deployments."""
+"""Of an operation: the roles of the keys that may call it."""
+
+TAGS: Mapping[str, str] = {
+    "workflows": "What deployments have registered: workflows by name or id, and each deployment's registration of them.",
+    "executions": "One invocation of a workflow: start it, look at it, talk to it, end it.",
+    "runs": "Attempts within executions; listings are made of them.",
+    "events": "What happens in executions, listed or streamed.",
+    "schedules": "Executions that start by themselves.",
+    "deployments": "Named groups of workers.",
+    "metrics": "How the executions of a workflow have done.",
+    "traces": "What is recorded of executions, as spans. Nothing is kept for that: they are made when somebody asks.",
+    "logs": "What the code of executions and workers has logged in the last two weeks.",
+    "activities": "Attempts that go on outside of workers, ended by whoever has their token. Not part of the vendor's API.",
+    "workers": "What workers say and ask. Ours, but for `whoami`, `register` and `heartbeat`.",
+    "keys": "API keys of the admin's own workspace. Not part of the vendor's API.",
+    "operations": "For whoever runs this installation. Not part of the vendor's API.",
+    "system": "The service itself; no key is needed.",
+}
+
+_DESCRIPTION = """The API of Levante, which is that of Mistral Workflows and some endpoints of our own.
+
+Bodies are JSON objects and taken strictly: unknown fields and wrong types are refused. Times are ISO 8601 with an
+offset; they are written in UTC. Every field of an answer is always there, null included; errors alone leave out what
+they do not say. A key belongs to one workspace, and sees nothing else. A worker's key may be bound to deployments; what it
+sends is then about those and the runs that belong to them, or is answered with 403."""
+
+_PATH: Mapping[str, str] = {
+    "workflow_identifier": "Name or id of a workflow.",
+    "workflow_name": "Name or id of a workflow.",
+    "workflow_registration_id": "Id of a registration.",
+    "execution_id": "Id of an execution: 1 to 256 letters, digits, `_` or `-`.",
+    "run_id": "Id of a run.",
+    "schedule_id": "Id of a schedule: 1 to 200 letters, digits, `_` or `-`.",
+    "name": "Name of a deployment: 1 to 128 letters, digits, `_`, `.` or `-`.",
+    "deployment_id": "Id of a deployment.",
+    "key_id": "Id of an API key; not its secret.",
+    "parked_id": "Id of a parked item.",
+}
+_HEADERS: Mapping[str, str] = {
+    "idempotency-key": "1 to 200 printable ASCII characters. Requests that have the same are accepted once.",
+    "last-event-id": "Go on after this: the `id` of the last event that was received.",
+    "traceparent": "W3C trace context; the body's goes before it. What is malformed is ignored.",
+}
+_SCHEMAS = "#/components/schemas/"
+_PARTIAL = {model.__name__ for model in (ErrorBody, InvalidBody, EventFrame, LogFrame)}
+"""Answers that leave out what they do not say."""
+
+
+def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], version: str) -> str:
+    """Write the document as JSON. Takes half a second."""
+    document: dict[str, Any] = from_json(
+        app.get_openapi_json_schema(
+            title="Levante",
+            version=version,
+            summary="Durable workflows",
+            description=_DESCRIPTION,
+            tags=[Tag(name=name, description=said) for name, said in TAGS.items()],
+            security_schemes={"apiKey": HTTPBearer(description="An API key; `levante keys create` makes one.")},
+            security=[{"apiKey": []}],
+        )
+    )
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    paths = {}
+    for endpoint in endpoints:
+        path = re.sub(r"<(\w+)>", r"{\1}", endpoint.path)
+        paths[path] = document["paths"][path]
+        _complete(paths[path][endpoint.method.lower()], endpoint, schemas)
+    document["paths"] = paths
+    models = {(model.__name__, *sorted(model.model_fields)): model for model in _below(Frozen)}
+    for schema in schemas.values():
+        model = models.get((schema.get("title", ""), *sorted(schema.get("properties", ()))))
+        if model is not None:
+            _describe(schema, model)
+    used = reached(paths, schemas)
+    operations = [operation for path in paths.values() for operation in path.values()]
+    asked = reached([operation.get("requestBody") for operation in operations], schemas)
+    for name in used - asked - _PARTIAL:
+        if "properties" in schemas[name]:
+            schemas[name]["required"] = list(schemas[name]["properties"])
+    document["components"]["schemas"] = {name: schemas[name] for name in sorted(used)}
+    return written(document)
+
+
+def _complete(operation: dict[str, Any], endpoint: Endpoint, schemas: dict[str, Any]) -> None:
+    parameters = [
+        *(_in_path(name) for name in re.findall(r"<(\w+)>", endpoint.path)),
+        *_in_query(endpoint, schemas),
+        *(_parameter("header", name, {"type": "string"}, _HEADERS[name]) for name in endpoint.headers),
+    ]
+    operation.pop("parameters", None)
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.roles is not None:
+        operation[ROLES] = sorted({*endpoint.roles, Role.ADMIN})
+    if endpoint.roles is not None and Role.WORKER in endpoint.roles:
+        operation[BOUND_KEYS] = endpoint.concern is not None
+    if endpoint.handler.__name__ in BODIES:
+        operation["requestBody"]["content"]["application/json"]["example"] = BODIES[endpoint.handler.__name__]
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {**_parameter("path", name, {"type": "string", "minLength": 1}, _PATH[name]), "required": True}
+
+
+def _in_query(endpoint: Endpoint, schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of the query that a handler takes as a model."""
+    model = _query_of(endpoint)
+    if model is None:
+        return
+    schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    for name, definition in schema.get("$defs", {}).items():
+        schemas.setdefault(name, definition)
+    _describe(schema, model)
+    for name, described in schema["properties"].items():
+        said = described.pop("description", "")
+        described.pop("title", None)
+        yield _parameter("query", name, _without_null(described), said)
+
+
+def _query_of(endpoint: Endpoint) -> type[BaseModel] | None:
+    for hint in get_type_hints(endpoint.handler, include_extras=True).values():
+        if get_origin(hint) is Annotated and any(isinstance(one, Query) for one in get_args(hint)[1:]):
+            model: type[BaseModel] = get_args(hint)[0]
+            return model
+    return None
+
+
+def _parameter(where: str, name: str, schema: Mapping[str, Json], said: str) -> dict[str, Any]:
+    described = {"description": said} if said else {}
+    return {"name": name, "in": where, "required": False, **described, "schema": schema}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave null out, which no query can say: a parameter that is not meant is not there."""
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    *options, last = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+    return {**schema, "anyOf": [*options, last]} if options else {**last, **schema}
+
+
+def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Give fields the descriptions that docstrings hold, of ancestors too, and leave these out of the class's own."""
+    properties = schema.get("properties", {})
+    for ancestor in reversed(model.__mro__):
+        if ancestor not in Frozen.__mro__:
+            schema["description"], fields = said_in(cleandoc(ancestor.__doc__ or ""), properties)
+            for name, said in fields.items():
+                properties[name]["description"] = said
+    for described in properties.values():
+        described.pop("title", None)
+
+
+def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _below(one)
+
+
+def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Divide a docstring into what it says of the whole, and what of each of these fields.
+
+    `The whole. one: about it. two, three: about both.`: a field's part begins a sentence; it ends where the next one's
+    begins, or the paragraph does.
+    """
+    if not names:
+        return docstring, {}
+    one = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
+    head = re.compile(rf"(?:^|(?<=[.;)] ))({one}(?:, {one})*): ")
+    own: list[str] = []
+    fields: dict[str, str] = {}
+    for paragraph in docstring.split("\n\n"):
+        whole, *parts = head.split(" ".join(paragraph.split()))
+        own += [whole.strip()] if whole else []
+        for named, said in zip(parts[::2], parts[1::2], strict=True):
+            text = said.strip()
+            fields.update(dict.fromkeys(named.split(", "), text[:1].upper() + text[1:]))
+    return "\n\n".join(own), fields
+
+
+def reached(value: Json, schemas: Mapping[str, Any]) -> set[str]:
+    """Return the names of the schemas that a part of the document leads to."""
+    found: set[str] = set()
+    waiting = set(_references(value))
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= set(_references(schemas[name])) - found
+    return found
+
+
+def _references(value: Json) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].removeprefix(_SCHEMAS)
+        for member in value.values():
+            yield from _references(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)

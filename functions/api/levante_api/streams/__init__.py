@@ -1,0 +1,1 @@
+"""Endpoints of stream events, and the way to the program that streams them."""

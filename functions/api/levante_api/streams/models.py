@@ -1,0 +1,253 @@
+"""Events of custom tasks as they are sent to us. Source of the models: REST contract, sections 5 and 7 (read 2026-11-30)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from levante_core.domain.frozen import Frozen, Json
+from levante_core.domain.payloads import problem_with
+from levante_core.domain.streams.events import TASK_EVENTS, OutsideTask, StreamEventType
+from levante_core.errors import InvalidInput
+from levante_core.services.streams.external_events import OutsideEvent
+
+EVENT_BYTES = 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
+"""Source of both: REST contract, section 1.5 (read 2026-11-30)."""
+BATCH_EVENTS = 1000
+
+_PROBLEM = (
+    f"event_type has to be one of {', '.join(TASK_EVENTS.values())}: events of workflows and activities are made of what is "
+    "recorded, and nobody can send them"
+)
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Pointer = Annotated[str, Field(pattern=r"^(/[^~]*(~[01][^~]*)*)?$")]
+Encoding = Literal["offloaded", "encrypted", "encrypted-partial", "compressed"]
+
+
+class JsonPayload(Frozen):
+    """A JSON value, or what encoding has made of it."""
+
+    type: Literal["json"] = "json"
+    value: Json = None
+    encoding_options: tuple[Encoding, ...] | None = None
+
+
+class EncryptedValue(Frozen):
+    """An encrypted text within a patch."""
+
+    type: Literal["__encrypted__"] = "__encrypted__"
+    value: str
+
+
+class PatchAppend(Frozen):
+    """Add to the text at the path."""
+
+    op: Literal["append"]
+    path: Pointer
+    value: EncryptedValue | str
+
+
+class PatchOther(Frozen):
+    """An operation of RFC 6902."""
+
+    op: Literal["add", "replace", "remove"]
+    path: Pointer
+    value: Json = None
+
+
+class PatchPayload(Frozen):
+    """What has changed of a JSON value; a text where it is encoded."""
+
+    type: Literal["json_patch"]
+    value: tuple[Annotated[PatchAppend | PatchOther, Field(discriminator="op")], ...] | str
+    encoding_options: tuple[Encoding, ...] | None = None
+
+
+class Task(Frozen):
+    """Which task it is about. custom_task_type: the name of the stream that its events are in."""
+
+    custom_task_id: Name
+    custom_task_type: Name
+
+
+class TaskStarted(Task):
+    """payload: the state that it starts with."""
+
+    payload: JsonPayload = JsonPayload()
+
+
+class TaskInProgress(Task):
+    """payload: its state, or what has changed of it."""
+
+    payload: Annotated[JsonPayload | PatchPayload, Field(discriminator="type")]
+
+
+class TaskCompleted(Task):
+    """payload: the state that it ends with."""
+
+    payload: JsonPayload
+
+
+class TaskFailure(Frozen):
+    """message: why it failed."""
+
+    message: str
+
+
+class TaskFailed(Task):
+    """failure: what went wrong."""
+
+    failure: TaskFailure
+
+
+class TaskTimedOut(Task):
+    """timeout_type: which time was over."""
+
+    timeout_type: str | None = None
+
+
+class TaskCanceled(Task):
+    """reason: why it was given up."""
+
+    reason: str | None = None
+
+
+class _Event(Frozen):
+    """What all events have. Ids of earlier runs and of the schedule are taken from the execution, whatever is sent."""
+
+    event_id: Name
+    event_timestamp: Annotated[int, Field(ge=0, lt=2**63)]
+    root_workflow_exec_id: str
+    parent_workflow_exec_id: str | None = None
+    workflow_exec_id: str
+    workflow_run_id: str
+    workflow_name: str
+    continued_run_id: str | None = None
+    first_execution_run_id: str | None = None
+    chain_run_id: str | None = None
+    schedule_id: str | None = None
+
+
+class StartedEvent(_Event):
+    """A task has started."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_STARTED]
+    attributes: TaskStarted
+
+
+class InProgressEvent(_Event):
+    """A task has come further."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_IN_PROGRESS]
+    attributes: TaskInProgress
+
+
+class CompletedEvent(_Event):
+    """A task has completed."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_COMPLETED]
+    attributes: TaskCompleted
+
+
+class FailedEvent(_Event):
+    """A task has failed."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_FAILED]
+    attributes: TaskFailed
+
+
+class TimedOutEvent(_Event):
+    """A task has taken too long."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_TIMED_OUT]
+    attributes: TaskTimedOut
+
+
+class CanceledEvent(_Event):
+    """A task was given up."""
+
+    event_type: Literal[StreamEventType.CUSTOM_TASK_CANCELED]
+    attributes: TaskCanceled
+
+
+def _kind_of(event: Any) -> Any:
+    return event.get("event_type") if isinstance(event, dict) else getattr(event, "event_type", None)
+
+
+TaskEventBody = Annotated[
+    Annotated[StartedEvent, Tag("CUSTOM_TASK_STARTED")]
+    | Annotated[InProgressEvent, Tag("CUSTOM_TASK_IN_PROGRESS")]
+    | Annotated[CompletedEvent, Tag("CUSTOM_TASK_COMPLETED")]
+    | Annotated[FailedEvent, Tag("CUSTOM_TASK_FAILED")]
+    | Annotated[TimedOutEvent, Tag("CUSTOM_TASK_TIMED_OUT")]
+    | Annotated[CanceledEvent, Tag("CUSTOM_TASK_CANCELED")],
+    Discriminator(_kind_of, "event_type", _PROBLEM),
+]
+
+
+class EventBody(Frozen):
+    """One event."""
+
+    event: TaskEventBody
+
+
+class EventsBody(Frozen):
+    """Events, each of any execution; in order for each."""
+
+    events: Annotated[tuple[TaskEventBody, ...], Field(min_length=1, max_length=BATCH_EVENTS)]
+
+
+class EventResponse(Frozen):
+    """Whether it is in the stream."""
+
+    status: Literal["success"] = "success"
+    message: str | None = None
+
+
+class EventsResponse(EventResponse):
+    """events_received: how many were sent, those that were there already included."""
+
+    events_received: int
+
+
+def outside_events(events: EventsBody | EventBody) -> list[OutsideEvent]:
+    """Read what was sent. Raises: InvalidInput where it is too large."""
+    placed: dict[tuple[str | int, ...], TaskEventBody] = (
+        {("body", "event"): events.event}
+        if isinstance(events, EventBody)
+        else {("body", "events", number): one for number, one in enumerate(events.events)}
+    )
+    sizes = {where: _size(where, one) for where, one in placed.items()}
+    if sum(sizes.values()) > BATCH_BYTES:
+        raise InvalidInput.at(
+            ("body", "events"), f"the events have {sum(sizes.values()):,} bytes, and 2 MB fit: send fewer at a time"
+        )
+    return [_outside(where, one) for where, one in placed.items()]
+
+
+def _size(where: tuple[str | int, ...], event: TaskEventBody) -> int:
+    size, problem = problem_with("the event", event.model_dump(mode="json"))
+    if problem is None and size > EVENT_BYTES:
+        problem = f"the event has {size:,} bytes, and 1 MB fits: store the data elsewhere and pass a reference"
+    if problem:
+        raise InvalidInput.at(where, problem)
+    return size
+
+
+def _outside(where: tuple[str | int, ...], event: TaskEventBody) -> OutsideEvent:
+    return OutsideEvent(
+        where=where,
+        execution_id=event.workflow_exec_id,
+        run_id=event.workflow_run_id,
+        root_execution_id=event.root_workflow_exec_id,
+        parent_execution_id=event.parent_workflow_exec_id,
+        workflow_name=event.workflow_name,
+        task=OutsideTask(
+            event_id=event.event_id,
+            told_at=event.event_timestamp,
+            event_type=event.event_type,
+            task_type=event.attributes.custom_task_type,
+            attributes=event.attributes.model_dump(mode="json"),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The HTTP server of the host, and what it lets in."""

@@ -1,0 +1,116 @@
+"""The stream events of an execution: those there are, or as they come."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
+
+import click
+
+from levante.cli.client import Client, not_levante
+from levante.cli.executions.following import Follower, Source
+from levante.cli.executions.waiting import Surroundings, has_ended
+from levante.cli.exits import one_line
+from levante.cli.options import given, json_lines_option, with_client
+from levante.cli.output.records import execution_path
+from levante.cli.output.sse import Frame, read_stream
+from levante.cli.output.text import cell, cut
+
+PATH = "/v1/workflows/events/stream"
+OF = {"itself": "workflow_exec_id", "children": "parent_workflow_exec_id", "tree": "root_workflow_exec_id"}
+ABOUT = ("result", "failure", "payload", "reason", "timeout_type", "new_execution_run_id", "input")
+"""The attributes that say most beside the name; each type of event has one of them, or none."""
+NAMES = ("activity_name", "custom_task_type", "workflow_name")
+MOST_CHARACTERS = 80
+
+
+@click.command()
+@click.argument("execution_id")
+@click.option("--follow", is_flag=True, help="Print them as they come, until the execution has ended.")
+@click.option("--from", "first", type=click.IntRange(1), default=1, help="The first sequence number to be printed.")
+@click.option(
+    "--of",
+    type=click.Choice(list(OF)),
+    default="itself",
+    show_default=True,
+    help="Whose: its own; of the children that it started; or of all below it too, if it has no parent.",
+)
+@click.option("--type", "workflow_event_types", multiple=True, help="As ACTIVITY_TASK_FAILED; may be repeated.")
+@click.option("--scope", type=click.Choice(["workflow", "activity"]), help="Only events of this scope.")
+@click.option("--activity-name", help="Only events of activities with this name.")
+@click.option("--activity-id", help="Only events of this activity, as their task_id has it.")
+@click.option("--workflow", "workflow_name", help="Only events of executions of this workflow, by its name.")
+@click.option("--stream", help="workflow, activity, or the type of a custom task.")
+@json_lines_option
+@with_client
+def events(client: Client, *, execution_id: str, follow: bool, first: int, of: str, as_json: bool, **filters: Any) -> None:
+    """Print the stream events of an execution, oldest first, with their sequence numbers.
+
+    A broken connection is made again, and goes on after the last event printed.
+    """
+    query = {OF[of]: execution_id, **given(filters)}
+    if follow:
+        _print(_followed(client, execution_id, query, first), execution_id, as_json=as_json)
+        return
+    here = {**query, "start_seq": first, "event_source": "DATABASE"}
+    _print(read_stream(client, PATH, here), execution_id, as_json=as_json)
+
+
+def follow_tree(client: Client, execution_id: str, timeout: float | None, *, as_json: bool) -> None:
+    """Print the events of an execution without parent and of all below it, until it has ended or the time is over."""
+    query = {OF["tree"]: execution_id}
+    _print(_followed(client, execution_id, query, 1, timeout), execution_id, as_json=as_json)
+
+
+def _followed(
+    client: Client, execution_id: str, query: Mapping[str, Any], first: int, timeout: float | None = None
+) -> Iterable[Frame]:
+    path = execution_path(execution_id)
+
+    def read(last: str | None, seconds: float) -> Generator[Frame, None, None]:
+        start = first if last is None else _sequence(last) + 1
+        return read_stream(client, PATH, {**query, "start_seq": start}, seconds)
+
+    source = Source(read, lambda seconds: has_ended(client.get(path, seconds=seconds)))
+    return Follower(source, Surroundings(time.monotonic, time.sleep), timeout).frames()
+
+
+def _sequence(frame_id: str) -> int:
+    if not frame_id.isdecimal():
+        raise not_levante(f"{frame_id!r} is no sequence number")
+    return int(frame_id)
+
+
+def _print(frames: Iterable[Frame], execution_id: str, *, as_json: bool) -> None:
+    for frame in frames:
+        if frame.data is not None:
+            click.echo(frame.data if as_json else _line(frame.data, execution_id))
+
+
+def _line(data: str, execution_id: str) -> str:
+    """Write an event for people: its number, when, what, of which execution if not of this one, and about what."""
+    try:
+        told = json.loads(data)
+        event = told["data"]
+        attributes, of = event["attributes"], event["workflow_exec_id"]
+        words = [f"{told['broker_sequence']:>5}", cell(told["timestamp"]), f"{event['event_type']:<35}"]
+    except (ValueError, LookupError, TypeError):
+        raise not_levante(f"this is no event: {data}") from None
+    words += [f"{one_line(of)}:"] if of != execution_id else []
+    words += [cell(attributes[one]) for one in NAMES if attributes.get(one)]
+    about = next((_plain(attributes[one]) for one in ABOUT if attributes.get(one) is not None), None)
+    words += [cut(cell(about), MOST_CHARACTERS)] if about is not None else []
+    return "  ".join(words).rstrip()
+
+
+def _plain(value: Any) -> Any:
+    """Take a value out of what events carry it in."""
+    match value:
+        case {"type": str(), "value": plain}:
+            return plain
+        case {"message": message}:
+            return message
+        case _:
+            return value

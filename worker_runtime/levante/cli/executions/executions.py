@@ -1,0 +1,81 @@
+"""`levante executions`: start, look at, talk to and end executions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from levante.cli.client import Client
+from levante.cli.executions.endings import cancel, reset, terminate
+from levante.cli.executions.events import events
+from levante.cli.executions.histories import show_history
+from levante.cli.executions.messages import query, signal, update
+from levante.cli.executions.starting import start, wait
+from levante.cli.executions.traces import trace
+from levante.cli.operations.logs import execution_logs
+from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
+from levante.cli.output.paging import Listing
+from levante.cli.output.records import execution_path, print_execution
+from levante.cli.output.text import Column
+
+RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
+COLUMNS = [
+    Column("execution_id", "EXECUTION"),
+    Column("workflow_name", "WORKFLOW"),
+    Column("status", "STATUS"),
+    Column("start_time", "STARTED"),
+    Column("end_time", "ENDED"),
+]
+
+
+@click.group()
+def executions() -> None:
+    """Start, look at, talk to and end executions."""
+
+
+@executions.command()
+@click.argument("execution_id")
+@json_option
+@with_client
+def get(client: Client, *, execution_id: str, as_json: bool) -> None:
+    """Show an execution as its latest run stands."""
+    print_execution(client.get(execution_path(execution_id), {"include_search_keys": "true"}), as_json=as_json)
+
+
+@executions.command(name="list")
+@click.option("--workflow", "workflow_identifier", help="Only runs of this workflow, a name or id.")
+@click.option("--status", multiple=True, type=click.Choice(STATUSES, case_sensitive=False), help="May be repeated.")
+@click.option("--deployment-name", help="Only runs on this deployment.")
+@click.option("--root", "root_execution_id", help="Only runs of this execution without parent and of all below it.")
+@click.option("--search", help="Only those with these words in an id or in the name of the workflow.")
+@click.option("--user-id", help="Only those started with this API key, or below what was; current: with yours.")
+@click.option("--search-key", multiple=True, help="KEY, KEY:SIMILAR, KEY==:VALUE or KEY== (no value); up to three times.")
+@click.option("--tag", "workflow_tags", multiple=True, help="Only runs of workflows with this tag; may be repeated.")
+@click.option("--started-after", "start_time_after", help="A time with its zone, as 2027-01-01T00:00:00Z.")
+@click.option("--started-before", "start_time_before", help="Same.")
+@click.option("--ended-after", "end_time_after", help="Same.")
+@click.option("--ended-before", "end_time_before", help="Same.")
+@click.option("--internal/--no-internal", "include_internal", default=None, help="With or without Levante's own workflows.")
+@click.option("--sort-by", type=click.Choice(["start_time", "end_time"]), help="Default: start_time.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: desc, the newest first.")
+@limit_option
+@json_option
+@with_client
+def list_(client: Client, *, limit: int, as_json: bool, **filters: Any) -> None:
+    """List runs, the newest first."""
+    RUNS.show(RUNS.read(client, given(filters), limit), COLUMNS, none="no executions", as_json=as_json)
+
+
+@executions.command()
+@click.argument("execution_id")
+@json_option
+@with_client
+def history(client: Client, *, execution_id: str, as_json: bool) -> None:
+    """Show what is recorded of an execution's latest run, event by event."""
+    show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
+
+
+for _command in (start, wait, signal, query, update, cancel, terminate, reset, events, trace):
+    executions.add_command(_command)
+executions.add_command(execution_logs, "logs")

@@ -1,0 +1,1 @@
+"""How classes and functions become workflows and activities, and their values JSON."""

@@ -1,0 +1,32 @@
+"""Finding the workflows that there are."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from levante.definition.definitions import discover_workflows, get_workflow_definition
+
+__all__ = ["discover_all_workflows_in_package", "get_registered_workflow_names"]
+
+
+def get_registered_workflow_names() -> list[str]:
+    """Return the names of all workflows that are imported, our technical ones left out, in order."""
+    found = discover_workflows(list(sys.modules.values()))
+    return sorted({definition.name for definition in found if not definition.is_technical})
+
+
+def discover_all_workflows_in_package(package: ModuleType | str) -> list[type]:
+    """Import all modules of a package, and return the workflow classes that they define, by name.
+
+        await run_worker(discover_all_workflows_in_package("shop.workflows"))
+
+    package: the package, or its name. Raises: whatever the import of one of its modules raises.
+    """
+    top = import_module(package) if isinstance(package, str) else package
+    paths = getattr(top, "__path__", [])
+    modules = [top, *(import_module(found.name) for found in pkgutil.walk_packages(paths, f"{top.__name__}."))]
+    found = {one.name: one.cls for one in discover_workflows(modules) if one.cls.__module__.startswith(top.__name__)}
+    return [found[name] for name in sorted(found) if not get_workflow_definition(found[name]).is_technical]

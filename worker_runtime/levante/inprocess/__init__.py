@@ -1,0 +1,1 @@
+"""Workflows run in this process, without a server."""

@@ -1,0 +1,1 @@
+"""The event loop of a run: asyncio, made deterministic."""

@@ -1,0 +1,1 @@
+"""Runs: advanced by their workflow code, and kept between their tasks."""

@@ -1,0 +1,393 @@
+"""Advancing one run for as long as this worker holds its workflow task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+from uuid import uuid4
+
+from levante.errors import NonDeterminismError, to_failure
+from levante.replay.replayer import replay
+from levante.replay.rules import RunRules
+from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.worker.activities.attempt import Attempt, Demand
+from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
+from levante.worker.activities.runner import MOMENT_SECONDS
+from levante.worker.context import World
+from levante.worker.runs.history_size import recorded_bytes
+from levante.worker.runs.ledger import OWNER_LOST, LiveRun
+from levante.worker.runs.loading import load_whole
+from levante.worker.runs.queries import QueryAnswers
+from levante.worker.tasks.leases import Leases
+from levante.worker.transport.api import KeyRefused
+from levante_core.protocol import (
+    OUTCOMES,
+    ActivityCompleted,
+    ActivityHandedOver,
+    ActivityScheduled,
+    ActivityWork,
+    ExecutionStatus,
+    Fact,
+    Failure,
+    FailureKind,
+    HistoryBatch,
+    HistoryEvent,
+    RunState,
+    TimerFired,
+    WorkflowTask,
+    fold,
+)
+from levante_core.protocol.capabilities import attempt_token
+from levante_core.protocol.workers import (
+    Commit,
+    CommitOutcome,
+    CommitResult,
+    LoadRequest,
+    LoadResponse,
+    QueryRequest,
+)
+
+logger = logging.getLogger("levante.worker")
+
+LOOK_SECONDS = 1.0
+"""How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
+COMMIT_BYTES = 3 * 1024 * 1024
+"""Results taken into one batch, the last one not counted: with it the batch stays below what one call may carry."""
+STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
+
+
+class WorkflowUnknown(Exception):
+    """This worker does not serve the workflow of the run."""
+
+
+class CommitImpossible(Exception):
+    """What the code has asked for could never be recorded."""
+
+
+class Holder:
+    """Holds one execution: takes facts, runs activities in place, commits once per step.
+
+    `live` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
+    receipts: the messages held; they are dealt with once everything that they could lead to is recorded.
+    """
+
+    def __init__(
+        self, world: World, leases: Leases, task: WorkflowTask, receipts: Sequence[str], live: LiveRun | None
+    ) -> None:
+        self.live = live
+        self._world = world
+        self._leases = leases
+        self._task = task
+        self._receipts = tuple(receipts)
+        self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
+        self._demands: dict[int, Demand] = {}
+        self._is_stopping = False
+        self._is_dealt_with = False
+        self._is_redelivered = False
+        self._queries: list[QueryRequest] = []
+        self._answers = QueryAnswers(world, task)
+        self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._may_run_in_place = False
+        self._looked_at = asyncio.get_running_loop().time()
+
+    async def advance(self, facts: Sequence[Fact], *, is_trusted: bool, is_redelivered: bool) -> bool:
+        """Do all there is to do. Returns whether the messages are dealt with by a commit already.
+
+        facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
+        do not tell of. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
+        NonDeterminismError, with all outcomes recorded that were had, and those told who ask something.
+        """
+        self._may_run_in_place = is_trusted
+        self._is_redelivered = is_redelivered
+        try:
+            await self._open(facts, is_trusted=is_trusted)
+            while self.live and not await self._step(self.live):
+                pass
+        except (WorkflowCodeFailed, NonDeterminismError) as error:
+            await self._leave(error)
+            self._drop()
+            raise
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            self._cancel_running()
+        return self._is_dealt_with
+
+    async def _leave(self, error: WorkflowCodeFailed | NonDeterminismError) -> None:
+        """Record what was had, and answer who asks. If that fails, it is logged: the run's own error is what counts."""
+        try:
+            if isinstance(error, WorkflowCodeFailed):
+                await self._save_inputs(error)
+        except KeyRefused:
+            raise
+        except Exception:
+            logger.exception("what execution %s had when its code failed is not recorded", self._task.execution_id)
+        queries, self._queries = self._queries, []
+        await self._answers.refuse(queries, error.__cause__ or error)
+
+    def stop(self, *, now: bool) -> None:
+        """Take on nothing more in place. now: hand over at once what is running in place."""
+        self._is_stopping = True
+        if now and not self._stop_now.done():
+            self._stop_now.set_result(None)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    async def _open(self, facts: Sequence[Fact], *, is_trusted: bool) -> None:
+        if self.live is None and is_trusted and self._task.start:
+            start = await self._world.payloads.decoded_start(self._task.start, self._task.execution_id)
+            code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
+            self.live = self._prepared(LiveRun(code, RunState(), self._world, self._task.token))
+            self.live.begin(await self._decoded(facts, self.live))
+        elif self.live is None:
+            await self._load()
+        elif is_trusted:
+            self._prepared(self.live).take(await self._decoded(facts, self.live))
+        else:
+            await self._look(self._prepared(self.live))
+        if self.live and (self.live.lacks_mail or self.live.lacks_history):
+            await self._look(self.live)
+
+    async def _load(self, had: Sequence[HistoryEvent] = ()) -> None:
+        """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on.
+
+        had: how attempts in place ended, as far as that could not be recorded.
+        """
+        self._drop()
+        self._may_run_in_place = False
+        loaded = await self._loaded(LoadRequest(token=self._task.token), {})
+        if loaded.status is not ExecutionStatus.RUNNING or loaded.token is None:
+            return
+        inputs = {fact.key: fact.input for fact in loaded.facts}
+        code = self._new_code_of(loaded)
+        state = fold(loaded.batches, inputs)
+        live = self.live = self._prepared(LiveRun(code, state, self._world, loaded.token, recorded_bytes(loaded, state)))
+        self._queries += loaded.queries
+        if loaded.batches:
+            live.ask(replay(code, loaded.batches, inputs))
+        else:
+            live.begin(loaded.facts, lost_at=self._world.now() if self._is_redelivered else None)
+        live.take(loaded.facts)
+        for event in had:
+            live.regain(event)
+        live.give_up_claims(OWNER_LOST, self._world.now())
+
+    async def _reload(self, had: Sequence[HistoryEvent] = ()) -> None:
+        """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
+        self._drop()
+        await self._leases.confirm(self._receipts)
+        await self._load(had)
+
+    async def _look(self, live: LiveRun) -> None:
+        """Take new facts; if somebody else has advanced the run, start from what is recorded."""
+        self._looked_at = asyncio.get_running_loop().time()
+        request = LoadRequest(
+            token=live.token,
+            after_index=live.state.last_index,
+            open_from=live.open_from,
+            mail_from=live.state.mail_taken + 1,
+        )
+        loaded = await self._loaded(request, _children_of(live))
+        self._queries = list(loaded.queries)
+        if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
+            await self._reload()
+            return
+        live.take(loaded.facts)
+
+    async def _loaded(self, request: LoadRequest, children: Mapping[int, str]) -> LoadResponse:
+        """Read history, decoded. children: execution ids of those that the batches asked for do not tell of, by seq."""
+        loaded = await load_whole(self._world.api, request)
+        return await self._world.payloads.decoded_load(loaded, self._task.execution_id, children)
+
+    async def _decoded(self, facts: Sequence[Fact], live: LiveRun) -> Sequence[Fact]:
+        return await self._world.payloads.decoded_facts(facts, self._task.execution_id, _children_of(live))
+
+    def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
+        return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
+
+    def _new_code(self, workflow_name: str, task: WorkflowTask) -> WorkflowRun:
+        definition = self._world.workflows.get(workflow_name)
+        if definition is None or task.start is None:
+            served = ", ".join(sorted(self._world.workflows))
+            raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
+        settings = self._world.settings
+        rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._world.payloads.check)
+        return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
+
+    def _prepared(self, live: LiveRun) -> LiveRun:
+        live.claims = self._claims
+        return live
+
+    def _claims(self, activity: ActivityScheduled, claimed: int) -> bool:
+        is_free = self._may_run_in_place and not self._is_stopping
+        return is_free and self._world.runner.runs_in_place(activity.name, activity.options, claimed)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def _step(self, live: LiveRun) -> bool:
+        """Do the next thing. Returns whether nothing is left to do."""
+        self._collect(live)
+        self._fire_timers(live)
+        if live.has_inputs or live.is_urgent:
+            await self._commit(live)
+            return self._is_dealt_with
+        self._start(live)
+        if self._queries:
+            queries, self._queries = self._queries, []
+            await self._answers.answer(live, queries)
+        if self._running and asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
+            await self._look(live)
+            return False
+        if self._running or self._has_near_timer(live):
+            await self._wait(live)
+            return False
+        if live.pending:
+            await self._commit(live)
+            return self._is_dealt_with
+        return True
+
+    def _collect(self, live: LiveRun) -> None:
+        """Tell the code how activities run in place ended."""
+        now, room = self._world.now(), COMMIT_BYTES
+        live.leave_unbegun(now)
+        for seq, task in list(self._running.items()):
+            if room <= 0:
+                break
+            activity = live.state.activities.get(seq)
+            if activity is None:
+                task.cancel()
+                del self._running[seq]
+            elif task.done():
+                del self._running[seq]
+                room -= _tell(live, seq, task.result(), now)
+            elif activity.is_cancel_requested:
+                self._demands[seq].end()
+        if self._stop_now.done() and self._running:
+            self._cancel_running()
+            live.give_up_claims(STOPPED, None)
+
+    def _fire_timers(self, live: LiveRun) -> None:
+        now = self._world.now()
+        due = [timer for timer in live.state.timers.values() if timer.fire_at <= now]
+        for timer in sorted(due, key=lambda timer: (timer.fire_at, timer.seq)):
+            live.tell(TimerFired(seq=timer.seq, at=timer.fire_at))
+
+    def _start(self, live: LiveRun) -> None:
+        """Start what was claimed: no input is unrecorded now."""
+        task = self._task
+        for seq in live.to_start:
+            activity = live.state.activities.get(seq)
+            if activity:
+                scheduled = activity.scheduled
+                work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
+                number, scheduled_in = activity.attempt, activity.batch_index
+                token = attempt_token(live.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
+                attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, number, token, work)
+                self._demands[seq] = attempt.demand
+                self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
+        live.to_start.clear()
+
+    def _has_near_timer(self, live: LiveRun) -> bool:
+        at = live.next_timer_at
+        return at is not None and not self._is_stopping and at - self._world.now() < timedelta(seconds=LOOK_SECONDS)
+
+    async def _wait(self, live: LiveRun) -> None:
+        """Wait until something ended, a timer is due, it is time to look, or time to record what is pending."""
+        clock = asyncio.get_running_loop().time
+        waits = [self._looked_at + LOOK_SECONDS - clock()]
+        if live.next_timer_at:
+            waits.append((live.next_timer_at - self._world.now()).total_seconds())
+        if live.pending:
+            waits.append(MOMENT_SECONDS)
+        watched: list[asyncio.Future[Any]] = [*self._running.values(), self._stop_now]
+        done, _ = await asyncio.wait(watched, timeout=max(0.0, min(waits)), return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+        if live.pending:
+            live.is_urgent = True
+        elif clock() - self._looked_at >= LOOK_SECONDS:
+            await self._look(live)
+
+    # --- recording ----------------------------------------------------------------------------------------------------
+
+    async def _commit(self, live: LiveRun) -> None:
+        """Record what is pending. The last commit of a hold deals with its messages too."""
+        is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
+        result, size_bytes = await self._submit(live, self._receipts if is_last else ())
+        match result.outcome:
+            case CommitOutcome.RECORDED:
+                is_closed = live.is_closing
+                live.recorded(size_bytes, result.token or "")
+                self._is_dealt_with = is_last
+                self._may_run_in_place = True
+                if is_closed:
+                    self._drop()
+            case CommitOutcome.UNREAD_MAIL:
+                await self._reload([event for event in live.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
+            case CommitOutcome.IMPOSSIBLE:
+                raise CommitImpossible(result.problem or "the batch could never be recorded")
+            case CommitOutcome.CONFLICT | CommitOutcome.REFUSED:
+                await self._reload()
+            case _:
+                assert_never(result.outcome)
+
+    async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitResult, int]:
+        """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
+        events = await self._world.payloads.encoded_events(live.pending, self._task.execution_id)
+        batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=events)
+        commit = Commit(
+            token=live.token,
+            batch=batch,
+            mail_taken=live.state.mail_taken,
+            history=live.size,
+            search_keys=live.changed_search_keys,
+            done=tuple(done),
+        )
+        sent = commit.model_dump_json().encode()
+        return await self._world.commits.submit(sent), len(sent)
+
+    async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
+        """Record outcomes that were had all the same, so that their activities are not run again."""
+        live = self.live
+        if live and live.has_inputs:
+            unseen = {seq: task.result() for seq, task in self._running.items() if task.done()}
+            live.fail(to_failure(error.__cause__ or error), unseen, self._world.now())
+            await self._submit(live, ())
+
+    def _drop(self) -> None:
+        """Forget the live code."""
+        self._cancel_running()
+        if self.live:
+            self.live.code.dispose()
+        self.live = None
+
+    def _cancel_running(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        self._running.clear()
+
+
+def _tell(live: LiveRun, seq: int, end: AttemptEnd, now: datetime) -> int:
+    """Tell the code how an attempt ended. Returns how many bytes it brings."""
+    match end:
+        case Succeeded(result, _, size_bytes):
+            live.tell(ActivityCompleted(seq=seq, at=now, result=result))
+            return size_bytes
+        case Failed(failure):
+            live.retry(seq, failure, now)
+        case Deferred():
+            live.defer(seq)
+        case Stopped():
+            live.stopped(seq, STOPPED)
+        case _:
+            assert_never(end)
+    return 0
+
+
+def _children_of(live: LiveRun) -> dict[int, str]:
+    """Return the execution ids of the open children, by the seq of the command that asked for them."""
+    return {seq: child.scheduled.execution_id for seq, child in live.state.children.items()}

@@ -1,0 +1,1 @@
+"""Tasks: where they come from, and for how long they are leased."""

@@ -1,0 +1,136 @@
+"""Activity tasks from the queue: is one wanted still, run it, report how it ended or hand it back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from levante.errors import WorkflowsException, to_failure
+from levante.worker.activities.attempt import Attempt
+from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
+from levante.worker.context import World
+from levante.worker.process.spawning import spawned
+from levante.worker.tasks.intake import Intake
+from levante.worker.transport.api import UNAVAILABLE, ApiError, ApiUnreachable, KeyRefused
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, Failure, WorkflowTask
+from levante_core.protocol.activities import ActivityReport, CheckRequest
+from levante_core.protocol.workers import DeliveredTask, HandBack, TaskQueue
+
+logger = logging.getLogger("levante.worker")
+
+MESSAGE_CHARACTERS = 4000
+"""Of what the API said, in a failure that is recorded."""
+
+
+def is_fresh(task: WorkflowTask | ActivityTask, now: datetime) -> bool:
+    """Tell whether a task can be believed without asking, if it was delivered once."""
+    return not task.verify and now - task.fresh_at < timedelta(seconds=OLD_AFTER_SECONDS)
+
+
+class ActivityTasks:
+    """The activity tasks that a worker holds. changed: set whenever one has been dealt with."""
+
+    def __init__(self, world: World, changed: asyncio.Event) -> None:
+        self._world = world
+        self._changed = changed
+        self._held: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
+        self._stopped: list[tuple[DeliveredTask, Intake]] = []
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is under way."""
+        return list(self._held)
+
+    def receive(self, intake: Intake, deliveries: Sequence[DeliveredTask]) -> None:
+        """Take tasks, and run their attempts as slots become free."""
+        for delivered in deliveries:
+            task = spawned(self._run(delivered, intake))
+            self._held[task] = delivered, intake
+            task.add_done_callback(self._ended)
+
+    async def hand_back(self) -> None:
+        """Give to other workers what was stopped, and what did not end in spite of it."""
+        returned: defaultdict[Intake, list[HandBack]] = defaultdict(list)
+        for delivered, intake in (*self._stopped, *self._held.values()):
+            returned[intake].append(HandBack(receipt=delivered.receipt, token=delivered.task.token))
+        self._stopped.clear()
+        for intake, tasks in returned.items():
+            await intake.hand_back(TaskQueue.ACTIVITY, tasks)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._held.pop(task, None)
+        self._changed.set()
+
+    async def _run(self, delivered: DeliveredTask, intake: Intake) -> None:
+        async with intake.leases.held(TaskQueue.ACTIVITY, [delivered.receipt]):
+            task = await self._wanted(delivered)
+            if task is None or task.work is None:
+                await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                return
+            attempt = Attempt(
+                task.execution_id,
+                task.run_id,
+                task.deployment_name,
+                task.seq,
+                task.attempt,
+                task.token,
+                task.work,
+                task.details,
+            )
+            match await self._run_decoded(attempt):
+                case Deferred():
+                    await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
+                case Stopped():
+                    self._stopped.append((delivered, intake))
+                case Succeeded(_, sent):
+                    await self._report(attempt, ActivityReport(token=task.token, result=sent, receipt=delivered.receipt))
+                case Failed(failure):
+                    await self._report(attempt, ActivityReport(token=task.token, failure=failure, receipt=delivered.receipt))
+
+    async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
+        """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
+
+        Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
+        """
+        try:
+            await self._world.reports.submit(report.model_dump_json().encode())
+        except (KeyRefused, ApiUnreachable):
+            raise
+        except Exception as error:
+            logger.exception("the outcome of activity %d of execution %s is not recorded", attempt.seq, attempt.execution_id)
+            is_refused = isinstance(error, ApiError) and error.status not in {*UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR}
+            message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
+            failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
+            failed = report.model_copy(update={"result": None, "failure": failure})
+            await self._world.reports.submit(failed.model_dump_json().encode())
+
+    async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
+        """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""
+        payloads, work = self._world.payloads, attempt.work
+        try:
+            value = await payloads.decoded(work.input, attempt.execution_id)
+            details = tuple([await payloads.decoded(one, attempt.execution_id) for one in attempt.details])
+        except WorkflowsException as error:
+            return Failed(to_failure(error))
+        plain = replace(attempt, work=work.model_copy(update={"input": value}), details=details)
+        return await self._world.runner.run(plain)
+
+    async def _wanted(self, delivered: DeliveredTask) -> ActivityTask | None:
+        """Return what to run; a message that is old or was delivered before is believed only after asking."""
+        task = delivered.task
+        if not isinstance(task, ActivityTask):
+            return None
+        if task.work and delivered.receive_count == 1 and is_fresh(task, self._world.now()):
+            return task
+        try:
+            return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            logger.warning("nobody has asked for activity %d of execution %s: dropped", task.seq, task.execution_id)
+            return None
