@@ -111,7 +111,7 @@ test-aws-quick: setup $(CLIENT_2)/.stamp ## of these, what CI runs: client 3 and
 	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(QUICK_AWS) $(ARGS)
 
 test-schedules: setup ## 10,000 random schedules compared with other libraries, 40 times each: ten minutes of one core
-	LEVANTE_RANDOM_SCHEDULES=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/core/test_schedule_oracle.py $(ARGS)
+	LEVANTE_RANDOM_SCHEDULES=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/core/domain/schedules/test_oracle.py $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)

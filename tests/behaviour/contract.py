@@ -6,44 +6,47 @@ otherwise here on purpose names the page that says so. `test_contract.py` checks
 
 from collections.abc import Mapping
 
-SDK = "tests/unit/sdk/"
 API = "tests/integration/api/"
 COMPAT = "tests/compat/scenarios/"
 OTHERWISE = "docs/reference/compatibility.md#in-the-sdk"
-DEFINE = SDK + "test_definitions.py::test_define_when_an_option_is_wrong_then_the_import_fails"
-CLASSES = SDK + "test_definitions.py::test_define_when_the_class_cannot_work_then_the_import_fails"
-SPEC = SDK + "test_definitions.py::test_definition_when_described_then_the_spec_carries_everything"
-OPTIONS = SDK + "test_activity_decorator.py::test_options_when_left_out_then_they_are_those_of_the_contract_or_the_workers"
-FUNCTIONS = SDK + "test_activity_decorator.py::test_activity_when_the_function_cannot_be_one_then_the_import_fails"
-WRONG_OPTIONS = SDK + "test_activity_decorator.py::test_activity_when_an_option_is_wrong_then_the_import_fails"
-MAPPING = SDK + "test_mapping.py::test_"
-CLI = SDK + "test_cli.py::test_"
-FAILURES = SDK + "test_errors.py::test_"
-TALK = SDK + "test_conversational.py::test_"
-PROVIDERS = SDK + "test_dependencies.py::test_"
+DEFINITION = "tests/unit/levante/definition/"
+WORKER = "tests/unit/levante/worker/"
+DEFINE = DEFINITION + "test_definitions.py::test_define_when_an_option_is_wrong_then_the_import_fails"
+CLASSES = DEFINITION + "test_definitions.py::test_define_when_the_class_cannot_work_then_the_import_fails"
+SPEC = DEFINITION + "test_definitions.py::test_definition_when_described_then_the_spec_carries_everything"
+OPTIONS = (
+    DEFINITION + "test_activity_decorator.py::test_options_when_left_out_then_they_are_those_of_the_contract_or_the_workers"
+)
+FUNCTIONS = DEFINITION + "test_activity_decorator.py::test_activity_when_the_function_cannot_be_one_then_the_import_fails"
+WRONG_OPTIONS = DEFINITION + "test_activity_decorator.py::test_activity_when_an_option_is_wrong_then_the_import_fails"
+MAPPING = DEFINITION + "test_mapping.py::test_"
+CLI = "tests/unit/levante/cli/test_cli.py::test_"
+FAILURES = "tests/unit/levante/test_errors.py::test_"
+TALK = "tests/unit/levante/test_conversational.py::test_"
+PROVIDERS = DEFINITION + "test_dependencies.py::test_"
 PARALLEL = "tests/integration/test_parallel.py::test_"
 STICKY = "tests/integration/test_sticky_sessions.py::test_"
 ENCODED = "tests/integration/test_encoded_payloads.py::test_"
-GUARD = "tests/unit/replay/test_guard.py::test_"
+GUARD = "tests/unit/levante/replay/test_guard.py::test_"
 SIZES = "tests/integration/test_history_size.py::test_"
-PUBLISHING = "tests/unit/worker/test_publishing.py::test_"
+PUBLISHING = "tests/unit/levante/worker/test_publishing.py::test_"
 WORKING = API + "test_workers.py::test_"
 EXECUTIONS = API + "test_executions.py::test_"
-ROUTING = "tests/unit/core/test_routing.py::test_"
+ROUTING = "tests/unit/core/domain/catalogue/test_routing.py::test_"
 RANDOM = "tests/behaviour/test_random_programs.py::test_"
 DOCS = "tests/unit/test_docs.py::test_"
 LIVES = "tests/integration/test_dependencies.py::test_"
 ACCESS = "tests/e2e/test_access.py::test_"
-STEPS = "tests/unit/core/test_transitions.py::test_"
+STEPS = "tests/unit/core/domain/history/test_transitions.py::test_"
 TRACES = "tests/integration/test_traces.py::test_"
 TOLD = "tests/integration/test_tasks.py::test_"
 SCENARIOS = "tests/integration/test_scenarios.py::test_"
 DETACHED = "tests/behaviour/test_detached.py::test_"
-TIMES = "tests/unit/core/test_schedule_times.py::test_"
-SCHEDULES = "tests/unit/core/test_schedules.py::test_"
+TIMES = "tests/unit/core/domain/schedules/test_times.py::test_"
+SCHEDULES = "tests/unit/core/services/schedules/test_schedules.py::test_"
 E2E = "tests/e2e/test_crashes.py::test_"
 KIT = "tests/integration/test_testing_kit.py::test_"
-CODEC = "tests/unit/encoding/test_codec.py::test_"
+CODEC = "tests/unit/levante/encoding/test_codec.py::test_"
 
 DEFINITIONS: Mapping[str, str] = {
     "name: form and reserved names": DEFINE,
@@ -115,7 +118,7 @@ PRIMITIVES: Mapping[str, str] = {
     "search keys: their form": "a search key that cannot be",
     "unsafe.imports_passed_through, skip_determinism_enforcement": "no guard for some lines",
     "get_execution_id": "ids of children, and whose they are",
-    "primitives outside of a workflow": SDK
+    "primitives outside of a workflow": DEFINITION
     + "test_definitions.py::test_primitives_when_outside_a_workflow_then_they_say_so",
     "gather, TaskGroup, wait": "concurrency",
     "all other tools of asyncio": "locks, semaphores, queues, barriers, shields",
@@ -295,11 +298,11 @@ WORKERS: Mapping[str, str] = {
     + "heartbeat_when_the_worker_is_unknown_then_it_is_asked_to_register",
     "401 ends it": ACCESS + "key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carries_on",
     "detach": DETACHED + "worker_when_detached_then_it_serves_until_the_program_that_started_it_ends",
-    "all imported activities": SDK
+    "all imported activities": DEFINITION
     + "test_definitions.py::test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity",
-    "workflows of a package": SDK
+    "workflows of a package": DEFINITION
     + "test_discovery.py::test_package_when_searched_then_its_workflows_are_found_and_no_others",
-    "health": "tests/unit/worker/test_health.py::test_health_when_a_port_is_given_then_it_is_answered_until_the_worker_ends",
+    "health": WORKER + "test_health.py::test_health_when_a_port_is_given_then_it_is_answered_until_the_worker_ends",
     "builds": "builds",
     "DEFAULT_ENFORCE_DETERMINISM": "no guard for a worker",
     "RETRY_POLICY_MAX_ATTEMPTS": "as many attempts as the worker is told",

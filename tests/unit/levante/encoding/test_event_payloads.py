@@ -17,7 +17,7 @@ from levante.encoding import (
     encrypted_pointers,
 )
 from levante.encoding.encryption import PayloadCipher
-from tests.unit.encoding.harness import HERE, JSON, MAIN, OTHER, Blobs, settings
+from tests.unit.levante.encoding.harness import HERE, JSON, MAIN, OTHER, Blobs, settings
 
 FULL, PARTIAL = EncryptionMode.FULL, EncryptionMode.PARTIAL
 OPERATIONS = st.lists(

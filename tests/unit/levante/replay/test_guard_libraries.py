@@ -32,7 +32,7 @@ from levante.determinism import clients, forbidden
 from levante.determinism.judging import ForbiddenCall
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Definition
-from tests.unit.replay.test_run import START, kinds
+from tests.unit.levante.replay.test_run import START, kinds
 
 URL = "http://127.0.0.1:9/"
 """Nobody listens there; nobody is asked, either."""

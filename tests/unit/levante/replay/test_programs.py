@@ -17,8 +17,8 @@ from levante.context import current_workflow
 from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante_core.protocol import OUTCOMES, ActivityOptions, ActivityScheduled, HistoryBatch, fold
-from tests.unit.replay import elsewhere
-from tests.unit.replay.programs import (
+from tests.unit.levante.replay import elsewhere
+from tests.unit.levante.replay.programs import (
     PROGRAMS,
     Act,
     AsCompleted,
@@ -39,9 +39,9 @@ from tests.unit.replay.programs import (
     lived,
     open_work,
 )
-from tests.unit.replay.test_run import new_run
+from tests.unit.levante.replay.test_run import new_run
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ from levante.determinism.judging import ForbiddenCall
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Definition
-from tests.unit.replay.test_run import START, activity, completed, kinds
+from tests.unit.levante.replay.test_run import START, activity, completed, kinds
 
 FROM_TIME = time.time
 UTC = dt.UTC

@@ -15,7 +15,7 @@ from levante.determinism.watchdog import Watchdog
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from tests.support.bodies import Body, Definition
-from tests.unit.replay.test_run import START, activity, completed, kinds
+from tests.unit.levante.replay.test_run import START, activity, completed, kinds
 
 LONGER = TURN_SECONDS + 0.5
 SHORTER = TURN_SECONDS - 0.5

@@ -27,7 +27,7 @@ from levante.encoding import (
 )
 from levante.encoding.encryption import PayloadCipher
 from levante.errors import ErrorCode
-from tests.unit.encoding.harness import ELSEWHERE, HERE, JSON, MAIN, OTHER, SECONDARY, Blobs, settings
+from tests.unit.levante.encoding.harness import ELSEWHERE, HERE, JSON, MAIN, OTHER, SECONDARY, Blobs, settings
 
 FULL, PARTIAL = EncryptionMode.FULL, EncryptionMode.PARTIAL
 LARGE = {"text": "fathom " * 300_000}

@@ -23,7 +23,7 @@ from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.process.end import stopping_on_signals
 from tests.support.bodies import Body, Definition
-from tests.unit.replay.test_run import START, activity, completed, kinds
+from tests.unit.levante.replay.test_run import START, activity, completed, kinds
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from levante.errors import WorkflowError
 from levante.replay.run import WorkflowCodeFailed
-from tests.unit.replay.test_run import activity, completed, kinds, new_run
+from tests.unit.levante.replay.test_run import activity, completed, kinds, new_run
 
 OF_OTHER_VERSIONS = {
     "EventLoop",

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from levante.encoding import BlobMissing, BlobStorageSettings, BlobStore, BlobStoreFailed, EncodingMisconfigured
 from levante.encoding.stores.s3_store import S3Blobs
 from levante.encoding.stores.stores import ENTRY_POINTS, open_blob_store
-from tests.unit.encoding.harness import Blobs
+from tests.unit.levante.encoding.harness import Blobs
 
 KEY = f"temporal-payload/a%20b/order-1/sha256:{hashlib.sha256(b'content').hexdigest()}"
 
@@ -145,7 +145,7 @@ def test_prefix_when_set_then_it_is_joined_as_the_official_client_does(prefix: s
 
 def test_provider_when_an_entry_point_offers_it_then_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other packages bring stores such as azure; what they get are the settings."""
-    offered = EntryPoints([EntryPoint("azure", "tests.unit.encoding.harness:open_container", ENTRY_POINTS)])
+    offered = EntryPoints([EntryPoint("azure", "tests.unit.levante.encoding.harness:open_container", ENTRY_POINTS)])
     monkeypatch.setattr("levante.encoding.stores.stores.entry_points", lambda group: offered.select(group=group))
     opened = open_blob_store(BlobStorageSettings(storage_provider="azure", container_name="c"))
     opened.put("k", b"content")

@@ -31,7 +31,7 @@ from levante.encoding.stores.stores import open_blob_store
 from levante.errors import to_failure
 from levante.worker.payloads import Payloads
 from levante_core.protocol import Fact, SignalReceived
-from tests.unit.encoding.harness import HERE, Blobs, settings
+from tests.unit.levante.encoding.harness import HERE, Blobs, settings
 
 msgpack: Any = import_module("msgpack")  # has no types
 MOST = 10_000

@@ -13,7 +13,7 @@ from levante.encoding import (
 )
 from levante.encoding.encryption import PayloadCipher
 from levante.errors import ErrorCode
-from tests.unit.encoding.harness import HERE, MAIN, SECONDARY, Blobs, settings
+from tests.unit.levante.encoding.harness import HERE, MAIN, SECONDARY, Blobs, settings
 
 ENCRYPTION, OFFLOADING = "TEMPORAL_PAYLOAD_ENCRYPTION", "TEMPORAL_PAYLOAD_OFFLOADING"
 COMPRESSION, FIELDS = "TEMPORAL_PAYLOAD_COMPRESSION", "ACTIVITY_ATTRIBUTES_OFFLOADING"

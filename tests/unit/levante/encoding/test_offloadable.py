@@ -22,7 +22,7 @@ from levante.encoding import (
     PayloadMisplaced,
 )
 from levante.errors import WorkflowsException
-from tests.unit.encoding.harness import ELSEWHERE, HERE, JSON, OTHER, Blobs, settings
+from tests.unit.levante.encoding.harness import ELSEWHERE, HERE, JSON, OTHER, Blobs, settings
 
 
 class Page(BaseModel):

@@ -1,4 +1,4 @@
-"""Replays, in a process of its own, what another one has lived through: `python -m tests.unit.replay.elsewhere`.
+"""Replays, in a process of its own, what another one has lived through: `python -m tests.unit.levante.replay.elsewhere`.
 
 Takes a pickled list of programs, their histories and what their code saw, and says how many it has seen the same.
 """
@@ -8,7 +8,7 @@ import pickle
 import sys
 
 from levante.replay.replayer import replay
-from tests.unit.replay.programs import Live
+from tests.unit.levante.replay.programs import Live
 
 
 def main() -> None:

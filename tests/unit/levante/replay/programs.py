@@ -26,7 +26,7 @@ from levante_core.protocol import (
     TimerFired,
     TimerStarted,
 )
-from tests.unit.replay.test_run import AT, activity, new_run
+from tests.unit.levante.replay.test_run import AT, activity, new_run
 
 
 @dataclass(frozen=True)
