@@ -11,7 +11,7 @@ from benchmarks.cost.installation import KEY, Installation
 
 from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.worker.activities.runner import ActivityRunner
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.payloads import PLAIN
 from levante.worker.service import Worker
 from levante.worker.settings import WorkerSettings
@@ -58,7 +58,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
 
     definitions = {one.name: one for one in map(get_activity_definition, activities)}
     runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now, PLAIN)
-    world = World(
+    world = WorkerContext(
         settings=settings,
         worker_id="worker-1-0",
         api=api,

@@ -17,7 +17,7 @@ from tellers import STREAM
 
 from levante_core.domain.names import Workspace
 from levante_core.domain.streams.custom_tasks import PatchOperation, TaskEvent, TaskPhase
-from levante_core.domain.streams.events import TASK_EVENTS, StreamEvent, Told, task_attributes
+from levante_core.domain.streams.events import TASK_EVENTS, StreamEvent, StreamUpdate, task_attributes
 from levante_core.services.streams.publish import Sequenced
 from levante_events.frames import event_frame
 
@@ -43,7 +43,7 @@ def frame(execution_id: str, sequence: int, task: TaskEvent) -> bytes:
         event_type=TASK_EVENTS[task.phase],
         attributes=task_attributes(task),
     )
-    told = Told(stream=STREAM, scope="activity", activity_id="r:1", activity_name="write", event=event)
+    told = StreamUpdate(stream=STREAM, scope="activity", activity_id="r:1", activity_name="write", event=event)
     return event_frame(WORKSPACE, Sequenced(sequence, told, 0))
 
 

@@ -143,7 +143,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "execution timeout": Behaviour(programs.Timeout, Ended("TIMED_OUT")),
     "patches": Behaviour(programs.Patched, completed([True, True])),
     "terminated": Behaviour(programs.Cancelled, Ended("TERMINATED"), {"gives_in": True}, _terminate),
-    "reset, with signals that are kept": Behaviour(further.Told, completed(["first", "a", "b"]), drive=_again),
+    "reset, with signals that are kept": Behaviour(further.StreamUpdate, completed(["first", "a", "b"]), drive=_again),
     "handles of children": Behaviour(further.Handles, completed(["hello", "given up"])),
     "policies of parents": Behaviour(further.Leaver, completed(ANY), drive=_left),
     **{

@@ -126,7 +126,7 @@ class Leaver:
 
 
 @workflow.define(name="behaviour-told")
-class Told:
+class StreamUpdate:
     """§4: what was signalled is kept by a reset, and taken again."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ async def write(words: list[str]) -> str:
 
 
 @workflow.define(name="behaviour-telling")
-class Telling:
+class StreamProjection:
     """§6: custom tasks of workflow code, which span several activities."""
 
     @workflow.entrypoint
@@ -269,7 +269,7 @@ async def _converse(driver: Driver) -> None:
 SAID = "a trip 2026-05-01 True blue no Dear all done done"
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "custom tasks of workflow code": Behaviour(
-        Telling,
+        StreamProjection,
         completed(["the-progress", "progress", "{'done': 2, 'last': 'ab'}", "Draft", STATELESS]),
         drive=_follow,
     ),

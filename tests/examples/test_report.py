@@ -23,7 +23,7 @@ class TwoWeeks:
         await workflow.sleep(timedelta(days=14))
 
 
-class Mail:
+class RunMessage:
     """Counts what was sent to whom. broken: attempts that fail first."""
 
     def __init__(self, broken: int = 0) -> None:
@@ -39,7 +39,7 @@ class Mail:
 
 async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Mapping[str, Any]) -> None:
     """Ten days, ten reports; a report is of its own day."""
-    mail = Mail()
+    mail = RunMessage()
     mocked: dict[Any, Any] = {send: mail.send}
     environment = WorkflowEnvironment(
         [DailyReport, TwoWeeks], activities=[figures, send], mocks=mocked, schedules=True, **mode
@@ -54,7 +54,7 @@ async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Ma
 
 async def test_report_when_the_mail_server_is_down_then_it_is_tried_again() -> None:
     """Each reader gets it once."""
-    mail = Mail(broken=3)
+    mail = RunMessage(broken=3)
     mocked: dict[Any, Any] = {send: mail.send}
     async with WorkflowEnvironment([DailyReport], activities=[figures, send], mocks=mocked) as environment:
         report = await environment.execute(DailyReport, {"name": "market", "readers": ["anna", "ben"]})

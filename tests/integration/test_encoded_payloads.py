@@ -42,7 +42,7 @@ class Order(BaseModel):
     note: str = ""
 
 
-class Told(BaseModel):
+class StreamUpdate(BaseModel):
     """What a custom task tells."""
 
     text: str
@@ -100,7 +100,7 @@ class Everything:
         first = await echo(order)
         second = await echo_over_the_queue(first)
         third = await workflow.execute_workflow(Child, second)
-        async with workflows.task("order", Told(text=third.note, card=third.card)) as task:
+        async with workflows.task("order", StreamUpdate(text=third.note, card=third.card)) as task:
             await task.update_state({"text": third.note + SECRET})
             await task.update_state({"card": EncryptedStr(data=SECRET * 2)})
         await workflow.wait_condition(lambda: len(self.notes) == 2)

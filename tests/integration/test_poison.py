@@ -31,12 +31,12 @@ from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
-from levante_core.services.children.lifecycle import FamilyService
+from levante_core.services.children.lifecycle import ChildService
 from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
 from levante_core.storage.parked import ParkedKind
-from levante_core.storage.runs import Recorded, fact_item, mail_fact
+from levante_core.storage.runs import Recorded, fact_item, message_fact
 from levante_local.sqlite.store import SqliteItemStore
 from tests.support.dynamodb_tables import store_on_moto
 from tests.support.poison import DAMAGES, HOME, NEIGHBOURS, VICTIM, Plant, batch_key
@@ -106,7 +106,7 @@ def fact_of(plant: Plant, how: str) -> tuple[RunKey, Mend]:
     plant.commit(run, DEPLOYMENT, TimerStarted(seq=2, fire_at=plant.clock.now() + timedelta(minutes=5)))
     plant.round()
     recorded = Recorded(run, DEPLOYMENT, plant.clock.now())
-    fact = mail_fact(SignalReceived(number=1, at=plant.clock.now(), name="s", input=None))
+    fact = message_fact(SignalReceived(number=1, at=plant.clock.now(), name="s", input=None))
     item = fact_item(recorded, fact)
     plant.items.write(Put(item))
     return run, plant.damage(item.key, "fact", how)
@@ -160,9 +160,9 @@ def test_record_when_its_handler_raises_then_the_rest_of_its_batch_is_carried_ou
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the code cannot do today, such as a pattern that it does not know, it can after an upgrade."""
-    carry_out = FamilyService.carry_out
+    carry_out = ChildService.carry_out
 
-    def broken(service: FamilyService, effect: object) -> None:
+    def broken(service: ChildService, effect: object) -> None:
         if isinstance(effect, StartChild):
             raise RecursionError("a schema that refers to itself")
         carry_out(service, effect)  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def test_record_when_its_handler_raises_then_the_rest_of_its_batch_is_carried_ou
     plant.round()
     child = a_child("child")
     with monkeypatch.context() as patched:
-        patched.setattr(FamilyService, "carry_out", broken)
+        patched.setattr(ChildService, "carry_out", broken)
         plant.commit(run, DEPLOYMENT, child, ActivityScheduled(seq=2, name="a", input={}))
         plant.pump()
         queue = queue_name(HOME, DEPLOYMENT, TaskQueue.ACTIVITY)

@@ -14,7 +14,7 @@ from levante_core.domain.history.events import (
     ChildScheduled,
     ExecutionCompleted,
     FactTaken,
-    MailTaken,
+    MessagesTaken,
     ParentClosePolicy,
     TimerFired,
     TimerStarted,
@@ -98,7 +98,7 @@ def live_in(plant: Plant) -> RunKey:
     engine.mail.signal(HOME, VICTIM, "s", {"a": 1}, "request")
     recorded = Recorded(run, OWN, now)
     plant.items.write(Put(fact_item(recorded, outcome_fact(TimerFired(seq=2, at=now)))))
-    plant.commit(run, OWN, MailTaken(until=1), FactTaken(fact=keys.outcome_fact(2)))
+    plant.commit(run, OWN, MessagesTaken(until=1), FactTaken(fact=keys.outcome_fact(2)))
     plant.pump()
     _have_activities(plant, run)
     _have_queries(plant, run)

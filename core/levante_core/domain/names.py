@@ -73,27 +73,27 @@ def build_id(text: str) -> str:
     return _checked("build_id", text)
 
 
-def pinned(deployment: DeploymentName, build: str | None) -> DeploymentName:
+def for_build(deployment: DeploymentName, build: str | None) -> DeploymentName:
     """Name a deployment's workers of one build, as tasks, queues and executions that are pinned to it do."""
     return DeploymentName(f"{deployment}@{build}") if build else deployment
 
 
-def unpinned(name: DeploymentName) -> DeploymentName:
+def without_build(name: DeploymentName) -> DeploymentName:
     """Return the deployment, of whichever build and session."""
-    return DeploymentName(unstuck(name).partition("@")[0])
+    return DeploymentName(without_session(name).partition("@")[0])
 
 
 def build_of(name: DeploymentName) -> str | None:
     """Return the build that a name is pinned to; None if it is to none."""
-    return unstuck(name).partition("@")[2] or None
+    return without_session(name).partition("@")[2] or None
 
 
-def stuck(name: DeploymentName, session: str | None) -> DeploymentName:
+def for_session(name: DeploymentName, session: str | None) -> DeploymentName:
     """Name the one worker of a deployment that has a session, as its activity tasks and their queue do."""
-    return DeploymentName(f"{unstuck(name)}~{session}") if session else name
+    return DeploymentName(f"{without_session(name)}~{session}") if session else name
 
 
-def unstuck(name: DeploymentName) -> DeploymentName:
+def without_session(name: DeploymentName) -> DeploymentName:
     """Return the workers of which one has the session."""
     return DeploymentName(name.partition("~")[0])
 

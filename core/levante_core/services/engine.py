@@ -18,12 +18,12 @@ from levante_core.services.catalogue.declared_schedules import DeclaredSchedules
 from levante_core.services.catalogue.edits import WorkflowEdits
 from levante_core.services.catalogue.register import CatalogueService
 from levante_core.services.catalogue.worker_groups import WorkerGroups
-from levante_core.services.children.lifecycle import FamilyService
+from levante_core.services.children.lifecycle import ChildService
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch.effects import EffectService
 from levante_core.services.dispatch.parking import Parking
 from levante_core.services.dispatch.redrive import RedriveService
-from levante_core.services.dispatch.repair import RecheckService
+from levante_core.services.dispatch.repair import RepairService
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.dispatch.tasks import TaskService
 from levante_core.services.dispatch.timers import DueService
@@ -34,7 +34,7 @@ from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
 from levante_core.services.history.showing import HistoryService
-from levante_core.services.messages.accept import MailService
+from levante_core.services.messages.accept import MessageService
 from levante_core.services.messages.handler_checks import HandlerChecks
 from levante_core.services.messages.input_validation import InputChecks, RunBlocking
 from levante_core.services.messages.queries import QueryService
@@ -66,13 +66,13 @@ class Engine:
     executions: ExecutionService
     histories: HistoryService
     logs: LogService
-    mail: MailService
+    mail: MessageService
     metrics: MetricsService
     outside_events: OutsideEventService
     parking: Parking
     queries: QueryService
     rate_limits: RateLimitService
-    recheck: RecheckService
+    recheck: RepairService
     redrive: RedriveService
     resets: ResetService
     schedules: ScheduleService
@@ -131,8 +131,8 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         inputs=inputs,
         is_traced=trace_export.is_on,
     )
-    mail = MailService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
-    family = FamilyService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
+    mail = MessageService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
+    family = ChildService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
     activities = ActivityService(store, clock, dispatch)
     schedules = ScheduleService(
         store,
@@ -167,7 +167,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         parking=parking,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),
         rate_limits=RateLimitService(store, clock, conflicts),
-        recheck=RecheckService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
+        recheck=RepairService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,

@@ -12,7 +12,7 @@ from levante_core.domain.executions.execution import Ending, Execution, Parent, 
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.frozen import Frozen, Json, wire_time
-from levante_core.domain.history.events import ChildCompleted, ChildFailed, ChildStarted, Mail, Outcome, mail_key
+from levante_core.domain.history.events import ChildCompleted, ChildFailed, ChildStarted, Outcome, RunMessage, message_key
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
@@ -344,9 +344,9 @@ def started_fact(started: ChildStarted) -> Fact:
     return Fact(key=keys.started_fact(started.seq), input=started)
 
 
-def mail_fact(mail: Mail) -> Fact:
+def message_fact(mail: RunMessage) -> Fact:
     """Make the fact that brings this mail."""
-    return Fact(key=mail_key(mail.number), input=mail)
+    return Fact(key=message_key(mail.number), input=mail)
 
 
 @reader
@@ -368,7 +368,7 @@ def execution_id_of(item: Item) -> ExecutionId:
 
 
 @reader
-def mail_number_of(item: Item) -> int:
+def message_number_of(item: Item) -> int:
     """Read under which number mail was accepted."""
     return number(item.attributes, "number")
 

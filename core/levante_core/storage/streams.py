@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.streams.events import Told
-from levante_core.domain.streams.projection import Followed
+from levante_core.domain.streams.events import StreamUpdate
+from levante_core.domain.streams.projection import StreamCursor
 from levante_core.ports.item_store import Item, Scalar
 from levante_core.storage import keys
 from levante_core.storage.decoding import number, reader, text_if_any
 
-_TOLD: TypeAdapter[tuple[Told, ...]] = TypeAdapter(tuple[Told, ...])
-_FOLLOWED: TypeAdapter[tuple[Followed, ...]] = TypeAdapter(tuple[Followed, ...])
+_TOLD: TypeAdapter[tuple[StreamUpdate, ...]] = TypeAdapter(tuple[StreamUpdate, ...])
+_FOLLOWED: TypeAdapter[tuple[StreamCursor, ...]] = TypeAdapter(tuple[StreamCursor, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StreamHead:
     """
 
     version: int
-    following: tuple[Followed, ...]
+    following: tuple[StreamCursor, ...]
 
     def has_told_all_of(self, execution_id: ExecutionId) -> bool:
         """Whether the execution has ended, and its end was told."""
@@ -52,7 +52,7 @@ def head_of(item: Item) -> StreamHead:
 
 
 def events_item(
-    workspace: Workspace, root: ExecutionId, first: int, events: Sequence[Told], publisher: Publisher | None = None
+    workspace: Workspace, root: ExecutionId, first: int, events: Sequence[StreamUpdate], publisher: Publisher | None = None
 ) -> Item:
     """Write events, the first of which has this sequence number. publisher: who sent them, if they were not read."""
     key = keys.stream_events(workspace, root, first)
@@ -88,6 +88,6 @@ def size_bytes(item: Item) -> int:
 
 
 @reader
-def events_of(item: Item) -> tuple[Told, ...]:
+def events_of(item: Item) -> tuple[StreamUpdate, ...]:
     """Read an item's events."""
     return _TOLD.validate_json(item.documents["events"])

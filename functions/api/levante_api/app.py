@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from levante_api.access.authentication import Gate
+from levante_api.access.authentication import Authentication
 from levante_api.access.keys import KeyEndpoints
 from levante_api.activities.attempts import ActivityEndpoints
 from levante_api.catalogue.deployments import DeploymentEndpoints
@@ -28,7 +28,7 @@ from levante_api.observability.metrics import MetricsEndpoints
 from levante_api.observability.traces import TraceEndpoints
 from levante_api.schedules.schedules import ScheduleEndpoints
 from levante_api.streams.events import EventEndpoints
-from levante_api.streams.redirects import Elsewhere
+from levante_api.streams.redirects import StreamRedirects
 from levante_api.system import HealthProblem, SystemEndpoints
 from levante_core.domain.frozen import Json
 from levante_core.services.engine import Engine
@@ -66,7 +66,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     Its requests may overlap as `OverlappingResolver` describes. It never raises an Exception.
     """
     app, log = OverlappingResolver(), RequestLog(quiet=settings.quiet)
-    streams = Elsewhere(engine.tickets, settings.streams_at) if settings.streams_at else None
+    streams = StreamRedirects(engine.tickets, settings.streams_at) if settings.streams_at else None
     endpoints = mount(
         app,
         {
@@ -89,7 +89,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             "traces": [TraceEndpoints(engine)],
         },
     )
-    app.use([Gate(engine, endpoints, log)])
+    app.use([Authentication(engine, endpoints, log)])
 
     def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
         try:

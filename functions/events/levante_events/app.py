@@ -27,7 +27,7 @@ from levante_core.services.history.showing import HistoryService, ShownHistory
 from levante_core.services.observability.logs import LogService
 from levante_core.services.observability.traces import TraceService
 from levante_core.services.streams.publish import Sequenced, StreamService
-from levante_core.services.streams.tails import Tail, TailService, Tidings
+from levante_core.services.streams.tails import Tail, TailService, TailUpdate
 from levante_core.storage.catalogue import ApiKey, Role
 from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, log_frame, retry_frame
 from levante_events.log_reader import LogReader, open_log
@@ -245,7 +245,7 @@ class EventsApp:
         The second value says whether it is the last.
         """
         is_past = selection.source is EventSource.DATABASE
-        tidings: Tidings = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
+        tidings: TailUpdate = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
         wanted = [one for one in tidings.events if selection.admits(one.told)]
         frames = b"".join(self._frame(tail.workspace, one) for one in wanted)
         return frames, tidings.is_over or (is_past and not tidings.events)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from levante_core.domain.streams.events import Told
+from levante_core.domain.streams.events import StreamUpdate
 from levante_core.errors import InvalidInput, LevanteError
 from levante_core.protocol.stream_messages import ANY, MOST_FILTERS, EventSource, EventStreamQuery, ExecutionStreamQuery
 from levante_core.protocol.streams import TICKET_PARAMETER, execution_in, sequence_in
@@ -39,7 +39,7 @@ class Selection:
         """Whether the reader has been here before, and goes on where it was."""
         return self.first > 1
 
-    def admits(self, told: Told) -> bool:
+    def admits(self, told: StreamUpdate) -> bool:
         """Tell whether the reader wants this event."""
         event, filters = told.event, self.filters
         if filters is None:

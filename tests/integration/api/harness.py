@@ -31,7 +31,7 @@ HOME, AWAY = Workspace("home"), Workspace("away")
 
 
 @dataclass(frozen=True)
-class Holder:
+class RunDriver:
     """Whose key it is. deployments: those that it is bound to."""
 
     role: Role
@@ -40,18 +40,18 @@ class Holder:
 
 
 HOLDERS = {
-    "admin": Holder(Role.ADMIN),
-    "viewer": Holder(Role.VIEWER),
-    "client": Holder(Role.CLIENT),
-    "worker": Holder(Role.WORKER),
-    "bound": Holder(Role.WORKER, deployments=("prod", "prod-2")),
-    "elsewhere": Holder(Role.WORKER, deployments=("other",)),
-    "revoked": Holder(Role.ADMIN),
-    "stranger": Holder(Role.ADMIN, AWAY),
-    "strange-viewer": Holder(Role.VIEWER, AWAY),
-    "strange-client": Holder(Role.CLIENT, AWAY),
-    "strange-worker": Holder(Role.WORKER, AWAY),
-    "strange-bound": Holder(Role.WORKER, AWAY, ("prod",)),
+    "admin": RunDriver(Role.ADMIN),
+    "viewer": RunDriver(Role.VIEWER),
+    "client": RunDriver(Role.CLIENT),
+    "worker": RunDriver(Role.WORKER),
+    "bound": RunDriver(Role.WORKER, deployments=("prod", "prod-2")),
+    "elsewhere": RunDriver(Role.WORKER, deployments=("other",)),
+    "revoked": RunDriver(Role.ADMIN),
+    "stranger": RunDriver(Role.ADMIN, AWAY),
+    "strange-viewer": RunDriver(Role.VIEWER, AWAY),
+    "strange-client": RunDriver(Role.CLIENT, AWAY),
+    "strange-worker": RunDriver(Role.WORKER, AWAY),
+    "strange-bound": RunDriver(Role.WORKER, AWAY, ("prod",)),
 }
 """Who has keys, by the key's name. Strangers are of another workspace."""
 SECRETS = {name: f"secret-of-{name}-0123456789" for name in (*HOLDERS, "unknown")}

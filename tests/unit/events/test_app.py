@@ -19,7 +19,7 @@ from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
 from tests.support.faults import Fate, Outage
 from tests.support.place import SPACE, Place
-from tests.unit.events.gate import PATH, ROOT, Gate
+from tests.unit.events.gate import PATH, ROOT, Authentication
 from tests.unit.events.reader import Reader
 
 P = ParamSpec("P")
@@ -55,7 +55,7 @@ def told_of_start(reader: Reader) -> bool:
 
 @pytest.mark.parametrize("key", ["client", "worker", "admin"])
 @on_a_loop
-async def test_key_when_it_is_good_then_every_role_may_read(gate: Gate, key: str) -> None:
+async def test_key_when_it_is_good_then_every_role_may_read(gate: Authentication, key: str) -> None:
     """Clients follow what they have started, workers what they run."""
     gate.complete(gate.begin(), 1)
     reader = gate.reader(key=key)
@@ -67,7 +67,7 @@ async def test_key_when_it_is_good_then_every_role_may_read(gate: Gate, key: str
     "authorization", [None, "", "Bearer", "Bearer  ", "Bearer made-up", "Basic made-up", "made-up", "Bearer ключ"]
 )
 @on_a_loop
-async def test_key_when_it_is_none_of_ours_then_401(gate: Gate, authorization: str | None) -> None:
+async def test_key_when_it_is_none_of_ours_then_401(gate: Authentication, authorization: str | None) -> None:
     """Nothing is told: not even whether the execution exists. The header says how to ask."""
     gate.begin()
     given = {} if authorization is None else {"authorization": authorization.encode().decode("latin-1")}
@@ -78,7 +78,7 @@ async def test_key_when_it_is_none_of_ours_then_401(gate: Gate, authorization: s
 
 
 @on_a_loop
-async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(gate: Gate) -> None:
+async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(gate: Authentication) -> None:
     """The scheme is part of the contract; how it is written is not (RFC 9110, section 11.1)."""
     gate.complete(gate.begin(), 1)
     for scheme in ("Basic", "Token", "Bearers"):
@@ -90,7 +90,7 @@ async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(gate: 
 
 
 @on_a_loop
-async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
+async def test_key_when_it_is_of_another_workspace_then_404(gate: Authentication) -> None:
     """Invariant 9: to another workspace the execution does not exist, whichever way it asks."""
     gate.begin()
     assert await refusal(gate.reader(key="stranger")) == (404, "WF_1100")
@@ -99,7 +99,7 @@ async def test_key_when_it_is_of_another_workspace_then_404(gate: Gate) -> None:
 
 
 @on_a_loop
-async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Gate) -> None:
+async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Authentication) -> None:
     """Who was sent here by the API has no key with it."""
     gate.complete(gate.begin(), 1)
     purpose = ticket_purpose(PATH, "last_event_id=1")
@@ -124,7 +124,7 @@ async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(g
     ],
 )
 @on_a_loop
-async def test_ticket_when_it_is_shown_at_another_address_then_401(gate: Gate, path: str, query: str) -> None:
+async def test_ticket_when_it_is_shown_at_another_address_then_401(gate: Authentication, path: str, query: str) -> None:
     """An address ends up in logs and histories of browsers: what it has in it opens what it names, and nothing beside."""
     gate.complete(gate.begin(), 1)
     ticket = gate.ticket("client", ticket_purpose(PATH, "last_event_id=1"))
@@ -140,7 +140,7 @@ def test_ticket_when_the_parameters_are_written_anew_then_it_is_for_the_same(que
 
 @pytest.mark.parametrize("why", ["nobody made it", "it has expired", "it is for something else"])
 @on_a_loop
-async def test_ticket_when_it_is_no_good_then_401(gate: Gate, why: str) -> None:
+async def test_ticket_when_it_is_no_good_then_401(gate: Authentication, why: str) -> None:
     """A good key beside it does not mend that: the caller shall follow the redirect anew."""
     gate.begin()
     purpose = "something else" if why == "it is for something else" else ticket_purpose(PATH, "")
@@ -164,7 +164,7 @@ EXECUTION_LOG = "/v1/workflows/executions/e/logs/stream"
 @on_a_loop
 async def test_stream_when_its_key_is_revoked_then_it_ends_and_says_why(place: Place, path: str, by: str) -> None:
     """Whoever may read nothing any more does not go on because it had begun. So it is with a ticket of that key."""
-    gate = Gate(place, CHECKING)
+    gate = Authentication(place, CHECKING)
     gate.begin()
     path, _, query = path.partition("?")
     ticket = f"ticket={gate.ticket('client', ticket_purpose(path, query))}"
@@ -185,7 +185,7 @@ async def test_stream_when_its_key_is_revoked_then_it_ends_and_says_why(place: P
 @on_a_loop
 async def test_stream_when_its_key_is_revoked_and_nobody_reads_then_it_ends_all_the_same(place: Place) -> None:
     """A reader that takes nothing is not waited for."""
-    gate = Gate(place, CHECKING)
+    gate = Authentication(place, CHECKING)
     gate.begin()
     reader = gate.reader()
     await reader.until(lambda one: bool(one.parts))
@@ -201,7 +201,7 @@ async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_o
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that is down for a moment ends no streams."""
-    gate = Gate(place, CHECKING)
+    gate = Authentication(place, CHECKING)
     run = gate.begin()
     asked = 0
 
@@ -226,7 +226,9 @@ async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_o
 
 @pytest.mark.parametrize("sizes", [[], [1], [10, 60_000, 70_000, 1]])
 @on_a_loop
-async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_would_say(gate: Gate, sizes: list[int]) -> None:
+async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_would_say(
+    gate: Authentication, sizes: list[int]
+) -> None:
     """In parts, so that a large one is never all there as text."""
     run = gate.begin()
     for index, size in enumerate(sizes, 1):
@@ -240,7 +242,7 @@ async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_woul
 
 
 @on_a_loop
-async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Gate) -> None:
+async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Authentication) -> None:
     """As streams are."""
     gate.begin()
     assert await refusal(gate.reader(HISTORY, key=None)) == (401, "UNAUTHENTICATED")
@@ -248,7 +250,7 @@ async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Gate)
 
 
 @on_a_loop
-async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(gate: Gate) -> None:
+async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(gate: Authentication) -> None:
     """Whoever is stuck sees why, and not a connection that is cut."""
     run = gate.begin()
     gate.step(run, 1)
@@ -278,7 +280,7 @@ async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(ga
 )
 @on_a_loop
 async def test_request_when_there_is_no_such_stream_then_it_is_refused_before_it_begins(
-    gate: Gate, method: str, path: str, query: str, expected: tuple[int, str]
+    gate: Authentication, method: str, path: str, query: str, expected: tuple[int, str]
 ) -> None:
     """Status and code of the contract. 422 has a list of places; all else a sentence."""
     gate.begin()
@@ -288,7 +290,7 @@ async def test_request_when_there_is_no_such_stream_then_it_is_refused_before_it
 
 
 @on_a_loop
-async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Gate) -> None:
+async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Authentication) -> None:
     """Servers ask for a lifespan, or for a websocket; there is neither."""
     answers: list[Any] = []
 
@@ -307,7 +309,7 @@ async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Gate) 
 
 
 @on_a_loop
-async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(gate: Gate) -> None:
+async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(gate: Authentication) -> None:
     """First how long to wait before coming again, then the events; nothing keeps or compresses them on the way."""
     run = gate.begin()
     gate.step(run, 1, 2)
@@ -325,7 +327,7 @@ async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(ga
 
 
 @on_a_loop
-async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Gate) -> None:
+async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Authentication) -> None:
     """The reader waits; each write wakes it; the end ends it."""
     run = gate.begin()
     reader = gate.reader()
@@ -342,7 +344,7 @@ async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Gat
 @on_a_loop
 async def test_stream_when_nothing_happens_then_the_reader_hears_that_it_is_alive(place: Place) -> None:
     """Clients and proxies give up on silence; comments are no events."""
-    gate = Gate(place, StreamSettings(keep_alive_seconds=0.01))
+    gate = Authentication(place, StreamSettings(keep_alive_seconds=0.01))
     gate.begin()
     reader = gate.reader()
     await reader.until(lambda reader: reader.parts.count(KEEP_ALIVE) >= 3)
@@ -351,7 +353,9 @@ async def test_stream_when_nothing_happens_then_the_reader_hears_that_it_is_aliv
 
 
 @on_a_loop
-async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hears_of_it_and_of_the_end(gate: Gate) -> None:
+async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hears_of_it_and_of_the_end(
+    gate: Authentication,
+) -> None:
     """What others are told is a sign of life for this one; its end is the execution's."""
     run = gate.begin()
     reader = gate.reader(EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=WORKFLOW_EXECUTION_FAILED")
@@ -366,7 +370,7 @@ async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hear
 )
 @on_a_loop
 async def test_stream_when_resumed_then_it_goes_on_after_what_was_seen(
-    gate: Gate, query: str, header: str, first: int
+    gate: Authentication, query: str, header: str, first: int
 ) -> None:
     """By parameter and by header, which goes before it."""
     run = gate.begin()
@@ -378,7 +382,7 @@ async def test_stream_when_resumed_then_it_goes_on_after_what_was_seen(
 
 
 @on_a_loop
-async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(gate: Gate) -> None:
+async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(gate: Authentication) -> None:
     """event_source DATABASE: more than is given at a time, too, and though another reader publishes at the moment."""
     run = gate.begin()
     gate.step(run, 1, EVENTS_AT_ONCE + 1)
@@ -398,7 +402,7 @@ async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(ga
 
 
 @on_a_loop
-async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Gate) -> None:
+async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Authentication) -> None:
     """event_source LIVE: what was recorded before is not told, whether or not somebody had read it."""
     run = gate.begin()
     gate.step(run, 1)
@@ -410,7 +414,9 @@ async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Ga
 
 
 @on_a_loop
-async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_then_it_misses_nothing(gate: Gate) -> None:
+async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_then_it_misses_nothing(
+    gate: Authentication,
+) -> None:
     """event_source LIVE, resumed: what came while the reader was away is no past to it."""
     run = gate.begin()
     gate.step(run, 1, 3)
@@ -427,7 +433,7 @@ async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_
 
 
 @on_a_loop
-async def test_reader_when_it_leaves_then_nothing_of_it_is_left(gate: Gate) -> None:
+async def test_reader_when_it_leaves_then_nothing_of_it_is_left(gate: Authentication) -> None:
     """No task, no watch, no lead; whoever comes next publishes."""
     run = gate.begin()
     reader = gate.reader()
@@ -444,7 +450,7 @@ async def test_reader_when_it_leaves_then_nothing_of_it_is_left(gate: Gate) -> N
 
 
 @on_a_loop
-async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memory(gate: Gate) -> None:
+async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memory(gate: Authentication) -> None:
     """Its own stream stands still until it takes what was sent; then it gets all that it missed."""
     run = gate.begin()
     slow, quick = gate.reader(), gate.reader()
@@ -465,7 +471,7 @@ async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memo
 @on_a_loop
 async def test_stream_when_its_time_is_over_then_it_is_closed_and_may_be_resumed(place: Place) -> None:
     """A function runs for so long only: the reader comes again, with the number of the last event."""
-    gate = Gate(place, StreamSettings(longest_seconds=0.05))
+    gate = Authentication(place, StreamSettings(longest_seconds=0.05))
     run = gate.begin()
     reader = gate.reader()
     await reader.end()
@@ -487,7 +493,7 @@ async def test_stream_when_it_fails_in_the_middle_then_the_reader_hears_why(
 ) -> None:
     """A 200 cannot be taken back: an error frame says that there is more, and the details stay in the log."""
     outage = Outage(("events.write",), fate, is_on=False)
-    gate = Gate(place, faults=outage)
+    gate = Authentication(place, faults=outage)
     run = gate.begin()
     reader = gate.reader()
     await reader.until(told_of_start)
@@ -517,7 +523,7 @@ async def test_stream_when_it_fails_before_it_begins_then_the_status_says_so(
 ) -> None:
     """Nothing has been sent yet, so this is answered like any other request that fails."""
     outage = Outage(("events.read",), fate, is_on=False)
-    gate = Gate(place, faults=outage)
+    gate = Authentication(place, faults=outage)
     gate.begin()
     outage.is_on = True
     reader = gate.reader()

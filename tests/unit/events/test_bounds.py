@@ -14,12 +14,12 @@ from levante_core.services.history.showing import BATCHES_AT_ONCE
 from levante_core.storage.runs import batch_of
 from levante_events import app as module
 from levante_events.selection import MOST_PARAMETERS
-from tests.unit.events.gate import Gate
+from tests.unit.events.gate import Authentication
 from tests.unit.events.test_app import HISTORY, on_a_loop, refusal, told_of_start
 
 
 @on_a_loop
-async def test_streams_of_a_key_when_there_are_too_many_then_429_until_one_ends(gate: Gate) -> None:
+async def test_streams_of_a_key_when_there_are_too_many_then_429_until_one_ends(gate: Authentication) -> None:
     """One key cannot take what the others need; other keys are not refused."""
     gate.begin()
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ async def test_streams_of_a_key_when_there_are_too_many_then_429_until_one_ends(
 
 
 @on_a_loop
-async def test_refused_stream_when_it_never_began_then_it_is_not_counted(gate: Gate) -> None:
+async def test_refused_stream_when_it_never_began_then_it_is_not_counted(gate: Authentication) -> None:
     """A caller who asks for what is not there keeps nothing."""
     for _ in range(3):
         assert await refusal(gate.reader("/v1/workflows/executions/unknown/stream")) == (404, "WF_1100")
@@ -49,7 +49,7 @@ async def test_refused_stream_when_it_never_began_then_it_is_not_counted(gate: G
 
 
 @on_a_loop
-async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_memory(gate: Gate) -> None:
+async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_memory(gate: Authentication) -> None:
     """What follows is read when there is room for it."""
     run, count = gate.begin(), 60
     for index in range(1, count + 1):
@@ -96,7 +96,7 @@ class _Full(list[bytes]):
     ],
 )
 @on_a_loop
-async def test_filters_when_there_are_more_than_there_may_be_then_422(gate: Gate, most: int, query: Any) -> None:
+async def test_filters_when_there_are_more_than_there_may_be_then_422(gate: Authentication, most: int, query: Any) -> None:
     """Just below the limit the stream begins; just above, not."""
     gate.begin()
     reader = gate.reader(EVENTS_STREAM, f"workflow_exec_id=e&{query(most)}")
@@ -116,7 +116,7 @@ async def test_filters_when_there_are_more_than_there_may_be_then_422(gate: Gate
     ],
 )
 @on_a_loop
-async def test_log_when_the_place_is_odd_then_422(gate: Gate, seen: str) -> None:
+async def test_log_when_the_place_is_odd_then_422(gate: Authentication, seen: str) -> None:
     """Whoever makes one up hears of it: it is no error of the service."""
     gate.begin()
     place = base64.urlsafe_b64encode(seen.encode()).decode()

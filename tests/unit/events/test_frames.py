@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mistralai.client.models import StreamEventSsePayload
 
 from levante_core.domain.names import Workspace
-from levante_core.domain.streams.events import StreamEvent, StreamEventType, Told
+from levante_core.domain.streams.events import StreamEvent, StreamEventType, StreamUpdate
 from levante_core.protocol.stream_messages import StreamProblem
 from levante_core.services.streams.publish import Sequenced
 from levante_events.frames import KEEP_ALIVE, error_frame, event_frame, retry_frame
@@ -31,7 +31,7 @@ def sequenced(value: Any = None, sequence: int = 7) -> Sequenced:
         event_type=StreamEventType.WORKFLOW_EXECUTION_COMPLETED,
         attributes={"task_id": "r", "result": {"type": "json", "value": value, "encoding_options": None}, "attempt": 1},
     )
-    return Sequenced(sequence, Told(stream="workflow", scope="workflow", event=event), 1)
+    return Sequenced(sequence, StreamUpdate(stream="workflow", scope="workflow", event=event), 1)
 
 
 def fields(frame: bytes) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from levante_core.domain.streams.events import StreamEvent, StreamEventType, Told
+from levante_core.domain.streams.events import StreamEvent, StreamEventType, StreamUpdate
 from levante_core.errors import InvalidInput
 from levante_core.protocol.stream_messages import EventSource, EventStreamQuery
 from levante_core.protocol.streams import EVENTS_STREAM, MOST_EVENTS, is_stream
@@ -15,7 +15,7 @@ from levante_events.selection import NoExecution, Selection, select, ticket_in
 OF_E = "/v1/workflows/executions/e/stream"
 
 
-def told(scope: Literal["workflow", "activity"] = "activity", **changes: Any) -> Told:
+def told(scope: Literal["workflow", "activity"] = "activity", **changes: Any) -> StreamUpdate:
     """Make an event of execution `child`, which `parent` has started, below `root`."""
     event = {
         "event_id": "r:1.0",
@@ -30,7 +30,7 @@ def told(scope: Literal["workflow", "activity"] = "activity", **changes: Any) ->
         **changes,
     }
     activity = {"activity_id": "r:1", "activity_name": "a"} if scope == "activity" else {}
-    return Told(stream=scope, scope=scope, event=StreamEvent(**event), **activity)
+    return StreamUpdate(stream=scope, scope=scope, event=StreamEvent(**event), **activity)
 
 
 def problems(path: str, query: str, last_event_id: str | None = None) -> list[tuple[list[str | int], str]]:

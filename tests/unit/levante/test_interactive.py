@@ -13,7 +13,7 @@ import levante as workflows
 from levante.definition.definitions import get_workflow_definition
 from levante.errors import WorkflowsException
 from levante.replay.run import WorkflowCodeFailed, WorkflowRun
-from levante_core.protocol import CancelRequested, Command, Mail, RunStart, UpdateRequested
+from levante_core.protocol import CancelRequested, Command, RunMessage, RunStart, UpdateRequested
 
 DOCS = Path(__file__).parents[3] / "docs"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,7 +120,7 @@ def test_input_when_two_come_at_once_then_the_second_is_refused(run: WorkflowRun
     """Both are in one delivery: the code has not gone on between them."""
     run.begin()
     (asked,) = pending(run)
-    both: list[Mail] = [submission(number, asked["task_id"], {"yes": number == 1}) for number in (1, 2)]
+    both: list[RunMessage] = [submission(number, asked["task_id"], {"yes": number == 1}) for number in (1, 2)]
     first, second, ended = by_kind(run.receive(both))
     assert (first.kind, first.update) == ("update_completed", 1)
     assert (second.kind, second.update, second.failure.non_retryable) == ("update_failed", 2, True)

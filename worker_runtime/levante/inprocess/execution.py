@@ -92,11 +92,11 @@ class _Process:
 
     def __init__(self) -> None:
         modules = list(sys.modules.values())
-        self.runner = ActivityRunner(discover_activities(modules), MANY, _Nobody(), _now, PLAIN, threads=THREADS)
+        self.runner = ActivityRunner(discover_activities(modules), MANY, _NoServer(), _now, PLAIN, threads=THREADS)
         self.workflows = {one.name: one for one in discover_workflows(modules)}
 
 
-class _Nobody(Api):
+class _NoServer(Api):
     """In place of a server: listens to heartbeats and custom tasks, and keeps rate limits within this process."""
 
     def __init__(self) -> None:

@@ -13,14 +13,14 @@ from levante.definition.definitions import get_workflow_definition
 from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante.replay.run import WorkflowRun
-from levante_core.protocol import HistoryBatch, Input, Mail, RunStart, mail_key
+from levante_core.protocol import HistoryBatch, Input, RunMessage, RunStart, message_key
 
 CONTEXT_EVENTS = 4
 """Events shown before the one that differs."""
 NOT_RECORDED = ("event_id", "recorded_at", "taken_until")
 """What the API adds to events."""
 
-_MAIL: TypeAdapter[Mail] = TypeAdapter(Mail)
+_RUN_MESSAGE: TypeAdapter[RunMessage] = TypeAdapter(RunMessage)
 
 
 class RecordedHistory:
@@ -31,7 +31,7 @@ class RecordedHistory:
             started, *self._told = document["events"]
             self.start = RunStart.model_validate({name: started[name] for name in RunStart.model_fields if name in started})
             self._ids = str(document["execution_id"]), str(document["run_id"])
-            self._mail = dict(_mail_in(self._told))
+            self._mail = dict(_messages_in(self._told))
             self._batch = HistoryBatch.model_validate({"index": 1, "commit_id": "", "events": list(_recorded(self._told))})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no history of an execution: {_brief(error)}") from None
@@ -81,11 +81,11 @@ def _recorded(told: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
             yield {"kind": "mail_taken", "until": one["number"]}
 
 
-def _mail_in(told: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Input]]:
+def _messages_in(told: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Input]]:
     for one in told:
         if "taken_until" in one:
-            mail = _MAIL.validate_python(_bare(one))
-            yield mail_key(mail.number), mail
+            mail = _RUN_MESSAGE.validate_python(_bare(one))
+            yield message_key(mail.number), mail
 
 
 def _bare(told: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,11 +21,11 @@ from levante_core.protocol import (
     HistoryGrewLarge,
     InconsistentHistory,
     Input,
-    MailTaken,
+    MessagesTaken,
     Outcome,
     PatchRecorded,
     SearchKeysChanged,
-    mail_in,
+    messages_in,
 )
 
 FIRST_EVENT_ID = 2
@@ -57,11 +57,11 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
     run.patches.replays(frozenset(event.patch_id for event in events if isinstance(event, PatchRecorded)))
     run.patches.is_replaying = live_from > 0
     first = events[0] if events else None
-    asked = deque(run.begin(mail_in(facts, 0, first.until) if isinstance(first, MailTaken) else ()))
+    asked = deque(run.begin(messages_in(facts, 0, first.until) if isinstance(first, MessagesTaken) else ()))
     mail_taken, is_unrecorded = 0, True
     event_id = FIRST_EVENT_ID - 1
     for position, event in enumerate(events):
-        event_id += event.until - mail_taken if isinstance(event, MailTaken) else 1
+        event_id += event.until - mail_taken if isinstance(event, MessagesTaken) else 1
         run.patches.is_replaying = position < live_from
         if isinstance(event, COMMANDS):
             _match(event_id, event, asked)
@@ -70,12 +70,12 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
             is_unrecorded = True
         elif isinstance(event, HistoryGrewLarge):
             run.has_large_history = True
-        elif isinstance(event, (FactTaken, MailTaken, *OUTCOMES)):
+        elif isinstance(event, (FactTaken, MessagesTaken, *OUTCOMES)):
             if asked and not is_unrecorded:
                 raise _difference(event_id, _told(event), _wording(asked[0]))
-            if event is not first or not isinstance(event, MailTaken):
+            if event is not first or not isinstance(event, MessagesTaken):
                 asked.extend(_handed_over(run, event, facts, mail_taken))
-            mail_taken = event.until if isinstance(event, MailTaken) else mail_taken
+            mail_taken = event.until if isinstance(event, MessagesTaken) else mail_taken
     if asked and not is_unrecorded:
         raise _difference(event_id + 1, "nothing", _wording(asked[0]))
     run.patches.is_replaying = False
@@ -83,10 +83,10 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
 
 
 def _handed_over(
-    run: WorkflowRun, event: FactTaken | MailTaken | Outcome, facts: Mapping[str, Input], mail_taken: int
+    run: WorkflowRun, event: FactTaken | MessagesTaken | Outcome, facts: Mapping[str, Input], mail_taken: int
 ) -> list[Command]:
-    if isinstance(event, MailTaken):
-        return run.receive(mail_in(facts, mail_taken, event.until))
+    if isinstance(event, MessagesTaken):
+        return run.receive(messages_in(facts, mail_taken, event.until))
     return run.apply(_outcome(event, facts))
 
 

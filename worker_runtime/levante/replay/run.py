@@ -42,10 +42,10 @@ from levante_core.protocol import (
     ExecutionFailed,
     Failure,
     Json,
-    Mail,
     Outcome,
     PatchRecorded,
     RunId,
+    RunMessage,
     RunStart,
     SearchKeysChanged,
     SignalReceived,
@@ -129,7 +129,7 @@ class WorkflowRun:
 
     # --- driven by the worker -----------------------------------------------------------------------------------------
 
-    def begin(self, mail: Sequence[Mail] = ()) -> list[Command]:
+    def begin(self, mail: Sequence[RunMessage] = ()) -> list[Command]:
         """Run the code from its start until it waits; mail that came before is handed over first.
 
         Raises: WorkflowCodeFailed.
@@ -147,7 +147,7 @@ class WorkflowRun:
             self._loop.call_soon(self._main.cancel)  # once it has begun, so that it can clean up
         return self._advance()
 
-    def receive(self, mail: Sequence[Mail]) -> list[Command]:
+    def receive(self, mail: Sequence[RunMessage]) -> list[Command]:
         """Hand over what the run was sent, all of it, then run the code until it waits. Raises: WorkflowCodeFailed."""
         for letter in mail:
             self._hand_over(letter)
@@ -294,7 +294,7 @@ class WorkflowRun:
         self._loop.advance_to(self._now.timestamp())
         self._events_seen += 1
 
-    def _hand_over(self, mail: Mail) -> None:
+    def _hand_over(self, mail: RunMessage) -> None:
         self._move_to(mail.at)
         match mail:
             case SignalReceived():

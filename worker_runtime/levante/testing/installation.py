@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from levante.definition.definitions import ActivityDefinition, WorkflowDefinition
 from levante.worker.activities.runner import ActivityRunner
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.service import Worker
 from levante.worker.settings import WorkerSettings
@@ -147,7 +147,7 @@ class Installation:
         given = {"api_key": "x" * 20, "deployment_name": "d", "worker_name": "w", **settings}
         chosen = WorkerSettings(**given)
         worker_id = self._ids.uuid()
-        world = World(
+        world = WorkerContext(
             settings=chosen,
             worker_id=worker_id,
             api=self.api,

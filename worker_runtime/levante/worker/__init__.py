@@ -18,7 +18,7 @@ from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.worker.activities.runner import ActivityRunner
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.health import health_server
 from levante.worker.log_shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
@@ -110,11 +110,11 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
             end.has_stopped = True
 
 
-async def _world(settings: WorkerSettings, served: dict[str, WorkflowDefinition], api: HttpApi) -> World:
+async def _world(settings: WorkerSettings, served: dict[str, WorkflowDefinition], api: HttpApi) -> WorkerContext:
     """Make what the parts of the worker share. Raises: ApiError; WorkflowsException."""
     worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
     payloads, slots = await _payloads(api), settings.max_concurrent_activities
-    return World(
+    return WorkerContext(
         settings=settings,
         worker_id=worker_id,
         api=api,

@@ -19,7 +19,7 @@ from levante_core.protocol.workers import CommitResult
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class WorkerContext:
     """worker_id: new at each start of a process, unlike the worker's name. now: the time, in UTC.
 
     heartbeat_seconds: between two signs of life to the catalogue. tasks_of: where tasks come from under another name of

@@ -9,7 +9,7 @@ from random import uniform
 
 import aiohttp
 
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.transport.api import KeyRefused
 from levante.worker.transport.retrying import for_ever
 from levante_core.protocol import DeploymentName
@@ -27,7 +27,7 @@ class Registration:
     session: for activities that are to run in this worker. present: called whenever a host begins to watch the connection.
     """
 
-    def __init__(self, world: World, session: str, present: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, world: WorkerContext, session: str, present: Callable[[], Awaitable[None]]) -> None:
         self._world = world
         self._session = session
         self._present = present

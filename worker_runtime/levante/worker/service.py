@@ -14,18 +14,18 @@ from typing import Any
 from levante.errors import to_failure
 from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activities.contained_tasks import contain_exits
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.process.spawning import spawned
 from levante.worker.process.stopping import StoppedEarly, given_up_on
 from levante.worker.registration import Registration
 from levante.worker.runs.cache import RunCache
-from levante.worker.runs.driver import Holder
+from levante.worker.runs.driver import RunDriver
 from levante.worker.tasks.activity_tasks import ActivityTasks, is_fresh
 from levante.worker.tasks.intake import Intake
 from levante.worker.tasks.leases import LeaseIsLost
 from levante.worker.transport.api import ApiUnreachable, KeyRefused
 from levante.worker.transport.retrying import for_ever
-from levante_core.protocol import Failure, WorkflowTask, stuck, unpinned
+from levante_core.protocol import Failure, WorkflowTask, for_session, without_build
 from levante_core.protocol.workers import DeliveredTask, TaskQueue, WorkflowTaskFailedRequest
 
 logger = logging.getLogger("levante.worker")
@@ -47,17 +47,17 @@ REFUSED_SECONDS = 10.0
 class Worker:
     """Serves workflows and activities until it is told to stop."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorkerContext) -> None:
         self._world = world
         self._deployment = world.settings.serves
         self._intake = Intake(world.tasks)
         self._leases = [self._intake.leases]
-        self._session = f"{unpinned(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
+        self._session = f"{without_build(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
         self._session_task: asyncio.Task[None] | None = None
         world.runner.session, world.runner.open_session = self._session, self._open_session
         self._cache = RunCache(world.settings.max_cached_workflows)
         self._registration = Registration(world, self._session, self._renew_leases)
-        self._holders: set[Holder] = set()
+        self._holders: set[RunDriver] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._activities = ActivityTasks(world, self._changed)
@@ -141,7 +141,7 @@ class Worker:
         return [self._session_task] if self._session_task else []
 
     async def _serve_session(self) -> None:
-        intake = Intake(await self._world.tasks_of(stuck(self._deployment, self._session)))
+        intake = Intake(await self._world.tasks_of(for_session(self._deployment, self._session)))
         self._leases.append(intake.leases)
         keeping = asyncio.create_task(intake.leases.keep())
         try:
@@ -202,7 +202,7 @@ class Worker:
         receipts = [delivered.receipt for delivered in deliveries]
         is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
         is_trusted = not is_redelivered and all(is_fresh(delivered.task, self._world.now()) for delivered in deliveries)
-        holder = Holder(self._world, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
+        holder = RunDriver(self._world, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
         self._holders.add(holder)
         try:
             facts = [task.fact for task in tasks if task.fact]

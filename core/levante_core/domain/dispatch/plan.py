@@ -9,7 +9,7 @@ from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, Deadl
 from levante_core.domain.executions.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import (
-    MAIL,
+    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -27,7 +27,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
-from levante_core.domain.names import DeploymentName, ExecutionId, Workspace, stuck, unstuck
+from levante_core.domain.names import DeploymentName, ExecutionId, Workspace, for_session, without_session
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """`fresh_at` of work that nobody can call fresh."""
@@ -201,9 +201,9 @@ class DeleteRest:
 
 
 MessageEffect: TypeAlias = SendTask | SendLater
-FamilyEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
+ChildEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
 """What is between executions."""
-Effect: TypeAlias = MessageEffect | CancelActivity | FamilyEffect | LookAtSchedule | DeleteRest
+Effect: TypeAlias = MessageEffect | CancelActivity | ChildEffect | LookAtSchedule | DeleteRest
 
 
 def plan(record: Record) -> list[Effect]:
@@ -246,12 +246,12 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
             case ActivityScheduled() if event.owner is None and event.seq not in ended:
                 work = ActivityWork(name=event.name, input=event.input, options=event.options)
                 at = record.recorded_at
-                of = stuck(record.deployment_name, event.options.session)
+                of = for_session(record.deployment_name, event.options.session)
                 task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, of=of, work=work)
                 yield _when_due(task, at)
             case ActivityHandedOver() if event.failure and event.activity not in ended:
                 due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
-                of = stuck(record.deployment_name, event.session)
+                of = for_session(record.deployment_name, event.session)
                 task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at, of=of)
                 yield _when_due(task, record.recorded_at)
             case TimerStarted() if event.seq not in ended:
@@ -315,7 +315,7 @@ def _address(record: RunStarted | BatchAppended | FactRecorded | AttemptEnded) -
         "workspace": run.workspace,
         "execution_id": run.execution_id,
         "run_id": run.run_id,
-        "deployment_name": unstuck(record.deployment_name),
+        "deployment_name": without_session(record.deployment_name),
     }
 
 
@@ -353,14 +353,14 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
     if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
         effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
-    answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, MAIL)}
+    answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, RUN_MESSAGES)}
     ended = {fact.input.seq for fact in work.untaken if isinstance(fact.input, ChildCompleted | ChildFailed)}
     for seq, activity in state.activities.items():
         if activity.state is ActivityState.QUEUED and seq not in answered:
             retry = work.retries.get(seq)
             attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
             scheduled_in = activity.batch_index
-            of = {**address, "deployment_name": stuck(deployment_name, activity.scheduled.options.session)}
+            of = {**address, "deployment_name": for_session(deployment_name, activity.scheduled.options.session)}
             task = ActivityTask(**of, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
             effects.append(_when_due(task, now))
             if activity.is_cancel_requested:

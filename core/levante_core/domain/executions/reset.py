@@ -8,11 +8,11 @@ from levante_core.domain.history.events import (
     ActivityScheduled,
     HistoryEvent,
     Input,
-    Mail,
-    MailTaken,
+    MessagesTaken,
+    RunMessage,
     SignalReceived,
     UpdateRequested,
-    mail_key,
+    message_key,
 )
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
@@ -36,8 +36,8 @@ def points(batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> Itera
     for batch in batches:
         taken = state.mail_taken
         for event in batch.events:
-            event_id += event.until - taken if isinstance(event, MailTaken) else 1
-            taken = event.until if isinstance(event, MailTaken) else taken
+            event_id += event.until - taken if isinstance(event, MessagesTaken) else 1
+            taken = event.until if isinstance(event, MessagesTaken) else taken
         if isinstance(batch.events[-1], CLOSINGS):
             return
         state.append(batch, facts)
@@ -58,9 +58,11 @@ def _disowned(event: HistoryEvent, owned: set[int]) -> HistoryEvent:
     return event
 
 
-def carried(facts: Mapping[str, Input], state: RunState, mail_count: int, *, signals: bool, updates: bool) -> list[Mail]:
+def carried(
+    facts: Mapping[str, Input], state: RunState, mail_count: int, *, signals: bool, updates: bool
+) -> list[RunMessage]:
     """Return the mail that the new run gets beyond what it has taken, under new numbers. Requests to cancel are dropped."""
-    later = [facts.get(mail_key(number)) for number in range(state.mail_taken + 1, mail_count + 1)]
+    later = [facts.get(message_key(number)) for number in range(state.mail_taken + 1, mail_count + 1)]
     wanted = [
         mail
         for mail in later

@@ -280,7 +280,7 @@ class FactTaken(Frozen):
     fact: Annotated[str, Field(max_length=64)]
 
 
-class MailTaken(Frozen):
+class MessagesTaken(Frozen):
     """All mail up to this number, that was not taken before, was taken at once: handed over before the code ran on.
 
     As the first event of a history it says that this was handed over before the entrypoint began.
@@ -311,9 +311,9 @@ class ExecutionTimedOut(Frozen):
 ChildOutcome: TypeAlias = ChildStarted | ChildCompleted | ChildFailed
 Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired | ChildOutcome
 """What resolves a command, or says how far it has come."""
-Mail: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
+RunMessage: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
 """What callers send to a run while it is open."""
-Input: TypeAlias = Outcome | Mail
+Input: TypeAlias = Outcome | RunMessage
 """What workflow code is told."""
 Answer: TypeAlias = UpdateCompleted | UpdateFailed
 Ended: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionContinuedAsNew
@@ -334,12 +334,13 @@ Command: TypeAlias = (
 )
 Closing: TypeAlias = Ended | ExecutionTerminated | ExecutionTimedOut
 HistoryEvent: TypeAlias = Annotated[
-    Command | Outcome | FactTaken | MailTaken | Note | ExecutionTerminated | ExecutionTimedOut, Field(discriminator="kind")
+    Command | Outcome | FactTaken | MessagesTaken | Note | ExecutionTerminated | ExecutionTimedOut,
+    Field(discriminator="kind"),
 ]
 """Mail is not among them: it is recorded as facts, and history says when it was taken."""
 
 OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired, ChildStarted, ChildCompleted, ChildFailed)
-MAIL = (SignalReceived, UpdateRequested, CancelRequested)
+RUN_MESSAGES = (SignalReceived, UpdateRequested, CancelRequested)
 ENDED = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionContinuedAsNew)
 COMMANDS = (
     ActivityScheduled,
@@ -359,7 +360,7 @@ COMMANDS = (
 CLOSINGS = (*ENDED, ExecutionTerminated, ExecutionTimedOut)
 
 
-def mail_key(number: int) -> str:
+def message_key(number: int) -> str:
     """Return the key of the fact that is the mail with this number; all of them sort after those of outcomes."""
     return f"M{number:08d}"
 

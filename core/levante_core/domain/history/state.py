@@ -10,7 +10,7 @@ from levante_core.domain.executions.search_keys import SearchKeysChanged
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.history.events import (
     CLOSINGS,
-    MAIL,
+    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -28,10 +28,10 @@ from levante_core.domain.history.events import (
     FactTaken,
     HistoryEvent,
     Input,
-    Mail,
-    MailTaken,
+    MessagesTaken,
     Outcome,
     PatchRecorded,
+    RunMessage,
     SignalReceived,
     TaskPublished,
     TimerCanceled,
@@ -40,7 +40,7 @@ from levante_core.domain.history.events import (
     UpdateCompleted,
     UpdateFailed,
     UpdateRequested,
-    mail_key,
+    message_key,
 )
 from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
 from levante_core.domain.history.transitions import (
@@ -185,7 +185,7 @@ class RunState:
             self.status = step(EXECUTION, self.status, event.kind)
         elif isinstance(event, FactTaken):
             self._take(event.fact, batch_index, facts)
-        elif isinstance(event, MailTaken):
+        elif isinstance(event, MessagesTaken):
             self._receive(event.until, facts)
         else:
             self._advance(event, batch_index)
@@ -227,13 +227,13 @@ class RunState:
     def _take(self, key: str, batch_index: int, facts: Mapping[str, Input]) -> None:
         told = fact_in(facts, key)
         self.taken.add(key)
-        if isinstance(told, MAIL):
+        if isinstance(told, RUN_MESSAGES):
             raise InconsistentHistory(f"history takes mail {told.number} as if it were an outcome")
         self.apply(told, batch_index, facts)
 
     def _receive(self, until: int, facts: Mapping[str, Input]) -> None:
-        for mail in mail_in(facts, self.mail_taken, until):
-            self.taken.add(mail_key(mail.number))
+        for mail in messages_in(facts, self.mail_taken, until):
+            self.taken.add(message_key(mail.number))
             if isinstance(mail, UpdateRequested):
                 self.updates.add(mail.number)
         self.mail_taken = until
@@ -292,12 +292,12 @@ def fact_in(facts: Mapping[str, Input], key: str) -> Input:
     return facts[key]
 
 
-def mail_in(facts: Mapping[str, Input], after: int, until: int) -> list[Mail]:
+def messages_in(facts: Mapping[str, Input], after: int, until: int) -> list[RunMessage]:
     """Return the mail that follows a number, up to another. Raises: InconsistentHistory if some is missing."""
-    found: list[Mail] = []
+    found: list[RunMessage] = []
     for number in range(after + 1, until + 1):
-        told = facts.get(mail_key(number))
-        if not isinstance(told, MAIL):
+        told = facts.get(message_key(number))
+        if not isinstance(told, RUN_MESSAGES):
             raise InconsistentHistory(f"history takes mail {number}, which is not recorded")
         found.append(told)
     if not found:

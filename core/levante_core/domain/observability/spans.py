@@ -24,7 +24,7 @@ from levante_core.domain.history.events import (
     ChildFailed,
     ChildScheduled,
     HistoryEvent,
-    Mail,
+    RunMessage,
     SignalReceived,
     TimerCanceled,
     TimerFired,
@@ -35,7 +35,7 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.transitions import FAILURES
-from levante_core.domain.names import unpinned
+from levante_core.domain.names import without_build
 
 Value: TypeAlias = str | int | float | bool
 
@@ -69,7 +69,7 @@ def trace_id(root: Execution) -> str:
 
 
 def spans(
-    execution: Execution, told: Iterable[tuple[HistoryEvent | Mail, datetime]], failed: Iterable[FailedAttempt]
+    execution: Execution, told: Iterable[tuple[HistoryEvent | RunMessage, datetime]], failed: Iterable[FailedAttempt]
 ) -> list[Span]:
     """Return the spans of a run: first the call that started it if one did, then the run, then what it did.
 
@@ -105,7 +105,7 @@ def _of_run(execution: Execution) -> Iterator[Span]:
         "wf.workflow.type": start.workflow_name,
         "wf.execution.id": execution.key.execution_id,
         "wf.run.id": run_id,
-        "wf.task_queue": unpinned(execution.deployment_name),
+        "wf.task_queue": without_build(execution.deployment_name),
         "wf.status": execution.status.value,
         **({"wf.schedule.id": start.schedule_id} if start.schedule_id else {}),
         **execution.tracing.attributes,
@@ -152,7 +152,7 @@ class _Making:
         self._commands: dict[int, _Open[ActivityScheduled | TimerStarted | ChildScheduled]] = {}
         self._mail: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
 
-    def take(self, event: HistoryEvent | Mail, at: datetime) -> None:
+    def take(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         """Take the next event. at: when it was recorded, or taken into history."""
         self._now = max(self._now, getattr(event, "at", self._now))
         match event:
@@ -171,9 +171,9 @@ class _Making:
             case ActivityHandedOver() if event.failure:
                 self.fail(event.activity, event.attempt - 1, at, event.failure)
             case _:
-                self._take_mail(event, at)
+                self._take_message(event, at)
 
-    def _take_mail(self, event: HistoryEvent | Mail, at: datetime) -> None:
+    def _take_message(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         match event:
             case SignalReceived():
                 self._mail[event.number] = _Open(event, event.at, event.at, at)

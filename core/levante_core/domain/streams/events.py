@@ -75,7 +75,7 @@ class StreamEvent(Frozen):
     attributes: Mapping[str, Json]
 
 
-class Told(Frozen):
+class StreamUpdate(Frozen):
     """An event and what readers select by. stream: the type of a custom task; `workflow` or `activity` for all others."""
 
     stream: str
@@ -152,11 +152,11 @@ class OutsideTask:
     attributes: Mapping[str, Json]
 
 
-def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
+def told_by_activity(execution: Execution, published: PublishedTask) -> StreamUpdate:
     """Make the stream event of what an activity told."""
     place, happened_at = f"{published.publisher}:{published.number}", nanoseconds(published.at)
     kind, attributes = TASK_EVENTS[published.event.phase], task_attributes(published.event)
-    return Told(
+    return StreamUpdate(
         stream=published.event.task_type,
         scope="activity",
         activity_id=f"{execution.key.run_id}:{published.seq}",
@@ -165,10 +165,10 @@ def told_by_activity(execution: Execution, published: PublishedTask) -> Told:
     )
 
 
-def told_from_outside(execution: Execution, task: OutsideTask) -> Told:
+def told_from_outside(execution: Execution, task: OutsideTask) -> StreamUpdate:
     """Make the stream event of what somebody told. Which activity it is about, if any, they do not say."""
     event = _event_of(execution, task.event_id, task.told_at, task.event_type, task.attributes)
-    return Told(stream=task.task_type, scope="workflow", event=event)
+    return StreamUpdate(stream=task.task_type, scope="workflow", event=event)
 
 
 def _event_of(

@@ -27,7 +27,7 @@ from levante_core.domain.history.events import (
     FactTaken,
     HistoryEvent,
     Input,
-    Mail,
+    RunMessage,
     TaskPublished,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
@@ -38,7 +38,7 @@ from levante_core.domain.streams.events import (
     TASK_EVENTS,
     StreamEvent,
     StreamEventType,
-    Told,
+    StreamUpdate,
     input_payload,
     json_payload,
     nanoseconds,
@@ -53,7 +53,7 @@ class OpenTask(Frozen):
     attempt: int = 0
 
 
-class Followed(Frozen):
+class StreamCursor(Frozen):
     """How far an execution has been told of. run_id: the run that is being told; None until one is there.
 
     asked_by: seq of the command of its parent that asked for it, if it has one. has_ended: its parent knows that it has.
@@ -79,23 +79,23 @@ class Followed(Frozen):
     is_closed: bool = False
 
 
-class Telling:
+class StreamProjection:
     """Tells what is new of one execution. `events` grows; `followed` says how far it has come.
 
     children: those that it has asked for. unborn: seqs of the commands that led to none; ended: to one that has ended.
     """
 
-    def __init__(self, root: ExecutionId, followed: Followed) -> None:
-        self.events: list[Told] = []
-        self.children: list[Followed] = []
-        self.unborn: set[int] = set()
+    def __init__(self, root: ExecutionId, followed: StreamCursor) -> None:
+        self.events: list[StreamUpdate] = []
+        self.children: list[StreamCursor] = []
+        self.not_started: set[int] = set()
         self.ended: set[int] = set()
         self._root = root
         self._followed = followed
         self._open = dict(followed.open)
 
     @property
-    def followed(self) -> Followed:
+    def followed(self) -> StreamCursor:
         """How far the execution has been told of by now."""
         return self._followed.model_copy(update={"open": self._open})
 
@@ -144,7 +144,7 @@ class Telling:
             place = f"task.{at.isoformat()}"
             self._workflow(StreamEventType.WORKFLOW_TASK_FAILED, place, at, {"failure": _failure(failure)})
 
-    def _tell(self, event: HistoryEvent | Mail, place: str, at: datetime) -> None:
+    def _tell(self, event: HistoryEvent | RunMessage, place: str, at: datetime) -> None:
         match event:
             case ActivityScheduled():
                 self._open[event.seq] = OpenTask(name=event.name)
@@ -160,7 +160,7 @@ class Telling:
                 self._open.pop(event.activity, None)
             case TaskPublished():
                 told = self._event(TASK_EVENTS[event.event.phase], place, at, task_attributes(event.event))
-                self.events.append(Told(stream=event.event.task_type, scope="workflow", event=told))
+                self.events.append(StreamUpdate(stream=event.event.task_type, scope="workflow", event=told))
             case ChildScheduled() | ChildCompleted() | ChildFailed():
                 self._tell_child(event)
             case ActivityHandedOver() if event.attempt > 1 and event.failure:
@@ -175,9 +175,9 @@ class Telling:
     def _tell_child(self, event: ChildScheduled | ChildCompleted | ChildFailed) -> None:
         own = self._followed.execution_id
         if isinstance(event, ChildScheduled):
-            self.children.append(Followed(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
+            self.children.append(StreamCursor(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
         elif isinstance(event, ChildFailed) and event.status is None:
-            self.unborn.add(event.seq)
+            self.not_started.add(event.seq)
         else:
             self.ended.add(event.seq)
 
@@ -215,7 +215,7 @@ class Telling:
 
     def _workflow(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
         event = self._event(kind, place, at, {"task_id": self._followed.run_id, **attributes})
-        self.events.append(Told(stream="workflow", scope="workflow", event=event))
+        self.events.append(StreamUpdate(stream="workflow", scope="workflow", event=event))
 
     def _activity(
         self, kind: StreamEventType, place: str, at: datetime, task: tuple[int, str], attributes: Mapping[str, Json]
@@ -223,7 +223,9 @@ class Telling:
         seq, name = task
         task_id = f"{self._followed.run_id}:{seq}"
         event = self._event(kind, place, at, {"task_id": task_id, "activity_name": name, **attributes})
-        self.events.append(Told(stream="activity", scope="activity", activity_id=task_id, activity_name=name, event=event))
+        self.events.append(
+            StreamUpdate(stream="activity", scope="activity", activity_id=task_id, activity_name=name, event=event)
+        )
 
     def _event(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> StreamEvent:
         """Make an event. Those of one run never go back in time, though the clocks of those who recorded them differ."""
@@ -249,7 +251,7 @@ class Telling:
         self._followed = self._followed.model_copy(update=changes)
 
 
-def in_order(tellings: Sequence[Telling]) -> list[Told]:
+def in_order(tellings: Sequence[StreamProjection]) -> list[StreamUpdate]:
     """Merge what is told of several executions by time; the order within each stays."""
     return sorted((told for telling in tellings for told in telling.events), key=lambda told: told.event.event_timestamp)
 

@@ -19,7 +19,7 @@ from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
 from levante_core.domain.history.events import ActivityCompleted, ActivityFailed, ActivityScheduled
 from levante_core.domain.history.state import HistoryBatch
-from levante_core.domain.names import unstuck
+from levante_core.domain.names import without_session
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
@@ -201,7 +201,7 @@ class ActivityService:
         answers = [self._answer(report, now) for report in reports]
         refusals = iter(self._store.write_each([[answer.write] for answer in answers if answer]))
         accepted = [answer if answer and next(refusals) is None else None for answer in answers]
-        self._dispatch.promptly(answer.record for answer in accepted if answer)
+        self._dispatch.dispatch_now(answer.record for answer in accepted if answer)
         return [ActivityReportResult(stale=answer is None) for answer in accepted]
 
     def lose_session(self, task: ActivityTask) -> None:
@@ -215,10 +215,10 @@ class ActivityService:
             return
         now = self._clock.now()
         failed = ActivityFailed(seq=task.seq, at=now, failure=SESSION_LOST, attempt=task.attempt)
-        answer = _outcome(Recorded(run, unstuck(task.deployment_name), now), failed)
+        answer = _outcome(Recorded(run, without_session(task.deployment_name), now), failed)
         with suppress(ConditionFailed):
             self._store.write(answer.write)
-            self._dispatch.promptly([answer.record])
+            self._dispatch.dispatch_now([answer.record])
 
     def end(self, report: GrantedReport) -> bool:
         """Record how an attempt ended that went on elsewhere. Tells whether somebody waited for it still.
@@ -280,7 +280,7 @@ class ActivityService:
             self._store.write(Put(item, AbsentOrMatches({"attempt": ended.attempt})))
         except ConditionFailed:
             return False
-        self._dispatch.promptly([ended])
+        self._dispatch.dispatch_now([ended])
         return True
 
     def _end_overdue(self, grant: AttemptGrant, deferral: Deferral) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from levante_core.domain.names import DeploymentName, Workspace, build_of, unpinned
+from levante_core.domain.names import DeploymentName, Workspace, build_of, without_build
 from levante_core.errors import NotFound
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock
@@ -34,7 +34,7 @@ class Attendance:
             return False
         if attended is not None:
             return attended
-        return any(group.build_id == build_of(name) for group in self._groups.live(workspace, unpinned(name)))
+        return any(group.build_id == build_of(name) for group in self._groups.live(workspace, without_build(name)))
 
     def watch(self, workspace: Workspace, name: DeploymentName) -> "Watch":
         """Begin to look every now and then whether somebody is there."""
@@ -66,7 +66,7 @@ class Watch:
 
     def describe(self) -> str:
         """Say who is missing, and how to change that."""
-        deployment, build = unpinned(self._name), build_of(self._name)
+        deployment, build = without_build(self._name), build_of(self._name)
         who = f"build {build!r} of deployment {deployment!r}" if build else f"deployment {deployment!r}"
         settings = f"BUILD_ID={build} " if build else ""
         return f"no worker of {who} is there: start one (`{settings}levante worker MODULE --deployment-name {deployment}`)"

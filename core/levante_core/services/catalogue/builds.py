@@ -63,21 +63,21 @@ class BuildService:
         deployment = registration.deployment_name
         if registration.build_id is None:
             return deployment
-        return names.pinned(deployment, self._current(registration.workspace, deployment) or registration.build_id)
+        return names.for_build(deployment, self._current(registration.workspace, deployment) or registration.build_id)
 
     def newest(self, workspace: Workspace, pinned_to: DeploymentName) -> DeploymentName:
         """Name the workers that a pinned execution goes to if it begins anew. Cost: as `route`."""
         if names.build_of(pinned_to) is None:
             return pinned_to
-        deployment = names.unpinned(pinned_to)
+        deployment = names.without_build(pinned_to)
         build_id = self._current(workspace, deployment)
-        return names.pinned(deployment, build_id) if build_id else pinned_to
+        return names.for_build(deployment, build_id) if build_id else pinned_to
 
     def keep(self, run: RunSummary) -> None:
         """Keep the build that an open run is pinned to. Cost: none, or a write a day for each build."""
         build_id = names.build_of(run.deployment_name)
         if build_id:
-            self._groups.keep_build(run.key.workspace, names.unpinned(run.deployment_name), build_id)
+            self._groups.keep_build(run.key.workspace, names.without_build(run.deployment_name), build_id)
 
     def open_runs(self, workspace: Workspace, deployment: DeploymentName) -> OpenRuns:
         """Count the open runs of a deployment by build. Cost: index queries over MOST_COUNTED open runs at most."""
@@ -85,13 +85,13 @@ class BuildService:
         found = Counter(
             names.build_of(run.deployment_name)
             for run in open_runs[:MOST_COUNTED]
-            if run.key.workspace == workspace and names.unpinned(run.deployment_name) == deployment
+            if run.key.workspace == workspace and names.without_build(run.deployment_name) == deployment
         )
         return OpenRuns(found, is_partial=len(open_runs) > MOST_COUNTED)
 
     def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""
-        workers, now = find_workers(self._store, workspace, names.unpinned(name)), self._clock.now()
+        workers, now = find_workers(self._store, workspace, names.without_build(name)), self._clock.now()
         return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
 
     def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:
@@ -99,13 +99,13 @@ class BuildService:
 
         Cost: a query; another one and a write if nobody is there to run it.
         """
-        deployment, own = names.unpinned(pinned_to), names.build_of(pinned_to)
+        deployment, own = names.without_build(pinned_to), names.build_of(pinned_to)
         live = self._live(run.workspace, deployment)
         builds = [] if own in live else self._builds(run.workspace, deployment, live)
         chosen = successor(own, builds, has_others=None in live)
         if chosen is None:
             return pinned_to
-        moved = names.pinned(deployment, chosen)
+        moved = names.for_build(deployment, chosen)
         is_unchanged = open_run(run, deployment_name=pinned_to)
         key = keys.execution(run.workspace, run.execution_id)
         with suppress(ConditionFailed):

@@ -93,7 +93,7 @@ class CatalogueService:
         worker_name = names.worker_name(request.worker_name)
         build = _build(request.build_id)
         for queue in TaskQueue:
-            self._queues.ensure(queue_name(workspace, names.pinned(deployment, build), queue))
+            self._queues.ensure(queue_name(workspace, names.for_build(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)
         if build:
             self._builds.register(workspace, deployment, build)

@@ -8,8 +8,8 @@ from typing import assert_never
 
 from levante_core.domain.dispatch.plan import (
     CancelChild,
+    ChildEffect,
     FactRecorded,
-    FamilyEffect,
     LeaveChildren,
     SignalChild,
     StartChild,
@@ -43,7 +43,7 @@ from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.lookup import summary_if_any
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.loading import read_all, read_history
-from levante_core.services.messages.accept import MailService
+from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from levante_core.storage.decoding import readable
 from levante_core.storage.runs import (
@@ -62,7 +62,7 @@ from levante_core.storage.runs import (
 logger = logging.getLogger("levante.family")
 
 
-class FamilyService:
+class ChildService:
     """Carries out what `plan` asks for between executions. Every effect may be repeated at any later time."""
 
     def __init__(
@@ -73,7 +73,7 @@ class FamilyService:
         dispatch: Dispatch,
         executions: ExecutionService,
         closing: ClosingService,
-        mail: MailService,
+        mail: MessageService,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,7 +82,7 @@ class FamilyService:
         self._closing = closing
         self._mail = mail
 
-    def carry_out(self, effect: FamilyEffect) -> None:
+    def carry_out(self, effect: ChildEffect) -> None:
         """Carry out an effect. Raises: Unavailable, after which it may have been carried out in part."""
         match effect:
             case StartChild():
@@ -149,7 +149,7 @@ class FamilyService:
         recorded = Recorded(run, parent.deployment_name, now)
         with suppress(ConditionFailed):
             self._store.write(Put(fact_item(recorded, fact), Absent()))
-            self._dispatch.promptly([FactRecorded(run, recorded.deployment_name, now, fact)])
+            self._dispatch.dispatch_now([FactRecorded(run, recorded.deployment_name, now, fact)])
 
     def _leave_children(self, run: RunKey) -> None:
         """Leave the children whose outcome the run has not heard of; of a history that is damaged, all that can be read."""

@@ -19,7 +19,7 @@ from levante_core.domain.dispatch.plan import (
 )
 from levante_core.errors import Unavailable
 from levante_core.services.activities.reports import ActivityService
-from levante_core.services.children.lifecycle import FamilyService
+from levante_core.services.children.lifecycle import ChildService
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.executions.expiry import ExpiryService
 from levante_core.services.schedules.schedules import ScheduleService
@@ -32,7 +32,7 @@ class EffectService:
         self,
         dispatch: Dispatch,
         activities: ActivityService,
-        family: FamilyService,
+        family: ChildService,
         schedules: ScheduleService,
         expiry: ExpiryService,
     ) -> None:

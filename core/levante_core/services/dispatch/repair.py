@@ -65,7 +65,7 @@ class Looked:
     sent_for: int = 0
 
 
-class RecheckService:
+class RepairService:
     """Walks over the open runs, some at a time, again and again."""
 
     def __init__(

@@ -76,7 +76,7 @@ class Dispatch:
         self._clock = clock
         self._fast_path = fast_path
 
-    def promptly(self, records: Iterable[Record]) -> None:
+    def dispatch_now(self, records: Iterable[Record]) -> None:
         """Send at once the tasks that these records ask for. What is due later is left to the change feed.
 
         Never raises for want of a queue: what is recorded is recorded, and the change feed asks for the same.

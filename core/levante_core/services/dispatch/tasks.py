@@ -8,7 +8,7 @@ from functools import partial
 from levante_core.domain.dispatch.plan import SendTask, task_id
 from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, unpinned
+from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, without_build
 from levante_core.errors import InconsistentHistory, InvalidCapability, InvalidInput, NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
 from levante_core.ports.queues import HeldMessage, Queues, ReceivedMessage
@@ -220,7 +220,7 @@ class TaskService:
 
     def _ensure(self, workspace: Workspace, name: DeploymentName, *queues: str) -> None:
         """Make queues of a deployment, a build and a session that there are. Raises: NotFound."""
-        deployment, build, session = unpinned(name), build_of(name), session_of(name)
+        deployment, build, session = without_build(name), build_of(name), session_of(name)
         find_deployment(self._store, workspace, deployment)
         if build and self._store.get(keys.build(workspace, deployment, build)) is None:
             raise NotFound(f"deployment {deployment!r} has no build {build!r}: register before polling")

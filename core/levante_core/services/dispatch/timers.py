@@ -141,7 +141,7 @@ class DueService:
             self._store.write(Put(fact_item(recorded, fact), Absent()))
         except ConditionFailed:
             return
-        self._dispatch.promptly([FactRecorded(recorded.run, timer.deployment_name, now, fact)])
+        self._dispatch.dispatch_now([FactRecorded(recorded.run, timer.deployment_name, now, fact)])
 
     # --- the sweep ----------------------------------------------------------------------------------------------------
 

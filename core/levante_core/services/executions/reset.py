@@ -9,7 +9,7 @@ from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Execution, Reset, close, resumed
 from levante_core.domain.executions.reset import carried, kept, points
 from levante_core.domain.executions.search_keys import after
-from levante_core.domain.history.events import ExecutionTerminated, mail_key
+from levante_core.domain.history.events import ExecutionTerminated, message_key
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.names import RunId, Workspace
 from levante_core.errors import InvalidResetPoint, Unavailable
@@ -27,7 +27,7 @@ from levante_core.storage.runs import (
     earlier_run_item,
     execution_item,
     fact_item,
-    mail_fact,
+    message_fact,
     run_pointer_item,
 )
 
@@ -96,9 +96,9 @@ class ResetService:
         newest = self._builds.newest(key.workspace, old.deployment_name)
         resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
         new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
-        untaken = [mail_fact(one) for one in mail]
+        untaken = [message_fact(one) for one in mail]
         batches = tuple(kept(history.batches[:until], state))
-        taken = state.taken | {mail_key(number) for number in range(1, state.mail_taken + 1)}
+        taken = state.taken | {message_key(number) for number in range(1, state.mail_taken + 1)}
         dated = zip(history.facts, history.facts_recorded_at, strict=True)
         copied = [*((fact, at) for fact, at in dated if fact.key in taken), *((fact, now) for fact in untaken)]
         self._store.write_each([[Put(item)] for item in _copies(new, history, batches, copied)])

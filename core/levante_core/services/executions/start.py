@@ -129,7 +129,7 @@ class ExecutionService:
         above = self.get(workspace, parent.execution_id)
         entry = self._catalogue.get(workspace, child.workflow_name)
         owners = self._catalogue.owners(workspace, entry)
-        home = names.unpinned(parent.deployment_name)
+        home = names.without_build(parent.deployment_name)
         is_at_home = any(owner.deployment_name == home for owner in owners)
         now = self._clock.now()
         deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
@@ -143,7 +143,7 @@ class ExecutionService:
         if is_at_home:
             execution = replace(execution, deployment_name=parent.deployment_name)
         self._put(execution)
-        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
         return execution
 
     def deployment_of(self, run: RunKey) -> DeploymentName | None:
@@ -154,7 +154,7 @@ class ExecutionService:
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution = self._made(workspace, entry, request)
         self._put(execution)
-        self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
         return execution
 
     def _made(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:

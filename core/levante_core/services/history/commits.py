@@ -11,7 +11,13 @@ from levante_core.domain.executions.execution import Ending, RunKey, close, cont
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import problem_with_size
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.history.events import MAIL, ChildScheduled, ExecutionContinuedAsNew, ExecutionTerminated, mail_key
+from levante_core.domain.history.events import (
+    RUN_MESSAGES,
+    ChildScheduled,
+    ExecutionContinuedAsNew,
+    ExecutionTerminated,
+    message_key,
+)
 from levante_core.domain.history.state import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotStorable
@@ -34,7 +40,7 @@ from levante_core.storage.runs import (
     fact_item,
     fact_of,
     is_open_run,
-    mail_fact,
+    message_fact,
     open_run,
     run_pointer_item,
     search_keys_text,
@@ -103,10 +109,10 @@ class CommitService:
             for one, outcome in zip(prepared, outcomes, strict=True)
             if isinstance(one, _Prepared) and outcome is CommitOutcome.RECORDED
         )
-        self._dispatch.promptly(record for records in recorded for record in records)
+        self._dispatch.dispatch_now(record for records in recorded for record in records)
         for granted, outcome in zip(commits, outcomes, strict=True):
             if outcome is CommitOutcome.UNREAD_MAIL:
-                self._hold_mail(granted.grant.run)
+                self._hold_messages(granted.grant.run)
         return [self._result(granted, outcome) for granted, outcome in zip(commits, outcomes, strict=True)]
 
     def _result(self, granted: GrantedCommit, outcome: CommitOutcome | LevanteError) -> CommitResult:
@@ -170,7 +176,7 @@ class CommitService:
         append = Put(batch_item(Recorded(run, granted.grant.deployment_name, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
-    def _hold_mail(self, run: RunKey) -> None:
+    def _hold_messages(self, run: RunKey) -> None:
         """Let a run that is about to end take the mail it has, without more coming all the time."""
         until = wire_time(self._clock.now() + MAIL_HELD_FOR)
         with suppress(ConditionFailed):
@@ -203,11 +209,11 @@ class CommitService:
 
     def _carried(self, run: RunKey, old_number: int, number: int) -> Fact:
         """Return a piece of mail under its number in the new run."""
-        item = self._store.get(keys.fact(run, mail_key(old_number)))
+        item = self._store.get(keys.fact(run, message_key(old_number)))
         mail = item and fact_of(item).input
-        if not isinstance(mail, MAIL):
+        if not isinstance(mail, RUN_MESSAGES):
             raise InconsistentHistory(f"mail {old_number} of run {run.run_id} is counted, but missing")
-        return mail_fact(mail.model_copy(update={"number": number}))
+        return message_fact(mail.model_copy(update={"number": number}))
 
 
 def _has_children(commit: Commit) -> bool:

@@ -9,7 +9,7 @@ from levante_core.domain.dispatch.plan import AttemptEnded, OpenWork
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import (
-    mail_key,
+    message_key,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fold
@@ -116,7 +116,7 @@ def _items(store: ItemStore, run: RunKey, request: LoadRequest, position: Positi
     """Read batches, then facts and queries, each in order, from where a part ended."""
     partition = keys.history(run.workspace, run.run_id)
     outcomes = keys.fact(run, keys.outcome_fact(request.open_from)).sort
-    mail = keys.fact(run, mail_key(request.mail_from)).sort
+    mail = keys.fact(run, message_key(request.mail_from)).sort
     end = keys.prefixed(keys.QUERY)[1]
     ranges = [(keys.batch(run, request.after_index + 1).sort, keys.prefixed(keys.BATCH)[1])]
     ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (mail, end)]

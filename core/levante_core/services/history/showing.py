@@ -8,8 +8,8 @@ from typing import Any
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, Mail, MailTaken, mail_key
-from levante_core.domain.history.state import fact_in, mail_in
+from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, MessagesTaken, RunMessage, message_key
+from levante_core.domain.history.state import fact_in, messages_in
 from levante_core.domain.names import Workspace
 from levante_core.ports.item_store import ItemStore
 from levante_core.services.executions.lookup import find_execution, find_run
@@ -89,19 +89,19 @@ class HistoryService:
         return {"attempt": attempt, "recorded_at": wire_time(recorded_at), "failure": failure.model_dump(mode="json")}
 
 
-def shown(history: History) -> Iterator[tuple[HistoryEvent | Mail, datetime]]:
+def shown(history: History) -> Iterator[tuple[HistoryEvent | RunMessage, datetime]]:
     """Yield the events, facts in the places where they were taken, and when each was recorded there."""
     return ((told, recorded_at) for told, _, recorded_at in _told([history]))
 
 
-def _told(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | Mail, int | None, datetime]]:
+def _told(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | RunMessage, int | None, datetime]]:
     """Yield events, for mail the number up to which it was taken at once, and when each was recorded."""
     taken = 0
     for piece in pieces:
         facts = {fact.key: fact.input for fact in piece.facts}
         for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
             for event in batch.events:
-                until = event.until if isinstance(event, MailTaken) else None
+                until = event.until if isinstance(event, MessagesTaken) else None
                 for told in _resolved(event, facts, taken):
                     yield told, until, recorded_at
                 taken = until or taken
@@ -119,7 +119,7 @@ def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
                 raise missing_batch(run, expected, batch.index)
         events = [event for batch in batches for event in batch.events]
         outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
-        until = max((event.until for event in events if isinstance(event, MailTaken)), default=taken)
+        until = max((event.until for event in events if isinstance(event, MessagesTaken)), default=taken)
         facts = [*_outcomes(store, run, outcomes), *_mail(store, run, taken, until)]
         taken = until
         yield History(batches, tuple(recorded_of(item).at for item in page.items), tuple(facts), ())
@@ -140,16 +140,16 @@ def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator
 def _mail(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:
     """Read the mail that follows a number, up to another."""
     if after < until:
-        first, last = keys.fact(run, mail_key(after + 1)), keys.fact(run, mail_key(until))
+        first, last = keys.fact(run, message_key(after + 1)), keys.fact(run, message_key(until))
         yield from map(fact_of, read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE))
 
 
-def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | Mail]:
+def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | RunMessage]:
     """Return what an event stands for: facts in the places where they were taken."""
     match event:
         case FactTaken():
             return [fact_in(facts, event.fact)]
-        case MailTaken():
-            return mail_in(facts, mail_taken, event.until)
+        case MessagesTaken():
+            return messages_in(facts, mail_taken, event.until)
         case _:
             return [event]

@@ -13,7 +13,7 @@ from levante_core.domain.history.events import (
     Answer,
     CancelRequested,
     ExecutionContinuedAsNew,
-    Mail,
+    RunMessage,
     SignalReceived,
     UpdateCompleted,
     UpdateFailed,
@@ -37,8 +37,8 @@ from levante_core.storage.runs import (
     RunSummary,
     batch_of,
     fact_item,
-    mail_fact,
-    mail_number_of,
+    message_fact,
+    message_number_of,
     open_run,
     run_id_of,
     summary_of,
@@ -47,7 +47,7 @@ from levante_core.storage.runs import (
 REMEMBERED_FOR = timedelta(days=30)
 """So long a repeat of mail that was sent under an id is recognised."""
 
-Write: TypeAlias = Callable[[int, datetime], Mail]
+Write: TypeAlias = Callable[[int, datetime], RunMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class _Accepted:
     index: int
 
 
-class MailService:
+class MessageService:
     """Accepts signals, updates and requests to cancel, and waits for the answers to updates."""
 
     def __init__(
@@ -141,7 +141,7 @@ class MailService:
         if item is None:
             return None
         run = RunKey(workspace, ExecutionId(execution_id), run_id_of(item))
-        return _Accepted(run, mail_number_of(item), 0)
+        return _Accepted(run, message_number_of(item), 0)
 
     def _accept(self, execution: RunSummary, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
         """Record mail under the next number of the latest run. index: of the last batch of this run."""
@@ -150,7 +150,7 @@ class MailService:
         for _ in self._conflicts.attempts():
             execution = self._ready(latest or self._open(asked.workspace, asked.execution_id))
             run, number, now = execution.key, execution.mail_count + 1, self._clock.now()
-            fact = mail_fact(write(number, now))
+            fact = message_fact(write(number, now))
             counted: dict[str, Scalar] = {"mail_count": number}
             if isinstance(fact.input, CancelRequested):
                 counted["is_cancel_requested"] = True
@@ -175,7 +175,7 @@ class MailService:
                     return known
                 latest = None  # to be read after the pause: what is read now would be old by then
             else:
-                self._dispatch.promptly([FactRecorded(run, execution.deployment_name, now, fact)])
+                self._dispatch.dispatch_now([FactRecorded(run, execution.deployment_name, now, fact)])
                 return _Accepted(run, number, index if run == asked else 0)
         raise Unavailable(f"execution {execution.key.execution_id!r} gets too much mail at once: try again")
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.names import unpinned
+from levante_core.domain.names import without_build
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import HandlerFailed, InvalidInput, LevanteError, NotFound
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
@@ -37,7 +37,7 @@ class HandlerChecks:
         """Raises: NotFound for a handler that is not there; InvalidInput for what does not fit. Cost: a query."""
         entry = self._catalogue.get(execution.key.workspace, execution.workflow_name)
         for registration in entry.registrations:
-            if registration.deployment_name != unpinned(execution.deployment_name) or registration.spec is None:
+            if registration.deployment_name != without_build(execution.deployment_name) or registration.spec is None:
                 continue
             handlers = _handlers(registration.spec, kind)
             handler = next((one for one in handlers if one.name == name), None)

@@ -42,7 +42,7 @@ from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.lookup import summary_if_any
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.loading import read_all
-from levante_core.services.messages.accept import MailService
+from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from levante_core.storage.decoding import readable
 from levante_core.storage.runs import execution_item
@@ -84,7 +84,7 @@ class ScheduleService:
         dispatch: Dispatch,
         executions: ExecutionService,
         closing: ClosingService,
-        mail: MailService,
+        mail: MessageService,
         conflicts: Conflicts,
     ) -> None:
         self._store = store
@@ -264,7 +264,7 @@ class ScheduleService:
         put = Put(schedule_item(after, now), Matches({"version": before.version}))
         self._store.write(put, *([Put(execution_item(execution), Absent())] if execution else []))
         if execution:
-            self._dispatch.promptly([RunStarted(execution.key, execution.deployment_name, execution.start)])
+            self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
         return after
 
     def _execution(self, schedule: Schedule, what: Waiting) -> Execution:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.streams.custom_tasks import TaskPhase
-from levante_core.domain.streams.events import PublishedTask, Told, told_by_activity
+from levante_core.domain.streams.events import PublishedTask, StreamUpdate, told_by_activity
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, Item, ItemStore, Put
 from levante_core.protocol.activities import Publication
@@ -53,7 +53,7 @@ class _Adding:
         """Whether a task begins with it."""
         return any(one.event.phase is TaskPhase.STARTED for one in self.publication.events)
 
-    def fresh(self, seen: Sequence[Item]) -> list[Told]:
+    def fresh(self, seen: Sequence[Item]) -> list[StreamUpdate]:
         """Return the events that are not in the stream yet. seen: the end of it."""
         publishers = filter(None, map(streams.publisher_of, seen))
         known = max((one.until for one in publishers if one.name == self.publication.publisher), default=0)

@@ -13,8 +13,8 @@ from pydantic_core import to_json
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import FactTaken
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.streams.events import Told
-from levante_core.domain.streams.projection import Followed, Telling, in_order
+from levante_core.domain.streams.events import StreamUpdate
+from levante_core.domain.streams.projection import StreamCursor, StreamProjection, in_order
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.services.conflicts import Conflicts
@@ -53,7 +53,7 @@ class Sequenced:
     """An event and its place in the stream, from 1 on. size_bytes: its share of the item that it is kept in."""
 
     sequence: int
-    told: Told
+    told: StreamUpdate
     size_bytes: int
 
     def __hash__(self) -> int:
@@ -121,7 +121,7 @@ class StreamService:
     def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Return how far the stream has come. Cost: one read."""
         item = self._store.get(keys.stream_head(workspace, root))
-        return streams.head_of(item) if item else StreamHead(0, (Followed(execution_id=root),))
+        return streams.head_of(item) if item else StreamHead(0, (StreamCursor(execution_id=root),))
 
     def _publish_next(self, workspace: Workspace, root: ExecutionId) -> tuple[StreamHead, bool]:
         """Add as much as one write takes. Returns how far the stream has come, and whether anything was added."""
@@ -137,7 +137,7 @@ class StreamService:
         raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
 
     def _append(
-        self, workspace: Workspace, root: ExecutionId, told: Sequence[Told], moved: tuple[StreamHead, StreamHead]
+        self, workspace: Workspace, root: ExecutionId, told: Sequence[StreamUpdate], moved: tuple[StreamHead, StreamHead]
     ) -> bool:
         """Write events at the next places, and how far they come. Tells whether no other publisher was first."""
         before, head = moved
@@ -161,9 +161,9 @@ class StreamService:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell_all(self, workspace: Workspace, root: ExecutionId, head: StreamHead) -> list[Telling]:
+    def _tell_all(self, workspace: Workspace, root: ExecutionId, head: StreamHead) -> list[StreamProjection]:
         """Tell what is new of every execution that is followed, until that is enough for one write."""
-        tellings = [Telling(root, followed) for followed in head.following]
+        tellings = [StreamProjection(root, followed) for followed in head.following]
         room = WRITE_BYTES
         for telling in tellings:
             followed = telling.followed
@@ -175,7 +175,7 @@ class StreamService:
                 break
         return tellings
 
-    def _tell_next_run(self, workspace: Workspace, telling: Telling) -> None:
+    def _tell_next_run(self, workspace: Workspace, telling: StreamProjection) -> None:
         """Begin to tell of the run that follows, if there is one."""
         followed = telling.followed
         item = self._store.get(keys.execution(workspace, followed.execution_id))
@@ -192,7 +192,7 @@ class StreamService:
         following = runs[max(told, default=0)]
         telling.start(following.key.run_id, following.start)
 
-    def _tell_run(self, run: RunKey, telling: Telling, room: int) -> int:
+    def _tell_run(self, run: RunKey, telling: StreamProjection, room: int) -> int:
         """Tell what is new of a run, as far as there is room. Returns how many bytes that took."""
         size = 0
         batches = self._batches(run, telling.followed.index)
@@ -230,7 +230,7 @@ class StreamService:
         first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
         return list(read_all(self._store, first.partition, first.sort, last.sort))
 
-    def _tell_retries(self, run: RunKey, telling: Telling) -> None:
+    def _tell_retries(self, run: RunKey, telling: StreamProjection) -> None:
         """Tell of the failed attempts of open activities; those of others no longer matter."""
         unresolved = telling.followed.open
         if unresolved:
@@ -240,14 +240,14 @@ class StreamService:
                     telling.retry(failed.seq, failed.attempt, failed.at, failed.failure)
 
 
-def _tell_task_failure(item: Item, telling: Telling) -> None:
+def _tell_task_failure(item: Item, telling: StreamProjection) -> None:
     _, failed_at, failure = task_failure_of(item)
     telling.fail_task(failed_at, failure)
 
 
-def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:
+def _followed_from(tellings: Sequence[StreamProjection]) -> list[StreamCursor]:
     """Return what is to be followed from now on: the root; others while they are open; and who was asked for."""
-    unborn = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.unborn}
+    not_started = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.not_started}
     ended = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.ended}
     root, *others = [telling.followed for telling in tellings]
     children = [child for telling in tellings for child in telling.children]
@@ -256,16 +256,16 @@ def _followed_from(tellings: Sequence[Telling]) -> list[Followed]:
         *(
             one.model_copy(update={"has_ended": True}) if (one.parent_execution_id, one.asked_by) in ended else one
             for one in [*others, *children]
-            if not one.is_closed and (one.parent_execution_id, one.asked_by) not in unborn
+            if not one.is_closed and (one.parent_execution_id, one.asked_by) not in not_started
         ),
     ]
 
 
-def _parts(told: Sequence[Told]) -> Iterator[Sequence[Told]]:
+def _parts(told: Sequence[StreamUpdate]) -> Iterator[Sequence[StreamUpdate]]:
     """Cut events into parts that fit an item each, and together a transaction."""
     lengths = [len(to_json(one)) for one in told]
     most = max(ITEM_BYTES, sum(lengths) // SHARES)
-    part: list[Told] = []
+    part: list[StreamUpdate] = []
     size = 0
     for one, length in zip(told, lengths, strict=True):
         if part and size + length > most:

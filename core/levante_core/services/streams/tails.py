@@ -15,14 +15,14 @@ LEADERLESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tidings:
+class TailUpdate:
     """What is new. is_over: the execution has ended, and this is the last that there is to tell of it."""
 
     events: tuple[Sequenced, ...]
     is_over: bool
 
 
-NOTHING = Tidings((), is_over=False)
+NOTHING = TailUpdate((), is_over=False)
 
 
 class TailService:
@@ -58,7 +58,7 @@ class TailService:
                 del self._ends[end.workspace, end.root]
                 end.close()
 
-    def wait(self, tail: "Tail", seconds: float) -> Tidings:
+    def wait(self, tail: "Tail", seconds: float) -> TailUpdate:
         """Return what is new for a reader, waiting for it as long as that takes; nothing when the time is over.
 
         Raises: Unavailable. Cost: that of `StreamEnd.publish` and of reading, for every look; see ChangeWatch.
@@ -73,7 +73,7 @@ class TailService:
         finally:
             self._led.discard(stream)
 
-    def _lead(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> Tidings:
+    def _lead(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> TailUpdate:
         """Publish, and read; again whenever something may have been recorded."""
         while True:
             partitions = end.recorded_in
@@ -87,14 +87,14 @@ class TailService:
                         break  # this is not watched yet
                     watched.wait(seconds)
 
-    def _follow(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> Tidings:
+    def _follow(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> TailUpdate:
         """Read what another reader publishes; whether that was all, nobody is trusted to have told in time."""
         with self._watch.watch(end.partition) as watched:
             while True:
                 told, seconds = _told(tail, end, end.head()), self._left(deadline)
                 if told is not None and told.is_over:
                     more = _told(tail, end, end.publish()) or NOTHING
-                    return Tidings((*told.events, *more.events), more.is_over)
+                    return TailUpdate((*told.events, *more.events), more.is_over)
                 if told is not None or seconds <= 0 or (tail.workspace, tail.root) not in self._led:
                     return told or NOTHING
                 watched.wait(min(seconds, LEADERLESS_SECONDS))
@@ -123,7 +123,7 @@ class Tail:
             self._end = self._tails.join(self.workspace, self.root)
         return self._end
 
-    def wait(self, seconds: float) -> Tidings:
+    def wait(self, seconds: float) -> TailUpdate:
         """See TailService."""
         return self._tails.wait(self, seconds)
 
@@ -134,10 +134,10 @@ class Tail:
             self._tails.leave(end)
 
 
-def _told(tail: Tail, end: StreamEnd, head: StreamHead) -> Tidings | None:
+def _told(tail: Tail, end: StreamEnd, head: StreamHead) -> TailUpdate | None:
     """Give a reader what follows, and say whether that was all; None if it is neither."""
     found = end.read(tail.next)
     if found.events:
         tail.next = found.events[-1].sequence + 1
     over = found.is_all and head.has_told_all_of(tail.execution_id)
-    return Tidings(tuple(found.events), over) if found.events or over else None
+    return TailUpdate(tuple(found.events), over) if found.events or over else None

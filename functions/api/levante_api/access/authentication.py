@@ -39,7 +39,7 @@ class _Arguments(dict[str, Any]):
         return ", ".join(self)
 
 
-class Gate(OpenAPIRequestValidationMiddleware):
+class Authentication(OpenAPIRequestValidationMiddleware):
     """The outermost middleware. Powertools' own order would validate the body of a caller who has shown no key."""
 
     def __init__(self, engine: Engine, endpoints: Iterable[Endpoint], log: RequestLog) -> None:

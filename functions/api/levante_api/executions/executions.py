@@ -21,7 +21,7 @@ from levante_api.executions.models import (
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
-from levante_api.streams.redirects import Elsewhere, HistoryQuery, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
 from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -52,7 +52,7 @@ class ExecutionEndpoints:
 
     engine: Engine
     max_wait_seconds: float
-    streams: Elsewhere | None
+    streams: StreamRedirects | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""

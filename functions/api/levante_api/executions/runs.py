@@ -20,7 +20,7 @@ from levante_api.executions.models import (
 )
 from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.http.paging import Cursors, cursors, page_of
-from levante_api.streams.redirects import Elsewhere, HistoryQuery, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
 from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
@@ -71,7 +71,7 @@ class RunEndpoints:
     """Lists and shows runs. streams: as in `ExecutionEndpoints`."""
 
     engine: Engine
-    streams: Elsewhere | None
+    streams: StreamRedirects | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""

@@ -36,7 +36,7 @@ class OverlappingResolver(APIGatewayHttpResolver):
     """
 
     def __init__(self) -> None:
-        # Validation is no option here but part of `Gate`, so that it comes after the API key.
+        # Validation is no option here but part of `Authentication`, so that it comes after the API key.
         super().__init__(serializer=written)
 
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:

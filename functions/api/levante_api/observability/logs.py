@@ -11,7 +11,7 @@ from pydantic import Field
 
 from levante_api.http.endpoints import READERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
-from levante_api.streams.redirects import LAST_EVENT_ID, Elsewhere, led_there
+from levante_api.streams.redirects import LAST_EVENT_ID, StreamRedirects, led_there
 from levante_core.domain.frozen import Cursor, Frozen, Moment, Parameters
 from levante_core.domain.names import DeploymentName
 from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
@@ -71,7 +71,7 @@ class LogEndpoints:
     """Lists what workers have logged, and leads to where it is streamed. streams: as in `EventEndpoints`."""
 
     engine: Engine
-    streams: Elsewhere | None
+    streams: StreamRedirects | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""

@@ -13,7 +13,7 @@ from levante_api.access.concerns import of_event, of_events
 from levante_api.http.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
 from levante_api.streams.models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
-from levante_api.streams.redirects import LAST_EVENT_ID, Elsewhere, led_there
+from levante_api.streams.redirects import LAST_EVENT_ID, StreamRedirects, led_there
 from levante_core.domain.frozen import Cursor, Frozen, Parameters
 from levante_core.domain.streams.events import StreamEvent
 from levante_core.errors import InvalidInput
@@ -51,7 +51,7 @@ class EventEndpoints:
     """streams: the way to the program that streams; None if callers reach that by themselves."""
 
     engine: Engine
-    streams: Elsewhere | None
+    streams: StreamRedirects | None
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""

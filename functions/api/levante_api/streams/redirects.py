@@ -28,7 +28,7 @@ class HistoryQuery(Parameters):
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class StreamRedirects:
     """address: of the program that streams."""
 
     tickets: TicketService
@@ -44,14 +44,14 @@ class Elsewhere:
         return Response(307, body="", headers={"Location": location, "Cache-Control": "no-store"})  # type: ignore[arg-type]
 
 
-def led_there(request: Request, streams: Elsewhere | None) -> Response[None]:
+def led_there(request: Request, streams: StreamRedirects | None) -> Response[None]:
     """Send the caller on to where this is streamed. Raises: Refused where callers reach that by themselves."""
     if streams is None:
         raise unknown_route("GET", request.resolved_event.path)
     return streams.redirect(request)
 
 
-def told_here_or_there(history: ShownHistory, request: Request, streams: Elsewhere | None) -> Response[Any]:
+def told_here_or_there(history: ShownHistory, request: Request, streams: StreamRedirects | None) -> Response[Any]:
     """Answer with a history, or lead to where one is told that is too large for this program."""
     body = written(history.whole())
     if streams is not None and _is_too_large(body):

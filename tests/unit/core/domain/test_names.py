@@ -62,9 +62,9 @@ def test_name_when_it_is_long_then_the_error_quotes_its_beginning_only(check: Ca
 def test_worker_pool_when_its_form_is_right_then_it_is_taken_apart_as_it_was_put_together(text: str) -> None:
     """A deployment, perhaps a build, perhaps a session."""
     pool = names.worker_pool(text)
-    pinned = names.pinned(names.unpinned(pool), names.build_of(pool))
-    assert names.stuck(pinned, names.session_of(pool)) == text
-    names.deployment_name(names.unpinned(pool))
+    pinned = names.for_build(names.without_build(pool), names.build_of(pool))
+    assert names.for_session(pinned, names.session_of(pool)) == text
+    names.deployment_name(names.without_build(pool))
 
 
 @pytest.mark.parametrize("text", NO_POOLS)

@@ -42,7 +42,7 @@ class Limiter:
         return PermitResponse(wait_seconds=place - now, is_taken=is_taken)
 
 
-class World:
+class WorkerContext:
     """Slots on that service. began: when limited attempts began."""
 
     def __init__(self, count: int) -> None:
@@ -63,9 +63,9 @@ class World:
             return waited
 
 
-def run(count: int, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+def run(count: int, scenario: Callable[[WorkerContext], Coroutine[Any, Any, None]]) -> None:
     async def within() -> None:
-        await scenario(World(count))
+        await scenario(WorkerContext(count))
 
     run_in_virtual_time(within())
 
@@ -75,7 +75,7 @@ def run(count: int, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> N
 def test_attempts_when_their_rate_is_limited_then_every_place_is_used_at_its_time(interval: float, slots: int) -> None:
     """A place that is taken is never lost, and never used by a burst that waited for slots."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         await asyncio.gather(*(world.limited(limit(interval)) for _ in range(8)))
         assert world.began == pytest.approx(world.limiter.places, abs=0.001)
         gaps = [later - earlier for earlier, later in zip(world.began, world.began[1:], strict=False)]
@@ -87,7 +87,7 @@ def test_attempts_when_their_rate_is_limited_then_every_place_is_used_at_its_tim
 def test_attempts_when_all_slots_are_busy_then_no_place_is_taken_until_one_is_free() -> None:
     """An hour of other work must not turn into a burst of all the places that passed meanwhile."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         busy = [asyncio.create_task(world.plain(3600)) for _ in range(2)]
         await asyncio.sleep(0)
         waiting = [asyncio.create_task(world.limited(limit(1.0))) for _ in range(3)]
@@ -104,7 +104,7 @@ def test_attempts_when_all_slots_are_busy_then_no_place_is_taken_until_one_is_fr
 def test_attempts_when_many_wait_for_their_time_then_other_work_gets_slots(slots: int) -> None:
     """A limit of one an hour keeps a slot for a second at most."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         waiting = [asyncio.create_task(world.limited(limit(3600.0))) for _ in range(10)]
         await asyncio.sleep(5)
         waited = [await world.plain(0.1) for _ in range(200)]
@@ -119,7 +119,7 @@ def test_attempts_when_many_wait_for_their_time_then_other_work_gets_slots(slots
 def test_attempts_when_they_wait_in_line_then_the_service_is_asked_about_twice_for_each() -> None:
     """Not each of them again and again."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         await asyncio.gather(*(world.limited(limit(10.0)) for _ in range(20)))
         assert world.limiter.calls <= 20 + 2 * 20
 
@@ -129,7 +129,7 @@ def test_attempts_when_they_wait_in_line_then_the_service_is_asked_about_twice_f
 def test_attempt_when_the_service_is_away_then_it_waits_without_a_slot_and_is_not_lost() -> None:
     """An outage fails no attempt that has not begun; a refusal does."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         world.limiter.trouble = [ApiError(503, "away") for _ in range(3)]
         waiting = asyncio.create_task(world.limited(limit(1.0)))
         await asyncio.sleep(1)
@@ -147,7 +147,7 @@ def test_attempt_when_the_service_is_away_then_it_waits_without_a_slot_and_is_no
 def test_slots_when_attempts_are_cancelled_at_any_moment_then_all_are_free_again() -> None:
     """Whatever they waited for."""
 
-    async def scenario(world: World) -> None:
+    async def scenario(world: WorkerContext) -> None:
         for seconds in (0, 0.005, 0.02, 0.5, 9.5, 10.005):
             tasks = [asyncio.create_task(world.limited(limit(10.0), 5)) for _ in range(4)]
             await asyncio.sleep(seconds)

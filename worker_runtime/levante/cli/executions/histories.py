@@ -27,9 +27,9 @@ def show_history(found: Answer, *, as_json: bool) -> None:
         return
     events = [{**event, "about": _about(event)} for event in found.rows("events")]
     print_table(events, COLUMNS, none="no events")
-    stuck = found.value.get("workflow_task_failure")
-    if stuck:
-        click.echo(f"cannot be advanced at present: {cell(stuck.get('failure', stuck))}")
+    failure = found.value.get("workflow_task_failure")
+    if failure:
+        click.echo(f"cannot be advanced at present: {cell(failure.get('failure', failure))}")
 
 
 def _about(event: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from levante.encoding.errors import PayloadNotEncodable
 from levante.worker.activities import attempt_failures
 from levante.worker.activities.attempt import Attempt
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
-from levante.worker.activities.heartbeats import Heart
+from levante.worker.activities.heartbeats import HeartbeatMonitor
 from levante.worker.activities.threads import DaemonThreads, ThreadCall
 from levante.worker.payloads import Payloads
 from levante.worker.process.stopping import Block, EndOfAll
@@ -44,7 +44,7 @@ class AttemptRun:
         attempt: Attempt,
         definition: ActivityDefinition,
         context: ActivityContext,
-        heart: Heart,
+        heart: HeartbeatMonitor,
         surroundings: Surroundings,
     ) -> None:
         self.thread: ThreadCall | None = None

@@ -22,7 +22,7 @@ FLUSH_SECONDS = 1.0
 """How long the end of an attempt that is cancelled waits for its last heartbeat to be sent."""
 
 
-class Heart:
+class HeartbeatMonitor:
     """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more.
 
     What was said last is kept until the API has it, so that no cancellation between two calls loses it.

@@ -19,7 +19,7 @@ from levante.worker.activities import attempt_failures
 from levante.worker.activities.attempt import Attempt
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped
 from levante.worker.activities.attempt_run import AttemptRun, Surroundings
-from levante.worker.activities.heartbeats import Heart
+from levante.worker.activities.heartbeats import HeartbeatMonitor
 from levante.worker.activities.publisher import Publisher
 from levante.worker.activities.slots import Slots
 from levante.worker.activities.stuck_threads import StuckThreads
@@ -168,7 +168,7 @@ class ActivityRunner:
     async def _run_reporting(self, attempt: Attempt, definition: ActivityDefinition, held: AsyncExitStack) -> AttemptEnd:
         """Run the code, and send what it says while it runs. held: is kept until a thread of it has returned."""
         publisher = Publisher(self._publications, self._now, attempt, self._payloads)
-        heart = Heart(self._api, attempt, self._payloads, is_in_thread=not definition.is_async)
+        heart = HeartbeatMonitor(self._api, attempt, self._payloads, is_in_thread=not definition.is_async)
         run = AttemptRun(attempt, definition, self._context(attempt, heart, publisher), heart, self._surroundings)
         try:
             end = await run.end()
@@ -195,7 +195,7 @@ class ActivityRunner:
         request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=silence)
         await self._api.defer_activity(request)
 
-    def _context(self, attempt: Attempt, heart: Heart, publisher: Publisher) -> ActivityContext:
+    def _context(self, attempt: Attempt, heart: HeartbeatMonitor, publisher: Publisher) -> ActivityContext:
         return ActivityContext(
             _info(attempt),
             attempt.details,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from levante.worker.runs.ledger import LiveRun
+from levante.worker.runs.ledger import RunLedger
 
 
 class RunCache:
@@ -12,13 +12,13 @@ class RunCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._runs: OrderedDict[str, LiveRun] = OrderedDict()
+        self._runs: OrderedDict[str, RunLedger] = OrderedDict()
 
-    def take(self, run_id: str) -> LiveRun | None:
+    def take(self, run_id: str) -> RunLedger | None:
         """Return the run, if it is there, and leave it to the caller."""
         return self._runs.pop(run_id, None)
 
-    def put(self, run_id: str, live: LiveRun) -> None:
+    def put(self, run_id: str, live: RunLedger) -> None:
         """Keep a run, in place of the one that was used least recently if there are too many."""
         self._runs[run_id] = live
         while len(self._runs) > self._limit:

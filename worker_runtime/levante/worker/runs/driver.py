@@ -16,9 +16,9 @@ from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.activities.attempt import Attempt, Demand
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.activities.runner import MOMENT_SECONDS
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.runs.history_size import recorded_bytes
-from levante.worker.runs.ledger import OWNER_LOST, LiveRun
+from levante.worker.runs.ledger import OWNER_LOST, RunLedger
 from levante.worker.runs.loading import load_whole
 from levante.worker.runs.queries import QueryAnswers
 from levante.worker.tasks.leases import Leases
@@ -67,7 +67,7 @@ class CommitImpossible(Exception):
     """What the code has asked for could never be recorded."""
 
 
-class Holder:
+class RunDriver:
     """Holds one execution: takes facts, runs activities in place, commits once per step.
 
     `live` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
@@ -75,7 +75,7 @@ class Holder:
     """
 
     def __init__(
-        self, world: World, leases: Leases, task: WorkflowTask, receipts: Sequence[str], live: LiveRun | None
+        self, world: WorkerContext, leases: Leases, task: WorkflowTask, receipts: Sequence[str], live: RunLedger | None
     ) -> None:
         self.live = live
         self._world = world
@@ -141,7 +141,7 @@ class Holder:
         if self.live is None and is_trusted and self._task.start:
             start = await self._world.payloads.decoded_start(self._task.start, self._task.execution_id)
             code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
-            self.live = self._prepared(LiveRun(code, RunState(), self._world, self._task.token))
+            self.live = self._prepared(RunLedger(code, RunState(), self._world, self._task.token))
             self.live.begin(await self._decoded(facts, self.live))
         elif self.live is None:
             await self._load()
@@ -149,7 +149,7 @@ class Holder:
             self._prepared(self.live).take(await self._decoded(facts, self.live))
         else:
             await self._look(self._prepared(self.live))
-        if self.live and (self.live.lacks_mail or self.live.lacks_history):
+        if self.live and (self.live.lacks_messages or self.live.lacks_history):
             await self._look(self.live)
 
     async def _load(self, had: Sequence[HistoryEvent] = ()) -> None:
@@ -165,7 +165,7 @@ class Holder:
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
         state = fold(loaded.batches, inputs)
-        live = self.live = self._prepared(LiveRun(code, state, self._world, loaded.token, recorded_bytes(loaded, state)))
+        live = self.live = self._prepared(RunLedger(code, state, self._world, loaded.token, recorded_bytes(loaded, state)))
         self._queries += loaded.queries
         if loaded.batches:
             live.ask(replay(code, loaded.batches, inputs))
@@ -182,7 +182,7 @@ class Holder:
         await self._leases.confirm(self._receipts)
         await self._load(had)
 
-    async def _look(self, live: LiveRun) -> None:
+    async def _look(self, live: RunLedger) -> None:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
         self._looked_at = asyncio.get_running_loop().time()
         request = LoadRequest(
@@ -203,7 +203,7 @@ class Holder:
         loaded = await load_whole(self._world.api, request)
         return await self._world.payloads.decoded_load(loaded, self._task.execution_id, children)
 
-    async def _decoded(self, facts: Sequence[Fact], live: LiveRun) -> Sequence[Fact]:
+    async def _decoded(self, facts: Sequence[Fact], live: RunLedger) -> Sequence[Fact]:
         return await self._world.payloads.decoded_facts(facts, self._task.execution_id, _children_of(live))
 
     def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
@@ -218,7 +218,7 @@ class Holder:
         rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._world.payloads.check)
         return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
 
-    def _prepared(self, live: LiveRun) -> LiveRun:
+    def _prepared(self, live: RunLedger) -> RunLedger:
         live.claims = self._claims
         return live
 
@@ -228,7 +228,7 @@ class Holder:
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
-    async def _step(self, live: LiveRun) -> bool:
+    async def _step(self, live: RunLedger) -> bool:
         """Do the next thing. Returns whether nothing is left to do."""
         self._collect(live)
         self._fire_timers(live)
@@ -250,7 +250,7 @@ class Holder:
             return self._is_dealt_with
         return True
 
-    def _collect(self, live: LiveRun) -> None:
+    def _collect(self, live: RunLedger) -> None:
         """Tell the code how activities run in place ended."""
         now, room = self._world.now(), COMMIT_BYTES
         live.leave_unbegun(now)
@@ -270,13 +270,13 @@ class Holder:
             self._cancel_running()
             live.give_up_claims(STOPPED, None)
 
-    def _fire_timers(self, live: LiveRun) -> None:
+    def _fire_timers(self, live: RunLedger) -> None:
         now = self._world.now()
         due = [timer for timer in live.state.timers.values() if timer.fire_at <= now]
         for timer in sorted(due, key=lambda timer: (timer.fire_at, timer.seq)):
             live.tell(TimerFired(seq=timer.seq, at=timer.fire_at))
 
-    def _start(self, live: LiveRun) -> None:
+    def _start(self, live: RunLedger) -> None:
         """Start what was claimed: no input is unrecorded now."""
         task = self._task
         for seq in live.to_start:
@@ -291,11 +291,11 @@ class Holder:
                 self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
         live.to_start.clear()
 
-    def _has_near_timer(self, live: LiveRun) -> bool:
+    def _has_near_timer(self, live: RunLedger) -> bool:
         at = live.next_timer_at
         return at is not None and not self._is_stopping and at - self._world.now() < timedelta(seconds=LOOK_SECONDS)
 
-    async def _wait(self, live: LiveRun) -> None:
+    async def _wait(self, live: RunLedger) -> None:
         """Wait until something ended, a timer is due, it is time to look, or time to record what is pending."""
         clock = asyncio.get_running_loop().time
         waits = [self._looked_at + LOOK_SECONDS - clock()]
@@ -314,7 +314,7 @@ class Holder:
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
-    async def _commit(self, live: LiveRun) -> None:
+    async def _commit(self, live: RunLedger) -> None:
         """Record what is pending. The last commit of a hold deals with its messages too."""
         is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
         result, size_bytes = await self._submit(live, self._receipts if is_last else ())
@@ -335,7 +335,7 @@ class Holder:
             case _:
                 assert_never(result.outcome)
 
-    async def _submit(self, live: LiveRun, done: Sequence[str]) -> tuple[CommitResult, int]:
+    async def _submit(self, live: RunLedger, done: Sequence[str]) -> tuple[CommitResult, int]:
         """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
         events = await self._world.payloads.encoded_events(live.pending, self._task.execution_id)
         batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=events)
@@ -371,7 +371,7 @@ class Holder:
         self._running.clear()
 
 
-def _tell(live: LiveRun, seq: int, end: AttemptEnd, now: datetime) -> int:
+def _tell(live: RunLedger, seq: int, end: AttemptEnd, now: datetime) -> int:
     """Tell the code how an attempt ended. Returns how many bytes it brings."""
     match end:
         case Succeeded(result, _, size_bytes):
@@ -388,6 +388,6 @@ def _tell(live: LiveRun, seq: int, end: AttemptEnd, now: datetime) -> int:
     return 0
 
 
-def _children_of(live: LiveRun) -> dict[int, str]:
+def _children_of(live: RunLedger) -> dict[int, str]:
     """Return the execution ids of the open children, by the seq of the command that asked for them."""
     return {seq: child.scheduled.execution_id for seq, child in live.state.children.items()}

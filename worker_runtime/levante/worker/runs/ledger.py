@@ -7,14 +7,14 @@ from datetime import datetime
 
 from levante.replay.run import WorkflowRun
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.runs.history_size import ADVICE_SHARE, warn_of
 from levante_core.protocol import (
     ACTIVITY_CANCELED,
     CLOSINGS,
-    MAIL,
     MOST_BYTES,
     OUTCOMES,
+    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -36,10 +36,10 @@ from levante_core.protocol import (
     HistoryGrewLarge,
     HistorySize,
     Input,
-    Mail,
-    MailTaken,
+    MessagesTaken,
     Outcome,
     RetryAfter,
+    RunMessage,
     RunState,
     SearchKeys,
     SearchKeysChanged,
@@ -62,18 +62,20 @@ AWAITED = (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignal
 """Commands that somebody waits for: they are recorded at once."""
 
 
-class LiveRun:
+class RunLedger:
     """Bookkeeping between the code of a run and its history.
 
-    lacks_mail: some came before what was accepted before it. lacks_history: an outcome came of what this run has not asked
-    for, or not any more; another worker may have advanced it since.
+    lacks_messages: some came before what was accepted before them. lacks_history: an outcome came of what this run has not
+    asked for, or not any more; another worker may have advanced it since.
 
     claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
     started; they may start as soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see
     `history_size`. token: lets commit the next batch.
     """
 
-    def __init__(self, code: WorkflowRun, state: RunState, world: World, token: str, recorded_bytes: int = 0) -> None:
+    def __init__(
+        self, code: WorkflowRun, state: RunState, world: WorkerContext, token: str, recorded_bytes: int = 0
+    ) -> None:
         self.code = code
         self.token = token
         self.state = state
@@ -81,7 +83,7 @@ class LiveRun:
         self.to_start: list[int] = []
         self.has_inputs = False
         self.is_urgent = False
-        self.lacks_mail = False
+        self.lacks_messages = False
         self.lacks_history = False
         self.claims: Callable[[ActivityScheduled, int], bool] = lambda _activity, _claimed: False
         self._world = world
@@ -126,9 +128,9 @@ class LiveRun:
         lost_at: when it was noticed that a worker is lost that may have run in place what the code asks for, all unrecorded.
         That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
         """
-        mail = self._next_mail(facts)
+        mail = self._next_messages(facts)
         if mail:
-            self._append(MailTaken(until=mail[-1].number))
+            self._append(MessagesTaken(until=mail[-1].number))
             self.has_inputs = True
         if lost_at is None:
             self.ask(self.code.begin(mail))
@@ -146,9 +148,9 @@ class LiveRun:
         Mail waits for what was accepted before it.
         """
         facts = tuple(facts)
-        mail = self._next_mail(facts)
+        mail = self._next_messages(facts)
         if mail and not self.is_closing:
-            self._append(MailTaken(until=mail[-1].number))
+            self._append(MessagesTaken(until=mail[-1].number))
             self.has_inputs = True
             self.ask(self.code.receive(mail))
         self.lacks_history = False
@@ -161,14 +163,14 @@ class LiveRun:
             self._facts[fact.key] = fact.input
             self._input(FactTaken(fact=fact.key), fact.input)
 
-    def _next_mail(self, facts: Iterable[Fact]) -> list[Mail]:
+    def _next_messages(self, facts: Iterable[Fact]) -> list[RunMessage]:
         """Return the mail that comes next, in order."""
-        numbered = {fact.input.number: fact for fact in facts if isinstance(fact.input, MAIL)}
-        mail: list[Mail] = []
-        while (fact := numbered.get(self.state.mail_taken + len(mail) + 1)) and isinstance(fact.input, MAIL):
+        numbered = {fact.input.number: fact for fact in facts if isinstance(fact.input, RUN_MESSAGES)}
+        mail: list[RunMessage] = []
+        while (fact := numbered.get(self.state.mail_taken + len(mail) + 1)) and isinstance(fact.input, RUN_MESSAGES):
             self._facts[fact.key] = fact.input
             mail.append(fact.input)
-        self.lacks_mail = max(numbered, default=0) > self.state.mail_taken + len(mail)
+        self.lacks_messages = max(numbered, default=0) > self.state.mail_taken + len(mail)
         return mail
 
     def tell(self, outcome: Outcome) -> None:

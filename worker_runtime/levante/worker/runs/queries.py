@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from levante.errors import WorkflowsException, to_failure
-from levante.worker.context import World
-from levante.worker.runs.ledger import LiveRun
+from levante.worker.context import WorkerContext
+from levante.worker.runs.ledger import RunLedger
 from levante.worker.transport.splitting import send_apart
 from levante_core.protocol import Failure, WorkflowTask
 from levante_core.protocol.workers import QueryAnswer, QueryAnswersRequest, QueryRequest
@@ -18,11 +18,11 @@ logger = logging.getLogger("levante.worker")
 class QueryAnswers:
     """Answers what is asked about one run. A query that cannot be answered never fails the run, nor the other queries."""
 
-    def __init__(self, world: World, task: WorkflowTask) -> None:
+    def __init__(self, world: WorkerContext, task: WorkflowTask) -> None:
         self._world = world
         self._task = task
 
-    async def answer(self, live: LiveRun, queries: Sequence[QueryRequest]) -> None:
+    async def answer(self, live: RunLedger, queries: Sequence[QueryRequest]) -> None:
         """Call the handlers, and send what they return."""
         await self._send([await self._encoded(self._answer(live, query), query.name) for query in queries])
 
@@ -44,7 +44,7 @@ class QueryAnswers:
         if answers:
             await send_apart(answers, send, settle)
 
-    def _answer(self, live: LiveRun, query: QueryRequest) -> QueryAnswer:
+    def _answer(self, live: RunLedger, query: QueryRequest) -> QueryAnswer:
         answer = QueryAnswer(query_id=query.query_id)
         try:
             result = live.code.query(query.name, query.input)

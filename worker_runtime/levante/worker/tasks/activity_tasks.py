@@ -13,7 +13,7 @@ from http import HTTPStatus
 from levante.errors import WorkflowsException, to_failure
 from levante.worker.activities.attempt import Attempt
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
-from levante.worker.context import World
+from levante.worker.context import WorkerContext
 from levante.worker.process.spawning import spawned
 from levante.worker.tasks.intake import Intake
 from levante.worker.transport.api import UNAVAILABLE, ApiError, ApiUnreachable, KeyRefused
@@ -35,7 +35,7 @@ def is_fresh(task: WorkflowTask | ActivityTask, now: datetime) -> bool:
 class ActivityTasks:
     """The activity tasks that a worker holds. changed: set whenever one has been dealt with."""
 
-    def __init__(self, world: World, changed: asyncio.Event) -> None:
+    def __init__(self, world: WorkerContext, changed: asyncio.Event) -> None:
         self._world = world
         self._changed = changed
         self._held: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}

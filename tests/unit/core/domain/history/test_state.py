@@ -13,14 +13,14 @@ from levante_core.domain.history.events import (
     ExecutionCompleted,
     ExecutionTerminated,
     FactTaken,
-    MailTaken,
+    MessagesTaken,
     Outcome,
     SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
     UpdateCompleted,
-    mail_key,
+    message_key,
 )
 from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed
 from levante_core.domain.history.state import HistoryBatch, RunState, closing_event, fold
@@ -101,7 +101,7 @@ DAMAGED = [
         batches([scheduled(1), ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE)]),
         "handing over what nobody owns",
     ),
-    (batches([MailTaken(until=1)]), "mail that is not recorded"),
+    (batches([MessagesTaken(until=1)]), "mail that is not recorded"),
     (batches([UpdateCompleted(seq=1, update=1, result=None)]), "an answer that nobody waits for"),
     (batches([ChildCompleted(seq=1, at=AT, result=None)]), "the end of a child that nobody asked for"),
 ]
@@ -119,12 +119,12 @@ def test_fold_when_mail_is_taken_as_an_outcome_then_it_is_refused() -> None:
     with pytest.raises(InconsistentHistory, match="mail 1"):
         fold(batches([FactTaken(fact="M00000001")]), {"M00000001": SIGNAL})
     with pytest.raises(InconsistentHistory, match="mail 1 is taken after mail 1"):
-        fold(batches([MailTaken(until=1), MailTaken(until=1)]), {mail_key(1): SIGNAL})
+        fold(batches([MessagesTaken(until=1), MessagesTaken(until=1)]), {message_key(1): SIGNAL})
 
 
 def test_is_void_when_mail_was_taken_then_it_is_void() -> None:
     """Each piece reaches the code once."""
-    state = fold(batches([MailTaken(until=1)]), {mail_key(1): SIGNAL})
+    state = fold(batches([MessagesTaken(until=1)]), {message_key(1): SIGNAL})
     assert state.is_void(SIGNAL)
     assert not state.is_void(SIGNAL.model_copy(update={"number": 2}))
 

@@ -36,8 +36,8 @@ from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
-from levante_core.domain.streams.events import StreamEventType, Told, task_attributes
-from levante_core.domain.streams.projection import Followed, Telling, in_order
+from levante_core.domain.streams.events import StreamEventType, StreamUpdate, task_attributes
+from levante_core.domain.streams.projection import StreamCursor, StreamProjection, in_order
 from levante_core.errors import InconsistentHistory
 
 ROOT = ExecutionId("e")
@@ -63,24 +63,24 @@ def json_value(value: Any) -> dict[str, Any]:
     return {"type": "json", "value": value, "encoding_options": None}
 
 
-def new_telling() -> Telling:
-    return Telling(ROOT, Followed(execution_id=ROOT))
+def new_telling() -> StreamProjection:
+    return StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
 
 
-def begun() -> Telling:
+def begun() -> StreamProjection:
     """A telling that has told of the start of its run."""
     telling = new_telling()
     telling.start(RUN, RUN_START)
     return telling
 
 
-def append(telling: Telling, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
+def append(telling: StreamProjection, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
     """Tell of the next batch. facts: those that it takes, by seq."""
     batch = HistoryBatch(index=telling.followed.index + 1, commit_id="c", events=events)
     telling.append(batch, at(seconds), {str(fact.seq): fact for fact in facts})
 
 
-def types(telling: Telling) -> list[str]:
+def types(telling: StreamProjection) -> list[str]:
     """Return the types of what was told, without what they have in common."""
     return [told.event.event_type.removeprefix("WORKFLOW_").removeprefix("ACTIVITY_TASK_") for told in telling.events]
 
@@ -93,7 +93,7 @@ def completed(seq: int, result: Any = None, seconds: float = 2) -> ActivityCompl
     return ActivityCompleted(seq=seq, at=at(seconds), result=result)
 
 
-def whole_story() -> list[Told]:
+def whole_story() -> list[StreamUpdate]:
     """One event of every type that is told today."""
     telling = begun()
     append(telling, scheduled(1), scheduled(2, "pack"), seconds=1)
@@ -293,7 +293,10 @@ def test_times_when_clocks_differ_then_events_of_a_run_do_not_go_back() -> None:
 
 def test_tellings_when_merged_then_by_time_and_each_in_its_own_order() -> None:
     """One sequence for a root and all below it."""
-    first, second = begun(), Telling(ROOT, Followed(execution_id=ExecutionId("child"), parent_execution_id=ROOT))
+    first, second = (
+        begun(),
+        StreamProjection(ROOT, StreamCursor(execution_id=ExecutionId("child"), parent_execution_id=ROOT)),
+    )
     append(first, scheduled(1), scheduled(2), seconds=2)
     second.start(RunId("r9"), RUN_START.model_copy(update={"started_at": at(1)}))
     append(second, scheduled(3), seconds=2)
@@ -352,7 +355,7 @@ def test_telling_when_another_publisher_carries_on_anywhere_then_the_events_are_
     events = list(part.events)
     for number, step in enumerate(steps):
         if number in cuts:
-            part = Telling(ROOT, Followed.model_validate_json(part.followed.model_dump_json()))
+            part = StreamProjection(ROOT, StreamCursor.model_validate_json(part.followed.model_dump_json()))
         before = len(part.events)
         for telling in (whole, part):
             tell(telling, step, number)
@@ -364,7 +367,7 @@ def test_telling_when_another_publisher_carries_on_anywhere_then_the_events_are_
     assert times == sorted(times)
 
 
-def tell(telling: Telling, step: Any, number: int) -> None:
+def tell(telling: StreamProjection, step: Any, number: int) -> None:
     """Carry out one step of the test above."""
     match step:
         case ("batch", event):
@@ -377,7 +380,7 @@ def tell(telling: Telling, step: Any, number: int) -> None:
 
 def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
     """Nothing was born, so nothing will ever be told of it."""
-    telling = Telling(ROOT, Followed(execution_id=ROOT))
+    telling = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
     telling.start(RUN, RUN_START)
     child = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}
     asked = [ChildScheduled(seq=seq, execution_id=ExecutionId(f"c{seq}"), **child) for seq in (1, 2)]
@@ -386,7 +389,7 @@ def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
         ChildFailed(seq=2, at=START, failure=FAILURE, status=ExecutionStatus.FAILED),
     ]
     telling.append(HistoryBatch(index=1, commit_id="c", events=(*asked, *ended)), START, {})
-    assert (telling.unborn, telling.ended) == ({1}, {2})
+    assert (telling.not_started, telling.ended) == ({1}, {2})
 
 
 @pytest.mark.parametrize(
@@ -410,7 +413,7 @@ def test_task_when_it_ends_otherwise_than_well_then_its_event_says_why(
 
 def test_append_when_a_fact_is_missing_then_the_history_is_what_is_wrong() -> None:
     """A hostile worker commits what it likes; whoever reads it hears that, and not of an error of the reader."""
-    telling = Telling(ROOT, Followed(execution_id=ROOT))
+    telling = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
     telling.start(RUN, RUN_START)
     batch = HistoryBatch(index=1, commit_id="c", events=(FactTaken(fact="none"),))
     with pytest.raises(InconsistentHistory, match="fact none, which is not recorded"):

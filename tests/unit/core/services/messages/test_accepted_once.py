@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.history.events import ExecutionCompleted, ExecutionContinuedAsNew, MailTaken, UpdateCompleted
+from levante_core.domain.history.events import ExecutionCompleted, ExecutionContinuedAsNew, MessagesTaken, UpdateCompleted
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest
-from levante_core.services.messages.accept import MailService
+from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
@@ -54,7 +54,10 @@ def test_signal_when_it_comes_again_under_its_id_then_nothing_happens(place: Pla
     for request_id in ("one", "one", "two", None, None):
         signal(SPACE, "e", "h", {}, request_id=request_id)
     assert mail_count(place) == 4
-    assert place.commit(run, 1, MailTaken(until=4), ExecutionCompleted(seq=1, result=None), mail=4) is CommitOutcome.RECORDED
+    assert (
+        place.commit(run, 1, MessagesTaken(until=4), ExecutionCompleted(seq=1, result=None), mail=4)
+        is CommitOutcome.RECORDED
+    )
     signal(SPACE, "e", "h", {}, request_id="one")
     with pytest.raises(NotRunning):
         signal(SPACE, "e", "h", {}, request_id="three")
@@ -74,7 +77,7 @@ def test_update_when_it_comes_again_then_it_gets_the_answer_to_the_first(place: 
     assert mail_count(place) == 1
     answer = UpdateCompleted(seq=1, update=1, result="the answer")
     again = ExecutionContinuedAsNew(seq=2, run_id=RunId("next"), input=None, mail_taken=1)
-    assert place.commit(run, 1, MailTaken(until=1), answer, again, mail=1) is CommitOutcome.RECORDED
+    assert place.commit(run, 1, MessagesTaken(until=1), answer, again, mail=1) is CommitOutcome.RECORDED
     assert update() == "the answer"
     assert mail_count(place) == 0
 
@@ -99,7 +102,7 @@ def test_signal_when_its_write_has_no_answer_then_a_repeat_makes_sure(place: Pla
     begun(place)
     engine = place.engine
     store = FaultyStore(engine.streams._store, Operations("mail", OneFault("write", 1, fate, is_armed=True)))
-    mortal = MailService(
+    mortal = MessageService(
         store,
         place.clock,
         engine.mail._watch,

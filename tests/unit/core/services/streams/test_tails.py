@@ -21,7 +21,7 @@ from levante_core.services.streams import shared_tail
 from levante_core.services.streams.activity_events import GrantedPublication
 from levante_core.services.streams.publish import StreamService
 from levante_core.services.streams.shared_tail import EVENTS_AT_ONCE
-from levante_core.services.streams.tails import LEADERLESS_SECONDS, NOTHING, Tail, TailService, Tidings
+from levante_core.services.streams.tails import LEADERLESS_SECONDS, NOTHING, Tail, TailService, TailUpdate
 from levante_core.storage import keys
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.greenlets import call
@@ -110,7 +110,7 @@ def complete(place: Place, run: RunKey, index: int) -> None:
     place.commit(run, index, ExecutionCompleted(seq=9999, result=None))
 
 
-def sequences(tidings: Tidings) -> list[int]:
+def sequences(tidings: TailUpdate) -> list[int]:
     return [one.sequence for one in tidings.events]
 
 
@@ -212,10 +212,10 @@ def test_end_when_it_is_recorded_then_the_reader_is_told_with_the_last_events(pl
 
     tails = tails_of(place, Script(place, end))
     tail = tails.open(SPACE, ROOT, 1)
-    assert tail.wait(LONG_SECONDS) == Tidings(tuple(place.engine.streams.read(SPACE, ROOT, 1)), is_over=False)
+    assert tail.wait(LONG_SECONDS) == TailUpdate(tuple(place.engine.streams.read(SPACE, ROOT, 1)), is_over=False)
     last = tail.wait(LONG_SECONDS)
     assert (sequences(last), last.is_over) == ([2] if ends == "completes" else [], True)
-    assert tail.wait(LONG_SECONDS) == Tidings((), is_over=True)
+    assert tail.wait(LONG_SECONDS) == TailUpdate((), is_over=True)
     assert tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS).is_over
 
 
@@ -242,7 +242,7 @@ def test_end_when_the_last_part_is_exactly_full_then_the_end_comes_with_it(place
     tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
     first, second = tail.wait(LONG_SECONDS), tail.wait(LONG_SECONDS)
     assert (len(first.events), first.is_over) == (EVENTS_AT_ONCE, True)
-    assert second == Tidings((), is_over=True)
+    assert second == TailUpdate((), is_over=True)
 
 
 def test_events_when_they_are_large_then_a_reader_is_given_fewer_at_a_time(
