@@ -135,6 +135,7 @@ def test_replay_when_code_asks_for_one_thing_more_at_the_start_then_it_is_refuse
     changed.dispose()
 
 
+@pytest.mark.timeout(240)
 def test_replay_when_another_process_with_another_hash_seed_does_it_then_it_sees_the_same() -> None:
     """Neither addresses nor hashes of texts lead anywhere: a worker on another machine has others."""
     lives: list[tuple[Program, list[HistoryBatch], str]] = []
