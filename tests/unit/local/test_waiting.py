@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from levante_local.greenlets import Signal, call, wait_for
+from levante.testing import run_in_virtual_time
+from levante_local.greenlets import Signal, call, loop_of_call, sleep, wait_for
 
 request_id: ContextVar[str] = ContextVar("request_id")
 
@@ -223,3 +224,24 @@ def test_signal_when_given_before_the_wait_ends_it_at_once_and_only_once() -> No
     signal.wait(0)
     signal.give()
     signal.wait(None)
+
+
+def test_loop_of_call_when_outside_of_a_call_then_there_is_none_though_a_loop_runs() -> None:
+    """What waits for the loop there would wait for itself."""
+
+    async def main() -> None:
+        assert loop_of_call() is None
+        assert await call(loop_of_call) is asyncio.get_running_loop()
+        assert await asyncio.to_thread(loop_of_call) is None
+
+    assert loop_of_call() is None
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("on_a_loop", [True, False])
+def test_sleep_when_the_time_is_over_then_it_returns(*, on_a_loop: bool) -> None:
+    """The end of a pause is no error."""
+    if on_a_loop:
+        run_in_virtual_time(call(sleep, 3600.0))
+    else:
+        sleep(0.001)

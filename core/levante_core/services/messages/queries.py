@@ -18,7 +18,7 @@ from levante_core.services.executions.lookup import find_open_run
 from levante_core.services.messages.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.storage import keys
 from levante_core.storage.queries import answer_of, query_item
-from levante_core.storage.runs import RunSummary, is_open_run, run_id_of, summary_of
+from levante_core.storage.runs import RunSummary, is_open, run_id_of, summary_of
 
 KEPT_FOR = timedelta(hours=1)
 """Queries and answers that nobody cleared away expire after this."""
@@ -49,15 +49,19 @@ class QueryService:
     def ask(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
         """Return what a query handler of the latest run answers.
 
-        A worker that holds the execution answers within a second; else any worker of the deployment does.
+        A worker that holds the execution answers within a second; else any worker of the deployment does. Where another run
+        takes the place of the one that was asked, that one is asked, which costs the same once more.
         Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or nobody is there
         who could answer. Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch. One that
         is not answered within two seconds costs what `Attendance` does every two seconds.
         """
-        execution = find_open_run(self._store, workspace, execution_id)
-        self._checks.check(execution, HandlerKind.QUERY, name, value)
-        request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
-        answer = self._answer(execution, request, seconds)
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        answer: QueryAnswer | None = None
+        while answer is None:
+            execution = find_open_run(self._store, workspace, execution_id)
+            self._checks.check(execution, HandlerKind.QUERY, name, value)
+            request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
+            answer = self._answer(execution, request, deadline, seconds)
         if answer.failure is not None:
             raise refused(f"query {name!r}", answer.failure)
         return answer.result
@@ -71,10 +75,11 @@ class QueryService:
             writes.append([Delete(keys.query(run, answer.query_id), Matches()), Put(item)])
         self._store.write_each(writes)
 
-    def _answer(self, execution: RunSummary, request: QueryRequest, seconds: float) -> QueryAnswer:
-        """Ask, and wait."""
+    def _answer(
+        self, execution: RunSummary, request: QueryRequest, deadline: datetime, seconds: float
+    ) -> QueryAnswer | None:
+        """Ask, and wait. Returns None if another run takes the place of this one. seconds: how long the caller waits."""
         run = execution.key
-        deadline = self._clock.now() + timedelta(seconds=seconds)
         workers = self._attendance.watch(run.workspace, execution.deployment_name)
         asked, answered = keys.query(run, request.query_id), keys.query_answer(run, request.query_id)
         partition = keys.execution(run.workspace, run.execution_id).partition
@@ -83,10 +88,12 @@ class QueryService:
             try:
                 self._dispatch.carry_out([_wake(execution, request.query_id, self._clock.now())])
                 while (item := self._store.get(answered)) is None:
-                    self._refuse_closed(run)
+                    is_replaced = self._is_replaced(run)
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
                         raise ResultNotReady(f"no worker answered the query within {seconds:g} s: ask again")
+                    if is_replaced:
+                        return None
                     if workers.is_nobody_there():
                         raise ResultNotReady(f"nobody can answer the query: {workers.describe()}, and ask again")
                     watched.wait(min(left, workers.seconds_to_look))
@@ -94,13 +101,15 @@ class QueryService:
                 self._store.write_each([[Delete(asked)], [Delete(answered)]])
         return answer_of(item)
 
-    def _refuse_closed(self, run: RunKey) -> None:
-        """Raises: NotRunning once the run has ended: nobody will answer any more."""
+    def _is_replaced(self, run: RunKey) -> bool:
+        """Tell whether the execution goes on without this run, or is gone. Raises: NotRunning once it has ended with it."""
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if not is_open_run(item, run.run_id):
-            is_latest = item is not None and run_id_of(item) == run.run_id
-            status = summary_of(item).status.value if item and is_latest else "replaced by a new run"
+        if item is None or run_id_of(item) != run.run_id:
+            return True
+        if not is_open(item):
+            status = summary_of(item).status.value
             raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
+        return False
 
     def _expiry(self) -> int:
         return int((self._clock.now() + KEPT_FOR).timestamp())

@@ -172,10 +172,9 @@ class SqliteWriter:
     def close(self) -> None:
         """Finish what is waiting, then close the connection. A repeat is harmless."""
         with self._accepting:
-            if not self._closed:
-                self._closed = True
-                self._waiting.put(None)
-        self._commit_turn()
+            self._closed = True
+        self._commit_turn()  # on a connection that the thread does not close yet: SQLite survives no other order
+        self._waiting.put(None)
         self._thread.join()
 
     def _commit_turn(self) -> None:
@@ -192,9 +191,10 @@ class SqliteWriter:
             batch = [entry for entry in taken if entry and entry.outcome.set_running_or_notify_cancel()]
             if batch:
                 self._carry_out(batch)
-        with suppress(sqlite3.Error):
-            self._execute(_FORGET, (self.acknowledged,))
-        self._connection.close()
+        with self._using:
+            with suppress(sqlite3.Error):
+                self._execute(_FORGET, (self.acknowledged,))
+            self._connection.close()
 
     def _take_all(self) -> list[_Submission | None]:
         """Wait for work and take everything there is. A None is the last of all."""

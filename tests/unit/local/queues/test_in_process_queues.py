@@ -158,6 +158,23 @@ class TestWaiting:
 
         run(main)
 
+    def test_queue_when_somebody_waits_or_holds_a_message_then_it_is_attended(self, queues: InProcessQueues) -> None:
+        """Whoever waits for an answer of a worker hears soon that there is none."""
+
+        async def main() -> None:
+            assert not queues.is_attended(FIFO)
+            receiver = waiting_receive(queues)
+            await until_idle()
+            assert queues.is_attended(FIFO)
+            assert not queues.is_attended(STANDARD)
+            queues.send(FIFO, [to("g", "a")])
+            (message,) = await receiver
+            assert queues.is_attended(FIFO)
+            queues.delete(FIFO, [message.receipt])
+            assert not queues.is_attended(FIFO)
+
+        run(main)
+
     @pytest.mark.parametrize("what", ["visibility", "delay"])
     def test_receive_when_something_falls_due_wakes_by_the_clock(
         self, queues: InProcessQueues, clock: FakeClock, what: str

@@ -57,6 +57,16 @@ def test_lease_when_its_worker_is_gone_after_all_then_the_task_comes_as_after_an
     assert restarted.take() == [("body of old.1", 2), ("sent anew", 1)]
 
 
+def test_lease_when_it_is_presented_after_something_was_sent_then_that_waits_all_the_same(restarted: Restarted) -> None:
+    """The order in which worker and redrive come makes no difference."""
+    restarted.send("sent anew")
+    restarted.send("of others", "h")
+    assert restarted.restore(held("old.1")) == ["old.1"]
+    assert restarted.take() == [("of others", 1)]
+    restarted.queues.delete(QUEUE, ["old.1"])
+    assert restarted.take() == [("sent anew", 1)]
+
+
 def test_lease_when_the_connection_of_its_worker_ends_then_it_is_handed_back(restarted: Restarted) -> None:
     """A host that sees a worker go does not wait for its leases to end."""
     restarted.restore(held("old.1"))
@@ -113,3 +123,16 @@ def test_leases_when_the_process_stood_still_and_nobody_is_heard_then_they_end(r
     restarted.clock.advance(HEARD_WITHIN.total_seconds())
     assert HEARD_WITHIN < STALLED_AFTER
     assert restarted.take() == [("sent", 2)]
+
+
+def test_lease_when_nobody_has_made_its_queue_yet_then_it_stands_all_the_same(restarted: Restarted) -> None:
+    """Workers may be the first that a new process hears of a deployment."""
+    assert restarted.queues.restore("new.fifo", [held("old.1")], 30) == ["old.1"]
+    assert restarted.queues.is_attended("new.fifo")
+
+
+def test_queues_when_time_passes_then_what_they_forgot_is_still_what_was_before_their_start(restarted: Restarted) -> None:
+    """What was sent since then is known, and need not be sent again."""
+    started_at = restarted.clock.now()
+    restarted.clock.advance(60)
+    assert restarted.queues.forgot_before == started_at

@@ -94,3 +94,22 @@ def test_watch_when_left_in_any_way_keeps_nothing(watch: LocalChangeWatch) -> No
         pass
     asyncio.run(main())
     assert not watch._watchers
+
+
+def test_watch_when_it_is_of_several_partitions_then_each_of_them_wakes_it(
+    store: SqliteItemStore, watch: ChangeWatch
+) -> None:
+    """Whoever waits for an answer looks after the execution, too."""
+    with watch.watch("p", "q") as watched:
+        for partition in ("p", "q"):
+            store.write(put(partition))
+            assert watched.has_changed()
+
+
+def test_watch_when_another_one_of_its_partition_is_left_then_it_goes_on(store: SqliteItemStore, watch: ChangeWatch) -> None:
+    """A client that goes takes no other one with it."""
+    with watch.watch("p") as watched:
+        with watch.watch("p"):
+            pass
+        store.write(put("p"))
+        assert watched.has_changed()
