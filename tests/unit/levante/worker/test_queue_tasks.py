@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from levante.errors import WorkflowsException
+from levante.testing import run_in_virtual_time
 from levante.worker.tasks import queue_source
-from levante.worker.tasks.queue_source import RENEW_BEFORE, QueueTasks
+from levante.worker.tasks.queue_source import MOST_SECONDS, RENEW_BEFORE, QueueTasks
+from levante.worker.transport.retrying import FIRST_RETRY_SECONDS
 from levante_core.domain.dispatch.tasks import WorkflowTask
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.errors import LevanteError
@@ -182,6 +184,96 @@ async def test_poll_when_it_is_cancelled_then_what_it_still_gets_is_handed_back(
     place.queues.may_answer.set()
     await place.tasks.close()
     assert place.api.handed_back == [HandBack(receipt="receipt", token=TASK.token)]
+
+
+@on_a_loop
+async def test_close_when_what_a_poll_got_cannot_be_handed_back_then_that_is_logged(place: Place) -> None:
+    """It comes again when its lease ends; the other polls' tasks are handed back all the same."""
+    refused: list[Sequence[HandBack]] = []
+    hand_back = place.api.hand_back
+
+    async def refuse_once(queue: TaskQueue, returned: Sequence[HandBack]) -> None:
+        if not refused:
+            refused.append(returned)
+            raise WorkflowsException("no")
+        await hand_back(queue, returned)
+
+    place.api.hand_back = refuse_once  # type: ignore[method-assign,assignment] # fails once
+    await place.tasks.done(TaskQueue.WORKFLOW, ["a"])
+    place.queues.may_answer.clear()
+    polling = [asyncio.create_task(place.tasks.poll(queue, 1)) for queue in TaskQueue]
+    while not place.queues.is_waiting:
+        await asyncio.sleep(0)
+    for poll in polling:
+        poll.cancel()
+    await asyncio.gather(*polling, return_exceptions=True)
+    place.queues.may_answer.set()
+    await place.tasks.close()
+    assert (len(refused), len(place.api.handed_back)) == (1, 1)
+
+
+@on_a_loop
+async def test_tasks_when_they_are_handed_back_then_the_api_makes_the_copies(place: Place) -> None:
+    """The queues themselves have no part in it."""
+    back = HandBack(receipt="receipt", token="token")
+    await place.tasks.hand_back(TaskQueue.ACTIVITY, [back])
+    assert (place.api.handed_back, place.queues.asked) == ([back], [])
+
+
+def test_leases_when_the_queues_refuse_for_long_then_that_is_raised_while_polls_go_on() -> None:
+    """A lease that cannot be extended in 20 s is as good as lost; a poll has nothing else to do than to try again."""
+    refused = LevanteError("no such queue")
+    seconds: list[float] = []
+
+    class AtOnce(QueueTasks):
+        def _in_thread(self, call: Callable[[], Any]) -> Any:
+            future = asyncio.get_running_loop().create_future()
+            try:
+                future.set_result(call())
+            except LevanteError as error:
+                future.set_exception(error)
+            return future
+
+    async def scenario() -> None:
+        place = Place()
+        through_api: Any = place.api
+        tasks = AtOnce(through_api, place.ask, lambda _: place.queues, place.clock.now)
+        place.queues.refusals = [refused] * 10_000
+        clock = asyncio.get_running_loop().time
+        for call in (tasks.extend, tasks.done):
+            began = clock()
+            with pytest.raises(LevanteError, match="no such queue"):
+                await call(TaskQueue.ACTIVITY, ["a"])
+            seconds.append(clock() - began)
+        poll = asyncio.create_task(tasks.poll(TaskQueue.ACTIVITY, 1))
+        before = len(place.queues.asked)
+        await asyncio.sleep(600)
+        assert not poll.done()
+        assert 100 < len(place.queues.asked) - before < 300, "its pauses grow up to a limit"
+        place.queues.refusals.clear()
+        assert len(await poll) == 1
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(queue_source, "FIRST_RETRY_SECONDS", FIRST_RETRY_SECONDS)
+        run_in_virtual_time(scenario())
+    assert all(MOST_SECONDS / 2 < one <= MOST_SECONDS for one in seconds)
+
+
+@on_a_loop
+async def test_access_when_it_was_renewed_meanwhile_then_a_late_refusal_does_not_end_it(place: Place) -> None:
+    """A call that began with the old credentials asks with the new ones next."""
+    await place.tasks.done(TaskQueue.WORKFLOW, ["a"])
+    place.queues.may_answer.clear()
+    slow = asyncio.create_task(place.tasks.done(TaskQueue.WORKFLOW, ["slow"]))
+    while not place.queues.is_waiting:
+        await asyncio.sleep(0)
+    place.clock.advance(3600)
+    place.queues.refusals = [LevanteError("ExpiredToken")]
+    newer = await place.tasks._connected()
+    place.queues.may_answer.set()
+    await slow
+    assert await place.tasks._connected() is newer
+    assert place.asked == 2
 
 
 def test_credentials_when_shown_then_their_secrets_are_not() -> None:

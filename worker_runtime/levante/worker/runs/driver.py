@@ -107,8 +107,10 @@ class RunDriver:
             while self.live and not await self._step(self.live):
                 pass
         except (WorkflowCodeFailed, NonDeterminismError) as error:
-            await self._leave(error)
-            self._drop()
+            try:
+                await self._leave(error)
+            finally:
+                self._drop()
             raise
         except BaseException:
             self._drop()

@@ -204,3 +204,51 @@ def test_items_when_they_are_large_then_calls_stay_below_what_a_function_takes()
         assert [[call[:1] for call in one] for one in api.calls] == [[b"a", b"b"], [b"c"], [b"d"], [b"e"]]
 
     run(scenario)
+
+
+def test_batcher_when_it_is_closed_then_nobody_waits_for_answers_any_more() -> None:
+    """Neither those whose call is under way, nor those whose turn has not come; nothing more is sent."""
+
+    async def scenario(api: Api, batcher: Batcher[bytes]) -> None:
+        api.poison, api.meets = {b"a"}, api.hang
+        sent = asyncio.create_task(batcher.submit(b"a"))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(batcher.submit(item)) for item in (b"b", b"c")]
+        await asyncio.sleep(0.1)
+        await batcher.close()
+        done, _ = await asyncio.wait([sent, *waiting], timeout=1)
+        assert {task.cancelled() for task in done} == {True}
+        assert (len(done), api.calls) == (3, [[b"a"]])
+        await batcher.close()
+
+    run(scenario)
+
+
+def test_batcher_when_it_was_idle_then_it_sends_what_comes_next() -> None:
+    """Also after an item that nobody could send."""
+
+    async def scenario(api: Api, batcher: Batcher[bytes]) -> None:
+        api.poison = {b"bad"}
+        for item in (b"a", b"bad", b"b"):
+            async with asyncio.timeout(PATIENT_SECONDS):
+                (result,) = await results(batcher, [item])
+            assert isinstance(result, ApiError) == (item == b"bad")
+        assert api.calls == [[b"a"], [b"bad"], [b"b"]]
+
+    run(scenario)
+
+
+def test_items_when_two_submitters_leave_then_a_call_that_splits_answers_the_others() -> None:
+    """An answer to nobody is no error, whichever way it comes."""
+
+    async def scenario(api: Api, batcher: Batcher[bytes]) -> None:
+        api.poison = {b"bad"}
+        tasks = [asyncio.create_task(batcher.submit(item)) for item in (b"a", b"bad", b"b", b"c")]
+        await asyncio.sleep(0)
+        for leaving in tasks[:2]:
+            leaving.cancel()
+        async with asyncio.timeout(PATIENT_SECONDS):
+            assert await asyncio.gather(*tasks[2:]) == [b"b", b"c"]
+            assert await batcher.submit(b"d") == b"d"
+
+    run(scenario)

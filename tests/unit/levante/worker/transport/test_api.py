@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientResponseError, web
 
+from levante.worker.transport import api as module
 from levante.worker.transport import retrying
 from levante.worker.transport.api import ApiError, ApiUnreachable, HttpApi, KeyRefused
-from levante.worker.transport.retrying import ENDLESS, Patience
+from levante.worker.transport.retrying import ENDLESS, SHORT, WORK, Patience
 from levante_core.domain.names import DeploymentName
-from levante_core.protocol.workers import PollRequest, TaskQueue
+from levante_core.protocol.workers import HandBack, LeasesRequest, PollRequest, TaskQueue
 
 PATH = "/workers/load"
 POLL = PollRequest(deployment_name=DeploymentName("d"), worker_id="w", queue=TaskQueue.WORKFLOW)
@@ -27,14 +28,19 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Server:
-    """Gives one answer after the other, the last one for ever; None closes the connection. calls: how many came."""
+    """Gives one answer after the other, the last one for ever; None closes the connection. calls: how many came.
+
+    asked: their methods, paths and what they authorised themselves with.
+    """
 
     def __init__(self) -> None:
         self.answers: Answers = []
         self.calls = 0
+        self.asked: list[tuple[str, str, str]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         await request.read()
+        self.asked.append((request.method, request.path, request.headers.get("Authorization", "")))
         self.calls += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is None:
@@ -45,7 +51,7 @@ class Server:
         return web.Response(status=status, text=text, headers=headers)
 
 
-def run(*answers: Any, test: Callable[[HttpApi, Server], Awaitable[None]]) -> None:
+def run(*answers: Any, test: Callable[[HttpApi, Server], Awaitable[None]], ending: str = "") -> None:
     server = Server()
     server.answers = list(answers)
 
@@ -63,7 +69,7 @@ def run(*answers: Any, test: Callable[[HttpApi, Server], Awaitable[None]]) -> No
             await runner.cleanup()
 
     async def scenario() -> None:
-        async with serving() as url, HttpApi(url, "key") as api:
+        async with serving() as url, HttpApi(url + ending, "key") as api:
             await test(api, server)
 
     asyncio.run(scenario())
@@ -194,3 +200,100 @@ def test_poll_when_the_answer_is_none_then_it_is_an_error_of_that_poll(answer: s
             await api.poll(POLL)
 
     run((200, answer, {}), test=test)
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_call_when_it_is_made_then_it_names_the_key_and_the_address(ending: str) -> None:
+    """However the address ends."""
+
+    async def test(api: HttpApi, server: Server) -> None:
+        await api.post_items(PATH, b"[%b]", [b"1"])
+        assert server.asked == [("POST", f"/v1/workflows{PATH}", "Bearer key")]
+
+    run(OK, test=test, ending=ending)
+
+
+def leases(count: int) -> LeasesRequest:
+    """Return a request about so many leases, of all kinds."""
+    receipts = [f"{number}" for number in range(count)]
+    back = tuple(HandBack(receipt=receipt, token="t") for receipt in receipts[2::3])
+    return LeasesRequest(
+        deployment_name=DeploymentName("d"),
+        queue=TaskQueue.ACTIVITY,
+        extend=tuple(receipts[0::3]),
+        done=tuple(receipts[1::3]),
+        hand_back=back,
+    )
+
+
+@pytest.mark.parametrize(("count", "calls"), [(1, 4), (2, 1), (3, 1)])
+def test_leases_when_several_share_a_call_that_breaks_the_api_then_it_is_not_repeated(count: int, calls: int) -> None:
+    """Whether they are extended, ended or handed back: each counts."""
+
+    async def test(api: HttpApi, server: Server) -> None:
+        with pytest.raises(ApiError):
+            await api.leases(leases(count))
+        assert server.calls == calls
+
+    run((500, "no", {}), test=test)
+
+
+ENDLESS_PATHS = ("/register", "/workers/whoami", "/workers/queue-access", "/workers/heartbeat", "/workers/poll")
+SHORT_PATHS = (
+    "/workers/leases",
+    "/workers/activity-heartbeats",
+    "/workers/query-answers",
+    "/workers/rate-permits",
+    "/workers/task-events",
+    "/workers/logs",
+    "/workers/workflow-task-failures",
+)
+
+
+@pytest.mark.parametrize(
+    ("paths", "patience"),
+    [
+        pytest.param(ENDLESS_PATHS, ENDLESS, id="without these a worker cannot work"),
+        pytest.param(SHORT_PATHS, SHORT, id="these come again by themselves, or are worth little when late"),
+        pytest.param(("/workers/commits", "/workers/activity-reports", "/workers/load"), WORK, id="these carry work"),
+    ],
+)
+def test_patience_when_calls_meet_an_outage_then_it_is_that_of_what_they_carry(
+    paths: tuple[str, ...], patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker outlives any outage, and does not hold up what comes again anyway."""
+    asked: list[Patience] = []
+
+    class Noted(retrying.Retries):
+        def __init__(self, patience: Patience, clock: Callable[[], float]) -> None:
+            asked.append(patience)
+            super().__init__(patience, clock)
+
+    monkeypatch.setattr(module, "Retries", Noted)
+    monkeypatch.setattr(module, "WORK", WORK)
+
+    async def test(api: HttpApi, _: Server) -> None:
+        for path in paths:
+            await api.post_items(path, b"[%b]", [b"1"])
+            await api._call("POST", path, b"{}")
+
+    run(OK, test=test)
+    assert asked == [patience] * 2 * len(paths)
+
+
+def test_presence_when_a_host_answers_then_the_worker_is_told_and_waits_for_the_end_of_the_connection() -> None:
+    """It names the worker; a refusal is an error, and nobody is told."""
+    told: list[str] = []
+
+    async def connected() -> None:
+        told.append("connected")
+
+    async def test(api: HttpApi, server: Server) -> None:
+        await api.hold_presence("worker-1", connected)
+        assert server.asked == [("GET", "/v1/workflows/workers/worker-1/presence", "Bearer key")]
+        assert told == ["connected"]
+        with pytest.raises(ClientResponseError):
+            await api.hold_presence("worker-1", connected)
+        assert told == ["connected"]
+
+    run(OK, (404, "no", {}), test=test)
