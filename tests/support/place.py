@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
@@ -36,6 +35,7 @@ from levante_local.payload_files import PayloadFiles
 from levante_local.queues.queues import InProcessQueues
 from levante_local.sqlite.store import SqliteItemStore
 from tests.fakes import FakeClock
+from tests.support.races import RacingStore
 
 SPACE = Workspace("s")
 DEPLOYMENT = DeploymentName("d")
@@ -45,10 +45,14 @@ RETENTION = timedelta(days=30)
 
 @dataclass
 class Place:
-    """An engine, and what it stands on. The fast path is on, so that no feed has to be pumped."""
+    """An engine, and what it stands on. The fast path is on, so that no feed has to be pumped.
+
+    store: of the items; racing: the same, as the engine sees it.
+    """
 
     engine: Engine
     store: SqliteItemStore
+    racing: RacingStore
     queues: InProcessQueues
     clock: FakeClock
     payloads: PayloadFiles
@@ -145,6 +149,6 @@ def new_place(directory: Path) -> Iterator[Place]:
     with closing(SqliteItemStore(directory / "items.sqlite", "NORMAL")) as store:
         queues = InProcessQueues(clock)
         payloads = PayloadFiles(directory / "payloads")
-        items = OffloadingStore(store, payloads)
+        items = RacingStore(store, payloads)
         engine = build_engine(items, queues, clock, RandomIds(), LocalChangeWatch(), fast_path=True, retention=RETENTION)
-        yield Place(engine, store, queues, clock, payloads, Conflicts(clock, RandomIds()))
+        yield Place(engine, store, items, queues, clock, payloads, Conflicts(clock, RandomIds()))

@@ -195,13 +195,17 @@ class ActivityService:
     def report(self, reports: Sequence[GrantedReport]) -> list[ActivityReportResult]:
         """Record how attempts ended: an outcome, once, or the next attempt. A repeat is answered as stale.
 
-        Cost: a read and a write per report; four more reads for a failure, and one for the success of a derived grant.
+        Cost: a read and a write per report; four more reads for a failure, one more where another attempt follows, and one
+        for the success of a derived grant.
         """
         now = self._clock.now()
         answers = [self._answer(report, now) for report in reports]
         refusals = iter(self._store.write_each([[answer.write] for answer in answers if answer]))
         accepted = [answer if answer and next(refusals) is None else None for answer in answers]
         self._dispatch.dispatch_now(answer.record for answer in accepted if answer)
+        for answer in accepted:
+            if answer and isinstance(answer.record, AttemptEnded):
+                self._end_if_asked(answer.record)
         return [ActivityReportResult(stale=answer is None) for answer in accepted]
 
     def lose_session(self, task: ActivityTask) -> None:
@@ -233,9 +237,19 @@ class ActivityService:
     def _ask_to_end(self, effect: CancelActivity) -> None:
         self._store.write(cancel_request(effect.run, effect.seq))
         item = self._store.get(keys.attempt(effect.run, effect.seq))
-        following = attempt_of(item) if item else None
-        if following and not following.is_deferred and following.due_at > self._clock.now():
-            grant = AttemptGrant(effect.run, effect.deployment_name, effect.seq, following.scheduled_in, following.attempt)
+        if item:
+            self._end_unbegun(attempt_of(item))
+
+    def _end_if_asked(self, following: AttemptEnded) -> None:
+        """End an activity that was asked to end after its attempt was judged, and before the next one was written."""
+        said = self._store.get(keys.heartbeat(following.run, following.seq))
+        if said and is_cancel_requested(said):
+            self._end_unbegun(following)
+
+    def _end_unbegun(self, following: AttemptEnded) -> None:
+        if not following.is_deferred and following.due_at > self._clock.now():
+            run, where = following.run, (following.seq, following.scheduled_in, following.attempt)
+            grant = AttemptGrant(run, following.deployment_name, *where)
             self.report([GrantedReport(grant, failure=ACTIVITY_CANCELED)])
 
     def _answer(self, report: GrantedReport, now: datetime) -> _Answer | None:

@@ -19,7 +19,7 @@ from levante_core.services.history.loading import read_index
 from levante_core.storage import keys
 from levante_core.storage.catalogue import Registration, build_item, registered_builds
 from levante_core.storage.decoding import readable
-from levante_core.storage.runs import RunSummary, open_run, summary_of
+from levante_core.storage.runs import RunSummary, is_open_run, open_run, summary_of
 
 MOST_BUILDS = 1_000
 COUNTED_AT_ONCE = 1_000
@@ -97,7 +97,7 @@ class BuildService:
     def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:
         """Move an open run to another build if its own has no workers left. Returns where the run belongs by now.
 
-        Cost: a query; another one and a write if nobody is there to run it.
+        Cost: a query; another one and a write if nobody is there to run it; a read if somebody else was faster.
         """
         deployment, own = names.without_build(pinned_to), names.build_of(pinned_to)
         live = self._live(run.workspace, deployment)
@@ -108,8 +108,11 @@ class BuildService:
         moved = names.for_build(deployment, chosen)
         is_unchanged = open_run(run, deployment_name=pinned_to)
         key = keys.execution(run.workspace, run.execution_id)
-        with suppress(ConditionFailed):
+        try:
             self._store.write(Update(key, set_attributes={"deployment_name": moved}, condition=is_unchanged))
+        except ConditionFailed:
+            item = self._store.get(key)
+            return summary_of(item).deployment_name if item and is_open_run(item, run.run_id) else pinned_to
         return moved
 
     def _current(self, workspace: Workspace, deployment: DeploymentName) -> str | None:

@@ -265,6 +265,9 @@ class CatalogueService:
             given=entry.workflow.given if entry else {},
             edition=entry.workflow.edition if entry else 0,
         )
+        unchanged = Matches({"workflow_id": workflow.workflow_id, "edition": workflow.edition}) if entry else Absent()
+        if entry and (known is None or workflow != entry.workflow):  # others, who have read what was, have to look again
+            workflow = replace(workflow, edition=workflow.edition + 1)
         registration = Registration(
             workspace=workspace,
             registration_id=known.registration_id if known else self._ids.uuid(),
@@ -275,7 +278,6 @@ class CatalogueService:
             spec=spec,
             build_id=build,
         )
-        unchanged = Matches({"workflow_id": workflow.workflow_id, "edition": workflow.edition}) if entry else Absent()
         return registration, [
             Put(records.workflow_item(workflow), unchanged),
             Put(records.pointer_item(workspace, workflow.workflow_id, name, None)),

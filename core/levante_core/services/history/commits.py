@@ -13,6 +13,7 @@ from levante_core.domain.executions.search_keys import problem_with_size
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import (
     RUN_MESSAGES,
+    CancelRequested,
     ChildScheduled,
     ExecutionContinuedAsNew,
     ExecutionTerminated,
@@ -196,15 +197,16 @@ class CommitService:
         if commit.search_keys is not None:
             old = replace(old, search_keys=commit.search_keys)
         unread = old.mail_count - event.mail_taken
+        mail = [self._carried(run, event.mail_taken + number, number) for number in range(1, unread + 1)]
+        is_cancel_requested = any(isinstance(fact.input, CancelRequested) for fact in mail)
         new = continued(old, event, ending.ended_at, mail_count=unread)
+        new = replace(new, is_cancel_requested=is_cancel_requested)
         unchanged = open_run(run, mail_count=old.mail_count)
         earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         writes.append(Put(run_pointer_item(new.key), Absent()))
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
-        for number in range(1, unread + 1):
-            fact = self._carried(run, event.mail_taken + number, number)
-            writes.append(Put(fact_item(recorded, fact), Absent()))
+        writes += [Put(fact_item(recorded, fact), Absent()) for fact in mail]
         return writes, [RunStarted(new.key, new.deployment_name, new.start)]
 
     def _carried(self, run: RunKey, old_number: int, number: int) -> Fact:

@@ -153,6 +153,8 @@ class MessageService:
             fact = message_fact(write(number, now))
             counted: dict[str, Scalar] = {"mail_count": number}
             if isinstance(fact.input, CancelRequested):
+                if execution.is_cancel_requested:  # by somebody else, who was faster
+                    return _Accepted(run, execution.mail_count, 0)
                 counted["is_cancel_requested"] = True
             held_until = wire_time(execution.mail_held_until) if execution.mail_held_until else None
             unchanged = open_run(run, **{"mail_count": execution.mail_count, MAIL_HELD_UNTIL: held_until})
