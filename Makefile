@@ -17,7 +17,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: audit map bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -52,7 +52,8 @@ $(AUDIT)/.stamp: pyproject.toml
 	@$(AUDIT)/bin/python $(PIP) --group audit
 	@touch $@
 
-setup: $(VENV)/.tools ## make .venv with Levante (editable), test and lint tools
+setup: $(VENV)/.tools ## make .venv with Levante (editable), test and lint tools, and let git check commit messages
+	@git config core.hooksPath .githooks 2>/dev/null || true
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
@@ -60,8 +61,12 @@ fmt: setup ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lint: setup ## ruff and import-linter
+map: setup ## draw docs/map.md: a line for each module, from their docstrings
+	$(BIN)/python docs/make_map.py
+
+lint: setup ## ruff, import-linter, and the messages of new commits
 	@echo "== lint"
+	$(BIN)/python .ci/commit_messages.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
