@@ -80,7 +80,8 @@ class StreamEnd:
                 return found
             if self._growing.has_changed() or self._is_behind:
                 self._grow(self._last)
-            if first < self._first:
+            is_beyond = self._is_behind and first >= self._first + len(self._last)
+            if first < self._first or is_beyond:
                 return self._read(first)
             return _part(self._last[first - self._first :], is_all=not self._is_behind)
 
