@@ -13,7 +13,6 @@ from levante_core.adapters.aws.composition import LOG_LEVELS, AwsSettings, read_
 from levante_core.adapters.aws.sts import StsTaskAccess, session_policy
 from levante_core.adapters.dynamodb.images import stream_record
 from levante_core.adapters.dynamodb.table import TIME_TO_LIVE, table_definition
-from levante_core.adapters.offloading import STREAM_PLACES
 from levante_core.adapters.sqs.client import check_prefix, full_name, sqs_client
 from levante_core.adapters.sqs.queues import SqsQueues
 from levante_core.domain.executions.execution import RunKey
@@ -23,6 +22,7 @@ from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 from levante_core.storage import keys
 from levante_core.storage.changes import concerns_dispatcher
+from levante_core.storage.large_documents import STREAM_PLACES
 from levante_core.storage.runs import ASKS_FOR_WORK, HAS_FAMILY, LEAVES_MORE
 from tests.support.policies import Statement, matches, statements
 from tests.support.sam import load_template, of_type, text

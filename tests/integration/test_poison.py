@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from levante_core.adapters.offloading import OFFLOAD_BYTES
 from levante_core.domain.dispatch.plan import StartChild
 from levante_core.domain.dispatch.tasks import DELAYED, TimerDue
 from levante_core.domain.executions.execution import RunKey
@@ -35,6 +34,7 @@ from levante_core.services.children.lifecycle import ChildService
 from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
+from levante_core.storage.large_documents import OFFLOAD_BYTES
 from levante_core.storage.parked import ParkedKind
 from levante_core.storage.runs import Recorded, fact_item, message_fact
 from levante_local.sqlite.store import SqliteItemStore

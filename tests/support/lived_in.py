@@ -34,10 +34,10 @@ from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_core.services.schedules.schedules import Target
 from levante_core.services.streams.external_events import OutsideEvent
 from levante_core.storage import keys
+from levante_core.storage.attempts import task_failure_item
 from levante_core.storage.catalogue import Role
 from levante_core.storage.queries import query_item
 from levante_core.storage.runs import Recorded, fact_item, outcome_fact
-from levante_core.storage.task_failures import task_failure_item
 from tests.support.poison import HOME, NEIGHBOURS, VICTIM, Plant
 
 OWN = NEIGHBOURS[0][1]

@@ -23,25 +23,16 @@ from levante_core.ports.item_store import (
 )
 from levante_core.ports.surroundings import PayloadStore
 from levante_core.storage.keys import is_stream
+from levante_core.storage.large_documents import (
+    REFERENCE,
+    STREAM_PLACES,
+    has_payloads,
+    is_large,
+    is_reference,
+    references,
+)
 
-OFFLOAD_BYTES = 64 * 1024
-"""Documents over this go to the payload store and leave a reference."""
-
-STREAM_PLACES = "stream-"
-"""What the places of streams begin with."""
-
-_REFERENCE = "payload_sha256"
 _CLEARED_AT_ONCE = 100
-
-
-def is_large(text: str) -> bool:
-    """Tell whether a document is kept elsewhere."""
-    return len(text) * 4 > OFFLOAD_BYTES and len(text.encode()) > OFFLOAD_BYTES
-
-
-def has_payloads(item: Item) -> bool:
-    """Tell whether the item, as the inner store has it, refers to a document that is kept elsewhere."""
-    return any(True for _ in _references(item))
 
 
 class OffloadingStore:
@@ -113,7 +104,7 @@ class OffloadingStore:
     def prune(self, key: Key, before: datetime) -> None:
         """See DocumentStore."""
         item = self._store.get(key)
-        self._payloads.keep_only(_places(key)[0], frozenset(_references(item) if item else ()), before)
+        self._payloads.keep_only(_places(key)[0], frozenset(references(item) if item else ()), before)
 
     def resolved(self, item: Item) -> Item:
         """Return the item with its documents in place; items of the change feed need it too. Each is fetched when read."""
@@ -132,12 +123,12 @@ class OffloadingStore:
         return write
 
     def _kept(self, key: Key, documents: Mapping[str, Any]) -> Mapping[str, Json]:
-        if not any(map(_is_large_text, documents.values())):
+        if not any(map(is_large, documents.values())):
             return documents
         return {name: self._kept_text(key, text) for name, text in documents.items()}
 
     def _kept_text(self, key: Key, text: Json) -> Json:
-        return {_REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if _is_large_text(text) else text
+        return {REFERENCE: self._payloads.put(_places(key)[0], text.encode())} if is_large(text) else text
 
 
 class _Documents(Mapping[str, Json]):
@@ -153,8 +144,8 @@ class _Documents(Mapping[str, Json]):
 
     def __getitem__(self, name: str) -> Json:
         document = self._documents[name]
-        if _is_reference(document):
-            document = self._documents[name] = self._fetched(document[_REFERENCE])
+        if is_reference(document):
+            document = self._documents[name] = self._fetched(document[REFERENCE])
         return document
 
     def __iter__(self) -> Iterator[str]:
@@ -181,14 +172,6 @@ class _Documents(Mapping[str, Json]):
         return self._payloads.get(older[0], sha256).decode()
 
 
-def _is_large_text(document: Json) -> bool:
-    return isinstance(document, str) and is_large(document)
-
-
-def _is_reference(document: Json) -> bool:
-    return isinstance(document, Mapping) and isinstance(document.get(_REFERENCE), str)
-
-
 def _places(key: Key) -> list[str]:
     """Return where the payloads of an item are put, and where earlier versions put them if that was elsewhere.
 
@@ -197,7 +180,3 @@ def _places(key: Key) -> list[str]:
     """
     place = hashlib.sha256(f"{key.partition}\0{key.sort}".encode()).hexdigest()[:32]
     return [f"{STREAM_PLACES}{place}", place] if is_stream(key) else [place]
-
-
-def _references(item: Item) -> Iterator[str]:
-    return (document[_REFERENCE] for document in item.documents.values() if _is_reference(document))

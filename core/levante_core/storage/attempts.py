@@ -1,4 +1,4 @@
-"""Attempts of activities as items: which one is the current one, how those before it ended, and what they said."""
+"""Attempts of activities and of workflow tasks as items: which one is the current one, how others ended, what they said."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded
 from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.ports.item_store import Item, Scalar, Update
 from levante_core.storage import keys
@@ -125,3 +126,16 @@ def attempt_of(item: Item) -> AttemptEnded:
         attempt=attempt_number(item),
         is_deferred=attributes.get(DEADLINE_AT) is not None,
     )
+
+
+def task_failure_item(recorded: Recorded, attempt: int, failure: Failure) -> Item:
+    """Write why a run cannot be advanced at present."""
+    attributes = {**recorded.attributes(), "attempt": attempt}
+    return Item(keys.task_failure(recorded.run), attributes, {"failure": failure.model_dump_json()})
+
+
+@reader
+def task_failure_of(item: Item) -> tuple[int, datetime, Failure]:
+    """Read why a run could not be advanced: at which attempt, when, and with what."""
+    failure = Failure.model_validate_json(item.documents["failure"])
+    return number(item.attributes, "attempt"), moment(item.attributes, "recorded_at"), failure

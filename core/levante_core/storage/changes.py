@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from levante_core.adapters.offloading import has_payloads
 from levante_core.domain.dispatch.plan import (
     BatchAppended,
     FactRecorded,
@@ -17,6 +16,7 @@ from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of
 from levante_core.storage.decoding import readable, reader
+from levante_core.storage.large_documents import has_payloads
 from levante_core.storage.runs import (
     ASKS_FOR_WORK,
     HAS_FAMILY,

@@ -4,13 +4,13 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 
-from levante_core.adapters.offloading import is_large
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace
 from levante_core.ports.item_store import EXPIRES_AT, Item, Scalar
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.storage import keys
 from levante_core.storage.decoding import reader
+from levante_core.storage.large_documents import is_large
 from levante_core.storage.runs import LEAVES_MORE
 
 _LINES: TypeAdapter[tuple[LogLine, ...]] = TypeAdapter(tuple[LogLine, ...])

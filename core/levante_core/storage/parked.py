@@ -8,7 +8,6 @@ from hashlib import sha256
 
 from pydantic_core import from_json
 
-from levante_core.adapters.offloading import is_large
 from levante_core.domain import names
 from levante_core.domain.dispatch.plan import EPOCH
 from levante_core.domain.executions.execution import RunKey
@@ -17,6 +16,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Worksp
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.storage import keys
 from levante_core.storage.decoding import number, reader
+from levante_core.storage.large_documents import is_large
 from levante_core.storage.runs import LEAVES_MORE
 
 NOBODY = Workspace("")

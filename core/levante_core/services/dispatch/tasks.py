@@ -34,9 +34,9 @@ from levante_core.services.dispatch.sender import Dispatch, queue_name
 from levante_core.services.executions.lookup import find_deployment
 from levante_core.services.history.loading import Position, read_page
 from levante_core.storage import keys
+from levante_core.storage.attempts import task_failure_item
 from levante_core.storage.parked import Owner, ParkedKind, owner_of_text
 from levante_core.storage.runs import Recorded, execution_of, run_id_of
-from levante_core.storage.task_failures import task_failure_item
 
 MAX_TASK_RETRY_SECONDS = 60
 PART = "part"

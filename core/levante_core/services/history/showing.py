@@ -15,9 +15,9 @@ from levante_core.ports.item_store import ItemStore
 from levante_core.services.executions.lookup import find_execution, find_run
 from levante_core.services.history.loading import History, last_batch, read_all
 from levante_core.storage import keys
+from levante_core.storage.attempts import task_failure_of
 from levante_core.storage.decoding import missing_batch
 from levante_core.storage.runs import batch_of, fact_of, recorded_of
-from levante_core.storage.task_failures import task_failure_of
 
 BATCHES_AT_ONCE = 10
 """So much of a history is in memory while it is told; each may be of 2 MB."""

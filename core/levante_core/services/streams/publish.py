@@ -21,7 +21,7 @@ from levante_core.services.conflicts import Conflicts
 from levante_core.services.executions.lookup import find_summary, summary_if_any
 from levante_core.services.history.loading import read_all
 from levante_core.storage import keys, streams
-from levante_core.storage.attempts import failed_attempts
+from levante_core.storage.attempts import failed_attempts, task_failure_of
 from levante_core.storage.runs import (
     batch_of,
     document_bytes,
@@ -32,7 +32,6 @@ from levante_core.storage.runs import (
     summary_of,
 )
 from levante_core.storage.streams import StreamHead
-from levante_core.storage.task_failures import task_failure_of
 
 BATCHES_AT_ONCE = 100
 WRITE_BYTES = 1024 * 1024

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from levante_core.adapters.item_sizes import check_sizes
-from levante_core.adapters.offloading import OFFLOAD_BYTES, is_large
 from levante_core.domain.executions.execution import Ending, Execution, RunKey, RunStart, Tracing
 from levante_core.domain.executions.search_keys import MOST_BYTES, problem_with_size
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -22,6 +21,7 @@ from levante_core.services.catalogue.registration_checks import (
 )
 from levante_core.services.executions.start import MOST_TRACING_BYTES
 from levante_core.storage.catalogue import Worker, Workflow, worker_item, workflow_item
+from levante_core.storage.large_documents import OFFLOAD_BYTES, is_large
 from levante_core.storage.runs import execution_item
 
 WORKSPACE = Workspace("w" * 128)

@@ -2,11 +2,12 @@
 
 import json
 
-from levante_core.adapters.offloading import OFFLOAD_BYTES, STREAM_PLACES, OffloadingStore
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.ports.item_store import Item, Put
 from levante_core.storage import keys
+from levante_core.storage.large_documents import OFFLOAD_BYTES, STREAM_PLACES
 from tests.support.place import SPACE, Place
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.offloading import OFFLOAD_BYTES, OffloadingStore, has_payloads, is_large
+from levante_core.adapters import offloading
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.errors import InconsistentHistory, Unavailable
 from levante_core.ports.item_store import (
     Absent,
@@ -19,7 +20,7 @@ from levante_core.ports.item_store import (
     Update,
     Write,
 )
-from levante_core.storage import offloading
+from levante_core.storage.large_documents import OFFLOAD_BYTES, has_payloads, is_large
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import Place
 

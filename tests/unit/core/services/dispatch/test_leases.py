@@ -25,7 +25,7 @@ from levante_core.services.dispatch.sender import queue_name
 from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine
 from levante_core.storage import keys
-from levante_core.storage.task_failures import task_failure_of
+from levante_core.storage.attempts import task_failure_of
 from levante_local.queues.queues import RESTORED_WITHIN, InProcessQueues
 from tests.support.engines import SEND, another, poll, seqs
 from tests.support.faults import Outage

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from levante_core.adapters.dynamodb.images import stream_record
-from levante_core.adapters.offloading import OFFLOAD_BYTES, OffloadingStore
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import (
@@ -31,6 +31,7 @@ from levante_core.protocol.workers import CommitOutcome
 from levante_core.services.engine import build_engine
 from levante_core.services.executions.reset import ResetRequest
 from levante_core.storage import keys
+from levante_core.storage.large_documents import OFFLOAD_BYTES
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations

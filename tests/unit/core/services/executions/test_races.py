@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from levante_core.adapters.offloading import OFFLOAD_BYTES, OffloadingStore
+from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.dispatch.plan import DeleteRest, PayloadsExpired
 from levante_core.domain.executions.execution import Execution, RunKey
@@ -20,6 +20,7 @@ from levante_core.services.engine import build_engine
 from levante_core.services.executions.expiry import IN_FLIGHT
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
+from levante_core.storage.large_documents import OFFLOAD_BYTES
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import OvertakenStore
 from tests.support.place import HOUR, SPACE, Place

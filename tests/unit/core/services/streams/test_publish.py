@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.offloading import OFFLOAD_BYTES
 from levante_core.domain.activities.retry import RetryPolicy
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
@@ -32,6 +31,7 @@ from levante_core.services.executions.start import StartRequest
 from levante_core.services.streams import publish as streams
 from levante_core.services.streams.publish import ITEM_BYTES, WRITE_BYTES, Sequenced, StreamService
 from levante_core.storage import keys
+from levante_core.storage.large_documents import OFFLOAD_BYTES
 from tests.support.faults import NO_FAULTS, CountingStore, Fate, FaultyStore, OneFault, Operations
 from tests.support.place import SPACE, Place
 
