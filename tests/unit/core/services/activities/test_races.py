@@ -158,6 +158,17 @@ def test_failure_when_the_activity_is_asked_to_end_meanwhile_then_it_is_over_and
     assert outcome(place, run).failure.kind is FailureKind.CANCELED
 
 
+def test_cancel_when_the_attempt_goes_on_elsewhere_then_its_end_is_waited_for(place: Place, run: RunKey) -> None:
+    """It has begun, unlike an attempt that waits for its time; whoever looks after it hears that it is not wanted."""
+    grant = place.attempt(run)
+    place.engine.activities.defer(grant, HOUR, None)
+    cancel(place, run, is_awaited=True)
+    assert outcome(place, run) is None
+    assert not place.engine.activities.heartbeat(grant, ())
+    assert place.report(run, result="done")
+    assert outcome(place, run).result == "done"
+
+
 # --- what goes on elsewhere -------------------------------------------------------------------------------------------
 
 

@@ -42,8 +42,8 @@ def timer(place: Place, seq: int = 1) -> TimerStarted:
     return TimerStarted(seq=seq, fire_at=place.clock.now() + HOUR)
 
 
-def activity(name: str) -> ActivityScheduled:
-    return ActivityScheduled(seq=1, name=name, input={}, options=ActivityOptions())
+def activity(name: str, seq: int = 1) -> ActivityScheduled:
+    return ActivityScheduled(seq=seq, name=name, input={}, options=ActivityOptions())
 
 
 def continued(taken: int = 0, run_id: RunId = NEXT) -> ExecutionContinuedAsNew:
@@ -68,7 +68,7 @@ def test_commit_when_another_worker_commits_meanwhile_then_one_batch_is_recorded
 ) -> None:
     """Invariant 1: of two who held the run, one decides what comes next; what the other wanted never happens."""
     with place.racing.before_write(lambda: place.commit(run, 1, activity("first"), commit_id="other")):
-        assert place.commit(run, 1, activity("second"), commit_id="mine") is CONFLICT
+        assert place.commit(run, 1, activity("second"), activity("third", seq=2), commit_id="mine") is CONFLICT
     assert place.kinds(run) == ["execution_started", "activity_scheduled"]
     assert [task.work.name for task in place.tasks(TaskQueue.ACTIVITY)] == ["first"]
 
@@ -154,6 +154,16 @@ def test_commit_when_it_is_too_large_and_another_is_recorded_meanwhile_then_that
     assert latest(place).status == ("COMPLETED" if ends else "RUNNING")
 
 
+@races("commits._terminated Absent", "closing.closing_write open_run")
+def test_commit_when_it_is_too_large_and_a_signal_comes_meanwhile_then_the_run_ends_all_the_same(
+    place: Place, run: RunKey
+) -> None:
+    """There is no room to take it."""
+    with place.racing.before_write(lambda: signal(place)):
+        assert place.commit(run, 1, timer(place), history=TOO_LARGE) is CONFLICT
+    assert (latest(place).status, latest(place).mail_count) == ("TERMINATED", 1)
+
+
 # --- continuing as new ------------------------------------------------------------------------------------------------
 
 
@@ -161,11 +171,14 @@ def test_commit_when_it_is_too_large_and_another_is_recorded_meanwhile_then_that
 def test_continue_as_new_when_a_signal_comes_meanwhile_then_it_is_tried_again_and_carried_over(
     place: Place, run: RunKey
 ) -> None:
-    """A signal that was accepted for the old run is the first one of the new run."""
+    """A signal that was accepted for the old run, and not taken by it, is the first one of the new run."""
+    place.engine.mail.signal(SPACE, E, "h", "in time")
+    end = MessagesTaken(until=1), continued(taken=1)
     with place.racing.before_write(lambda: signal(place)):
-        assert place.commit(run, 1, continued()) is UNREAD
+        assert place.commit(run, 1, *end, mail=1) is UNREAD
     assert (latest(place).key, latest(place).is_open) == (run, True)
-    assert place.commit(run, 1, continued()) is RECORDED
+    place.clock.advance(MAIL_HELD_FOR.total_seconds())
+    assert place.commit(run, 1, *end, mail=1) is RECORDED
     (fact,) = place.load(latest(place).key).facts
     assert isinstance(fact.input, SignalReceived)
     assert (latest(place).key.run_id, latest(place).mail_count) == (NEXT, 1)
@@ -199,7 +212,12 @@ def test_continue_as_new_when_the_run_has_ended_before_it_is_read_then_no_run_fo
     with place.racing.before_read(lambda: terminate(place), partition):
         assert place.commit(run, 1, continued()) is CONFLICT
     second = place.start(execution_id=E)
-    with place.racing.before_read(lambda: place.commit(second, 1, continued()), partition):
+
+    def replace() -> None:
+        assert place.commit(second, 1, continued()) is RECORDED
+        place.engine.mail.cancel(SPACE, E)
+
+    with place.racing.before_read(replace, partition):
         assert place.commit(second, 1, continued(run_id=RunId("another")), commit_id="mine") is CONFLICT
     assert latest(place).key.run_id == NEXT
 
@@ -211,6 +229,6 @@ def test_continue_as_new_when_another_execution_takes_the_run_id_meanwhile_then_
     """The id leads to one execution; the ids of runs are made by workers, who may be wrong."""
     other = place.start(execution_id="other")
     with place.racing.before_write(lambda: place.commit(other, 1, continued())):
-        assert place.commit(run, 1, continued()) is not RECORDED
+        assert place.commit(run, 1, continued()) is CONFLICT
     assert place.engine.executions.execution_of_run(SPACE, NEXT) == "other"
     assert latest(place).key == run

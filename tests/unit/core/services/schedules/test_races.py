@@ -70,6 +70,20 @@ def test_time_when_somebody_else_looks_meanwhile_then_one_execution_starts(place
 
 
 @races("schedules._take Matches")
+def test_time_when_somebody_else_starts_its_execution_before_the_id_is_looked_for_then_no_other_one_starts(
+    place: Place,
+) -> None:
+    """The id is taken by what this very time has started, and not by a user."""
+    make(place)
+    place.clock.advance(HOUR.total_seconds())
+    of_the_time = keys.execution(SPACE, ExecutionId("s-20260101T010000Z")).partition
+    with place.racing.before_read(lambda: look(place), of_the_time):
+        look(place)
+    assert started(place) == ["s-20260101T010000Z"]
+    assert kept(place).state.running == ("s-20260101T010000Z",)
+
+
+@races("schedules._take Matches")
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
@@ -180,10 +194,15 @@ def test_delete_when_somebody_else_deletes_it_meanwhile_then_that_is_said(place:
 def test_change_when_a_time_is_dealt_with_meanwhile_then_no_execution_starts_again(
     place: Place, change: Callable[[Any], None]
 ) -> None:
-    """How far a schedule has come, and what it runs, is not set back by a change that was read before."""
+    """How far a schedule has come, and what it runs, is not set back by a change that was asked for before."""
     make(place)
-    place.clock.advance(HOUR.total_seconds())
-    with place.racing.before_write(lambda: look(place)):
+    place.clock.advance(HOUR.total_seconds() - 1)
+
+    def let_time_come() -> None:
+        place.clock.advance(1)
+        look(place)
+
+    with place.racing.before_write(let_time_come):
         change(place.engine.schedules)
     assert kept(place).state.running == ("s-20260101T010000Z",)
     place.engine.schedules.resume(SPACE, "s", None)
@@ -224,7 +243,7 @@ def test_change_when_the_schedule_is_deleted_meanwhile_then_it_stays_gone(place:
 
 
 @races("schedules._change Matches")
-def test_resume_when_somebody_resumed_it_meanwhile_then_times_since_then_are_not_skipped(place: Place) -> None:
+def test_resume_when_somebody_resumed_it_before_then_times_since_then_are_not_skipped(place: Place) -> None:
     """Only what passed while it was paused is not caught up."""
     make(place)
     schedules = place.engine.schedules
@@ -232,6 +251,7 @@ def test_resume_when_somebody_resumed_it_meanwhile_then_times_since_then_are_not
     with place.racing.before_write(lambda: schedules.resume(SPACE, "s", "first")):
         schedules.resume(SPACE, "s", "second")
     place.clock.advance(HOUR.total_seconds())
+    schedules.resume(SPACE, "s", "third")
     look(place)
     assert started(place) == ["s-20260101T010000Z"]
-    assert kept(place).state.note == "second"
+    assert kept(place).state.note == "third"
