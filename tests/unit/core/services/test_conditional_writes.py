@@ -7,7 +7,7 @@ from tests.support.races import conditions_in, raced_in
 
 SERVICES = Path(levante_core.services.__path__[0])
 HERE = Path(__file__).parent
-RACED_OTHERWISE = {"family", "resets"}
+RACED_OTHERWISE = {"lifecycle", "reset"}
 """Modules that are raced without the mark: those of children and resets have tests of all that may come between."""
 
 

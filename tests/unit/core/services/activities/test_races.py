@@ -59,7 +59,7 @@ def cancel(place: Place, run: RunKey, *, is_awaited: bool) -> None:
 # --- how attempts end -------------------------------------------------------------------------------------------------
 
 
-@races("activities._outcome Absent")
+@races("reports._outcome Absent")
 @pytest.mark.parametrize("failure", [None, FINAL], ids=["succeeds", "fails"])
 def test_report_when_another_outcome_is_recorded_meanwhile_then_that_one_stands(
     place: Place, run: RunKey, failure: Failure | None
@@ -71,7 +71,7 @@ def test_report_when_another_outcome_is_recorded_meanwhile_then_that_one_stands(
     assert len(place.tasks(TaskQueue.WORKFLOW)) == 1
 
 
-@races("activities._answer AbsentOrMatches")
+@races("reports._answer AbsentOrMatches")
 def test_failure_when_its_repeat_is_recorded_meanwhile_then_one_attempt_follows(place: Place, run: RunKey) -> None:
     """A report that is sent twice uses up one attempt."""
     with place.racing.before_write(lambda: place.report(run, failure=FAILURE)):
@@ -80,7 +80,7 @@ def test_failure_when_its_repeat_is_recorded_meanwhile_then_one_attempt_follows(
     assert [one.failure for one in failed_attempts(attempt(place, run))] == [FAILURE]
 
 
-@races("activities._answer AbsentOrMatches")
+@races("reports._answer AbsentOrMatches")
 def test_failure_when_the_attempt_after_it_fails_meanwhile_then_no_attempt_is_made_again(place: Place, run: RunKey) -> None:
     """Attempts are counted upwards only, however late a report comes."""
 
@@ -94,7 +94,7 @@ def test_failure_when_the_attempt_after_it_fails_meanwhile_then_no_attempt_is_ma
     assert [one.attempt for one in failed_attempts(attempt(place, run))] == [1, 2]
 
 
-@races("activities._outcome Absent")
+@races("reports._outcome Absent")
 def test_success_when_the_attempt_is_taken_for_lost_meanwhile_then_it_counts_and_no_other_begins(
     place: Place, run: RunKey
 ) -> None:
@@ -118,7 +118,7 @@ def task_of(run: RunKey) -> dict[str, Any]:
     }
 
 
-@races("activities._outcome Absent")
+@races("reports._outcome Absent")
 def test_session_when_the_activity_ends_before_it_is_called_lost_then_its_result_stands(place: Place, run: RunKey) -> None:
     """The worker was slow to be heard, and not gone; the workflow is told once."""
     task = ActivityTask(**{**task_of(run), "deployment_name": for_session(DEPLOYMENT, "gone")}, attempt=1)
@@ -131,7 +131,7 @@ def test_session_when_the_activity_ends_before_it_is_called_lost_then_its_result
 # --- cancelling -------------------------------------------------------------------------------------------------------
 
 
-@races("activities.cancel Absent", "activities._outcome Absent")
+@races("reports.cancel Absent", "reports._outcome Absent")
 @pytest.mark.parametrize("cancels_first", [True, False])
 def test_cancel_when_the_activity_ends_meanwhile_then_what_was_first_stands(
     place: Place, run: RunKey, *, cancels_first: bool
@@ -147,7 +147,7 @@ def test_cancel_when_the_activity_ends_meanwhile_then_what_was_first_stands(
         assert outcome(place, run).result == "done"
 
 
-@races("activities._answer AbsentOrMatches")
+@races("reports._answer AbsentOrMatches")
 def test_failure_when_the_activity_is_asked_to_end_meanwhile_then_it_is_over_and_no_attempt_is_waited_for(
     place: Place, run: RunKey
 ) -> None:
@@ -172,7 +172,7 @@ def test_cancel_when_the_attempt_goes_on_elsewhere_then_its_end_is_waited_for(pl
 # --- what goes on elsewhere -------------------------------------------------------------------------------------------
 
 
-@races("activities._defer AbsentOrMatches")
+@races("reports._defer AbsentOrMatches")
 @pytest.mark.parametrize(
     "go_on",
     [
@@ -190,7 +190,7 @@ def test_deferral_when_the_attempt_ends_meanwhile_then_the_next_attempt_is_curre
     assert (attempt_number(attempt(place, run)), deferral_of(attempt(place, run))) == (2, None)
 
 
-@races("activities._defer AbsentOrMatches")
+@races("reports._defer AbsentOrMatches")
 def test_heartbeat_when_its_deferred_attempt_ends_meanwhile_then_the_next_attempt_is_current(
     place: Place, run: RunKey
 ) -> None:
@@ -202,7 +202,7 @@ def test_heartbeat_when_its_deferred_attempt_ends_meanwhile_then_the_next_attemp
     assert (attempt_number(attempt(place, run)), deferral_of(attempt(place, run))) == (2, None)
 
 
-@races("activities._outcome Absent")
+@races("reports._outcome Absent")
 def test_end_when_the_deferred_attempt_runs_out_of_time_meanwhile_then_one_outcome_is_recorded(
     place: Place, run: RunKey
 ) -> None:

@@ -46,7 +46,7 @@ def is_of(key: Key) -> Callable[[Write], bool]:
 # --- workflows --------------------------------------------------------------------------------------------------------
 
 
-@races("catalogue._registration Absent")
+@races("register._registration Absent")
 def test_workflow_when_another_deployment_registers_it_first_meanwhile_then_it_has_one_id(place: Place) -> None:
     """Whoever keeps the id of a workflow finds it, with both registrations."""
     workflow = is_of(keys.workflow(SPACE, W))
@@ -58,7 +58,7 @@ def test_workflow_when_another_deployment_registers_it_first_meanwhile_then_it_h
     assert {one.deployment_name for one in entry.registrations} == {"other", DEPLOYMENT}
 
 
-@races("catalogue._registration Absent", "catalogue._registration Matches")
+@races("register._registration Absent", "register._registration Matches")
 @pytest.mark.parametrize("is_known", [True, False])
 def test_registration_when_another_worker_registers_meanwhile_then_both_have_the_same(
     place: Place, *, is_known: bool
@@ -76,7 +76,7 @@ def test_registration_when_another_worker_registers_meanwhile_then_both_have_the
     assert execution.deployment_name == DEPLOYMENT
 
 
-@races("catalogue._registration Matches")
+@races("register._registration Matches")
 def test_registration_when_a_user_edits_the_workflow_meanwhile_then_the_edit_stays(place: Place) -> None:
     """What users say outlives what code declares."""
     register(place)
@@ -89,7 +89,7 @@ def test_registration_when_a_user_edits_the_workflow_meanwhile_then_the_edit_sta
     assert (shown(place).description, shown(place).tags) == ("ours", ("a",))
 
 
-@races("workflow_edits._change Matches")
+@races("edits._change Matches")
 def test_edit_when_new_code_registers_meanwhile_then_what_the_code_says_stays_too(place: Place) -> None:
     """What users say is kept beside what code declares, which each of them alone may change."""
     register(place, description="code's")
@@ -98,7 +98,7 @@ def test_edit_when_new_code_registers_meanwhile_then_what_the_code_says_stays_to
     assert (shown(place).display_name, shown(place).description) == ("Ours", "code's new")
 
 
-@races("workflow_edits._change Matches")
+@races("edits._change Matches")
 def test_edit_when_another_is_made_meanwhile_then_both_stay(place: Place) -> None:
     """Two people edit different things."""
     register(place)
@@ -118,7 +118,7 @@ def id_of(response: RegisterResponse) -> str:
 # --- deployments and workers ------------------------------------------------------------------------------------------
 
 
-@races("catalogue._ensure_deployment Absent")
+@races("register._ensure_deployment Absent")
 def test_deployment_when_another_worker_makes_it_meanwhile_then_it_keeps_its_id(place: Place) -> None:
     """The id leads to it from then on."""
     ids: list[str] = []
@@ -132,7 +132,7 @@ def test_deployment_when_another_worker_makes_it_meanwhile_then_it_keeps_its_id(
     assert place.engine.catalogue.get_deployment(SPACE, DEPLOYMENT).deployment_id == ids[0]
 
 
-@races("catalogue.heartbeat Matches")
+@races("register.heartbeat Matches")
 def test_heartbeat_when_the_worker_is_forgotten_meanwhile_then_it_is_told_to_register_and_nothing_is_left(
     place: Place,
 ) -> None:

@@ -42,7 +42,7 @@ def timer(place: Place, run: RunKey, delay: timedelta) -> TimerDue:
 # --- timers -----------------------------------------------------------------------------------------------------------
 
 
-@races("due._fire Absent")
+@races("timers._fire Absent")
 def test_timer_when_its_message_is_handled_twice_at_once_then_it_fires_once(place: Place) -> None:
     """Messages come at least once; what is recorded of the first stays as it is."""
     run = place.start()
@@ -62,7 +62,7 @@ def test_timer_when_its_message_is_handled_twice_at_once_then_it_fires_once(plac
     assert len(place.tasks(TaskQueue.WORKFLOW)) == 1
 
 
-@races("dispatch._delayed Absent")
+@races("sender._delayed Absent")
 def test_timer_when_it_is_put_aside_twice_at_once_then_it_is_sent_once(place: Place) -> None:
     """What is due later than queues can wait is kept under its name, whoever asks for it."""
     due = timer(place, place.start(), HOUR)
@@ -93,7 +93,7 @@ class NoClosing(ClosingService):
         raise BROKEN
 
 
-@races("due._end_overdue Matches")
+@races("timers._end_overdue Matches")
 @pytest.mark.parametrize("continues", [True, False])
 def test_deadline_when_it_is_put_out_of_the_way_and_its_run_ends_meanwhile_then_no_other_run_loses_its_own(
     place: Place, *, continues: bool

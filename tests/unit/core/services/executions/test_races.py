@@ -62,7 +62,7 @@ def runs_of(place: Place) -> set[str]:
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-@races("executions._put Absent")
+@races("start._put Absent")
 def test_start_when_another_takes_the_id_meanwhile_then_one_run_is_started(place: Place) -> None:
     """Invariant 6: one open run per id, whoever was first; nothing is sent for a run that is not there."""
     started: list[RunKey] = []
@@ -78,7 +78,7 @@ def test_start_when_another_takes_the_id_meanwhile_then_one_run_is_started(place
     assert runs_of(place) == {started[0].run_id}
 
 
-@races("executions._put Matches", "executions._put Absent 2")
+@races("start._put Matches", "start._put Absent 2")
 @pytest.mark.parametrize("is_over", [False, True])
 def test_start_when_the_id_was_free_and_another_takes_it_meanwhile_then_no_run_is_lost(
     place: Place, *, is_over: bool
@@ -99,7 +99,7 @@ def test_start_when_the_id_was_free_and_another_takes_it_meanwhile_then_no_run_i
     assert runs_of(place) == {first.run_id, others[0].run_id}
 
 
-@races("executions._put Matches")
+@races("start._put Matches")
 def test_start_when_the_run_before_is_deleted_and_another_starts_meanwhile_then_that_one_goes_on(place: Place) -> None:
     """Nothing says by then that there ever was another run but what the start has read."""
     place.start(execution_id=E)
@@ -126,7 +126,7 @@ def is_of_execution(write: Write) -> bool:
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 
-@races("closing._close Absent")
+@races("close._close Absent")
 def test_terminate_when_the_run_advances_meanwhile_then_it_ends_behind_that(place: Place) -> None:
     """What a worker recorded stays, and the end is the last of the history."""
     run = place.start(execution_id=E)
@@ -137,7 +137,7 @@ def test_terminate_when_the_run_advances_meanwhile_then_it_ends_behind_that(plac
     assert latest(place).status is ExecutionStatus.TERMINATED
 
 
-@races("closing._close Absent", "closing.closing_write open_run")
+@races("close._close Absent", "close.closing_write open_run")
 @pytest.mark.parametrize("by_read", [True, False])
 def test_terminate_when_the_run_ends_meanwhile_then_its_end_stands(place: Place, *, by_read: bool) -> None:
     """Whether the end came before the history was looked at, or right before the write."""
@@ -158,7 +158,7 @@ def test_terminate_when_the_run_ends_meanwhile_then_its_end_stands(place: Place,
     assert ending.result == "done"
 
 
-@races("closing.closing_write open_run")
+@races("close.closing_write open_run")
 @pytest.mark.parametrize("by_read", [True, False])
 def test_terminate_when_the_run_continues_as_new_meanwhile_then_the_new_run_is_ended(place: Place, *, by_read: bool) -> None:
     """Whoever ends an execution does not know of its runs; the old run ended once, by going on."""
@@ -174,7 +174,7 @@ def test_terminate_when_the_run_continues_as_new_meanwhile_then_the_new_run_is_e
     assert [len(place.load(one).batches) for one in (run, latest(place).key)] == [1, 1]
 
 
-@races("closing.closing_write open_run")
+@races("close.closing_write open_run")
 @pytest.mark.parametrize("replace", [continue_as_new, begin_anew])
 def test_time_out_when_another_run_takes_the_place_meanwhile_then_that_one_goes_on(
     place: Place, replace: Callable[[Place, RunKey], object]
@@ -190,7 +190,7 @@ def test_time_out_when_another_run_takes_the_place_meanwhile_then_that_one_goes_
     assert latest(place).is_open
 
 
-@races("closing.closing_write open_run")
+@races("close.closing_write open_run")
 def test_time_out_when_a_signal_is_unread_then_the_run_ends_all_the_same(place: Place) -> None:
     """Ends from outside workflow code wait for nobody, or a run that is sent messages all the time would never time out."""
     run = place.start(execution_id=E)

@@ -64,7 +64,7 @@ def test_mail_when_the_run_has_not_taken_it_then_it_is_the_new_runs_first(place:
     assert place.commit(run, 1, MessagesTaken(until=1), again(mail_taken=1), mail=1) is CommitOutcome.RECORDED
     new = latest(place)
     assert mail_of(place, new.key) == [(1, "signal"), (2, "update"), (3, None)]
-    assert (new.mail_count, new.is_cancel_requested) == (3, False)
+    assert (new.mail_count, new.is_cancel_requested) == (3, True)
     assert [fact.input.kind for fact in place.load(new.key).facts] == [
         "signal_received",
         "update_requested",

@@ -83,7 +83,7 @@ def test_commit_when_its_own_repeat_is_recorded_meanwhile_then_it_is_answered_al
     assert place.kinds(run) == ["execution_started", "timer_started"]
 
 
-@races("commits._prepare Absent", "closing.closing_write open_run")
+@races("commits._prepare Absent", "close.closing_write open_run")
 @pytest.mark.parametrize("other", [END.model_copy(update={"result": "other"}), continued()], ids=["end", "continue"])
 def test_end_when_the_run_ends_otherwise_meanwhile_then_there_is_one_end(
     place: Place, run: RunKey, other: ExecutionCompleted | ExecutionContinuedAsNew
@@ -99,7 +99,7 @@ def test_end_when_the_run_ends_otherwise_meanwhile_then_there_is_one_end(
         assert execution.ending.result == "other"
 
 
-@races("closing.closing_write open_run", "commits._setting open_run")
+@races("close.closing_write open_run", "commits._setting open_run")
 def test_end_when_a_signal_comes_meanwhile_then_the_run_goes_on_and_takes_it(place: Place, run: RunKey) -> None:
     """Invariant 5: what was accepted is taken before the run ends; and until then, no more comes."""
     with place.racing.before_write(lambda: signal(place)):
@@ -154,7 +154,7 @@ def test_commit_when_it_is_too_large_and_another_is_recorded_meanwhile_then_that
     assert latest(place).status == ("COMPLETED" if ends else "RUNNING")
 
 
-@races("commits._terminated Absent", "closing.closing_write open_run")
+@races("commits._terminated Absent", "close.closing_write open_run")
 def test_commit_when_it_is_too_large_and_a_signal_comes_meanwhile_then_the_run_ends_all_the_same(
     place: Place, run: RunKey
 ) -> None:

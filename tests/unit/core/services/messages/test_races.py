@@ -111,7 +111,7 @@ def signal(place: Place, request_id: str | None = None) -> None:
 # --- accepting --------------------------------------------------------------------------------------------------------
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 @pytest.mark.parametrize("send", [signal, lambda place: place.engine.mail.cancel(SPACE, E)], ids=["signal", "cancel"])
 def test_message_when_the_run_ends_meanwhile_then_its_sender_hears_so(
     place: Place, run: RunKey, send: Callable[[Place], None]
@@ -125,7 +125,7 @@ def test_message_when_the_run_ends_meanwhile_then_its_sender_hears_so(
     assert (latest(place).mail_count, mail_of(place, run)) == (0, [])
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 def test_signal_when_the_run_continues_as_new_meanwhile_then_the_new_run_gets_it(place: Place, run: RunKey) -> None:
     """Both runs are open, with as many messages: only the run's id tells them apart."""
     with place.racing.before_write(lambda: continue_as_new(place, run)):
@@ -135,7 +135,7 @@ def test_signal_when_the_run_continues_as_new_meanwhile_then_the_new_run_gets_it
     assert (mail_of(place, new.key), mail_of(place, run)) == (["signal_received"], [])
 
 
-@races("mail._accept open_run", "mail._accept Absent")
+@races("accept._accept open_run", "accept._accept Absent")
 def test_signals_when_another_comes_meanwhile_then_each_has_its_own_number(place: Place, run: RunKey) -> None:
     """Two senders read the same count; the second of them counts anew."""
     with place.racing.before_write(lambda: place.engine.mail.cancel(SPACE, E)):
@@ -143,7 +143,7 @@ def test_signals_when_another_comes_meanwhile_then_each_has_its_own_number(place
     assert (latest(place).mail_count, mail_of(place, run)) == (2, ["cancel_requested", "signal_received"])
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 @pytest.mark.parametrize("ends", [True, False])
 def test_signal_when_messages_are_held_meanwhile_then_it_waits_for_the_end_or_for_its_time(
     place: Place, run: RunKey, *, ends: bool
@@ -167,7 +167,7 @@ def test_signal_when_messages_are_held_meanwhile_then_it_waits_for_the_end_or_fo
     assert place.clock.now() - held_at >= MAIL_HELD_FOR
 
 
-@races("mail._accept Absent 2")
+@races("accept._accept Absent 2")
 def test_signal_when_its_repeat_comes_meanwhile_then_it_is_accepted_once(place: Place, run: RunKey) -> None:
     """A client that gave up waiting sends again while the first request is still on its way."""
     with place.racing.before_write(lambda: signal(place, "one")):
@@ -175,7 +175,7 @@ def test_signal_when_its_repeat_comes_meanwhile_then_it_is_accepted_once(place: 
     assert (latest(place).mail_count, mail_of(place, run)) == (1, ["signal_received"])
 
 
-@races("mail._accept Absent 2")
+@races("accept._accept Absent 2")
 def test_signal_when_its_repeat_was_taken_into_a_new_run_meanwhile_then_it_is_accepted_once(
     place: Place, run: RunKey
 ) -> None:
@@ -191,7 +191,7 @@ def test_signal_when_its_repeat_was_taken_into_a_new_run_meanwhile_then_it_is_ac
     assert (latest(place).key.run_id, latest(place).mail_count) == (NEXT, 0)
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 def test_cancels_when_another_comes_meanwhile_then_the_code_is_asked_once(place: Place, run: RunKey) -> None:
     """A second request would reach the code that cleans up after the first, and interrupt it."""
     with place.racing.before_write(lambda: place.engine.mail.cancel(SPACE, E)):
@@ -199,7 +199,7 @@ def test_cancels_when_another_comes_meanwhile_then_the_code_is_asked_once(place:
     assert (latest(place).mail_count, mail_of(place, run)) == (1, ["cancel_requested"])
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 def test_cancel_when_the_run_continues_as_new_with_a_request_meanwhile_then_the_code_is_asked_once(
     place: Place, run: RunKey
 ) -> None:
@@ -214,7 +214,7 @@ def test_cancel_when_the_run_continues_as_new_with_a_request_meanwhile_then_the_
     assert (latest(place).mail_count, mail_of(place, latest(place).key)) == (1, ["cancel_requested"])
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 def test_cancel_when_a_request_was_taken_by_the_run_before_then_the_new_run_is_asked_too(place: Place, run: RunKey) -> None:
     """The old run went on as new in spite of the first request; this one is another."""
 
@@ -231,7 +231,7 @@ def test_cancel_when_a_request_was_taken_by_the_run_before_then_the_new_run_is_a
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 
-@races("mail._accept open_run")
+@races("accept._accept open_run")
 def test_update_when_the_run_continues_as_new_before_it_is_accepted_then_it_is_answered_by_the_new_run(
     place: Place, run: RunKey
 ) -> None:
@@ -303,21 +303,15 @@ def test_answer_when_another_worker_answers_meanwhile_then_the_first_answer_stan
     assert QueryAnswer.model_validate_json(item.documents["answer"]).result == "first"
 
 
-@pytest.mark.parametrize("continues", [True, False])
-def test_query_when_the_run_ends_before_it_is_asked_then_its_caller_hears_so(
-    place: Place, run: RunKey, *, continues: bool
-) -> None:
+def test_query_when_the_run_ends_before_it_is_asked_then_its_caller_hears_so(place: Place, run: RunKey) -> None:
     """No worker looks at the run any more, and nothing of the query is left."""
 
     def end() -> None:
-        if continues:
-            continue_as_new(place, run)
-        else:
-            place.engine.closing.terminate(SPACE, E)
+        place.engine.closing.terminate(SPACE, E)
 
     with (
         place.racing.before_write(end, of=lambda write: write.key.sort.startswith(keys.QUERY)),
-        pytest.raises(NotRunning, match="replaced by a new run" if continues else "TERMINATED"),
+        pytest.raises(NotRunning, match="TERMINATED"),
     ):
         place.engine.queries.ask(SPACE, E, "h", {}, 10)
     left = [item.key.sort for item in place.store.query(keys.history(SPACE, run.run_id)).items]

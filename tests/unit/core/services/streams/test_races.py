@@ -81,7 +81,7 @@ def report(place: Place, run: RunKey, publisher: str, *numbers: int, after: int 
 # --- what is recorded -------------------------------------------------------------------------------------------------
 
 
-@races("streams._append Absent", "streams._append Absent 2")
+@races("publish._append Absent", "publish._append Absent 2")
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("by_read", [True, False])
 def test_publish_when_another_publishes_the_same_meanwhile_then_it_is_told_once(place: Place, *, by_read: bool) -> None:
@@ -92,7 +92,7 @@ def test_publish_when_another_publishes_the_same_meanwhile_then_it_is_told_once(
     assert told(place) == [STARTED]
 
 
-@races("streams._append Matches", "streams._append Absent 2")
+@races("publish._append Matches", "publish._append Absent 2")
 @pytest.mark.parametrize("by_read", [True, False])
 def test_publish_when_another_tells_of_the_same_end_meanwhile_then_it_is_told_once(
     place: Place, run: RunKey, *, by_read: bool
@@ -106,7 +106,7 @@ def test_publish_when_another_tells_of_the_same_end_meanwhile_then_it_is_told_on
     assert told(place) == [STARTED, "WORKFLOW_EXECUTION_COMPLETED"]
 
 
-@races("streams._append Absent 2")
+@races("publish._append Absent 2")
 def test_publish_when_an_event_takes_its_place_meanwhile_then_it_goes_behind_that(place: Place, run: RunKey) -> None:
     """Invariant 8: what is told is never replaced; events of activities do not ask how far the histories are told."""
     publish(place)
@@ -119,7 +119,7 @@ def test_publish_when_an_event_takes_its_place_meanwhile_then_it_goes_behind_tha
 # --- what activities tell ---------------------------------------------------------------------------------------------
 
 
-@races("task_events._placed Absent")
+@races("activity_events._placed Absent")
 @pytest.mark.parametrize("after", [None, 1])
 def test_event_when_another_takes_its_place_meanwhile_then_it_goes_behind_that(
     place: Place, run: RunKey, after: int | None
@@ -131,7 +131,7 @@ def test_event_when_another_takes_its_place_meanwhile_then_it_goes_behind_that(
     assert told(place) == [STARTED, "first:1", "first:2", "second:1"]
 
 
-@races("task_events._placed Absent")
+@races("activity_events._placed Absent")
 @pytest.mark.parametrize("after", [None, 1])
 def test_event_when_its_repeat_is_told_meanwhile_then_it_is_told_once(place: Place, run: RunKey, after: int | None) -> None:
     """A worker whose call was not answered in time sends its events again, and perhaps some more."""
@@ -141,7 +141,7 @@ def test_event_when_its_repeat_is_told_meanwhile_then_it_is_told_once(place: Pla
     assert told(place) == [STARTED, "p:1", "p:2", "p:3"]
 
 
-@races("task_events._placed Absent")
+@races("activity_events._placed Absent")
 def test_event_when_recorded_events_are_published_meanwhile_then_it_goes_behind_them(place: Place, run: RunKey) -> None:
     """Readers see how an activity began before what it tells."""
     publish(place)
@@ -154,7 +154,7 @@ def test_event_when_recorded_events_are_published_meanwhile_then_it_goes_behind_
 # --- what others tell -------------------------------------------------------------------------------------------------
 
 
-@races("outside_events._append Absent")
+@races("external_events._append Absent")
 def test_outside_event_when_another_takes_its_place_meanwhile_then_it_goes_behind_that(place: Place, run: RunKey) -> None:
     """Nothing that was told is replaced, whoever told it."""
     publish(place)
@@ -163,7 +163,7 @@ def test_outside_event_when_another_takes_its_place_meanwhile_then_it_goes_behin
     assert told(place) == [STARTED, "p:1", "one"]
 
 
-@races("outside_events._append Absent 2")
+@races("external_events._append Absent 2")
 @pytest.mark.parametrize("by_read", [True, False])
 def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_told_once(
     place: Place, run: RunKey, *, by_read: bool
@@ -176,7 +176,7 @@ def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_told_once(
     assert told(place) == [STARTED, "one", "zero", "two"]
 
 
-@races("outside_events._check_of open_run")
+@races("external_events._check_of open_run")
 @pytest.mark.parametrize(
     ("act", "expected"), [(lambda place, _: end(place), NotRunning), (continue_as_new, NotFound)], ids=["end", "continue"]
 )
