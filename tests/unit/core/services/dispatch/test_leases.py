@@ -237,6 +237,14 @@ def test_lease_when_the_process_was_restarted_then_it_stands_again_and_holds_its
     assert [(one.receive_count, one.task.verify, seqs([one])) for one in (first, second)] == [(2, True, [1]), (1, True, [1])]
 
 
+def test_lease_when_it_is_presented_for_another_queue_after_a_restart_then_it_is_lost(place: Place) -> None:
+    """A task must not get into a queue whose workers cannot run it."""
+    _, (task,) = queued(place)
+    engine = restarted(place)
+    assert lease(engine, WORKFLOW, extend=[task]) == [0]
+    assert lease(engine, ACTIVITY, extend=[task]) == []
+
+
 def test_lease_when_somebody_has_the_task_after_a_restart_then_it_is_lost(place: Place) -> None:
     """One worker at a time: who presents its lease too late is told so."""
     _, tasks = queued(place, 2)

@@ -10,6 +10,7 @@ import pytest
 
 from levante_core.domain.dispatch.tasks import DELAYED, WORKFLOW_TASK, DeadlineDue
 from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.history.events import ActivityScheduled
 from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Put
@@ -95,10 +96,9 @@ def test_deadline_when_it_is_far_then_it_is_left_to_the_sweep(place: Place, minu
     (run,) = quiet(place, 1, timedelta(minutes=20))
     place.clock.advance(60 * (20 - minutes_left))
     place.engine.redrive.redrive()
-    place.engine.due.sweep()
-    place.clock.advance(60)
-    place.engine.due.sweep()
-    place.clock.advance(60 * (minutes_left - 1))
+    for _ in range(minutes_left):
+        place.engine.due.sweep()
+        place.clock.advance(60)
     assert bool(deadlines(place, run)) is is_sent
 
 
@@ -112,15 +112,15 @@ def test_redrive_when_it_comes_again_then_each_sends_anew(place: Place) -> None:
 
 def test_run_when_it_has_ended_then_it_is_not_redriven(place: Place) -> None:
     """Nor does its execution's next run get what was asked for the one before."""
-    closed = place.start()
-    place.engine.closing.terminate(SPACE, closed.execution_id)
-    before = place.start(execution_id="e")
-    place.engine.closing.terminate(SPACE, before.execution_id)
+    closed, before = place.start(), place.start(execution_id="e")
+    for run in (closed, before):
+        place.commit(run, 1, ActivityScheduled(seq=1, name="a", input={}))
+        place.engine.closing.terminate(SPACE, run.execution_id)
     after = place.start(execution_id="e")
     place.lose_messages()
     for run in (closed, before):
         place.engine.redrive.redrive_run(run)
-    assert sent_for(place) == {}
+    assert (sent_for(place), place.emptied(TaskQueue.ACTIVITY)) == ({}, [])
     place.engine.redrive.redrive_run(after)
     assert sent_for(place) == {after.run_id: 1}
 
@@ -134,15 +134,14 @@ def test_redrive_when_there_are_many_runs_then_each_is_sent_for_once(
 ) -> None:
     """Page by page over all shards, whether runs have one deadline or each its own; all are counted."""
     monkeypatch.setattr(redrive, "REDRIVE_PAGE", 2)
-    runs = []
-    for _ in range(17):
+    runs: list[RunKey] = []
+    while len(runs) < 15 or len({keys.shard(run.run_id) for run in runs}) < keys.SHARDS:
         runs += quiet(place, 1)
         place.clock.advance(is_apart)
-    assert len({keys.shard(run.run_id) for run in runs}) == keys.SHARDS
-    assert place.engine.redrive.redrive() == 17
+    assert place.engine.redrive.redrive() == len(runs)
     assert sent_for(place) == {run.run_id: 1 for run in runs}
     found = pages(place)
-    assert (sum(found), max(found)) == (17, 2)
+    assert (sum(found), max(found)) == (len(runs), 2)
     assert sent_for(place) == {run.run_id: 1 for run in runs}
 
 

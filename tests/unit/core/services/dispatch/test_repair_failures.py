@@ -63,8 +63,8 @@ def test_walk_when_it_takes_several_looks_then_the_next_one_counts_from_where_th
 ) -> None:
     """A run that was looked at early in one walk, and late in the next, was quiet for all the time between."""
     monkeypatch.setattr(repair, "RUNS_PER_LOOK", 3)
-    quiet(place, 10)
-    assert [minute(place) for _ in range(8)] == 2 * [*3 * [Looked(3, 3)], Looked(1, 1)]
+    quiet(place, 17)
+    assert [minute(place) for _ in range(12)] == 2 * [*5 * [Looked(3, 3)], Looked(2, 2)]
 
 
 def test_walk_when_its_place_cannot_be_read_then_it_begins_anew(place: Place) -> None:
