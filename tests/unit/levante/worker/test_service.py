@@ -16,6 +16,7 @@ from levante_core.protocol import (
 from levante_core.protocol.workers import TaskQueue, WorkflowTaskFailedRequest
 from tests.support.runs_api import delivered, token_of, workflow_task
 from tests.unit.levante.worker.runs.flows import RAN, Basket, Buggy, Chain
+from tests.unit.levante.worker.runs.holding import until
 from tests.unit.levante.worker.serving import WORKFLOW, Serving, run
 
 FAILURES, COMMITS = "/workers/workflow-task-failures", "/workers/commits"
@@ -75,6 +76,27 @@ def test_message_when_the_run_is_held_already_then_it_waits_for_its_turn() -> No
         await asyncio.sleep(1)
         await serving.give(serving.later(3, "close", None))
         assert serving.result == ["x", "x"]
+        assert serving.api.loads == []
+
+    run(Basket, scenario)
+
+
+def test_message_when_another_one_has_waited_for_its_turn_then_it_waits_for_that_one() -> None:
+    """However many there are: one after the other."""
+
+    async def scenario(serving: Serving) -> None:
+        serving.api.may_record.clear()
+        await serving.give(serving.first(), serving.later(1))
+        await serving.give(serving.later(2))
+        serving.api.may_record.set()
+        await until(lambda: serving.api.batches, 0)
+        serving.api.may_record.clear()
+        await serving.give(serving.later(3))
+        assert [commit.mail_taken for commit in serving.api.commits] == [1, 2]
+        assert serving.api.loads == []
+        serving.api.may_record.set()
+        await asyncio.sleep(1)
+        assert [commit.mail_taken for commit in serving.api.commits] == [1, 2, 3]
         assert serving.api.loads == []
 
     run(Basket, scenario)

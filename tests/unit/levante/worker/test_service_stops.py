@@ -7,13 +7,14 @@ from typing import NoReturn
 import pytest
 
 from levante.testing import run_in_virtual_time
-from levante.worker.service import END_SECONDS
+from levante.worker.service import CLEANUP_SECONDS, END_SECONDS, GIVING_UP_SECONDS, LAST_SECONDS
 from levante.worker.transport.api import ApiError
 from levante_core.protocol import (
     ActivityHandedOver,
 )
 from levante_core.protocol.workers import HandBack
-from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain
+from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Tidy
+from tests.unit.levante.worker.runs.holding import until
 from tests.unit.levante.worker.serving import ACTIVITY, WORKFLOW, Serving, activity, run
 
 
@@ -22,7 +23,7 @@ def test_stop_when_activities_end_in_time_then_their_outcomes_are_recorded() -> 
 
     async def scenario(serving: Serving) -> None:
         serving.tasks.give(ACTIVITY, activity(serving, 14.0))
-        await serving.give(serving.first())
+        await serving.give(serving.first(), seconds=0.5)
         serving.stop.set()
         await asyncio.sleep(1)
         polls = list(serving.tasks.polls)
@@ -37,7 +38,7 @@ def test_stop_when_activities_end_in_time_then_their_outcomes_are_recorded() -> 
         assert serving.tasks.extended
         assert (serving.tasks.handed_back, serving.tasks.is_closed) == ([], True)
 
-    run(Chain, scenario, {"steps": ["a", "b"], "seconds": 10.0}, drain_seconds=20.0)
+    run(Chain, scenario, {"steps": ["a", "b"], "seconds": 0.9}, drain_seconds=20.0)
 
 
 def test_stop_when_activities_do_not_end_in_time_then_others_make_the_same_attempts() -> None:
@@ -59,6 +60,34 @@ def test_stop_when_activities_do_not_end_in_time_then_others_make_the_same_attem
         assert serving.worker._cache._runs == {}
 
     run(Chain, scenario, {"steps": ["a"], "seconds": 1000.0}, drain_seconds=5.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "deaf_to", "ran"),
+    [
+        pytest.param(CLEANUP_SECONDS / 2, 0, ["begins to clean up", "has cleaned up"], id="cleans up"),
+        pytest.param(100.0, 0, ["begins to clean up"], id="is cut off"),
+        pytest.param(0.0, 3, [], id="takes no notice"),
+    ],
+)
+def test_stop_when_an_activity_cleans_up_then_it_has_a_second_for_that_and_is_handed_over_however_it_ends(
+    seconds: float, deaf_to: int, ran: list[str]
+) -> None:
+    """Whoever makes the attempt anew finds things tidy, or gets it without waiting for the lease to end."""
+
+    async def scenario(serving: Serving) -> None:
+        await serving.give(serving.first())
+        began = serving.now
+        serving.stop.set()
+        await until(lambda: serving.api.commits[-1].done)
+        waited = (serving.now - began).total_seconds() - 5
+        assert waited <= CLEANUP_SECONDS + GIVING_UP_SECONDS + LAST_SECONDS
+        assert ran == RAN
+        (handed,) = (event for event in serving.api.events if isinstance(event, ActivityHandedOver))
+        assert (handed.activity, handed.attempt) == (1, 1)
+        await serving.running
+
+    run(Tidy, scenario, {"seconds": seconds, "deaf_to": deaf_to}, drain_seconds=5.0)
 
 
 def test_stop_when_calls_are_under_way_that_nobody_answers_then_the_worker_ends_all_the_same() -> None:

@@ -1,6 +1,7 @@
 """Workflows and activities for workers that are driven by hand. RAN: what the activities did, in order."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import levante as workflows
@@ -52,7 +53,22 @@ async def patient(seconds: float) -> str:
     return "patient"
 
 
-ACTIVITIES = (step, once, flaky, large, patient)
+@workflows.activity(name="driver-tidy", start_to_close_timeout=timedelta(hours=1))
+async def tidy(seconds: float, deaf_to: int = 0) -> None:
+    """Take so long to clean up. deaf_to: how often it takes no notice when it is cancelled."""
+    for _ in range(deaf_to):
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        RAN.append("begins to clean up")
+        await asyncio.sleep(seconds)
+        RAN.append("has cleaned up")
+        raise
+
+
+ACTIVITIES = (step, once, flaky, large, patient, tidy)
 
 
 @workflows.workflow.define(name="driver-chain")
@@ -163,11 +179,11 @@ class Impatient:
 
     @workflows.workflow.entrypoint
     async def run(self, limit: float, is_patient: bool = False) -> str:  # noqa: FBT001, FBT002 - a field of the input
-        """Go on without it."""
+        """Go on without it, with another step."""
         try:
             await asyncio.wait_for(patient(1000) if is_patient else step("slow", 1000), limit)
         except TimeoutError:
-            return "gave up"
+            return f"gave up, {await step('then', 0.1)}"
         return "got it"
 
 
@@ -194,3 +210,13 @@ class Keyed:
         workflows.workflow.add_search_keys({"stage": "first"})
         await step("a")
         await step("b")
+
+
+@workflows.workflow.define(name="driver-tidy")
+class Tidy:
+    """Runs what takes a while to clean up."""
+
+    @workflows.workflow.entrypoint
+    async def run(self, seconds: float, deaf_to: int = 0) -> None:
+        """Wait for it."""
+        await tidy(seconds, deaf_to)

@@ -109,6 +109,21 @@ def test_cached_run_when_its_message_cannot_be_trusted_then_it_looks_first() -> 
     holding(Basket)(scenario)
 
 
+def test_cached_run_when_its_message_cannot_be_trusted_then_nothing_runs_in_place_before_a_commit() -> None:
+    """Its message may come a second time because of what ran in place the first time."""
+
+    async def scenario(held: Held) -> None:
+        await held.begin()
+        held.api.fact("M00000001", signal(1, held.now, "fetch"))
+        await held.advance(is_trusted=False)
+        taken, scheduled = held.api.events
+        assert taken.kind == "mail_taken"
+        assert isinstance(scheduled, ActivityScheduled)
+        assert (scheduled.owner, RAN) == (None, [])
+
+    holding(Basket)(scenario)
+
+
 def test_mail_when_it_came_before_what_was_accepted_before_it_then_the_run_looks_for_that() -> None:
     """Messages overtake one another; mail is taken in the order of its acceptance, and none waits for the next message."""
 
@@ -245,10 +260,9 @@ def test_activity_when_the_code_no_longer_wants_it_then_it_is_cancelled_in_place
     async def scenario(held: Held) -> None:
         began = held.now
         assert await held.begin()
-        assert result(held) == "gave up"
+        assert result(held) == "gave up, then"
         assert held.now - began < timedelta(seconds=1)
-        await asyncio.sleep(0)
-        assert RAN[-1] == told
+        assert [one for one in RAN if one != "slow"] == [told, "then"]
         assert held.api.kinds[-1][-1] == "execution_completed"
 
     holding(Impatient, {"limit": 0.5, "is_patient": is_patient})(scenario)
@@ -262,7 +276,7 @@ def test_stop_when_an_activity_is_under_way_then_it_may_end_and_the_next_one_goe
 
     async def scenario(held: Held) -> None:
         begun = held.beginning()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.5)
         assert held.holder
         held.holder.stop(now=False)
         assert await begun
@@ -272,7 +286,7 @@ def test_stop_when_an_activity_is_under_way_then_it_may_end_and_the_next_one_goe
         assert (last.seq, last.owner, last.attempt) == (2, None, 1)
         assert held.api.commits[-1].done == ("receipt",)
 
-    holding(Chain, {"steps": ["a", "b"], "seconds": 3.0})(scenario)
+    holding(Chain, {"steps": ["a", "b"], "seconds": 0.9})(scenario)
 
 
 @pytest.mark.parametrize("how", ["the holder", "the runner"])
