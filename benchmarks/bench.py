@@ -28,13 +28,15 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="+", default=DURABLE, help=f"name or name:variant; 'all' is {' '.join(ALL)}")
+    parser.add_argument(
+        "--peers", nargs="+", default=DURABLE, help=f"name or name:variant; levante@COMMIT; 'all' is {' '.join(ALL)}"
+    )
     parser.add_argument("--work", default=WORK, help=f"workloads, by default {WORK}; also w5, w5b and w8")
     parser.add_argument("--sleepers", type=int, default=10000, help="executions in w8")
     parser.add_argument("--install-only", action="store_true")
     parsed = parser.parse_args()
     parsed.peers = ALL if parsed.peers == ["all"] else parsed.peers
-    unknown = [peer for peer in parsed.peers if peer.partition(":")[0] not in install.PEERS]
+    unknown = [peer for peer in parsed.peers if peer.partition(":")[0].partition("@")[0] not in install.PEERS]
     if unknown:
         parser.error(f"no such peer: {', '.join(unknown)}")
     return parsed

@@ -59,12 +59,17 @@ def run(command: list[str], cwd: Path | None = None) -> None:
 def environment(peer: str, home: Path, checkout: Path) -> Path:
     """Return the Python of this peer's environment; make it if it is not there or its needs have changed.
 
+    peer: `name`, `name:variant`, or `levante@COMMIT` for Levante as it was.
+
     Raises: CannotInstall. A repeat is harmless and quick.
     """
     if needs_postgres(peer) and not postgres_is_there():
         raise CannotInstall("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     name = peer.partition(":")[0]
-    needs = PEERS[name]
+    known, _, revision = name.partition("@")
+    needs = PEERS[known]
+    if revision:
+        checkout = checked_out(revision, home, checkout)
     place = home / "venvs" / name
     python, stamp = place / "bin" / "python", place / "installed"
     wanted = repr((sys.version, needs, (checkout / "pyproject.toml").read_text() if needs.checkout else ""))
@@ -82,6 +87,15 @@ def environment(peer: str, home: Path, checkout: Path) -> Path:
         install_from_npm(needs.npm, home / "npm")
     stamp.write_text(wanted)
     return python
+
+
+def checked_out(revision: str, home: Path, repository: Path) -> Path:
+    """Return a tree of Levante as of an earlier commit, to compare with. Raises: CannotInstall."""
+    tree = home / "revisions" / revision
+    if not tree.is_dir():
+        run(["git", "worktree", "prune"], cwd=repository)
+        run(["git", "worktree", "add", "--force", "--detach", str(tree), revision], cwd=repository)
+    return tree
 
 
 def install_from_npm(packages: tuple[str, ...], place: Path) -> None:

@@ -282,6 +282,7 @@ async def cold(peer: harness.Peer, record: Record, busy: float) -> None:
 async def repetition(sizes: argparse.Namespace, number: int, out: TextIO) -> None:
     """Boot, run all workloads, stop everything."""
     name, _, variant = sizes.peer.partition(":")
+    name = name.partition("@")[0]
     runs = harness.home() / "run"
     runs.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=f"{name}-{variant or 'std'}-", dir=runs))
