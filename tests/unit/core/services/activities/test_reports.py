@@ -9,7 +9,7 @@ import pytest
 from levante_core.adapters.offloading import OffloadingStore
 from levante_core.domain.activities.retry import FailedAttempt, RetryPolicy
 from levante_core.domain.dispatch.plan import CancelActivity
-from levante_core.domain.dispatch.tasks import ActivityTask
+from levante_core.domain.dispatch.tasks import WORKFLOW_TASK, ActivityTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.history.events import ActivityCompleted, ActivityFailed, ActivityScheduled
@@ -309,7 +309,10 @@ def test_session_when_the_attempt_ends_at_that_moment_then_its_outcome_stands(pl
     run = begun(place, scheduled(session="s"))
     overtaken(place, lambda: place.report(run, result="done")).lose_session(sticky_task(place, run))
     assert [type(one) for one in outcomes(place, run)] == [ActivityCompleted]
-    assert len(place.emptied(WORKFLOW)) == 1
+    (body,) = place.emptied(WORKFLOW)
+    told = WORKFLOW_TASK.validate_json(body).fact
+    assert told is not None
+    assert told.input.kind == "activity_completed"
 
 
 def test_retry_when_its_pause_is_long_then_it_waits_in_the_table(place: Place) -> None:

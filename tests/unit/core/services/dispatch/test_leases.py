@@ -121,6 +121,15 @@ def test_task_when_it_is_handed_back_again_and_again_then_each_copy_comes(place:
     assert len(poll(place.engine, queue)) == 1
 
 
+def test_tasks_when_those_of_two_runs_of_an_execution_are_handed_back_then_both_come_again(place: Place) -> None:
+    """A worker may have both in one receive; the copy of one is no repeat of the other's."""
+    first = place.start(execution_id="e")
+    place.engine.closing.terminate(SPACE, first.execution_id)
+    second = place.start(execution_id="e")
+    lease(place.engine, WORKFLOW, back=poll(place.engine, WORKFLOW))
+    assert {task.task.run_id for task in poll(place.engine, WORKFLOW)} == {first.run_id, second.run_id}
+
+
 def test_task_when_its_copy_cannot_be_sent_then_the_message_stays(place: Place) -> None:
     """The worker is gone after that: what it held comes back when its lease ends."""
     run, (task,) = queued(place)

@@ -16,7 +16,7 @@ from levante_core.services.dispatch.sender import queue_name
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from levante_core.storage.parked import ParkedKind
-from tests.support.engines import Log, another, poll
+from tests.support.engines import READ, Log, another, poll
 from tests.support.place import HOUR, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
@@ -75,6 +75,25 @@ def test_walk_when_its_place_cannot_be_read_then_it_begins_anew(place: Place) ->
         assert minute(place).runs == 1
         assert place.store.get(keys.RECHECK) is None
     assert sent_for(place) == {run.run_id}
+
+
+def reads_of_a_look(place: Place) -> int:
+    """Count what a look reads."""
+    log = Log()
+    another(place, log).recheck.recheck()
+    return log.operations.count(READ)
+
+
+def test_look_when_something_was_recorded_of_a_run_just_now_then_its_history_is_not_read(place: Place) -> None:
+    """Most runs are busy: a look costs one query for each of them, however long its history is."""
+    nothing = reads_of_a_look(place)
+    (run,) = quiet(place, 1)
+    place.clock.advance(120)
+    place.commit(run, 1, TimerStarted(seq=1, fire_at=place.clock.now() + HOUR))
+    place.clock.advance(59)
+    assert reads_of_a_look(place) == nothing + 1
+    place.clock.advance(1)
+    assert reads_of_a_look(place) > nothing + 1
 
 
 def test_run_when_it_cannot_be_looked_after_then_it_is_parked_and_the_others_are_sent_for(place: Place) -> None:

@@ -13,6 +13,8 @@ from levante_core.domain.dispatch.tasks import DELAYED, TimerDue
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import ActivityScheduled, TimerFired, TimerStarted
+from levante_core.domain.names import WorkflowName
+from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Item, Put
 from levante_core.ports.queues import OutgoingMessage
@@ -21,6 +23,7 @@ from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch import timers
 from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_core.services.engine import Engine
+from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
 from levante_core.storage.parked import Owner, Parked, ParkedKind
 from levante_local.queues.queues import InProcessQueues
@@ -314,3 +317,13 @@ def test_next_sweep_when_several_things_wait_then_it_is_when_the_first_of_them_n
     """Deadlines and parked items at their time, timers as soon as the queue reaches them."""
     for seconds in things_that_wait(place):
         assert seconds_until(place.engine, place) == seconds
+
+
+def test_next_sweep_when_a_schedule_is_due_already_then_it_is_in_a_minute(place: Place) -> None:
+    """The last sweep has reminded of it: a host that swept until it is dealt with would do nothing else."""
+    run = place.start()
+    place.engine.closing.terminate(SPACE, run.execution_id)
+    given = {"input": {}, "intervals": [{"every": "PT1H"}], "schedule_id": "s"}
+    place.engine.schedules.create(SPACE, Target(WorkflowName("w")), ScheduleDefinition.model_validate(given))
+    place.clock.advance(2 * HOUR.total_seconds())
+    assert seconds_until(place.engine, place) == 60
