@@ -23,6 +23,8 @@ from levante_core.protocol.activities import (
     ActivityReportsResponse,
     CheckRequest,
     CheckResponse,
+    DeferRequest,
+    DeferResponse,
 )
 from levante_core.protocol.capabilities import Capability, Statement
 from levante_core.protocol.workers import (
@@ -149,6 +151,7 @@ class RunsApi(Api):
             "/workers/load": (LoadRequest, self._load),
             "/workers/activity-reports": (ActivityReportsRequest, _report),
             "/workers/activity-checks": (CheckRequest, lambda _: CheckResponse(task=self.wanted)),
+            "/workers/activity-deferrals": (DeferRequest, lambda _: DeferResponse(is_wanted=True)),
             "/workers/query-answers": (QueryAnswersRequest, self._answer),
             "/workers/workflow-task-failures": (
                 WorkflowTaskFailedRequest,

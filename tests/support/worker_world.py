@@ -11,7 +11,7 @@ from levante.definition.definitions import get_activity_definition, get_workflow
 from levante.testing.virtual_time import LoopClock
 from levante.worker.activities.runner import ActivityRunner
 from levante.worker.context import WorkerContext
-from levante.worker.payloads import PLAIN
+from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.runs.driver import RunDriver
 from levante.worker.runs.ledger import RunLedger
 from levante.worker.settings import WorkerSettings
@@ -29,7 +29,13 @@ class Surroundings:
     """A worker's world for the first of these workflows. pools: the sources of tasks that were asked for by name."""
 
     def __init__(
-        self, workflows: Sequence[type], activities: Sequence[Callable[..., Any]] = (), value: Any = None, **settings: Any
+        self,
+        workflows: Sequence[type],
+        activities: Sequence[Callable[..., Any]] = (),
+        value: Any = None,
+        *,
+        payloads: Payloads = PLAIN,
+        **settings: Any,
     ) -> None:
         self.clock = LoopClock()
         self.tasks = TasksInMemory()
@@ -40,7 +46,7 @@ class Surroundings:
         chosen = WorkerSettings(**given)
         definitions = {one.name: one for one in map(get_activity_definition, activities)}
         slots = chosen.max_concurrent_activities
-        self.runner = ActivityRunner(definitions, slots, self.api, self.clock.now, PLAIN)
+        self.runner = ActivityRunner(definitions, slots, self.api, self.clock.now, payloads)
         self.world = WorkerContext(
             settings=chosen,
             worker_id=WORKER,
@@ -49,7 +55,7 @@ class Surroundings:
             commits=Batcher(send_commits(self.api)),
             reports=Batcher(send_reports(self.api)),
             runner=self.runner,
-            payloads=PLAIN,
+            payloads=payloads,
             workflows=served,
             now=self.clock.now,
             tasks_of=self._tasks_of,

@@ -35,6 +35,8 @@ def test_run_when_its_messages_come_one_by_one_then_it_goes_on_from_the_cache() 
         assert serving.result == ["x"]
         assert serving.api.loads == []
         assert serving.ended == ["mail 1", "mail 2", "first"]
+        assert serving.worker._holders == set()
+        assert serving.tasks.polls[:2] == [(TaskQueue.WORKFLOW, 100), (TaskQueue.ACTIVITY, 100)]
         assert [commit.done for commit in serving.api.commits] == [("mail 1",), ("mail 2",)]
 
     run(Basket, scenario)
@@ -91,6 +93,7 @@ def test_message_when_another_one_has_waited_for_its_turn_then_it_waits_for_that
         serving.api.may_record.set()
         await until(lambda: serving.api.batches, 0)
         serving.api.may_record.clear()
+        await asyncio.sleep(1)
         await serving.give(serving.later(3))
         assert [commit.mail_taken for commit in serving.api.commits] == [1, 2]
         assert serving.api.loads == []
@@ -133,16 +136,17 @@ def test_worker_when_it_holds_as_many_runs_as_it_may_then_it_polls_again_once_on
         def limits() -> list[int]:
             return [limit for queue, limit in serving.tasks.polls if queue is WORKFLOW]
 
+        await serving.give(serving.first("z", execution_id="0", run_id="0"))
         serving.api.may_record.clear()
         await serving.give(
             serving.first("a", execution_id="1", run_id="1"), serving.first("b", execution_id="2", run_id="2")
         )
-        assert limits() == [3, 1]
+        assert limits() == [3, 2, 1]
         await serving.give(serving.first("c", execution_id="3", run_id="3"))
-        assert limits() == [3, 1]
+        assert limits() == [3, 2, 1]
         serving.api.may_record.set()
         await asyncio.sleep(1)
-        assert limits()[2:] != []
+        assert limits()[3:] != []
 
     run(Chain, scenario, {"steps": ["a"]})
 

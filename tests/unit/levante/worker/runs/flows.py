@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import levante as workflows
+from levante.attempts import complete_later
 
 RAN: list[str] = []
 
@@ -68,7 +69,13 @@ async def tidy(seconds: float, deaf_to: int = 0) -> None:
         raise
 
 
-ACTIVITIES = (step, once, flaky, large, patient, tidy)
+@workflows.activity(name="driver-elsewhere", start_to_close_timeout=timedelta(hours=1))
+async def elsewhere() -> None:
+    """Go on elsewhere."""
+    complete_later()
+
+
+ACTIVITIES = (step, once, flaky, large, patient, tidy, elsewhere)
 
 
 @workflows.workflow.define(name="driver-chain")
@@ -220,3 +227,13 @@ class Tidy:
     async def run(self, seconds: float, deaf_to: int = 0) -> None:
         """Wait for it."""
         await tidy(seconds, deaf_to)
+
+
+@workflows.workflow.define(name="driver-elsewhere")
+class StreamRedirects:
+    """Runs what goes on elsewhere."""
+
+    @workflows.workflow.entrypoint
+    async def run(self) -> None:
+        """Wait for it."""
+        await elsewhere()

@@ -15,6 +15,7 @@ from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Flaky, Keye
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 CONFLICT = CommitResult(outcome=CommitOutcome.CONFLICT)
+REFUSED = CommitResult(outcome=CommitOutcome.REFUSED)
 UNREAD = CommitResult(outcome=CommitOutcome.UNREAD_MAIL)
 chain = partial(holding, Chain)
 
@@ -51,11 +52,12 @@ def test_activity_when_the_outcome_before_it_is_not_recorded_yet_then_it_has_not
     chain({"steps": ["a", "b"]})(scenario)
 
 
-def test_activity_when_the_outcome_before_it_is_refused_then_it_never_begins() -> None:
+@pytest.mark.parametrize("verdict", [CONFLICT, REFUSED], ids=["conflict", "refused"])
+def test_activity_when_the_outcome_before_it_is_refused_then_it_never_begins(verdict: CommitResult) -> None:
     """Invariant 4: a batch that was refused has led to nothing."""
 
     async def scenario(held: Held) -> None:
-        held.api.verdicts, held.tasks.lost = [CONFLICT], {"receipt"}
+        held.api.verdicts, held.tasks.lost = [verdict], {"receipt"}
         with pytest.raises(LeaseIsLost):
             await held.begin()
         await asyncio.sleep(60)
@@ -116,6 +118,7 @@ def test_claims_when_their_owner_is_gone_then_the_queue_makes_the_next_attempts(
         }
         assert event.model_dump()["failure"]["type"] == OWNER_LOST.type
         assert held.api.commits[-1].done == ("receipt",)
+        assert held.api.commits[-1].history.bytes == len(held.api.batches[0].model_dump_json())
 
     chain({"steps": ["a", "b"]})(scenario)
 
@@ -164,11 +167,14 @@ def test_messages_when_the_run_goes_on_without_this_worker_then_the_last_commit_
     async def scenario(held: Held) -> None:
         assert await held.begin()
         assert [commit.done for commit in held.api.commits] == [("receipt",)]
-        assert held.live
+        live = held.live
+        assert live
         outcome = held.api.fact("A00000001", ActivityCompleted(seq=1, at=held.now, result="once"))
         assert await held.advance(outcome)
         assert held.api.kinds == [["activity_scheduled"], ["fact_taken", "execution_completed"]]
         assert held.api.loads == []
+        assert held.live is None
+        assert live.code._is_disposed, "a run that is over is thrown away"
 
     holding(Once, without=[once])(scenario)
 
@@ -253,6 +259,7 @@ def test_commit_when_it_is_sent_then_it_says_what_the_api_has_to_know() -> None:
         assert (first.search_keys, second.search_keys) == ({"stage": "first"}, None)
         assert 0 < first.history.events < second.history.events
         assert second.history.bytes >= len(first.model_dump_json())
+        assert first.batch.commit_id != second.batch.commit_id, "it tells a repeat from another writer's batch"
 
     async def of_basket(held: Held) -> None:
         await held.begin(fact(1, held.now), fact(2, held.now))

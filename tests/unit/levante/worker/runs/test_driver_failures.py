@@ -159,6 +159,37 @@ def test_query_when_nothing_is_new_then_it_is_answered_without_a_commit() -> Non
     holding(Basket)(scenario)
 
 
+def test_query_when_an_activity_is_under_way_then_it_is_answered_once() -> None:
+    """Whoever asks does not wait for the activity."""
+
+    async def scenario(held: Held) -> None:
+        begun = held.beginning()
+        await asyncio.sleep(0.5)
+        held.api.queries = [count()]
+        await asyncio.sleep(1)
+        assert [answer.result for answer in held.api.answers] == [0]
+        held.api.fact("M00000001", signal(1, held.now, "close", None))
+        await begun
+        assert len(held.api.answers) == 1
+
+    holding(Basket, {"first": "a", "seconds": 3.5})(scenario)
+
+
+@pytest.mark.parametrize("fails_on_errors", [False, True])
+def test_code_when_the_settings_let_bugs_fail_executions_then_the_run_ends(*, fails_on_errors: bool) -> None:
+    """Otherwise it stays open until the code is fixed."""
+
+    async def scenario(held: Held) -> None:
+        if fails_on_errors:
+            assert await held.begin()
+            assert held.api.kinds[-1][-1] == "execution_failed"
+        else:
+            with pytest.raises(WorkflowCodeFailed):
+                await held.begin()
+
+    holding(Buggy, fail_on_errors=fails_on_errors)(scenario)
+
+
 def test_run_when_it_is_closed_already_then_nothing_is_done() -> None:
     """A message may be older than the end of its run."""
 

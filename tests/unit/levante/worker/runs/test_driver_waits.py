@@ -11,7 +11,7 @@ from levante.worker.runs.driver import COMMIT_BYTES, LOOK_SECONDS, STOPPED
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, HistoryEvent, TimerFired
 from levante_core.protocol.capabilities import Capability
 from tests.support.worker_world import Held
-from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Fan, Flaky, Impatient, Timers
+from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Fan, Flaky, Impatient, StreamRedirects, Timers
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 
@@ -182,11 +182,11 @@ def test_timers_when_several_are_due_then_they_fire_in_the_order_of_their_times(
         assert held.api.commits[-1].done == ("receipt",)
         await asyncio.sleep(100)
         assert await held.advance()
-        assert result(held) == [20.0, 30.0, 60.0]
+        assert result(held) == [2.0, 3.0, 60.0]
         fired = [event.at for event in held.api.events if isinstance(event, TimerFired)]
-        assert fired == [began + timedelta(seconds=seconds) for seconds in (20, 30, 60)]
+        assert fired == [began + timedelta(seconds=seconds) for seconds in (2, 3, 60)]
 
-    holding(Timers, {"seconds": [60.0, 20.0, 30.0]})(scenario)
+    holding(Timers, {"seconds": [60.0, 2.0, 3.0]})(scenario)
 
 
 def test_messages_when_a_timer_is_waited_for_then_no_commit_before_it_ends_them() -> None:
@@ -238,6 +238,19 @@ def test_attempt_when_it_runs_in_place_then_its_token_names_it_and_the_batch_tha
         assert seen == [(1, [1, 1, 1]), (1, [2, 1, 1]), (1, [3, 2, 1])]
 
     holding(Chain, {"steps": ["a", "b", "c"]})(scenario)
+
+
+def test_attempt_when_it_goes_on_elsewhere_then_it_is_claimed_no_longer_and_stays_the_same() -> None:
+    """Whoever has its token ends it; nobody waits for that here."""
+
+    async def scenario(held: Held) -> None:
+        assert await held.begin()
+        (handed,) = handed_over(held.api.events)
+        assert (handed.activity, handed.attempt, handed.failure) == (1, 1, None)
+        assert held.api.commits[-1].done == ("receipt",)
+        assert len(held.api.said["/workers/activity-deferrals"]) == 1
+
+    holding(StreamRedirects)(scenario)
 
 
 def test_results_when_they_are_large_then_no_batch_has_more_than_a_call_may_carry() -> None:

@@ -83,18 +83,19 @@ def test_leases_when_the_work_is_over_then_they_are_extended_no_more() -> None:
     run(scenario)
 
 
-def test_lease_when_it_is_lost_then_its_work_is_cancelled_and_no_other() -> None:
-    """Another worker carries on with the task; a receipt names a lease of its queue alone."""
+@pytest.mark.parametrize("queue", list(TaskQueue))
+def test_lease_when_it_is_lost_then_its_work_is_cancelled_and_no_other(queue: TaskQueue) -> None:
+    """Another worker carries on with the task."""
 
     async def scenario(holding: Holding) -> None:
-        lost = holding.hold("a", "b")
-        other = holding.hold("c")
+        lost = holding.hold("a", "b", queue=queue)
+        other = holding.hold("c", queue=queue)
         holding.tasks.lost = {"b"}
         await asyncio.sleep(EXTEND_EVERY_SECONDS + 1)
         assert lost.cancelled()
         assert not other.done()
         await asyncio.sleep(EXTEND_EVERY_SECONDS)
-        assert holding.tasks.extended == [(WORKFLOW, ("a", "b", "c")), (WORKFLOW, ("c",))]
+        assert holding.tasks.extended == [(queue, ("a", "b", "c")), (queue, ("c",))]
         assert holding.ended == {"a": "cancelled", "b": "cancelled"}
 
     run(scenario)
@@ -106,9 +107,11 @@ def test_leases_when_they_cannot_be_extended_then_they_are_tried_again_soon_and_
 
     async def scenario(holding: Holding) -> None:
         holding.tasks.refusal = refusal
-        work = holding.hold("a")
+        work = holding.hold("a", "b", "c", "d")
         await asyncio.sleep(EXTEND_EVERY_SECONDS + 3 * AGAIN_SECONDS)
-        assert 3 <= len(holding.tasks.extended) - 1 <= 6
+        sizes = [len(receipts) for _, receipts in holding.tasks.extended]
+        assert 3 <= sizes.count(4) - 1 <= 6
+        assert (set(sizes) == {4}) == isinstance(refusal, ApiUnreachable), "an outage is nobody's fault"
         holding.tasks.refusal = None
         await asyncio.sleep(AGAIN_SECONDS)
         count = len(holding.tasks.extended)
