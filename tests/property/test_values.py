@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from levante.definition.mapping import activity_input, handler_input
 from levante.definition.outputs import ActivityOutput, HandlerOutput
@@ -92,6 +93,8 @@ def test_value_when_it_crosses_a_boundary_then_it_arrives_as_it_was_or_is_refuse
         return
     note(f"{kind.hint!r}: {value!r:.2000}")
     arrived, refused = _crossed(cross, kind.hint, value)
+    if cross is as_child_result and kind.hint is Any and isinstance(value, BaseModel):
+        return  # a parent sees what outsiders do: the annotation names no class (docs/values.md)
     if refused is None:
         is_loose = cross is as_child_result  # the contract's JSON, where nothing is annotated
         assert parts_of(arrived, is_loose=is_loose) == parts_of(value, is_loose=is_loose)

@@ -54,7 +54,7 @@ class Circle(Shape):
     radius: float = 1.0
 
 
-class RunDriver(BaseModel):
+class Framed(BaseModel):
     shape: SerializeAsAny[Shape]
 
 
@@ -204,7 +204,7 @@ KEPT = [
     pytest.param(Sum, Sum(parts=[1, 2]), id="computed fields that reading would refuse"),
     pytest.param(Text, Text.model_validate({"inner": '{"a": 1}'}), id="JSON within JSON"),
     pytest.param(Spelled, Spelled(ratio=math.inf), id="an infinity that is written as a text on request"),
-    pytest.param(RunDriver, RunDriver(shape=Shape(name="a")), id="written by its own class, which is the declared one"),
+    pytest.param(Framed, Framed(shape=Shape(name="a")), id="written by its own class, which is the declared one"),
     pytest.param(Only, Only(result=1), id="a model whose only field is called result"),
     pytest.param(Only | int, 5, id="what is wrapped, beside such a model"),
     pytest.param(timedelta, timedelta.max, id="the longest duration"),
@@ -234,7 +234,7 @@ REFUSED = [
     pytest.param(dict[str | int, int], {1: 1}, "result[1]: the key, int,", id="a key that could be a text"),
     pytest.param(Shape, Circle(name="a"), "result: Circle would arrive as Shape", id="a derived model"),
     pytest.param(list[Shape], [Circle(name="a")], "result[0]: Circle would arrive", id="a derived model within"),
-    pytest.param(RunDriver, RunDriver(shape=Circle(name="a")), "result.shape: Circle would arrive", id="SerializeAsAny"),
+    pytest.param(Framed, Framed(shape=Circle(name="a")), "result.shape: Circle would arrive", id="SerializeAsAny"),
     pytest.param(Point, Far(1), "result: Far would arrive as Point", id="a derived dataclass"),
     pytest.param(Point, _moved(), "result.moved: this bool would arrive as another one", id="a field that no init takes"),
     pytest.param(Kept, _kept_with_note(), "result._note: this str would arrive", id="private attributes"),
@@ -355,8 +355,8 @@ def _sole_input(hint: Any) -> Any:
         pytest.param(Shape, Circle(name="a"), None, id="a derived model"),
         pytest.param(Shape | Only, Only(result=1), {"result": 1}, id="a member of a union"),
         pytest.param(Shape, {"name": "a"}, {"name": "a"}, id="JSON"),
-        pytest.param(RunDriver, {"shape": Shape(name="a")}, {"shape": {"name": "a"}}, id="a model among JSON"),
-        pytest.param(RunDriver, {"shape": {"name": "a", "b": 1}}, None, id="a key that nothing takes"),
+        pytest.param(Framed, {"shape": Shape(name="a")}, {"shape": {"name": "a"}}, id="a model among JSON"),
+        pytest.param(Framed, {"shape": {"name": "a", "b": 1}}, None, id="a key that nothing takes"),
         pytest.param(Shape, None, None, id="nothing"),
     ],
 )
@@ -504,3 +504,43 @@ def test_text_enum_when_anything_may_be_then_an_activity_refuses_it_and_outsider
     with pytest.raises(PayloadRefused, match="Word would arrive as str"):
         _through_activity(list[Any], [Word.YES])
     assert HandlerOutput(OWNER, list[Any], wraps=True).dump([Word.YES, Level.LOW]) == {"result": ["yes", 1]}
+
+
+def as_argument(hint: Any, value: Any) -> Any:
+    """Give a value to an activity."""
+
+    def act(value: Any) -> None: ...
+
+    act.__annotations__["value"] = hint
+    mapper = activity_input(OWNER, act)
+    return mapper.bind(mapper.dump((value,), {}))[0][0]
+
+
+class Spot(NamedTuple):
+    """A tuple that a plain one equals."""
+
+    number: int
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "said"),
+    [
+        (tuple[int, str] | Spot, Spot(1, "a"), "Spot would arrive as tuple"),
+        (list[SecretStr | str], ["a"], "value[0]: str would arrive as SecretStr"),
+    ],
+)
+def test_value_when_a_union_would_make_another_member_of_it_then_it_is_refused(hint: Any, value: Any, said: str) -> None:
+    """Conversions are for what is of no member yet: here the first one takes what is the second one's."""
+    with pytest.raises(PayloadRefused, match=re.escape(said)):
+        as_argument(hint, value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "arrives"),
+    [(float | str, 5, 5.0), (int | datetime, "2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC))],
+)
+def test_value_when_it_is_of_no_member_of_a_union_then_it_is_converted(hint: Any, value: Any, arrives: Any) -> None:
+    """A whole number counts as a float, as everywhere."""
+    arrived = as_argument(hint, value)
+    assert (arrived, type(arrived)) == (arrives, type(arrives))

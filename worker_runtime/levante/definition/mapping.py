@@ -130,7 +130,7 @@ class KeyedInput:
                 problems.append(f"parameter {name!r} is unknown")
                 continue
             try:
-                fields[name] = value_type.write(value_type.check(value), name)
+                fields[name] = value_type.write(value_type.check(value, name), name)
             except ValidationError as error:
                 problems += problems_of(error, f"parameter {name!r}")
             except ValueLost as lost:
@@ -184,10 +184,10 @@ class _Member:
         """Return the JSON of fields whose values may be those of Python. Raises: ValidationError, ValueLost."""
         known = {*self.cls.model_fields, *(self._declared or given)}
         own = {key: value for key, value in given.items() if self._extra is None or key in known}
-        fields = self.type.write(self.type.check(own), path)
+        fields = self.type.write(self.type.check(own, path), path)
         if self._extra is None or not isinstance(fields, dict):
             return fields
-        return fields | {key: self._extra.write(self._extra.check(given[key]), key) for key in given if key not in known}
+        return fields | {key: self._extra.write(self._extra.check(given[key], key), key) for key in given if key not in known}
 
 
 class ModelInput:

@@ -45,7 +45,7 @@ class ActivityOutput:
     def dump(self, value: Any) -> Json:
         """Return the result as JSON. Raises: PayloadRefused when it does not fit its annotation, or would arrive changed."""
         try:
-            return self._type.write(self._type.check(value), RESULT)
+            return self._type.write(self._type.check(value, RESULT), RESULT)
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
             problem = "; ".join(f"{at_location(RESULT, one['loc'])}: {one['msg']}" for one in found)

@@ -63,7 +63,8 @@ class ValueType:
             raise owner.definition_error(f"{place} has type {hint!r}, which can be read only once: take a list")
         self.form = form
         is_open_exact = form is not Form.RESULT
-        is_exact = bool(found & AMBIGUOUS) or (is_open_exact and "any" in found)
+        self._is_ambiguous = bool(found & AMBIGUOUS)
+        is_exact = self._is_ambiguous or (is_open_exact and "any" in found)
         fields = plain_fields(schema)
         self._comparison = Comparison(is_exact=is_exact, is_open_exact=is_open_exact, plain_fields=fields)
         self._is_json = is_json_type(schema)
@@ -74,9 +75,15 @@ class ValueType:
         """Return the value of this type that the JSON stands for. Raises: ValidationError."""
         return self._codec.read(to_json(value))
 
-    def check(self, value: Any) -> Any:
-        """Return the value as this type, converted where that loses nothing. Raises: ValidationError."""
-        return self._codec.check(value)
+    def check(self, value: Any, path: str) -> Any:
+        """Return the value as this type, converted where that loses nothing. Raises: ValidationError, ValueLost.
+
+        What is of a union's type already is not converted into another member of it.
+        """
+        converted = self._codec.check(value)
+        if self._is_ambiguous and self._codec.is_instance(value):
+            Comparison(is_exact=True, widens=True).check(value, converted, path)
+        return converted
 
     def is_instance(self, value: Any) -> bool:
         """Tell whether a value is of this type, as a type checker sees it: instances of derived classes are."""

@@ -50,7 +50,8 @@ def at_location(path: str, location: Iterable[int | str]) -> str:
 class Comparison:
     """Compares values with what was read back of them. is_exact: classes have to be the same.
 
-    is_open_exact: the same where nothing is declared, as in the further fields of a model.
+    is_open_exact: the same where nothing is declared, as in the further fields of a model. widens: but a whole number may
+    arrive as a float.
     plain_fields: by class of a model and name of a field, what tells of a value that it need not be compared.
     Otherwise an instance of a class derived from a built-in one may arrive as the built-in, which is what the type says. It
     is not in a union, where the derived class may be a member that was lost.
@@ -61,14 +62,18 @@ class Comparison:
         *,
         is_exact: bool,
         is_open_exact: bool = True,
+        widens: bool = False,
         plain_fields: Mapping[type, Mapping[str, Callable[[Any], bool]]] | None = None,
     ) -> None:
         self._is_exact = is_exact
         self._is_open_exact = is_open_exact
+        self._widens = widens
         self._plain_fields = plain_fields or {}
 
     def check(self, before: Any, after: Any, path: str) -> None:
         """Raises: ValueLost for the first difference."""
+        if before is after:
+            return
         kind = type(after)
         if type(before) is not kind and not self._may_arrive_as(before, kind):
             raise ValueLost(path, f"{_name(type(before))} would arrive as {_name(kind)}: annotate it as what it is")
@@ -89,6 +94,8 @@ class Comparison:
     def _may_arrive_as(self, before: Any, kind: type) -> bool:
         if issubclass(kind, BaseModel):  # a model of the bare generic class counts as one of the class with parameters
             return type(before) is (kind.__pydantic_generic_metadata__["origin"] or kind)
+        if self._widens and kind is float and type(before) is int:
+            return True
         return not self._is_exact and kind in _BUILT_IN and isinstance(before, kind)
 
     def _check_model(self, before: BaseModel, after: BaseModel, path: str) -> None:
