@@ -58,13 +58,13 @@ def drive(client: Mistral) -> None:
     question = "Why does a kite fly?"
     asked = client.workflows.execute_workflow(workflow_identifier="streaming", input={"question": question})
     print(question)
-    for text in told(client, asked.execution_id):
+    for text in states(client, asked.execution_id):
         print(text, end="", flush=True)
     ended = client.workflows.executions.get_workflow_execution(execution_id=asked.execution_id)
     print(f"\n{ended.status}: {ended.result}")
 
 
-def told(client: Mistral, execution_id: str) -> Iterator[str]:
+def states(client: Mistral, execution_id: str) -> Iterator[str]:
     """Yield what is added to the answer, until the execution has ended."""
     attempts = 0
     with client.workflows.events.get_stream_events(workflow_exec_id=execution_id, stream="answer") as frames:

@@ -251,8 +251,8 @@ class Child:
         return await echo(text)
 
 
-@workflow.define(name="behaviour-family")
-class Family:
+@workflow.define(name="behaviour-children")
+class Children:
     """§4: children are awaited or not; their failures are errors."""
 
     @workflow.entrypoint

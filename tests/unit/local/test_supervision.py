@@ -60,7 +60,7 @@ async def test_loop_when_it_fails_then_it_is_begun_again_and_the_others_go_on() 
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ValueError("secret of a user"), "ValueError"),
         (Unavailable("the disk is full"), "Unavailable: the disk is full"),
@@ -68,14 +68,14 @@ async def test_loop_when_it_fails_then_it_is_begun_again_and_the_others_go_on() 
     ],
 )
 @on_a_loop
-async def test_loop_while_it_fails_then_it_is_told_since_when_and_why(error: Exception, told: str) -> None:
+async def test_loop_while_it_fails_then_it_is_told_since_when_and_why(error: Exception, message: str) -> None:
     """What an error of a library says may be what a user sent: of those only the class is told."""
     supervisor = Supervisor(SystemClock())
     supervisor.report("bad", error)
     (first,) = supervisor.problems
     supervisor.report("bad", error)
     (problem,) = supervisor.problems
-    assert (problem.part, problem.error, problem.count, problem.since) == ("bad", told, 2, first.since)
+    assert (problem.part, problem.error, problem.count, problem.since) == ("bad", message, 2, first.since)
     supervisor.resolve("bad")
     assert supervisor.problems == []
 
@@ -128,8 +128,8 @@ async def test_host_when_the_redrive_fails_then_it_starts_and_says_so_until_it_w
 
     monkeypatch.setattr(RedriveService, "redrive", redrive)
     async with serving(data) as served:
-        told = await wait_for_problem(served, "redrive at the start")
-        assert told.startswith(type(error).__qualname__)
+        message = await wait_for_problem(served, "redrive at the start")
+        assert message.startswith(type(error).__qualname__)
         assert (await served.ask(request("GET", "/v1/workflows/runs", key=KEY))).status == 200
         is_broken = False
         await until(lambda: not served.host._problems(), "it works again")

@@ -69,14 +69,14 @@ def trace_id(root: Execution) -> str:
 
 
 def spans(
-    execution: Execution, told: Iterable[tuple[HistoryEvent | RunMessage, datetime]], failed: Iterable[FailedAttempt]
+    execution: Execution, events: Iterable[tuple[HistoryEvent | RunMessage, datetime]], failed: Iterable[FailedAttempt]
 ) -> list[Span]:
     """Return the spans of a run: first the call that started it if one did, then the run, then what it did.
 
-    told: its history, and when each event was recorded. failed: attempts that are followed by others.
+    events: its history, and when each event was recorded. failed: attempts that are followed by others.
     """
     making = _Making(execution.key.run_id, execution.start.started_at)
-    for event, at in told:
+    for event, at in events:
         making.take(event, at)
     for attempt in failed:
         making.fail(attempt.seq, attempt.attempt, attempt.at, attempt.failure)
@@ -150,7 +150,7 @@ class _Making:
         self._run_id = run_id
         self._now = started_at
         self._commands: dict[int, _Open[ActivityScheduled | TimerStarted | ChildScheduled]] = {}
-        self._mail: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
+        self._messages: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
 
     def take(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         """Take the next event. at: when it was recorded, or taken into history."""
@@ -176,14 +176,14 @@ class _Making:
     def _take_message(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         match event:
             case SignalReceived():
-                self._mail[event.number] = _Open(event, event.at, event.at, at)
+                self._messages[event.number] = _Open(event, event.at, event.at, at)
             case UpdateRequested():
-                self._mail[event.number] = _Open(event, event.at, event.at)
+                self._messages[event.number] = _Open(event, event.at, event.at)
             case UpdateCompleted():
-                self._mail[event.update].ended_at = at
+                self._messages[event.update].ended_at = at
             case UpdateFailed():
-                self._mail[event.update].ended_at = at
-                self._mail[event.update].failure = event.failure
+                self._messages[event.update].ended_at = at
+                self._messages[event.update].failure = event.failure
             case _:
                 pass
 
@@ -194,12 +194,12 @@ class _Making:
 
     def end(self, at: datetime) -> None:
         """Say that the run has ended, and with it whatever it has begun."""
-        begun: list[_Open[Any]] = [*self._commands.values(), *self._mail.values()]
+        begun: list[_Open[Any]] = [*self._commands.values(), *self._messages.values()]
         for found in begun:
             found.ended_at = found.ended_at or at
 
     def spans(self) -> Iterator[Span]:
-        """Yield all spans, those of the mail after the others."""
+        """Yield all spans, those of the messages after the others."""
         for seq, found in self._commands.items():
             match found.event:
                 case ActivityScheduled():
@@ -215,9 +215,9 @@ class _Making:
                     )
                 case _:
                     yield self._span(f"timer:{seq}", "timer", found, {"wf.type": "timer"})
-        for number, mail in self._mail.items():
-            kind = "signal" if isinstance(mail.event, SignalReceived) else "update"
-            yield self._span(f"mail:{number}", f"{kind} {mail.event.name}", mail, {"wf.type": kind}, SpanKind.SERVER)
+        for number, message in self._messages.items():
+            kind = "signal" if isinstance(message.event, SignalReceived) else "update"
+            yield self._span(f"mail:{number}", f"{kind} {message.event.name}", message, {"wf.type": kind}, SpanKind.SERVER)
 
     def _end(self, seq: int, at: datetime, failure: Failure | None = None) -> None:
         found = self._commands.get(seq)

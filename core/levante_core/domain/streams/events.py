@@ -1,4 +1,4 @@
-"""Stream events: what clients are told of executions, made of what is recorded. Pure.
+"""Stream events: what clients see of executions, made of what is recorded. Pure.
 
 The types, their attributes and the envelope that readers get: REST contract, sections 4 and 5 (read 2026-11-23).
 """
@@ -57,7 +57,7 @@ class StreamEventType(StrEnum):
 
 
 class StreamEvent(Frozen):
-    """One event as clients see it. event_id: made of what it tells of, so the same whenever it is made."""
+    """One event as clients see it. event_id: made of what it is about, so the same whenever it is made."""
 
     event_id: str
     event_timestamp: int
@@ -92,7 +92,7 @@ class StreamUpdate(Frozen):
 
     @property
     def at(self) -> datetime:
-        """When that happened which the event tells of."""
+        """When that happened which the event is about."""
         return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
 
 
@@ -128,7 +128,7 @@ def task_attributes(event: TaskEvent) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTask:
-    """An event of a custom task that an activity told of.
+    """An event of a custom task that an activity published.
 
     publisher: unique for each run of an attempt. seq: of the activity. number: from 1 on, of those of the publisher.
     """
@@ -143,17 +143,17 @@ class PublishedTask:
 
 @dataclass(frozen=True, slots=True)
 class OutsideTask:
-    """An event of a custom task that somebody tells of in their own words. told_at: in nanoseconds since 1970."""
+    """An event of a custom task that a program outside of activities published. happened_at: in nanoseconds since 1970."""
 
     event_id: str
-    told_at: int
+    happened_at: int
     event_type: StreamEventType
     task_type: str
     attributes: Mapping[str, Json]
 
 
-def told_by_activity(execution: Execution, published: PublishedTask) -> StreamUpdate:
-    """Make the stream event of what an activity told."""
+def update_of_activity(execution: Execution, published: PublishedTask) -> StreamUpdate:
+    """Make the stream event of what an activity published."""
     place, happened_at = f"{published.publisher}:{published.number}", nanoseconds(published.at)
     kind, attributes = TASK_EVENTS[published.event.phase], task_attributes(published.event)
     return StreamUpdate(
@@ -165,9 +165,9 @@ def told_by_activity(execution: Execution, published: PublishedTask) -> StreamUp
     )
 
 
-def told_from_outside(execution: Execution, task: OutsideTask) -> StreamUpdate:
-    """Make the stream event of what somebody told. Which activity it is about, if any, they do not say."""
-    event = _event_of(execution, task.event_id, task.told_at, task.event_type, task.attributes)
+def update_from_outside(execution: Execution, task: OutsideTask) -> StreamUpdate:
+    """Make the stream event of what a program outside published. Which activity it is about, if any, it does not say."""
+    event = _event_of(execution, task.event_id, task.happened_at, task.event_type, task.attributes)
     return StreamUpdate(stream=task.task_type, scope="workflow", event=event)
 
 

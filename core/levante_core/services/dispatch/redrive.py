@@ -120,7 +120,7 @@ class RedriveService:
 def _read_place(phase: str, place: str) -> tuple[int, str, str]:
     """Read where to go on: a shard, the deadline of the run that was seen last, and the digest of its place.
 
-    The index holds the runs of all workspaces, and a caller is told the id of none.
+    The index holds the runs of all workspaces, and a caller sees the id of none.
     """
     if phase not in map(str, range(keys.SHARDS)):
         raise InvalidInput.at(("body", "after"), "not where a redrive goes on: take `next` from the answer before")

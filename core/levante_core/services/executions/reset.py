@@ -86,7 +86,7 @@ class ResetService:
             raise InvalidResetPoint(request.event_id, sorted(found))
         until = found[request.event_id]
         state = fold(history.batches[:until], facts)
-        mail = carried(
+        messages = carried(
             facts, state, old.mail_count, signals=not request.exclude_signals, updates=not request.exclude_updates
         )
         seed = old.start.reset.seed if old.start.reset else old.key.run_id
@@ -94,9 +94,9 @@ class ResetService:
         key, now = replace(old.key, run_id=run_id), self._clock.now()
         found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
         newest = self._builds.newest(key.workspace, old.deployment_name)
-        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
+        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(messages))
         new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
-        untaken = [message_fact(one) for one in mail]
+        untaken = [message_fact(one) for one in messages]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {message_key(number) for number in range(1, state.mail_taken + 1)}
         dated = zip(history.facts, history.facts_recorded_at, strict=True)

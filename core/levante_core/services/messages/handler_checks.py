@@ -54,7 +54,7 @@ class HandlerChecks:
 
 
 def refused(what: str, failure: Failure) -> LevanteError:
-    """Return how the caller is told that a handler refused an input, or failed."""
+    """Return how the caller learns that a handler refused an input, or failed."""
     if failure.type == INVALID_ARGUMENTS:
         return InvalidInput.at(INPUT, failure.message)
     return HandlerFailed(f"{what} failed: {failure.message}", failure.model_dump(mode="json", exclude={"stack"}))

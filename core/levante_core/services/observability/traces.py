@@ -54,5 +54,5 @@ class TraceService:
         partition = keys.history(run.workspace, run.run_id)
         attempts = read_all(self._store, partition, *keys.prefixed(keys.ATTEMPT))
         failed = [failed for item in attempts for failed in failed_attempts(item)]
-        told = shown(read_history(self._store, run))
-        return Trace(execution, self.trace_id(execution), spans(execution, told, failed))
+        events = shown(read_history(self._store, run))
+        return Trace(execution, self.trace_id(execution), spans(execution, events, failed))

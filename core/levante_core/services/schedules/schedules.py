@@ -84,7 +84,7 @@ class ScheduleService:
         dispatch: Dispatch,
         executions: ExecutionService,
         closing: ClosingService,
-        mail: MessageService,
+        messages: MessageService,
         conflicts: Conflicts,
     ) -> None:
         self._store = store
@@ -93,7 +93,7 @@ class ScheduleService:
         self._dispatch = dispatch
         self._executions = executions
         self._closing = closing
-        self._mail = mail
+        self._messages = messages
         self._conflicts = conflicts
 
     # --- what users do ------------------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ class ScheduleService:
                 if step.terminate:
                     self._closing.terminate(workspace, execution_id)
                 else:
-                    self._mail.cancel(workspace, execution_id)
+                    self._messages.cancel(workspace, execution_id)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

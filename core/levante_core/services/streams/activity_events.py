@@ -1,4 +1,4 @@
-"""Events of custom tasks that are in no history: added to the streams as they are told."""
+"""Events of custom tasks that are in no history: added to the streams as they are published."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.streams.custom_tasks import TaskPhase
-from levante_core.domain.streams.events import PublishedTask, StreamUpdate, told_by_activity
+from levante_core.domain.streams.events import PublishedTask, StreamUpdate, update_of_activity
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, Item, ItemStore, Put
 from levante_core.protocol.activities import Publication
@@ -24,7 +24,7 @@ FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class GrantedPublication:
-    """What an activity tells, and the attempt that it tells it in."""
+    """What an activity publishes, and the attempt that publishes it."""
 
     grant: AttemptGrant
     publication: Publication
@@ -57,18 +57,18 @@ class _Adding:
         """Return the events that are not in the stream yet. seen: the end of it."""
         publishers = filter(None, map(streams.publisher_of, seen))
         known = max((one.until for one in publishers if one.name == self.publication.publisher), default=0)
-        told, name = self.publication, self.publication.publisher
+        publication, name = self.publication, self.publication.publisher
         return [
-            told_by_activity(
-                self.execution, PublishedTask(name, self.seq, told.activity_name, one.number, one.at, one.event)
+            update_of_activity(
+                self.execution, PublishedTask(name, self.seq, publication.activity_name, one.number, one.at, one.event)
             )
-            for one in told.events
+            for one in publication.events
             if one.number > known
         ]
 
 
 class TaskEventService:
-    """Adds to streams what activities tell."""
+    """Adds to streams what activities publish."""
 
     def __init__(self, store: ItemStore, all_streams: StreamService, conflicts: Conflicts) -> None:
         self._store = store
@@ -76,9 +76,9 @@ class TaskEventService:
         self._streams = all_streams
 
     def append(self, workspace: Workspace, publications: Sequence[GrantedPublication]) -> list[int | None]:
-        """Add what different publishers tell, the events of each in order, after what led to them.
+        """Add what different publishers send, the events of each in order, after what led to them.
 
-        Returns for each how far its stream has come; None when its run is not the latest, and nobody is told. With
+        Returns for each how far its stream has come; None when its run is not the latest, and nobody sees them. With
         `after`, a repeat is recognised however late it comes. Raises: Unavailable.
         Cost: a read for each, a write for each stream, a query where that has gone on since `after`, and those of `publish`
         where a task starts.
@@ -94,7 +94,7 @@ class TaskEventService:
                     return [one.last if one else None for one in adding]
                 self._add(workspace, waiting)
                 is_advancing = any(one.last is not None for one in waiting)
-        raise Unavailable("events come too fast to be told: try again")
+        raise Unavailable("events come too fast to be published: try again")
 
     def _begun(self, granted: GrantedPublication) -> _Adding | None:
         run = granted.grant.run

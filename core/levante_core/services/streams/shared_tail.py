@@ -27,7 +27,7 @@ class Events:
 class StreamEnd:
     """How far a stream has come, and its last events. It knows what may have changed, and looks at nothing else.
 
-    readers: how many share it. partition: where its events are. recorded_in: where that is recorded which is to be told.
+    readers: how many share it. partition: where its events are. recorded_in: where what is to be published is recorded.
     """
 
     def __init__(self, streams: StreamService, watch: ChangeWatch, workspace: Workspace, root: ExecutionId) -> None:
@@ -59,7 +59,7 @@ class StreamEnd:
         return self._head or self._streams.head(self.workspace, self.root)
 
     def publish(self) -> StreamHead:
-        """Tell what was recorded, if anything may have been. Raises: Unavailable. Cost: see StreamService.publish."""
+        """Publish what was recorded, if anything may have been. Raises: Unavailable. Cost: see StreamService.publish."""
         with self._publishing:
             head = self._head
             if head is None or self._is_stale or self._recorded is None or self._recorded.has_changed():
@@ -123,10 +123,10 @@ def _part(following: Iterable[Sequenced], *, is_all: bool) -> Events:
 
 
 def _recorded_in(workspace: Workspace, head: StreamHead) -> Sequence[str]:
-    """Name everything where something may be recorded that is to be told."""
+    """Name everything where something may be recorded that is to be published."""
     return [
-        keys.execution(workspace, followed.execution_id).partition
-        if followed.run_id is None or followed.is_closed
-        else keys.history(workspace, followed.run_id)
-        for followed in head.following
+        keys.execution(workspace, cursor.execution_id).partition
+        if cursor.run_id is None or cursor.is_closed
+        else keys.history(workspace, cursor.run_id)
+        for cursor in head.following
     ]

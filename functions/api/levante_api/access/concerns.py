@@ -94,7 +94,7 @@ def of_reports(body: ActivityReportsRequest) -> Concern:
 
 
 def of_publications(body: TaskEventsRequest) -> Concern:
-    """The attempts of all activities that tell something."""
+    """The attempts of all activities that publish something."""
     return Concern(tokens=tuple(one.token for one in body.publications))
 
 

@@ -21,7 +21,7 @@ from levante_api.executions.models import (
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
 from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -47,7 +47,7 @@ class ExecutionQuery(Parameters):
 class ExecutionEndpoints:
     """max_wait_seconds: longer waits for a result are cut to this.
 
-    streams: the way to where histories are told that are too large for this program; None if it takes any.
+    streams: the way to where histories are sent that are too large for this program; None if it takes any.
     """
 
     engine: Engine
@@ -104,7 +104,7 @@ class ExecutionEndpoints:
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
     ) -> Response[WorkflowHistoryResponse]:
         """Get the history of an execution's latest run."""
-        return told_here_or_there(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
+        return shown_or_redirected(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""

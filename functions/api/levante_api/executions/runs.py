@@ -20,7 +20,7 @@ from levante_api.executions.models import (
 )
 from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.http.paging import Cursors, cursors, page_of
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
 from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
@@ -96,7 +96,7 @@ class RunEndpoints:
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
     ) -> Response[WorkflowHistoryResponse]:
         """Get the history of a run."""
-        return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
+        return shown_or_redirected(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
         """List runs by the time of their start or end. A page before the last one is full, unless 5,000 were read for it."""

@@ -73,7 +73,7 @@ class MessageEndpoints:
     ) -> SignalWorkflowResponse:
         """Send a signal to the latest run of an execution."""
         once = _request_id(request)
-        self.engine.mail.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
+        self.engine.messages.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
         return SignalWorkflowResponse()
 
     def query_workflow_execution(
@@ -90,18 +90,18 @@ class MessageEndpoints:
         """Send an update to the latest run of an execution, and wait for its answer."""
         workspace = workspace_of(request)
         wait, once = self.max_wait_seconds, _request_id(request)
-        result = self.engine.mail.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
+        result = self.engine.messages.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
         return UpdateWorkflowResponse(update_name=body.name, result=result)
 
     def cancel_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
-        """Ask an execution to end; its workflow code is told, and may clean up."""
-        self.engine.mail.cancel(workspace_of(request), execution_id)
+        """Ask an execution to end; its workflow code sees that, and may clean up."""
+        self.engine.messages.cancel(workspace_of(request), execution_id)
         return no_content()
 
     def batch_cancel_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
         """Ask up to 100 executions to end, each on its own."""
         workspace = workspace_of(request)
-        return each_on_its_own(body, lambda execution_id: self.engine.mail.cancel(workspace, execution_id))
+        return each_on_its_own(body, lambda execution_id: self.engine.messages.cancel(workspace, execution_id))
 
 
 def _request_id(request: Request) -> str | None:

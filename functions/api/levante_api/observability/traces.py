@@ -174,8 +174,8 @@ class TraceEndpoints:
         execution = self.engine.executions.get(workspace, execution_id)
         self.engine.streams.publish_some(workspace, execution.root_execution_id)
         stream = islice(self.engine.streams.read(workspace, execution.root_execution_id, 1), MOST)
-        told = (one.told.event for one in stream if one.told.event.workflow_exec_id == execution_id)
-        events = [one for one in _events(told) if query.include_internal_events or not one.internal]
+        stream_events = (one.update.event for one in stream if one.update.event.workflow_exec_id == execution_id)
+        events = [one for one in _events(stream_events) if query.include_internal_events or not one.internal]
         if query.merge_same_id_events:
             events = list({one.id: one for one in events}.values())
         return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(events))
@@ -206,11 +206,11 @@ def _summary(below: SpanTree) -> WorkflowExecutionTraceSummarySpan:
 
 
 def _events(
-    told: Iterable[StreamEvent],
+    stream_events: Iterable[StreamEvent],
 ) -> Iterator[WorkflowExecutionTraceEvent | WorkflowExecutionProgressTraceEvent]:
     """Yield events of a stream as events of a trace; of activities and custom tasks, how far they have come."""
     began: dict[str, int] = {}
-    for event in told:
+    for event in stream_events:
         attributes: dict[str, Value] = {
             "event_type": event.event_type.value,
             **{key: value for key, value in event.attributes.items() if isinstance(value, str | int | float | bool)},

@@ -245,7 +245,7 @@ def _outside(where: tuple[str | int, ...], event: TaskEventBody) -> OutsideEvent
         workflow_name=event.workflow_name,
         task=OutsideTask(
             event_id=event.event_id,
-            told_at=event.event_timestamp,
+            happened_at=event.event_timestamp,
             event_type=event.event_type,
             task_type=event.attributes.custom_task_type,
             attributes=event.attributes.model_dump(mode="json"),

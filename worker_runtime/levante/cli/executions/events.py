@@ -92,10 +92,10 @@ def _print(frames: Iterable[Frame], execution_id: str, *, as_json: bool) -> None
 def _line(data: str, execution_id: str) -> str:
     """Write an event for people: its number, when, what, of which execution if not of this one, and about what."""
     try:
-        told = json.loads(data)
-        event = told["data"]
+        message = json.loads(data)
+        event = message["data"]
         attributes, of = event["attributes"], event["workflow_exec_id"]
-        words = [f"{told['broker_sequence']:>5}", cell(told["timestamp"]), f"{event['event_type']:<35}"]
+        words = [f"{message['broker_sequence']:>5}", cell(message["timestamp"]), f"{event['event_type']:<35}"]
     except (ValueError, LookupError, TypeError):
         raise not_levante(f"this is no event: {data}") from None
     words += [f"{one_line(of)}:"] if of != execution_id else []

@@ -27,7 +27,7 @@ PATH = "/v1/workflows/executions/e/stream"
 LAST_STEP = 9999
 
 
-class Authentication:
+class EventsProgram:
     """An events program. Its tails are woken by the store's own writer, and their clock goes; that of keys does not.
 
     secrets: by the name of the key. `stranger` is of another workspace.
