@@ -28,7 +28,7 @@ class StreamHead:
 
     def has_published_all_of(self, execution_id: ExecutionId) -> bool:
         """Whether the execution has ended, and its end was published."""
-        return all(one.is_closed for one in self.following if one.execution_id == execution_id)
+        return all(cursor.is_closed for cursor in self.following if cursor.execution_id == execution_id)
 
 
 @dataclass(frozen=True, slots=True)

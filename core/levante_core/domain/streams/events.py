@@ -87,8 +87,8 @@ class StreamUpdate(Frozen):
     @property
     def metadata(self) -> dict[str, str]:
         """What the event itself does not say: its scope, and the activity that it is about."""
-        said = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
-        return {name: value for name, value in said.items() if value is not None}
+        fields = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def at(self) -> datetime:
@@ -110,20 +110,20 @@ def task_attributes(event: TaskEvent) -> dict[str, Json]:
     """Return what the stream event of a custom task's event says."""
     match event.phase:
         case TaskPhase.FAILED:
-            said: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
+            details: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
         case TaskPhase.TIMED_OUT:
-            said = {"timeout_type": event.message}
+            details = {"timeout_type": event.message}
         case TaskPhase.CANCELED:
-            said = {"reason": event.message or "canceled"}
+            details = {"reason": event.message or "canceled"}
         case _ if event.patch is not None:
             patch = [operation.model_dump() for operation in event.patch]
             options = list(event.patch_options) or None
-            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
+            details = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
         case TaskPhase.IN_PROGRESS if is_encoded(event.payload):
-            said = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
+            details = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
         case _:
-            said = {"payload": json_payload(event.payload)}
-    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **said}
+            details = {"payload": json_payload(event.payload)}
+    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **details}
 
 
 @dataclass(frozen=True, slots=True)

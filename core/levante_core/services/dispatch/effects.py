@@ -57,7 +57,7 @@ class EffectService:
                 others.append(effect)
         self._dispatch.carry_out(messages, salt=salt)
         problem: Exception | None = None
-        for effect in sorted(others, key=lambda one: isinstance(one, DeleteRest)):
+        for effect in sorted(others, key=lambda effect: isinstance(effect, DeleteRest)):
             try:
                 self._carry_out(effect)
             except Unavailable:

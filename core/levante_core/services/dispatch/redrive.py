@@ -104,8 +104,8 @@ class RedriveService:
         summary = summary_of(item) if item else None
         if item is None or summary is None or summary.key != run or not summary.is_open:
             return
-        found = read_open_run(self._store, run, summary.deployment_name)
-        effects = outstanding(run, summary.deployment_name, found.work, self._clock.now())
+        open_run = read_open_run(self._store, run, summary.deployment_name)
+        effects = outstanding(run, summary.deployment_name, open_run.work, self._clock.now())
         deadline_at = deadline_of(item)
         if deadline_at - self._clock.now() <= SHORT_TIMEOUT + timedelta(minutes=1):
             address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}

@@ -115,13 +115,15 @@ class RepairService:
 
     def _without_lost_sessions(self, run: RunSummary, waiting: Sequence[Effect]) -> list[Effect]:
         """Let activities fail whose worker is gone; return the others."""
-        of_sessions = [one.task for one in waiting if isinstance(one, SendTask) and session_of(one.task.deployment_name)]
+        of_sessions = [
+            effect.task for effect in waiting if isinstance(effect, SendTask) and session_of(effect.task.deployment_name)
+        ]
         live = self._builds.live_sessions(run.key.workspace, run.deployment_name) if of_sessions else set()
         lost = [task for task in of_sessions if session_of(task.deployment_name) not in live]
         for task in lost:
             if isinstance(task, ActivityTask):
                 self._activities.lose_session(task)
-        return [one for one in waiting if not (isinstance(one, SendTask) and one.task in lost)]
+        return [effect for effect in waiting if not (isinstance(effect, SendTask) and effect.task in lost)]
 
     def _remember(self, cursor: _Cursor, now: datetime) -> None:
         """Keep the place of a walk that takes more than one look; others need none."""
@@ -145,12 +147,12 @@ class RepairService:
         self._builds.keep(run)
         if self._is_busy(run, now):
             return False
-        found = read_open_run(self._store, run.key, run.deployment_name)
-        effects = outstanding(run.key, run.deployment_name, found.work, now)
+        open_run = read_open_run(self._store, run.key, run.deployment_name)
+        effects = outstanding(run.key, run.deployment_name, open_run.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]
         came_due = [effect.due.fresh_at for effect in waiting if isinstance(effect, SendLater)]
-        came_due += [retry.due_at for retry in found.work.retries.values() if retry.due_at <= now]
-        quiet_since = max([run.started_at, *came_due, *([found.last_recorded_at] if found.last_recorded_at else [])])
+        came_due += [retry.due_at for retry in open_run.work.retries.values() if retry.due_at <= now]
+        quiet_since = max([run.started_at, *came_due, *([open_run.last_recorded_at] if open_run.last_recorded_at else [])])
         times = _doublings(now - quiet_since)
         if not waiting or times == _doublings(looked_before - quiet_since):
             return False
@@ -159,7 +161,7 @@ class RepairService:
         belongs_to = self._builds.take_over(run.key, run.deployment_name)
         if belongs_to != run.deployment_name:
             logger.warning("execution %s goes over to %s: its own build has no workers", run.key.execution_id, belongs_to)
-            now_due = outstanding(run.key, belongs_to, found.work, now)
+            now_due = outstanding(run.key, belongs_to, open_run.work, now)
             waiting = [effect for effect in now_due if _came_due(effect, now)]
         self._effects.carry_out(self._without_lost_sessions(run, waiting), salt=f":quiet{times}")
         return True

@@ -81,10 +81,10 @@ class ResetService:
         """Write copies that nobody sees, then put the new run in the old one's place. Tells whether that was possible."""
         history = read_history(self._store, old.key)
         facts = {fact.key: fact.input for fact in history.facts}
-        found = {point.event_id: point.index for point in points(history.batches, facts)}
-        if request.event_id not in found:
-            raise InvalidResetPoint(request.event_id, sorted(found))
-        until = found[request.event_id]
+        indexes = {point.event_id: point.index for point in points(history.batches, facts)}
+        if request.event_id not in indexes:
+            raise InvalidResetPoint(request.event_id, sorted(indexes))
+        until = indexes[request.event_id]
         state = fold(history.batches[:until], facts)
         messages = carried(
             facts, state, old.mail_count, signals=not request.exclude_signals, updates=not request.exclude_updates
@@ -96,7 +96,7 @@ class ResetService:
         newest = self._builds.newest(key.workspace, old.deployment_name)
         resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(messages))
         new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
-        untaken = [message_fact(one) for one in messages]
+        untaken = [message_fact(message) for message in messages]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {message_key(number) for number in range(1, state.mail_taken + 1)}
         dated = zip(history.facts, history.facts_recorded_at, strict=True)

@@ -99,16 +99,16 @@ class CommitService:
         Cost: one write per commit, a transaction if it closes.
         """
         prepared = [self._prepared(granted) for granted in commits]
-        possible = [one for one in prepared if isinstance(one, _Prepared)]
+        possible = [prepared_commit for prepared_commit in prepared if isinstance(prepared_commit, _Prepared)]
         refusals = iter(self._write_each(possible))
         outcomes = [
-            _outcome(granted, one, next(refusals)) if isinstance(one, _Prepared) else one
-            for granted, one in zip(commits, prepared, strict=True)
+            _outcome(granted, prepared_commit, next(refusals)) if isinstance(prepared_commit, _Prepared) else prepared_commit
+            for granted, prepared_commit in zip(commits, prepared, strict=True)
         ]
         recorded = (
-            one.records
-            for one, outcome in zip(prepared, outcomes, strict=True)
-            if isinstance(one, _Prepared) and outcome is CommitOutcome.RECORDED
+            prepared_commit.records
+            for prepared_commit, outcome in zip(prepared, outcomes, strict=True)
+            if isinstance(prepared_commit, _Prepared) and outcome is CommitOutcome.RECORDED
         )
         self._dispatch.dispatch_now(record for records in recorded for record in records)
         for granted, outcome in zip(commits, outcomes, strict=True):
@@ -132,9 +132,9 @@ class CommitService:
     def _write_each(self, prepared: Sequence[_Prepared]) -> Sequence[ConditionFailed | NotStorable | None]:
         """Write commits together; if one of them is too large, each alone: those that are there already are known again."""
         try:
-            return self._store.write_each([one.writes for one in prepared])
+            return self._store.write_each([commit.writes for commit in prepared])
         except NotStorable:
-            return [self._write(one) for one in prepared]
+            return [self._write(commit) for commit in prepared]
 
     def _write(self, prepared: _Prepared) -> ConditionFailed | NotStorable | None:
         try:

@@ -36,9 +36,9 @@ class ShownHistory:
 
         `taken_until` is the same number for all messages that were taken at once. Raises: InconsistentHistory.
         """
-        for event_id, said in enumerate(self._unnumbered(), 1):
-            said["event_id"] = event_id
-            yield said
+        for event_id, event in enumerate(self._unnumbered(), 1):
+            event["event_id"] = event_id
+            yield event
 
     def whole(self) -> dict[str, Json]:
         """Return all of it as JSON."""

@@ -197,15 +197,15 @@ class MessageService:
         while True:
             run = accepted.run
             with self._watch.watch(keys.history(run.workspace, run.run_id)) as watched:
-                while isinstance(found := self._look(accepted), int):
-                    accepted = _Accepted(run, accepted.number, found)
+                while isinstance(answer := self._look(accepted), int):
+                    accepted = _Accepted(run, accepted.number, answer)
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
                         raise ResultNotReady("the update was accepted, and is not answered yet; it goes on")
                     watched.wait(left)
-            if not isinstance(found, _Accepted):
-                return found
-            accepted = found
+            if not isinstance(answer, _Accepted):
+                return answer
+            accepted = answer
 
     def _look(self, accepted: _Accepted) -> Answer | _Accepted | int:
         """Return the answer, if it is there; where to look, if a new run has the message; else the last index seen."""

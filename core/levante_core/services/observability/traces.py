@@ -39,8 +39,8 @@ class TraceService:
 
     def ids(self, workspace: Workspace, execution_ids: Iterable[str]) -> dict[str, str]:
         """Return the trace ids of those executions that there are. Cost: a read or two for each."""
-        found = (execution_if_any(self._store, workspace, one) for one in execution_ids)
-        return {execution.key.execution_id: self.trace_id(execution) for execution in found if execution}
+        executions = (execution_if_any(self._store, workspace, execution_id) for execution_id in execution_ids)
+        return {execution.key.execution_id: self.trace_id(execution) for execution in executions if execution}
 
     def trace_id(self, execution: Execution) -> str:
         """Return the id of the trace that an execution belongs to. Cost: a read for one with a parent."""

@@ -92,8 +92,8 @@ class StreamService:
     def goes_on_below(self, workspace: Workspace, root: ExecutionId) -> bool:
         """Whether an execution below the root is open, as far as the stream follows them. Cost: a read for each."""
         below = self.head(workspace, root).following[1:]
-        found = (summary_if_any(self._store, workspace, cursor.execution_id) for cursor in below)
-        return any(execution and execution.is_open for execution in found)
+        executions = (summary_if_any(self._store, workspace, cursor.execution_id) for cursor in below)
+        return any(execution and execution.is_open for execution in executions)
 
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
         """Read the stream from a sequence number on, as far as it has come.
@@ -107,13 +107,13 @@ class StreamService:
         item = next(following, None)
         if item is None or item.key.sort != start:
             page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
-            inside = [one for one in page.items if streams.after(one) > first]
+            inside = [events_item for events_item in page.items if streams.after(events_item) > first]
             if inside:  # what comes then is asked for again, as more may have come meanwhile
                 item = inside[0]
                 following = read_all(self._store, partition, item.key.sort + "\0", highest, ITEMS_AT_ONCE)
-        for one in chain([item] if item else [], following):
-            share = streams.size_bytes(one) // (streams.after(one) - streams.first_of(one))
-            for sequence, update in enumerate(streams.events_of(one), streams.first_of(one)):
+        for events_item in chain([item] if item else [], following):
+            share = streams.size_bytes(events_item) // (streams.after(events_item) - streams.first_of(events_item))
+            for sequence, update in enumerate(streams.events_of(events_item), streams.first_of(events_item)):
                 if sequence >= first:
                     yield Sequenced(sequence, update, share)
 

@@ -75,9 +75,9 @@ class StreamEnd:
         """Return what follows a sequence number, or a part of it. Cost: none where nothing is new; else that of reading."""
         with self._reading:
             if self._last is None:
-                found = self._read(first)
-                self._remember(first, found)
-                return found
+                events = self._read(first)
+                self._remember(first, events)
+                return events
             if self._growing.has_changed() or self._is_behind:
                 self._grow(self._last)
             is_beyond = self._is_behind and first >= self._first + len(self._last)
@@ -85,21 +85,21 @@ class StreamEnd:
                 return self._read(first)
             return _part(self._last[first - self._first :], is_all=not self._is_behind)
 
-    def _remember(self, first: int, found: Events) -> None:
+    def _remember(self, first: int, events: Events) -> None:
         """Keep what was read of the end, if it is the end."""
-        after = first + len(found.events) if found.events else self._streams.next(self.workspace, self.root)
-        if found.is_all and after <= first + len(found.events):
-            self._last, self._first = list(found.events), after - len(found.events)
+        after = first + len(events.events) if events.events else self._streams.next(self.workspace, self.root)
+        if events.is_all and after <= first + len(events.events):
+            self._last, self._first = list(events.events), after - len(events.events)
 
     def _grow(self, last: list[Sequenced]) -> None:
         """Add what has come, and drop what nobody at the end needs any more."""
         self._is_behind = True  # until it is done, whatever happens
-        found = self._read(self._first + len(last))
-        last += found.events
+        events = self._read(self._first + len(last))
+        last += events.events
         kept = len(_part(reversed(last), is_all=True).events)
         self._first += len(last) - kept
         del last[: len(last) - kept]
-        self._is_behind = not found.is_all
+        self._is_behind = not events.is_all
 
     def _read(self, first: int) -> Events:
         return _part(self._streams.read(self.workspace, self.root, first), is_all=True)
@@ -114,11 +114,11 @@ def _part(following: Iterable[Sequenced], *, is_all: bool) -> Events:
     """Take as many events as a reader is given at a time. is_all: whether these are all that there are."""
     events: list[Sequenced] = []
     room = BYTES_AT_ONCE
-    for one in following:
+    for event in following:
         if room <= 0 or len(events) == EVENTS_AT_ONCE:
             return Events(events, is_all=False)
-        events.append(one)
-        room -= one.size_bytes
+        events.append(event)
+        room -= event.size_bytes
     return Events(events, is_all)
 
 

@@ -136,8 +136,8 @@ class Tail:
 
 def _next_update(tail: Tail, end: StreamEnd, head: StreamHead) -> TailUpdate | None:
     """Give a reader what follows, and say whether that was all; None if it is neither."""
-    found = end.read(tail.next)
-    if found.events:
-        tail.next = found.events[-1].sequence + 1
-    over = found.is_all and head.has_published_all_of(tail.execution_id)
-    return TailUpdate(tuple(found.events), over) if found.events or over else None
+    following = end.read(tail.next)
+    if following.events:
+        tail.next = following.events[-1].sequence + 1
+    over = following.is_all and head.has_published_all_of(tail.execution_id)
+    return TailUpdate(tuple(following.events), over) if following.events or over else None

@@ -56,7 +56,7 @@ class ExecutionEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/workflows/executions/<execution_id>"
+        execution = "/v1/workflows/executions/<execution_id>"
         start = partial(Endpoint, "POST", roles=CLIENTS, errors=(404, 409, 504), headers=("traceparent",))
         return [
             start("/v1/workflows/<workflow_identifier>/execute", self.execute_workflow),
@@ -65,10 +65,12 @@ class ExecutionEndpoints:
                 self.execute_workflow_registration,
                 is_deprecated=True,
             ),
-            Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
+            Endpoint("GET", execution, self.get_workflow_execution, READERS, errors=(404,)),
             Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
-            Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
-            Endpoint("POST", f"{one}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
+            Endpoint(
+                "POST", f"{execution}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)
+            ),
+            Endpoint("POST", f"{execution}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
         ]
 
@@ -120,7 +122,9 @@ class ExecutionEndpoints:
     def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
         """End up to 100 executions at once, each on its own."""
         workspace = workspace_of(request)
-        return each_on_its_own(body, lambda one: self.engine.closing.terminate(workspace, ExecutionId(one)))
+        return each_on_its_own(
+            body, lambda execution_id: self.engine.closing.terminate(workspace, ExecutionId(execution_id))
+        )
 
     def _answer(
         self, workspace: Workspace, execution: Execution, body: WorkflowExecutionRequest

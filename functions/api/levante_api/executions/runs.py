@@ -75,10 +75,10 @@ class RunEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/workflows/runs/<run_id>"
+        run = "/v1/workflows/runs/<run_id>"
         return [
             Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,)),
-            Endpoint("GET", one, self.get_run, READERS, errors=(404,)),
+            Endpoint("GET", run, self.get_run, READERS, errors=(404,)),
             Endpoint("GET", RUN_HISTORY, self.get_run_history, READERS, errors=(404,), redirects=True),
         ]
 
@@ -87,7 +87,7 @@ class RunEndpoints:
         workspace = workspace_of(request)
         run, ending = self.engine.executions.get_run(workspace, run_id)
         parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
-        return status_response(run, ending, tuple(one for one in parked if one.owner.run_id in (None, run_id)))
+        return status_response(run, ending, tuple(item for item in parked if item.owner.run_id in (None, run_id)))
 
     def get_run_history(
         self,

@@ -159,12 +159,12 @@ def no_content() -> Response[None]:
 
 def refuse_unsupported(request: Request, names: frozenset[str]) -> None:
     """Refuse query parameters of the contract that are not supported yet; to ignore a filter is to lie about the result."""
-    given = sorted(names & (request.query_parameters or {}).keys())
-    if given:
+    unsupported = sorted(names & (request.query_parameters or {}).keys())
+    if unsupported:
         raise InvalidInput(
             [
                 {"loc": ["query", name], "msg": f"{name} is not supported yet: leave it out", "type": "not_supported"}
-                for name in given
+                for name in unsupported
             ]
         )
 

@@ -57,14 +57,14 @@ class MessageEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         executions = "/v1/workflows/executions"
-        one = f"{executions}/<execution_id>"
+        execution = f"{executions}/<execution_id>"
         once = partial(Endpoint, headers=(IDEMPOTENCY_KEY,))
         closed, unanswered = (404, 409), (404, 409, 504)
         return [
-            once("POST", f"{one}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
-            Endpoint("POST", f"{one}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
-            once("POST", f"{one}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
-            Endpoint("POST", f"{one}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
+            once("POST", f"{execution}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
+            Endpoint("POST", f"{execution}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
+            once("POST", f"{execution}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
+            Endpoint("POST", f"{execution}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
             Endpoint("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, CLIENTS),
         ]
 
@@ -106,7 +106,7 @@ class MessageEndpoints:
 
 def _request_id(request: Request) -> str | None:
     """Return the header by which a repeat of a request is known. Raises: InvalidInput."""
-    given = request.headers.get(IDEMPOTENCY_KEY)
-    if given and not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
+    request_id = request.headers.get(IDEMPOTENCY_KEY)
+    if request_id and not re.fullmatch(r"[\x21-\x7e]{1,200}", request_id):
         raise InvalidInput.at(("header", IDEMPOTENCY_KEY), "use 1 to 200 printable ASCII characters")
-    return given
+    return request_id

@@ -84,7 +84,7 @@ class EventEndpoints:
         page, following = _page(self.engine.streams.read(workspace, root, first), query)
         if following is None and not is_all_published:
             following = self.engine.streams.next(workspace, root)
-        return EventListResponse(events=tuple(one.update.event for one in page), next_cursor=pages.cursor(following))
+        return EventListResponse(events=tuple(event.update.event for event in page), next_cursor=pages.cursor(following))
 
     def post_workflow_event(self, request: Request, body: EventBody) -> EventResponse:
         """Add an event of a custom task to the stream of an open execution. A repeat, known by its id, is harmless."""
@@ -119,21 +119,21 @@ def _page(events: Iterator[Sequenced], query: EventsQuery) -> tuple[list[Sequenc
     """Take a page. The second value is where the next one begins; None where nothing follows."""
     page: list[Sequenced] = []
     room, budget = PAGE_BYTES, Budget()
-    for one in events:
+    for event in events:
         if budget.is_spent:
-            return page, one.sequence
+            return page, event.sequence
         budget.spend()
-        if not _is_wanted(one, query):
+        if not _is_wanted(event, query):
             continue
         if len(page) == query.limit or room <= 0:
-            return page, one.sequence
-        page.append(one)
-        room -= one.size_bytes
+            return page, event.sequence
+        page.append(event)
+        room -= event.size_bytes
     return page, None
 
 
-def _is_wanted(one: Sequenced, query: EventsQuery) -> bool:
-    event = one.update.event
+def _is_wanted(sequenced: Sequenced, query: EventsQuery) -> bool:
+    event = sequenced.update.event
     return (
         query.root_workflow_exec_id in (None, event.root_workflow_exec_id)
         and query.workflow_exec_id in (None, event.workflow_exec_id)
