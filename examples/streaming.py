@@ -2,7 +2,7 @@
 
     python examples/streaming.py
 
-The activity tells of its progress with a task whose state is the text so far. Only what has grown is sent, so a reader gets
+The activity publishes its progress with a task whose state is the text so far. Only what has grown is sent, so a reader gets
 each token as it comes; who comes late gets them from the beginning, who comes again those after the last one seen. The
 durable result is that of the activity: the stream is for those who do not want to wait for it.
 """

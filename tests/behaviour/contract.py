@@ -238,7 +238,7 @@ ERRORS: Mapping[str, str] = {
     "codes of errors": DOCS + "codes_of_the_sdk_when_listed_then_each_is_there_and_the_row_of_unused_ones_is_right",
     "cancellation: gives in": "cancelled, and gives in",
     "cancellation: goes on": "cancelled, and goes on",
-    "cancellation: its event": "cancelled, and told of",
+    "cancellation: its event": "cancelled, and published",
     "terminate: no code runs": "terminated",
 }
 PEOPLE: Mapping[str, str] = {

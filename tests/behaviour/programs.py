@@ -327,7 +327,7 @@ class Patched:
 
 @workflow.define(name="behaviour-asks")
 class Asks(workflows.InteractiveWorkflow):
-    """§5: people are asked, and answer; §6: tasks tell of it."""
+    """§5: people are asked, and answer; §6: tasks publish it."""
 
     @workflow.entrypoint
     async def run(self) -> list[bool]:

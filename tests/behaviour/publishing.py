@@ -1,4 +1,4 @@
-"""§5 and §6: workflows that tell of their progress, and that ask people."""
+"""§5 and §6: workflows that publish their progress, and that ask people."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,7 +41,7 @@ class Claim(talk.FormInput):
 
 @workflows.activity(name="behaviour-write", retry_policy_max_attempts=1)
 async def write(words: list[str]) -> str:
-    """Tell of each word, and of what goes wrong."""
+    """Publish each word, and of what goes wrong."""
     async with workflows.task_from(Draft(), type="draft") as draft:
         for word in words:
             await draft.update_state({"text": f"{draft.state.text if draft.state else ''}{word}"})
@@ -130,7 +130,7 @@ def stream_events(event: Any) -> tuple[str, Any]:
 
 
 async def _follow(driver: Driver) -> None:
-    """Read what workflow code has told: once, whoever ran it."""
+    """Read what workflow code has published: once, whoever ran it."""
     await driver.result()
     events = await driver.events("CUSTOM_TASK")
     of = {kind: [stream_events(one) for one in events if one["attributes"]["custom_task_type"] == kind] for kind in TASKS}

@@ -34,7 +34,7 @@ BEATS = {"count": COUNT, "seconds": 0.3}
 MOST_AT_A_TIME = 15
 """So many events are read at most before a reader leaves and comes again."""
 TASK_EVENTS = ["CUSTOM_TASK_STARTED", "CUSTOM_TASK_IN_PROGRESS", "CUSTOM_TASK_COMPLETED"]
-"""What a beat tells of its task; the host may die in the middle of one, which then begins again."""
+"""What a beat publishes of its task; the host may die in the middle of one, which then begins again."""
 EVENTS_OF_ONE = 2 + (2 + len(TASK_EVENTS)) * COUNT
 """At least: a beat that is run again tells again."""
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*DEPRECATED.*:DeprecationWarnin
 
 
 class Progress:
-    """How far the executions have been told: the last sequence number that anybody has seen of each."""
+    """How far the executions have been published: the last sequence number that anybody has seen of each."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class Progress:
             await self._changed.wait_for(lambda: self.seen[execution] >= sequence)
 
     async def until_all(self, total: int) -> None:
-        """Wait until so many events were told of all executions together."""
+        """Wait until so many events were published of all executions together."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.seen.total() >= total)
 

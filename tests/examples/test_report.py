@@ -23,7 +23,7 @@ class TwoWeeks:
         await workflow.sleep(timedelta(days=14))
 
 
-class MailServer:
+class SmtpServer:
     """Counts what was sent to whom. broken: attempts that fail first."""
 
     def __init__(self, broken: int = 0) -> None:
@@ -33,13 +33,13 @@ class MailServer:
     async def send(self, report: Report, to: str) -> None:
         if self._broken:
             self._broken -= 1
-            raise ConnectionError("no mail today")
+            raise ConnectionError("no e-mail today")
         self.sent.append((report.day.isoformat(), to))
 
 
 async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Mapping[str, Any]) -> None:
     """Ten days, ten reports; a report is of its own day."""
-    server = MailServer()
+    server = SmtpServer()
     mocked: dict[Any, Any] = {send: server.send}
     environment = WorkflowEnvironment(
         [DailyReport, TwoWeeks], activities=[figures, send], mocks=mocked, schedules=True, **mode
@@ -52,9 +52,9 @@ async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Ma
     assert sorted({day for day, _ in server.sent}) == sorted(report.day.isoformat() for report in reports)
 
 
-async def test_report_when_the_mail_server_is_down_then_it_is_tried_again() -> None:
+async def test_report_when_the_server_is_down_then_it_is_tried_again() -> None:
     """Each reader gets it once."""
-    server = MailServer(broken=3)
+    server = SmtpServer(broken=3)
     mocked: dict[Any, Any] = {send: server.send}
     async with WorkflowEnvironment([DailyReport], activities=[figures, send], mocks=mocked) as environment:
         report = await environment.execute(DailyReport, {"name": "market", "readers": ["anna", "ben"]})

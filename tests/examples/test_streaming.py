@@ -32,7 +32,7 @@ async def stream_events(environment: WorkflowEnvironment, execution: Execution) 
 
 
 async def test_streaming_when_the_answer_is_written_then_the_stream_and_the_result_agree(mode: Mapping[str, Any]) -> None:
-    """The last task that is told of has the whole answer, however many workers died on the way."""
+    """The last task in the stream has the whole answer, however many workers died on the way."""
     async with WorkflowEnvironment([Streaming], activities=[write], **mode) as environment:
         execution = await environment.start(Streaming, QUESTION)
         assert await execution.result() == ANSWER

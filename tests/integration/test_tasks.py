@@ -1,4 +1,4 @@
-"""Custom tasks: told in order, once, before the outcome of the activity that tells of them."""
+"""Custom tasks: published in order, once, before the outcome of the activity that publishes them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ async def stream(place: Installation, execution: str) -> list[StreamEvent]:
 
 
 def of_task(events: list[StreamEvent], task_type: str) -> list[tuple[str, Any]]:
-    """Return what was told of tasks of a type: the phase, and what it carries."""
+    """Return what was published of tasks of a type: the phase, and what it carries."""
     return [
         (event.event_type.removeprefix("CUSTOM_TASK_"), _said(event.attributes))
         for event in events

@@ -26,7 +26,7 @@ WORKER = "worker-1"
 
 
 class Surroundings:
-    """A worker's world for the first of these workflows. pools: the sources of tasks that were asked for by name."""
+    """A worker's context for the first of these workflows. pools: the sources of tasks that were asked for by name."""
 
     def __init__(
         self, workflows: Sequence[type], activities: Sequence[Callable[..., Any]] = (), value: Any = None, **settings: Any
@@ -102,7 +102,7 @@ class Held(Surroundings):
         return asyncio.create_task(self.begin(*facts))
 
     def forget(self) -> None:
-        """Let go of the live run, as a cache does that is full."""
+        """Let go of the run's ledger, as a cache does that is full."""
         if self.ledger:
             self.ledger.code.dispose()
             self.ledger = None

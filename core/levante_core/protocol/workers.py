@@ -301,7 +301,7 @@ class CommitOutcome(StrEnum):
     RECORDED = "recorded"
     CONFLICT = "conflict"
     """Another writer was first: reload, and decide again."""
-    UNREAD_MAIL = "unread_mail"
+    UNREAD_MESSAGES = "unread_mail"
     """The run cannot close yet: take the messages, and decide again."""
     REFUSED = "refused"
     """The token is not for this index of this run: reload, and decide again."""

@@ -150,7 +150,7 @@ def open_run(run: RunKey, **unchanged: Scalar) -> Matches:
 
 
 def is_open_run(item: Item | None, run_id: RunId) -> bool:
-    """Tell of an execution item whether this run is the latest and open."""
+    """Whether this run is the latest of an execution item, and open."""
     return item is not None and run_id_of(item) == run_id and is_open(item)
 
 

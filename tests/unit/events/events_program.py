@@ -78,7 +78,7 @@ class EventsProgram:
         return self.place.start(execution_id=ROOT)
 
     def step(self, run: RunKey, index: int, count: int = 1, size: int = 1) -> None:
-        """Record a batch that so many events are told of, with inputs of so many characters."""
+        """Record a batch that makes so many events, with inputs of so many characters."""
         started = [
             ActivityScheduled(seq=1000 * index + number, name="a", input="x" * size) for number in range(1, count + 1)
         ]

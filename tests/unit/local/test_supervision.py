@@ -100,7 +100,7 @@ def problems_of(health: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 
 
 async def wait_for_problem(served: Served, part: str) -> str:
-    """Wait until the health check tells of a problem. Returns its error."""
+    """Wait until the health check reports a problem. Returns its error."""
     async with asyncio.timeout(20):
         while part not in (found := problems_of(await served.health())):
             await asyncio.sleep(0.01)
@@ -189,7 +189,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @on_a_loop
 async def test_feed_when_a_row_cannot_be_read_then_it_is_set_aside_and_the_feed_goes_on(data: Path, damage: str) -> None:
-    """It is kept, the health check tells of it, and a start feeds it once more: somebody may have mended it."""
+    """It is kept, the health check reports it, and a start feeds it once more: somebody may have mended it."""
     async with serving(data) as served:
         object.__setattr__(served.host._handlers, "stream", _never)
         await start_something(served)

@@ -138,8 +138,8 @@ class Execution:
     @property
     def concerns_others(self) -> bool:
         """Whether somebody has to know when the run ends: a parent, children, a schedule, or who collects traces."""
-        has_family = self.has_children or self.parent is not None
-        return has_family or self.start.schedule_id is not None or self.tracing.is_exported
+        has_relatives = self.has_children or self.parent is not None
+        return has_relatives or self.start.schedule_id is not None or self.tracing.is_exported
 
     @property
     def is_open(self) -> bool:

@@ -51,7 +51,7 @@ MOST_CARRIED = 90
 """Messages that a new run begins with, in the same transaction; a run with more has to take some of it first."""
 
 
-MAIL_HELD_FOR = timedelta(seconds=2)
+MESSAGES_HELD_FOR = timedelta(seconds=2)
 """Time for a worker to read what an execution was sent last, and to end it."""
 
 
@@ -112,7 +112,7 @@ class CommitService:
         )
         self._dispatch.dispatch_now(record for records in recorded for record in records)
         for granted, outcome in zip(commits, outcomes, strict=True):
-            if outcome is CommitOutcome.UNREAD_MAIL:
+            if outcome is CommitOutcome.UNREAD_MESSAGES:
                 self._hold_messages(granted.grant.run)
         return [self._result(granted, outcome) for granted, outcome in zip(commits, outcomes, strict=True)]
 
@@ -179,7 +179,7 @@ class CommitService:
 
     def _hold_messages(self, run: RunKey) -> None:
         """Let a run that is about to end take the messages it has, without more coming all the time."""
-        until = wire_time(self._clock.now() + MAIL_HELD_FOR)
+        until = wire_time(self._clock.now() + MESSAGES_HELD_FOR)
         with suppress(ConditionFailed):
             self._store.write(_setting(run, {MAIL_HELD_UNTIL: until}))
 
@@ -254,7 +254,7 @@ def _outcome(
 def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
         is_current = is_open_run(refused.existing[1], granted.grant.run.run_id)
-        return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
+        return CommitOutcome.UNREAD_MESSAGES if is_current else CommitOutcome.CONFLICT
     first = refused.existing[0]
     is_repeat = first is not None and commit_id_of(first) == granted.commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT

@@ -142,7 +142,7 @@ def user_of(request: Request) -> str:
 def require_deployment(request: Request, deployment: DeploymentName) -> None:
     """Let pass who may work for a deployment, of whichever build and session. Raises: Forbidden.
 
-    For what only a handler learns; what a body says, the gate has looked at: see `Endpoint.concern`.
+    For what only a handler learns; what a body says, authentication has looked at: see `Endpoint.concern`.
     """
     require_deployments(request.context[API_KEY], [deployment])
 

@@ -112,7 +112,7 @@ class WorkflowExecutionTraceEventsResponse(WorkflowExecutionResponse):
 class TraceEventsQuery(Parameters):
     """How to show events.
 
-    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that tell
+    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that show
     of means to others, too.
     """
 

@@ -1,4 +1,4 @@
-"""Callers whose keys are refused: one line tells of them now and then, and whoever goes on guessing waits."""
+"""Callers whose keys are refused: one line reports them now and then, and whoever goes on guessing waits."""
 
 import asyncio
 import logging

@@ -147,7 +147,7 @@ class SqliteWriter:
     def listen(self, listener: Listener) -> None:
         """Call this after each commit, in the writer's thread, with its changes in order.
 
-        It is called when they are durable and before the writers hear of it, so whoever was told of a write finds
+        It is called when they are durable and before the writers hear of it, so whoever learns of a write finds
         every watcher woken. It delays everybody, so it must be quick; its errors are logged and change nothing.
         """
         self._listeners += (listener,)

@@ -139,7 +139,7 @@ def test_close_when_it_races_with_terminate_then_there_is_one_end_and_nothing_fo
 def test_close_when_a_message_is_unread_then_the_run_stays_open(place: Place) -> None:
     """Invariant 5: a run that was sent something it has not read does not close."""
     run = place.start()
-    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1), taken_until=1) is CommitOutcome.UNREAD_MAIL
+    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1), taken_until=1) is CommitOutcome.UNREAD_MESSAGES
     assert (place.status(run), place.kinds(run)) == ("RUNNING", ["execution_started"])
 
 

@@ -205,7 +205,7 @@ def test_publisher_when_the_api_hangs_then_draining_ends(
 
 
 def test_publisher_when_nothing_is_published_then_nothing_is_called() -> None:
-    """Most activities tell of no task."""
+    """Most activities publish no task."""
 
     async def scenario(api: Api, publisher: Publisher) -> None:
         await publisher.drain()

@@ -32,7 +32,7 @@ class Prompt(SimpleQueue[Any]):
 
 class TestListeners:
     def test_listener_when_a_thread_writes_then_it_is_told_before_the_writer_is(self, opened: Opened) -> None:
-        """Whoever was told of a write finds every watcher woken."""
+        """Whoever learned of a write finds every watcher woken."""
         submitted, heard = threading.Event(), []
         outcomes: list[Future[Any]] = []
 
@@ -65,7 +65,7 @@ class TestListeners:
     def test_listeners_when_several_commits_follow_one_another_then_nobody_is_told_of_a_later_one_first(
         self, on_loop: Opened
     ) -> None:
-        """A thread that commits while a listener is told of the loop's commit has to wait for it."""
+        """A thread that commits while a listener learns of the loop's commit has to wait for it."""
         heard: list[str] = []
         is_held = threading.Event()
 

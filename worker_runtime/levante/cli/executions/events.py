@@ -52,7 +52,7 @@ def events(client: Client, *, execution_id: str, follow: bool, first: int, of: s
     """
     query = {OF[of]: execution_id, **given(filters)}
     if follow:
-        _print(_followed(client, execution_id, query, first), execution_id, as_json=as_json)
+        _print(_following(client, execution_id, query, first), execution_id, as_json=as_json)
         return
     here = {**query, "start_seq": first, "event_source": "DATABASE"}
     _print(read_stream(client, PATH, here), execution_id, as_json=as_json)
@@ -61,10 +61,10 @@ def events(client: Client, *, execution_id: str, follow: bool, first: int, of: s
 def follow_tree(client: Client, execution_id: str, timeout: float | None, *, as_json: bool) -> None:
     """Print the events of an execution without parent and of all below it, until it has ended or the time is over."""
     query = {OF["tree"]: execution_id}
-    _print(_followed(client, execution_id, query, 1, timeout), execution_id, as_json=as_json)
+    _print(_following(client, execution_id, query, 1, timeout), execution_id, as_json=as_json)
 
 
-def _followed(
+def _following(
     client: Client, execution_id: str, query: Mapping[str, Any], first: int, timeout: float | None = None
 ) -> Iterable[Frame]:
     path = execution_path(execution_id)

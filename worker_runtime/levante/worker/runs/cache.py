@@ -1,4 +1,4 @@
-"""Live runs between their tasks, so that history need not be replayed each time."""
+"""Ledgers of runs between their tasks, so that history need not be replayed each time."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class CommitImpossible(Exception):
 class RunDriver:
     """Holds one execution: takes facts, runs activities in place, commits once per step.
 
-    `live` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
+    `ledger` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
     receipts: the messages held; they are dealt with once everything that they could lead to is recorded.
     """
 
@@ -97,7 +97,7 @@ class RunDriver:
         """Do all there is to do. Returns whether the messages are dealt with by a commit already.
 
         facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
-        do not tell of. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
+        do not have. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
         NonDeterminismError, with all outcomes recorded that were had, and whoever asks something has an answer.
         """
         self._may_run_in_place = is_trusted
@@ -203,7 +203,7 @@ class RunDriver:
         ledger.take(loaded.facts)
 
     async def _loaded(self, request: LoadRequest, children: Mapping[int, str]) -> LoadResponse:
-        """Read history, decoded. children: execution ids of those that the batches asked for do not tell of, by seq."""
+        """Read history, decoded. children: execution ids of those that the batches asked for do not have, by seq."""
         loaded = await load_whole(self._context.api, request)
         return await self._context.payloads.decoded_load(loaded, self._task.execution_id, children)
 
@@ -332,7 +332,7 @@ class RunDriver:
                 self._may_run_in_place = True
                 if is_closed:
                     self._drop()
-            case CommitOutcome.UNREAD_MAIL:
+            case CommitOutcome.UNREAD_MESSAGES:
                 await self._reload([event for event in ledger.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
             case CommitOutcome.IMPOSSIBLE:
                 raise CommitImpossible(result.problem or "the batch could never be recorded")

@@ -75,7 +75,7 @@ def begun() -> StreamProjection:
 
 
 def append(projection: StreamProjection, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
-    """Tell of the next batch. facts: those that it takes, by seq."""
+    """Append the next batch. facts: those that it takes, by seq."""
     batch = HistoryBatch(index=projection.cursor.index + 1, commit_id="c", events=events)
     projection.append(batch, at(seconds), {str(fact.seq): fact for fact in facts})
 
@@ -379,7 +379,7 @@ def tell(projection: StreamProjection, step: Any, number: int) -> None:
 
 
 def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
-    """Nothing was born, so nothing will ever be told of it."""
+    """Nothing was born, so nothing will ever be published of it."""
     projection = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
     projection.start(RUN, RUN_START)
     child = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}

@@ -73,7 +73,7 @@ def test_signal_when_a_later_run_sends_its_own_then_that_one_arrives_too(place: 
 
 @pytest.mark.parametrize("changes", [{"name": "unknown"}, {"input": [1]}, {"execution_id": ExecutionId("nobody")}])
 def test_signal_when_the_child_does_not_take_it_then_it_is_dropped(place: Place, changes: dict[str, Any]) -> None:
-    """A parent has no place to be told of that, and what comes behind it is carried out."""
+    """A parent has no place for that, and what comes behind it is carried out."""
     parent, child = parent_and_child(place)
     carry_out(place, SignalChild(parent, signaled().model_copy(update=changes)), SignalChild(parent, signaled(5)))
     assert signals(place, child) == [{"seq": 5}]

@@ -1,4 +1,4 @@
-"""What a parent is told of how a child ended: once, in the run that asked, by the run that was the last."""
+"""What a parent learns of how a child ended: once, in the run that asked, by the run that was the last."""
 
 from datetime import timedelta
 from typing import Any

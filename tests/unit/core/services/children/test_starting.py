@@ -184,7 +184,7 @@ def test_child_when_two_deployments_serve_it_and_not_its_parents_then_the_parent
 
 
 def test_parent_when_a_stranger_has_its_childs_id_then_it_is_told_nothing_of_that_one(place: Place) -> None:
-    """Only the command, the run and the execution that asked for a child are told of it."""
+    """Only the command, the run and the execution that asked for a child learn of it."""
     scheduled = child_scheduled(is_awaited=False)
     parent = parent_of(place, scheduled)
     for stranger in strangers(place, parent):
@@ -197,7 +197,7 @@ def test_parent_when_a_stranger_has_its_childs_id_then_it_is_told_nothing_of_tha
 
 
 def test_handle_when_the_child_has_gone_on_as_new_then_it_has_the_first_run(place: Place) -> None:
-    """The run that the command started, however late the parent is told of it."""
+    """The run that the command started, however late the parent learns of it."""
     scheduled = child_scheduled(is_awaited=False)
     parent = parent_of(place, scheduled)
     place.engine.executions.start_child(SPACE, Parent(PARENT, parent.run_id, DEPLOYMENT, 1), scheduled)

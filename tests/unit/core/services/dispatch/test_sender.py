@@ -133,7 +133,8 @@ def test_commit_when_a_message_is_unread_then_nothing_is_sent(place: Place) -> N
     """The run goes on, and decides again."""
     run = place.start()
     place.tasks(WORKFLOW)
-    assert place.commit(run, 1, scheduled(), ExecutionCompleted(seq=2, result=1), taken_until=1) is CommitOutcome.UNREAD_MAIL
+    end = ExecutionCompleted(seq=2, result=1)
+    assert place.commit(run, 1, scheduled(), end, taken_until=1) is CommitOutcome.UNREAD_MESSAGES
     assert place.tasks(ACTIVITY) == []
 
 

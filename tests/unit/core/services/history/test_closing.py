@@ -106,7 +106,7 @@ def test_time_out_when_the_run_is_not_due_or_not_the_latest_then_nothing_happens
 
 
 def test_time_out_when_the_run_ends_meanwhile_then_its_own_end_counts(place: Place) -> None:
-    """Whoever is late is not told of an error: there is nothing left to be done."""
+    """Whoever is late sees no error: there is nothing left to be done."""
     run = begun(place)
     place.clock.advance(HOUR.total_seconds())
     closing_on(place, lambda: place.commit(run, 1, COMPLETED)).time_out(run)

@@ -84,7 +84,7 @@ def test_run_when_it_has_more_messages_than_can_be_carried_then_it_stays_open_to
     for number in range(unread):
         signal(place, number)
     outcome = place.commit(run, 1, again())
-    assert outcome is (CommitOutcome.RECORDED if unread == 2 else CommitOutcome.UNREAD_MAIL)
+    assert outcome is (CommitOutcome.RECORDED if unread == 2 else CommitOutcome.UNREAD_MESSAGES)
     assert (latest(place).key == run, latest(place).mail_count) == (unread == 3, unread)
     assert (latest(place).mail_held_until is not None) == (unread == 3)
 
@@ -116,7 +116,7 @@ def continues(place: Place, run: RunKey) -> None:
     ("act", "outcome", "latest_run"),
     [
         (ends, CommitOutcome.CONFLICT, None),
-        (is_signalled, CommitOutcome.UNREAD_MAIL, None),
+        (is_signalled, CommitOutcome.UNREAD_MESSAGES, None),
         (continues, CommitOutcome.CONFLICT, "other"),
     ],
 )
@@ -134,7 +134,7 @@ def test_run_when_something_happens_before_it_is_replaced_then_it_is_not(
     assert latest(place).key.run_id == (latest_run or run.run_id)
     assert earlier_runs(place) == ([run.run_id] if latest_run else [])
     assert place.commit(run, 1, again()) is (
-        CommitOutcome.RECORDED if outcome is CommitOutcome.UNREAD_MAIL else CommitOutcome.CONFLICT
+        CommitOutcome.RECORDED if outcome is CommitOutcome.UNREAD_MESSAGES else CommitOutcome.CONFLICT
     )
 
 

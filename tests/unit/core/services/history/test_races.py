@@ -16,7 +16,7 @@ from levante_core.domain.history.state import HistorySize
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.protocol import ActivityOptions, HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
-from levante_core.services.history.commits import MAIL_HELD_FOR
+from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.storage import keys
 from tests.support.place import HOUR, SPACE, Place
 from tests.support.races import races
@@ -25,7 +25,7 @@ E = ExecutionId("e")
 NEXT = RunId("next")
 END = ExecutionCompleted(seq=1, result="mine")
 TOO_LARGE = HistorySize(events=60_000)
-RECORDED, CONFLICT, UNREAD = CommitOutcome.RECORDED, CommitOutcome.CONFLICT, CommitOutcome.UNREAD_MAIL
+RECORDED, CONFLICT, UNREAD = CommitOutcome.RECORDED, CommitOutcome.CONFLICT, CommitOutcome.UNREAD_MESSAGES
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_end_when_a_signal_comes_meanwhile_then_the_run_goes_on_and_takes_it(pla
         assert place.commit(run, 1, END) is UNREAD
     execution = latest(place)
     assert (execution.is_open, execution.mail_count) == (True, 1)
-    assert execution.mail_held_until == place.clock.now() + MAIL_HELD_FOR
+    assert execution.mail_held_until == place.clock.now() + MESSAGES_HELD_FOR
     assert place.commit(run, 1, MessagesTaken(until=1), END, taken_until=1) is RECORDED
 
 
@@ -177,7 +177,7 @@ def test_continue_as_new_when_a_signal_comes_meanwhile_then_it_is_tried_again_an
     with place.racing.before_write(lambda: signal(place)):
         assert place.commit(run, 1, *end, taken_until=1) is UNREAD
     assert (latest(place).key, latest(place).is_open) == (run, True)
-    place.clock.advance(MAIL_HELD_FOR.total_seconds())
+    place.clock.advance(MESSAGES_HELD_FOR.total_seconds())
     assert place.commit(run, 1, *end, taken_until=1) is RECORDED
     (fact,) = place.load(latest(place).key).facts
     assert isinstance(fact.input, SignalReceived)

@@ -116,7 +116,7 @@ def test_new_run_when_the_old_one_was_about_to_end_then_nothing_of_that_is_left(
     """Cancellation is forgotten, messages are taken, and nobody is kept waiting."""
     run = begun(place)
     place.engine.messages.cancel(SPACE, EXECUTION)
-    assert place.commit(run, 1, COMPLETED, taken_until=0) is CommitOutcome.UNREAD_MAIL
+    assert place.commit(run, 1, COMPLETED, taken_until=0) is CommitOutcome.UNREAD_MESSAGES
     assert latest(place).mail_held_until is not None
     new = reset(place, 1)
     assert (new.is_cancel_requested, new.mail_held_until, new.mail_count) == (False, None, 0)
@@ -237,16 +237,16 @@ def test_copies_when_the_feed_has_them_then_they_ask_for_nothing(place: Place) -
     assert (started.task.kind, started.task.run_id) == ("workflow_task", new.key.run_id)
 
 
-@pytest.mark.parametrize("has_mail", [True, False])
-def test_run_when_it_has_messages_then_it_is_sent_for_once_more_than_for_its_start(place: Place, *, has_mail: bool) -> None:
+@pytest.mark.parametrize("has_messages", [True, False])
+def test_run_when_it_has_messages_then_it_is_sent_for_once_more(place: Place, *, has_messages: bool) -> None:
     """The start is sent without what is carried over, and might be dropped as known; each waits for nothing else."""
     run = begun(place)
     committed(place, run, 1, TimerStarted(seq=1, fire_at=place.clock.now() + HOUR))
-    if has_mail:
+    if has_messages:
         signal(place, "later")
     place.lose_messages()
     reset(place, 2)
-    assert len(place.emptied(TaskQueue.WORKFLOW)) == 1 + has_mail
+    assert len(place.emptied(TaskQueue.WORKFLOW)) == 1 + has_messages
 
 
 def test_new_run_when_there_is_a_newer_build_then_that_one_has_it(place: Place) -> None:

@@ -22,7 +22,7 @@ from levante_core.errors import NotRunning
 from levante_core.ports.item_store import Delete, Put
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, QueryAnswer, QueryRequest, RegisterRequest
-from levante_core.services.history.commits import MAIL_HELD_FOR
+from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from levante_core.storage.queries import query_item
@@ -93,7 +93,7 @@ def latest(place: Place) -> Execution:
     return place.engine.executions.get(SPACE, E)
 
 
-def mail_of(place: Place, run: RunKey) -> list[str]:
+def messages_of(place: Place, run: RunKey) -> list[str]:
     """Return the kinds of the messages of a run, by their numbers."""
     return [fact.input.kind for fact in place.load(run).facts]
 
@@ -122,7 +122,7 @@ def test_message_when_the_run_ends_meanwhile_then_its_sender_hears_so(
         pytest.raises(NotRunning, match="TERMINATED"),
     ):
         send(place)
-    assert (latest(place).mail_count, mail_of(place, run)) == (0, [])
+    assert (latest(place).mail_count, messages_of(place, run)) == (0, [])
 
 
 @races("accept._accept open_run")
@@ -132,7 +132,7 @@ def test_signal_when_the_run_continues_as_new_meanwhile_then_the_new_run_gets_it
         signal(place)
     new = latest(place)
     assert (new.key.run_id, new.mail_count) == (NEXT, 1)
-    assert (mail_of(place, new.key), mail_of(place, run)) == (["signal_received"], [])
+    assert (messages_of(place, new.key), messages_of(place, run)) == (["signal_received"], [])
 
 
 @races("accept._accept open_run", "accept._accept Absent")
@@ -140,7 +140,7 @@ def test_signals_when_another_comes_meanwhile_then_each_has_its_own_number(place
     """Two senders read the same count; the second of them counts anew."""
     with place.racing.before_write(lambda: place.engine.messages.cancel(SPACE, E)):
         signal(place)
-    assert (latest(place).mail_count, mail_of(place, run)) == (2, ["cancel_requested", "signal_received"])
+    assert (latest(place).mail_count, messages_of(place, run)) == (2, ["cancel_requested", "signal_received"])
 
 
 @races("accept._accept open_run")
@@ -164,7 +164,7 @@ def test_signal_when_messages_are_held_meanwhile_then_it_waits_for_the_end_or_fo
         except NotRunning:
             assert ends
     assert latest(place).mail_count == (1 if ends else 2)
-    assert place.clock.now() - held_at >= MAIL_HELD_FOR
+    assert place.clock.now() - held_at >= MESSAGES_HELD_FOR
 
 
 @races("accept._accept Absent 2")
@@ -172,7 +172,7 @@ def test_signal_when_its_repeat_comes_meanwhile_then_it_is_accepted_once(place: 
     """A client that gave up waiting sends again while the first request is still on its way."""
     with place.racing.before_write(lambda: signal(place, "one")):
         signal(place, "one")
-    assert (latest(place).mail_count, mail_of(place, run)) == (1, ["signal_received"])
+    assert (latest(place).mail_count, messages_of(place, run)) == (1, ["signal_received"])
 
 
 @races("accept._accept Absent 2")
@@ -196,7 +196,7 @@ def test_cancels_when_another_comes_meanwhile_then_the_code_is_asked_once(place:
     """A second request would reach the code that cleans up after the first, and interrupt it."""
     with place.racing.before_write(lambda: place.engine.messages.cancel(SPACE, E)):
         place.engine.messages.cancel(SPACE, E)
-    assert (latest(place).mail_count, mail_of(place, run)) == (1, ["cancel_requested"])
+    assert (latest(place).mail_count, messages_of(place, run)) == (1, ["cancel_requested"])
 
 
 @races("accept._accept open_run")
@@ -211,7 +211,7 @@ def test_cancel_when_the_run_continues_as_new_with_a_request_meanwhile_then_the_
 
     with place.racing.before_write(cancel_and_continue):
         place.engine.messages.cancel(SPACE, E)
-    assert (latest(place).mail_count, mail_of(place, latest(place).key)) == (1, ["cancel_requested"])
+    assert (latest(place).mail_count, messages_of(place, latest(place).key)) == (1, ["cancel_requested"])
 
 
 @races("accept._accept open_run")

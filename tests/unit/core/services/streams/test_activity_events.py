@@ -1,4 +1,4 @@
-"""Events of custom tasks that activities tell of: each once, in the order of its publisher, however often it is sent."""
+"""Events of custom tasks that activities publish: each once, in the order of its publisher, however often it is sent."""
 
 import threading
 from collections.abc import Callable

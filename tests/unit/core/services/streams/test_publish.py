@@ -65,7 +65,7 @@ def complete(place: Place, run: RunKey, index: int) -> None:
 
 
 def all_of(place: Place, root: ExecutionId = ROOT) -> list[Sequenced]:
-    """Read a stream, and check what holds of each: it begins with 1, has no gap, and tells of nothing twice."""
+    """Read a stream, and check what holds of each: it begins with 1, has no gap, and has nothing twice."""
     events = list(place.engine.streams.read(SPACE, root, 1))
     assert [one.sequence for one in events] == list(range(1, len(events) + 1))
     assert len({one.update.event.event_id for one in events}) == len(events)
@@ -77,7 +77,7 @@ def types(events: Sequence[Sequenced]) -> list[str]:
 
 
 def steps_published(events: Sequence[Sequenced]) -> list[tuple[str, str]]:
-    """Return what was told of activities, and of which."""
+    """Return what was published of activities, and of which."""
     return [
         (one.update.event.event_type.removeprefix("ACTIVITY_TASK_"), str(one.update.activity_id).partition(":")[2])
         for one in events
@@ -86,7 +86,7 @@ def steps_published(events: Sequence[Sequenced]) -> list[tuple[str, str]]:
 
 
 def steps_expected(count: int) -> list[tuple[str, str]]:
-    """Return what has to be told of steps one after the other, the last of them without an outcome."""
+    """Return what has to be published of steps one after the other, the last of them without an outcome."""
     return [told for seq in range(1, count + 1) for told in (("STARTED", str(seq)), ("COMPLETED", str(seq)))][:-1]
 
 

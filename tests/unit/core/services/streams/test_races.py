@@ -185,7 +185,7 @@ def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_published_once
 def test_outside_event_when_its_run_ends_meanwhile_then_it_is_refused(
     place: Place, run: RunKey, act: Callable[[Place, RunKey], None], expected: type[LevanteError]
 ) -> None:
-    """Nothing is told of a run after its end, and nothing of one run as if it were of the next."""
+    """Nothing is published of a run after its end, and nothing of one run as if it were of the next."""
     publish(place)
     with place.racing.before_write(lambda: act(place, run)), pytest.raises(expected):
         tell(place, run, "one")

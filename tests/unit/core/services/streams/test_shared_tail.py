@@ -62,7 +62,7 @@ def begun(place: Place) -> RunKey:
 
 
 def step(place: Place, run: RunKey, index: int, count: int = 1) -> None:
-    """Commit a batch that so many events are told of."""
+    """Commit a batch that makes so many events."""
     events = [ActivityScheduled(seq=1000 * index + number, name="a", input=None) for number in range(count)]
     place.commit(run, index, *events, commit_id=f"c{index}")
 
@@ -98,7 +98,7 @@ def run_of(place: Place) -> RunKey:
 def test_publish_when_it_fails_then_the_next_one_tells_it_though_nothing_has_changed_since(
     place: Place, shared: Shared, operation: str
 ) -> None:
-    """Whoever is told of a change is told once: if that comes to nothing, readers would miss the last events."""
+    """Whoever learns of a change learns it once: if that comes to nothing, readers would miss the last events."""
     step(place, run_of(place), 1)
     shared.faults.next = [(operation, Fate.REFUSED)]
     with pytest.raises(Unavailable):

@@ -85,7 +85,7 @@ def begun(place: Place) -> RunKey:
 
 
 def step(place: Place, run: RunKey, index: int, count: int = 1) -> None:
-    """Commit a batch that so many events are told of."""
+    """Commit a batch that makes so many events."""
     events = [ActivityScheduled(seq=1000 * index + number, name="a", input=None) for number in range(count)]
     place.commit(run, index, *events, commit_id=f"c{index}")
 

@@ -1,4 +1,4 @@
-"""Live runs that are driven by hand, without a loop: bodies of workflows, and what they are told."""
+"""Ledgers that are driven by hand, without a loop: bodies of workflows, and what they learn."""
 
 import asyncio
 from collections.abc import Iterable

@@ -15,7 +15,7 @@ from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Flaky, Keye
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 CONFLICT = CommitResult(outcome=CommitOutcome.CONFLICT)
-UNREAD = CommitResult(outcome=CommitOutcome.UNREAD_MAIL)
+UNREAD = CommitResult(outcome=CommitOutcome.UNREAD_MESSAGES)
 chain = partial(holding, Chain)
 
 

@@ -108,7 +108,7 @@ def test_queries_when_the_code_fails_then_those_who_ask_are_told_why() -> None:
 
 
 def test_history_when_it_is_of_other_code_then_that_is_raised_and_nothing_is_recorded() -> None:
-    """Invariant 2; who asks is told of it as well."""
+    """Invariant 2; who asks learns of it as well."""
 
     async def scenario(held: Held) -> None:
         held.api.record(ActivityScheduled(seq=1, name="something-else", input={}))
@@ -124,7 +124,7 @@ def test_history_when_it_is_of_other_code_then_that_is_raised_and_nothing_is_rec
 
 @pytest.mark.parametrize("is_cached", [False, True], ids=["loaded", "cached"])
 def test_query_when_it_comes_with_news_then_the_answer_is_of_what_is_recorded(*, is_cached: bool) -> None:
-    """Else it would tell of what may never have happened; the messages end with the answer, not before it."""
+    """Else it would publish what may never have happened; the messages end with the answer, not before it."""
 
     async def scenario(held: Held) -> None:
         await held.begin(fact(1, held.now))

@@ -96,7 +96,7 @@ def test_look_when_somebody_else_has_advanced_the_run_then_what_is_recorded_is_g
 
 
 def test_cached_run_when_its_message_cannot_be_trusted_then_it_looks_first() -> None:
-    """A message that is old, or came again, may tell of less than there is."""
+    """A message that is old, or came again, may have less than there is."""
 
     async def scenario(held: Held) -> None:
         await held.begin()

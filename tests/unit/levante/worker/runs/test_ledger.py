@@ -1,4 +1,4 @@
-"""The ledger of a live run: which facts are taken, what is claimed, and what is recorded with it."""
+"""The ledger of a run: which facts are taken, what is claimed, and what is recorded with it."""
 
 import asyncio
 import logging

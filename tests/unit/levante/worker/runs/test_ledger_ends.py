@@ -1,4 +1,4 @@
-"""The ledger of a live run: how attempts in place end, and who goes on with them."""
+"""The ledger of a run: how attempts in place end, and who goes on with them."""
 
 import asyncio
 from datetime import timedelta
@@ -181,7 +181,7 @@ def test_retry_when_its_batch_was_refused_and_things_have_changed_then_it_is_voi
 
 
 def test_code_when_it_failed_then_all_that_had_ended_is_noted_and_the_rest_left_to_the_queue() -> None:
-    """The code is told of none of it until it is replayed; attempts that were cut short do not count."""
+    """The code sees none of it until it is replayed; attempts that were cut short do not count."""
 
     async def five() -> None:
         await asyncio.gather(*(activity(name) for name in "abcde"))
