@@ -13,7 +13,7 @@ from levante.cli.exits import MEANINGS
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 PROGRAM = "levante"
 OF_EVERY_COMMAND = ("server_url", "api_key", "as_json", "help")
-"""Options that are told of once."""
+"""Options that are described once."""
 
 HEAD = """# Command line
 

@@ -47,8 +47,8 @@ class Decision(BaseModel):
 
 @workflows.activity()
 async def notify(person: str, text: str) -> None:
-    """Tell somebody something. It may happen twice, and a mail more does no harm."""
-    print(f"   mail to {person}: {text}", flush=True)
+    """Tell somebody something. It may happen twice, and one e-mail more does no harm."""
+    print(f"   e-mail to {person}: {text}", flush=True)
 
 
 @workflow.define(name="approval", execution_timeout=timedelta(days=30))

@@ -41,7 +41,7 @@ async def figures(shop: str, day: date) -> Report:
 
 @workflows.activity(retry_policy_max_attempts=10)
 async def send(report: Report, to: str) -> None:
-    """Send a report; a mail server that is down is tried again."""
+    """Send a report; an e-mail server that is down is tried again."""
     print(f"   to {to}: {report.shop} had {report.orders} orders, {report.revenue:.2f} in all", flush=True)
 
 

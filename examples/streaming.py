@@ -2,7 +2,7 @@
 
     python examples/streaming.py
 
-The activity tells of its progress with a task whose state is the text so far. Only what has grown is sent, so a reader gets
+The activity publishes its progress with a task whose state is the text so far. Only what has grown is sent, so a reader gets
 each token as it comes; who comes late gets them from the beginning, who comes again those after the last one seen. The
 durable result is that of the activity: the stream is for those who do not want to wait for it.
 """
@@ -58,13 +58,13 @@ def drive(client: Mistral) -> None:
     question = "Why does a kite fly?"
     asked = client.workflows.execute_workflow(workflow_identifier="streaming", input={"question": question})
     print(question)
-    for text in told(client, asked.execution_id):
+    for text in states(client, asked.execution_id):
         print(text, end="", flush=True)
     ended = client.workflows.executions.get_workflow_execution(execution_id=asked.execution_id)
     print(f"\n{ended.status}: {ended.result}")
 
 
-def told(client: Mistral, execution_id: str) -> Iterator[str]:
+def states(client: Mistral, execution_id: str) -> Iterator[str]:
     """Yield what is added to the answer, until the execution has ended."""
     attempts = 0
     with client.workflows.events.get_stream_events(workflow_exec_id=execution_id, stream="answer") as frames:

@@ -38,10 +38,10 @@ def processor() -> str:
 
 def commit(checkout: Path) -> str:
     """Return the checkout's commit, marked when there are changes on top; `unknown` outside git."""
-    told = subprocess.run(
+    completed = subprocess.run(
         ["git", "-C", str(checkout), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
-    return told.stdout.strip() or "unknown"
+    return completed.stdout.strip() or "unknown"
 
 
 def described(place: Path, checkout: Path) -> dict[str, Any]:

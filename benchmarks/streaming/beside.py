@@ -15,7 +15,7 @@ from benchmarks.streaming.tokens import HERE, begin, reading, wait_until_ready
 from tests.support.processes import LocalSite
 
 STREAMS = 100
-TOLD_PER_SECOND = 2.0
+EVENTS_PER_SECOND = 2.0
 """Tokens of each stream where executions tell."""
 EXECUTIONS = 400
 AT_ONCE = 20
@@ -59,9 +59,9 @@ def measured(name: str, site: LocalSite) -> Beside:
     return Beside(name, asyncio.run(executions_per_second(site)), quiet, host.memory_info().rss / 2**20)
 
 
-def telling(site: LocalSite) -> list[str]:
+def publishing(site: LocalSite) -> list[str]:
     """Start executions that tell once they are signalled."""
-    pace = {"count": 100_000, "per_second": TOLD_PER_SECOND}
+    pace = {"count": 100_000, "per_second": EVENTS_PER_SECOND}
     return [site.start("bench-write", pace) for _ in range(STREAMS)]
 
 
@@ -92,18 +92,18 @@ def measure(readers: int) -> Iterator[Beside]:
         site = LocalSite(Path(place))
         try:
             site.start_host()
-            site.start_worker("tellers", HERE, MAX_CONCURRENT_ACTIVITIES="200")
+            site.start_worker("publishers", HERE, MAX_CONCURRENT_ACTIVITIES="200")
             site.wait_for_workers(1)
             asyncio.run(executions_per_second(site))  # warms up
             yield measured("nothing", site)
             waiting = [site.start("bench-wait", {"seconds": 600}) for _ in range(STREAMS)]
             with open_executions(site, waiting), followed(site, waiting, readers):
                 yield measured("readers that wait", site)
-            with open_executions(site, telling(site)) as unread:
+            with open_executions(site, publishing(site)) as unread:
                 begin(site.url, site.key, unread)
-                yield measured(f"{STREAMS * TOLD_PER_SECOND:.0f} events/s, unread", site)
-            with open_executions(site, telling(site)) as read, followed(site, read, readers):
+                yield measured(f"{STREAMS * EVENTS_PER_SECOND:.0f} events/s, unread", site)
+            with open_executions(site, publishing(site)) as read, followed(site, read, readers):
                 begin(site.url, site.key, read)
-                yield measured(f"{STREAMS * TOLD_PER_SECOND:.0f} events/s, read", site)
+                yield measured(f"{STREAMS * EVENTS_PER_SECOND:.0f} events/s, read", site)
         finally:
             site.close()

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 
 from aiohttp import web
-from tellers import STREAM
+from publishers import STREAM
 
 from levante_core.domain.names import Workspace
 from levante_core.domain.streams.custom_tasks import PatchOperation, TaskEvent, TaskPhase
@@ -43,8 +43,8 @@ def frame(execution_id: str, sequence: int, task: TaskEvent) -> bytes:
         event_type=TASK_EVENTS[task.phase],
         attributes=task_attributes(task),
     )
-    told = StreamUpdate(stream=STREAM, scope="activity", activity_id="r:1", activity_name="write", event=event)
-    return event_frame(WORKSPACE, Sequenced(sequence, told, 0))
+    update = StreamUpdate(stream=STREAM, scope="activity", activity_id="r:1", activity_name="write", event=event)
+    return event_frame(WORKSPACE, Sequenced(sequence, update, 0))
 
 
 def application(count: int, per_second: float) -> web.Application:

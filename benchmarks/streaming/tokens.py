@@ -52,7 +52,7 @@ def levante(load: Load) -> Iterator[Server]:
         site = LocalSite(Path(place))
         try:
             host = site.start_host()
-            worker = site.start_worker("tellers", HERE)
+            worker = site.start_worker("publishers", HERE)
             site.wait_for_workers(1)
             pace = {"count": load.count, "per_second": load.per_second}
             executions = [site.start("bench-write", pace) for _ in range(load.streams)]

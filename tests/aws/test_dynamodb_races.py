@@ -33,20 +33,20 @@ def test_put_when_16_writers_race_for_each_of_1000_indices_lets_exactly_one_win(
 
     def race(writer: int) -> list[ConditionFailed | None]:
         """Return what this writer was told at each index; None where it won."""
-        told: list[ConditionFailed | None] = []
+        outcomes: list[ConditionFailed | None] = []
         for index in range(INDICES):
             batch = Item(Key("H#run", f"L#{index:08d}"), {"commit_id": str(writer)}, {"batch": "{}"})
             start_line.wait()
             try:
                 writers[writer].write(Put(batch, Absent()))
             except ConditionFailed as refused:
-                told.append(refused)
+                outcomes.append(refused)
             else:
-                told.append(None)
-        return told
+                outcomes.append(None)
+        return outcomes
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        told = list(pool.map(race, range(WRITERS)))
+        by_writer = list(pool.map(race, range(WRITERS)))
     history: list[Item] = []
     after: str | None = None
     while True:
@@ -57,7 +57,7 @@ def test_put_when_16_writers_race_for_each_of_1000_indices_lets_exactly_one_win(
             break
     assert [item.key.sort for item in history] == [f"L#{index:08d}" for index in range(INDICES)]
     for index, item in enumerate(history):
-        outcomes = [told[writer][index] for writer in range(WRITERS)]
+        outcomes = [by_writer[writer][index] for writer in range(WRITERS)]
         winners = [str(writer) for writer, refused in enumerate(outcomes) if refused is None]
         assert winners == [item.attributes["commit_id"]]
         assert all(refused.existing == (item,) for refused in outcomes if refused is not None)

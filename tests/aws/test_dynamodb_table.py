@@ -57,7 +57,7 @@ KEY = ApiKey("key-1", "digest", SPACE, Role.WORKER, "fleet", NOW, NOW + timedelt
 
 
 def listed_run(execution: Execution) -> RunSummary:
-    """Return what listings tell of a run: nothing of how it goes on."""
+    """Return what listings show of a run: nothing of how it goes on."""
     return replace(summary_of(execution_item(execution)), parent=None, deadline_at=None, mail_count=0)
 
 

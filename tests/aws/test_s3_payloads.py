@@ -195,7 +195,7 @@ def test_put_when_the_object_is_old_then_it_is_written_anew() -> None:
 
 
 def test_keep_only_when_there_are_many_objects_then_each_page_is_dealt_with() -> None:
-    """A listing tells of 1,000 at a time, and as many can be deleted at once."""
+    """A listing has 1,000 at a time, and as many can be deleted at once."""
     here = site()
     for number in range(2500):
         here.s3.objects[f"payloads/{PLACE}/{number}"] = b"", None

@@ -302,18 +302,18 @@ def test_timers_queue_when_its_function_takes_its_time_then_nobody_else_gets_the
     assert QUEUES["Timers"]["VisibilityTimeout"] >= 6 * FUNCTIONS["TimersFunction"]["Timeout"]
 
 
-@pytest.mark.parametrize("family", [True, False, None])
+@pytest.mark.parametrize("children", [True, False, None])
 @pytest.mark.parametrize("asks", [True, False, None])
 @pytest.mark.parametrize("leaves", [True, False, None])
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_stream_filters_when_applied_then_they_let_through_what_concerns_the_dispatcher(
-    *, asks: bool | None, family: bool | None, leaves: bool | None, is_deleted: bool
+    *, asks: bool | None, children: bool | None, leaves: bool | None, is_deleted: bool
 ) -> None:
     """Lambda asks for nothing else than `concerns_dispatcher` does, and does not even invoke the function.
 
     Any filter that takes a record lets it through. Source: Lambda developer guide, event filtering (read 2026-11-23).
     """
-    flags = {ASKS_FOR_WORK: asks, HAS_FAMILY: family, LEAVES_MORE: leaves}
+    flags = {ASKS_FOR_WORK: asks, HAS_FAMILY: children, LEAVES_MORE: leaves}
     item = Item(Key("p", "s"), {name: flag for name, flag in flags.items() if flag is not None})
     change = Change("1", item.key, item, None) if is_deleted else Change("1", item.key, None, item)
     filters = TEMPLATE["Resources"]["StreamSource"]["Properties"]["FilterCriteria"]["Filters"]

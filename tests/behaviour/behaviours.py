@@ -7,23 +7,23 @@ from unittest.mock import ANY
 
 from tests.behaviour import (
     cancelling,
+    children,
     failing,
-    families,
     further,
-    mail,
+    messages,
     programs,
+    publishing,
     refusals,
     replaying,
     shapes,
-    telling,
     values,
     working,
 )
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at, refused
 
 MODULES: tuple[ModuleType, ...] = (
-    *(cancelling, programs, further, failing, families, mail),
-    *(refusals, replaying, shapes, telling, values, working),
+    *(cancelling, programs, further, failing, children, messages),
+    *(refusals, replaying, shapes, publishing, values, working),
 )
 """Whatever a worker serves."""
 
@@ -126,8 +126,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "messages": Behaviour(programs.Messages, completed(["a", "b", "c", "d"]), drive=_talk),
     "cancelled, and gives in": Behaviour(programs.Cancelled, Ended("CANCELED"), {"gives_in": True}, _cancel),
     "cancelled, and goes on": Behaviour(programs.Cancelled, completed("cleaned up"), {"gives_in": False}, _cancel),
-    "continue-as-new with unread mail": Behaviour(programs.Rounds, completed(["a", "b", "c"]), {"rounds": 2}, _go_on),
-    "children": Behaviour(programs.Family, completed(["a", "b", "the child fails", "c"])),
+    "continue-as-new with unread messages": Behaviour(programs.Rounds, completed(["a", "b", "c"]), {"rounds": 2}, _go_on),
+    "children": Behaviour(programs.Children, completed(["a", "b", "the child fails", "c"])),
     "retried until it works": retries("third", completed(3)),
     "not retried": retries("never", completed("no use to try again")),
     "start-to-close timeout": retries(
@@ -143,7 +143,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "execution timeout": Behaviour(programs.Timeout, Ended("TIMED_OUT")),
     "patches": Behaviour(programs.Patched, completed([True, True])),
     "terminated": Behaviour(programs.Cancelled, Ended("TERMINATED"), {"gives_in": True}, _terminate),
-    "reset, with signals that are kept": Behaviour(further.StreamUpdate, completed(["first", "a", "b"]), drive=_again),
+    "reset, with signals that are kept": Behaviour(further.Notified, completed(["first", "a", "b"]), drive=_again),
     "handles of children": Behaviour(further.Handles, completed(["hello", "given up"])),
     "policies of parents": Behaviour(further.Leaver, completed(ANY), drive=_left),
     **{
@@ -155,13 +155,13 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "inputs of several shapes": Behaviour(further.Shapes, completed(["Parcel", '{"grams":3}']), {"grams": 3}),
     "people are asked": Behaviour(programs.Asks, completed([True]), drive=_vote),
     **failing.BEHAVIOURS,
-    **families.BEHAVIOURS,
-    **mail.BEHAVIOURS,
+    **children.BEHAVIOURS,
+    **messages.BEHAVIOURS,
     **refusals.BEHAVIOURS,
     **cancelling.BEHAVIOURS,
     **replaying.BEHAVIOURS,
     **shapes.BEHAVIOURS,
-    **telling.BEHAVIOURS,
+    **publishing.BEHAVIOURS,
     **values.BEHAVIOURS,
     **working.BEHAVIOURS,
 }

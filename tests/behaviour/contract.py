@@ -39,7 +39,7 @@ LIVES = "tests/integration/test_dependencies.py::test_"
 ACCESS = "tests/e2e/test_access.py::test_"
 STEPS = "tests/unit/core/domain/history/test_transitions.py::test_"
 TRACES = "tests/integration/test_traces.py::test_"
-TOLD = "tests/integration/test_tasks.py::test_"
+TASK_TESTS = "tests/integration/test_tasks.py::test_"
 SCENARIOS = "tests/integration/test_scenarios.py::test_"
 DETACHED = "tests/behaviour/test_detached.py::test_"
 TIMES = "tests/unit/core/domain/schedules/test_times.py::test_"
@@ -145,7 +145,7 @@ PRIMITIVES: Mapping[str, str] = {
     "a child's input that does not fit": "an input of a child that does not fit",
     "starts of children are metered": OTHERWISE,
     "continue_as_new: same execution, new run": "runs that follow one another",
-    "continue_as_new: what was sent and not taken": "continue-as-new with unread mail",
+    "continue_as_new: what was sent and not taken": "continue-as-new with unread messages",
     "continue_as_new: in handlers": "handlers that continue as new",
     "continue_as_new: a wrong input": "a new run with a wrong input",
     "should_continue_as_new": "advice to continue as new",
@@ -238,7 +238,7 @@ ERRORS: Mapping[str, str] = {
     "codes of errors": DOCS + "codes_of_the_sdk_when_listed_then_each_is_there_and_the_row_of_unused_ones_is_right",
     "cancellation: gives in": "cancelled, and gives in",
     "cancellation: goes on": "cancelled, and goes on",
-    "cancellation: its event": "cancelled, and told of",
+    "cancellation: its event": "cancelled, and published",
     "terminate: no code runs": "terminated",
 }
 PEOPLE: Mapping[str, str] = {
@@ -256,7 +256,7 @@ TASKS: Mapping[str, str] = {
     "failed, and raised again": "custom tasks of activities that fail",
     "told before the outcome, however often it fails": PUBLISHING
     + "publisher_when_the_api_fails_then_the_work_goes_on_and_later_events_are_sent",
-    "the stream's name is the type": TOLD + "tasks_when_code_tells_of_them_then_the_stream_has_every_step",
+    "the stream's name is the type": TASK_TESTS + "tasks_when_code_tells_of_them_then_the_stream_has_every_step",
 }
 PAYLOADS: Mapping[str, str] = {
     "2 MB: the input of an execution, or a message": "starts that cannot be",
@@ -320,7 +320,7 @@ LIFECYCLE: Mapping[str, str] = {
     "closed: messages": "messages that cannot be",
     "closed while an update waits": "an update that the end overtakes",
     "reset: from the middle and from the end": "reset, with signals that are kept",
-    "reset: without signals and updates": "reset without any mail",
+    "reset: without signals and updates": "reset without any message",
     "reset: without updates": "reset without updates",
     "reset: an event that it cannot go on from": "resets that cannot be",
     "an id that is running": "starts that cannot be",

@@ -195,23 +195,23 @@ class Changed:
     """§3: other code asks for something else than what is recorded."""
 
     def __init__(self) -> None:
-        self.is_told = False
+        self.is_signalled = False
 
     @workflow.entrypoint
     async def run(self) -> str:
         if is_other_code():
             await echo_over_the_queue("new")
         said = await echo("old")
-        await workflow.wait_condition(lambda: self.is_told)
+        await workflow.wait_condition(lambda: self.is_signalled)
         return said
 
     @workflow.signal()
     def go_on(self) -> None:
-        self.is_told = True
+        self.is_signalled = True
 
     @workflow.query()
     def is_waiting(self) -> bool:
-        return not self.is_told
+        return not self.is_signalled
 
 
 def blocks(which: str, kind: str, *said: str, no_deaths: str = "") -> Behaviour:

@@ -1,4 +1,4 @@
-"""Workflows that each show one line of the programming model: many at once, families, and what is done from outside."""
+"""Workflows that each show one line of the programming model: many at once, children, and what is done from outside."""
 
 import asyncio
 from datetime import timedelta
@@ -97,11 +97,11 @@ class Handles:
     @workflow.entrypoint
     async def run(self) -> list[str]:
         """See the class."""
-        told = await workflow.execute_workflow(Listener, wait=False)
+        handle = await workflow.execute_workflow(Listener, wait=False)
         given_up = await workflow.execute_workflow(Listener, wait=False)
-        told.signal("tell", {"word": "hello"})
+        handle.signal("tell", {"word": "hello"})
         given_up.cancel()
-        found = [str(await told)]
+        found = [str(await handle)]
         try:
             await given_up
         except asyncio.CancelledError:
@@ -126,7 +126,7 @@ class Leaver:
 
 
 @workflow.define(name="behaviour-told")
-class StreamUpdate:
+class Notified:
     """§4: what was signalled is kept by a reset, and taken again."""
 
     def __init__(self) -> None:

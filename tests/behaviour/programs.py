@@ -251,8 +251,8 @@ class Child:
         return await echo(text)
 
 
-@workflow.define(name="behaviour-family")
-class Family:
+@workflow.define(name="behaviour-children")
+class Children:
     """§4: children are awaited or not; their failures are errors."""
 
     @workflow.entrypoint
@@ -327,7 +327,7 @@ class Patched:
 
 @workflow.define(name="behaviour-asks")
 class Asks(workflows.InteractiveWorkflow):
-    """§5: people are asked, and answer; §6: tasks tell of it."""
+    """§5: people are asked, and answer; §6: tasks publish it."""
 
     @workflow.entrypoint
     async def run(self) -> list[bool]:

@@ -7,7 +7,7 @@ from typing import Any
 import levante as workflows
 from levante import workflow
 from tests.behaviour.driving import EXECUTIONS, Behaviour, Driver, Ended, completed, refused
-from tests.behaviour.mail import Counter
+from tests.behaviour.messages import Counter
 from tests.behaviour.programs import Child, echo
 
 TOO_MUCH = 2 * 1024 * 1024

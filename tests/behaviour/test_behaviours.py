@@ -49,7 +49,7 @@ def test_behaviour_when_its_worker_dies_after_any_commit_then_it_ends_the_same(n
         check(ended, behaviour.ends)
 
 
-@pytest.mark.parametrize("name", ["children", "messages", "continue-as-new with unread mail", "concurrency"])
+@pytest.mark.parametrize("name", ["children", "messages", "continue-as-new with unread messages", "concurrency"])
 def test_behaviour_when_its_workers_die_again_and_again_then_it_ends_the_same(name: str) -> None:
     """After every second commit, whoever makes it."""
     check(run_in_memory(BEHAVIOURS[name], crashes=range(1, 60, 2))[0], BEHAVIOURS[name].ends)

@@ -70,12 +70,12 @@ class Random:
         self.signals += 1
 
 
-async def _interpreted(program: Program, is_told: Any) -> Any:
+async def _interpreted(program: Program, is_signalled: Any) -> Any:
     parts = program["parts"]
-    return await (_several(program, is_told) if parts else _single(program["do"], program["value"], is_told))
+    return await (_several(program, is_signalled) if parts else _single(program["do"], program["value"], is_signalled))
 
 
-async def _single(do: str, value: int, is_told: Any) -> Any:
+async def _single(do: str, value: int, is_signalled: Any) -> Any:
     match do:
         case "step":
             return await step(value, value % 3)
@@ -93,28 +93,28 @@ async def _single(do: str, value: int, is_told: Any) -> Any:
             except workflows.ActivityError:
                 return "hopeless"
         case "signal":
-            await workflow.wait_condition(is_told)
+            await workflow.wait_condition(is_signalled)
             return "told"
     raise AssertionError(do)
 
 
-async def _several(program: Program, is_told: Any) -> Any:
+async def _several(program: Program, is_signalled: Any) -> Any:
     parts = program["parts"]
     match program["do"]:
         case "child":
             return await workflow.execute_workflow(Child, {"program": parts[0]})
         case "sequence":
-            return [await _interpreted(part, is_told) for part in parts]
+            return [await _interpreted(part, is_signalled) for part in parts]
         case "together":
-            return list(await asyncio.gather(*(_interpreted(part, is_told) for part in parts)))
+            return list(await asyncio.gather(*(_interpreted(part, is_signalled) for part in parts)))
         case "limited":
             try:
                 async with asyncio.timeout(3600 * 24):
-                    return await _interpreted(parts[0], is_told)
+                    return await _interpreted(parts[0], is_signalled)
             except TimeoutError:
                 return "timed out"
         case "given up":
-            task = asyncio.ensure_future(_interpreted(parts[0], is_told))
+            task = asyncio.ensure_future(_interpreted(parts[0], is_signalled))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

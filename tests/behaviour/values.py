@@ -141,7 +141,7 @@ class OnlyModelChild:
 
 
 @workflow.define(name="behaviour-told-child")
-class ToldChild:
+class ChildWithValues:
     """Returns what it is sent."""
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class Handing:
         assert await workflow.execute_workflow(HandingChild, value) == value, "so does a child"
         assert await workflow.execute_workflow(OnlyModelChild) == Only(result=5), "a model is never unwrapped"
         assert await workflow.execute_workflow(OnlyChild) == 5, "what is no model is"
-        child = await workflow.execute_workflow(ToldChild, login, wait=False)
+        child = await workflow.execute_workflow(ChildWithValues, login, wait=False)
         child.signal("tell", login)
         return list(await child)
 

@@ -15,7 +15,7 @@ from levante import workflow
 from levante.encoding import OffloadableField, PayloadCodec, PayloadContext, is_encoded, read_encoding_settings
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed, left_at
 from tests.behaviour.failing import is_other_code
-from tests.behaviour.mail import Counter
+from tests.behaviour.messages import Counter
 from tests.behaviour.programs import at_the_third_attempt, echo, echo_over_the_queue, provided, sticky
 
 BLOBS = left_at(f"blobs-{os.getpid()}")
@@ -237,7 +237,7 @@ class Amended:
     """§3: code that is changed in place, with both sides of the change."""
 
     def __init__(self) -> None:
-        self.is_told = False
+        self.is_signalled = False
 
     @workflow.entrypoint
     async def run(self) -> list[str]:
@@ -245,12 +245,12 @@ class Amended:
         if is_other_code() and workflow.patched("amended"):
             found.append(await echo_over_the_queue("new"))
         found.append(await echo("old"))
-        await workflow.wait_condition(lambda: self.is_told)
+        await workflow.wait_condition(lambda: self.is_signalled)
         return found
 
     @workflow.signal()
     def go_on(self) -> None:
-        self.is_told = True
+        self.is_signalled = True
 
 
 class Sealing:

@@ -323,10 +323,10 @@ def test_client_when_it_drives_a_real_worker_with_encryption_then_it_sees_all_an
     assert seen["closed"] == f"closed with {text} updated"
     letters = [f"sealed: {text}", f"{text} 12-34", f"{text} signalled", f"{text} updated"]
     assert sorted(seen["result"]["result"]) == sorted(letters)
-    told = json.dumps([event["attributes"] for event in seen["events"]])
-    assert f"sealed: {text}" in told
-    assert '"op": "append"' in told
-    assert '"value": ", and more"' in told
+    shown = json.dumps([event["attributes"] for event in seen["events"]])
+    assert f"sealed: {text}" in shown
+    assert '"op": "append"' in shown
+    assert '"value": ", and more"' in shown
     kept = b"".join(file.read_bytes() for file in site.directory.rglob("*") if file.is_file())
     if mode == "full":
         assert text.encode() not in kept

@@ -570,7 +570,7 @@ class TestConcurrency:
         assert store.get(KEY) == item("sort", count=80)
 
     def test_get_when_a_write_was_acknowledged_sees_it_from_every_thread(self, store: ItemStore) -> None:
-        """Reads are consistent: what one caller was told of, all callers see."""
+        """Reads are consistent: what one caller has seen, all callers see."""
         with ThreadPoolExecutor(4) as pool:
             for count in range(20):
                 store.write(Put(item("sort", count=count)))

@@ -202,7 +202,7 @@ class TestWaiting:
 
 class TestFifo:
     def test_receive_when_a_group_is_in_flight_gives_out_no_more_of_it(self, queues: Queues) -> None:
-        """The queue is the lock of an execution: one holder at a time."""
+        """The queue is the lock of an execution: one consumer at a time."""
         queues.send(FIFO, [to("g", "1"), to("g", "2"), to("h", "1")])
         first = receive(queues, limit=1)
         assert [(message.group, message.body) for message in first] == [("g", "1")]
@@ -222,7 +222,7 @@ class TestFifo:
         assert bodies(receive(queues)) == ["1", "2"]
 
     def test_receive_when_there_are_several_of_a_group_returns_them_together_in_order(self, queues: Queues) -> None:
-        """One holder may take more than one message of a group."""
+        """One consumer may take more than one message of a group."""
         queues.send(FIFO, [to("g", str(number)) for number in range(5)])
         assert bodies(receive(queues, limit=3)) == ["0", "1", "2"]
         assert receive(queues) == []
@@ -240,7 +240,7 @@ class TestFifo:
     def test_receive_when_visibility_ended_returns_the_head_of_the_group_first(
         self, queues: Queues, queues_and_time: QueuesAndTime
     ) -> None:
-        """Order within a group survives a lost holder."""
+        """Order within a group survives a lost consumer."""
         queues.send(FIFO, [to("g", "1"), to("g", "2"), to("g", "3")])
         receive(queues, limit=1)
         queues.send(FIFO, [to("g", "4")])

@@ -14,8 +14,8 @@ from tests.support.processes import LocalSite
 
 HERE = Path(__file__).parent
 READERS = 40
-TOLD = {"count": 80, "size_bytes": 300_000}
-TOLD_BYTES = TOLD["count"] * TOLD["size_bytes"]
+OUTPUT = {"count": 80, "size_bytes": 300_000}
+OUTPUT_BYTES = OUTPUT["count"] * OUTPUT["size_bytes"]
 MOST_BYTES_EACH = 5 * 1024 * 1024
 """Of what is told, little more than 1 MB is on the way to a reader at a time: twice, as it waits for its socket as well."""
 
@@ -39,8 +39,8 @@ def resident_bytes(pid: int) -> int:
     pages = Path(f"/proc/{pid}/statm")
     if pages.exists():
         return int(pages.read_text().split()[1]) * resource.getpagesize()
-    told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)  # noqa: S607
-    return int(told.stdout) * 1024
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)  # noqa: S607
+    return int(shown.stdout) * 1024
 
 
 def recorded(site: LocalSite, execution_id: str) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_readers_when_they_do_not_read_then_the_work_goes_on_and_they_cost_littl
     assert site.host
     site.start_worker("followed", HERE)
     site.wait_for_workers(1)
-    execution_id = site.start("loud", TOLD, execution_id="loud")
+    execution_id = site.start("loud", OUTPUT, execution_id="loud")
     site.wait_for_result(execution_id)
     with ExitStack() as open_readers:
         before = resident_bytes(site.host.pid)
@@ -75,7 +75,7 @@ def test_readers_when_they_do_not_read_then_the_work_goes_on_and_they_cost_littl
         quick = site.start("loud", {"count": 1, "size_bytes": 1})
         site.wait_for_result(quick)
         events = recorded(site, execution_id)
-        assert resident_bytes(site.host.pid) - before < READERS * MOST_BYTES_EACH < READERS * TOLD_BYTES / 4
+        assert resident_bytes(site.host.pid) - before < READERS * MOST_BYTES_EACH < READERS * OUTPUT_BYTES / 4
         heard = b"".join(iter(lambda: late.recv(1 << 20), b""))
     assert sequences(heard) == list(range(1, len(events) + 1))
     assert json.loads(heard.split(b"data: ")[1].split(b"\n")[0])["data"] == events[0]

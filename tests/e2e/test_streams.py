@@ -33,16 +33,16 @@ COUNT = 10
 BEATS = {"count": COUNT, "seconds": 0.3}
 MOST_AT_A_TIME = 15
 """So many events are read at most before a reader leaves and comes again."""
-TOLD_OF_ONE = ["CUSTOM_TASK_STARTED", "CUSTOM_TASK_IN_PROGRESS", "CUSTOM_TASK_COMPLETED"]
-"""What a beat tells of its task; the host may die in the middle of one, which then begins again."""
-EVENTS_OF_ONE = 2 + (2 + len(TOLD_OF_ONE)) * COUNT
+TASK_EVENTS = ["CUSTOM_TASK_STARTED", "CUSTOM_TASK_IN_PROGRESS", "CUSTOM_TASK_COMPLETED"]
+"""What a beat publishes of its task; the host may die in the middle of one, which then begins again."""
+EVENTS_OF_ONE = 2 + (2 + len(TASK_EVENTS)) * COUNT
 """At least: a beat that is run again tells again."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*DEPRECATED.*:DeprecationWarning")
 
 
 class Progress:
-    """How far the executions have been told: the last sequence number that anybody has seen of each."""
+    """How far the executions have been published: the last sequence number that anybody has seen of each."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class Progress:
             await self._changed.wait_for(lambda: self.seen[execution] >= sequence)
 
     async def until_all(self, total: int) -> None:
-        """Wait until so many events were told of all executions together."""
+        """Wait until so many events were published of all executions together."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.seen.total() >= total)
 
@@ -164,7 +164,7 @@ def recorded(site: LocalSite, execution: str) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-def assert_all_is_told(events: list[dict[str, Any]]) -> None:
+def assert_all_is_published(events: list[dict[str, Any]]) -> None:
     """Each execution starts and ends, each of its activities too, in this order, after all that the activity tells."""
     for execution in {event["workflow_exec_id"] for event in events}:
         own = [event for event in events if event["workflow_exec_id"] == execution]
@@ -181,15 +181,15 @@ def assert_all_is_told(events: list[dict[str, Any]]) -> None:
                 begun.append(attributes["task_id"])
             elif kind == "ACTIVITY_TASK_COMPLETED":
                 assert attributes["task_id"] == begun[-1]
-                wholly = [said[name] for name, told in tasks.items() if told == TOLD_OF_ONE]
+                wholly = [said[name] for name, kinds in tasks.items() if kinds == TASK_EVENTS]
                 assert f"beat {len(begun) - 1}" in wholly
-            elif kind in TOLD_OF_ONE:
+            elif kind in TASK_EVENTS:
                 tasks[attributes["custom_task_id"]].append(kind)
             if kind == "CUSTOM_TASK_IN_PROGRESS":
                 (change,) = attributes["payload"]["value"]
                 said[attributes["custom_task_id"]] = change["value"]
         assert len(set(begun)) == len(begun) == COUNT
-        assert all(told == TOLD_OF_ONE[: len(told)] for told in tasks.values())
+        assert all(kinds == TASK_EVENTS[: len(kinds)] for kinds in tasks.values())
 
 
 @pytest.mark.timeout(60 + READERS / 5)
@@ -223,7 +223,7 @@ def test_readers_when_they_come_and_go_and_the_host_is_killed_then_each_is_told_
     staying, roaming, guided = asyncio.run(main())
     expected = {execution: recorded(site, execution) for execution in started}
     for execution, events in expected.items():
-        assert_all_is_told(events)
+        assert_all_is_published(events)
         assert len({event["workflow_exec_id"] for event in events}) == (2 if execution in started[::4] else 1)
     for reader in [*staying, *roaming]:
         assert [one["broker_sequence"] for one in reader.seen] == list(range(1, len(reader.seen) + 1))

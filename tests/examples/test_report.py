@@ -23,7 +23,7 @@ class TwoWeeks:
         await workflow.sleep(timedelta(days=14))
 
 
-class RunMessage:
+class SmtpServer:
     """Counts what was sent to whom. broken: attempts that fail first."""
 
     def __init__(self, broken: int = 0) -> None:
@@ -33,14 +33,14 @@ class RunMessage:
     async def send(self, report: Report, to: str) -> None:
         if self._broken:
             self._broken -= 1
-            raise ConnectionError("no mail today")
+            raise ConnectionError("no e-mail today")
         self.sent.append((report.day.isoformat(), to))
 
 
 async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Mapping[str, Any]) -> None:
     """Ten days, ten reports; a report is of its own day."""
-    mail = RunMessage()
-    mocked: dict[Any, Any] = {send: mail.send}
+    server = SmtpServer()
+    mocked: dict[Any, Any] = {send: server.send}
     environment = WorkflowEnvironment(
         [DailyReport, TwoWeeks], activities=[figures, send], mocks=mocked, schedules=True, **mode
     )
@@ -49,14 +49,14 @@ async def test_report_when_two_weeks_pass_then_each_working_day_has_one(mode: Ma
         reports = [await one.result() for one in await environment.scheduled()]
     assert len(reports) == 10
     assert {report.day.weekday() for report in reports} == set(range(5))
-    assert sorted({day for day, _ in mail.sent}) == sorted(report.day.isoformat() for report in reports)
+    assert sorted({day for day, _ in server.sent}) == sorted(report.day.isoformat() for report in reports)
 
 
-async def test_report_when_the_mail_server_is_down_then_it_is_tried_again() -> None:
+async def test_report_when_the_server_is_down_then_it_is_tried_again() -> None:
     """Each reader gets it once."""
-    mail = RunMessage(broken=3)
-    mocked: dict[Any, Any] = {send: mail.send}
+    server = SmtpServer(broken=3)
+    mocked: dict[Any, Any] = {send: server.send}
     async with WorkflowEnvironment([DailyReport], activities=[figures, send], mocks=mocked) as environment:
         report = await environment.execute(DailyReport, {"name": "market", "readers": ["anna", "ben"]})
-    assert [to for _, to in mail.sent] == ["anna", "ben"]
+    assert [to for _, to in server.sent] == ["anna", "ben"]
     assert report.revenue > 0

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.levante
 QUESTION = {"question": "Why does a kite fly?"}
 
 
-async def told(environment: WorkflowEnvironment, execution: Execution) -> list[str]:
+async def stream_events(environment: WorkflowEnvironment, execution: Execution) -> list[str]:
     """Return what the tasks of the stream `answer` ended with, each put together from what was added to it."""
     streams = environment._place.engine.streams
     await call(streams.publish, WORKSPACE, ExecutionId(execution.id))
     texts: list[str] = []
     for one in await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution.id), 1))):
-        event = one.told.event
+        event = one.update.event
         if event.event_type == "CUSTOM_TASK_STARTED":
             texts.append("")
         elif event.event_type == "CUSTOM_TASK_IN_PROGRESS":
@@ -32,11 +32,11 @@ async def told(environment: WorkflowEnvironment, execution: Execution) -> list[s
 
 
 async def test_streaming_when_the_answer_is_written_then_the_stream_and_the_result_agree(mode: Mapping[str, Any]) -> None:
-    """The last task that is told of has the whole answer, however many workers died on the way."""
+    """The last task in the stream has the whole answer, however many workers died on the way."""
     async with WorkflowEnvironment([Streaming], activities=[write], **mode) as environment:
         execution = await environment.start(Streaming, QUESTION)
         assert await execution.result() == ANSWER
-        assert (await told(environment, execution))[-1].rstrip() == ANSWER
+        assert (await stream_events(environment, execution))[-1].rstrip() == ANSWER
 
 
 async def test_streaming_when_the_model_breaks_off_then_the_next_attempt_is_told_from_its_beginning(
@@ -57,4 +57,4 @@ async def test_streaming_when_the_model_breaks_off_then_the_next_attempt_is_told
     async with WorkflowEnvironment([Streaming], activities=[write]) as environment:
         execution = await environment.start(Streaming, {"question": "Why?"})
         assert await execution.result() == "Why? Wind."
-        assert await told(environment, execution) == ["Why? ", "Why? Wind."]
+        assert await stream_events(environment, execution) == ["Why? ", "Why? Wind."]

@@ -149,8 +149,8 @@ def note_outcomes(changes: Sequence[Change]) -> None:
         if change.key.sort.startswith(keys.BATCH):
             events = list(batch_of(change.new).events)
         elif change.key.sort.startswith(keys.FACT):
-            told = fact_of(change.new).input
-            RECORDED.update([told.result] if isinstance(told, ActivityCompleted) else [])
+            input_taken = fact_of(change.new).input
+            RECORDED.update([input_taken.result] if isinstance(input_taken, ActivityCompleted) else [])
             continue
         else:
             continue

@@ -9,7 +9,7 @@ import levante as workflows
 
 
 class Answer(BaseModel):
-    """What is told of an answer while it is written."""
+    """What is published of an answer while it is written."""
 
     text: str = ""
     tokens: int = 0
@@ -20,7 +20,7 @@ ATTEMPTS: Counter[str] = Counter()
 
 @workflows.activity(retry_policy_max_attempts=2)
 async def write_answer(label: str, tokens: list[str], fails: int = 0) -> str:
-    """Tell of each token as it comes."""
+    """Publish each token as it comes."""
     async with workflows.task("answer", Answer()) as answer:
         for token in tokens:
             state = answer.state or Answer()
@@ -33,7 +33,7 @@ async def write_answer(label: str, tokens: list[str], fails: int = 0) -> str:
 
 @workflows.workflow.define(name="tasks-tell")
 class Tell:
-    """A task of the workflow spans activities that tell of tasks of their own."""
+    """A task of the workflow spans activities that publish tasks of their own."""
 
     @workflows.workflow.entrypoint
     async def run(self, label: str, questions: int, fails: int = 0) -> list[str]:

@@ -122,7 +122,7 @@ async def given_up(place: Installation, label: str, **given: Any) -> str:
     execution = await place.start("activities-give-up", {"label": label, **given})
     while not SEEN[label]:
         await asyncio.sleep(0.01)
-    await call(place.engine.mail.signal, WORKSPACE, execution, "enough", {})
+    await call(place.engine.messages.signal, WORKSPACE, execution, "enough", {})
     return execution
 
 
@@ -135,7 +135,7 @@ def test_activity_when_it_is_given_up_before_it_began_then_it_never_begins(tmp_p
             execution = await place.start("activities-give-up", {"label": label})
             while not any(event["kind"] == "activity_scheduled" for event in await events(place, execution)):
                 await asyncio.sleep(0.01)
-            await call(place.engine.mail.signal, WORKSPACE, execution, "enough", {})
+            await call(place.engine.messages.signal, WORKSPACE, execution, "enough", {})
             assert (await place.result(execution)).ending.result == {"result": "gave up"}
         assert SEEN[label] == []
 

@@ -39,12 +39,12 @@ def waiter(build: str) -> type:
         """Waits to be told to end."""
 
         def __init__(self) -> None:
-            self.is_told = False
+            self.is_signalled = False
 
         @workflow.entrypoint
         async def run(self, rounds: int = 0, with_child: bool = False) -> str:  # noqa: FBT001, FBT002 - an input
             """See the class."""
-            await workflow.wait_condition(lambda: self.is_told)
+            await workflow.wait_condition(lambda: self.is_signalled)
             if rounds:
                 workflow.continue_as_new({"rounds": rounds - 1, "with_child": with_child})
             if with_child:
@@ -54,7 +54,7 @@ def waiter(build: str) -> type:
         @workflow.signal()
         def end(self) -> None:
             """Tell it."""
-            self.is_told = True
+            self.is_signalled = True
 
     Wait.child = Child  # type: ignore[attr-defined]
     return Wait
@@ -95,7 +95,7 @@ class Fleet:
 
     async def ended(self, execution_id: str) -> str:
         """Tell an execution to end. Returns the build that ended it."""
-        await call(self.place.engine.mail.signal, WORKSPACE, execution_id, "end", None)
+        await call(self.place.engine.messages.signal, WORKSPACE, execution_id, "end", None)
         ending = (await self.place.result(execution_id, 3600)).ending
         assert ending is not None
         result: Any = ending.result
@@ -172,7 +172,7 @@ async def test_runs_and_children_when_an_execution_is_pinned_then_they_are_too(t
         await fleet.start_worker("b1")
         execution_id = await fleet.started(rounds=1, with_child=True)
         await fleet.start_worker("b2")
-        await call(fleet.place.engine.mail.signal, WORKSPACE, execution_id, "end", None)
+        await call(fleet.place.engine.messages.signal, WORKSPACE, execution_id, "end", None)
         await asyncio.sleep(1)
         assert await fleet.ended(execution_id) == "b1"
         assert await fleet.build_of(execution_id) == "d@b1"

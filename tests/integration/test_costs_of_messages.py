@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from levante_local.greenlets import call
-from tests.integration import family_workflows, message_workflows
+from tests.integration import child_workflows, message_workflows
 from tests.integration.test_costs import Costs
 from tests.support.direct import WORKSPACE, Installation
 
@@ -56,7 +56,7 @@ async def counted(tmp_path: Path, workflows: Sequence[type], activities: Sequenc
 
 @pytest.mark.parametrize("what", ["a signal", "an update", "a query"])
 def test_message_when_a_worker_holds_the_run_then_it_costs_what_the_page_says(tmp_path: Path, what: str) -> None:
-    """Mail is a write when it is accepted and one when it is taken in, whoever sends it; queries leave nothing behind."""
+    """A message costs a write when accepted and one when taken in, whoever sends it; queries leave nothing behind."""
 
     async def scenario() -> None:
         async with counted(tmp_path, message_workflows.WORKFLOWS, message_workflows.ACTIVITIES) as costs:
@@ -66,11 +66,11 @@ def test_message_when_a_worker_holds_the_run_then_it_costs_what_the_page_says(tm
             await costs.place.settled()
             spent(costs)
             if what == "a signal":
-                await call(engine.mail.signal, WORKSPACE, execution, "add", {"item": "kite"})
+                await call(engine.messages.signal, WORKSPACE, execution, "add", {"item": "kite"})
                 while not any(one["kind"] == "signal_received" for one in (await costs.place.history(execution))["events"]):
                     await asyncio.sleep(0)
             elif what == "an update":
-                await call(engine.mail.update, WORKSPACE, execution, "swap", {"item": "kite"}, 20.0)
+                await call(engine.messages.update, WORKSPACE, execution, "swap", {"item": "kite"}, 20.0)
             else:
                 await call(engine.queries.ask, WORKSPACE, execution, "count", {}, 20.0)
             await costs.place.settled()
@@ -83,11 +83,11 @@ def test_child_when_it_runs_one_short_activity_then_parent_and_child_cost_what_t
     """A child is an execution, and the parent learns of its end by a fact."""
 
     async def scenario() -> None:
-        async with counted(tmp_path, family_workflows.WORKFLOWS, family_workflows.ACTIVITIES) as costs:
+        async with counted(tmp_path, child_workflows.WORKFLOWS, child_workflows.ACTIVITIES) as costs:
             for _ in range(2):  # the first one teaches the worker that the activity is short
                 await costs.place.settled()
                 spent(costs)
-                await costs.place.result(await costs.place.start("family-parent", {"labels": ["a"]}))
+                await costs.place.result(await costs.place.start("children-parent", {"labels": ["a"]}))
             await costs.place.settled()
             assert spent(costs) == documented("a parent with one child that has one short activity")
 

@@ -42,7 +42,7 @@ class Order(BaseModel):
     note: str = ""
 
 
-class StreamUpdate(BaseModel):
+class Notice(BaseModel):
     """What a custom task tells."""
 
     text: str
@@ -100,7 +100,7 @@ class Everything:
         first = await echo(order)
         second = await echo_over_the_queue(first)
         third = await workflow.execute_workflow(Child, second)
-        async with workflows.task("order", StreamUpdate(text=third.note, card=third.card)) as task:
+        async with workflows.task("order", Notice(text=third.note, card=third.card)) as task:
             await task.update_state({"text": third.note + SECRET})
             await task.update_state({"card": EncryptedStr(data=SECRET * 2)})
         await workflow.wait_condition(lambda: len(self.notes) == 2)
@@ -253,9 +253,9 @@ async def go_everywhere(caller: Caller) -> None:
     await caller.start("encoded", {"order": order(SECRET, "a note"), "rounds": 1})
     for is_last in (False, True):
         run_id = await caller.run_id()
-        await caller.ask(engine.mail.signal, "tell", order(SECRET + " signalled"))
+        await caller.ask(engine.messages.signal, "tell", order(SECRET + " signalled"))
         assert await caller.ask(engine.queries.ask, "notes", order(SECRET), 10) == [SECRET, SECRET + " signalled"]
-        answer = await caller.ask(engine.mail.update, "add", order(SECRET + " updated"), 10)
+        answer = await caller.ask(engine.messages.update, "add", order(SECRET + " updated"), 10)
         assert answer["card"]["data"] == SECRET + " updated"
         while not is_last and await caller.run_id() == run_id:
             await asyncio.sleep(0.01)
@@ -313,9 +313,12 @@ def test_stream_when_payloads_are_encoded_then_its_events_are_too(mode: str, tmp
         await go_everywhere(caller)
         events = caller.place.engine.streams
         await call(events.publish, WORKSPACE, caller.id)
-        told = [one.told.event for one in await call(lambda: list(events.read(WORKSPACE, caller.id, 1)))]
+        stream_events = [one.update.event for one in await call(lambda: list(events.read(WORKSPACE, caller.id, 1)))]
         payloads = [
-            one.attributes[name] for one in told for name in ("input", "result", "payload") if name in one.attributes
+            one.attributes[name]
+            for one in stream_events
+            for name in ("input", "result", "payload")
+            if name in one.attributes
         ]
         assert len(payloads) > 10
         assert SECRET.encode() not in repr(payloads).encode() or mode == "partial"
@@ -409,7 +412,7 @@ def test_update_when_it_is_refused_then_the_failure_is_plain(tmp_path: Path) -> 
         await caller.start("encoded", {"order": order(SECRET), "rounds": 0})
         engine = caller.place.engine
         with pytest.raises(InvalidInput, match="card"):
-            await caller.ask(engine.mail.update, "add", {"wrong": 1}, 10)
+            await caller.ask(engine.messages.update, "add", {"wrong": 1}, 10)
         await call(engine.closing.terminate, WORKSPACE, caller.id)
 
     with_workers(tmp_path, MODES["full"](tmp_path), scenario)

@@ -33,13 +33,13 @@ class Place(Installation):
     async def submit(self, execution: str, task_id: str, value: Any) -> Any:
         """Answer."""
         given = {"task_id": task_id, "input": value}
-        return await call(self.engine.mail.update, WORKSPACE, execution, "__submit_input", given, 20.0)
+        return await call(self.engine.messages.update, WORKSPACE, execution, "__submit_input", given, 20.0)
 
-    async def told(self, execution: str) -> list[tuple[str, str, Any]]:
+    async def stream_events(self, execution: str) -> list[tuple[str, str, Any]]:
         """Return the events of the waits: phase, task id, payload or failure message."""
         streams = self.engine.streams
         await call(streams.publish, WORKSPACE, ExecutionId(execution))
-        events = [one.told.event for one in await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))]
+        events = [one.update.event for one in await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))]
         return [
             (event.event_type.removeprefix("CUSTOM_TASK_"), event.attributes["custom_task_id"], _said(event.attributes))
             for event in events
@@ -93,7 +93,7 @@ def test_input_when_awaited_and_taken_then_a_custom_task_tells_of_it(run: Callab
         await place.submit(execution, asked["task_id"], ANSWER)
         await place.result(execution)
         task_id, about = asked["task_id"], {"input_schema": asked["input_schema"], "label": "Approve it"}
-        assert await place.told(execution) == [
+        assert await place.stream_events(execution) == [
             ("STARTED", task_id, about),
             ("COMPLETED", task_id, {**about, "input": ANSWER}),
         ]
@@ -117,7 +117,7 @@ def test_input_when_it_does_not_fit_then_the_caller_hears_why_and_the_wait_stays
         assert misfit.value.failure["non_retryable"] is True
         assert "a secret" not in str(misfit.value)
         with pytest.raises(InvalidInput):
-            await call(place.engine.mail.update, WORKSPACE, execution, "__submit_input", {"input": ANSWER}, 20.0)
+            await call(place.engine.messages.update, WORKSPACE, execution, "__submit_input", {"input": ANSWER}, 20.0)
         assert await place.pending(execution) == [asked]
         await place.submit(execution, asked["task_id"], ANSWER)
         assert (await place.result(execution)).ending.result == {"result": "ann 3 fine"}
@@ -167,7 +167,7 @@ def test_wait_when_its_time_is_over_then_the_task_fails_and_nothing_is_pending(r
     async def scenario(place: Place) -> None:
         execution = await place.start("interactive-approval", {"label": uuid4().hex, "seconds": 0.2})
         assert (await place.result(execution)).ending.result == {"result": "nobody answered"}
-        (_, task_id, _), (phase, same_id, message) = await place.told(execution)
+        (_, task_id, _), (phase, same_id, message) = await place.stream_events(execution)
         assert (phase, same_id, message) == ("FAILED", task_id, "nobody submitted the input in time")
 
     run(scenario)
@@ -179,9 +179,9 @@ def test_wait_when_the_execution_is_cancelled_then_the_task_fails(run: Callable[
     async def scenario(place: Place) -> None:
         execution = await place.start("interactive-approval", {"label": uuid4().hex})
         await place.pending(execution)
-        await call(place.engine.mail.cancel, WORKSPACE, execution)
+        await call(place.engine.messages.cancel, WORKSPACE, execution)
         assert (await place.result(execution)).status is ExecutionStatus.CANCELED
-        assert [phase for phase, _, _ in await place.told(execution)] == ["STARTED", "FAILED"]
+        assert [phase for phase, _, _ in await place.stream_events(execution)] == ["STARTED", "FAILED"]
 
     run(scenario)
 
@@ -220,7 +220,7 @@ def test_wait_when_workers_are_killed_in_it_then_it_ends_as_if_they_were_not(tmp
                 await place.submit(execution, ids[0], ANSWER)
                 assert (await place.result(execution)).ending.result == {"result": "ann 3 fine"}
             assert (RUNS[f"{label}/before"], RUNS[f"{label}/after"]) == (1, 1)
-            assert [phase for phase, _, _ in await place.told(execution)] == ["STARTED", "COMPLETED"]
+            assert [phase for phase, _, _ in await place.stream_events(execution)] == ["STARTED", "COMPLETED"]
 
     asyncio.run(scenario())
 

@@ -23,16 +23,16 @@ class Place(Installation):
     """An installation, and what callers say to its executions."""
 
     async def signal(self, execution: str, name: str, value: Any = None) -> None:
-        await call(self.engine.mail.signal, WORKSPACE, execution, name, value)
+        await call(self.engine.messages.signal, WORKSPACE, execution, name, value)
 
     async def update(self, execution: str, name: str, value: Any = None, seconds: float = 20.0) -> Any:
-        return await call(self.engine.mail.update, WORKSPACE, execution, name, value, seconds)
+        return await call(self.engine.messages.update, WORKSPACE, execution, name, value, seconds)
 
     async def query(self, execution: str, name: str, value: Any = None, seconds: float = 20.0) -> Any:
         return await call(self.engine.queries.ask, WORKSPACE, execution, name, value, seconds)
 
     async def cancel(self, execution: str) -> None:
-        await call(self.engine.mail.cancel, WORKSPACE, execution)
+        await call(self.engine.messages.cancel, WORKSPACE, execution)
 
     async def kinds(self, execution: str) -> list[str]:
         return [event["kind"] for event in (await self.history(execution))["events"]]
@@ -78,7 +78,7 @@ def test_signals_when_many_are_sent_then_all_are_taken_in_order(run: Callable[[S
 
 
 def test_signals_when_sent_before_any_worker_is_there_then_they_wait(tmp_path: Path) -> None:
-    """Mail waits in the table; nobody has to be there when it is sent."""
+    """Messages wait in the table; nobody has to be there when they are sent."""
 
     async def scenario() -> None:
         place = Place(tmp_path)
@@ -391,7 +391,7 @@ def test_continue_as_new_when_repeated_then_the_execution_is_one_and_its_runs_ar
 
 
 def test_continue_as_new_when_signals_keep_coming_then_none_is_lost(run: Callable[[Scenario], None]) -> None:
-    """Design, rules: continue-as-new carries unread mail over, in order."""
+    """Design, rules: continue-as-new carries unread messages over, in order."""
 
     async def scenario(place: Place) -> None:
         execution = await place.start("message-pager", {"number": 1, "last": 12})

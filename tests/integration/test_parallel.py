@@ -189,7 +189,7 @@ def test_parallel_execution_when_its_parent_is_cancelled_then_it_ends_too(run: C
         child = await place.child_of(execution)
         while RUNS[f"{label}/1"] == 0:
             await asyncio.sleep(0.01)
-        await call(place.engine.mail.cancel, WORKSPACE, execution)
+        await call(place.engine.messages.cancel, WORKSPACE, execution)
         assert (await place.result(execution)).status is ExecutionStatus.CANCELED
         assert (await place.result(child)).status is ExecutionStatus.CANCELED
 

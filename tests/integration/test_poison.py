@@ -132,7 +132,7 @@ def live(plant: Plant, minutes: int, name: str) -> None:
     plant.assert_complete(again)
 
 
-def is_told(plant: Plant) -> bool:
+def is_reported(plant: Plant) -> bool:
     """Whether the status of the execution says that something of it is parked."""
     return bool(plant.engine.parking.of_execution(HOME, ExecutionId(VICTIM)))
 
@@ -145,7 +145,7 @@ def test_record_of_the_feed_when_damaged_then_it_is_parked_and_goes_through_once
     damage, _ = RECORDS[kind]
     run, mend = damage(plant, how)
     live(plant, 3, "meanwhile")
-    assert is_told(plant)
+    assert is_reported(plant)
     assert plant.is_open(run)
     mend()
     plant.completes_victim = True
@@ -360,7 +360,7 @@ def test_run_when_its_payload_is_gone_then_it_can_be_terminated_canceled_and_lis
     plant.pump()
     for run in runs:
         plant.damage(keys.execution(HOME, run.execution_id), "start", "payload gone")
-    plant.engine.mail.cancel(HOME, runs[0].execution_id)
+    plant.engine.messages.cancel(HOME, runs[0].execution_id)
     plant.engine.closing.terminate(HOME, runs[1].execution_id)
     assert [plant.is_open(run) for run in runs] == [True, False]
     assert plant.engine.executions.status(HOME, runs[1].execution_id)[0].workflow_name == "w-own"
@@ -423,7 +423,7 @@ def test_parking_when_the_table_is_out_of_reach_then_the_batch_comes_again(
             plant.pump()
     plant.rewind()
     plant.pump()
-    assert is_told(plant)
+    assert is_reported(plant)
     assert plant.is_open(run)
 
 
@@ -431,7 +431,7 @@ def test_walk_over_open_runs_when_its_place_cannot_be_read_then_it_begins_anew(p
     """One item that says where to go on must not end all looks after quiet runs."""
     run = plant.start(HOME, DEPLOYMENT, VICTIM)
     plant.completes_victim = True
-    plant.raw.write(Put(Item(keys.RECHECK, {}, {"place": "{"})))
+    plant.raw.write(Put(Item(keys.REPAIR, {}, {"place": "{"})))
     plant.skip_feed()
     plant.minute()
     plant.minute()
@@ -453,7 +453,7 @@ def test_record_on_dynamodb_when_damaged_then_it_is_parked_and_goes_through_once
     plant.assert_complete(runs)
     plant.minute()
     plant.restart()
-    assert is_told(plant)
+    assert is_reported(plant)
     mend()
     plant.completes_victim = True
     plant.retry_all()
@@ -498,9 +498,9 @@ def test_child_when_its_id_is_none_that_a_caller_could_use_then_the_parent_hears
     child = a_child(child_id)
     plant.commit(run, DEPLOYMENT, child)
     plant.round()
-    told = plant.items.get(keys.fact(run, keys.outcome_fact(1)))
-    assert told is not None
-    assert "is not allowed: use 1 to 256 letters" in told.documents["fact"]
+    handed_over = plant.items.get(keys.fact(run, keys.outcome_fact(1)))
+    assert handed_over is not None
+    assert "is not allowed: use 1 to 256 letters" in handed_over.documents["fact"]
     plant.engine.closing.terminate(HOME, run.execution_id)
     plant.round()
     assert plant.parked() == []

@@ -139,7 +139,7 @@ class Case:
         self.plant.raw.write(Put(item) if item else Delete(self.good.key))
 
     def deliver(self) -> None:
-        """Let the stream tell of the item as of one that is new, changed and gone."""
+        """Let the stream report the item as of one that is new, changed and gone."""
         damaged, good, key = self.damaged.item, self.good, self.good.key
         pairs = [(None, damaged), (good, damaged), (damaged, good), (damaged, None)]
         changes = [Change(str(number), key, *pair) for number, pair in enumerate(pairs, 1) if any(pair)]

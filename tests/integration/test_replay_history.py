@@ -14,7 +14,7 @@ from levante import NonDeterminismError, replay_history
 from levante.cli import main
 from levante.replay.run import WorkflowCodeFailed
 from levante_local.greenlets import call
-from tests.integration import family_workflows, message_workflows, scenarios, task_workflows
+from tests.integration import child_workflows, message_workflows, scenarios, task_workflows
 from tests.support.direct import WORKSPACE, Installation
 
 
@@ -55,7 +55,7 @@ def changed(end: Callable[[Replayed], Awaitable[list[str]]]) -> type:
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A history with mail that was taken at once."""
+    """A history with messages that were taken at once."""
 
     async def record() -> dict[str, Any]:
         place = Installation(tmp_path_factory.mktemp("replayed"))
@@ -65,7 +65,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 while not any(event["kind"] == "activity_completed" for event in (await place.history(execution))["events"]):
                     await asyncio.sleep(0.01)
             for text in ("one", "two"):
-                await call(place.engine.mail.signal, WORKSPACE, execution, "letter", {"text": text})
+                await call(place.engine.messages.signal, WORKSPACE, execution, "letter", {"text": text})
             async with place.worker([Replayed], scenarios.ACTIVITIES):
                 await place.result(execution)
                 return await place.history(execution)
@@ -135,7 +135,7 @@ def test_history_when_it_is_none_then_the_error_says_so(document: Any, tmp_path:
     [
         ("scenario-fan", {"key": "replayed-fan", "width": 20}, scenarios.ALL, scenarios.ACTIVITIES),
         ("scenario-waits", {"key": "replayed-waits"}, scenarios.ALL, scenarios.ACTIVITIES),
-        ("family-parent", {"labels": ["r1", "r2"]}, family_workflows.WORKFLOWS, family_workflows.ACTIVITIES),
+        ("children-parent", {"labels": ["r1", "r2"]}, child_workflows.WORKFLOWS, child_workflows.ACTIVITIES),
         ("tasks-tell", {"label": "r", "questions": 2}, task_workflows.WORKFLOWS, task_workflows.ACTIVITIES),
     ],
 )

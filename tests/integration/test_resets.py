@@ -164,7 +164,7 @@ async def test_execution_when_it_failed_then_it_goes_on_with_what_is_better_now(
         ({"exclude_signals": True, "exclude_updates": True}, ["late", "later", "last"]),
     ],
 )
-async def test_mail_when_it_came_after_the_event_then_the_new_run_gets_it_unless_excluded(
+async def test_message_when_it_came_after_the_event_then_the_new_run_gets_it_unless_excluded(
     excluded: dict[str, Any], expected: list[str]
 ) -> None:
     """In its order; what comes after the reset comes behind it."""

@@ -175,7 +175,7 @@ async def test_session_when_its_worker_dies_then_the_activity_fails_and_another_
         await asyncio.sleep(5)
         place.kill(first)
         await started_worker(place, stack, "w2")
-        await call(place.engine.mail.signal, WORKSPACE, execution_id, "go_on", None)
+        await call(place.engine.messages.signal, WORKSPACE, execution_id, "go_on", None)
         for _ in range(10):
             await asyncio.sleep(60)
             await call(place.handlers.sweep, {}, None)

@@ -1,4 +1,4 @@
-"""Custom tasks: told in order, once, before the outcome of the activity that tells of them."""
+"""Custom tasks: published in order, once, before the outcome of the activity that publishes them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,16 +35,18 @@ async def stream(place: Installation, execution: str) -> list[StreamEvent]:
     """Return all events of an execution, after a look that they have a place each and are told once."""
     streams = place.engine.streams
     await call(streams.publish, WORKSPACE, ExecutionId(execution))
-    told = await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))
-    assert [one.sequence for one in told] == list(range(1, len(told) + 1))
-    assert len({one.told.event.event_id for one in told}) == len(told)
-    named = {one.told.stream: one.told.event.attributes.get("custom_task_type", one.told.stream) for one in told}
+    stream_events = await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))
+    assert [one.sequence for one in stream_events] == list(range(1, len(stream_events) + 1))
+    assert len({one.update.event.event_id for one in stream_events}) == len(stream_events)
+    named = {
+        one.update.stream: one.update.event.attributes.get("custom_task_type", one.update.stream) for one in stream_events
+    }
     assert all(stream == task_type for stream, task_type in named.items()), "the type of a task is the name of its stream"
-    return [one.told.event for one in told]
+    return [one.update.event for one in stream_events]
 
 
 def of_task(events: list[StreamEvent], task_type: str) -> list[tuple[str, Any]]:
-    """Return what was told of tasks of a type: the phase, and what it carries."""
+    """Return what was published of tasks of a type: the phase, and what it carries."""
     return [
         (event.event_type.removeprefix("CUSTOM_TASK_"), _said(event.attributes))
         for event in events
@@ -98,10 +100,10 @@ def test_task_when_the_attempt_fails_then_both_attempts_are_told(run: Callable[[
         execution = await place.start("tasks-tell", {"label": uuid4().hex, "questions": 1, "fails": 1})
         assert (await place.result(execution)).ending.result == {"result": ["0-ok"]}
         events = await stream(place, execution)
-        told = of_task(events, "answer")
+        stream_events = of_task(events, "answer")
         begun = ["STARTED", *3 * ["IN_PROGRESS"]]
-        assert [phase for phase, _ in told] == [*begun, "FAILED", *begun, "COMPLETED"]
-        assert told[4] == ("FAILED", "the model went away")
+        assert [phase for phase, _ in stream_events] == [*begun, "FAILED", *begun, "COMPLETED"]
+        assert stream_events[4] == ("FAILED", "the model went away")
         ids = [event.attributes["custom_task_id"] for event in events if _is_of(event, "answer")]
         assert len(set(ids)) == 2
 
@@ -121,7 +123,7 @@ def test_task_when_workflow_code_fails_it_then_the_workflow_goes_on(run: Callabl
     run(scenario)
 
 
-def test_tasks_when_the_worker_is_killed_at_any_time_then_those_of_the_workflow_are_told_once(tmp_path: Path) -> None:
+def test_tasks_when_the_worker_is_killed_at_any_time_then_those_of_the_workflow_are_published_once(tmp_path: Path) -> None:
     """What the workflow tells is part of its history; an activity that runs again tells again, as another task."""
 
     async def scenario() -> None:

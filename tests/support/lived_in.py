@@ -95,7 +95,7 @@ def live_in(plant: Plant) -> RunKey:
     near, far = (TimerStarted(seq=seq, fire_at=now + timedelta(hours=hours)) for seq, hours in ((2, 0.1), (3, 0.8)))
     activities = [ActivityScheduled(seq=seq, name="a", input={}) for seq in (4, 5, 6)]
     plant.commit(run, OWN, child, near, far, *activities)
-    engine.mail.signal(HOME, VICTIM, "s", {"a": 1}, "request")
+    engine.messages.signal(HOME, VICTIM, "s", {"a": 1}, "request")
     recorded = Recorded(run, OWN, now)
     plant.items.write(Put(fact_item(recorded, outcome_fact(TimerFired(seq=2, at=now)))))
     plant.commit(run, OWN, MessagesTaken(until=1), FactTaken(fact=keys.outcome_fact(2)))
@@ -160,7 +160,7 @@ def _have_a_walk(plant: Plant) -> None:
     """Leave the sweep in the middle of its walk over the open runs, as where there are many of them."""
     at = plant.clock.now().isoformat()
     place = f'{{"shard": 1, "after": null, "began_at": "{at}", "before": "{at}"}}'
-    plant.items.write(Put(Item(keys.RECHECK, {}, {"place": place})))
+    plant.items.write(Put(Item(keys.REPAIR, {}, {"place": place})))
 
 
 def all_items(plant: Plant) -> Iterator[Item]:

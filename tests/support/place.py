@@ -66,17 +66,17 @@ class Place:
         return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
 
     def commit(
-        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0, **more: Any
+        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", taken_until: int = 0, **more: Any
     ) -> CommitOutcome:
         """Commit a batch. more: further fields of the commit."""
-        return self.commit_result(run, index, *events, commit_id=commit_id, mail=mail, **more).outcome
+        return self.commit_result(run, index, *events, commit_id=commit_id, taken_until=taken_until, **more).outcome
 
     def commit_result(
-        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", mail: int = 0, **more: Any
+        self, run: RunKey, index: int, *events: Any, commit_id: str = "c", taken_until: int = 0, **more: Any
     ) -> CommitResult:
         """Commit a batch. more: further fields of the commit."""
         batch = HistoryBatch(index=index, commit_id=commit_id, events=events)
-        commit = Commit(token="not read here", batch=batch, mail_taken=mail, **more)
+        commit = Commit(token="not read here", batch=batch, mail_taken=taken_until, **more)
         (result,) = self.engine.commits.append([GrantedCommit(self.grant(run, index), commit)])
         return result
 

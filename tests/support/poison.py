@@ -148,13 +148,13 @@ class Plant:
         """Hand all changes to the stream's handler, a batch at a time. It may not raise: that would stop everybody."""
         while changes := self.raw.read_changes(self._seen, 100):
             self._seen = changes[-1].sequence
-            told = [
+            problems = [
                 replace(one, new=self.replaced.get(one.key, one.new)) if one.old is None else one
                 for one in changes
                 if concerns_dispatcher(one.old.attributes if one.old else None, one.new.attributes if one.new else None)
             ]
-            if told:
-                answer = self.handlers.stream({"Records": [stream_record(one) for one in told]}, None)
+            if problems:
+                answer = self.handlers.stream({"Records": [stream_record(one) for one in problems]}, None)
                 assert answer == {"batchItemFailures": []}
 
     def fire(self) -> None:

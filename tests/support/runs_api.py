@@ -134,9 +134,9 @@ class RunsApi(Api):
         """Record a batch as another writer."""
         self.batches.append(HistoryBatch(index=len(self.batches) + 1, commit_id="another writer's", events=events))
 
-    def fact(self, key: str, told: Input) -> Fact:
+    def fact(self, key: str, input_of_fact: Input) -> Fact:
         """Record a fact, and return it."""
-        self.facts.append(Fact(key=key, input=told))
+        self.facts.append(Fact(key=key, input=input_of_fact))
         return self.facts[-1]
 
     async def _call(self, method: str, path: str, body: bytes | None) -> bytes:
@@ -210,9 +210,9 @@ class RunsApi(Api):
         return QueryAnswersResponse()
 
 
-def _is_of_interest(told: Input, request: LoadRequest) -> bool:
-    number = getattr(told, "number", None)
-    return getattr(told, "seq", 0) >= request.open_from if number is None else number >= request.mail_from
+def _is_of_interest(input_of_fact: Input, request: LoadRequest) -> bool:
+    number = getattr(input_of_fact, "number", None)
+    return getattr(input_of_fact, "seq", 0) >= request.open_from if number is None else number >= request.mail_from
 
 
 def _report(request: ActivityReportsRequest) -> ActivityReportsResponse:

@@ -122,7 +122,7 @@ class WorkflowContext(Protocol):
         ...
 
     def publish(self, event: TaskEvent) -> None:
-        """Tell of a custom task."""
+        """Publish an event of a custom task."""
         ...
 
     def start_child(self, child: ChildWorkflow) -> Child:

@@ -74,8 +74,8 @@ class _InputTask(Task[dict[str, Json]]):
     """The custom task of a wait: it completes with the input beside what it started with, and a cancelled one has failed."""
 
     def take(self, value: Json) -> None:
-        """Add the input to what is told on completion."""
-        self._told = {**(self.state or {}), "input": value}
+        """Add the input to what is published on completion."""
+        self._completion = {**(self.state or {}), "input": value}
 
     async def __aexit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -112,7 +112,7 @@ class InteractiveWorkflow:
         """
         wait = _new_wait(model, label)
         asked = wait.pending
-        async with _InputTask(TASK_TYPE, asked.model_dump(exclude={"task_id"}), asked.task_id) as told:
+        async with _InputTask(TASK_TYPE, asked.model_dump(exclude={"task_id"}), asked.task_id) as input_task:
             waits = self._open_waits()
             waits[asked.task_id] = wait
             _show_state(waits)
@@ -122,7 +122,7 @@ class InteractiveWorkflow:
                 waits.pop(asked.task_id, None)
                 _show_state(waits)
             assert wait.answer is not None, "the condition holds"  # noqa: S101
-            told.take(wait.answer.submitted)
+            input_task.take(wait.answer.submitted)
         return wait.answer.value
 
     @_ours(HandlerKind.QUERY, PENDING_INPUTS, "What the workflow waits for")

@@ -35,8 +35,8 @@ class Task(Generic[State]):
             async for token in model:
                 await answer.update_state({"text": answer.state["text"] + token})
 
-    Entering tells that it has started, leaving that it has completed, with its last state; an exception that leaves the
-    block tells that it has failed, and goes on its way. Publishing never fails nor slows the work: an event over 1 MB is
+    Entering publishes that it has started, leaving that it has completed, with its last state; an exception that leaves the
+    block publishes that it has failed, and goes on its way. Publishing never fails nor slows the work: an event over 1 MB is
     logged and left out. An activity's events are in the stream before its outcome.
     Raises where it is entered: WorkflowsException outside workflows and activities.
     """
@@ -45,7 +45,7 @@ class Task(Generic[State]):
         self._type = type
         self._state = state
         self._id = id
-        self._told: Json = None
+        self._published: Json = None
         self._publish: Publish | None = None
 
     @property
@@ -69,10 +69,10 @@ class Task(Generic[State]):
         """Replace the state. Raises: WorkflowsException when it is no JSON."""
         self._state = state
         new = _json(state)
-        patch = tuple(difference(self._told, new))
-        self._told = new
+        patch = tuple(difference(self._published, new))
+        self._published = new
         if patch:
-            self._tell(TaskPhase.IN_PROGRESS, patch=patch)
+            self._report(TaskPhase.IN_PROGRESS, patch=patch)
 
     async def update_state(self, changes: Mapping[str, Any] | BaseModel) -> None:
         """Replace some fields of the state. Raises: RuntimeError when there is no state, or it has no fields."""
@@ -92,21 +92,21 @@ class Task(Generic[State]):
     async def __aenter__(self) -> Self:
         self._publish, made_up = _publisher()
         self._id = self._id or made_up
-        self._told = _json(self._state)
-        self._tell(TaskPhase.STARTED, payload=self._told)
+        self._published = _json(self._state)
+        self._report(TaskPhase.STARTED, payload=self._published)
         return self
 
     async def __aexit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if error is None:
-            self._tell(TaskPhase.COMPLETED, payload=self._told)
+            self._report(TaskPhase.COMPLETED, payload=self._published)
         elif isinstance(error, asyncio.CancelledError):
-            self._tell(TaskPhase.CANCELED)
+            self._report(TaskPhase.CANCELED)
         else:
-            self._tell(TaskPhase.FAILED, message=str(error) or type(error).__name__)
+            self._report(TaskPhase.FAILED, message=str(error) or type(error).__name__)
 
-    def _tell(self, phase: TaskPhase, **said: Any) -> None:
+    def _report(self, phase: TaskPhase, **said: Any) -> None:
         if self._publish is None:
             raise WorkflowsException("a task has to be entered first: async with task(...) as t")
         event = TaskEvent(task_id=self.id, task_type=self._type, phase=phase, **said)

@@ -46,7 +46,7 @@ def _is_deeper_than(depth: int, value: Json) -> bool:
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return False
-    return any(isinstance(one, dict | list | tuple) for one in level)
+    return any(isinstance(item, dict | list | tuple) for item in level)
 
 
 def _children(value: Json) -> Iterable[Json]:

@@ -24,7 +24,7 @@ class ActivityHeartbeatRequest(Frozen):
 
 
 class ActivityHeartbeatResponse(Frozen):
-    """is_wanted: False tells the attempt to end: nobody waits for it any more."""
+    """is_wanted: False asks the attempt to end: nobody waits for it any more."""
 
     is_wanted: bool
 
@@ -78,7 +78,7 @@ class TaskEventReport(Frozen):
 
 
 class Publication(Frozen):
-    """What an activity tells of custom tasks. token: of its attempt.
+    """What an activity publishes of custom tasks. token: of its attempt.
 
     publisher: unique for each run of an attempt. after: `last_sequence` of the result before, if any.
     """
@@ -91,13 +91,13 @@ class Publication(Frozen):
 
 
 class TaskEventsRequest(Frozen):
-    """What different publishers tell; each stands for itself."""
+    """What different publishers send; each stands for itself."""
 
     publications: Annotated[tuple[Publication, ...], Field(min_length=1, max_length=100)]
 
 
 class PublicationResult(Frozen):
-    """last_sequence: how far the stream has come with it; None when the run is gone, and nobody is told."""
+    """last_sequence: how far the stream has come with it; None when the run is gone, and nobody sees them."""
 
     last_sequence: int | None
 

@@ -226,7 +226,7 @@ class LoadRequest(Frozen):
     """Ask for what follows a batch. token: of the run, from a task, a load or a commit. after: `next` of a part.
 
     after_index: below the index that the token lets commit. open_from: lowest seq whose outcome is still of interest.
-    mail_from: lowest number of mail that is.
+    mail_from: lowest number of a message that is.
     """
 
     token: Token
@@ -282,7 +282,7 @@ class QueryAnswersResponse(Frozen):
 class Commit(Frozen):
     """One batch of one run. token: from the load or commit before, or from the first task; it names the run and the index.
 
-    mail_taken: number of the last mail that the history takes in up to here. history: how large it is, about, with this
+    mail_taken: number of the last message that the history takes in up to here. history: how large it is, about, with this
     batch. search_keys: all of the execution's, where the batch changes them. done: receipts of workflow tasks that are dealt
     with once the batch is recorded.
     """
@@ -301,8 +301,8 @@ class CommitOutcome(StrEnum):
     RECORDED = "recorded"
     CONFLICT = "conflict"
     """Another writer was first: reload, and decide again."""
-    UNREAD_MAIL = "unread_mail"
-    """The run cannot close yet: take the mail, and decide again."""
+    UNREAD_MESSAGES = "unread_mail"
+    """The run cannot close yet: take the messages, and decide again."""
     REFUSED = "refused"
     """The token is not for this index of this run: reload, and decide again."""
     IMPOSSIBLE = "impossible"

@@ -66,13 +66,13 @@ class Engine:
     executions: ExecutionService
     histories: HistoryService
     logs: LogService
-    mail: MessageService
+    messages: MessageService
     metrics: MetricsService
     outside_events: OutsideEventService
     parking: Parking
     queries: QueryService
     rate_limits: RateLimitService
-    recheck: RepairService
+    repair: RepairService
     redrive: RedriveService
     resets: ResetService
     schedules: ScheduleService
@@ -131,8 +131,8 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         inputs=inputs,
         is_traced=trace_export.is_on,
     )
-    mail = MessageService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
-    family = ChildService(store, clock, dispatch=dispatch, executions=executions, closing=closing, mail=mail)
+    messages = MessageService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
+    children = ChildService(store, clock, dispatch=dispatch, executions=executions, closing=closing, messages=messages)
     activities = ActivityService(store, clock, dispatch)
     schedules = ScheduleService(
         store,
@@ -141,11 +141,11 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         dispatch=dispatch,
         executions=executions,
         closing=closing,
-        mail=mail,
+        messages=messages,
         conflicts=conflicts,
     )
     streams = StreamService(store, conflicts)
-    effects = EffectService(dispatch, activities, family, schedules, ExpiryService(store, clock, streams))
+    effects = EffectService(dispatch, activities, children, schedules, ExpiryService(store, clock, streams))
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
@@ -161,13 +161,13 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         executions=executions,
         histories=HistoryService(store),
         logs=LogService(store, clock),
-        mail=mail,
+        messages=messages,
         metrics=MetricsService(executions, clock),
         outside_events=OutsideEventService(store, streams, conflicts),
         parking=parking,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),
         rate_limits=RateLimitService(store, clock, conflicts),
-        recheck=RepairService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
+        repair=RepairService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,

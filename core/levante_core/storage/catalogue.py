@@ -157,7 +157,7 @@ def workflow_item(workflow: Workflow) -> Item:
 def workflow_of(item: Item) -> Workflow:
     """Read a workflow; what is shown of it if the item comes from an index."""
     attributes = item.attributes
-    given = text_if_any(attributes, "given")
+    edited_fields = text_if_any(attributes, "given")
     return Workflow(
         workspace=Workspace(text(attributes, "workspace")),
         workflow_id=text(attributes, "workflow_id"),
@@ -169,7 +169,7 @@ def workflow_of(item: Item) -> Workflow:
         is_technical=flag(attributes, "is_technical"),
         is_archived=flag(attributes, "is_archived"),
         tags=_TEXTS.validate_json(text(attributes, "tags")),
-        given=_GIVEN.validate_json(given) if given else {},
+        given=_GIVEN.validate_json(edited_fields) if edited_fields else {},
         edition=number(attributes, "edition") if "edition" in attributes else 0,
     )
 

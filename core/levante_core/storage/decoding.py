@@ -61,18 +61,18 @@ def unreadable(key: Key, part: str, error: Exception) -> Unreadable:
     return Unreadable(f"{part} of item {place!r} cannot be read: {_why(error)}. {WHAT_TO_DO}")
 
 
-def missing_batch(run: RunKey, expected: int, found: int) -> Unreadable:
+def missing_batch(run: RunKey, expected: int, actual: int) -> Unreadable:
     """Make the error that says that a history has a hole."""
     return Unreadable(
         f"the history of execution {run.execution_id!r}, run {run.run_id}, cannot be read: batch {expected} is missing, "
-        f"before batch {found}. {WHAT_TO_DO}"
+        f"before batch {actual}. {WHAT_TO_DO}"
     )
 
 
 def problems_in(error: ValidationError) -> str:
     """Say what is wrong with a document, without its content."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:3])
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:3])
 
 
 # --- attributes -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from levante_core.ports.item_store import AFTER_ALL, Key
 SHARDS = 4
 """Partitions that timers, and what the index DUE lists, are spread over."""
 
-RECHECK = Key("RECHECK", "R")
+REPAIR = Key("RECHECK", "R")
 """Where the sweep goes on with its walk over the open runs."""
 
 CAPABILITY_KEYS = Key("CAPABILITIES", "K")
@@ -64,7 +64,7 @@ def earlier_run(key: RunKey) -> Key:
 
 
 def accepted(workspace: Workspace, execution_id: ExecutionId, request_id: str) -> Key:
-    """Key of what became of mail that was sent under an id."""
+    """Key of what became of a message that was sent under an id."""
     return Key(execution(workspace, execution_id).partition, f"{ACCEPTED}{request_id}")
 
 
@@ -94,7 +94,7 @@ def outcome_fact(seq: int) -> str:
 
 
 def outcomes_end() -> str:
-    """Sort key behind all facts that are outcomes, before all that are mail."""
+    """Sort key behind all facts that are outcomes, before all that are messages."""
     return f"{FACT}:"
 
 

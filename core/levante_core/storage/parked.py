@@ -63,11 +63,11 @@ class Owner:
 
 def owner_in(values: object) -> Owner:
     """Read whose something is from its attributes or its JSON. What is not there, or has not the right form, is left out."""
-    given: Mapping[str, Json] = values if isinstance(values, Mapping) else {}
-    workspace, execution_id = (_named(given, form) for form in ("workspace", "execution_id"))
+    fields: Mapping[str, Json] = values if isinstance(values, Mapping) else {}
+    workspace, execution_id = (_named(fields, form) for form in ("workspace", "execution_id"))
     if workspace is None:
         return Owner()
-    run_id, deployment = (_named(given, form) for form in ("run_id", "deployment_name"))
+    run_id, deployment = (_named(fields, form) for form in ("run_id", "deployment_name"))
     return Owner(
         Workspace(workspace),
         ExecutionId(execution_id) if execution_id else None,
@@ -103,12 +103,12 @@ def owner_of_item(item: Item) -> Owner:
 def owner_of_text(text: str, workspace: Workspace | None = None, deployment: DeploymentName | None = None) -> Owner:
     """Read whose a message is. workspace, deployment: whose queue it was in, whatever it says."""
     try:
-        said = from_json(text)
+        parsed = from_json(text)
     except ValueError:
-        said = None
-    given = said if isinstance(said, Mapping) else {}
+        parsed = None
+    fields = parsed if isinstance(parsed, Mapping) else {}
     known = {"workspace": workspace, "deployment_name": deployment}
-    return owner_in({**given, **{name: value for name, value in known.items() if value is not None}})
+    return owner_in({**fields, **{name: value for name, value in known.items() if value is not None}})
 
 
 def _named(values: Mapping[str, Json], name: str) -> str | None:

@@ -150,7 +150,7 @@ def open_run(run: RunKey, **unchanged: Scalar) -> Matches:
 
 
 def is_open_run(item: Item | None, run_id: RunId) -> bool:
-    """Tell of an execution item whether this run is the latest and open."""
+    """Whether this run is the latest of an execution item, and open."""
     return item is not None and run_id_of(item) == run_id and is_open(item)
 
 
@@ -243,7 +243,7 @@ def _parent_of(item: Item) -> Parent | None:
 
 
 def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
-    """Return what a parent is told of how a child ended; None while it has not, and for what is nobody's child."""
+    """Return what a parent learns of how a child ended; None while it has not, and for what is nobody's child."""
     parent, ending = execution.parent, execution.ending
     if parent is None or ending is None or execution.status is ExecutionStatus.CONTINUED_AS_NEW:
         return None
@@ -344,9 +344,9 @@ def started_fact(started: ChildStarted) -> Fact:
     return Fact(key=keys.started_fact(started.seq), input=started)
 
 
-def message_fact(mail: RunMessage) -> Fact:
-    """Make the fact that brings this mail."""
-    return Fact(key=message_key(mail.number), input=mail)
+def message_fact(message: RunMessage) -> Fact:
+    """Make the fact that brings this message."""
+    return Fact(key=message_key(message.number), input=message)
 
 
 @reader
@@ -369,7 +369,7 @@ def execution_id_of(item: Item) -> ExecutionId:
 
 @reader
 def message_number_of(item: Item) -> int:
-    """Read under which number mail was accepted."""
+    """Read under which number a message was accepted."""
     return number(item.attributes, "number")
 
 

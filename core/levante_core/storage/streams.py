@@ -12,13 +12,13 @@ from levante_core.ports.item_store import Item, Scalar
 from levante_core.storage import keys
 from levante_core.storage.decoding import number, reader, text_if_any
 
-_TOLD: TypeAdapter[tuple[StreamUpdate, ...]] = TypeAdapter(tuple[StreamUpdate, ...])
-_FOLLOWED: TypeAdapter[tuple[StreamCursor, ...]] = TypeAdapter(tuple[StreamCursor, ...])
+_UPDATES: TypeAdapter[tuple[StreamUpdate, ...]] = TypeAdapter(tuple[StreamUpdate, ...])
+_CURSORS: TypeAdapter[tuple[StreamCursor, ...]] = TypeAdapter(tuple[StreamCursor, ...])
 
 
 @dataclass(frozen=True, slots=True)
 class StreamHead:
-    """How far what is recorded has been told: which executions, and how far each.
+    """How far what is recorded has been published: which executions, and how far each.
 
     version: grows with each change. The first one followed is the root, which stays; others leave once they have ended.
     """
@@ -26,9 +26,9 @@ class StreamHead:
     version: int
     following: tuple[StreamCursor, ...]
 
-    def has_told_all_of(self, execution_id: ExecutionId) -> bool:
-        """Whether the execution has ended, and its end was told."""
-        return all(one.is_closed for one in self.following if one.execution_id == execution_id)
+    def has_published_all_of(self, execution_id: ExecutionId) -> bool:
+        """Whether the execution has ended, and its end was published."""
+        return all(cursor.is_closed for cursor in self.following if cursor.execution_id == execution_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Publisher:
 def head_item(workspace: Workspace, root: ExecutionId, head: StreamHead) -> Item:
     """Write how far a stream has come."""
     key = keys.stream_head(workspace, root)
-    return Item(key, {"version": head.version}, {"following": _FOLLOWED.dump_json(head.following).decode()})
+    return Item(key, {"version": head.version}, {"following": _CURSORS.dump_json(head.following).decode()})
 
 
 @reader
 def head_of(item: Item) -> StreamHead:
     """Read how far a stream has come."""
-    return StreamHead(number(item.attributes, "version"), _FOLLOWED.validate_json(item.documents["following"]))
+    return StreamHead(number(item.attributes, "version"), _CURSORS.validate_json(item.documents["following"]))
 
 
 def events_item(
@@ -59,7 +59,7 @@ def events_item(
     attributes: dict[str, Scalar] = {"count": len(events)}
     if publisher:
         attributes |= {"publisher": publisher.name, "until": publisher.until}
-    return Item(key, attributes, {"events": _TOLD.dump_json(tuple(events)).decode()})
+    return Item(key, attributes, {"events": _UPDATES.dump_json(tuple(events)).decode()})
 
 
 @reader
@@ -90,4 +90,4 @@ def size_bytes(item: Item) -> int:
 @reader
 def events_of(item: Item) -> tuple[StreamUpdate, ...]:
     """Read an item's events."""
-    return _TOLD.validate_json(item.documents["events"])
+    return _UPDATES.validate_json(item.documents["events"])

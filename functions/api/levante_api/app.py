@@ -94,7 +94,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
         try:
             return app.resolve(event, context)
-        except Exception as error:  # noqa: BLE001 - what has gone wrong outside of the gate fails closed
+        except Exception as error:  # noqa: BLE001 - what has gone wrong outside of authentication fails closed
             log.failed(error, route="(none)", request_id="")
             answer = answer_to(error)
             headers = {"Content-Type": "application/json", **answer.headers}

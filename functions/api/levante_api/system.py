@@ -27,7 +27,7 @@ class HealthProblem(Frozen):
 class Health(Frozen):
     """The service answers. version: of Levante. problems: what does not work, if it is degraded; calls are answered still.
 
-    On AWS alarms tell of such problems, and the list is empty.
+    On AWS alarms report such problems, and the list is empty.
     """
 
     status: Literal["ok", "degraded"]

@@ -72,7 +72,7 @@ class _Dispatcher:
         None of them waits for another. Raises: the last error of one that could not be done.
         """
         count, problem = 0, None
-        for part in (self._engine.due.sweep, self._retry_parked, self._engine.recheck.recheck):
+        for part in (self._engine.due.sweep, self._retry_parked, self._engine.repair.sweep):
             try:
                 found = part()
             except Exception as error:

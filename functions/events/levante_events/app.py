@@ -1,6 +1,6 @@
 """The ASGI application that streams events: unchanged behind the Lambda Web Adapter and in the one-machine host.
 
-It also tells histories that are larger than an answer of the API can be.
+It also sends histories that are larger than an answer of the API can be.
 """
 
 import asyncio
@@ -128,11 +128,11 @@ class EventsApp:
         else:
             match found:
                 case BegunHistory():
-                    await self._tell_history(found, send)
+                    await self._send_history(found, send)
                 case LogReader():
-                    await self._stream(key, self._tell_log(found, send), receive, send)
+                    await self._stream(key, self._send_log(found, send), receive, send)
                 case tail, selection:
-                    await self._stream(key, self._tell(tail, selection, send), receive, send)
+                    await self._stream(key, self._send_events(tail, selection, send), receive, send)
 
     async def _find(self, scope: Scope, workspace: Workspace) -> BegunHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""
@@ -190,7 +190,7 @@ class EventsApp:
         parts = history_parts(history)
         return BegunHistory(await self._run(next, parts), parts)
 
-    async def _tell_history(self, history: BegunHistory, send: Send) -> None:
+    async def _send_history(self, history: BegunHistory, send: Send) -> None:
         head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send(_part(history.first))
@@ -198,15 +198,15 @@ class EventsApp:
             await send(_part(part))
         await send({"type": "http.response.body", "body": b""})
 
-    async def _stream(self, key: ApiKey, tell: Coroutine[Any, Any, None], receive: Receive, send: Send) -> None:
-        """Stream until all is told, the time is over, the reader has left, or its key is no longer good."""
+    async def _stream(self, key: ApiKey, stream: Coroutine[Any, Any, None], receive: Receive, send: Send) -> None:
+        """Stream until all is sent, the time is over, the reader has left, or its key is no longer good."""
         head = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send(_part(retry_frame(RETRY_SECONDS)))
-        telling = asyncio.create_task(_told(tell, send))
+        streaming = asyncio.create_task(_streamed(stream, send))
         leaving = asyncio.create_task(_left(receive))
         losing = asyncio.create_task(self._key_lost(key))
-        tasks = {telling, leaving, losing}
+        tasks = {streaming, leaving, losing}
         try:
             await asyncio.wait(tasks, timeout=self._settings.longest_seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -232,7 +232,7 @@ class EventsApp:
             except Exception as error:  # noqa: BLE001 - whatever the store has, it is not the reader's fault
                 logger.warning("whether API key %s is still good cannot be said now: %s", key.key_id, loggable(error))
 
-    async def _tell(self, tail: Tail, selection: Selection, send: Send) -> None:
+    async def _send_events(self, tail: Tail, selection: Selection, send: Send) -> None:
         with closing(tail):
             is_last = False
             while not is_last:
@@ -245,10 +245,10 @@ class EventsApp:
         The second value says whether it is the last.
         """
         is_past = selection.source is EventSource.DATABASE
-        tidings: TailUpdate = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
-        wanted = [one for one in tidings.events if selection.admits(one.told)]
+        update: TailUpdate = await self._run(tail.wait, 0.0 if is_past else self._settings.keep_alive_seconds)
+        wanted = [one for one in update.events if selection.admits(one.update)]
         frames = b"".join(self._frame(tail.workspace, one) for one in wanted)
-        return frames, tidings.is_over or (is_past and not tidings.events)
+        return frames, update.is_over or (is_past and not update.events)
 
     def _frame(self, workspace: Workspace, event: Sequenced) -> bytes:
         """Write an event, once for all who read it at about the same time."""
@@ -257,7 +257,7 @@ class EventsApp:
             frame = self._frames[event] = event_frame(workspace, event)
         return frame
 
-    async def _tell_log(self, reader: LogReader, send: Send) -> None:
+    async def _send_log(self, reader: LogReader, send: Send) -> None:
         quiet = 0.0
         while True:
             is_open = await self._run(reader.is_open)
@@ -293,9 +293,9 @@ def history_parts(history: ShownHistory) -> Iterator[bytes]:
     yield part + b"]}"
 
 
-async def _told(tell: Coroutine[Any, Any, None], send: Send) -> None:
+async def _streamed(stream: Coroutine[Any, Any, None], send: Send) -> None:
     try:
-        await tell
+        await stream
     except Exception as error:  # whatever ends a stream before its time, its reader must hear of it
         answer = answer_to(error)
         if not isinstance(error, LevanteError):

@@ -15,20 +15,20 @@ def retry_frame(seconds: float) -> bytes:
 
 def event_frame(workspace: Workspace, sequenced: Sequenced) -> bytes:
     """Write an event. Its id is its sequence number, which is where a reader goes on that comes again."""
-    told = sequenced.told
+    update = sequenced.update
     payload = StreamPayload(
-        stream=told.stream,
-        data=told.event,
+        stream=update.stream,
+        data=update.event,
         workflow_context=WorkflowContext(
             namespace=workspace,
-            workflow_name=told.event.workflow_name,
-            workflow_exec_id=told.event.workflow_exec_id,
-            parent_workflow_exec_id=told.event.parent_workflow_exec_id,
-            root_workflow_exec_id=told.event.root_workflow_exec_id,
+            workflow_name=update.event.workflow_name,
+            workflow_exec_id=update.event.workflow_exec_id,
+            parent_workflow_exec_id=update.event.parent_workflow_exec_id,
+            root_workflow_exec_id=update.event.root_workflow_exec_id,
         ),
         broker_sequence=sequenced.sequence,
-        timestamp=told.at,
-        metadata=told.metadata,
+        timestamp=update.at,
+        metadata=update.metadata,
     )
     return f"id: {sequenced.sequence}\ndata: {payload.model_dump_json()}\n\n".encode()
 

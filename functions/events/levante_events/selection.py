@@ -39,27 +39,27 @@ class Selection:
         """Whether the reader has been here before, and goes on where it was."""
         return self.first > 1
 
-    def admits(self, told: StreamUpdate) -> bool:
+    def admits(self, update: StreamUpdate) -> bool:
         """Tell whether the reader wants this event."""
-        event, filters = told.event, self.filters
+        event, filters = update.event, self.filters
         if filters is None:
             lineage = (event.workflow_exec_id, event.parent_workflow_exec_id, event.root_workflow_exec_id)
             return self.execution_id in lineage
         if filters.workflow_event_types and event.event_type not in filters.workflow_event_types:
             return False
-        if not all(told.metadata.get(name) in wanted for name, wanted in filters.metadata_filters.items()):
+        if not all(update.metadata.get(name) in wanted for name, wanted in filters.metadata_filters.items()):
             return False
         return all(
             wanted in (ANY, value)
             for wanted, value in (
-                (filters.scope, told.scope),
-                (filters.activity_name, told.activity_name),
-                (filters.activity_id, told.activity_id),
+                (filters.scope, update.scope),
+                (filters.activity_name, update.activity_name),
+                (filters.activity_id, update.activity_id),
                 (filters.workflow_name, event.workflow_name),
                 (filters.workflow_exec_id, event.workflow_exec_id),
                 (filters.root_workflow_exec_id, event.root_workflow_exec_id),
                 (filters.parent_workflow_exec_id, event.parent_workflow_exec_id),
-                (filters.stream, told.stream),
+                (filters.stream, update.stream),
             )
         )
 

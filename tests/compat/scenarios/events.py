@@ -125,11 +125,11 @@ def test_event_stream_when_a_parameter_is_wrong_then_422_names_it(server: Server
 def test_event_stream_when_filtered_by_metadata_then_what_has_it_passes(server: Server) -> None:
     """The client sends the members of the object as parameters of their own."""
     execution_id = greeted(server)
-    told = payloads(frames_of(selecting(server, workflow_exec_id=execution_id)))
-    name = next(one.metadata["activity_name"] for one in told if one.metadata["scope"] == "activity")
+    stream_events = payloads(frames_of(selecting(server, workflow_exec_id=execution_id)))
+    name = next(one.metadata["activity_name"] for one in stream_events if one.metadata["scope"] == "activity")
     for metadata in ({"scope": "workflow"}, {"activity_name": name}, {"team": "a"}):
         found = payloads(frames_of(selecting(server, workflow_exec_id=execution_id, metadata_filters=metadata)))
-        assert found == [one for one in told if metadata.items() <= one.metadata.items()], metadata
+        assert found == [one for one in stream_events if metadata.items() <= one.metadata.items()], metadata
 
 
 # --- events/list ------------------------------------------------------------------------------------------------------

@@ -134,5 +134,5 @@ def test_messages_when_sent_asynchronously_then_they_do_the_same(server: Server)
         except RuntimeError as error:
             return asked.result, doubled.result, str(error)
 
-    told = server.in_a_loop(talk)
-    assert told == (5, {"count": 10}, "Workflow failed with status: CANCELED")
+    heard = server.in_a_loop(talk)
+    assert heard == (5, {"count": 10}, "Workflow failed with status: CANCELED")

@@ -68,7 +68,7 @@ def test_schedule_workflow_when_made_then_it_is_shown_with_its_next_ten_times(se
 
 
 def test_schedule_when_its_time_comes_then_executions_start_until_there_were_enough(server: Server) -> None:
-    """Each tells of its schedule in its events, and its id of its time."""
+    """Each shows its schedule in its events, and its id of its time."""
     more = {"intervals": [{"every": "PT1S"}], "max_executions": 2, "policy": {"overlap": 6}}
     chosen = make(server, {"input": INPUT, **more}, deployment_name=DEPLOYMENT)
     shown = until(lambda: (found := get(server, chosen)).remaining_executions == 0 and found)

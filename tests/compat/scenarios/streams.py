@@ -72,8 +72,8 @@ def test_stream_when_read_then_its_events_say_what_they_are_of(server: Server) -
     """The envelope, the common fields and the attributes: who, when, with what."""
     execution_id = greeted(server)
     run_id = server.client.workflows.executions.get_workflow_execution(execution_id=execution_id).run_id
-    told = payloads(frames_of(following(server, execution_id)))
-    for payload in told:
+    stream_events = payloads(frames_of(following(server, execution_id)))
+    for payload in stream_events:
         context, event = payload.workflow_context, payload.data
         assert (context.workflow_name, context.workflow_exec_id) == ("greet", execution_id)
         assert (context.root_workflow_exec_id, context.parent_workflow_exec_id) == (execution_id, None)
@@ -81,7 +81,7 @@ def test_stream_when_read_then_its_events_say_what_they_are_of(server: Server) -
         assert (event.workflow_exec_id, event.workflow_run_id, event.workflow_name) == (execution_id, run_id, "greet")
         assert (event.root_workflow_exec_id, event.parent_workflow_exec_id) == (execution_id, None)
         assert abs(payload.timestamp.timestamp() - event.event_timestamp / 1e9) < 0.001
-    started, scheduled, outcome, completed = (payload.data for payload in told)
+    started, scheduled, outcome, completed = (payload.data for payload in stream_events)
     assert (started.attributes.workflow_name, started.attributes.input.value) == ("greet", [{"name": "Ada"}])
     assert scheduled.attributes.activity_name == outcome.attributes.activity_name == "greeting"
     assert scheduled.attributes.task_id == outcome.attributes.task_id
@@ -91,7 +91,7 @@ def test_stream_when_read_then_its_events_say_what_they_are_of(server: Server) -
     assert started.attributes.task_id == completed.attributes.task_id
     times = [event.event_timestamp for event in (started, scheduled, outcome, completed)]
     assert times == sorted(times)
-    assert len({payload.data.event_id for payload in told}) == 4
+    assert len({payload.data.event_id for payload in stream_events}) == 4
 
 
 def test_stream_when_the_execution_goes_on_then_events_come_as_they_happen(server: Server) -> None:
@@ -143,7 +143,7 @@ def test_stream_when_the_execution_is_cancelled_then_it_says_so_and_ends(server:
         assert kinds(stream) == ["WORKFLOW_EXECUTION_CANCELED"]
 
 
-def test_stream_when_a_result_is_large_then_it_is_told_whole(server: Server) -> None:
+def test_stream_when_a_result_is_large_then_it_is_published_whole(server: Server) -> None:
     """Results up to 2 MB are told, too."""
     size = 1_500_000
     execution_id = server.completed(server.start("large", {"size": size})).execution_id

@@ -152,14 +152,14 @@ def with_known(document: Mapping[str, Any], known: Mapping[str, list[Any]]) -> d
 
     But for commits: what workers commit is believed, and others need not cope with histories made up of anything.
     """
-    told = copy.deepcopy(dict(document))
-    for operation in (one for path in told["paths"].values() for one in path.values()):
+    shown = copy.deepcopy(dict(document))
+    for operation in (one for path in shown["paths"].values() for one in path.values()):
         for parameter in operation.get("parameters", ()):
             name = "deployment_name" if parameter["name"] == "name" else parameter["name"]
             if name in known:
                 parameter["schema"] = {"anyOf": [{"enum": known[name]}, parameter["schema"]]}
-    for schema in (one for title, one in told["components"]["schemas"].items() if title != "Commit"):
+    for schema in (one for title, one in shown["components"]["schemas"].items() if title != "Commit"):
         for name, described in schema.get("properties", {}).items():
             if name in known:
                 schema["properties"][name] = {"anyOf": [{"enum": known[name]}, described]}
-    return told
+    return shown

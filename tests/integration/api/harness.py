@@ -31,7 +31,7 @@ HOME, AWAY = Workspace("home"), Workspace("away")
 
 
 @dataclass(frozen=True)
-class RunDriver:
+class KeyHolder:
     """Whose key it is. deployments: those that it is bound to."""
 
     role: Role
@@ -39,22 +39,22 @@ class RunDriver:
     deployments: tuple[str, ...] = ()
 
 
-HOLDERS = {
-    "admin": RunDriver(Role.ADMIN),
-    "viewer": RunDriver(Role.VIEWER),
-    "client": RunDriver(Role.CLIENT),
-    "worker": RunDriver(Role.WORKER),
-    "bound": RunDriver(Role.WORKER, deployments=("prod", "prod-2")),
-    "elsewhere": RunDriver(Role.WORKER, deployments=("other",)),
-    "revoked": RunDriver(Role.ADMIN),
-    "stranger": RunDriver(Role.ADMIN, AWAY),
-    "strange-viewer": RunDriver(Role.VIEWER, AWAY),
-    "strange-client": RunDriver(Role.CLIENT, AWAY),
-    "strange-worker": RunDriver(Role.WORKER, AWAY),
-    "strange-bound": RunDriver(Role.WORKER, AWAY, ("prod",)),
+KEY_HOLDERS = {
+    "admin": KeyHolder(Role.ADMIN),
+    "viewer": KeyHolder(Role.VIEWER),
+    "client": KeyHolder(Role.CLIENT),
+    "worker": KeyHolder(Role.WORKER),
+    "bound": KeyHolder(Role.WORKER, deployments=("prod", "prod-2")),
+    "elsewhere": KeyHolder(Role.WORKER, deployments=("other",)),
+    "revoked": KeyHolder(Role.ADMIN),
+    "stranger": KeyHolder(Role.ADMIN, AWAY),
+    "strange-viewer": KeyHolder(Role.VIEWER, AWAY),
+    "strange-client": KeyHolder(Role.CLIENT, AWAY),
+    "strange-worker": KeyHolder(Role.WORKER, AWAY),
+    "strange-bound": KeyHolder(Role.WORKER, AWAY, ("prod",)),
 }
 """Who has keys, by the key's name. Strangers are of another workspace."""
-SECRETS = {name: f"secret-of-{name}-0123456789" for name in (*HOLDERS, "unknown")}
+SECRETS = {name: f"secret-of-{name}-0123456789" for name in (*KEY_HOLDERS, "unknown")}
 """Secrets by the name of the key. `unknown` is nobody's."""
 
 SETTINGS = ApiSettings(
@@ -247,7 +247,7 @@ def compose(
     store.listen(watch.notify)
     items = OffloadingStore(store, PayloadFiles(directory / "payloads"))
     engine = build_engine(items, queues, clock, RandomIds(), watch, fast_path=True)
-    for name, holder in HOLDERS.items():
+    for name, holder in KEY_HOLDERS.items():
         key = engine.api_keys.ensure(holder.workspace, holder.role, name, SECRETS[name])
         bound = tuple(map(DeploymentName, holder.deployments))
         items.write(Put(api_key_item(replace(key, deployments=bound))))

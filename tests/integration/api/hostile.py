@@ -126,8 +126,8 @@ class HostileWorker:
         event = {"task_id": "t", "task_type": "t", "phase": self._pick(("started", "in_progress", "no such"))}
         reports = [{"number": self._pick((1, 2, 10**8)), "at": "2026-01-01T00:00:00Z", "event": event}]
         after = self._pick((None, 0, 5, 10**9))
-        told = {"token": self._token(), "activity_name": "a", "publisher": "p", "events": reports, "after": after}
-        return {"publications": [told]}
+        publication = {"token": self._token(), "activity_name": "a", "publisher": "p", "events": reports, "after": after}
+        return {"publications": [publication]}
 
     def _logs(self) -> Any:
         line = {"at": "2026-01-01T00:00:00Z", "level": "INFO", "logger": "x", "message": self._word(), "execution_id": "e1"}

@@ -16,7 +16,7 @@ import pytest
 from levante_core.domain.names import Workspace
 from levante_core.protocol.capabilities import Capability
 from levante_local.http.admission import OPEN
-from tests.integration.api.harness import AWAY, HOLDERS, HOME, Answer, Api, build, completed, outcomes
+from tests.integration.api.harness import AWAY, HOME, KEY_HOLDERS, Answer, Api, build, completed, outcomes
 from tests.integration.api.test_auth import BATCH, EVERYTHING, WORKERS, Stocked
 
 Route: TypeAlias = tuple[str, str]
@@ -124,7 +124,7 @@ class Guarded:
             return True
         if key in NOBODY or key is None:
             return False
-        holder, operation = HOLDERS[key], self.operations[route]
+        holder, operation = KEY_HOLDERS[key], self.operations[route]
         if holder.role not in operation["x-levante-roles"]:
             return False
         is_for_another = key == "elsewhere" and route != WHOAMI
@@ -163,7 +163,7 @@ def test_viewers_when_they_may_use_a_route_then_it_is_one_that_reads(guarded: Gu
     assert viewed == {route for route in EVERYTHING if route[0] == "GET" and route[1] != "/v1/keys"}
 
 
-@pytest.mark.parametrize("key", [*NOBODY, *HOLDERS])
+@pytest.mark.parametrize("key", [*NOBODY, *KEY_HOLDERS])
 def test_calls_when_refused_then_the_answer_says_so_and_nothing_has_changed(guarded: Guarded, key: str | None) -> None:
     """The matrix: a refusal is 401 without a good key, 403 for what the key is not for, and comes before any write."""
     before = guarded.rows()
@@ -173,7 +173,9 @@ def test_calls_when_refused_then_the_answer_says_so_and_nothing_has_changed(guar
         assert guarded.rows() == before, route
 
 
-@pytest.mark.parametrize("key", [key for key, holder in HOLDERS.items() if holder.workspace == "home" and key != "revoked"])
+@pytest.mark.parametrize(
+    "key", [key for key, holder in KEY_HOLDERS.items() if holder.workspace == "home" and key != "revoked"]
+)
 def test_calls_when_the_key_is_for_them_then_they_are_not_refused(api: Api, key: str) -> None:
     """Nothing that a key is for is refused to it."""
     guarded = Guarded(api)
@@ -182,7 +184,7 @@ def test_calls_when_the_key_is_for_them_then_they_are_not_refused(api: Api, key:
             assert guarded.send(route, key).status not in (401, 403, 405, 422, 500), route
 
 
-@pytest.mark.parametrize("key", [key for key, holder in HOLDERS.items() if holder.workspace == "away"])
+@pytest.mark.parametrize("key", [key for key, holder in KEY_HOLDERS.items() if holder.workspace == "away"])
 def test_calls_when_the_key_is_of_another_workspace_then_nothing_of_this_one_changes(api: Api, key: str) -> None:
     """Names and ids of one workspace mean nothing in another, whatever the role and the deployments of a key."""
     guarded = Guarded(api)
@@ -210,7 +212,7 @@ def test_token_when_it_is_not_good_then_nothing_comes_of_it_and_nothing_changes(
     guarded: Guarded, route: Route, forgery: str, key: str
 ) -> None:
     """Invariant 13: whoever has a key still needs what was given with the task."""
-    if forgery == "of another workspace" and HOLDERS[key].workspace == AWAY:
+    if forgery == "of another workspace" and KEY_HOLDERS[key].workspace == AWAY:
         forgery = "widened"  # the installation alone could sign a token for theirs
     before = guarded.rows()
     answer = guarded.send_forged(route, key, FORGERIES[forgery])

@@ -291,7 +291,7 @@ def test_register_when_a_field_is_wrong_then_422_names_it_and_nothing_is_registe
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "mail"}),
+        ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "post"}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "wait_seconds": 21}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": 0}),
         ("poll", {"deployment_name": "prod", "worker_id": "w", "queue": "workflow", "limit": "5"}),

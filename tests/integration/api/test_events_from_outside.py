@@ -63,7 +63,7 @@ def place_of(answer: Answer) -> list[str | int]:
     return [part for part in answer.body["detail"][0]["loc"] if part not in ATTRIBUTES]
 
 
-def told(api: Api, execution_id: str = "e") -> list[dict[str, Any]]:
+def stream_events(api: Api, execution_id: str = "e") -> list[dict[str, Any]]:
     """Return what the stream has, read to its end."""
     answer = api.call("GET", LIST, query={"root_workflow_exec_id": execution_id, "limit": 1000}, key="client")
     assert answer.status == 200
@@ -73,7 +73,7 @@ def told(api: Api, execution_id: str = "e") -> list[dict[str, Any]]:
 
 
 def ids(api: Api) -> list[str]:
-    return [one["event_id"] for one in told(api)[1:]]
+    return [one["event_id"] for one in stream_events(api)[1:]]
 
 
 # --- what is taken ----------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_event_when_it_is_of_a_custom_task_then_it_is_in_the_stream_as_it_was_se
     for one in sent:
         answer = api.call("POST", ONE, {"event": one}, key="worker")
         assert (answer.status, answer.body) == (200, {"status": "success", "message": None})
-    started, *rest = told(api)
+    started, *rest = stream_events(api)
     assert started["event_type"] == "WORKFLOW_EXECUTION_STARTED"
     assert [one["event_type"] for one in rest] == list(ATTRIBUTES)
     for one, found in zip(sent, rest, strict=True):
@@ -100,10 +100,10 @@ def test_event_when_it_is_of_a_custom_task_then_it_is_in_the_stream_as_it_was_se
 def test_event_when_it_starts_a_task_without_a_state_then_its_payload_is_null(api: Api, run_id: str) -> None:
     """Clients want a payload there."""
     assert send(api, event(run_id, kind="CUSTOM_TASK_STARTED", attributes=TASK)).status == 200
-    assert told(api)[1]["attributes"]["payload"] == {"type": "json", "value": None, "encoding_options": None}
+    assert stream_events(api)[1]["attributes"]["payload"] == {"type": "json", "value": None, "encoding_options": None}
 
 
-def test_events_when_they_come_together_then_they_are_told_in_order(api: Api, run_id: str) -> None:
+def test_events_when_they_come_together_then_they_are_published_in_order(api: Api, run_id: str) -> None:
     """Also more than a transaction takes, and with an id twice among them."""
     sent = [event(run_id, str(number)) for number in range(2 * EVENTS_AT_ONCE + 3)]
     answer = send(api, *sent, sent[0])
@@ -121,10 +121,10 @@ def test_events_when_they_come_again_then_they_are_known_by_their_ids(api: Api, 
     again = event(run_id, "2", kind="CUSTOM_TASK_FAILED")
     assert send(api, event(run_id, "3"), again, event(run_id, "1"), event(run_id, "4")).status == 200
     assert ids(api) == ["1", "2", *(f"later {number}" for number in range(50)), "3", "4"]
-    assert told(api)[2]["event_type"] == "CUSTOM_TASK_IN_PROGRESS"
+    assert stream_events(api)[2]["event_type"] == "CUSTOM_TASK_IN_PROGRESS"
 
 
-def test_events_when_many_send_the_same_at_once_then_each_is_told_once(api: Api, run_id: str) -> None:
+def test_events_when_many_send_the_same_at_once_then_each_is_published_once(api: Api, run_id: str) -> None:
     """Whoever is second for a place or an id looks again."""
     statuses: list[int] = []
 
@@ -133,11 +133,11 @@ def test_events_when_many_send_the_same_at_once_then_each_is_told_once(api: Api,
             answer = send(api, event(run_id, f"shared {number}"), event(run_id, f"{name} {number}"))
             statuses.append(answer.status)
 
-    tellers = [threading.Thread(target=tell, args=(name,)) for name in "abcd"]
-    for teller in tellers:
-        teller.start()
-    for teller in tellers:
-        teller.join(30)
+    senders = [threading.Thread(target=tell, args=(name,)) for name in "abcd"]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(30)
     assert statuses == [200] * 20
     found = ids(api)
     assert sorted(found) == sorted([*(f"shared {n}" for n in range(5)), *(f"{a} {n}" for a in "abcd" for n in range(5))])
@@ -145,7 +145,7 @@ def test_events_when_many_send_the_same_at_once_then_each_is_told_once(api: Api,
         assert [one for one in found if one.startswith(name)] == [f"{name} {number}" for number in range(5)]
 
 
-def test_events_when_they_are_of_a_family_then_they_are_in_its_stream(api: Api, run_id: str) -> None:
+def test_events_when_they_are_of_children_then_they_are_in_its_stream(api: Api, run_id: str) -> None:
     """Children have their own executions, and share the sequence of their root."""
     api.register("greet", "part")
     child = ChildScheduled(
@@ -155,7 +155,7 @@ def test_events_when_they_are_of_a_family_then_they_are_in_its_stream(api: Api, 
     own = api.call("GET", "/v1/workflows/executions/c", key="client").body["run_id"]
     of_child = {"workflow_exec_id": "c", "parent_workflow_exec_id": "e", "workflow_name": "part", "workflow_run_id": own}
     assert send(api, event(run_id, "1"), event(run_id, "2", **of_child)).status == 200
-    owners = {one["event_id"]: one["workflow_exec_id"] for one in told(api)}
+    owners = {one["event_id"]: one["workflow_exec_id"] for one in stream_events(api)}
     assert (owners["1"], owners["2"]) == ("e", "c")
 
 
@@ -274,7 +274,10 @@ def test_event_when_its_execution_has_ended_then_409(api: Api, run_id: str) -> N
     api.complete("e")
     answer = send(api, event(run_id))
     assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "WF_1102", "COMPLETED")
-    assert [one["event_type"] for one in told(api)] == ["WORKFLOW_EXECUTION_STARTED", "WORKFLOW_EXECUTION_COMPLETED"]
+    assert [one["event_type"] for one in stream_events(api)] == [
+        "WORKFLOW_EXECUTION_STARTED",
+        "WORKFLOW_EXECUTION_COMPLETED",
+    ]
 
 
 def test_event_when_its_execution_ends_between_look_and_write_then_409(api: Api, run_id: str) -> None:
@@ -284,4 +287,7 @@ def test_event_when_its_execution_ends_between_look_and_write_then_409(api: Api,
     sent = outside_events(EventBody.model_validate({"event": event(run_id, kind="CUSTOM_TASK_CANCELED")}))
     with pytest.raises(NotRunning, match="COMPLETED"):
         service.append(HOME, sent)
-    assert [one["event_type"] for one in told(api)] == ["WORKFLOW_EXECUTION_STARTED", "WORKFLOW_EXECUTION_COMPLETED"]
+    assert [one["event_type"] for one in stream_events(api)] == [
+        "WORKFLOW_EXECUTION_STARTED",
+        "WORKFLOW_EXECUTION_COMPLETED",
+    ]

@@ -4,7 +4,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from tests.integration.api.harness import HOLDERS, SECRETS, Api
+from tests.integration.api.harness import KEY_HOLDERS, SECRETS, Api
 
 SHOWN = {"key_id", "name", "role", "workspace", "created_at", "revoked_at", "deployments"}
 
@@ -34,7 +34,7 @@ def test_keys_when_listed_then_no_secret_and_no_digest_is_among_them(api: Api) -
     """A listing of keys is no list of secrets."""
     answer = api.call("GET", "/v1/keys")
     assert sorted(row["name"] for row in answer.body["keys"]) == sorted(
-        name for name, holder in HOLDERS.items() if holder.workspace == api.home
+        name for name, holder in KEY_HOLDERS.items() if holder.workspace == api.home
     )
     assert all(row.keys() == SHOWN for row in answer.body["keys"])
     text = str(api.handler(api.event("GET", "/v1/keys"), None))

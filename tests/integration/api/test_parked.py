@@ -1,4 +1,4 @@
-"""Parked items over the API: listed, tried again, dropped, and told of by the status of their execution."""
+"""Parked items over the API: listed, tried again, dropped, and shown by the status of their execution."""
 
 from typing import Any
 

@@ -272,8 +272,8 @@ def test_oldest_task_when_it_waits_too_long_then_the_alarm_tells_whom_the_servic
     for name in ("HasAlarmTopic", "HasAlarmEmail"):
         assert ECS["Conditions"][name] == service["Conditions"][name]
     alarms = of_type(service, "AWS::CloudWatch::Alarm")
-    told = of_type(ECS, "AWS::CloudWatch::Alarm")["OldestTaskAlarm"]["AlarmActions"]
-    assert told == alarms["TimersAgeAlarm"]["AlarmActions"]
+    actions = of_type(ECS, "AWS::CloudWatch::Alarm")["OldestTaskAlarm"]["AlarmActions"]
+    assert actions == alarms["TimersAgeAlarm"]["AlarmActions"]
     assert of_type(ECS, "AWS::SNS::Topic").keys() == {"AlarmTopic"}
 
 

@@ -49,4 +49,4 @@ def handlers(place: Place) -> DispatcherHandlers:
 def _only_parked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sweeps do nothing but try again what is parked."""
     monkeypatch.setattr(DueService, "sweep", lambda _: None)
-    monkeypatch.setattr(RepairService, "recheck", lambda _: None)
+    monkeypatch.setattr(RepairService, "sweep", lambda _: None)

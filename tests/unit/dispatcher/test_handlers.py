@@ -20,7 +20,7 @@ from tests.support.place import DEPLOYMENT, SPACE, Place
 from tests.unit.dispatcher.feeding import event, item_of_run, new_records, parked
 
 PROBLEM = InconsistentHistory("batch 7 is where batch 3 should be")
-PARTS = {"due": (DueService, "sweep"), "parked": (Parking, "retry_due"), "recheck": (RepairService, "recheck")}
+PARTS = {"due": (DueService, "sweep"), "parked": (Parking, "retry_due"), "repair": (RepairService, "sweep")}
 MINUTES = timedelta(minutes=5)
 
 
@@ -30,7 +30,7 @@ def messages(*bodies: str) -> dict[str, Any]:
 
 
 class TestSweep:
-    @pytest.mark.parametrize("bad", [["due"], ["parked"], ["recheck"], ["due", "parked"], list(PARTS)], ids="-".join)
+    @pytest.mark.parametrize("bad", [["due"], ["parked"], ["repair"], ["due", "parked"], list(PARTS)], ids="-".join)
     def test_sweep_when_some_of_its_parts_fail_then_the_others_are_done_and_it_says_so(
         self, handlers: DispatcherHandlers, monkeypatch: pytest.MonkeyPatch, bad: list[str]
     ) -> None:
@@ -50,7 +50,7 @@ class TestSweep:
             monkeypatch.setattr(service, method, part(name))
         with pytest.raises(ValueError, match=bad[-1]):
             handlers.sweep({}, None)
-        assert done == ["due", "parked", "recheck"]
+        assert done == ["due", "parked", "repair"]
 
     def test_sweep_when_all_goes_well_then_it_says_how_much_is_parked(
         self, place: Place, handlers: DispatcherHandlers

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.place import Place, new_place
-from tests.unit.events.gate import Authentication
+from tests.unit.events.events_program import EventsProgram
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def gate(place: Place) -> Authentication:
+def program(place: Place) -> EventsProgram:
     """The events program, and keys to it."""
-    return Authentication(place)
+    return EventsProgram(place)

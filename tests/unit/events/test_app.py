@@ -19,7 +19,7 @@ from levante_events.app import PART_BYTES, RETRY_SECONDS, StreamSettings
 from levante_events.frames import KEEP_ALIVE, retry_frame
 from tests.support.faults import Fate, Outage
 from tests.support.place import SPACE, Place
-from tests.unit.events.gate import PATH, ROOT, Authentication
+from tests.unit.events.events_program import PATH, ROOT, EventsProgram
 from tests.unit.events.reader import Reader
 
 P = ParamSpec("P")
@@ -46,7 +46,7 @@ async def refusal(reader: Reader) -> tuple[int, str]:
     return reader.status, json.loads(reader.body)["code"]
 
 
-def told_of_start(reader: Reader) -> bool:
+def start_frame(reader: Reader) -> bool:
     return reader.types[:1] == [STARTED]
 
 
@@ -55,10 +55,10 @@ def told_of_start(reader: Reader) -> bool:
 
 @pytest.mark.parametrize("key", ["client", "worker", "admin"])
 @on_a_loop
-async def test_key_when_it_is_good_then_every_role_may_read(gate: Authentication, key: str) -> None:
+async def test_key_when_it_is_good_then_every_role_may_read(program: EventsProgram, key: str) -> None:
     """Clients follow what they have started, workers what they run."""
-    gate.complete(gate.begin(), 1)
-    reader = gate.reader(key=key)
+    program.complete(program.begin(), 1)
+    reader = program.reader(key=key)
     await reader.end()
     assert (reader.status, reader.types) == (200, [STARTED, COMPLETED])
 
@@ -67,48 +67,48 @@ async def test_key_when_it_is_good_then_every_role_may_read(gate: Authentication
     "authorization", [None, "", "Bearer", "Bearer  ", "Bearer made-up", "Basic made-up", "made-up", "Bearer ключ"]
 )
 @on_a_loop
-async def test_key_when_it_is_none_of_ours_then_401(gate: Authentication, authorization: str | None) -> None:
+async def test_key_when_it_is_none_of_ours_then_401(program: EventsProgram, authorization: str | None) -> None:
     """Nothing is told: not even whether the execution exists. The header says how to ask."""
-    gate.begin()
+    program.begin()
     given = {} if authorization is None else {"authorization": authorization.encode().decode("latin-1")}
     for path in (PATH, "/v1/workflows/executions/unknown/stream", EVENTS_STREAM):
-        reader = gate.reader(path, key=None, headers=given)
+        reader = program.reader(path, key=None, headers=given)
         assert await refusal(reader) == (401, "UNAUTHENTICATED")
         assert reader.headers["www-authenticate"] == "Bearer"
 
 
 @on_a_loop
-async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(gate: Authentication) -> None:
+async def test_key_when_it_is_good_then_it_still_has_to_come_as_a_bearers(program: EventsProgram) -> None:
     """The scheme is part of the contract; how it is written is not (RFC 9110, section 11.1)."""
-    gate.complete(gate.begin(), 1)
+    program.complete(program.begin(), 1)
     for scheme in ("Basic", "Token", "Bearers"):
-        reader = gate.reader(key=None, headers={"authorization": f"{scheme} {gate.secrets['client']}"})
+        reader = program.reader(key=None, headers={"authorization": f"{scheme} {program.secrets['client']}"})
         assert await refusal(reader) == (401, "UNAUTHENTICATED")
-    reader = gate.reader(key=None, headers={"authorization": f"bearer  {gate.secrets['client']} "})
+    reader = program.reader(key=None, headers={"authorization": f"bearer  {program.secrets['client']} "})
     await reader.end()
     assert reader.status == 200
 
 
 @on_a_loop
-async def test_key_when_it_is_of_another_workspace_then_404(gate: Authentication) -> None:
+async def test_key_when_it_is_of_another_workspace_then_404(program: EventsProgram) -> None:
     """Invariant 9: to another workspace the execution does not exist, whichever way it asks."""
-    gate.begin()
-    assert await refusal(gate.reader(key="stranger")) == (404, "WF_1100")
+    program.begin()
+    assert await refusal(program.reader(key="stranger")) == (404, "WF_1100")
     for name in ("workflow_exec_id", "root_workflow_exec_id", "parent_workflow_exec_id"):
-        assert await refusal(gate.reader(EVENTS_STREAM, f"{name}=e", key="stranger")) == (404, "WF_1100")
+        assert await refusal(program.reader(EVENTS_STREAM, f"{name}=e", key="stranger")) == (404, "WF_1100")
 
 
 @on_a_loop
-async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(gate: Authentication) -> None:
+async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(program: EventsProgram) -> None:
     """Who was sent here by the API has no key with it."""
-    gate.complete(gate.begin(), 1)
+    program.complete(program.begin(), 1)
     purpose = ticket_purpose(PATH, "last_event_id=1")
-    mine, other = gate.ticket("client", purpose), gate.ticket("stranger", purpose)
+    mine, other = program.ticket("client", purpose), program.ticket("stranger", purpose)
     for _ in range(2):
-        reader = gate.reader(query=f"last_event_id=1&ticket={mine}", key=None)
+        reader = program.reader(query=f"last_event_id=1&ticket={mine}", key=None)
         await reader.end()
         assert (reader.status, reader.types) == (200, [COMPLETED])
-    assert await refusal(gate.reader(query=f"last_event_id=1&ticket={other}", key=None)) == (404, "WF_1100")
+    assert await refusal(program.reader(query=f"last_event_id=1&ticket={other}", key=None)) == (404, "WF_1100")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ async def test_ticket_when_it_is_good_then_it_opens_its_workspace_and_no_other(g
     ],
 )
 @on_a_loop
-async def test_ticket_when_it_is_shown_at_another_address_then_401(gate: Authentication, path: str, query: str) -> None:
+async def test_ticket_when_it_is_shown_at_another_address_then_401(program: EventsProgram, path: str, query: str) -> None:
     """An address ends up in logs and histories of browsers: what it has in it opens what it names, and nothing beside."""
-    gate.complete(gate.begin(), 1)
-    ticket = gate.ticket("client", ticket_purpose(PATH, "last_event_id=1"))
-    reader = gate.reader(path, "&".join(filter(None, [query, f"ticket={ticket}"])), key=None)
+    program.complete(program.begin(), 1)
+    ticket = program.ticket("client", ticket_purpose(PATH, "last_event_id=1"))
+    reader = program.reader(path, "&".join(filter(None, [query, f"ticket={ticket}"])), key=None)
     assert await refusal(reader) == (401, "UNAUTHENTICATED")
 
 
@@ -140,17 +140,17 @@ def test_ticket_when_the_parameters_are_written_anew_then_it_is_for_the_same(que
 
 @pytest.mark.parametrize("why", ["nobody made it", "it has expired", "it is for something else"])
 @on_a_loop
-async def test_ticket_when_it_is_no_good_then_401(gate: Authentication, why: str) -> None:
+async def test_ticket_when_it_is_no_good_then_401(program: EventsProgram, why: str) -> None:
     """A good key beside it does not mend that: the caller shall follow the redirect anew."""
-    gate.begin()
+    program.begin()
     purpose = "something else" if why == "it is for something else" else ticket_purpose(PATH, "")
-    ticket = gate.ticket("client", purpose)
+    ticket = program.ticket("client", purpose)
     if why == "it has expired":
-        gate.place.clock.advance(VALID_FOR.total_seconds() + 1)
+        program.place.clock.advance(VALID_FOR.total_seconds() + 1)
     if why == "nobody made it":
         ticket += "x"
     for key in (None, "client"):
-        assert await refusal(gate.reader(query=f"ticket={ticket}", key=key)) == (401, "UNAUTHENTICATED")
+        assert await refusal(program.reader(query=f"ticket={ticket}", key=key)) == (401, "UNAUTHENTICATED")
 
 
 # --- keys that are revoked ---------------------------------------------------------------------------------------------
@@ -164,34 +164,36 @@ EXECUTION_LOG = "/v1/workflows/executions/e/logs/stream"
 @on_a_loop
 async def test_stream_when_its_key_is_revoked_then_it_ends_and_says_why(place: Place, path: str, by: str) -> None:
     """Whoever may read nothing any more does not go on because it had begun. So it is with a ticket of that key."""
-    gate = Authentication(place, CHECKING)
-    gate.begin()
+    program = EventsProgram(place, CHECKING)
+    program.begin()
     path, _, query = path.partition("?")
-    ticket = f"ticket={gate.ticket('client', ticket_purpose(path, query))}"
-    other = gate.reader(path, query, key="worker")
-    reader = gate.reader(path, query, key="client") if by == "key" else gate.reader(path, f"{query}&{ticket}", key=None)
+    ticket = f"ticket={program.ticket('client', ticket_purpose(path, query))}"
+    other = program.reader(path, query, key="worker")
+    reader = (
+        program.reader(path, query, key="client") if by == "key" else program.reader(path, f"{query}&{ticket}", key=None)
+    )
     await reader.until(lambda one: bool(one.parts))
-    gate.revoke("client")
-    gate.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
+    program.revoke("client")
+    program.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
     await reader.end()
     assert (reader.status, reader.is_complete) == (200, True)
     assert b"event: error" in reader.body
     assert b"was revoked" in reader.body
     assert not other.is_complete
     await other.leave()
-    assert await refusal(gate.reader(query=ticket, key=None)) == (401, "UNAUTHENTICATED")
+    assert await refusal(program.reader(query=ticket, key=None)) == (401, "UNAUTHENTICATED")
 
 
 @on_a_loop
 async def test_stream_when_its_key_is_revoked_and_nobody_reads_then_it_ends_all_the_same(place: Place) -> None:
     """A reader that takes nothing is not waited for."""
-    gate = Authentication(place, CHECKING)
-    gate.begin()
-    reader = gate.reader()
+    program = EventsProgram(place, CHECKING)
+    program.begin()
+    reader = program.reader()
     await reader.until(lambda one: bool(one.parts))
     reader.pass_on.clear()
-    gate.revoke("client")
-    gate.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
+    program.revoke("client")
+    program.place.clock.advance(BELIEVED_FOR.total_seconds() + 1)
     await reader.end()
     assert not reader.is_complete
 
@@ -201,8 +203,8 @@ async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_o
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that is down for a moment ends no streams."""
-    gate = Authentication(place, CHECKING)
-    run = gate.begin()
+    program = EventsProgram(place, CHECKING)
+    run = program.begin()
     asked = 0
 
     def renewed(_: str) -> None:
@@ -210,13 +212,13 @@ async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_o
         asked += 1
         raise Unavailable("the store is down")
 
-    reader = gate.reader()
+    reader = program.reader()
     await reader.until(lambda one: bool(one.parts))
-    monkeypatch.setattr(gate.keys, "renewed", renewed)
+    monkeypatch.setattr(program.keys, "renewed", renewed)
     async with asyncio.timeout(20):
         while asked < 3:
             await asyncio.sleep(0)
-    gate.complete(run, 1)
+    program.complete(run, 1)
     await reader.end()
     assert reader.types[-1] == COMPLETED
 
@@ -227,35 +229,35 @@ async def test_stream_when_nobody_can_say_whether_its_key_is_good_then_it_goes_o
 @pytest.mark.parametrize("sizes", [[], [1], [10, 60_000, 70_000, 1]])
 @on_a_loop
 async def test_history_when_asked_for_with_a_ticket_then_it_is_what_the_api_would_say(
-    gate: Authentication, sizes: list[int]
+    program: EventsProgram, sizes: list[int]
 ) -> None:
     """In parts, so that a large one is never all there as text."""
-    run = gate.begin()
+    run = program.begin()
     for index, size in enumerate(sizes, 1):
-        gate.step(run, index, size=size)
-    ticket = gate.ticket("client", ticket_purpose(HISTORY, "decode_payloads=true"))
-    reader = gate.reader(HISTORY, f"decode_payloads=true&ticket={ticket}", key=None)
+        program.step(run, index, size=size)
+    ticket = program.ticket("client", ticket_purpose(HISTORY, "decode_payloads=true"))
+    reader = program.reader(HISTORY, f"decode_payloads=true&ticket={ticket}", key=None)
     await reader.end()
     assert (reader.status, reader.headers["content-type"], reader.is_complete) == (200, "application/json", True)
-    assert json.loads(reader.body) == gate.place.engine.histories.show(SPACE, ROOT).whole()
+    assert json.loads(reader.body) == program.place.engine.histories.show(SPACE, ROOT).whole()
     assert max(map(len, reader.parts)) < 2 * PART_BYTES + 1000
 
 
 @on_a_loop
-async def test_history_when_it_is_not_the_callers_then_it_is_refused(gate: Authentication) -> None:
+async def test_history_when_it_is_not_the_callers_then_it_is_refused(program: EventsProgram) -> None:
     """As streams are."""
-    gate.begin()
-    assert await refusal(gate.reader(HISTORY, key=None)) == (401, "UNAUTHENTICATED")
-    assert await refusal(gate.reader(HISTORY, key="stranger")) == (404, "WF_1100")
+    program.begin()
+    assert await refusal(program.reader(HISTORY, key=None)) == (401, "UNAUTHENTICATED")
+    assert await refusal(program.reader(HISTORY, key="stranger")) == (404, "WF_1100")
 
 
 @on_a_loop
-async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(gate: Authentication) -> None:
+async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(program: EventsProgram) -> None:
     """Whoever is stuck sees why, and not a connection that is cut."""
-    run = gate.begin()
-    gate.step(run, 1)
-    gate.place.store.write(Update(keys.batch(run, 1), set_documents={"batch": "{"}))
-    reader = gate.reader(HISTORY)
+    run = program.begin()
+    program.step(run, 1)
+    program.place.store.write(Update(keys.batch(run, 1), set_documents={"batch": "{"}))
+    reader = program.reader(HISTORY)
     assert await refusal(reader) == (500, "WF_1105")
     assert "document 'batch' of item" in json.loads(reader.body)["detail"]
 
@@ -280,17 +282,17 @@ async def test_history_when_it_cannot_be_read_then_the_answer_says_which_part(ga
 )
 @on_a_loop
 async def test_request_when_there_is_no_such_stream_then_it_is_refused_before_it_begins(
-    gate: Authentication, method: str, path: str, query: str, expected: tuple[int, str]
+    program: EventsProgram, method: str, path: str, query: str, expected: tuple[int, str]
 ) -> None:
     """Status and code of the contract. 422 has a list of places; all else a sentence."""
-    gate.begin()
-    reader = gate.reader(path, query, method=method)
+    program.begin()
+    reader = program.reader(path, query, method=method)
     assert await refusal(reader) == expected
     assert isinstance(json.loads(reader.body)["detail"], list if expected[0] == 422 else str)
 
 
 @on_a_loop
-async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Authentication) -> None:
+async def test_scope_when_it_is_no_request_then_nothing_is_answered(program: EventsProgram) -> None:
     """Servers ask for a lifespan, or for a websocket; there is neither."""
     answers: list[Any] = []
 
@@ -301,7 +303,7 @@ async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Authen
         answers.append(message)
 
     for kind in ("lifespan", "websocket"):
-        await gate.app({"type": kind}, receive, send)
+        await program.app({"type": kind}, receive, send)
     assert answers == []
 
 
@@ -309,12 +311,12 @@ async def test_scope_when_it_is_no_request_then_nothing_is_answered(gate: Authen
 
 
 @on_a_loop
-async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(gate: Authentication) -> None:
+async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(program: EventsProgram) -> None:
     """First how long to wait before coming again, then the events; nothing keeps or compresses them on the way."""
-    run = gate.begin()
-    gate.step(run, 1, 2)
-    gate.complete(run, 2)
-    reader = gate.reader()
+    run = program.begin()
+    program.step(run, 1, 2)
+    program.complete(run, 2)
+    reader = program.reader()
     await reader.end()
     assert (reader.status, reader.is_complete) == (200, True)
     assert reader.headers == {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
@@ -327,16 +329,16 @@ async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(ga
 
 
 @on_a_loop
-async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Authentication) -> None:
+async def test_stream_when_something_is_recorded_then_it_comes_at_once(program: EventsProgram) -> None:
     """The reader waits; each write wakes it; the end ends it."""
-    run = gate.begin()
-    reader = gate.reader()
-    await reader.until(told_of_start)
+    run = program.begin()
+    reader = program.reader()
+    await reader.until(start_frame)
     for index in range(1, 6):
-        gate.step(run, index)
+        program.step(run, index)
         await reader.until(lambda reader, last=index + 1: reader.sequences[-1:] == [last])  # type: ignore[misc]
         assert not reader.is_complete
-    gate.complete(run, 6)
+    program.complete(run, 6)
     await reader.end()
     assert reader.sequences == list(range(1, 8))
 
@@ -344,9 +346,9 @@ async def test_stream_when_something_is_recorded_then_it_comes_at_once(gate: Aut
 @on_a_loop
 async def test_stream_when_nothing_happens_then_the_reader_hears_that_it_is_alive(place: Place) -> None:
     """Clients and proxies give up on silence; comments are no events."""
-    gate = Authentication(place, StreamSettings(keep_alive_seconds=0.01))
-    gate.begin()
-    reader = gate.reader()
+    program = EventsProgram(place, StreamSettings(keep_alive_seconds=0.01))
+    program.begin()
+    reader = program.reader()
     await reader.until(lambda reader: reader.parts.count(KEEP_ALIVE) >= 3)
     assert reader.sequences == [1]
     await reader.leave()
@@ -354,13 +356,13 @@ async def test_stream_when_nothing_happens_then_the_reader_hears_that_it_is_aliv
 
 @on_a_loop
 async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hears_of_it_and_of_the_end(
-    gate: Authentication,
+    program: EventsProgram,
 ) -> None:
     """What others are told is a sign of life for this one; its end is the execution's."""
-    run = gate.begin()
-    reader = gate.reader(EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=WORKFLOW_EXECUTION_FAILED")
+    run = program.begin()
+    reader = program.reader(EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=WORKFLOW_EXECUTION_FAILED")
     await reader.until(lambda reader: KEEP_ALIVE in reader.parts)
-    gate.complete(run, 1)
+    program.complete(run, 1)
     await reader.end()
     assert (reader.sequences, reader.is_complete) == ([], True)
 
@@ -370,29 +372,29 @@ async def test_stream_when_nothing_passes_the_filters_then_the_reader_still_hear
 )
 @on_a_loop
 async def test_stream_when_resumed_then_it_goes_on_after_what_was_seen(
-    gate: Authentication, query: str, header: str, first: int
+    program: EventsProgram, query: str, header: str, first: int
 ) -> None:
     """By parameter and by header, which goes before it."""
-    run = gate.begin()
-    gate.step(run, 1, 2)
-    gate.complete(run, 2)
-    reader = gate.reader(query=query, headers={"last-event-id": header} if header else {})
+    run = program.begin()
+    program.step(run, 1, 2)
+    program.complete(run, 2)
+    reader = program.reader(query=query, headers={"last-event-id": header} if header else {})
     await reader.end()
     assert reader.sequences == list(range(first, 5))
 
 
 @on_a_loop
-async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(gate: Authentication) -> None:
+async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(program: EventsProgram) -> None:
     """event_source DATABASE: more than is given at a time, too, and though another reader publishes at the moment."""
-    run = gate.begin()
-    gate.step(run, 1, EVENTS_AT_ONCE + 1)
-    alone = gate.reader(query="event_source=DATABASE")
+    run = program.begin()
+    program.step(run, 1, EVENTS_AT_ONCE + 1)
+    alone = program.reader(query="event_source=DATABASE")
     await alone.end()
-    waiting = gate.reader(query=f"last_event_id={EVENTS_AT_ONCE}")
+    waiting = program.reader(query=f"last_event_id={EVENTS_AT_ONCE}")
     await waiting.until(lambda reader: reader.sequences == [EVENTS_AT_ONCE + 1, EVENTS_AT_ONCE + 2])
-    beside = gate.reader(query="event_source=DATABASE")
+    beside = program.reader(query="event_source=DATABASE")
     await beside.end()
-    selecting = gate.reader(
+    selecting = program.reader(
         EVENTS_STREAM, "workflow_exec_id=e&workflow_event_types=ACTIVITY_TASK_FAILED&event_source=DATABASE"
     )
     await selecting.end()
@@ -402,28 +404,28 @@ async def test_stream_when_only_what_is_there_is_wanted_then_it_does_not_wait(ga
 
 
 @on_a_loop
-async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(gate: Authentication) -> None:
+async def test_stream_when_only_what_comes_is_wanted_then_it_begins_now(program: EventsProgram) -> None:
     """event_source LIVE: what was recorded before is not told, whether or not somebody had read it."""
-    run = gate.begin()
-    gate.step(run, 1)
-    reader = gate.reader(query="event_source=LIVE")
+    run = program.begin()
+    program.step(run, 1)
+    reader = program.reader(query="event_source=LIVE")
     await reader.until(lambda reader: reader.parts != [])
-    gate.complete(run, 2)
+    program.complete(run, 2)
     await reader.end()
     assert (reader.sequences, reader.types) == ([3], [COMPLETED])
 
 
 @on_a_loop
 async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_then_it_misses_nothing(
-    gate: Authentication,
+    program: EventsProgram,
 ) -> None:
     """event_source LIVE, resumed: what came while the reader was away is no past to it."""
-    run = gate.begin()
-    gate.step(run, 1, 3)
-    gate.complete(run, 2)
+    run = program.begin()
+    program.step(run, 1, 3)
+    program.complete(run, 2)
     for again in (
-        gate.reader(query="event_source=LIVE&last_event_id=2"),
-        gate.reader(query="event_source=LIVE", headers={"last-event-id": "2"}),
+        program.reader(query="event_source=LIVE&last_event_id=2"),
+        program.reader(query="event_source=LIVE", headers={"last-event-id": "2"}),
     ):
         await again.end()
         assert again.sequences == [3, 4, 5]
@@ -433,32 +435,32 @@ async def test_stream_when_only_what_comes_is_wanted_and_the_reader_was_cut_off_
 
 
 @on_a_loop
-async def test_reader_when_it_leaves_then_nothing_of_it_is_left(gate: Authentication) -> None:
+async def test_reader_when_it_leaves_then_nothing_of_it_is_left(program: EventsProgram) -> None:
     """No task, no watch, no lead; whoever comes next publishes."""
-    run = gate.begin()
-    reader = gate.reader()
-    await reader.until(told_of_start)
+    run = program.begin()
+    reader = program.reader()
+    await reader.until(start_frame)
     await reader.leave()
-    assert (gate.tails._led, gate.watch._watchers) == (set(), {})
+    assert (program.tails._led, program.watch._watchers) == (set(), {})
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    gate.step(run, 1)
-    assert gate.streams.next(SPACE, ROOT) == 2, "nobody publishes for nobody"
-    gate.complete(run, 2)
-    following = gate.reader(query="last_event_id=1")
+    program.step(run, 1)
+    assert program.streams.next(SPACE, ROOT) == 2, "nobody publishes for nobody"
+    program.complete(run, 2)
+    following = program.reader(query="last_event_id=1")
     await following.end()
     assert following.sequences == [2, 3]
 
 
 @on_a_loop
-async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memory(gate: Authentication) -> None:
+async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memory(program: EventsProgram) -> None:
     """Its own stream stands still until it takes what was sent; then it gets all that it missed."""
-    run = gate.begin()
-    slow, quick = gate.reader(), gate.reader()
-    await slow.until(told_of_start)
+    run = program.begin()
+    slow, quick = program.reader(), program.reader()
+    await slow.until(start_frame)
     slow.pass_on.clear()
     for index in range(1, 6):
-        gate.step(run, index, EVENTS_AT_ONCE // 2)
-    gate.complete(run, 6)
+        program.step(run, index, EVENTS_AT_ONCE // 2)
+    program.complete(run, 6)
     await quick.end()
     expected = list(range(1, 5 * (EVENTS_AT_ONCE // 2) + 3))
     assert (quick.sequences, slow.sequences) == (expected, [1])
@@ -471,14 +473,14 @@ async def test_reader_when_it_is_slow_then_it_holds_nobody_up_and_little_in_memo
 @on_a_loop
 async def test_stream_when_its_time_is_over_then_it_is_closed_and_may_be_resumed(place: Place) -> None:
     """A function runs for so long only: the reader comes again, with the number of the last event."""
-    gate = Authentication(place, StreamSettings(longest_seconds=0.05))
-    run = gate.begin()
-    reader = gate.reader()
+    program = EventsProgram(place, StreamSettings(longest_seconds=0.05))
+    run = program.begin()
+    reader = program.reader()
     await reader.end()
     assert (reader.sequences, reader.is_complete) == ([1], True)
-    assert (gate.tails._led, gate.watch._watchers) == (set(), {})
-    gate.complete(run, 1)
-    again = gate.reader(query="last_event_id=1")
+    assert (program.tails._led, program.watch._watchers) == (set(), {})
+    program.complete(run, 1)
+    again = program.reader(query="last_event_id=1")
     await again.end()
     assert again.types == [COMPLETED]
 
@@ -493,12 +495,12 @@ async def test_stream_when_it_fails_in_the_middle_then_the_reader_hears_why(
 ) -> None:
     """A 200 cannot be taken back: an error frame says that there is more, and the details stay in the log."""
     outage = Outage(("events.write",), fate, is_on=False)
-    gate = Authentication(place, faults=outage)
-    run = gate.begin()
-    reader = gate.reader()
-    await reader.until(told_of_start)
+    program = EventsProgram(place, faults=outage)
+    run = program.begin()
+    reader = program.reader()
+    await reader.until(start_frame)
     outage.is_on = True
-    gate.complete(run, 1)
+    program.complete(run, 1)
     await reader.end()
     assert outage.met == 1
     assert reader.is_complete
@@ -511,7 +513,7 @@ async def test_stream_when_it_fails_in_the_middle_then_the_reader_hears_why(
     assert "on purpose" not in data
     assert ("on purpose" in caplog.text) is (fate is Fate.CRASHED)
     outage.is_on = False
-    again = gate.reader(query="last_event_id=1")
+    again = program.reader(query="last_event_id=1")
     await again.end()
     assert (again.types, again.sequences) == ([COMPLETED], [2])
 
@@ -523,10 +525,10 @@ async def test_stream_when_it_fails_before_it_begins_then_the_status_says_so(
 ) -> None:
     """Nothing has been sent yet, so this is answered like any other request that fails."""
     outage = Outage(("events.read",), fate, is_on=False)
-    gate = Authentication(place, faults=outage)
-    gate.begin()
+    program = EventsProgram(place, faults=outage)
+    program.begin()
     outage.is_on = True
-    reader = gate.reader()
+    reader = program.reader()
     assert await refusal(reader) == expected
     assert b"on purpose" not in reader.body
     assert ("on purpose" in caplog.text) is (fate is Fate.CRASHED)

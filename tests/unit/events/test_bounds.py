@@ -14,46 +14,46 @@ from levante_core.services.history.showing import BATCHES_AT_ONCE
 from levante_core.storage.runs import batch_of
 from levante_events import app as module
 from levante_events.selection import MOST_PARAMETERS
-from tests.unit.events.gate import Authentication
-from tests.unit.events.test_app import HISTORY, on_a_loop, refusal, told_of_start
+from tests.unit.events.events_program import EventsProgram
+from tests.unit.events.test_app import HISTORY, on_a_loop, refusal, start_frame
 
 
 @on_a_loop
-async def test_streams_of_a_key_when_there_are_too_many_then_429_until_one_ends(gate: Authentication) -> None:
+async def test_streams_of_a_key_when_there_are_too_many_then_429_until_one_ends(program: EventsProgram) -> None:
     """One key cannot take what the others need; other keys are not refused."""
-    gate.begin()
+    program.begin()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MOST_STREAMS", 2)
-        open_ones = [gate.reader() for _ in range(2)]
+        open_ones = [program.reader() for _ in range(2)]
         for reader in open_ones:
-            await reader.until(told_of_start)
-        refused = gate.reader()
+            await reader.until(start_frame)
+        refused = program.reader()
         assert await refusal(refused) == (429, "TOO_MANY_STREAMS")
         assert refused.headers["retry-after"] == "5"
-        other = gate.reader(key="worker")
-        await other.until(told_of_start)
+        other = program.reader(key="worker")
+        await other.until(start_frame)
         await open_ones[0].leave()
-        again = gate.reader()
-        await again.until(told_of_start)
+        again = program.reader()
+        await again.until(start_frame)
         for reader in (open_ones[1], other, again):
             await reader.leave()
-    assert not gate.app._reading, "nothing is counted that has ended"
+    assert not program.app._reading, "nothing is counted that has ended"
 
 
 @on_a_loop
-async def test_refused_stream_when_it_never_began_then_it_is_not_counted(gate: Authentication) -> None:
+async def test_refused_stream_when_it_never_began_then_it_is_not_counted(program: EventsProgram) -> None:
     """A caller who asks for what is not there keeps nothing."""
     for _ in range(3):
-        assert await refusal(gate.reader("/v1/workflows/executions/unknown/stream")) == (404, "WF_1100")
-    assert not gate.app._reading
+        assert await refusal(program.reader("/v1/workflows/executions/unknown/stream")) == (404, "WF_1100")
+    assert not program.app._reading
 
 
 @on_a_loop
-async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_memory(gate: Authentication) -> None:
+async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_memory(program: EventsProgram) -> None:
     """What follows is read when there is room for it."""
-    run, count = gate.begin(), 60
+    run, count = program.begin(), 60
     for index in range(1, count + 1):
-        gate.step(run, index, size=60_000)
+        program.step(run, index, size=60_000)
     read: list[str] = []
 
     def counted(item: Item) -> HistoryBatch:
@@ -62,7 +62,7 @@ async def test_history_when_its_reader_does_not_read_then_little_of_it_is_in_mem
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("levante_core.services.history.showing.batch_of", counted)
-        reader = gate.reader(HISTORY)
+        reader = program.reader(HISTORY)
         reader.parts = _Full(reader.pass_on)
         await reader.until(lambda _: bool(reader.parts))
         for _ in range(100):  # turns of the loop, in which a sender that does not wait would go on
@@ -96,13 +96,13 @@ class _Full(list[bytes]):
     ],
 )
 @on_a_loop
-async def test_filters_when_there_are_more_than_there_may_be_then_422(gate: Authentication, most: int, query: Any) -> None:
+async def test_filters_when_there_are_more_than_there_may_be_then_422(program: EventsProgram, most: int, query: Any) -> None:
     """Just below the limit the stream begins; just above, not."""
-    gate.begin()
-    reader = gate.reader(EVENTS_STREAM, f"workflow_exec_id=e&{query(most)}")
+    program.begin()
+    reader = program.reader(EVENTS_STREAM, f"workflow_exec_id=e&{query(most)}")
     await reader.until(lambda _: reader.status == 200)
     await reader.leave()
-    assert await refusal(gate.reader(EVENTS_STREAM, f"workflow_exec_id=e&{query(most + 1)}")) == (422, "WF_1001")
+    assert await refusal(program.reader(EVENTS_STREAM, f"workflow_exec_id=e&{query(most + 1)}")) == (422, "WF_1001")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ async def test_filters_when_there_are_more_than_there_may_be_then_422(gate: Auth
     ],
 )
 @on_a_loop
-async def test_log_when_the_place_is_odd_then_422(gate: Authentication, seen: str) -> None:
+async def test_log_when_the_place_is_odd_then_422(program: EventsProgram, seen: str) -> None:
     """Whoever makes one up hears of it: it is no error of the service."""
-    gate.begin()
+    program.begin()
     place = base64.urlsafe_b64encode(seen.encode()).decode()
-    reader = gate.reader("/v1/workflows/executions/e/logs/stream", headers={"last-event-id": place})
+    reader = program.reader("/v1/workflows/executions/e/logs/stream", headers={"last-event-id": place})
     assert await refusal(reader) == (422, "WF_1001")

@@ -15,7 +15,7 @@ from levante_events.selection import NoExecution, Selection, select, ticket_in
 OF_E = "/v1/workflows/executions/e/stream"
 
 
-def told(scope: Literal["workflow", "activity"] = "activity", **changes: Any) -> StreamUpdate:
+def update(scope: Literal["workflow", "activity"] = "activity", **changes: Any) -> StreamUpdate:
     """Make an event of execution `child`, which `parent` has started, below `root`."""
     event = {
         "event_id": "r:1.0",
@@ -117,12 +117,12 @@ def test_execution_when_events_are_its_own_or_of_what_it_started_then_they_pass(
     execution_id: str, *, expected: bool
 ) -> None:
     """The stream that it reads is that of all below the root; of these, strangers do not pass."""
-    assert Selection(execution_id, 1).admits(told()) is expected
+    assert Selection(execution_id, 1).admits(update()) is expected
 
 
 def test_execution_when_an_event_has_no_parent_then_only_its_own_id_lets_it_pass() -> None:
     """The absence of a parent is nobody's id."""
-    alone = told(parent_workflow_exec_id=None, root_workflow_exec_id="child")
+    alone = update(parent_workflow_exec_id=None, root_workflow_exec_id="child")
     assert [Selection(one, 1).admits(alone) for one in ("child", "parent", "None", "")] == [True, False, False, False]
 
 
@@ -232,12 +232,12 @@ def test_events_when_a_parameter_is_wrong_then_it_is_not_quoted() -> None:
 )
 def test_events_when_filtered_then_all_filters_have_to_let_them_pass(query: str, *, expected: bool) -> None:
     """Filters are combined; repeated types mean any of them; where to begin is no filter."""
-    assert select(EVENTS_STREAM, f"workflow_exec_id=child&{query}", None).admits(told()) is expected
+    assert select(EVENTS_STREAM, f"workflow_exec_id=child&{query}", None).admits(update()) is expected
 
 
 def test_events_when_metadata_is_wanted_then_it_is_what_frames_show() -> None:
     """Bare parameters that are no filters of ours are members of `metadata_filters`, as clients send them."""
-    for event in (told(), told("workflow")):
+    for event in (update(), update("workflow")):
         for name, value in event.metadata.items():
             asked = f"workflow_exec_id=child&metadata_filters={json.dumps({name: value})}"
             assert select(EVENTS_STREAM, asked, None).admits(event)
@@ -249,14 +249,14 @@ def test_events_when_metadata_is_wanted_then_it_is_what_frames_show() -> None:
 def test_events_when_an_activity_is_wanted_then_no_workflow_event_passes() -> None:
     """They have no activity, and no name that one could guess."""
     selections = [select(EVENTS_STREAM, f"workflow_exec_id=child&activity_name={name}", None) for name in ("a", "None", "")]
-    assert [selection.admits(told("workflow")) for selection in selections] == [False, False, False]
+    assert [selection.admits(update("workflow")) for selection in selections] == [False, False, False]
 
 
 def test_events_when_only_one_execution_is_wanted_then_its_children_do_not_pass() -> None:
     """Unlike the stream of an execution."""
     own = select(EVENTS_STREAM, "workflow_exec_id=parent", None)
-    assert not own.admits(told())
-    assert dataclasses.replace(own, filters=None).admits(told())
+    assert not own.admits(update())
+    assert dataclasses.replace(own, filters=None).admits(update())
 
 
 # --- tickets ----------------------------------------------------------------------------------------------------------

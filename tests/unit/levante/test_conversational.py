@@ -169,7 +169,7 @@ def test_canvas_input_when_answered_then_it_brings_the_document_and_perhaps_a_me
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 
-def told(code: Callable[[], Coroutine[Any, Any, object]]) -> list[TaskEvent]:
+def stream_events(code: Callable[[], Coroutine[Any, Any, object]]) -> list[TaskEvent]:
     """Run code as an activity. Returns what it published."""
     events: list[TaskEvent] = []
     run_as_activity(code, events.append, map(str, count()).__next__)
@@ -187,7 +187,7 @@ def test_message_when_sent_then_a_task_starts_and_completes_with_it() -> None:
         payload = talk.CanvasPayload(type="mermaid", title="T", content="C")
         await talk.send_assistant_message("look", canvas=talk.CanvasResource(canvas=payload))
 
-    events = told(code)
+    events = stream_events(code)
     assert phases(events) == ["started", "completed"]
     assert {event.task_type for event in events} == {"assistant_message"}
     payload: Any = events[0].payload
@@ -215,7 +215,7 @@ def test_todo_list_when_steps_are_entered_then_each_change_is_told_once() -> Non
             await steps()
         await items[2].set_status("todo")
 
-    events = told(code)
+    events = stream_events(code)
     assert phases(events) == ["started", *5 * ["in_progress"], "failed"]
     assert {event.task_type for event in events} == {"todo_list"}
     start: Any = events[0].payload

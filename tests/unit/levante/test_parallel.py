@@ -365,7 +365,7 @@ def recorded(name: str, *, non_retryable: bool) -> ActivityError:
 
 
 @pytest.mark.parametrize(
-    ("errors", "told"),
+    ("errors", "message"),
     [
         ([ValueError("a"), ValueError("b")], "a"),
         ([ValueError("a"), WorkflowError("b", non_retryable=True), WorkflowError("c", non_retryable=True)], "b"),
@@ -374,7 +374,7 @@ def recorded(name: str, *, non_retryable: bool) -> ActivityError:
         ([recorded("a", non_retryable=False), recorded("b", non_retryable=False)], "a failed"),
     ],
 )
-def test_tasks_when_several_fail_at_once_then_one_is_told_with_its_cause(errors: list[Exception], told: str) -> None:
+def test_tasks_when_several_fail_at_once_then_one_is_told_with_its_cause(errors: list[Exception], message: str) -> None:
     """Contract, section 2: the first that is not to be retried, else the first."""
     causes = {str(error): error.__cause__ for error in errors}
 
@@ -386,10 +386,10 @@ def test_tasks_when_several_fail_at_once_then_one_is_told_with_its_cause(errors:
             for error in errors:
                 group.create_task(fail(error))
 
-    with pytest.raises(Exception, match=told) as raised:
+    with pytest.raises(Exception, match=message) as raised:
         asyncio.run(all_at_once())
-    assert str(raised.value) == told
-    assert raised.value.__cause__ is causes[told]
+    assert str(raised.value) == message
+    assert raised.value.__cause__ is causes[message]
 
 
 # --- serving ----------------------------------------------------------------------------------------------------------

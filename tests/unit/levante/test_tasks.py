@@ -25,14 +25,14 @@ class Titled(BaseModel):
     model_config = ConfigDict(title="the title")
 
 
-def told_by(code: Callable[[], Coroutine[Any, Any, None]]) -> list[TaskEvent]:
+def events_of(code: Callable[[], Coroutine[Any, Any, None]]) -> list[TaskEvent]:
     """Run code as an activity; return what it tells."""
-    told: list[TaskEvent] = []
-    run_as_activity(code, told.append)
-    return told
+    task_events: list[TaskEvent] = []
+    run_as_activity(code, task_events.append)
+    return task_events
 
 
-def test_task_when_entered_and_left_then_its_state_is_told_each_time() -> None:
+def test_task_when_entered_and_left_then_its_state_is_published_each_time() -> None:
     """It begins with the state it was given, and ends with the last one."""
 
     async def code() -> None:
@@ -42,11 +42,11 @@ def test_task_when_entered_and_left_then_its_state_is_told_each_time() -> None:
             await one.update_state(Progress(done=2))
             assert (one.id, one.type, one.state) == ("made-up", "t", Progress(done=2, note="half"))
 
-    told = told_by(code)
-    assert [one.phase for one in told] == ["started", "in_progress", "in_progress", "in_progress", "completed"]
-    assert told[0].payload == {"done": 0, "note": None}
-    assert told[-1].payload == {"done": 2, "note": "half"}
-    assert {(one.task_id, one.task_type) for one in told} == {("made-up", "t")}
+    task_events = events_of(code)
+    assert [one.phase for one in task_events] == ["started", "in_progress", "in_progress", "in_progress", "completed"]
+    assert task_events[0].payload == {"done": 0, "note": None}
+    assert task_events[-1].payload == {"done": 2, "note": "half"}
+    assert {(one.task_id, one.task_type) for one in task_events} == {("made-up", "t")}
 
 
 def test_task_when_the_state_stays_the_same_then_nothing_is_told() -> None:
@@ -56,7 +56,7 @@ def test_task_when_the_state_stays_the_same_then_nothing_is_told() -> None:
         async with task("t", {"done": 1}, id="own") as one:
             await one.set_state({"done": 1})
 
-    assert [(one.phase, one.task_id) for one in told_by(code)] == [("started", "own"), ("completed", "own")]
+    assert [(one.phase, one.task_id) for one in events_of(code)] == [("started", "own"), ("completed", "own")]
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_task_when_the_state_stays_the_same_then_nothing_is_told() -> None:
 def test_task_when_an_exception_leaves_it_then_that_is_told_and_goes_on(
     error: BaseException, phase: TaskPhase, message: str | None
 ) -> None:
-    """Telling changes nothing about what happens."""
+    """Publishing changes nothing about what happens."""
 
     async def code() -> None:
         with pytest.raises(type(error)):
             async with task("t"):
                 raise error
 
-    assert [(one.phase, one.message) for one in told_by(code)] == [(TaskPhase.STARTED, None), (phase, message)]
+    assert [(one.phase, one.message) for one in events_of(code)] == [(TaskPhase.STARTED, None), (phase, message)]
 
 
 def test_task_from_when_it_gets_a_model_then_its_title_is_the_type() -> None:
@@ -98,7 +98,7 @@ def test_update_when_the_state_has_no_fields_then_the_error_says_so(state: Any) 
             with pytest.raises(RuntimeError, match="no state with fields"):
                 await one.update_state({"done": 1})
 
-    told_by(code)
+    events_of(code)
 
 
 def test_state_when_it_is_no_json_then_setting_it_fails() -> None:
@@ -110,7 +110,7 @@ def test_state_when_it_is_no_json_then_setting_it_fails() -> None:
             with pytest.raises(WorkflowsException, match="has to be JSON"):
                 await one.set_state(object())
 
-    told_by(code)
+    events_of(code)
 
 
 def test_task_when_it_is_used_elsewhere_then_the_error_says_where_it_works() -> None:
@@ -130,4 +130,4 @@ def test_task_when_it_is_used_elsewhere_then_the_error_says_where_it_works() -> 
         with pytest.raises(WorkflowsException, match="entered first"):
             await one.set_state({"done": 1})
 
-    told_by(early)
+    events_of(early)

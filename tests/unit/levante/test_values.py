@@ -54,7 +54,7 @@ class Circle(Shape):
     radius: float = 1.0
 
 
-class Framed(BaseModel):
+class Container(BaseModel):
     shape: SerializeAsAny[Shape]
 
 
@@ -204,7 +204,7 @@ KEPT = [
     pytest.param(Sum, Sum(parts=[1, 2]), id="computed fields that reading would refuse"),
     pytest.param(Text, Text.model_validate({"inner": '{"a": 1}'}), id="JSON within JSON"),
     pytest.param(Spelled, Spelled(ratio=math.inf), id="an infinity that is written as a text on request"),
-    pytest.param(Framed, Framed(shape=Shape(name="a")), id="written by its own class, which is the declared one"),
+    pytest.param(Container, Container(shape=Shape(name="a")), id="written by its own class, which is the declared one"),
     pytest.param(Only, Only(result=1), id="a model whose only field is called result"),
     pytest.param(Only | int, 5, id="what is wrapped, beside such a model"),
     pytest.param(timedelta, timedelta.max, id="the longest duration"),
@@ -234,7 +234,7 @@ REFUSED = [
     pytest.param(dict[str | int, int], {1: 1}, "result[1]: the key, int,", id="a key that could be a text"),
     pytest.param(Shape, Circle(name="a"), "result: Circle would arrive as Shape", id="a derived model"),
     pytest.param(list[Shape], [Circle(name="a")], "result[0]: Circle would arrive", id="a derived model within"),
-    pytest.param(Framed, Framed(shape=Circle(name="a")), "result.shape: Circle would arrive", id="SerializeAsAny"),
+    pytest.param(Container, Container(shape=Circle(name="a")), "result.shape: Circle would arrive", id="SerializeAsAny"),
     pytest.param(Point, Far(1), "result: Far would arrive as Point", id="a derived dataclass"),
     pytest.param(Point, _moved(), "result.moved: this bool would arrive as another one", id="a field that no init takes"),
     pytest.param(Kept, _kept_with_note(), "result._note: this str would arrive", id="private attributes"),
@@ -355,8 +355,8 @@ def _sole_input(hint: Any) -> Any:
         pytest.param(Shape, Circle(name="a"), None, id="a derived model"),
         pytest.param(Shape | Only, Only(result=1), {"result": 1}, id="a member of a union"),
         pytest.param(Shape, {"name": "a"}, {"name": "a"}, id="JSON"),
-        pytest.param(Framed, {"shape": Shape(name="a")}, {"shape": {"name": "a"}}, id="a model among JSON"),
-        pytest.param(Framed, {"shape": {"name": "a", "b": 1}}, None, id="a key that nothing takes"),
+        pytest.param(Container, {"shape": Shape(name="a")}, {"shape": {"name": "a"}}, id="a model among JSON"),
+        pytest.param(Container, {"shape": {"name": "a", "b": 1}}, None, id="a key that nothing takes"),
         pytest.param(Shape, None, None, id="nothing"),
     ],
 )

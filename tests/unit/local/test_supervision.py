@@ -60,7 +60,7 @@ async def test_loop_when_it_fails_then_it_is_begun_again_and_the_others_go_on() 
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ValueError("secret of a user"), "ValueError"),
         (Unavailable("the disk is full"), "Unavailable: the disk is full"),
@@ -68,14 +68,14 @@ async def test_loop_when_it_fails_then_it_is_begun_again_and_the_others_go_on() 
     ],
 )
 @on_a_loop
-async def test_loop_while_it_fails_then_it_is_told_since_when_and_why(error: Exception, told: str) -> None:
+async def test_loop_while_it_fails_then_it_is_told_since_when_and_why(error: Exception, message: str) -> None:
     """What an error of a library says may be what a user sent: of those only the class is told."""
     supervisor = Supervisor(SystemClock())
     supervisor.report("bad", error)
     (first,) = supervisor.problems
     supervisor.report("bad", error)
     (problem,) = supervisor.problems
-    assert (problem.part, problem.error, problem.count, problem.since) == ("bad", told, 2, first.since)
+    assert (problem.part, problem.error, problem.count, problem.since) == ("bad", message, 2, first.since)
     supervisor.resolve("bad")
     assert supervisor.problems == []
 
@@ -100,7 +100,7 @@ def problems_of(health: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 
 
 async def wait_for_problem(served: Served, part: str) -> str:
-    """Wait until the health check tells of a problem. Returns its error."""
+    """Wait until the health check reports a problem. Returns its error."""
     async with asyncio.timeout(20):
         while part not in (found := problems_of(await served.health())):
             await asyncio.sleep(0.01)
@@ -128,8 +128,8 @@ async def test_host_when_the_redrive_fails_then_it_starts_and_says_so_until_it_w
 
     monkeypatch.setattr(RedriveService, "redrive", redrive)
     async with serving(data) as served:
-        told = await wait_for_problem(served, "redrive at the start")
-        assert told.startswith(type(error).__qualname__)
+        message = await wait_for_problem(served, "redrive at the start")
+        assert message.startswith(type(error).__qualname__)
         assert (await served.ask(request("GET", "/v1/workflows/runs", key=KEY))).status == 200
         is_broken = False
         await until(lambda: not served.host._problems(), "it works again")
@@ -189,7 +189,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @on_a_loop
 async def test_feed_when_a_row_cannot_be_read_then_it_is_set_aside_and_the_feed_goes_on(data: Path, damage: str) -> None:
-    """It is kept, the health check tells of it, and a start feeds it once more: somebody may have mended it."""
+    """It is kept, the health check reports it, and a start feeds it once more: somebody may have mended it."""
     async with serving(data) as served:
         object.__setattr__(served.host._handlers, "stream", _never)
         await start_something(served)

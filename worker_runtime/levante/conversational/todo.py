@@ -57,13 +57,13 @@ class TodoListItem:
         return self._status
 
     async def set_status(self, status: TodoStatus) -> None:
-        """Set the status, and tell of it while the list is entered."""
+        """Set the status, and publish it while the list is entered."""
         self._status = status
         if self._list is not None:
             await self._list.tell()
 
     def listed(self, in_list: TodoList | None) -> None:
-        """Belong to a list that tells of changes, or to none."""
+        """Belong to a list that publishes changes, or to none."""
         self._list = in_list
 
     async def __aenter__(self) -> Self:
@@ -76,7 +76,7 @@ class TodoListItem:
 
 
 class TodoList:
-    """Steps under a custom task of type `todo_list`: every change of a status is told inside the block.
+    """Steps under a custom task of type `todo_list`: every change of a status is published inside the block.
 
     Works in workflows and activities; raises as Task does where it is entered.
     """

@@ -127,7 +127,7 @@ ToolUIState: TypeAlias = FileToolUIState | GenericToolUIState | CommandToolUISta
 
 
 class ChatAssistantWorkingTask(BaseModel):
-    """The state of a task that tells what the workflow is doing: `task_from(ChatAssistantWorkingTask(...))`."""
+    """The state of a task that shows what the workflow is doing: `task_from(ChatAssistantWorkingTask(...))`."""
 
     type: Literal["thinking", "tool"] = "thinking"
     title: str

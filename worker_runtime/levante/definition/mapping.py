@@ -187,7 +187,9 @@ class _Member:
         fields = self.type.write(self.type.check(own, path), path)
         if self._extra is None or not isinstance(fields, dict):
             return fields
-        return fields | {key: self._extra.write(self._extra.check(given[key], key), key) for key in given if key not in known}
+        return fields | {
+            key: self._extra.write(self._extra.check(given[key], key), key) for key in given if key not in known
+        }
 
 
 class ModelInput:

@@ -147,12 +147,12 @@ def _nested(variable: str, environment: Mapping[str, str]) -> dict[str, Any] | N
         if not name.startswith(f"{variable}__") or not environment[name]:
             continue
         *groups, last = name.removeprefix(f"{variable}__").lower().split("__")
-        holder = root
+        section = root
         for group in groups:
-            holder = holder.setdefault(group, {})
-            if not isinstance(holder, dict):
+            section = section.setdefault(group, {})
+            if not isinstance(section, dict):
                 raise EncodingMisconfigured(f"{name}: {name.rpartition('__')[0]} is a value and has no parts")
-        holder[last] = environment[name].strip()
+        section[last] = environment[name].strip()
     return root or None
 
 

@@ -164,8 +164,8 @@ class _Local:
         try:
             commands = self._run.begin()
             while (end := self._take(commands)) is None:
-                told = await self._next()
-                commands = self._run.receive([told]) if isinstance(told, CancelRequested) else self._run.apply(told)
+                event = await self._next()
+                commands = self._run.receive([event]) if isinstance(event, CancelRequested) else self._run.apply(event)
         except WorkflowCodeFailed as error:
             raise error.__cause__ or error from None
         finally:
@@ -272,7 +272,7 @@ class _Local:
             decision = after_failure(options.retry, number, end.failure)
             if not isinstance(decision, RetryAfter):
                 return ActivityFailed(seq=scheduled.seq, at=_now(), failure=end.failure, attempt=number)
-            demand.tell(is_unwanted.set)
+            demand.on_end(is_unwanted.set)
             with suppress(TimeoutError):
                 await asyncio.wait_for(is_unwanted.wait(), decision.delay.total_seconds())
             if not demand.is_there:

@@ -1,4 +1,4 @@
-"""What a parallel execution is told: the activities and where the items come from. It passes through histories as JSON."""
+"""The input of a parallel execution: the activities and where the items come from. It passes through histories as JSON."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ async def failing_together() -> AsyncIterator[asyncio.TaskGroup]:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as failed:
-        error = _telling(failed.exceptions)
+        error = _decisive(failed.exceptions)
         raise error from error.__cause__
 
 
-def _telling(errors: Sequence[BaseException]) -> BaseException:
+def _decisive(errors: Sequence[BaseException]) -> BaseException:
     return next((error for error in errors if _is_final(error)), errors[0])
 
 

@@ -47,7 +47,7 @@ class Activities:
         return future
 
     def apply(self, outcome: ActivityCompleted | ActivityFailed) -> None:
-        """Tell the code how an activity ended."""
+        """Let the code know how an activity ended."""
         name, future = self._open.pop(outcome.seq)
         match outcome:
             case ActivityCompleted():

@@ -50,14 +50,14 @@ class Messages:
         self._check = check
         self._running: dict[asyncio.Task[Any], HandlerDefinition] = {}
 
-    def left_unfinished(self, *, is_told: bool) -> tuple[str, ...]:
+    def left_unfinished(self, *, is_logged: bool) -> tuple[str, ...]:
         """Return the names of handlers that have not returned when the run ends, but for those that may be left so.
 
-        is_told: whether to log them.
+        is_logged: whether to log them.
         """
         warns = UnfinishedPolicy.WARN
         left = [one.name for task, one in self._running.items() if not task.done() and one.unfinished_policy is warns]
-        if left and is_told:
+        if left and is_logged:
             logger.warning(
                 "execution %s of workflow %s: the run ends while these handlers have not returned: %s. Wait for "
                 "workflow.all_handlers_finished(), or give them unfinished_policy='abandon'",

@@ -28,11 +28,11 @@ class RecordedHistory:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         try:
-            started, *self._told = document["events"]
+            started, *self._events = document["events"]
             self.start = RunStart.model_validate({name: started[name] for name in RunStart.model_fields if name in started})
             self._ids = str(document["execution_id"]), str(document["run_id"])
-            self._mail = dict(_messages_in(self._told))
-            self._batch = HistoryBatch.model_validate({"index": 1, "commit_id": "", "events": list(_recorded(self._told))})
+            self._messages = dict(_messages_in(self._events))
+            self._batch = HistoryBatch.model_validate({"index": 1, "commit_id": "", "events": list(_recorded(self._events))})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no history of an execution: {_brief(error)}") from None
 
@@ -46,7 +46,7 @@ class RecordedHistory:
             raise ValueError(f"the history is of workflow {self.start.workflow_name!r}, not of {definition.name!r}")
         run = WorkflowRun(definition, *self._ids, self.start)
         try:
-            replay(run, [self._batch] if self._told else [], self._mail)
+            replay(run, [self._batch] if self._events else [], self._messages)
         except NonDeterminismError as error:
             shown = f"the code of {self.start.workflow_name} does not match this history:\n{self._difference(error)}"
             raise NonDeterminismError(shown, event_id=error.event_id, recorded=error.recorded, asked=error.asked) from None
@@ -56,8 +56,8 @@ class RecordedHistory:
     def _difference(self, error: NonDeterminismError) -> str:
         """Show the first difference below the events before it."""
         position = error.event_id - FIRST_EVENT_ID
-        before = self._told[max(0, position - CONTEXT_EVENTS) : position]
-        lines = [f"    {one['event_id']:>6}  {_about(one)}" for one in before]
+        before = self._events[max(0, position - CONTEXT_EVENTS) : position]
+        lines = [f"    {event['event_id']:>6}  {_about(event)}" for event in before]
         return "\n".join([*lines, f"  - {error.event_id:>6}  {error.recorded}", f"  + {'':>6}  {error.asked}"])
 
 
@@ -72,29 +72,29 @@ def replay_history(history: Mapping[str, Any] | str | Path, workflow: type) -> N
     RecordedHistory(document).replay(workflow)
 
 
-def _recorded(told: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    """Yield the events as they are recorded: mail that was taken together is one event."""
-    for one in told:
-        if "taken_until" not in one:
-            yield _bare(one)
-        elif one["number"] == one["taken_until"]:
-            yield {"kind": "mail_taken", "until": one["number"]}
+def _recorded(events: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """Yield the events as they are recorded: messages that were taken together are one event."""
+    for event in events:
+        if "taken_until" not in event:
+            yield _bare(event)
+        elif event["number"] == event["taken_until"]:
+            yield {"kind": "mail_taken", "until": event["number"]}
 
 
-def _messages_in(told: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Input]]:
-    for one in told:
-        if "taken_until" in one:
-            mail = _RUN_MESSAGE.validate_python(_bare(one))
-            yield message_key(mail.number), mail
+def _messages_in(events: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Input]]:
+    for event in events:
+        if "taken_until" in event:
+            message = _RUN_MESSAGE.validate_python(_bare(event))
+            yield message_key(message.number), message
 
 
-def _bare(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in told.items() if name not in NOT_RECORDED}
+def _bare(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in event.items() if name not in NOT_RECORDED}
 
 
-def _about(told: Mapping[str, Any]) -> str:
-    name = next((f" {told[field]!r}" for field in ("name", "workflow_name", "patch_id") if told.get(field)), "")
-    return f"{told['kind']}{name}" + (f" (command {told['seq']})" if "seq" in told else "")
+def _about(event: Mapping[str, Any]) -> str:
+    name = next((f" {event[field]!r}" for field in ("name", "workflow_name", "patch_id") if event.get(field)), "")
+    return f"{event['kind']}{name}" + (f" (command {event['seq']})" if "seq" in event else "")
 
 
 def _brief(error: Exception) -> str:

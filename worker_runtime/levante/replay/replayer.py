@@ -72,7 +72,7 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
             run.has_large_history = True
         elif isinstance(event, (FactTaken, MessagesTaken, *OUTCOMES)):
             if asked and not is_unrecorded:
-                raise _difference(event_id, _told(event), _wording(asked[0]))
+                raise _difference(event_id, _description(event), _wording(asked[0]))
             if event is not first or not isinstance(event, MessagesTaken):
                 asked.extend(_handed_over(run, event, facts, mail_taken))
             mail_taken = event.until if isinstance(event, MessagesTaken) else mail_taken
@@ -103,10 +103,10 @@ def _first_unrecorded(events: Sequence[HistoryEvent]) -> int:
 
 
 def _outcome(event: FactTaken | Outcome, facts: Mapping[str, Input]) -> Outcome:
-    told = facts.get(event.fact) if isinstance(event, FactTaken) else event
-    if not isinstance(told, OUTCOMES):
+    outcome = facts.get(event.fact) if isinstance(event, FactTaken) else event
+    if not isinstance(outcome, OUTCOMES):
         raise InconsistentHistory(f"history takes {event!r}, whose outcome is not recorded")
-    return told
+    return outcome
 
 
 def _match(event_id: int, recorded: Command, asked: deque[Command]) -> None:
@@ -154,5 +154,5 @@ def _wording(command: Command) -> str:
     return f"{command.kind}{name} (command {command.seq})"
 
 
-def _told(event: HistoryEvent) -> str:
+def _description(event: HistoryEvent) -> str:
     return f"{event.kind}, before which no command is recorded"

@@ -129,8 +129,8 @@ class WorkflowRun:
 
     # --- driven by the worker -----------------------------------------------------------------------------------------
 
-    def begin(self, mail: Sequence[RunMessage] = ()) -> list[Command]:
-        """Run the code from its start until it waits; mail that came before is handed over first.
+    def begin(self, messages: Sequence[RunMessage] = ()) -> list[Command]:
+        """Run the code from its start until it waits; messages that came before are handed over first.
 
         Raises: WorkflowCodeFailed.
         """
@@ -140,17 +140,17 @@ class WorkflowRun:
                 self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
             except WorkflowsException as error:
                 raise WorkflowCodeFailed(str(error)) from error
-        for letter in mail:
-            self._hand_over(letter)
+        for message in messages:
+            self._hand_over(message)
         self._main = self._spawn(self._definition.run(self._instance, self._start.input))
         if self._is_cancel_requested:
             self._loop.call_soon(self._main.cancel)  # once it has begun, so that it can clean up
         return self._advance()
 
-    def receive(self, mail: Sequence[RunMessage]) -> list[Command]:
+    def receive(self, messages: Sequence[RunMessage]) -> list[Command]:
         """Hand over what the run was sent, all of it, then run the code until it waits. Raises: WorkflowCodeFailed."""
-        for letter in mail:
-            self._hand_over(letter)
+        for message in messages:
+            self._hand_over(message)
         return self._advance()
 
     def apply(self, outcome: Outcome) -> list[Command]:
@@ -266,7 +266,7 @@ class WorkflowRun:
     def _advance(self) -> list[Command]:
         failure = self._driven(self._run_until_settled)
         if self.is_over:
-            self.unfinished_handlers = self._messages.left_unfinished(is_told=not self.is_replaying)
+            self.unfinished_handlers = self._messages.left_unfinished(is_logged=not self.is_replaying)
         if failure:
             self._end_with(failure)
         elif self._main and self._main.done():
@@ -294,19 +294,19 @@ class WorkflowRun:
         self._loop.advance_to(self._now.timestamp())
         self._events_seen += 1
 
-    def _hand_over(self, mail: RunMessage) -> None:
-        self._move_to(mail.at)
-        match mail:
+    def _hand_over(self, message: RunMessage) -> None:
+        self._move_to(message.at)
+        match message:
             case SignalReceived():
-                self._messages.signal(self._instance, mail)
+                self._messages.signal(self._instance, message)
             case UpdateRequested():
-                self._messages.update(self._instance, mail)
+                self._messages.update(self._instance, message)
             case CancelRequested():
                 self._is_cancel_requested = True
                 if self._main:
                     self._main.cancel()
             case _:
-                assert_never(mail)
+                assert_never(message)
 
     def _ask(self, make: Callable[[int], Command]) -> int:
         """Record a command unless the code is thrown away. Returns its seq."""

@@ -81,13 +81,13 @@ class Execution:
     async def signal(self, name: str, **arguments: object) -> None:
         """Send a signal. Raises: what the API answers with, as an error of `levante_core.errors`."""
         await call(
-            self._place.engine.mail.signal, WORKSPACE, self.id, name, _input(self._definition.signals, name, arguments)
+            self._place.engine.messages.signal, WORKSPACE, self.id, name, _input(self._definition.signals, name, arguments)
         )
 
     async def update(self, name: str, **arguments: object) -> Any:
         """Call an update, and return its answer as JSON. Raises: HandlerFailed when it is refused or fails."""
         value = _input(self._definition.updates, name, arguments)
-        return await call(self._place.engine.mail.update, WORKSPACE, self.id, name, value, YEARS_SECONDS)
+        return await call(self._place.engine.messages.update, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def query(self, name: str, **arguments: object) -> Any:
         """Ask a query, and return its answer as JSON. Raises: HandlerFailed when its handler does."""
@@ -96,7 +96,7 @@ class Execution:
 
     async def cancel(self) -> None:
         """Ask the workflow to end."""
-        await call(self._place.engine.mail.cancel, WORKSPACE, self.id)
+        await call(self._place.engine.messages.cancel, WORKSPACE, self.id)
 
     async def terminate(self) -> None:
         """End the execution at once."""

@@ -147,7 +147,7 @@ class Installation:
         given = {"api_key": "x" * 20, "deployment_name": "d", "worker_name": "w", **settings}
         chosen = WorkerSettings(**given)
         worker_id = self._ids.uuid()
-        world = WorkerContext(
+        context = WorkerContext(
             settings=chosen,
             worker_id=worker_id,
             api=self.api,
@@ -168,9 +168,9 @@ class Installation:
             now=self.clock.now,
             heartbeat_seconds=self._patience or 10.0,
         )
-        self.runners.append(world.runner)
+        self.runners.append(context.runner)
         stop = asyncio.Event()
-        task = asyncio.create_task(Worker(world).run(stop), name=worker_id)
+        task = asyncio.create_task(Worker(context).run(stop), name=worker_id)
         try:
             yield task
         finally:

@@ -94,4 +94,4 @@ LEAVES: Final[Mapping[str, Callable[[CoreSchema], Fits | None]]] = {
     "timedelta": _of_class(timedelta),
     "uuid": _of_class(UUID),
 }
-"""What tells of the values of a kind of schema that they are read as they were written; None if the schema says too much."""
+"""What shows that the values of a kind of schema are read as they were written; None if the schema says too much."""

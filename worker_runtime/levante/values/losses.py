@@ -52,7 +52,7 @@ class Comparison:
 
     is_open_exact: the same where nothing is declared, as in the further fields of a model. widens: but a whole number may
     arrive as a float.
-    plain_fields: by class of a model and name of a field, what tells of a value that it need not be compared.
+    plain_fields: by class of a model and name of a field, what shows that a value need not be compared.
     Otherwise an instance of a class derived from a built-in one may arrive as the built-in, which is what the type says. It
     is not in a union, where the derived class may be a member that was lost.
     """

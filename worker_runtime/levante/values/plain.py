@@ -15,7 +15,7 @@ from levante.values.exact import LEAVES, is_json
 from levante.values.forms import CONFIG
 
 Fits: TypeAlias = Callable[[Any], bool]
-"""Tells of one value of a type whether it is read as it was written. False only says that it has to be read back."""
+"""Tells whether a value of a type is read as it was written. False only says that it has to be read back."""
 
 ANY: Final[CoreSchema] = {"type": "any"}
 _SCALARS: Final = frozenset({"bool", "float", "int", "none", "str"})

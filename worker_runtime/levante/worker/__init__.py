@@ -99,18 +99,18 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
         async with HttpApi(settings.server_url, settings.api_key.get_secret_value()) as api:
             try:
                 async with given_up_on(stop):
-                    world = await _world(settings, served, api)
+                    context = await _context(settings, served, api)
             except StoppedEarly:
                 logger.info("stopping: the API could not be reached so far")
             else:
                 health = health_server(settings.health_server_host, settings.health_server_port, settings.worker_name)
                 async with health, _shipping_logs(settings, api, end):
-                    await Worker(world).run(stop)
+                    await Worker(context).run(stop)
         if end:
             end.has_stopped = True
 
 
-async def _world(settings: WorkerSettings, served: dict[str, WorkflowDefinition], api: HttpApi) -> WorkerContext:
+async def _context(settings: WorkerSettings, served: dict[str, WorkflowDefinition], api: HttpApi) -> WorkerContext:
     """Make what the parts of the worker share. Raises: ApiError; WorkflowsException."""
     worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
     payloads, slots = await _payloads(api), settings.max_concurrent_activities

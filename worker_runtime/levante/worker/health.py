@@ -37,7 +37,7 @@ async def health_server(host: str, port: int | None, worker_name: str) -> AsyncI
         except OSError as error:
             problem = f"HEALTH_SERVER_PORT: nothing can listen on {host}:{port}: {error.strerror}"
             raise WorkflowsException(problem, status=422, code=ErrorCode.WORKER_RUNTIME_CONFIG_ERROR) from None
-        logger.info("health is told at http://%s:%s/health", *runner.addresses[0][:2])
+        logger.info("health is served at http://%s:%s/health", *runner.addresses[0][:2])
         yield
     finally:
         await runner.cleanup()

@@ -146,7 +146,7 @@ class Payloads:
         return spec.model_copy(update={"schedules": tuple(schedules)})
 
     async def encoded_task_event(self, event: TaskEvent) -> TaskEvent:
-        """Encode what a custom task tells; nothing of it is offloaded. Raises: PayloadNotEncodable."""
+        """Encode what a custom task publishes; nothing of it is offloaded. Raises: PayloadNotEncodable."""
         return await self._off_loop(self._encode_task_event, event)
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -205,24 +205,24 @@ class Payloads:
         if event.patch is None:
             return self._encode_task_payload(event)
         patch: list[Json] = [operation.model_dump() for operation in event.patch]
-        told = encode_event_payload(self._codec, {"type": "json_patch", "value": patch}, encrypted_at=event.encrypted_at)
-        options = told.get("encoding_options")
+        encoded = encode_event_payload(self._codec, {"type": "json_patch", "value": patch}, encrypted_at=event.encrypted_at)
+        options = encoded.get("encoding_options")
         if not options:
             return event
-        if isinstance(told["value"], str):
-            payload = {"b64payload": told["value"], "encoding_options": options, "empty": False}
+        if isinstance(encoded["value"], str):
+            payload = {"b64payload": encoded["value"], "encoding_options": options, "empty": False}
             return event.model_copy(update={"patch": None, "payload": payload})
-        operations: Any = told["value"]
+        operations: Any = encoded["value"]
         return event.model_copy(
             update={"patch": tuple(map(PatchOperation.model_validate, operations)), "patch_options": tuple(options)}
         )
 
     def _encode_task_payload(self, event: TaskEvent) -> TaskEvent:
-        told = encode_event_payload(self._codec, {"type": "json", "value": event.payload})
-        options = told.get("encoding_options")
+        encoded = encode_event_payload(self._codec, {"type": "json", "value": event.payload})
+        options = encoded.get("encoding_options")
         if not options:
             return event
-        payload = {"b64payload": told["value"], "encoding_options": options, "empty": False}
+        payload = {"b64payload": encoded["value"], "encoding_options": options, "empty": False}
         return event.model_copy(update={"payload": payload})
 
     def _decode_facts(

@@ -27,8 +27,8 @@ class Registration:
     session: for activities that are to run in this worker. present: called whenever a host begins to watch the connection.
     """
 
-    def __init__(self, world: WorkerContext, session: str, present: Callable[[], Awaitable[None]]) -> None:
-        self._world = world
+    def __init__(self, context: WorkerContext, session: str, present: Callable[[], Awaitable[None]]) -> None:
+        self._context = context
         self._session = session
         self._present = present
         self._is_watched: bool | None = None
@@ -36,9 +36,9 @@ class Registration:
 
     async def register(self) -> None:
         """Say what the worker serves. Raises: ApiError."""
-        settings = self._world.settings
+        settings = self._context.settings
         own = DeploymentName(settings.deployment_name)
-        specs = [await self._world.payloads.encoded_spec(one.spec(own)) for one in self._world.workflows.values()]
+        specs = [await self._context.payloads.encoded_spec(one.spec(own)) for one in self._context.workflows.values()]
         request = RegisterRequest(
             definitions=tuple(specs),
             deployment_name=settings.deployment_name,
@@ -46,10 +46,10 @@ class Registration:
             build_id=settings.build_id,
             session=self._session,
         )
-        self._registered = await self._world.api.register(request)
+        self._registered = await self._context.api.register(request)
         for warning in self._registered.warnings:
             logger.warning("%s", warning)
-        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._world.workflows)))
+        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._context.workflows)))
 
     async def heartbeat(self) -> None:
         """Say again and again that the worker is alive; one time that fails is made good by the next. Raises: KeyRefused."""
@@ -60,24 +60,24 @@ class Registration:
         await for_ever("the presence connection", self._be_present, ended_by=KeyRefused)
 
     async def _beat(self) -> None:
-        await asyncio.sleep(self._world.heartbeat_seconds)
-        settings = self._world.settings
+        await asyncio.sleep(self._context.heartbeat_seconds)
+        settings = self._context.settings
         request = HeartbeatRequest(
             workflow_registration_refs=self._registered.workflow_registration_refs if self._registered else (),
             deployment_name=settings.deployment_name,
             worker_name=settings.worker_name,
             build_id=settings.build_id,
         )
-        if not (await self._world.api.heartbeat(request)).all_active:
+        if not (await self._context.api.heartbeat(request)).all_active:
             await self.register()
 
     async def _be_present(self) -> None:
         if self._is_watched is None:
-            self._is_watched = bool((await self._world.api.whoami()).features.get("presence"))
+            self._is_watched = bool((await self._context.api.whoami()).features.get("presence"))
         if not self._is_watched:
             await asyncio.Event().wait()
         try:
-            await self._world.api.hold_presence(self._world.worker_id, self._present)
+            await self._context.api.hold_presence(self._context.worker_id, self._present)
         except (aiohttp.ClientError, TimeoutError):
             logger.debug("the presence connection ended; it is opened again")
         await asyncio.sleep(uniform(PRESENCE_RETRY_SECONDS / 2, PRESENCE_RETRY_SECONDS))  # noqa: S311 - keeps workers apart

@@ -47,20 +47,20 @@ REFUSED_SECONDS = 10.0
 class Worker:
     """Serves workflows and activities until it is told to stop."""
 
-    def __init__(self, world: WorkerContext) -> None:
-        self._world = world
-        self._deployment = world.settings.serves
-        self._intake = Intake(world.tasks)
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._deployment = context.settings.serves
+        self._intake = Intake(context.tasks)
         self._leases = [self._intake.leases]
-        self._session = f"{without_build(self._deployment)}-sticky-worker-session-{_digest(world.worker_id)}"
+        self._session = f"{without_build(self._deployment)}-sticky-worker-session-{_digest(context.worker_id)}"
         self._session_task: asyncio.Task[None] | None = None
-        world.runner.session, world.runner.open_session = self._session, self._open_session
-        self._cache = RunCache(world.settings.max_cached_workflows)
-        self._registration = Registration(world, self._session, self._renew_leases)
-        self._holders: set[RunDriver] = set()
+        context.runner.session, context.runner.open_session = self._session, self._open_session
+        self._cache = RunCache(context.settings.max_cached_workflows)
+        self._registration = Registration(context, self._session, self._renew_leases)
+        self._drivers: set[RunDriver] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._activities = ActivityTasks(world, self._changed)
+        self._activities = ActivityTasks(context, self._changed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Stopped before it has registered, it ends at once.
@@ -71,7 +71,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             try:
                 async with given_up_on(stop):
-                    await stack.enter_async_context(self._world.runner.with_dependencies())
+                    await stack.enter_async_context(self._context.runner.with_dependencies())
                     await self._registration.register()
             except StoppedEarly:
                 logger.info("stopping: this worker has not begun to serve")
@@ -84,7 +84,7 @@ class Worker:
             asyncio.create_task(self._intake.leases.keep()),
             asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._intake, self._room_for_runs, self._receive_runs)),
             asyncio.create_task(self._poll_activities(self._intake)),
-            asyncio.create_task(self._world.api.until_refused()),
+            asyncio.create_task(self._context.api.until_refused()),
             asyncio.create_task(stop.wait()),
         ]
         presence = spawned(self._registration.hold_presence())
@@ -98,7 +98,7 @@ class Worker:
         finally:
             seconds = LAST_SECONDS if stop.is_set() else REFUSED_SECONDS
             await _cancelled([*self._of_session(), *background, presence, *self._held()], seconds)
-            for batcher in (self._world.commits, self._world.reports):
+            for batcher in (self._context.commits, self._context.reports):
                 await batcher.close()
             self._cache.clear()
 
@@ -141,7 +141,7 @@ class Worker:
         return [self._session_task] if self._session_task else []
 
     async def _serve_session(self) -> None:
-        intake = Intake(await self._world.tasks_of(for_session(self._deployment, self._session)))
+        intake = Intake(await self._context.tasks_of(for_session(self._deployment, self._session)))
         self._leases.append(intake.leases)
         keeping = asyncio.create_task(intake.leases.keep())
         try:
@@ -154,7 +154,7 @@ class Worker:
         return max(0, MAX_HELD_RUNS - len(self._advancing))
 
     def _room_for_activities(self) -> int:
-        return self._world.runner.free_slots
+        return self._context.runner.free_slots
 
     def _receive_runs(self, tasks: Sequence[DeliveredTask]) -> None:
         by_execution: dict[str, list[DeliveredTask]] = defaultdict(list)
@@ -201,16 +201,16 @@ class Worker:
             raise TypeError("a message of the workflow queue is no workflow task")
         receipts = [delivered.receipt for delivered in deliveries]
         is_redelivered = any(delivered.receive_count > 1 for delivered in deliveries)
-        is_trusted = not is_redelivered and all(is_fresh(delivered.task, self._world.now()) for delivered in deliveries)
-        holder = RunDriver(self._world, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
-        self._holders.add(holder)
+        is_trusted = not is_redelivered and all(is_fresh(delivered.task, self._context.now()) for delivered in deliveries)
+        driver = RunDriver(self._context, self._intake.leases, tasks[0], receipts, self._cache.take(run_id))
+        self._drivers.add(driver)
         try:
             facts = [task.fact for task in tasks if task.fact]
-            is_dealt_with = await holder.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
+            is_dealt_with = await driver.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
         finally:
-            self._holders.discard(holder)
-        if holder.live:
-            self._cache.put(run_id, holder.live)
+            self._drivers.discard(driver)
+        if driver.ledger:
+            self._cache.put(run_id, driver.ledger)
         if not is_dealt_with:
             await self._intake.done(TaskQueue.WORKFLOW, receipts)
 
@@ -233,7 +233,7 @@ class Worker:
                 failure=failure,
             )
             try:
-                await self._world.api.workflow_task_failed(request)
+                await self._context.api.workflow_task_failed(request)
             except (KeyRefused, ApiUnreachable):
                 return
             except Exception:
@@ -248,22 +248,22 @@ class Worker:
 
         So no attempt is made anew while this worker is still at it. Takes DRAIN_SECONDS, and END_SECONDS more at most.
         """
-        seconds, runner = self._world.settings.drain_seconds, self._world.runner
+        seconds, runner = self._context.settings.drain_seconds, self._context.runner
         limit = asyncio.get_running_loop().time() + seconds + END_SECONDS
         logger.info("stopping: running activities have %g s to end", seconds)
-        for holder in self._holders:
-            holder.stop(now=False)
+        for driver in self._drivers:
+            driver.stop(now=False)
         await _ended(self._held(), seconds)
         runner.stop()
         await _ended(self._held(), CLEANUP_SECONDS)
         runner.cut_off()
         await _ended(self._held(), GIVING_UP_SECONDS)
-        for holder in self._holders:
-            holder.stop(now=True)
+        for driver in self._drivers:
+            driver.stop(now=True)
         await _ended([*self._advancing.values(), spawned(self._activities.hand_back())], LAST_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(limit):
-                await self._world.tasks.close()
+                await self._context.tasks.close()
 
     def _held(self) -> list[asyncio.Task[None]]:
         """Return what is under way, in place and from the queue."""

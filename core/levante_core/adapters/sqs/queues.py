@@ -146,7 +146,7 @@ class SqsQueues:
     def extend(self, queue: str, receipts: Sequence[str], visibility_seconds: float) -> list[str]:
         """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the lost receipts.
 
-        A message that was in flight for twelve hours is lost whatever its holder does. Source: SQS quotas (2026-11-23).
+        A message that was in flight for twelve hours is lost whatever its consumer does. Source: SQS quotas (2026-11-23).
         Raises: NotFound; Unavailable. Cost: one request for each ten receipts.
         """
         visibility = {"VisibilityTimeout": ceil(visibility_seconds)}

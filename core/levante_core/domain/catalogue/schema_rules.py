@@ -85,8 +85,8 @@ class SchemaWork:
         self._waiting: deque[tuple[int, Any]] = deque()
         self._visit(schema, ())
         while self._waiting:
-            number, found = self._waiting.popleft()
-            self._read(self._nodes[number], found)
+            number, schema_part = self._waiting.popleft()
+            self._read(self._nodes[number], schema_part)
         if self.pattern_work > MOST_PATTERN_WORK:
             raise SchemaRefused((), "its patterns are too large together: use fewer, or repeat less often in them")
         self._order = self._ordered()
@@ -149,7 +149,7 @@ class SchemaWork:
         elif keyword in _IN_PLACE_LISTS:
             node.in_place += self._visit_all(enumerate(_list(value, path)), path)
         elif keyword in _IN_PLACE_MAPS:
-            members = ((name, one) for name, one in _object(value, path).items() if not isinstance(one, list))
+            members = ((name, member) for name, member in _object(value, path).items() if not isinstance(member, list))
             node.in_place += self._visit_all(members, path)
         elif keyword in _ONE_OF_THESE:
             node.one_of.append(self._visit(value, path))
@@ -168,8 +168,8 @@ class SchemaWork:
         else:
             node.own += self._pattern(value) if keyword == "pattern" else _size(value)
 
-    def _visit_all(self, found: Iterator[tuple[Any, Any]] | Any, path: Path) -> list[int]:
-        return [self._visit(one, (*path, name)) for name, one in found]
+    def _visit_all(self, members: Iterator[tuple[Any, Any]] | Any, path: Path) -> list[int]:
+        return [self._visit(member, (*path, name)) for name, member in members]
 
     def _pattern(self, pattern: Any) -> float:
         """Return how much work a pattern is for each character of a text."""
@@ -185,19 +185,19 @@ class SchemaWork:
             raise SchemaRefused(
                 path, f"{str(reference)[:80]!r} is elsewhere: put it into $defs, and refer to it as '#/$defs/Name'"
             )
-        found: Any = self._root
+        target: Any = self._root
         step: str | int
         steps: list[str | int] = []
         for part in reference.split("/")[1:]:
             name = _unescaped(part)
-            if isinstance(found, dict) and name in found:
-                found, step = found[name], name
-            elif isinstance(found, list) and name.isdecimal() and int(name[:9]) < len(found):
-                found, step = found[int(name[:9])], int(name[:9])
+            if isinstance(target, dict) and name in target:
+                target, step = target[name], name
+            elif isinstance(target, list) and name.isdecimal() and int(name[:9]) < len(target):
+                target, step = target[int(name[:9])], int(name[:9])
             else:
                 raise SchemaRefused(path, f"nothing is at {reference[:80]!r}: define it there, or correct the reference")
             steps.append(step)
-        return self._visit(found, tuple(steps))
+        return self._visit(target, tuple(steps))
 
     def _ordered(self) -> list[int]:
         """Order the schemas so that each follows those that it applies to the same value."""
@@ -218,8 +218,8 @@ class SchemaWork:
             if above is None:
                 own = node.own
             else:
-                own = max((above[one] for one in node.one_of), default=0) + sum(above[one] for one in node.all_of)
-            work[number] = own + sum(work[one] for one in node.in_place)
+                own = max((above[child] for child in node.one_of), default=0) + sum(above[child] for child in node.all_of)
+            work[number] = own + sum(work[child] for child in node.in_place)
         return work
 
 
@@ -240,8 +240,10 @@ def _size(value: Any) -> int:
     waiting, count = [value], 0
     while waiting:
         count += 1
-        one = waiting.pop()
-        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        value_part = waiting.pop()
+        waiting += (
+            value_part.values() if isinstance(value_part, dict) else value_part if isinstance(value_part, list) else ()
+        )
     return count
 
 

@@ -86,7 +86,7 @@ class AttemptEnded:
 class RunClosed:
     """A run ended that concerns others than itself.
 
-    outcome: what its parent is told; None if the execution goes on.
+    outcome: what its parent learns; None if the execution goes on.
     """
 
     run: RunKey
@@ -145,7 +145,7 @@ class CancelActivity:
 
 @dataclass(frozen=True, slots=True)
 class StartChild:
-    """Start a child, unless it has started; tell the parent what is to be told of it."""
+    """Start a child, unless it has started; tell the parent what has become of it."""
 
     parent: RunKey
     deployment_name: DeploymentName

@@ -98,7 +98,7 @@ class Parent:
 class Execution:
     """One execution with its latest run. mail_count: signals, updates and requests to cancel accepted for the run.
 
-    has_children: the run has asked for some. mail_held_until: it is about to end, and takes no more mail before this time.
+    has_children: the run has asked for some. mail_held_until: about to end, it takes no more messages before this time.
     user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
     has_parked: something of the execution was parked, at whatever time.
     """
@@ -138,8 +138,8 @@ class Execution:
     @property
     def concerns_others(self) -> bool:
         """Whether somebody has to know when the run ends: a parent, children, a schedule, or who collects traces."""
-        has_family = self.has_children or self.parent is not None
-        return has_family or self.start.schedule_id is not None or self.tracing.is_exported
+        has_relatives = self.has_children or self.parent is not None
+        return has_relatives or self.start.schedule_id is not None or self.tracing.is_exported
 
     @property
     def is_open(self) -> bool:
@@ -176,7 +176,7 @@ def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, ma
 
 
 def continued(execution: Execution, event: ExecutionContinuedAsNew, at: datetime, *, mail_count: int) -> Execution:
-    """Return the execution with the run that follows on this one. mail_count: mail that the new run begins with."""
+    """Return the execution with the run that follows on this one. mail_count: messages that the new run begins with."""
     old = execution.start
     start = RunStart(
         workflow_name=old.workflow_name,

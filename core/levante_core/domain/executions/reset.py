@@ -61,11 +61,11 @@ def _disowned(event: HistoryEvent, owned: set[int]) -> HistoryEvent:
 def carried(
     facts: Mapping[str, Input], state: RunState, mail_count: int, *, signals: bool, updates: bool
 ) -> list[RunMessage]:
-    """Return the mail that the new run gets beyond what it has taken, under new numbers. Requests to cancel are dropped."""
+    """Return the messages that the new run gets beyond those taken, under new numbers. Requests to cancel are dropped."""
     later = [facts.get(message_key(number)) for number in range(state.mail_taken + 1, mail_count + 1)]
     wanted = [
-        mail
-        for mail in later
-        if (isinstance(mail, SignalReceived) and signals) or (isinstance(mail, UpdateRequested) and updates)
+        message
+        for message in later
+        if (isinstance(message, SignalReceived) and signals) or (isinstance(message, UpdateRequested) and updates)
     ]
-    return [mail.model_copy(update={"number": number}) for number, mail in enumerate(wanted, state.mail_taken + 1)]
+    return [message.model_copy(update={"number": number}) for number, message in enumerate(wanted, state.mail_taken + 1)]

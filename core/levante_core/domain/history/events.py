@@ -1,11 +1,11 @@
 """History events: what is recorded of a run, in order, for ever.
 
 Commands were asked for by workflow code; replay must ask for the same ones at the same places. Inputs are what workflow
-code was told; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
+code has learned; each is followed, in the same batch, by the commands that it led to. Notes concern dispatch alone, and
 replay passes over them. The execution's start is batch 0; it is carried by the execution item, not by an event here.
 
 `seq` numbers the commands of a run from 1 in the order in which workflow code asked for them, but for patches and search
-keys, which later code may not ask for; `number` numbers its mail (signals, updates and requests to cancel) from 1 in the
+keys, which later code may not ask for; `number` numbers its messages (signals, updates and requests to cancel) from 1 in the
 order in which it was accepted.
 """
 
@@ -81,7 +81,7 @@ class ParentClosePolicy(StrEnum):
 
 
 class ChildScheduled(Frozen):
-    """A child workflow was asked for. is_awaited: False tells the code when it has started, apart from how it ends.
+    """A child workflow was asked for. is_awaited: False lets the code know when it has started, apart from how it ends.
 
     timeout_seconds: of the child's execution; None for what its workflow declares.
     """
@@ -118,7 +118,7 @@ class ChildSignaled(Frozen):
 
 
 class TaskPublished(Frozen):
-    """The workflow told of a custom task."""
+    """The workflow published an event of a custom task."""
 
     kind: Literal["task_published"] = "task_published"
     seq: Seq
@@ -159,7 +159,7 @@ class ExecutionCanceled(Frozen):
 class ExecutionContinuedAsNew(Frozen):
     """The workflow goes on as a new run, with an empty history. run_id: of that run.
 
-    mail_taken: number of the last mail that this run has taken; what came later is the new run's.
+    mail_taken: number of the last message that this run has taken; what came later is the new run's.
     """
 
     kind: Literal["execution_continued_as_new"] = "execution_continued_as_new"
@@ -218,7 +218,7 @@ class TimerFired(Frozen):
 
 
 class SignalReceived(Frozen):
-    """A signal was accepted. number: its place in the mail of the run, from 1 on."""
+    """A signal was accepted. number: its place among the messages of the run, from 1 on."""
 
     kind: Literal["signal_received"] = "signal_received"
     number: Number
@@ -281,7 +281,7 @@ class FactTaken(Frozen):
 
 
 class MessagesTaken(Frozen):
-    """All mail up to this number, that was not taken before, was taken at once: handed over before the code ran on.
+    """All messages up to this number that were not taken before were taken at once: handed over before the code ran on.
 
     As the first event of a history it says that this was handed over before the entrypoint began.
     """
@@ -314,7 +314,7 @@ Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired | ChildOutc
 RunMessage: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
 """What callers send to a run while it is open."""
 Input: TypeAlias = Outcome | RunMessage
-"""What workflow code is told."""
+"""What workflow code learns."""
 Answer: TypeAlias = UpdateCompleted | UpdateFailed
 Ended: TypeAlias = ExecutionCompleted | ExecutionFailed | ExecutionCanceled | ExecutionContinuedAsNew
 """How workflow code ends a run."""
@@ -337,7 +337,7 @@ HistoryEvent: TypeAlias = Annotated[
     Command | Outcome | FactTaken | MessagesTaken | Note | ExecutionTerminated | ExecutionTimedOut,
     Field(discriminator="kind"),
 ]
-"""Mail is not among them: it is recorded as facts, and history says when it was taken."""
+"""Messages are not among them: they are recorded as facts, and history says when they were taken."""
 
 OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired, ChildStarted, ChildCompleted, ChildFailed)
 RUN_MESSAGES = (SignalReceived, UpdateRequested, CancelRequested)
@@ -361,7 +361,7 @@ CLOSINGS = (*ENDED, ExecutionTerminated, ExecutionTimedOut)
 
 
 def message_key(number: int) -> str:
-    """Return the key of the fact that is the mail with this number; all of them sort after those of outcomes."""
+    """Return the key of the fact that is the message with this number; all of them sort after those of outcomes."""
     return f"M{number:08d}"
 
 

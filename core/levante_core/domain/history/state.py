@@ -140,7 +140,7 @@ class OpenChild:
 class RunState:
     """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key.
 
-    updates: numbers of those without an answer. mail_taken: number of the last mail taken.
+    updates: numbers of those without an answer. mail_taken: number of the last message taken.
     """
 
     status: ExecutionStatus = ExecutionStatus.RUNNING
@@ -160,22 +160,22 @@ class RunState:
             self.apply(event, batch.index, facts)
         self.last_index = batch.index
 
-    def is_void(self, told: Input) -> bool:
-        """Tell whether history already resolves what this would resolve, for the first answer counts, or has this mail."""
-        match told:
+    def is_void(self, event: Input) -> bool:
+        """Whether history already resolves what this would resolve, for the first answer counts, or has this message."""
+        match event:
             case TimerFired():
-                return told.seq not in self.timers
+                return event.seq not in self.timers
             case ActivityCompleted() | ActivityFailed():
-                return told.seq not in self.activities
+                return event.seq not in self.activities
             case ChildStarted():
-                child = self.children.get(told.seq)
+                child = self.children.get(event.seq)
                 return child is None or child.state is not ChildState.SCHEDULED
             case ChildCompleted() | ChildFailed():
-                return told.seq not in self.children
+                return event.seq not in self.children
             case SignalReceived() | UpdateRequested() | CancelRequested():
-                return told.number <= self.mail_taken
+                return event.number <= self.mail_taken
             case _:
-                assert_never(told)
+                assert_never(event)
 
     def apply(self, event: HistoryEvent, batch_index: int, facts: Mapping[str, Input]) -> None:
         """Apply one event of the batch with this index."""
@@ -225,17 +225,17 @@ class RunState:
                 assert_never(event)
 
     def _take(self, key: str, batch_index: int, facts: Mapping[str, Input]) -> None:
-        told = fact_in(facts, key)
+        event = fact_in(facts, key)
         self.taken.add(key)
-        if isinstance(told, RUN_MESSAGES):
-            raise InconsistentHistory(f"history takes mail {told.number} as if it were an outcome")
-        self.apply(told, batch_index, facts)
+        if isinstance(event, RUN_MESSAGES):
+            raise InconsistentHistory(f"history takes message {event.number} as if it were an outcome")
+        self.apply(event, batch_index, facts)
 
     def _receive(self, until: int, facts: Mapping[str, Input]) -> None:
-        for mail in messages_in(facts, self.mail_taken, until):
-            self.taken.add(message_key(mail.number))
-            if isinstance(mail, UpdateRequested):
-                self.updates.add(mail.number)
+        for message in messages_in(facts, self.mail_taken, until):
+            self.taken.add(message_key(message.number))
+            if isinstance(message, UpdateRequested):
+                self.updates.add(message.number)
         self.mail_taken = until
 
     def _answer(self, answer: Answer) -> None:
@@ -293,16 +293,16 @@ def fact_in(facts: Mapping[str, Input], key: str) -> Input:
 
 
 def messages_in(facts: Mapping[str, Input], after: int, until: int) -> list[RunMessage]:
-    """Return the mail that follows a number, up to another. Raises: InconsistentHistory if some is missing."""
-    found: list[RunMessage] = []
+    """Return the messages that follow a number, up to another. Raises: InconsistentHistory if one is missing."""
+    messages: list[RunMessage] = []
     for number in range(after + 1, until + 1):
-        told = facts.get(message_key(number))
-        if not isinstance(told, RUN_MESSAGES):
-            raise InconsistentHistory(f"history takes mail {number}, which is not recorded")
-        found.append(told)
-    if not found:
-        raise InconsistentHistory(f"mail {until} is taken after mail {after}")
-    return found
+        message = facts.get(message_key(number))
+        if not isinstance(message, RUN_MESSAGES):
+            raise InconsistentHistory(f"history takes message {number}, which is not recorded")
+        messages.append(message)
+    if not messages:
+        raise InconsistentHistory(f"message {until} is taken after message {after}")
+    return messages
 
 
 def fold(batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> RunState:

@@ -69,14 +69,14 @@ def trace_id(root: Execution) -> str:
 
 
 def spans(
-    execution: Execution, told: Iterable[tuple[HistoryEvent | RunMessage, datetime]], failed: Iterable[FailedAttempt]
+    execution: Execution, events: Iterable[tuple[HistoryEvent | RunMessage, datetime]], failed: Iterable[FailedAttempt]
 ) -> list[Span]:
     """Return the spans of a run: first the call that started it if one did, then the run, then what it did.
 
-    told: its history, and when each event was recorded. failed: attempts that are followed by others.
+    events: its history, and when each event was recorded. failed: attempts that are followed by others.
     """
     making = _Making(execution.key.run_id, execution.start.started_at)
-    for event, at in told:
+    for event, at in events:
         making.take(event, at)
     for attempt in failed:
         making.fail(attempt.seq, attempt.attempt, attempt.at, attempt.failure)
@@ -94,9 +94,9 @@ def _of_run(execution: Execution) -> Iterator[Span]:
     else:
         above = span_id(start.first_run_id or run_id, "execute")
         caller = _caller(execution)
-        given = execution.tracing.attributes
+        from_caller = execution.tracing.attributes
         if start.first_run_id in (None, run_id):
-            called = {"wf.type": "execute", "wf.workflow.type": start.workflow_name, **given}
+            called = {"wf.type": "execute", "wf.workflow.type": start.workflow_name, **from_caller}
             yield Span(
                 above, caller and caller[1], f"execute {name}", SpanKind.SERVER, start.started_at, start.started_at, called
             )
@@ -111,8 +111,8 @@ def _of_run(execution: Execution) -> Iterator[Span]:
         **execution.tracing.attributes,
     }
     ending = execution.ending
-    said = ending.failure.message if ending and ending.failure else None
-    failure = said or execution.status.value if execution.status in FAILURES else None
+    message = ending.failure.message if ending and ending.failure else None
+    failure = message or execution.status.value if execution.status in FAILURES else None
     yield Span(
         span_id(run_id, "run"),
         above,
@@ -150,7 +150,7 @@ class _Making:
         self._run_id = run_id
         self._now = started_at
         self._commands: dict[int, _Open[ActivityScheduled | TimerStarted | ChildScheduled]] = {}
-        self._mail: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
+        self._messages: dict[int, _Open[SignalReceived | UpdateRequested]] = {}
 
     def take(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         """Take the next event. at: when it was recorded, or taken into history."""
@@ -176,14 +176,14 @@ class _Making:
     def _take_message(self, event: HistoryEvent | RunMessage, at: datetime) -> None:
         match event:
             case SignalReceived():
-                self._mail[event.number] = _Open(event, event.at, event.at, at)
+                self._messages[event.number] = _Open(event, event.at, event.at, at)
             case UpdateRequested():
-                self._mail[event.number] = _Open(event, event.at, event.at)
+                self._messages[event.number] = _Open(event, event.at, event.at)
             case UpdateCompleted():
-                self._mail[event.update].ended_at = at
+                self._messages[event.update].ended_at = at
             case UpdateFailed():
-                self._mail[event.update].ended_at = at
-                self._mail[event.update].failure = event.failure
+                self._messages[event.update].ended_at = at
+                self._messages[event.update].failure = event.failure
             case _:
                 pass
 
@@ -194,60 +194,60 @@ class _Making:
 
     def end(self, at: datetime) -> None:
         """Say that the run has ended, and with it whatever it has begun."""
-        begun: list[_Open[Any]] = [*self._commands.values(), *self._mail.values()]
-        for found in begun:
-            found.ended_at = found.ended_at or at
+        begun: list[_Open[Any]] = [*self._commands.values(), *self._messages.values()]
+        for opened in begun:
+            opened.ended_at = opened.ended_at or at
 
     def spans(self) -> Iterator[Span]:
-        """Yield all spans, those of the mail after the others."""
-        for seq, found in self._commands.items():
-            match found.event:
+        """Yield all spans, those of the messages after the others."""
+        for seq, opened in self._commands.items():
+            match opened.event:
                 case ActivityScheduled():
-                    yield from self._attempts(found.event, found)
+                    yield from self._attempts(opened.event, opened)
                 case ChildScheduled():
                     attributes: dict[str, Value] = {
                         "wf.type": "child",
-                        "wf.workflow.type": found.event.workflow_name,
-                        "wf.execution.id": found.event.execution_id,
+                        "wf.workflow.type": opened.event.workflow_name,
+                        "wf.execution.id": opened.event.execution_id,
                     }
                     yield self._span(
-                        f"child:{seq}", f"child {found.event.workflow_name}", found, attributes, SpanKind.CLIENT
+                        f"child:{seq}", f"child {opened.event.workflow_name}", opened, attributes, SpanKind.CLIENT
                     )
                 case _:
-                    yield self._span(f"timer:{seq}", "timer", found, {"wf.type": "timer"})
-        for number, mail in self._mail.items():
-            kind = "signal" if isinstance(mail.event, SignalReceived) else "update"
-            yield self._span(f"mail:{number}", f"{kind} {mail.event.name}", mail, {"wf.type": kind}, SpanKind.SERVER)
+                    yield self._span(f"timer:{seq}", "timer", opened, {"wf.type": "timer"})
+        for number, message in self._messages.items():
+            kind = "signal" if isinstance(message.event, SignalReceived) else "update"
+            yield self._span(f"mail:{number}", f"{kind} {message.event.name}", message, {"wf.type": kind}, SpanKind.SERVER)
 
     def _end(self, seq: int, at: datetime, failure: Failure | None = None) -> None:
-        found = self._commands.get(seq)
-        if found and found.ended_at is None:
-            found.ended_at, found.failure = at, failure
-            if at <= found.began_at:
-                found.began_at = min(found.asked_at, at)
+        opened = self._commands.get(seq)
+        if opened and opened.ended_at is None:
+            opened.ended_at, opened.failure = at, failure
+            if at <= opened.began_at:
+                opened.began_at = min(opened.asked_at, at)
 
-    def _attempts(self, scheduled: ActivityScheduled, found: _Open[Any]) -> Iterator[Span]:
+    def _attempts(self, scheduled: ActivityScheduled, opened: _Open[Any]) -> Iterator[Span]:
         """Yield a span for each attempt, from when it was due."""
-        due_at, number = found.began_at, scheduled.attempt
-        while failed := found.attempts.get(number):
+        due_at, number = opened.began_at, scheduled.attempt
+        while failed := opened.attempts.get(number):
             yield self._attempt(scheduled, number, _Open(scheduled, due_at, due_at, *failed))
             due_at = failed[0] + scheduled.options.retry.delay_after(number)
             number += 1
-        yield self._attempt(scheduled, number, _Open(scheduled, due_at, due_at, found.ended_at, found.failure))
+        yield self._attempt(scheduled, number, _Open(scheduled, due_at, due_at, opened.ended_at, opened.failure))
 
-    def _attempt(self, scheduled: ActivityScheduled, number: int, found: _Open[Any]) -> Span:
+    def _attempt(self, scheduled: ActivityScheduled, number: int, opened: _Open[Any]) -> Span:
         attributes: dict[str, Value] = {
             "wf.type": "activity",
             "wf.activity.type": scheduled.name,
             "wf.activity.attempt": number,
         }
-        return self._span(f"activity:{scheduled.seq}:{number}", f"activity {scheduled.name}", found, attributes)
+        return self._span(f"activity:{scheduled.seq}:{number}", f"activity {scheduled.name}", opened, attributes)
 
     def _span(
         self,
         what: str,
         name: str,
-        found: _Open[Any],
+        opened: _Open[Any],
         attributes: Mapping[str, Value],
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Span:
@@ -256,10 +256,10 @@ class _Making:
             span_id(self._run_id, "run"),
             name,
             kind,
-            found.began_at,
-            max(found.began_at, found.ended_at) if found.ended_at else None,
+            opened.began_at,
+            max(opened.began_at, opened.ended_at) if opened.ended_at else None,
             attributes,
-            found.failure.message if found.failure else None,
+            opened.failure.message if opened.failure else None,
         )
 
 
@@ -271,24 +271,24 @@ class SpanTree:
     children: Sequence["SpanTree"]
 
 
-def tree(found: Sequence[Span]) -> SpanTree:
+def tree(spans: Sequence[Span]) -> SpanTree:
     """Arrange the spans of a run below the first one."""
     below: dict[str | None, list[Span]] = {}
-    for span in sorted(found[1:], key=lambda one: one.began_at):
+    for span in sorted(spans[1:], key=lambda span: span.began_at):
         below.setdefault(span.parent_id, []).append(span)
 
     def under(span: Span) -> SpanTree:
-        return SpanTree(span, [under(one) for one in below.get(span.span_id, [])])
+        return SpanTree(span, [under(child) for child in below.get(span.span_id, [])])
 
-    return under(found[0])
+    return under(spans[0])
 
 
 def _caller(execution: Execution) -> tuple[str, str] | None:
     """Return the caller's trace and span, if it is to be joined."""
-    given = execution.tracing
-    if given.traceparent is None or given.force_new_trace:
+    tracing = execution.tracing
+    if tracing.traceparent is None or tracing.force_new_trace:
         return None
-    _, trace, span, _ = given.traceparent.split("-")
+    _, trace, span, _ = tracing.traceparent.split("-")
     return trace, span
 
 

@@ -55,8 +55,8 @@ class ScheduleRange(Frozen):
     def first_from(self, number: int) -> int | None:
         """Return the first number of the range that is not below this one; None if all are."""
         step = self.step or 1
-        found = self.start + max(0, -((self.start - number) // step)) * step
-        return found if found <= self.last else None
+        first = self.start + max(0, -((self.start - number) // step)) * step
+        return first if first <= self.last else None
 
     @model_validator(mode="after")
     def _is_not_backwards(self) -> Self:
@@ -98,9 +98,11 @@ class ScheduleCalendar(Frozen):
     @model_validator(mode="after")
     def _is_within_limits(self) -> Self:
         for name, (first, last) in _LIMITS.items():
-            for one in getattr(self, name):
-                if one.start < first or one.last > last:
-                    raise ValueError(f"{name} goes from {first} to {last}, and {one.start} to {one.last} is not within that")
+            for part in getattr(self, name):
+                if part.start < first or part.last > last:
+                    raise ValueError(
+                        f"{name} goes from {first} to {last}, and {part.start} to {part.last} is not within that"
+                    )
         return self
 
     def numbers(self, name: str) -> frozenset[int]:
@@ -110,8 +112,8 @@ class ScheduleCalendar(Frozen):
     def year_from(self, year: int) -> int | None:
         """Return the first year of the calendar from one on; None after the last. Ranges of years are not written out."""
         if self.year and year not in self._years_from:
-            found = (one.first_from(year) for one in self.year)
-            self._years_from[year] = min((one for one in found if one is not None), default=None)
+            years = (year_range.first_from(year) for year_range in self.year)
+            self._years_from[year] = min((first for first in years if first is not None), default=None)
         return self._years_from[year] if self.year else year
 
     @cached_property
@@ -126,7 +128,7 @@ class ScheduleCalendar(Frozen):
         ranges: tuple[ScheduleRange, ...] = getattr(self, name)
         if not ranges:
             return _MIDNIGHT.get(name) or _EVERY[name]
-        return frozenset(number for one in ranges for number in range(one.start, one.last + 1, one.step or 1))
+        return frozenset(number for part in ranges for number in range(part.start, part.last + 1, part.step or 1))
 
 
 class ScheduleInterval(Frozen):

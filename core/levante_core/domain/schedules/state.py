@@ -101,7 +101,7 @@ class Schedule:
 
     def look_at(self, now: datetime) -> datetime | None:
         """Return when something is to be done; None while nothing is."""
-        waits = any(one.is_manual or not self.state.paused for one in self.state.waiting)
+        waits = any(start.is_manual or not self.state.paused for start in self.state.waiting)
         return min(filter(None, [self.next_at(), now + LOOK_AGAIN if waits else None]), default=None)
 
     def coming(self, now: datetime, work: Work | None = None) -> list[datetime]:
@@ -154,7 +154,7 @@ def next_step(
         state = state.model_copy(update={"waiting": _waiting_with(what, state)})
     else:
         return Step(replace(schedule, state=state.model_copy(update={"waiting": (*state.waiting, *ahead)})), is_partial=True)
-    ending = {one.overlap for one in state.waiting} & _ENDING if not state.paused else set()
+    ending = {start.overlap for start in state.waiting} & _ENDING if not state.paused else set()
     return Step(
         replace(schedule, state=state),
         end=state.running if ending else (),
@@ -173,7 +173,7 @@ def _settled(
     window = max(timedelta(seconds=policy.catchup_window_seconds), SHORTEST_CATCH_UP)
     earliest = now - window - (schedule.definition.jitter or timedelta()) - timedelta(microseconds=1)
     update: dict[str, object] = {
-        "running": tuple(one for one in state.running if one in still_open),
+        "running": tuple(execution_id for execution_id in state.running if execution_id in still_open),
         "seen_until": max(state.seen_until, earliest),
     }
     if failed and policy.pause_on_failure and not state.paused:
@@ -208,6 +208,6 @@ def _waiting_with(what: Waiting, state: ScheduleState) -> tuple[Waiting, ...]:
         case ScheduleOverlapPolicy.BUFFER_ALL | ScheduleOverlapPolicy.ALLOW_ALL:
             return (*waiting, what)[:MOST_WAITING]
         case ScheduleOverlapPolicy.CANCEL_OTHER | ScheduleOverlapPolicy.TERMINATE_OTHER:
-            return (*(one for one in waiting if one.overlap not in _ENDING), what)
+            return (*(start for start in waiting if start.overlap not in _ENDING), what)
         case _:
             assert_never(what.overlap)

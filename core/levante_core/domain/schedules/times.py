@@ -61,13 +61,13 @@ def times(spec: ScheduleSpec, after: datetime, work: Work | None = None) -> Iter
     heapify(ahead)
     last = after + LONGEST_WAIT
     work.left -= len(sources)
-    while ahead and (found := ahead[0][0]) <= min(last, end) and work.left >= 0:
-        local = found.astimezone(zone)
-        skipping = next((one for one in spec.skip if _matches(one, local)), None)
+    while ahead and (candidate := ahead[0][0]) <= min(last, end) and work.left >= 0:
+        local = candidate.astimezone(zone)
+        skipping = next((calendar for calendar in spec.skip if _matches(calendar, local)), None)
         if skipping is None:
-            yield found
-            last = found + LONGEST_WAIT
-        resumed = _end_of_skipped(skipping, local, zone) if skipping else found
+            yield candidate
+            last = candidate + LONGEST_WAIT
+        resumed = _end_of_skipped(skipping, local, zone) if skipping else candidate
         work.left -= len(spec.skip)
         while ahead and ahead[0][0] <= resumed:
             _, number = heappop(ahead)
@@ -124,8 +124,8 @@ def _next_of_interval(interval: ScheduleInterval, after: datetime) -> datetime:
 
 
 def _next_of_cron(expression: str, zone: ZoneInfo, after: datetime) -> datetime | None:
-    found = next(CronSim(expression, after.astimezone(zone)), None)
-    return found.astimezone(UTC) if found else None
+    at = next(CronSim(expression, after.astimezone(zone)), None)
+    return at.astimezone(UTC) if at else None
 
 
 # --- calendars --------------------------------------------------------------------------------------------------------
@@ -145,9 +145,9 @@ class _Stretch:
 
 def _next_of_calendar(calendar: ScheduleCalendar, zone: ZoneInfo, after: datetime) -> datetime | None:
     for day in _days(calendar, after.astimezone(zone).date(), (after + LONGEST_WAIT).astimezone(zone).date()):
-        found = _next_in_day(calendar, day, after, zone)
-        if found:
-            return found
+        at = _next_in_day(calendar, day, after, zone)
+        if at:
+            return at
     return None
 
 
@@ -194,13 +194,13 @@ def _next_in_day(calendar: ScheduleCalendar, day: date, after: datetime, zone: Z
 def _next_clock(calendar: ScheduleCalendar, local: datetime) -> datetime | None:
     """Return the first clock time of a calendar, from one on and on the same day."""
     hours, minutes, seconds = (calendar.numbers(name) for name in ("hour", "minute", "second"))
-    later = min((one for one in seconds if one >= local.second), default=None)
+    later = min((value for value in seconds if value >= local.second), default=None)
     if local.hour in hours and local.minute in minutes and later is not None:
         return local.replace(second=later)
-    later = min((one for one in minutes if one > local.minute), default=None)
+    later = min((value for value in minutes if value > local.minute), default=None)
     if local.hour in hours and later is not None:
         return local.replace(minute=later, second=min(seconds))
-    later = min((one for one in hours if one > local.hour), default=None)
+    later = min((value for value in hours if value > local.hour), default=None)
     return None if later is None else local.replace(hour=later, minute=min(minutes), second=min(seconds))
 
 

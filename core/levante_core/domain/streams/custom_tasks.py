@@ -28,7 +28,7 @@ class PatchOperation(Frozen):
 
 
 class TaskEvent(Frozen):
-    """One event of a task. patch: the change to the state told last, in place of the whole; message: why it failed.
+    """One event of a task. patch: the change to the state published last, in place of the whole; message: why it failed.
 
     An encoded patch is there as `payload`; patch_options: what was done to values within a patch. encrypted_at: where the
     state has encrypted fields, as JSON pointers.

@@ -1,4 +1,4 @@
-"""Stream events: what clients are told of executions, made of what is recorded. Pure.
+"""Stream events: what clients see of executions, made of what is recorded. Pure.
 
 The types, their attributes and the envelope that readers get: REST contract, sections 4 and 5 (read 2026-11-23).
 """
@@ -57,7 +57,7 @@ class StreamEventType(StrEnum):
 
 
 class StreamEvent(Frozen):
-    """One event as clients see it. event_id: made of what it tells of, so the same whenever it is made."""
+    """One event as clients see it. event_id: made of what it is about, so the same whenever it is made."""
 
     event_id: str
     event_timestamp: int
@@ -87,12 +87,12 @@ class StreamUpdate(Frozen):
     @property
     def metadata(self) -> dict[str, str]:
         """What the event itself does not say: its scope, and the activity that it is about."""
-        said = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
-        return {name: value for name, value in said.items() if value is not None}
+        fields = {"scope": self.scope, "activity_id": self.activity_id, "activity_name": self.activity_name}
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def at(self) -> datetime:
-        """When that happened which the event tells of."""
+        """When that happened which the event is about."""
         return EPOCH + timedelta(microseconds=self.event.event_timestamp // 1000)
 
 
@@ -110,25 +110,25 @@ def task_attributes(event: TaskEvent) -> dict[str, Json]:
     """Return what the stream event of a custom task's event says."""
     match event.phase:
         case TaskPhase.FAILED:
-            said: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
+            details: dict[str, Json] = {"failure": {"message": event.message or "the task failed"}}
         case TaskPhase.TIMED_OUT:
-            said = {"timeout_type": event.message}
+            details = {"timeout_type": event.message}
         case TaskPhase.CANCELED:
-            said = {"reason": event.message or "canceled"}
+            details = {"reason": event.message or "canceled"}
         case _ if event.patch is not None:
             patch = [operation.model_dump() for operation in event.patch]
             options = list(event.patch_options) or None
-            said = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
+            details = {"payload": {"type": "json_patch", "value": patch, "encoding_options": options}}
         case TaskPhase.IN_PROGRESS if is_encoded(event.payload):
-            said = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
+            details = {"payload": {**json_payload(event.payload), "type": "json_patch"}}
         case _:
-            said = {"payload": json_payload(event.payload)}
-    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **said}
+            details = {"payload": json_payload(event.payload)}
+    return {"custom_task_id": event.task_id, "custom_task_type": event.task_type, **details}
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedTask:
-    """An event of a custom task that an activity told of.
+    """An event of a custom task that an activity published.
 
     publisher: unique for each run of an attempt. seq: of the activity. number: from 1 on, of those of the publisher.
     """
@@ -143,17 +143,17 @@ class PublishedTask:
 
 @dataclass(frozen=True, slots=True)
 class OutsideTask:
-    """An event of a custom task that somebody tells of in their own words. told_at: in nanoseconds since 1970."""
+    """An event of a custom task that a program outside of activities published. happened_at: in nanoseconds since 1970."""
 
     event_id: str
-    told_at: int
+    happened_at: int
     event_type: StreamEventType
     task_type: str
     attributes: Mapping[str, Json]
 
 
-def told_by_activity(execution: Execution, published: PublishedTask) -> StreamUpdate:
-    """Make the stream event of what an activity told."""
+def update_of_activity(execution: Execution, published: PublishedTask) -> StreamUpdate:
+    """Make the stream event of what an activity published."""
     place, happened_at = f"{published.publisher}:{published.number}", nanoseconds(published.at)
     kind, attributes = TASK_EVENTS[published.event.phase], task_attributes(published.event)
     return StreamUpdate(
@@ -165,9 +165,9 @@ def told_by_activity(execution: Execution, published: PublishedTask) -> StreamUp
     )
 
 
-def told_from_outside(execution: Execution, task: OutsideTask) -> StreamUpdate:
-    """Make the stream event of what somebody told. Which activity it is about, if any, they do not say."""
-    event = _event_of(execution, task.event_id, task.told_at, task.event_type, task.attributes)
+def update_from_outside(execution: Execution, task: OutsideTask) -> StreamUpdate:
+    """Make the stream event of what a program outside published. Which activity it is about, if any, it does not say."""
+    event = _event_of(execution, task.event_id, task.happened_at, task.event_type, task.attributes)
     return StreamUpdate(stream=task.task_type, scope="workflow", event=event)
 
 

@@ -1,4 +1,4 @@
-"""Telling of executions: stream events made of their histories, and how far each has been told of. Pure."""
+"""The projection of histories: turns history events of executions into stream events. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -47,19 +47,19 @@ from levante_core.domain.streams.events import (
 
 
 class OpenTask(Frozen):
-    """An activity without an outcome. attempt: the last one whose failure was told of."""
+    """An activity without an outcome. attempt: the last one whose failure was published."""
 
     name: str
     attempt: int = 0
 
 
 class StreamCursor(Frozen):
-    """How far an execution has been told of. run_id: the run that is being told; None until one is there.
+    """How far an execution has been projected. run_id: the run that is being projected; None until one is there.
 
     asked_by: seq of the command of its parent that asked for it, if it has one. has_ended: its parent knows that it has.
 
-    index: of the last batch told. open: activities without an outcome, by seq. told_until: time of the last event told.
-    is_closed: the end of the run was told.
+    index: of the last batch projected. open: activities without an outcome, by seq. told_until: time of the last event made.
+    is_closed: the end of the run was projected.
     """
 
     execution_id: ExecutionId
@@ -80,27 +80,27 @@ class StreamCursor(Frozen):
 
 
 class StreamProjection:
-    """Tells what is new of one execution. `events` grows; `followed` says how far it has come.
+    """Turns history events of one execution into stream events. `events` grows; `cursor` says how far it has come.
 
-    children: those that it has asked for. unborn: seqs of the commands that led to none; ended: to one that has ended.
+    children: those that it has asked for. not_started: seqs of the commands that led to none; ended: to one that has ended.
     """
 
-    def __init__(self, root: ExecutionId, followed: StreamCursor) -> None:
+    def __init__(self, root: ExecutionId, cursor: StreamCursor) -> None:
         self.events: list[StreamUpdate] = []
         self.children: list[StreamCursor] = []
         self.not_started: set[int] = set()
         self.ended: set[int] = set()
         self._root = root
-        self._followed = followed
-        self._open = dict(followed.open)
+        self._cursor = cursor
+        self._open = dict(cursor.open)
 
     @property
-    def followed(self) -> StreamCursor:
-        """How far the execution has been told of by now."""
-        return self._followed.model_copy(update={"open": self._open})
+    def cursor(self) -> StreamCursor:
+        """How far the execution has been projected by now."""
+        return self._cursor.model_copy(update={"open": self._open})
 
     def start(self, run_id: RunId, start: RunStart) -> None:
-        """Begin to tell of a run."""
+        """Begin with a run."""
         self._open = {}
         self._move(
             run_id=run_id,
@@ -113,23 +113,23 @@ class StreamProjection:
             task_failed_at=None,
             is_closed=False,
         )
-        given = input_payload(start.input)
-        attributes = {"workflow_name": start.workflow_name, "input": given, "display_name": None, "attempt": 1}
+        payload = input_payload(start.input)
+        attributes = {"workflow_name": start.workflow_name, "input": payload, "display_name": None, "attempt": 1}
         self._workflow(StreamEventType.WORKFLOW_EXECUTION_STARTED, "0", start.started_at, attributes)
 
     def give_up(self) -> None:
-        """Tell nothing of an execution that was deleted before anybody asked for it."""
+        """Make no events of an execution that was deleted before anybody asked for it."""
         self._move(is_closed=True)
 
     def append(self, batch: HistoryBatch, at: datetime, facts: Mapping[str, Input]) -> None:
-        """Tell of the next batch. facts: what it takes."""
+        """Make the events of the next batch. facts: what it takes."""
         for position, event in enumerate(batch.events):
-            told = fact_in(facts, event.fact) if isinstance(event, FactTaken) else event
-            self._tell(told, f"{batch.index}.{position}", at)
+            entry = fact_in(facts, event.fact) if isinstance(event, FactTaken) else event
+            self._project(entry, f"{batch.index}.{position}", at)
         self._move(index=batch.index)
 
     def retry(self, seq: int, attempt: int, at: datetime, failure: Failure) -> None:
-        """Tell of an attempt that failed and is followed by another one, unless it was told or no longer matters."""
+        """Make the event of an attempt that failed and is retried, unless it was made before or no longer matters."""
         task = self._open.get(seq)
         if task is None or attempt <= task.attempt:
             return
@@ -138,13 +138,13 @@ class StreamProjection:
         self._activity(StreamEventType.ACTIVITY_TASK_RETRYING, f"retry.{seq}.{attempt}", at, (seq, task.name), attributes)
 
     def fail_task(self, at: datetime, failure: Failure) -> None:
-        """Tell that the workflow code could not be run, unless that was told."""
-        if self._followed.task_failed_at is None or at > self._followed.task_failed_at:
+        """Make the event of workflow code that could not be run, unless it was made before."""
+        if self._cursor.task_failed_at is None or at > self._cursor.task_failed_at:
             self._move(task_failed_at=at)
             place = f"task.{at.isoformat()}"
             self._workflow(StreamEventType.WORKFLOW_TASK_FAILED, place, at, {"failure": _failure(failure)})
 
-    def _tell(self, event: HistoryEvent | RunMessage, place: str, at: datetime) -> None:
+    def _project(self, event: HistoryEvent | RunMessage, place: str, at: datetime) -> None:
         match event:
             case ActivityScheduled():
                 self._open[event.seq] = OpenTask(name=event.name)
@@ -159,21 +159,21 @@ class StreamProjection:
             case ActivityCancelRequested(is_awaited=False):
                 self._open.pop(event.activity, None)
             case TaskPublished():
-                told = self._event(TASK_EVENTS[event.event.phase], place, at, task_attributes(event.event))
-                self.events.append(StreamUpdate(stream=event.event.task_type, scope="workflow", event=told))
+                task_event = self._event(TASK_EVENTS[event.event.phase], place, at, task_attributes(event.event))
+                self.events.append(StreamUpdate(stream=event.event.task_type, scope="workflow", event=task_event))
             case ChildScheduled() | ChildCompleted() | ChildFailed():
-                self._tell_child(event)
+                self._project_child(event)
             case ActivityHandedOver() if event.attempt > 1 and event.failure:
                 self.retry(event.activity, event.attempt - 1, at, event.failure)
             case ExecutionTerminated() | ExecutionTimedOut():
                 self._move(is_closed=True)
             case ExecutionCompleted() | ExecutionFailed() | ExecutionCanceled() | ExecutionContinuedAsNew():
-                self._tell_end(event, place, at)
+                self._project_end(event, place, at)
             case _:
                 pass
 
-    def _tell_child(self, event: ChildScheduled | ChildCompleted | ChildFailed) -> None:
-        own = self._followed.execution_id
+    def _project_child(self, event: ChildScheduled | ChildCompleted | ChildFailed) -> None:
+        own = self._cursor.execution_id
         if isinstance(event, ChildScheduled):
             self.children.append(StreamCursor(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
         elif isinstance(event, ChildFailed) and event.status is None:
@@ -181,7 +181,7 @@ class StreamProjection:
         else:
             self.ended.add(event.seq)
 
-    def _tell_end(self, event: Ended, place: str, at: datetime) -> None:
+    def _project_end(self, event: Ended, place: str, at: datetime) -> None:
         match event:
             case ExecutionCompleted():
                 attributes: dict[str, Json] = {"result": json_payload(event.result), "attempt": 1}
@@ -195,7 +195,7 @@ class StreamProjection:
             case ExecutionContinuedAsNew():
                 attributes = {
                     "new_execution_run_id": event.run_id,
-                    "workflow_name": self._followed.workflow_name,
+                    "workflow_name": self._cursor.workflow_name,
                     "input": input_payload(event.input),
                 }
                 self._close(StreamEventType.WORKFLOW_EXECUTION_CONTINUED_AS_NEW, place, at, attributes)
@@ -214,14 +214,14 @@ class StreamProjection:
         self._move(is_closed=True)
 
     def _workflow(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> None:
-        event = self._event(kind, place, at, {"task_id": self._followed.run_id, **attributes})
+        event = self._event(kind, place, at, {"task_id": self._cursor.run_id, **attributes})
         self.events.append(StreamUpdate(stream="workflow", scope="workflow", event=event))
 
     def _activity(
         self, kind: StreamEventType, place: str, at: datetime, task: tuple[int, str], attributes: Mapping[str, Json]
     ) -> None:
         seq, name = task
-        task_id = f"{self._followed.run_id}:{seq}"
+        task_id = f"{self._cursor.run_id}:{seq}"
         event = self._event(kind, place, at, {"task_id": task_id, "activity_name": name, **attributes})
         self.events.append(
             StreamUpdate(stream="activity", scope="activity", activity_id=task_id, activity_name=name, event=event)
@@ -229,31 +229,32 @@ class StreamProjection:
 
     def _event(self, kind: StreamEventType, place: str, at: datetime, attributes: Mapping[str, Json]) -> StreamEvent:
         """Make an event. Those of one run never go back in time, though the clocks of those who recorded them differ."""
-        self._move(told_until=max(self._followed.told_until, at))
-        followed = self._followed
+        self._move(told_until=max(self._cursor.told_until, at))
+        cursor = self._cursor
         return StreamEvent(
-            event_id=f"{followed.run_id}:{place}",
-            event_timestamp=nanoseconds(followed.told_until),
+            event_id=f"{cursor.run_id}:{place}",
+            event_timestamp=nanoseconds(cursor.told_until),
             root_workflow_exec_id=self._root,
-            parent_workflow_exec_id=followed.parent_execution_id,
-            workflow_exec_id=followed.execution_id,
-            workflow_run_id=str(followed.run_id),
-            workflow_name=followed.workflow_name,
-            continued_run_id=followed.continued_run_id,
-            first_execution_run_id=followed.first_run_id,
-            chain_run_id=followed.first_run_id,
-            schedule_id=followed.schedule_id,
+            parent_workflow_exec_id=cursor.parent_execution_id,
+            workflow_exec_id=cursor.execution_id,
+            workflow_run_id=str(cursor.run_id),
+            workflow_name=cursor.workflow_name,
+            continued_run_id=cursor.continued_run_id,
+            first_execution_run_id=cursor.first_run_id,
+            chain_run_id=cursor.first_run_id,
+            schedule_id=cursor.schedule_id,
             event_type=kind,
             attributes=attributes,
         )
 
     def _move(self, **changes: object) -> None:
-        self._followed = self._followed.model_copy(update=changes)
+        self._cursor = self._cursor.model_copy(update=changes)
 
 
-def in_order(tellings: Sequence[StreamProjection]) -> list[StreamUpdate]:
-    """Merge what is told of several executions by time; the order within each stays."""
-    return sorted((told for telling in tellings for told in telling.events), key=lambda told: told.event.event_timestamp)
+def in_order(projections: Sequence[StreamProjection]) -> list[StreamUpdate]:
+    """Merge the events of several executions by time; the order within each stays."""
+    updates = (update for projection in projections for update in projection.events)
+    return sorted(updates, key=lambda update: update.event.event_timestamp)
 
 
 def _failure(failure: Failure) -> dict[str, Json]:

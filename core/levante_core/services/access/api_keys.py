@@ -152,7 +152,7 @@ def require_deployments(key: ApiKey, deployments: Iterable[DeploymentName]) -> N
     """Let pass who may work for all these deployments, of whichever build and session. Raises: Forbidden."""
     if not key.deployments:
         return
-    for deployment in sorted({without_build(one) for one in deployments} - set(key.deployments)):
+    for deployment in sorted({without_build(name) for name in deployments} - set(key.deployments)):
         raise Forbidden(
             f"this key works for {_listed(key)}, and this is of deployment {deployment!r}: use a key for that one"
         )

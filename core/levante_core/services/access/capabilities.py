@@ -302,7 +302,7 @@ def _written(derived: Statement) -> list[_Claim]:
 def _numbers(claims: list[_Claim]) -> tuple[int, int, int]:
     match claims:
         case [int(seq), int(scheduled_in), int(attempt)] if all(
-            0 < one <= MOST_PLACES for one in (seq, scheduled_in, attempt)
+            0 < number <= MOST_PLACES for number in (seq, scheduled_in, attempt)
         ):
             return seq, scheduled_in, attempt
         case _:

@@ -34,11 +34,11 @@ class RateLimitService:
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
         for _ in self._conflicts.attempts():
             now = self._clock.now()
-            found = self._store.get(key)
-            free_at = max(now, _free_at(found, now + interval)) if found else now
+            item = self._store.get(key)
+            free_at = max(now, _free_at(item, now + interval)) if item else now
             if not request.takes((free_at - now).total_seconds()):
                 return free_at - now
-            unchanged = Matches(_next_place(found)) if found else Absent()
+            unchanged = Matches(_next_place(item)) if item else Absent()
             taken = Item(key, {"free_at": wire_time(free_at + interval)})
             try:
                 self._store.write(Put(taken, unchanged))
@@ -48,14 +48,14 @@ class RateLimitService:
         raise Unavailable(f"too many workers ask for rate limit {name!r} at once: try again")
 
 
-def _next_place(found: Item) -> dict[str, Scalar]:
-    return {name: value for name, value in found.attributes.items() if name == "free_at"}
+def _next_place(item: Item) -> dict[str, Scalar]:
+    return {name: value for name, value in item.attributes.items() if name == "free_at"}
 
 
-def _free_at(found: Item, otherwise: datetime) -> datetime:
+def _free_at(item: Item, otherwise: datetime) -> datetime:
     """Read when the next place is; a limit that cannot be read begins anew, an interval from now, as it holds up all."""
     try:
-        return free_at_of(found)
+        return free_at_of(item)
     except Unreadable as error:
         logger.warning("a rate limit begins anew: %s", loggable(error))
         return otherwise

@@ -242,8 +242,8 @@ class ActivityService:
 
     def _end_if_asked(self, following: AttemptEnded) -> None:
         """End an activity that was asked to end after its attempt was judged, and before the next one was written."""
-        said = self._store.get(keys.heartbeat(following.run, following.seq))
-        if said and is_cancel_requested(said):
+        heartbeat = self._store.get(keys.heartbeat(following.run, following.seq))
+        if heartbeat and is_cancel_requested(heartbeat):
             self._end_unbegun(following)
 
     def _end_unbegun(self, following: AttemptEnded) -> None:

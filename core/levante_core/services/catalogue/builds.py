@@ -82,12 +82,12 @@ class BuildService:
     def open_runs(self, workspace: Workspace, deployment: DeploymentName) -> OpenRuns:
         """Count the open runs of a deployment by build. Cost: index queries over MOST_COUNTED open runs at most."""
         open_runs = list(islice(self._all_open(), MOST_COUNTED + 1))
-        found = Counter(
+        counts = Counter(
             names.build_of(run.deployment_name)
             for run in open_runs[:MOST_COUNTED]
             if run.key.workspace == workspace and names.without_build(run.deployment_name) == deployment
         )
-        return OpenRuns(found, is_partial=len(open_runs) > MOST_COUNTED)
+        return OpenRuns(counts, is_partial=len(open_runs) > MOST_COUNTED)
 
     def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""

@@ -48,22 +48,26 @@ class DeclaredSchedules:
         Raises: InvalidInput; ScheduleExists if one has the id of a schedule that is not this deployment's.
         Cost: a query over the workspace's schedules.
         """
-        known = {one.schedule_id: one for one in self._schedules.all(workspace)}
-        wanted = {one.schedule_id: one for spec in specs for one in _declared(spec, deployment)}
+        known = {schedule.schedule_id: schedule for schedule in self._schedules.all(workspace)}
+        wanted = {schedule.schedule_id: schedule for spec in specs for schedule in _declared(spec, deployment)}
         workflows = {spec.name for spec in specs}
         own = {
-            schedule_id: one.definition
-            for schedule_id, one in known.items()
-            if one.declared_by == deployment and one.workflow_name in workflows
+            schedule_id: schedule.definition
+            for schedule_id, schedule in known.items()
+            if schedule.declared_by == deployment and schedule.workflow_name in workflows
         }
-        new = tuple(one for one in wanted.values() if one.schedule_id not in own)
-        redefined = tuple(one for one in wanted.values() if (old := own.get(one.schedule_id)) and not _is_same(old, one))
-        for one in new:
-            if one.schedule_id in known:
-                raise exists_already(one.schedule_id)
-        for one in (*new, *redefined):
-            with _named(one):
-                self._executions.check_input(one.input_schema, one.definition.input)
+        new = tuple(schedule for schedule in wanted.values() if schedule.schedule_id not in own)
+        redefined = tuple(
+            schedule
+            for schedule in wanted.values()
+            if (old := own.get(schedule.schedule_id)) and not _is_same(old, schedule)
+        )
+        for schedule in new:
+            if schedule.schedule_id in known:
+                raise exists_already(schedule.schedule_id)
+        for schedule in (*new, *redefined):
+            with _named(schedule):
+                self._executions.check_input(schedule.input_schema, schedule.definition.input)
         gone = tuple(own.keys() - wanted.keys())
         if new:
             refuse_beyond(len(known) - len(gone), len(new))
@@ -74,10 +78,10 @@ class DeclaredSchedules:
         for schedule_id in changes.gone:
             with suppress(ScheduleNotFound):
                 self._schedules.delete(changes.workspace, schedule_id)
-        for one in changes.new:
-            self._make(changes.workspace, one)
-        for one in changes.redefined:
-            self._schedules.redefine(changes.workspace, one.schedule_id, one.definition)
+        for schedule in changes.new:
+            self._make(changes.workspace, schedule)
+        for schedule in changes.redefined:
+            self._schedules.redefine(changes.workspace, schedule.schedule_id, schedule.definition)
 
     def _make(self, workspace: Workspace, new: Declared) -> None:
         """Make a schedule unless another worker of the deployment has just made it, or its item cannot be read."""
@@ -93,9 +97,9 @@ class DeclaredSchedules:
 
 def _declared(spec: WorkflowSpec, deployment: DeploymentName) -> Iterator[Declared]:
     home = hashlib.sha256(f"{deployment}/{spec.name}".encode()).hexdigest()[:8]
-    for place, one in enumerate(spec.schedules, 1):
-        schedule_id = one.schedule_id or f"{spec.name}-{home}-{place}"
-        definition = one.model_copy(update={"schedule_id": schedule_id})
+    for place, declared in enumerate(spec.schedules, 1):
+        schedule_id = declared.schedule_id or f"{spec.name}-{home}-{place}"
+        definition = declared.model_copy(update={"schedule_id": schedule_id})
         yield Declared(schedule_id, Target(WorkflowName(spec.name), deployment), definition, spec.input_schema)
 
 
@@ -116,4 +120,4 @@ def _named(declared: Declared) -> Iterator[None]:
         yield
     except InvalidInput as error:
         name = f"schedule {declared.schedule_id!r} of workflow {declared.target.workflow_name!r}"
-        raise InvalidSchedule([{**one, "msg": f"{name}: {one['msg']}"} for one in error.problems]) from None
+        raise InvalidSchedule([{**problem, "msg": f"{name}: {problem['msg']}"} for problem in error.problems]) from None

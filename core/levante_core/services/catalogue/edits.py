@@ -38,8 +38,8 @@ class WorkflowEdits:
         tags = None if edit.tags is None else _checked(edit.tags)
 
         def change(workflow: Workflow) -> Workflow:
-            given = {**workflow.given, **edit.changes}
-            return replace(workflow, given=given, tags=workflow.tags if tags is None else tags)
+            fields = {**workflow.given, **edit.changes}
+            return replace(workflow, given=fields, tags=workflow.tags if tags is None else tags)
 
         return self._change(workspace, identifier, change)
 
@@ -66,9 +66,9 @@ class WorkflowEdits:
 
 def _checked(tags: Sequence[str]) -> tuple[str, ...]:
     """Return tags trimmed and without repeats, in their order. Raises: InvalidInput."""
-    found = tuple(dict.fromkeys(tag.strip() for tag in tags))
-    if any(not 0 < len(tag) <= LONGEST_TAG for tag in found):
+    distinct = tuple(dict.fromkeys(tag.strip() for tag in tags))
+    if any(not 0 < len(tag) <= LONGEST_TAG for tag in distinct):
         raise InvalidInput.at(("body", "tags"), f"a tag has 1 to {LONGEST_TAG} characters")
-    if len(found) > MOST_TAGS:
-        raise InvalidInput.at(("body", "tags"), f"a workflow has {MOST_TAGS} tags at most, and these are {len(found)}")
-    return found
+    if len(distinct) > MOST_TAGS:
+        raise InvalidInput.at(("body", "tags"), f"a workflow has {MOST_TAGS} tags at most, and these are {len(distinct)}")
+    return distinct

@@ -98,9 +98,9 @@ class CatalogueService:
         if build:
             self._builds.register(workspace, deployment, build)
         registered = [self._register(workspace, deployment, spec, build) for spec in request.definitions]
-        self._beat(workspace, deployment, worker_name, tuple(one.registration_id for one in registered), request)
-        warnings = tuple(filter(None, (self._conflict(workspace, deployment, one) for one in registered)))
-        refs = tuple(_ref(one) for one in registered)
+        self._beat(workspace, deployment, worker_name, tuple(each.registration_id for each in registered), request)
+        warnings = tuple(filter(None, (self._conflict(workspace, deployment, registration) for registration in registered)))
+        refs = tuple(_ref(registration) for registration in registered)
         return RegisterResponse(
             has_conflicts=bool(warnings),
             workflow_registration_ids=tuple(ref.workflow_registration_id for ref in refs),
@@ -154,7 +154,8 @@ class CatalogueService:
             (only,) = entry.registrations
             return [Owner(only.deployment_name, only.registered_at, None)]
         return [
-            Owner(one.deployment_name, one.registered_at, self._last_heard(workspace, one)) for one in entry.registrations
+            Owner(registration.deployment_name, registration.registered_at, self._last_heard(workspace, registration))
+            for registration in entry.registrations
         ]
 
     def route(self, registration: Registration) -> DeploymentName:
@@ -225,8 +226,8 @@ class CatalogueService:
         workflows = [records.workflow_of(item) for item in items if item.key.sort == keys.WORKFLOW]
         if not workflows:
             return None
-        found = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
-        return Entry(workflows[0], tuple(readable(found, records.registration_of)))
+        registrations = [item for item in items if item.key.sort.startswith(keys.REGISTRATION)]
+        return Entry(workflows[0], tuple(readable(registrations, records.registration_of)))
 
     def _last_heard(self, workspace: Workspace, registration: Registration) -> datetime | None:
         return self._groups.last_heard(workspace, registration.deployment_name, registration.registration_id)
@@ -252,7 +253,8 @@ class CatalogueService:
     ) -> tuple[Registration, list[Write]]:
         name = WorkflowName(spec.name)
         entry = self._entry(workspace, name)
-        known = next((one for one in entry.registrations if one.deployment_name == deployment), None) if entry else None
+        registrations = entry.registrations if entry else ()
+        known = next((each for each in registrations if each.deployment_name == deployment), None)
         workflow = Workflow(
             workspace=workspace,
             workflow_id=entry.workflow.workflow_id if entry else self._ids.uuid(),
@@ -299,9 +301,9 @@ class CatalogueService:
     def _conflict(self, workspace: Workspace, deployment: DeploymentName, registration: Registration) -> str | None:
         entry = self._entry(workspace, registration.workflow_name)
         others = [
-            one.deployment_name
-            for one in (entry.registrations if entry else ())
-            if one.deployment_name != deployment and self.is_active(workspace, one)
+            registration.deployment_name
+            for registration in (entry.registrations if entry else ())
+            if registration.deployment_name != deployment and self.is_active(workspace, registration)
         ]
         if not others:
             return None
@@ -311,9 +313,9 @@ class CatalogueService:
         )
 
 
-def _build(given: str | None) -> str | None:
+def _build(build_id: str | None) -> str | None:
     """Check the form of a build id, if there is one. Raises: InvalidInput."""
-    return names.build_id(given) if given else None
+    return names.build_id(build_id) if build_id else None
 
 
 def _ref(registration: Registration) -> RegistrationRef:

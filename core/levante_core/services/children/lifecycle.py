@@ -1,4 +1,4 @@
-"""What is between executions: children are started, asked to end and left behind, and parents told how they ended."""
+"""What is between executions: children are started, asked to end and left behind, and parents learn how they ended."""
 
 import logging
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ from levante_core.storage.runs import (
     summary_of,
 )
 
-logger = logging.getLogger("levante.family")
+logger = logging.getLogger("levante.children")
 
 
 class ChildService:
@@ -73,14 +73,14 @@ class ChildService:
         dispatch: Dispatch,
         executions: ExecutionService,
         closing: ClosingService,
-        mail: MessageService,
+        messages: MessageService,
     ) -> None:
         self._store = store
         self._clock = clock
         self._dispatch = dispatch
         self._executions = executions
         self._closing = closing
-        self._mail = mail
+        self._messages = messages
 
     def carry_out(self, effect: ChildEffect) -> None:
         """Carry out an effect. Raises: Unavailable, after which it may have been carried out in part."""
@@ -92,32 +92,32 @@ class ChildService:
             case SignalChild():
                 self._signal(effect.parent, effect.signal)
             case TellParent():
-                self._tell(effect.parent, effect.child.workspace, effect.outcome)
+                self._notify(effect.parent, effect.child.workspace, effect.outcome)
             case LeaveChildren():
                 self._leave_children(effect.run)
             case _:
                 assert_never(effect)
 
     def _start(self, effect: StartChild) -> None:
-        """Start a child unless that was done; tell the parent what became of it; leave it if the parent is gone by now."""
+        """Start a child unless that was done; report to the parent; leave it if the parent is gone by now."""
         run, scheduled = effect.parent, effect.child
         parent = Parent(run.execution_id, run.run_id, effect.deployment_name, scheduled.seq)
         child = self._find_whole(run, scheduled)
         if child is None:
-            if self._is_told(run, scheduled):
+            if self._parent_knows(run, scheduled):
                 return
             try:
                 child = self._executions.start_child(run.workspace, parent, scheduled)
             except (NotFound, AmbiguousWorkflow, InvalidInput, AlreadyRunning) as error:
-                self._tell(parent, run.workspace, _refusal(scheduled, error, self._clock.now()))
+                self._notify(parent, run.workspace, _refusal(scheduled, error, self._clock.now()))
                 return
         if not scheduled.is_awaited:
             first_run_id = child.start.first_run_id or child.key.run_id
             started = ChildStarted(seq=scheduled.seq, at=child.start.started_at, run_id=first_run_id)
-            self._tell(parent, run.workspace, started)
+            self._notify(parent, run.workspace, started)
         outcome = child_outcome(child)
         if outcome:
-            self._tell(parent, run.workspace, outcome)
+            self._notify(parent, run.workspace, outcome)
         elif not self._is_current(run):
             self._leave(run, scheduled)
 
@@ -131,15 +131,15 @@ class ChildService:
         item = self._store.get(keys.execution(run.workspace, scheduled.execution_id))
         return execution_of(item) if item and _is_of(summary_of(item), run, scheduled.seq) else None
 
-    def _is_told(self, run: RunKey, scheduled: ChildScheduled) -> bool:
-        """Tell whether the parent knows more than that it asked: a repeat, long after, must not start the child again."""
+    def _parent_knows(self, run: RunKey, scheduled: ChildScheduled) -> bool:
+        """Whether the parent knows more than that it asked: a repeat, long after, must not start the child again."""
         names = [keys.outcome_fact(scheduled.seq), keys.started_fact(scheduled.seq)]
         return any(self._store.get(keys.fact(run, name)) for name in names)
 
     def _is_current(self, run: RunKey) -> bool:
         return is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id)
 
-    def _tell(self, parent: Parent, workspace: Workspace, outcome: ChildOutcome) -> None:
+    def _notify(self, parent: Parent, workspace: Workspace, outcome: ChildOutcome) -> None:
         """Record in the parent's run what became of a child; once the run has ended, nobody wants to know."""
         run = RunKey(workspace, parent.execution_id, parent.run_id)
         if not self._is_current(run):
@@ -185,18 +185,20 @@ class ChildService:
                 assert_never(scheduled.close_policy)
 
     def _signal(self, parent: RunKey, signal: ChildSignaled) -> None:
-        """Send a signal unless it was sent, or the child takes none like it: a parent has no place to be told of that."""
+        """Send a signal unless it was sent, or the child takes none like it: a parent has no place for that."""
         child = summary_if_any(self._store, parent.workspace, signal.execution_id)
         if child and _is_of(child, parent, signal.child):
             request_id = f"{parent.run_id}:{signal.seq}"
             with suppress(NotFound, NotRunning, InvalidInput):
-                self._mail.signal(parent.workspace, signal.execution_id, signal.name, signal.input, request_id=request_id)
+                self._messages.signal(
+                    parent.workspace, signal.execution_id, signal.name, signal.input, request_id=request_id
+                )
 
     def _cancel(self, execution_id: ExecutionId, parent: RunKey, seq: int) -> None:
         child = summary_if_any(self._store, parent.workspace, execution_id)
         if child and _is_of(child, parent, seq):
             with suppress(NotFound, NotRunning):
-                self._mail.cancel(parent.workspace, execution_id)
+                self._messages.cancel(parent.workspace, execution_id)
 
 
 def _is_of(child: RunSummary, run: RunKey, seq: int) -> bool:

@@ -32,13 +32,13 @@ class EffectService:
         self,
         dispatch: Dispatch,
         activities: ActivityService,
-        family: ChildService,
+        children: ChildService,
         schedules: ScheduleService,
         expiry: ExpiryService,
     ) -> None:
         self._dispatch = dispatch
         self._activities = activities
-        self._family = family
+        self._children = children
         self._schedules = schedules
         self._expiry = expiry
 
@@ -57,7 +57,7 @@ class EffectService:
                 others.append(effect)
         self._dispatch.carry_out(messages, salt=salt)
         problem: Exception | None = None
-        for effect in sorted(others, key=lambda one: isinstance(one, DeleteRest)):
+        for effect in sorted(others, key=lambda effect: isinstance(effect, DeleteRest)):
             try:
                 self._carry_out(effect)
             except Unavailable:
@@ -76,7 +76,7 @@ class EffectService:
             case LookAtSchedule():
                 self._schedules.look(effect.workspace, effect.schedule_id)
             case StartChild() | CancelChild() | SignalChild() | TellParent() | LeaveChildren():
-                self._family.carry_out(effect)
+                self._children.carry_out(effect)
             case DeleteRest():
                 self._expiry.delete_rest(effect.expired)
             case _:

@@ -104,8 +104,8 @@ class RedriveService:
         summary = summary_of(item) if item else None
         if item is None or summary is None or summary.key != run or not summary.is_open:
             return
-        found = read_open_run(self._store, run, summary.deployment_name)
-        effects = outstanding(run, summary.deployment_name, found.work, self._clock.now())
+        open_run = read_open_run(self._store, run, summary.deployment_name)
+        effects = outstanding(run, summary.deployment_name, open_run.work, self._clock.now())
         deadline_at = deadline_of(item)
         if deadline_at - self._clock.now() <= SHORT_TIMEOUT + timedelta(minutes=1):
             address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
@@ -120,7 +120,7 @@ class RedriveService:
 def _read_place(phase: str, place: str) -> tuple[int, str, str]:
     """Read where to go on: a shard, the deadline of the run that was seen last, and the digest of its place.
 
-    The index holds the runs of all workspaces, and a caller is told the id of none.
+    The index holds the runs of all workspaces, and a caller sees the id of none.
     """
     if phase not in map(str, range(keys.SHARDS)):
         raise InvalidInput.at(("body", "after"), "not where a redrive goes on: take `next` from the answer before")

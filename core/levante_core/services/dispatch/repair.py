@@ -26,7 +26,7 @@ from levante_core.storage import keys
 from levante_core.storage.parked import ParkedKind
 from levante_core.storage.runs import RunSummary, recorded_of, summary_of
 
-logger = logging.getLogger("levante.recheck")
+logger = logging.getLogger("levante.repair")
 
 RUNS_PER_LOOK = 100
 """A look costs some three reads per run; more open runs than this are gone through over several minutes."""
@@ -39,7 +39,7 @@ LAST_LOOK = timedelta(seconds=90)
 """The last look was less than this ago where one look goes through all runs: sweeps come once a minute, more or less."""
 
 
-class _Place(Frozen):
+class _Cursor(Frozen):
     """Where the walk over all open runs goes on. began_at: of this walk; before: when the one before it began."""
 
     shard: int = 0
@@ -48,10 +48,10 @@ class _Place(Frozen):
     before: Time
 
 
-def _place_in(item: Item | None) -> _Place | None:
+def _cursor_in(item: Item | None) -> _Cursor | None:
     """Read where the walk goes on; one whose place cannot be read begins anew."""
     try:
-        return _Place.model_validate_json(item.documents["place"]) if item else None
+        return _Cursor.model_validate_json(item.documents["place"]) if item else None
     except (InconsistentHistory, KeyError, TypeError, ValueError):
         logger.exception("the place of the walk over the open runs cannot be read: it begins anew")
         return None
@@ -85,7 +85,7 @@ class RepairService:
         self._clock = clock
         self._effects = effects
 
-    def recheck(self) -> Looked:
+    def sweep(self) -> Looked:
         """Look at the next open runs. Several looks at once send the same messages, of which the queues keep one.
 
         A run is sent for when it was quiet for 1, 2, 4, 8, ... minutes: a run that waits for workers, or for its code to be
@@ -94,40 +94,42 @@ class RepairService:
         run, three more if nothing was recorded of it for a minute. No look begins another page after LONGEST_LOOK.
         """
         now = self._clock.now()
-        item = self._store.get(keys.RECHECK)
-        fresh = _Place(began_at=now, before=now - LAST_LOOK)
-        place = began = _place_in(item) or fresh
+        item = self._store.get(keys.REPAIR)
+        fresh = _Cursor(began_at=now, before=now - LAST_LOOK)
+        cursor = began = _cursor_in(item) or fresh
         looked = Looked()
-        while place.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK and self._clock.now() - now < LONGEST_LOOK:
+        while cursor.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK and self._clock.now() - now < LONGEST_LOOK:
             room = min(RUNS_AT_ONCE, RUNS_PER_LOOK - looked.runs)
-            page = self._store.query_index(keys.DUE, keys.open_runs(place.shard), limit=room, after=place.after)
+            page = self._store.query_index(keys.DUE, keys.open_runs(cursor.shard), limit=room, after=cursor.after)
             sent_for: list[Item] = []
-            self._look_at(page.items, place.before, now, sent_for)
+            self._look_at(page.items, cursor.before, now, sent_for)
             looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + len(sent_for))
-            shard = place.shard if page.next else place.shard + 1
-            place = place.model_copy(update={"shard": shard, "after": page.next})
-        is_whole = place.shard == keys.SHARDS and (began.shard, began.after) == (0, None)
+            shard = cursor.shard if page.next else cursor.shard + 1
+            cursor = cursor.model_copy(update={"shard": shard, "after": page.next})
+        is_whole = cursor.shard == keys.SHARDS and (began.shard, began.after) == (0, None)
         if not is_whole:
-            self._remember(place, now)
+            self._remember(cursor, now)
         elif item:
-            self._store.write(Delete(keys.RECHECK))
+            self._store.write(Delete(keys.REPAIR))
         return looked
 
     def _without_lost_sessions(self, run: RunSummary, waiting: Sequence[Effect]) -> list[Effect]:
         """Let activities fail whose worker is gone; return the others."""
-        stuck = [one.task for one in waiting if isinstance(one, SendTask) and session_of(one.task.deployment_name)]
-        live = self._builds.live_sessions(run.key.workspace, run.deployment_name) if stuck else set()
-        lost = [task for task in stuck if session_of(task.deployment_name) not in live]
+        of_sessions = [
+            effect.task for effect in waiting if isinstance(effect, SendTask) and session_of(effect.task.deployment_name)
+        ]
+        live = self._builds.live_sessions(run.key.workspace, run.deployment_name) if of_sessions else set()
+        lost = [task for task in of_sessions if session_of(task.deployment_name) not in live]
         for task in lost:
             if isinstance(task, ActivityTask):
                 self._activities.lose_session(task)
-        return [one for one in waiting if not (isinstance(one, SendTask) and one.task in lost)]
+        return [effect for effect in waiting if not (isinstance(effect, SendTask) and effect.task in lost)]
 
-    def _remember(self, place: _Place, now: datetime) -> None:
+    def _remember(self, cursor: _Cursor, now: datetime) -> None:
         """Keep the place of a walk that takes more than one look; others need none."""
-        if place.shard == keys.SHARDS:
-            place = _Place(began_at=now, before=place.began_at)
-        self._store.write(Put(Item(keys.RECHECK, documents={"place": place.model_dump_json()})))
+        if cursor.shard == keys.SHARDS:
+            cursor = _Cursor(began_at=now, before=cursor.began_at)
+        self._store.write(Put(Item(keys.REPAIR, documents={"place": cursor.model_dump_json()})))
 
     def _look_at(self, items: Sequence[Item], looked_before: datetime, now: datetime, sent_for: list[Item]) -> None:
         """Look at runs, each by itself. sent_for: takes those that were sent for."""
@@ -145,12 +147,12 @@ class RepairService:
         self._builds.keep(run)
         if self._is_busy(run, now):
             return False
-        found = read_open_run(self._store, run.key, run.deployment_name)
-        effects = outstanding(run.key, run.deployment_name, found.work, now)
+        open_run = read_open_run(self._store, run.key, run.deployment_name)
+        effects = outstanding(run.key, run.deployment_name, open_run.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]
         came_due = [effect.due.fresh_at for effect in waiting if isinstance(effect, SendLater)]
-        came_due += [retry.due_at for retry in found.work.retries.values() if retry.due_at <= now]
-        quiet_since = max([run.started_at, *came_due, *([found.last_recorded_at] if found.last_recorded_at else [])])
+        came_due += [retry.due_at for retry in open_run.work.retries.values() if retry.due_at <= now]
+        quiet_since = max([run.started_at, *came_due, *([open_run.last_recorded_at] if open_run.last_recorded_at else [])])
         times = _doublings(now - quiet_since)
         if not waiting or times == _doublings(looked_before - quiet_since):
             return False
@@ -159,7 +161,7 @@ class RepairService:
         belongs_to = self._builds.take_over(run.key, run.deployment_name)
         if belongs_to != run.deployment_name:
             logger.warning("execution %s goes over to %s: its own build has no workers", run.key.execution_id, belongs_to)
-            now_due = outstanding(run.key, belongs_to, found.work, now)
+            now_due = outstanding(run.key, belongs_to, open_run.work, now)
             waiting = [effect for effect in now_due if _came_due(effect, now)]
         self._effects.carry_out(self._without_lost_sessions(run, waiting), salt=f":quiet{times}")
         return True

@@ -184,12 +184,12 @@ class TaskService:
 
     def _delivered(self, queue: str, message: ReceivedMessage, consumer: str) -> DeliveredTask:
         """Wrap the receipt. What came due before the queues forgot what they had may be a repeat, and has to be checked."""
-        found = delivered(message.body, message.receipt, message.receive_count)
-        task, forgot_before = found.task, self._queues.forgot_before
+        task_delivered = delivered(message.body, message.receipt, message.receive_count)
+        task, forgot_before = task_delivered.task, self._queues.forgot_before
         if forgot_before and task.fresh_at < forgot_before:
             task = task.model_copy(update={"verify": True})
         grant = ReceiptGrant(queue, message.receipt, message.group, consumer, task.token)
-        return found.model_copy(update={"task": task, "receipt": self._capabilities.receipt(grant)})
+        return task_delivered.model_copy(update={"task": task, "receipt": self._capabilities.receipt(grant)})
 
     def _extended_or_restored(self, workspace: Workspace, queue: str, receipts: Sequence[str]) -> list[str]:
         """Extend leases. Those of queues that were lost with their process stand again, if nobody else has the task.

@@ -195,8 +195,8 @@ class DueService:
         except Exception:  # noqa: BLE001 - parked below, with the message that it comes from
             each_by_itself(
                 due,
-                lambda one: self._dispatch.carry_out([SendLater(one)]),
-                lambda one, error: self.park(one.model_dump_json(), error),
+                lambda timer: self._dispatch.carry_out([SendLater(timer)]),
+                lambda timer, error: self.park(timer.model_dump_json(), error),
             )
 
     def _end_overdue(self, shard: int, until: str) -> None:

@@ -38,7 +38,7 @@ WITH_CHILDREN: Mapping[str, Scalar] = {HAS_CHILDREN: True, HAS_FAMILY: True}
 def closing_write(
     run: RunKey, status: ExecutionStatus, ending: Ending, mail_count: int | None, more: Mapping[str, Scalar] | None = None
 ) -> Update:
-    """Make the write that closes the execution item. mail_count: None where unread mail may be left behind.
+    """Make the write that closes the execution item. mail_count: None where unread messages may be left behind.
 
     more: attributes that the same commit sets.
     """

@@ -38,8 +38,8 @@ class ExpiryService:
     def _delete_rest_of_run(self, expired: RunExpired) -> None:
         """Delete the history; and with the last execution below a root that is gone, their stream.
 
-        What readers of the stream were not told yet is told first, as the stream may outlive the run. A history that is
-        damaged cannot be told, and goes all the same.
+        What is not in the stream yet is published first, as the stream may outlive the run. A history that is
+        damaged cannot be published, and goes all the same.
         Cost: three reads, and a query and a write for each item of the history and the stream.
         """
         run, root = expired.run, expired.root_execution_id
@@ -49,7 +49,7 @@ class ExpiryService:
             except Unavailable:
                 raise
             except Exception:
-                logger.exception("the last events of run %s cannot be told, and are deleted", run.run_id)
+                logger.exception("the last events of run %s cannot be published, and are deleted", run.run_id)
         is_rootless = expired.is_latest and self._store.get(keys.execution(run.workspace, root)) is None
         if is_rootless and not self._streams.goes_on_below(run.workspace, root):
             self._store.clear(keys.stream(run.workspace, root))

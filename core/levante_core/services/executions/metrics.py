@@ -81,7 +81,7 @@ def measured(runs: Iterable[RunSummary], since: datetime, until: datetime) -> Me
         if run.status is ExecutionStatus.COMPLETED and run.ended_at:
             milliseconds = (run.ended_at - run.started_at) / timedelta(milliseconds=1)
             latencies[(run.started_at - since) // part].append(milliseconds)
-    everything = [one for some in latencies.values() for one in some]
+    everything = [latency for some in latencies.values() for latency in some]
     return Metrics(
         executions=executions,
         completed=len(everything),

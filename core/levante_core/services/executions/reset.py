@@ -81,12 +81,12 @@ class ResetService:
         """Write copies that nobody sees, then put the new run in the old one's place. Tells whether that was possible."""
         history = read_history(self._store, old.key)
         facts = {fact.key: fact.input for fact in history.facts}
-        found = {point.event_id: point.index for point in points(history.batches, facts)}
-        if request.event_id not in found:
-            raise InvalidResetPoint(request.event_id, sorted(found))
-        until = found[request.event_id]
+        indexes = {point.event_id: point.index for point in points(history.batches, facts)}
+        if request.event_id not in indexes:
+            raise InvalidResetPoint(request.event_id, sorted(indexes))
+        until = indexes[request.event_id]
         state = fold(history.batches[:until], facts)
-        mail = carried(
+        messages = carried(
             facts, state, old.mail_count, signals=not request.exclude_signals, updates=not request.exclude_updates
         )
         seed = old.start.reset.seed if old.start.reset else old.key.run_id
@@ -94,9 +94,9 @@ class ResetService:
         key, now = replace(old.key, run_id=run_id), self._clock.now()
         found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
         newest = self._builds.newest(key.workspace, old.deployment_name)
-        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(mail))
+        resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(messages))
         new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
-        untaken = [message_fact(one) for one in mail]
+        untaken = [message_fact(message) for message in messages]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {message_key(number) for number in range(1, state.mail_taken + 1)}
         dated = zip(history.facts, history.facts_recorded_at, strict=True)

@@ -87,7 +87,7 @@ class RunFilter:
             and (not self.search or is_found(self.search, _texts(run)))
             and _is_between(self.started_after, run.started_at, self.started_before)
             and _is_between(self.ended_after, run.ended_at, self.ended_before)
-            and all(one.fits(run.search_keys) for one in self.search_keys)
+            and all(condition.fits(run.search_keys) for condition in self.search_keys)
             and (self.is_workflow_wanted is None or self.is_workflow_wanted(run.workflow_name))
         )
 

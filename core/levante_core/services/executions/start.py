@@ -133,7 +133,9 @@ class ExecutionService:
         is_at_home = any(owner.deployment_name == home for owner in owners)
         now = self._clock.now()
         deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
-        registration = next(one for one in entry.registrations if one.deployment_name == deployment)
+        registration = next(
+            registration for registration in entry.registrations if registration.deployment_name == deployment
+        )
         request = StartRequest(input=child.input, user_id=above.user_id)
         execution = self._new(workspace, execution_id, registration, request, now)
         start = execution.start
@@ -162,7 +164,9 @@ class ExecutionService:
         wanted = names.deployment_name(request.deployment_name) if request.deployment_name else None
         now = self._clock.now()
         deployment = choose(entry.workflow.name, self._catalogue.owners(workspace, entry), wanted, now)
-        registration = next(one for one in entry.registrations if one.deployment_name == deployment)
+        registration = next(
+            registration for registration in entry.registrations if registration.deployment_name == deployment
+        )
         return self._new(workspace, execution_id, registration, request, now)
 
     def get(self, workspace: Workspace, execution_id: str) -> Execution:

@@ -48,10 +48,10 @@ from levante_core.storage.runs import (
 )
 
 MOST_CARRIED = 90
-"""Mail that a new run begins with, in the same transaction; a run with more has to take some of it first."""
+"""Messages that a new run begins with, in the same transaction; a run with more has to take some of it first."""
 
 
-MAIL_HELD_FOR = timedelta(seconds=2)
+MESSAGES_HELD_FOR = timedelta(seconds=2)
 """Time for a worker to read what an execution was sent last, and to end it."""
 
 
@@ -99,20 +99,20 @@ class CommitService:
         Cost: one write per commit, a transaction if it closes.
         """
         prepared = [self._prepared(granted) for granted in commits]
-        possible = [one for one in prepared if isinstance(one, _Prepared)]
+        possible = [prepared_commit for prepared_commit in prepared if isinstance(prepared_commit, _Prepared)]
         refusals = iter(self._write_each(possible))
         outcomes = [
-            _outcome(granted, one, next(refusals)) if isinstance(one, _Prepared) else one
-            for granted, one in zip(commits, prepared, strict=True)
+            _outcome(granted, prepared_commit, next(refusals)) if isinstance(prepared_commit, _Prepared) else prepared_commit
+            for granted, prepared_commit in zip(commits, prepared, strict=True)
         ]
         recorded = (
-            one.records
-            for one, outcome in zip(prepared, outcomes, strict=True)
-            if isinstance(one, _Prepared) and outcome is CommitOutcome.RECORDED
+            prepared_commit.records
+            for prepared_commit, outcome in zip(prepared, outcomes, strict=True)
+            if isinstance(prepared_commit, _Prepared) and outcome is CommitOutcome.RECORDED
         )
         self._dispatch.dispatch_now(record for records in recorded for record in records)
         for granted, outcome in zip(commits, outcomes, strict=True):
-            if outcome is CommitOutcome.UNREAD_MAIL:
+            if outcome is CommitOutcome.UNREAD_MESSAGES:
                 self._hold_messages(granted.grant.run)
         return [self._result(granted, outcome) for granted, outcome in zip(commits, outcomes, strict=True)]
 
@@ -132,9 +132,9 @@ class CommitService:
     def _write_each(self, prepared: Sequence[_Prepared]) -> Sequence[ConditionFailed | NotStorable | None]:
         """Write commits together; if one of them is too large, each alone: those that are there already are known again."""
         try:
-            return self._store.write_each([one.writes for one in prepared])
+            return self._store.write_each([commit.writes for commit in prepared])
         except NotStorable:
-            return [self._write(one) for one in prepared]
+            return [self._write(commit) for commit in prepared]
 
     def _write(self, prepared: _Prepared) -> ConditionFailed | NotStorable | None:
         try:
@@ -178,17 +178,17 @@ class CommitService:
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
     def _hold_messages(self, run: RunKey) -> None:
-        """Let a run that is about to end take the mail it has, without more coming all the time."""
-        until = wire_time(self._clock.now() + MAIL_HELD_FOR)
+        """Let a run that is about to end take the messages it has, without more coming all the time."""
+        until = wire_time(self._clock.now() + MESSAGES_HELD_FOR)
         with suppress(ConditionFailed):
             self._store.write(_setting(run, {MAIL_HELD_UNTIL: until}))
 
     def _continued(
         self, run: RunKey, event: ExecutionContinuedAsNew, status: ExecutionStatus, ending: Ending, commit: Commit
     ) -> tuple[list[Write], list[Record]]:
-        """Make the writes that put a new run in the place of this one, with the mail that this one has not taken.
+        """Make the writes that put a new run in the place of this one, with the messages that this one has not taken.
 
-        They are refused if the run is not the latest, or mail comes meanwhile.
+        They are refused if the run is not the latest, or a message comes meanwhile.
         """
         item = self._store.get(keys.execution(run.workspace, run.execution_id))
         old = item and execution_of(item)
@@ -197,8 +197,8 @@ class CommitService:
         if commit.search_keys is not None:
             old = replace(old, search_keys=commit.search_keys)
         unread = old.mail_count - event.mail_taken
-        mail = [self._carried(run, event.mail_taken + number, number) for number in range(1, unread + 1)]
-        is_cancel_requested = any(isinstance(fact.input, CancelRequested) for fact in mail)
+        messages = [self._carried(run, event.mail_taken + number, number) for number in range(1, unread + 1)]
+        is_cancel_requested = any(isinstance(fact.input, CancelRequested) for fact in messages)
         new = continued(old, event, ending.ended_at, mail_count=unread)
         new = replace(new, is_cancel_requested=is_cancel_requested)
         unchanged = open_run(run, mail_count=old.mail_count)
@@ -206,16 +206,16 @@ class CommitService:
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         writes.append(Put(run_pointer_item(new.key), Absent()))
         recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
-        writes += [Put(fact_item(recorded, fact), Absent()) for fact in mail]
+        writes += [Put(fact_item(recorded, fact), Absent()) for fact in messages]
         return writes, [RunStarted(new.key, new.deployment_name, new.start)]
 
     def _carried(self, run: RunKey, old_number: int, number: int) -> Fact:
-        """Return a piece of mail under its number in the new run."""
+        """Return a message under its number in the new run."""
         item = self._store.get(keys.fact(run, message_key(old_number)))
-        mail = item and fact_of(item).input
-        if not isinstance(mail, RUN_MESSAGES):
-            raise InconsistentHistory(f"mail {old_number} of run {run.run_id} is counted, but missing")
-        return message_fact(mail.model_copy(update={"number": number}))
+        message = item and fact_of(item).input
+        if not isinstance(message, RUN_MESSAGES):
+            raise InconsistentHistory(f"message {old_number} of run {run.run_id} is counted, but missing")
+        return message_fact(message.model_copy(update={"number": number}))
 
 
 def _has_children(commit: Commit) -> bool:
@@ -254,7 +254,7 @@ def _outcome(
 def _refusal(granted: GrantedCommit, refused: ConditionFailed) -> CommitOutcome:
     if 0 not in refused.failed:
         is_current = is_open_run(refused.existing[1], granted.grant.run.run_id)
-        return CommitOutcome.UNREAD_MAIL if is_current else CommitOutcome.CONFLICT
+        return CommitOutcome.UNREAD_MESSAGES if is_current else CommitOutcome.CONFLICT
     first = refused.existing[0]
     is_repeat = first is not None and commit_id_of(first) == granted.commit.batch.commit_id
     return CommitOutcome.RECORDED if is_repeat else CommitOutcome.CONFLICT

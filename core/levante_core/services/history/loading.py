@@ -116,10 +116,10 @@ def _items(store: ItemStore, run: RunKey, request: LoadRequest, position: Positi
     """Read batches, then facts and queries, each in order, from where a part ended."""
     partition = keys.history(run.workspace, run.run_id)
     outcomes = keys.fact(run, keys.outcome_fact(request.open_from)).sort
-    mail = keys.fact(run, message_key(request.mail_from)).sort
+    first_message = keys.fact(run, message_key(request.mail_from)).sort
     end = keys.prefixed(keys.QUERY)[1]
     ranges = [(keys.batch(run, request.after_index + 1).sort, keys.prefixed(keys.BATCH)[1])]
-    ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (mail, end)]
+    ranges += [(outcomes, end)] if request.mail_from == 1 else [(outcomes, keys.outcomes_end()), (first_message, end)]
     after = position.sort if position else ""
     while after and ranges and not _is_within(after, ranges[0]):
         del ranges[0]

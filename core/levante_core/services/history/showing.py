@@ -20,7 +20,7 @@ from levante_core.storage.decoding import missing_batch
 from levante_core.storage.runs import batch_of, fact_of, recorded_of
 
 BATCHES_AT_ONCE = 10
-"""So much of a history is in memory while it is told; each may be of 2 MB."""
+"""So much of a history is in memory while it is shown; each may be of 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class ShownHistory:
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events, numbered, facts in the places where they were taken.
 
-        `taken_until` is the same number for all mail that was taken at once. Raises: InconsistentHistory.
+        `taken_until` is the same number for all messages that were taken at once. Raises: InconsistentHistory.
         """
-        for event_id, said in enumerate(self._unnumbered(), 1):
-            said["event_id"] = event_id
-            yield said
+        for event_id, event in enumerate(self._unnumbered(), 1):
+            event["event_id"] = event_id
+            yield event
 
     def whole(self) -> dict[str, Json]:
         """Return all of it as JSON."""
@@ -47,9 +47,9 @@ class ShownHistory:
     def _unnumbered(self) -> Iterator[dict[str, Any]]:
         start = self._execution.start
         yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        for told, taken_until, recorded_at in _told(_pieces(self._store, self._execution.key)):
+        for entry, taken_until, recorded_at in _entries(_pieces(self._store, self._execution.key)):
             together = {"taken_until": taken_until} if taken_until else {}
-            yield {**told.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
+            yield {**entry.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
 
 
 class HistoryService:
@@ -91,19 +91,19 @@ class HistoryService:
 
 def shown(history: History) -> Iterator[tuple[HistoryEvent | RunMessage, datetime]]:
     """Yield the events, facts in the places where they were taken, and when each was recorded there."""
-    return ((told, recorded_at) for told, _, recorded_at in _told([history]))
+    return ((entry, recorded_at) for entry, _, recorded_at in _entries([history]))
 
 
-def _told(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | RunMessage, int | None, datetime]]:
-    """Yield events, for mail the number up to which it was taken at once, and when each was recorded."""
+def _entries(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | RunMessage, int | None, datetime]]:
+    """Yield events, for messages the number up to which they were taken at once, and when each was recorded."""
     taken = 0
     for piece in pieces:
         facts = {fact.key: fact.input for fact in piece.facts}
         for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
             for event in batch.events:
                 until = event.until if isinstance(event, MessagesTaken) else None
-                for told in _resolved(event, facts, taken):
-                    yield told, until, recorded_at
+                for entry in _resolved(event, facts, taken):
+                    yield entry, until, recorded_at
                 taken = until or taken
 
 
@@ -120,7 +120,7 @@ def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
         events = [event for batch in batches for event in batch.events]
         outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
         until = max((event.until for event in events if isinstance(event, MessagesTaken)), default=taken)
-        facts = [*_outcomes(store, run, outcomes), *_mail(store, run, taken, until)]
+        facts = [*_outcomes(store, run, outcomes), *_messages(store, run, taken, until)]
         taken = until
         yield History(batches, tuple(recorded_of(item).at for item in page.items), tuple(facts), ())
         index += len(batches)
@@ -137,8 +137,8 @@ def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator
                 yield fact_of(item)
 
 
-def _mail(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:
-    """Read the mail that follows a number, up to another."""
+def _messages(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:
+    """Read the messages that follow a number, up to another."""
     if after < until:
         first, last = keys.fact(run, message_key(after + 1)), keys.fact(run, message_key(until))
         yield from map(fact_of, read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE))

@@ -1,4 +1,4 @@
-"""Mail: what callers send to a run while it is open, numbered as it is accepted."""
+"""Messages: what callers send to a run while it is open, numbered as they are accepted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,14 +45,14 @@ from levante_core.storage.runs import (
 )
 
 REMEMBERED_FOR = timedelta(days=30)
-"""So long a repeat of mail that was sent under an id is recognised."""
+"""So long a repeat of a message that was sent under an id is recognised."""
 
 Write: TypeAlias = Callable[[int, datetime], RunMessage]
 
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """Mail as it was accepted. index: of the last batch before; the answer can only follow."""
+    """A message as it was accepted. index: of the last batch before; the answer can only follow."""
 
     run: RunKey
     number: int
@@ -136,7 +136,7 @@ class MessageService:
         return find_open_run(self._store, workspace, execution_id)
 
     def _find(self, workspace: Workspace, execution_id: str, request_id: str) -> _Accepted | None:
-        """Return what became of mail that was sent under this id before, in whatever run."""
+        """Return what became of a message that was sent under this id before, in whatever run."""
         item = self._store.get(keys.accepted(workspace, ExecutionId(execution_id), request_id))
         if item is None:
             return None
@@ -144,7 +144,7 @@ class MessageService:
         return _Accepted(run, message_number_of(item), 0)
 
     def _accept(self, execution: RunSummary, write: Write, request_id: str | None = None, index: int = 0) -> _Accepted:
-        """Record mail under the next number of the latest run. index: of the last batch of this run."""
+        """Record a message under the next number of the latest run. index: of the last batch of this run."""
         asked = execution.key
         latest: RunSummary | None = execution
         for _ in self._conflicts.attempts():
@@ -179,10 +179,10 @@ class MessageService:
             else:
                 self._dispatch.dispatch_now([FactRecorded(run, execution.deployment_name, now, fact)])
                 return _Accepted(run, number, index if run == asked else 0)
-        raise Unavailable(f"execution {execution.key.execution_id!r} gets too much mail at once: try again")
+        raise Unavailable(f"execution {execution.key.execution_id!r} gets too many messages at once: try again")
 
     def _ready(self, execution: RunSummary) -> RunSummary:
-        """Wait while an execution that is about to end takes no more mail. Raises: NotRunning when it has ended."""
+        """Wait while an execution that is about to end takes no more messages. Raises: NotRunning when it has ended."""
         run = execution.key
         while execution.mail_held_until and (left := (execution.mail_held_until - self._clock.now()).total_seconds()) > 0:
             with self._watch.watch(keys.execution(run.workspace, run.execution_id).partition) as watched:
@@ -197,18 +197,18 @@ class MessageService:
         while True:
             run = accepted.run
             with self._watch.watch(keys.history(run.workspace, run.run_id)) as watched:
-                while isinstance(found := self._look(accepted), int):
-                    accepted = _Accepted(run, accepted.number, found)
+                while isinstance(answer := self._look(accepted), int):
+                    accepted = _Accepted(run, accepted.number, answer)
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
                         raise ResultNotReady("the update was accepted, and is not answered yet; it goes on")
                     watched.wait(left)
-            if not isinstance(found, _Accepted):
-                return found
-            accepted = found
+            if not isinstance(answer, _Accepted):
+                return answer
+            accepted = answer
 
     def _look(self, accepted: _Accepted) -> Answer | _Accepted | int:
-        """Return the answer, if it is there; where to look for it, if a new run has the mail; else the last index seen."""
+        """Return the answer, if it is there; where to look, if a new run has the message; else the last index seen."""
         run, index = accepted.run, accepted.index
         first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
         for item in read_all(self._store, first.partition, first.sort, last):

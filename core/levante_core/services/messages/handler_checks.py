@@ -40,9 +40,9 @@ class HandlerChecks:
             if registration.deployment_name != without_build(execution.deployment_name) or registration.spec is None:
                 continue
             handlers = _handlers(registration.spec, kind)
-            handler = next((one for one in handlers if one.name == name), None)
+            handler = next((spec for spec in handlers if spec.name == name), None)
             if handler is None:
-                known = ", ".join(one.name for one in handlers) or "none"
+                known = ", ".join(spec.name for spec in handlers) or "none"
                 raise NotFound(f"workflow {entry.workflow.name!r} has no {kind} {name!r}; it has: {known}")
             _, problem = problem_with("the input", value)
             if problem:
@@ -54,7 +54,7 @@ class HandlerChecks:
 
 
 def refused(what: str, failure: Failure) -> LevanteError:
-    """Return how the caller is told that a handler refused an input, or failed."""
+    """Return how the caller learns that a handler refused an input, or failed."""
     if failure.type == INVALID_ARGUMENTS:
         return InvalidInput.at(INPUT, failure.message)
     return HandlerFailed(f"{what} failed: {failure.message}", failure.model_dump(mode="json", exclude={"stack"}))

@@ -71,7 +71,7 @@ class InputChecks:
         if problems and input_ is None:
             problems = self._problems(schema, known.validator, known.work, {})
         if problems:
-            raise InvalidInput([{**one, "loc": [*at, *one["loc"]]} for one in problems])
+            raise InvalidInput([{**problem, "loc": [*at, *problem["loc"]]} for problem in problems])
 
     def _problems(self, schema: JsonSchema, validator: Any, work: SchemaWork, value: Json) -> Problems:
         text = to_json(value)

@@ -44,15 +44,15 @@ class TraceExport:
         now = self._clock.now()
         if self._send is None or now < self._paused_until:
             return
-        sent = [one for run in closed for one in self._spans_of(run, now)]
+        sent = [span for run in closed for span in self._spans_of(run, now)]
         if not sent:
             return
         try:
             self._send(json.dumps({"resourceSpans": sent}).encode())
         except OSError as error:
             self._paused_until = now + PAUSE
-            said = loggable(error)
-            logger.warning("traces of %d runs could not be exported, nor are others within a minute: %s", len(sent), said)
+            problem = loggable(error)
+            logger.warning("traces of %d runs could not be exported, nor are others within a minute: %s", len(sent), problem)
 
     def _spans_of(self, closed: RunClosed, now: datetime) -> list[object]:
         try:

@@ -133,7 +133,7 @@ class LogService:
         """
         last = _place(cursor) if cursor else None
         budget = Budget(MOST_BATCHES)
-        lines = (self._lines(workspace, window, one, last, budget) for one in self._workers(workspace, window))
+        lines = (self._lines(workspace, window, worker, last, budget) for worker in self._workers(workspace, window))
         page: list[LogLine] = []
         seen: Place | None = None
         for place, line in heapq.merge(*lines, reverse=window.descending):
@@ -151,7 +151,7 @@ class LogService:
 
     def fresh(self, tail: LogTail) -> list[tuple[str, LogLine]]:
         """Return the lines that have come, each with the cursor behind it, those of each worker in order."""
-        found: list[tuple[str, LogLine]] = []
+        lines: list[tuple[str, LogLine]] = []
         for worker in self._workers(tail.workspace, tail.window):
             batch, count = tail.seen.get(worker, (wire_time(tail.window.after), 0))
             partition = keys.logs(tail.workspace, tail.window.deployment, worker)
@@ -161,8 +161,8 @@ class LogService:
                         continue
                     tail.seen[worker] = item.key.sort, number
                     if tail.window.after <= line.at <= tail.window.before and tail.window.wanted(line):
-                        found.append((tail.cursor, line))
-        return found
+                        lines.append((tail.cursor, line))
+        return lines
 
     def _workers(self, workspace: Workspace, window: Window) -> list[str]:
         """Return the workers that may have logged in the window."""
@@ -170,7 +170,9 @@ class LogService:
             return [window.worker]
         workers = find_workers(self._store, workspace, window.deployment)
         return [
-            one.name for one in workers if one.last_heartbeat_at + LATE >= window.after and one.created_at <= window.before
+            worker.name
+            for worker in workers
+            if worker.last_heartbeat_at + LATE >= window.after and worker.created_at <= window.before
         ]
 
     def _lines(

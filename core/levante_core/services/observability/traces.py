@@ -39,8 +39,8 @@ class TraceService:
 
     def ids(self, workspace: Workspace, execution_ids: Iterable[str]) -> dict[str, str]:
         """Return the trace ids of those executions that there are. Cost: a read or two for each."""
-        found = (execution_if_any(self._store, workspace, one) for one in execution_ids)
-        return {execution.key.execution_id: self.trace_id(execution) for execution in found if execution}
+        executions = (execution_if_any(self._store, workspace, execution_id) for execution_id in execution_ids)
+        return {execution.key.execution_id: self.trace_id(execution) for execution in executions if execution}
 
     def trace_id(self, execution: Execution) -> str:
         """Return the id of the trace that an execution belongs to. Cost: a read for one with a parent."""
@@ -54,5 +54,5 @@ class TraceService:
         partition = keys.history(run.workspace, run.run_id)
         attempts = read_all(self._store, partition, *keys.prefixed(keys.ATTEMPT))
         failed = [failed for item in attempts for failed in failed_attempts(item)]
-        told = shown(read_history(self._store, run))
-        return Trace(execution, self.trace_id(execution), spans(execution, told, failed))
+        events = shown(read_history(self._store, run))
+        return Trace(execution, self.trace_id(execution), spans(execution, events, failed))

@@ -84,7 +84,7 @@ class ScheduleService:
         dispatch: Dispatch,
         executions: ExecutionService,
         closing: ClosingService,
-        mail: MessageService,
+        messages: MessageService,
         conflicts: Conflicts,
     ) -> None:
         self._store = store
@@ -93,7 +93,7 @@ class ScheduleService:
         self._dispatch = dispatch
         self._executions = executions
         self._closing = closing
-        self._mail = mail
+        self._messages = messages
         self._conflicts = conflicts
 
     # --- what users do ------------------------------------------------------------------------------------------------
@@ -241,10 +241,12 @@ class ScheduleService:
 
     def _step(self, schedule: Schedule) -> Step:
         now = self._clock.now()
-        found = [summary_if_any(self._store, schedule.workspace, one) for one in schedule.state.running]
-        executions = [execution for execution in found if execution]
-        still_open = {one.key.execution_id for one in executions if one.is_open}
-        failed = {one.key.execution_id for one in executions if one.status in FAILURES}
+        summaries = [
+            summary_if_any(self._store, schedule.workspace, execution_id) for execution_id in schedule.state.running
+        ]
+        executions = [execution for execution in summaries if execution]
+        still_open = {execution.key.execution_id for execution in executions if execution.is_open}
+        failed = {execution.key.execution_id for execution in executions if execution.status in FAILURES}
         return next_step(schedule, now, still_open, failed)
 
     def _take(self, before: Schedule, step: Step) -> Schedule:
@@ -288,7 +290,7 @@ class ScheduleService:
                 if step.terminate:
                     self._closing.terminate(workspace, execution_id)
                 else:
-                    self._mail.cancel(workspace, execution_id)
+                    self._messages.cancel(workspace, execution_id)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

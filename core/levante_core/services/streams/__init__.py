@@ -1,1 +1,1 @@
-"""Streams of events: made of histories, told by activities and outsiders, read as they grow."""
+"""Streams of events: made of histories, published by activities and by programs outside, read as they grow."""

@@ -1,4 +1,4 @@
-"""Events of custom tasks that are in no history: added to the streams as they are told."""
+"""Events of custom tasks that are in no history: added to the streams as they are published."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.streams.custom_tasks import TaskPhase
-from levante_core.domain.streams.events import PublishedTask, StreamUpdate, told_by_activity
+from levante_core.domain.streams.events import PublishedTask, StreamUpdate, update_of_activity
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Absent, Item, ItemStore, Put
 from levante_core.protocol.activities import Publication
@@ -24,7 +24,7 @@ FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class GrantedPublication:
-    """What an activity tells, and the attempt that it tells it in."""
+    """What an activity publishes, and the attempt that publishes it."""
 
     grant: AttemptGrant
     publication: Publication
@@ -51,24 +51,24 @@ class _Adding:
     @property
     def starts_a_task(self) -> bool:
         """Whether a task begins with it."""
-        return any(one.event.phase is TaskPhase.STARTED for one in self.publication.events)
+        return any(entry.event.phase is TaskPhase.STARTED for entry in self.publication.events)
 
     def fresh(self, seen: Sequence[Item]) -> list[StreamUpdate]:
         """Return the events that are not in the stream yet. seen: the end of it."""
         publishers = filter(None, map(streams.publisher_of, seen))
-        known = max((one.until for one in publishers if one.name == self.publication.publisher), default=0)
-        told, name = self.publication, self.publication.publisher
+        known = max((entry.until for entry in publishers if entry.name == self.publication.publisher), default=0)
+        publication, name = self.publication, self.publication.publisher
         return [
-            told_by_activity(
-                self.execution, PublishedTask(name, self.seq, told.activity_name, one.number, one.at, one.event)
+            update_of_activity(
+                self.execution, PublishedTask(name, self.seq, publication.activity_name, entry.number, entry.at, entry.event)
             )
-            for one in told.events
-            if one.number > known
+            for entry in publication.events
+            if entry.number > known
         ]
 
 
 class TaskEventService:
-    """Adds to streams what activities tell."""
+    """Adds to streams what activities publish."""
 
     def __init__(self, store: ItemStore, all_streams: StreamService, conflicts: Conflicts) -> None:
         self._store = store
@@ -76,25 +76,25 @@ class TaskEventService:
         self._streams = all_streams
 
     def append(self, workspace: Workspace, publications: Sequence[GrantedPublication]) -> list[int | None]:
-        """Add what different publishers tell, the events of each in order, after what led to them.
+        """Add what different publishers send, the events of each in order, after what led to them.
 
-        Returns for each how far its stream has come; None when its run is not the latest, and nobody is told. With
+        Returns for each how far its stream has come; None when its run is not the latest, and nobody sees them. With
         `after`, a repeat is recognised however late it comes. Raises: Unavailable.
         Cost: a read for each, a write for each stream, a query where that has gone on since `after`, and those of `publish`
         where a task starts.
         """
-        adding = [self._begun(one) for one in publications]
-        for root in {one.execution.root_execution_id for one in adding if one and one.starts_a_task}:
+        adding = [self._begun(addition) for addition in publications]
+        for root in {addition.execution.root_execution_id for addition in adding if addition and addition.starts_a_task}:
             self._streams.publish(workspace, root)
         for _ in self._conflicts.attempts():
             is_advancing = True
             while is_advancing:
-                waiting = [one for one in adding if one and one.last is None]
+                waiting = [addition for addition in adding if addition and addition.last is None]
                 if not waiting:
-                    return [one.last if one else None for one in adding]
+                    return [addition.last if addition else None for addition in adding]
                 self._add(workspace, waiting)
-                is_advancing = any(one.last is not None for one in waiting)
-        raise Unavailable("events come too fast to be told: try again")
+                is_advancing = any(addition.last is not None for addition in waiting)
+        raise Unavailable("events come too fast to be published: try again")
 
     def _begun(self, granted: GrantedPublication) -> _Adding | None:
         run = granted.grant.run
@@ -104,36 +104,40 @@ class TaskEventService:
 
     def _add(self, workspace: Workspace, waiting: Sequence[_Adding]) -> None:
         """Try once to put publications at the next places of their streams; those of one stream all together."""
-        roots = dict.fromkeys(one.execution.root_execution_id for one in waiting)
+        roots = dict.fromkeys(addition.execution.root_execution_id for addition in waiting)
         groups = [
-            list(self._placed(workspace, root, [one for one in waiting if one.execution.root_execution_id == root]))
+            list(
+                self._placed(
+                    workspace, root, [addition for addition in waiting if addition.execution.root_execution_id == root]
+                )
+            )
             for root in roots
         ]
         written = [group for group in groups if group]
         refusals = self._store.write_each([[put for _, put in group] for group in written])
         for group, refused in zip(written, refusals, strict=True):
             end = streams.after(group[-1][1].item) - 1
-            for one, _ in group:
-                one.last = end if refused is None else None
-                one.is_surprised = refused is not None
+            for addition, _ in group:
+                addition.last = end if refused is None else None
+                addition.is_surprised = refused is not None
 
     def _placed(self, workspace: Workspace, root: ExecutionId, waiting: Sequence[_Adding]) -> Iterator[tuple[_Adding, Put]]:
         """Yield the writes of as many publications as one transaction takes; those that are there need none.
 
         Where all of them know the same end, that is tried first: if it is free, none of them can be behind it already.
         """
-        afters = [one.publication.after for one in waiting]
-        is_known = len(set(afters)) == 1 and not any(one.is_surprised for one in waiting)
+        afters = [addition.publication.after for addition in waiting]
+        is_known = len(set(afters)) == 1 and not any(addition.is_surprised for addition in waiting)
         seen = [] if is_known and afters[0] else self._end(workspace, root, afters)
         place = streams.after(seen[-1]) if seen else 1 + min(after or 0 for after in afters)
         room = WRITE_BYTES
-        for one in waiting:
-            fresh = one.fresh(seen)
+        for addition in waiting:
+            fresh = addition.fresh(seen)
             if not fresh:
-                one.last = place - 1
+                addition.last = place - 1
             elif room > 0:
-                put = Put(streams.events_item(workspace, root, place, fresh, one.publisher), Absent())
-                yield one, put
+                put = Put(streams.events_item(workspace, root, place, fresh, addition.publisher), Absent())
+                yield addition, put
                 place += len(fresh)
                 room -= streams.size_bytes(put.item)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.names import ExecutionId, Workspace
-from levante_core.domain.streams.events import OutsideTask, told_from_outside
+from levante_core.domain.streams.events import OutsideTask, update_from_outside
 from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, Check, ConditionFailed, Item, ItemStore, Put
 from levante_core.services.conflicts import Conflicts
@@ -20,7 +20,7 @@ EVENTS_AT_ONCE = 45
 
 @dataclass(frozen=True, slots=True)
 class OutsideEvent:
-    """What somebody tells of an execution's run, and what they say of it besides.
+    """What a program outside publishes of an execution's run, and what it says of it besides.
 
     where: its place in the request, for what is wrong with it.
     """
@@ -35,7 +35,7 @@ class OutsideEvent:
 
 
 class OutsideEventService:
-    """Adds to streams what others than activities tell."""
+    """Adds to streams what others than activities publish."""
 
     def __init__(self, store: ItemStore, all_streams: StreamService, conflicts: Conflicts) -> None:
         self._store = store
@@ -51,7 +51,10 @@ class OutsideEventService:
         Raises: NotFound, NotRunning, InvalidInput, Unavailable. Cost: a read for each execution; a query and a transaction
         for every EVENTS_AT_ONCE of a stream, and those of `publish` for each.
         """
-        executions = {one: self._open(workspace, one) for one in dict.fromkeys(event.execution_id for event in events)}
+        executions = {
+            execution_id: self._open(workspace, execution_id)
+            for execution_id in dict.fromkeys(event.execution_id for event in events)
+        }
         for event in events:
             _check(event, executions[event.execution_id])
         by_root: dict[ExecutionId, dict[str, OutsideEvent]] = {}
@@ -59,9 +62,9 @@ class OutsideEventService:
             by_root.setdefault(executions[event.execution_id].root_execution_id, {}).setdefault(event.task.event_id, event)
         for root, by_id in by_root.items():
             self._streams.publish(workspace, root)
-            told = list(by_id.values())
-            for start in range(0, len(told), EVENTS_AT_ONCE):
-                self._append(workspace, root, told[start : start + EVENTS_AT_ONCE], executions)
+            updates = list(by_id.values())
+            for start in range(0, len(updates), EVENTS_AT_ONCE):
+                self._append(workspace, root, updates[start : start + EVENTS_AT_ONCE], executions)
 
     def _append(
         self, workspace: Workspace, root: ExecutionId, events: Sequence[OutsideEvent], executions: dict[str, Execution]
@@ -72,21 +75,21 @@ class OutsideEventService:
             if not fresh:
                 return
             place = self._streams.next(workspace, root)
-            told = [told_from_outside(executions[one.execution_id], one.task) for one in fresh]
-            runs = [executions[one].key for one in dict.fromkeys(event.execution_id for event in fresh)]
-            marks = [Put(Item(keys.stream_event_id(workspace, root, one.task.event_id), {}), Absent()) for one in fresh]
+            updates = [update_from_outside(executions[event.execution_id], event.task) for event in fresh]
+            runs = [executions[execution_id].key for execution_id in dict.fromkeys(event.execution_id for event in fresh)]
+            marks = [Put(Item(keys.stream_event_id(workspace, root, event.task.event_id), {}), Absent()) for event in fresh]
             open_runs = [_check_of(run) for run in runs]
             try:
-                self._store.write(Put(streams.events_item(workspace, root, place, told), Absent()), *open_runs, *marks)
+                self._store.write(Put(streams.events_item(workspace, root, place, updates), Absent()), *open_runs, *marks)
             except ConditionFailed as refused:
                 for position in refused.failed:
                     if 0 < position <= len(runs):
                         self._refuse(workspace, runs[position - 1])
                 known = {position - 1 - len(runs) for position in refused.failed}
-                fresh = [one for number, one in enumerate(fresh) if number not in known]
+                fresh = [event for number, event in enumerate(fresh) if number not in known]
             else:
                 return
-        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
+        raise Unavailable(f"the events of execution {root!r} come too fast to be published: try again")
 
     def _open(self, workspace: Workspace, execution_id: str) -> Execution:
         return find_open_execution(self._store, workspace, execution_id)
@@ -105,15 +108,15 @@ def _check(event: OutsideEvent, execution: Execution) -> None:
     """Refuse what contradicts the execution. Raises: NotFound, InvalidInput."""
     if event.run_id != execution.key.run_id:
         raise NotFound(f"execution {event.execution_id!r} has no open run {event.run_id!r}")
-    said = {
+    fields = {
         "root_workflow_exec_id": (event.root_execution_id, execution.root_execution_id),
         "parent_workflow_exec_id": (event.parent_execution_id, execution.parent_execution_id),
         "workflow_name": (event.workflow_name, execution.start.workflow_name),
     }
     problems = [
         {"loc": [*event.where, name], "msg": f"execution {event.execution_id!r} has another one", "type": "value_error"}
-        for name, (given, recorded) in said.items()
-        if given != recorded
+        for name, (named, recorded) in fields.items()
+        if named != recorded
     ]
     if problems:
         raise InvalidInput(problems)

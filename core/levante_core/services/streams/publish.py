@@ -1,6 +1,6 @@
 """Streams of events: made of what is recorded when somebody asks for them, and kept from then on.
 
-Histories are the source; a stream is what readers were told of them, in one sequence for an execution without parent and
+Histories are the source; a stream is what was projected of them, in one sequence for an execution without parent and
 all below it. Nobody pays for events that nobody reads (docs/decisions/0015).
 """
 
@@ -35,7 +35,7 @@ from levante_core.storage.streams import StreamHead
 
 BATCHES_AT_ONCE = 100
 WRITE_BYTES = 1024 * 1024
-"""So much is told in one write, but for what is told at one blow: a transaction takes 4 MB (DynamoDB quotas, 2026-11-23)."""
+"""So much is published in one write, but for one batch: a transaction takes 4 MB (DynamoDB quotas, 2026-11-23)."""
 ITEM_BYTES = 48 * 1024
 """Events of one item, unless a single one is larger: below what is kept as a payload."""
 SHARES = 30
@@ -52,11 +52,11 @@ class Sequenced:
     """An event and its place in the stream, from 1 on. size_bytes: its share of the item that it is kept in."""
 
     sequence: int
-    told: StreamUpdate
+    update: StreamUpdate
     size_bytes: int
 
     def __hash__(self) -> int:
-        return hash((self.sequence, self.told.event.event_id))
+        return hash((self.sequence, self.update.event.event_id))
 
 
 class StreamService:
@@ -82,7 +82,7 @@ class StreamService:
                 return head
 
     def publish_some(self, workspace: Workspace, root: ExecutionId) -> bool:
-        """Add to the stream some of what was recorded. Tells whether that was all. Cost: MOST_WRITES times that of one."""
+        """Add to the stream some of what was recorded. Returns whether that was all. Cost: MOST_WRITES times that of one."""
         return not all(self._publish_next(workspace, root)[1] for _ in range(MOST_WRITES + 1))
 
     def is_read(self, workspace: Workspace, root: ExecutionId) -> bool:
@@ -92,8 +92,8 @@ class StreamService:
     def goes_on_below(self, workspace: Workspace, root: ExecutionId) -> bool:
         """Whether an execution below the root is open, as far as the stream follows them. Cost: a read for each."""
         below = self.head(workspace, root).following[1:]
-        found = (summary_if_any(self._store, workspace, followed.execution_id) for followed in below)
-        return any(execution and execution.is_open for execution in found)
+        executions = (summary_if_any(self._store, workspace, cursor.execution_id) for cursor in below)
+        return any(execution and execution.is_open for execution in executions)
 
     def read(self, workspace: Workspace, root: ExecutionId, first: int) -> Iterator[Sequenced]:
         """Read the stream from a sequence number on, as far as it has come.
@@ -107,15 +107,15 @@ class StreamService:
         item = next(following, None)
         if item is None or item.key.sort != start:
             page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
-            inside = [one for one in page.items if streams.after(one) > first]
+            inside = [events_item for events_item in page.items if streams.after(events_item) > first]
             if inside:  # what comes then is asked for again, as more may have come meanwhile
                 item = inside[0]
                 following = read_all(self._store, partition, item.key.sort + "\0", highest, ITEMS_AT_ONCE)
-        for one in chain([item] if item else [], following):
-            share = streams.size_bytes(one) // (streams.after(one) - streams.first_of(one))
-            for sequence, told in enumerate(streams.events_of(one), streams.first_of(one)):
+        for events_item in chain([item] if item else [], following):
+            share = streams.size_bytes(events_item) // (streams.after(events_item) - streams.first_of(events_item))
+            for sequence, update in enumerate(streams.events_of(events_item), streams.first_of(events_item)):
                 if sequence >= first:
-                    yield Sequenced(sequence, told, share)
+                    yield Sequenced(sequence, update, share)
 
     def head(self, workspace: Workspace, root: ExecutionId) -> StreamHead:
         """Return how far the stream has come. Cost: one read."""
@@ -126,24 +126,24 @@ class StreamService:
         """Add as much as one write takes. Returns how far the stream has come, and whether anything was added."""
         for _ in self._conflicts.attempts():
             head = self.head(workspace, root)
-            tellings = self._tell_all(workspace, root, head)
-            following = _followed_from(tellings)
+            projections = self._project_all(workspace, root, head)
+            following = _next_cursors(projections)
             if following == list(head.following):
                 return head, False
-            told = StreamHead(head.version + 1, tuple(following))
-            if self._append(workspace, root, in_order(tellings), (head, told)):
-                return told, True
-        raise Unavailable(f"the events of execution {root!r} come too fast to be told: try again")
+            next_head = StreamHead(head.version + 1, tuple(following))
+            if self._append(workspace, root, in_order(projections), (head, next_head)):
+                return next_head, True
+        raise Unavailable(f"the events of execution {root!r} come too fast to be published: try again")
 
     def _append(
-        self, workspace: Workspace, root: ExecutionId, told: Sequence[StreamUpdate], moved: tuple[StreamHead, StreamHead]
+        self, workspace: Workspace, root: ExecutionId, updates: Sequence[StreamUpdate], moved: tuple[StreamHead, StreamHead]
     ) -> bool:
-        """Write events at the next places, and how far they come. Tells whether no other publisher was first."""
+        """Write events at the next places, and how far they come. Returns whether no other publisher was first."""
         before, head = moved
         first = self.next(workspace, root)
         unchanged = Matches({"version": before.version}) if before.version else Absent()
         writes = [Put(streams.head_item(workspace, root, head), unchanged)]
-        for part in _parts(told):
+        for part in _parts(updates):
             writes.append(Put(streams.events_item(workspace, root, first, part), Absent()))
             first += len(part)
         try:
@@ -158,59 +158,59 @@ class StreamService:
         page = self._store.query(keys.stream(workspace, root), first=first, last=last, limit=1, descending=True)
         return streams.after(page.items[0]) if page.items else 1
 
-    # --- telling ------------------------------------------------------------------------------------------------------
+    # --- projecting ---------------------------------------------------------------------------------------------------
 
-    def _tell_all(self, workspace: Workspace, root: ExecutionId, head: StreamHead) -> list[StreamProjection]:
-        """Tell what is new of every execution that is followed, until that is enough for one write."""
-        tellings = [StreamProjection(root, followed) for followed in head.following]
+    def _project_all(self, workspace: Workspace, root: ExecutionId, head: StreamHead) -> list[StreamProjection]:
+        """Project what is new of every execution that is followed, until that is enough for one write."""
+        projections = [StreamProjection(root, cursor) for cursor in head.following]
         room = WRITE_BYTES
-        for telling in tellings:
-            followed = telling.followed
-            if followed.run_id and not followed.is_closed:
-                room -= self._tell_run(RunKey(workspace, followed.execution_id, followed.run_id), telling, room)
-            if telling.followed.run_id is None or telling.followed.is_closed:
-                self._tell_next_run(workspace, telling)
+        for projection in projections:
+            cursor = projection.cursor
+            if cursor.run_id and not cursor.is_closed:
+                room -= self._project_run(RunKey(workspace, cursor.execution_id, cursor.run_id), projection, room)
+            if projection.cursor.run_id is None or projection.cursor.is_closed:
+                self._project_next_run(workspace, projection)
             if room <= 0:
                 break
-        return tellings
+        return projections
 
-    def _tell_next_run(self, workspace: Workspace, telling: StreamProjection) -> None:
-        """Begin to tell of the run that follows, if there is one."""
-        followed = telling.followed
-        item = self._store.get(keys.execution(workspace, followed.execution_id))
-        if item is None and followed.has_ended:
-            telling.give_up()
-        if item is None or run_id_of(item) == followed.run_id:
+    def _project_next_run(self, workspace: Workspace, projection: StreamProjection) -> None:
+        """Begin with the run that follows, if there is one."""
+        cursor = projection.cursor
+        item = self._store.get(keys.execution(workspace, cursor.execution_id))
+        if item is None and cursor.has_ended:
+            projection.give_up()
+        if item is None or run_id_of(item) == cursor.run_id:
             return
-        if summary_of(item).parent_execution_id != followed.parent_execution_id:
+        if summary_of(item).parent_execution_id != cursor.parent_execution_id:
             return  # somebody else's execution, which had the id first
-        partition = keys.execution(workspace, followed.execution_id).partition
+        partition = keys.execution(workspace, cursor.execution_id).partition
         earlier = map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
         runs = [*sorted(earlier, key=lambda run: run.start.started_at), execution_of(item)]
-        told = [position for position, run in enumerate(runs, 1) if run.key.run_id == followed.run_id]
-        following = runs[max(told, default=0)]
-        telling.start(following.key.run_id, following.start)
+        published = [position for position, run in enumerate(runs, 1) if run.key.run_id == cursor.run_id]
+        following = runs[max(published, default=0)]
+        projection.start(following.key.run_id, following.start)
 
-    def _tell_run(self, run: RunKey, telling: StreamProjection, room: int) -> int:
-        """Tell what is new of a run, as far as there is room. Returns how many bytes that took."""
+    def _project_run(self, run: RunKey, projection: StreamProjection, room: int) -> int:
+        """Project what is new of a run, as far as there is room. Returns how many bytes that took."""
         size = 0
-        batches = self._batches(run, telling.followed.index)
+        batches = self._batches(run, projection.cursor.index)
         failed = self._store.get(keys.task_failure(run))
         for item in batches:
             batch, at = batch_of(item), recorded_of(item).at
             if failed and recorded_of(failed).at < at:
-                _tell_task_failure(failed, telling)
+                _project_task_failure(failed, projection)
             taken = self._facts(run, [event.fact for event in batch.events if isinstance(event, FactTaken)])
             if taken:
-                self._tell_retries(run, telling)
-            telling.append(batch, at, {fact.key: fact.input for fact in map(fact_of, taken)})
+                self._project_retries(run, projection)
+            projection.append(batch, at, {fact.key: fact.input for fact in map(fact_of, taken)})
             size += sum(map(document_bytes, (item, *taken)))
             if size >= room:
                 return size
-        if not telling.followed.is_closed:
-            self._tell_retries(run, telling)
+        if not projection.cursor.is_closed:
+            self._project_retries(run, projection)
             if failed:
-                _tell_task_failure(failed, telling)
+                _project_task_failure(failed, projection)
         return size
 
     def _batches(self, run: RunKey, index: int) -> Sequence[Item]:
@@ -229,48 +229,50 @@ class StreamService:
         first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
         return list(read_all(self._store, first.partition, first.sort, last.sort))
 
-    def _tell_retries(self, run: RunKey, telling: StreamProjection) -> None:
-        """Tell of the failed attempts of open activities; those of others no longer matter."""
-        unresolved = telling.followed.open
+    def _project_retries(self, run: RunKey, projection: StreamProjection) -> None:
+        """Project the failed attempts of open activities; those of others no longer matter."""
+        unresolved = projection.cursor.open
         if unresolved:
             first, last = keys.attempt(run, min(unresolved)), keys.attempt(run, max(unresolved))
             for item in read_all(self._store, first.partition, first.sort, last.sort):
                 for failed in failed_attempts(item):
-                    telling.retry(failed.seq, failed.attempt, failed.at, failed.failure)
+                    projection.retry(failed.seq, failed.attempt, failed.at, failed.failure)
 
 
-def _tell_task_failure(item: Item, telling: StreamProjection) -> None:
+def _project_task_failure(item: Item, projection: StreamProjection) -> None:
     _, failed_at, failure = task_failure_of(item)
-    telling.fail_task(failed_at, failure)
+    projection.fail_task(failed_at, failure)
 
 
-def _followed_from(tellings: Sequence[StreamProjection]) -> list[StreamCursor]:
+def _next_cursors(projections: Sequence[StreamProjection]) -> list[StreamCursor]:
     """Return what is to be followed from now on: the root; others while they are open; and who was asked for."""
-    not_started = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.not_started}
-    ended = {(telling.followed.execution_id, seq) for telling in tellings for seq in telling.ended}
-    root, *others = [telling.followed for telling in tellings]
-    children = [child for telling in tellings for child in telling.children]
+    not_started = {(projection.cursor.execution_id, seq) for projection in projections for seq in projection.not_started}
+    ended = {(projection.cursor.execution_id, seq) for projection in projections for seq in projection.ended}
+    root, *others = [projection.cursor for projection in projections]
+    children = [child for projection in projections for child in projection.children]
     return [
         root,
         *(
-            one.model_copy(update={"has_ended": True}) if (one.parent_execution_id, one.asked_by) in ended else one
-            for one in [*others, *children]
-            if not one.is_closed and (one.parent_execution_id, one.asked_by) not in not_started
+            cursor.model_copy(update={"has_ended": True})
+            if (cursor.parent_execution_id, cursor.asked_by) in ended
+            else cursor
+            for cursor in [*others, *children]
+            if not cursor.is_closed and (cursor.parent_execution_id, cursor.asked_by) not in not_started
         ),
     ]
 
 
-def _parts(told: Sequence[StreamUpdate]) -> Iterator[Sequence[StreamUpdate]]:
+def _parts(updates: Sequence[StreamUpdate]) -> Iterator[Sequence[StreamUpdate]]:
     """Cut events into parts that fit an item each, and together a transaction."""
-    lengths = [len(to_json(one)) for one in told]
+    lengths = [len(to_json(update)) for update in updates]
     most = max(ITEM_BYTES, sum(lengths) // SHARES)
     part: list[StreamUpdate] = []
     size = 0
-    for one, length in zip(told, lengths, strict=True):
+    for update, length in zip(updates, lengths, strict=True):
         if part and size + length > most:
             yield part
             part, size = [], 0
-        part.append(one)
+        part.append(update)
         size += length
     if part:
         yield part

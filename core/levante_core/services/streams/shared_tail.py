@@ -27,7 +27,7 @@ class Events:
 class StreamEnd:
     """How far a stream has come, and its last events. It knows what may have changed, and looks at nothing else.
 
-    readers: how many share it. partition: where its events are. recorded_in: where that is recorded which is to be told.
+    readers: how many share it. partition: where its events are. recorded_in: where what is to be published is recorded.
     """
 
     def __init__(self, streams: StreamService, watch: ChangeWatch, workspace: Workspace, root: ExecutionId) -> None:
@@ -59,7 +59,7 @@ class StreamEnd:
         return self._head or self._streams.head(self.workspace, self.root)
 
     def publish(self) -> StreamHead:
-        """Tell what was recorded, if anything may have been. Raises: Unavailable. Cost: see StreamService.publish."""
+        """Publish what was recorded, if anything may have been. Raises: Unavailable. Cost: see StreamService.publish."""
         with self._publishing:
             head = self._head
             if head is None or self._is_stale or self._recorded is None or self._recorded.has_changed():
@@ -75,9 +75,9 @@ class StreamEnd:
         """Return what follows a sequence number, or a part of it. Cost: none where nothing is new; else that of reading."""
         with self._reading:
             if self._last is None:
-                found = self._read(first)
-                self._remember(first, found)
-                return found
+                events = self._read(first)
+                self._remember(first, events)
+                return events
             if self._growing.has_changed() or self._is_behind:
                 self._grow(self._last)
             is_beyond = self._is_behind and first >= self._first + len(self._last)
@@ -85,21 +85,21 @@ class StreamEnd:
                 return self._read(first)
             return _part(self._last[first - self._first :], is_all=not self._is_behind)
 
-    def _remember(self, first: int, found: Events) -> None:
+    def _remember(self, first: int, events: Events) -> None:
         """Keep what was read of the end, if it is the end."""
-        after = first + len(found.events) if found.events else self._streams.next(self.workspace, self.root)
-        if found.is_all and after <= first + len(found.events):
-            self._last, self._first = list(found.events), after - len(found.events)
+        after = first + len(events.events) if events.events else self._streams.next(self.workspace, self.root)
+        if events.is_all and after <= first + len(events.events):
+            self._last, self._first = list(events.events), after - len(events.events)
 
     def _grow(self, last: list[Sequenced]) -> None:
         """Add what has come, and drop what nobody at the end needs any more."""
         self._is_behind = True  # until it is done, whatever happens
-        found = self._read(self._first + len(last))
-        last += found.events
+        events = self._read(self._first + len(last))
+        last += events.events
         kept = len(_part(reversed(last), is_all=True).events)
         self._first += len(last) - kept
         del last[: len(last) - kept]
-        self._is_behind = not found.is_all
+        self._is_behind = not events.is_all
 
     def _read(self, first: int) -> Events:
         return _part(self._streams.read(self.workspace, self.root, first), is_all=True)
@@ -114,19 +114,19 @@ def _part(following: Iterable[Sequenced], *, is_all: bool) -> Events:
     """Take as many events as a reader is given at a time. is_all: whether these are all that there are."""
     events: list[Sequenced] = []
     room = BYTES_AT_ONCE
-    for one in following:
+    for event in following:
         if room <= 0 or len(events) == EVENTS_AT_ONCE:
             return Events(events, is_all=False)
-        events.append(one)
-        room -= one.size_bytes
+        events.append(event)
+        room -= event.size_bytes
     return Events(events, is_all)
 
 
 def _recorded_in(workspace: Workspace, head: StreamHead) -> Sequence[str]:
-    """Name everything where something may be recorded that is to be told."""
+    """Name everything where something may be recorded that is to be published."""
     return [
-        keys.execution(workspace, followed.execution_id).partition
-        if followed.run_id is None or followed.is_closed
-        else keys.history(workspace, followed.run_id)
-        for followed in head.following
+        keys.execution(workspace, cursor.execution_id).partition
+        if cursor.run_id is None or cursor.is_closed
+        else keys.history(workspace, cursor.run_id)
+        for cursor in head.following
     ]

@@ -16,7 +16,7 @@ LEADERLESS_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TailUpdate:
-    """What is new. is_over: the execution has ended, and this is the last that there is to tell of it."""
+    """What is new. is_over: the execution has ended, and this is the last that there is to read of it."""
 
     events: tuple[Sequenced, ...]
     is_over: bool
@@ -80,23 +80,23 @@ class TailService:
             with self._watch.watch(end.partition, *partitions) as watched:
                 while True:
                     head = end.publish()
-                    told, seconds = _told(tail, end, head), self._left(deadline)
-                    if told is not None or seconds <= 0:
-                        return told or NOTHING
+                    update, seconds = _next_update(tail, end, head), self._left(deadline)
+                    if update is not None or seconds <= 0:
+                        return update or NOTHING
                     if end.recorded_in != partitions:
                         break  # this is not watched yet
                     watched.wait(seconds)
 
     def _follow(self, tail: "Tail", end: StreamEnd, deadline: datetime) -> TailUpdate:
-        """Read what another reader publishes; whether that was all, nobody is trusted to have told in time."""
+        """Read what another reader publishes; whether that was all, nobody is trusted to have said in time."""
         with self._watch.watch(end.partition) as watched:
             while True:
-                told, seconds = _told(tail, end, end.head()), self._left(deadline)
-                if told is not None and told.is_over:
-                    more = _told(tail, end, end.publish()) or NOTHING
-                    return TailUpdate((*told.events, *more.events), more.is_over)
-                if told is not None or seconds <= 0 or (tail.workspace, tail.root) not in self._led:
-                    return told or NOTHING
+                update, seconds = _next_update(tail, end, end.head()), self._left(deadline)
+                if update is not None and update.is_over:
+                    more = _next_update(tail, end, end.publish()) or NOTHING
+                    return TailUpdate((*update.events, *more.events), more.is_over)
+                if update is not None or seconds <= 0 or (tail.workspace, tail.root) not in self._led:
+                    return update or NOTHING
                 watched.wait(min(seconds, LEADERLESS_SECONDS))
 
     def _left(self, deadline: datetime) -> float:
@@ -134,10 +134,10 @@ class Tail:
             self._tails.leave(end)
 
 
-def _told(tail: Tail, end: StreamEnd, head: StreamHead) -> TailUpdate | None:
+def _next_update(tail: Tail, end: StreamEnd, head: StreamHead) -> TailUpdate | None:
     """Give a reader what follows, and say whether that was all; None if it is neither."""
-    found = end.read(tail.next)
-    if found.events:
-        tail.next = found.events[-1].sequence + 1
-    over = found.is_all and head.has_told_all_of(tail.execution_id)
-    return TailUpdate(tuple(found.events), over) if found.events or over else None
+    following = end.read(tail.next)
+    if following.events:
+        tail.next = following.events[-1].sequence + 1
+    over = following.is_all and head.has_published_all_of(tail.execution_id)
+    return TailUpdate(tuple(following.events), over) if following.events or over else None

@@ -130,8 +130,8 @@ class Authentication(OpenAPIRequestValidationMiddleware):
                 _refuse_no_object(app.current_event.json_body)
             return model.model_validate_json(text, strict=True)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False, include_input=False)
-            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
+            problems = error.errors(include_url=False, include_context=False, include_input=False)
+            raise RequestValidationError([{**problem, "loc": ("body", *problem["loc"])} for problem in problems]) from None
         except ValueError:  # base64 of something that is not UTF-8 text
             raise InvalidInput.at(("body",), "the body is not valid JSON: it is no UTF-8 text", "json_invalid") from None
 

@@ -75,12 +75,12 @@ def of_task_token(body: WithTaskToken) -> Concern:
 
 def of_leases(body: LeasesRequest) -> Concern:
     """The deployment, and those of the tasks that are handed back."""
-    return Concern((body.deployment_name,), tuple(one.token for one in body.hand_back))
+    return Concern((body.deployment_name,), tuple(lease.token for lease in body.hand_back))
 
 
 def of_commits(body: CommitsRequest) -> Concern:
     """Every run that a batch is for."""
-    return Concern(tokens=tuple(one.token for one in body.commits))
+    return Concern(tokens=tuple(commit.token for commit in body.commits))
 
 
 def of_check(body: CheckRequest) -> Concern:
@@ -90,12 +90,12 @@ def of_check(body: CheckRequest) -> Concern:
 
 def of_reports(body: ActivityReportsRequest) -> Concern:
     """All attempts."""
-    return Concern(tokens=tuple(one.token for one in body.reports))
+    return Concern(tokens=tuple(report.token for report in body.reports))
 
 
 def of_publications(body: TaskEventsRequest) -> Concern:
-    """The attempts of all activities that tell something."""
-    return Concern(tokens=tuple(one.token for one in body.publications))
+    """The attempts of all activities that publish something."""
+    return Concern(tokens=tuple(publication.token for publication in body.publications))
 
 
 def of_event(body: EventBody) -> Concern:
@@ -105,5 +105,5 @@ def of_event(body: EventBody) -> Concern:
 
 def of_events(body: EventsBody) -> Concern:
     """The runs that the events are of."""
-    runs = ((ExecutionId(one.workflow_exec_id), RunId(one.workflow_run_id)) for one in body.events)
+    runs = ((ExecutionId(event.workflow_exec_id), RunId(event.workflow_run_id)) for event in body.events)
     return Concern(runs=tuple(dict.fromkeys(runs)))

@@ -64,7 +64,7 @@ class AttemptEndResponse(Frozen):
 
 
 class AttemptHeartbeatResponse(Frozen):
-    """is_wanted: False tells to end the work: nobody waits for it any more."""
+    """is_wanted: False asks to end the work: nobody waits for it any more."""
 
     is_wanted: bool
 

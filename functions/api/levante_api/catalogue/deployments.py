@@ -130,7 +130,7 @@ class DeploymentEndpoints:
             served = _registrations(query.workflow_name, deployment.name, serving)
             workers = [worker for worker in workers if served & set(worker.registrations)]
         row = _shown(deployment, workers, serving).model_dump()
-        return DeploymentDetailResponse(**row, workers=tuple(_worker(one, serving) for one in workers))
+        return DeploymentDetailResponse(**row, workers=tuple(_worker(worker, serving) for worker in workers))
 
     def list_deployment_workers(
         self, request: Request, name: str, query: Annotated[WorkersQuery, Query()]
@@ -194,7 +194,7 @@ def _matches(row: DeploymentResponse, query: DeploymentsQuery, workspace: Worksp
 def _registrations(workflow: str, deployment: DeploymentName, serving: Serving) -> set[str]:
     entry = serving.entry(workflow)
     registrations = entry.registrations if entry else ()
-    return {one.registration_id for one in registrations if one.deployment_name == deployment}
+    return {registration.registration_id for registration in registrations if registration.deployment_name == deployment}
 
 
 def _moment(row: DeploymentResponse, order_by: str | None) -> tuple[str, str]:

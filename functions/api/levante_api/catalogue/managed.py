@@ -18,16 +18,16 @@ class ManagedEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         path = "/v1/workflows/deployments"
-        one = f"{path}/<name>"
+        deployment = f"{path}/<name>"
         refused = partial(Endpoint, errors=(404,), is_refused=True)
         return [
             refused("POST", path, self.create_deployment, CLIENTS),
-            refused("PATCH", one, self.update_deployment, CLIENTS),
-            refused("DELETE", one, self.delete_deployment, CLIENTS),
-            refused("POST", f"{one}/start", self.start_deployment, CLIENTS),
-            refused("POST", f"{one}/stop", self.stop_deployment, CLIENTS),
-            refused("POST", f"{one}/restart", self.restart_deployment, CLIENTS),
-            refused("GET", f"{one}/archive", self.get_deployment_archive, READERS),
+            refused("PATCH", deployment, self.update_deployment, CLIENTS),
+            refused("DELETE", deployment, self.delete_deployment, CLIENTS),
+            refused("POST", f"{deployment}/start", self.start_deployment, CLIENTS),
+            refused("POST", f"{deployment}/stop", self.stop_deployment, CLIENTS),
+            refused("POST", f"{deployment}/restart", self.restart_deployment, CLIENTS),
+            refused("GET", f"{deployment}/archive", self.get_deployment_archive, READERS),
             refused("POST", f"{path}/<deployment_id>/unharden", self.unharden_deployment, CLIENTS),
         ]
 

@@ -88,7 +88,11 @@ class RegistrationEndpoints:
             if not _may_match(listed, query):
                 return None
             entry = serving.entry(listed.workflow_name)
-            same = (one for one in (entry.registrations if entry else ()) if one.registration_id == listed.registration_id)
+            same = (
+                registration
+                for registration in (entry.registrations if entry else ())
+                if registration.registration_id == listed.registration_id
+            )
             registration = next(same, None)
             if entry is None or registration is None or not _matches(entry.workflow, registration, query, serving):
                 return None

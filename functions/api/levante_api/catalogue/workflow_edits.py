@@ -80,14 +80,14 @@ class WorkflowEditEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         path = "/v1/workflows"
-        one = f"{path}/<workflow_identifier>"
+        workflow = f"{path}/<workflow_identifier>"
         return [
             Endpoint("PUT", f"{path}/archive", self.bulk_archive_workflows, CLIENTS),
             Endpoint("PUT", f"{path}/unarchive", self.bulk_unarchive_workflows, CLIENTS),
-            Endpoint("PUT", one, self.update_workflow, CLIENTS, errors=(404,)),
-            Endpoint("POST", f"{one}/tags", self.add_workflow_tags, CLIENTS, status=204, errors=(404,)),
-            Endpoint("PUT", f"{one}/archive", self.archive_workflow, CLIENTS, errors=(404,)),
-            Endpoint("PUT", f"{one}/unarchive", self.unarchive_workflow, CLIENTS, errors=(404,)),
+            Endpoint("PUT", workflow, self.update_workflow, CLIENTS, errors=(404,)),
+            Endpoint("POST", f"{workflow}/tags", self.add_workflow_tags, CLIENTS, status=204, errors=(404,)),
+            Endpoint("PUT", f"{workflow}/archive", self.archive_workflow, CLIENTS, errors=(404,)),
+            Endpoint("PUT", f"{workflow}/unarchive", self.unarchive_workflow, CLIENTS, errors=(404,)),
         ]
 
     def update_workflow(
@@ -96,9 +96,9 @@ class WorkflowEditEndpoints:
         """Change what is shown of a workflow; what is not set stays."""
         if body.available_in_chat_assistant:
             raise InvalidInput.at(("body", "available_in_chat_assistant"), "there is no chat assistant here: leave it out")
-        said = body.model_dump(include=body.model_fields_set & {"display_name", "description"})
+        fields = body.model_dump(include=body.model_fields_set & {"display_name", "description"})
         workspace = workspace_of(request)
-        edited = self.engine.workflow_edits.edit(workspace, workflow_identifier, Edit(said, body.tags))
+        edited = self.engine.workflow_edits.edit(workspace, workflow_identifier, Edit(fields, body.tags))
         return WorkflowUpdateResponse(workflow=workflow_response(edited))
 
     def add_workflow_tags(self, request: Request, workflow_identifier: str, body: WorkflowTagsAddRequest) -> Response[None]:
@@ -133,9 +133,9 @@ class WorkflowEditEndpoints:
     ) -> tuple[tuple[Workflow, ...], tuple[WorkflowBulkError, ...]]:
         done: list[Workflow] = []
         errored: list[WorkflowBulkError] = []
-        for one in dict.fromkeys(body.workflow_ids):
+        for workflow_id in dict.fromkeys(body.workflow_ids):
             try:
-                done.append(self._archive(workspace, one, is_archived=is_archived).workflow)
+                done.append(self._archive(workspace, workflow_id, is_archived=is_archived).workflow)
             except LevanteError as error:
-                errored.append(WorkflowBulkError(workflow_id=one, message=said_of(error), workflow=None))
+                errored.append(WorkflowBulkError(workflow_id=workflow_id, message=said_of(error), workflow=None))
         return tuple(done), tuple(errored)

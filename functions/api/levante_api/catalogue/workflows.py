@@ -129,10 +129,10 @@ def _is_served(workflow: Workflow, query: WorkflowsQuery, serving: Serving) -> b
         return True
     entry = serving.entry(workflow.name)
     registrations = [
-        one
-        for one in (entry.registrations if entry else ())
-        if query.deployment_name is None or one.deployment_name in query.deployment_name
+        registration
+        for registration in (entry.registrations if entry else ())
+        if query.deployment_name is None or registration.deployment_name in query.deployment_name
     ]
     if not registrations or wanted is None:
         return bool(registrations)
-    return any(serving.is_active(one) for one in registrations) == (wanted == "active")
+    return any(serving.is_active(registration) for registration in registrations) == (wanted == "active")

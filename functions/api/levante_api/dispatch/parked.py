@@ -70,12 +70,12 @@ class ParkedEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/parked/<parked_id>"
+        item = "/v1/parked/<parked_id>"
         return [
             Endpoint("GET", "/v1/parked", self.list_parked, VIEWERS),
             Endpoint("POST", "/v1/parked/retry", self.retry_all_parked, ADMINS),
-            Endpoint("POST", f"{one}/retry", self.retry_parked, ADMINS, status=204, errors=(404,)),
-            Endpoint("DELETE", one, self.drop_parked, ADMINS, status=204, errors=(404,)),
+            Endpoint("POST", f"{item}/retry", self.retry_parked, ADMINS, status=204, errors=(404,)),
+            Endpoint("DELETE", item, self.drop_parked, ADMINS, status=204, errors=(404,)),
         ]
 
     def list_parked(self, request: Request, query: Annotated[ParkedQuery, Query()]) -> ParkedListResponse:

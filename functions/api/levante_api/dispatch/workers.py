@@ -140,14 +140,16 @@ class WorkerEndpoints:
     def commits(self, request: Request, body: CommitsRequest) -> CommitsResponse:
         """Append history batches of different runs; ends the leases that recorded ones name. A repeat is harmless."""
         granted = [self._granted(request, commit) for commit in body.commits]
-        recorded = iter(self.engine.commits.append([one for one in granted if one]))
-        results = [next(recorded) if one else CommitResult(outcome=CommitOutcome.REFUSED) for one in granted]
+        recorded = iter(self.engine.commits.append([granted_commit for granted_commit in granted if granted_commit]))
+        results = [
+            next(recorded) if granted_commit else CommitResult(outcome=CommitOutcome.REFUSED) for granted_commit in granted
+        ]
         self._end_leases(
             TaskQueue.WORKFLOW,
             (
-                (one.grant, one.commit.done)
-                for one, result in zip(granted, results, strict=True)
-                if one and result.outcome is CommitOutcome.RECORDED
+                (granted_commit.grant, granted_commit.commit.done)
+                for granted_commit, result in zip(granted, results, strict=True)
+                if granted_commit and result.outcome is CommitOutcome.RECORDED
             ),
         )
         return CommitsResponse(results=tuple(results))
@@ -194,8 +196,12 @@ class WorkerEndpoints:
 
     def task_events(self, request: Request, body: TaskEventsRequest) -> TaskEventsResponse:
         """Add events of custom tasks to their streams. A repeat is harmless."""
-        grants = [self._attempt_if_any(request, one.token) for one in body.publications]
-        granted = [GrantedPublication(grant, one) for grant, one in zip(grants, body.publications, strict=True) if grant]
+        grants = [self._attempt_if_any(request, publication.token) for publication in body.publications]
+        granted = [
+            GrantedPublication(grant, publication)
+            for grant, publication in zip(grants, body.publications, strict=True)
+            if grant
+        ]
         lasts = iter(self.engine.task_events.append(workspace_of(request), granted))
         results = [PublicationResult(last_sequence=next(lasts) if grant else None) for grant in grants]
         return TaskEventsResponse(results=tuple(results))

@@ -39,7 +39,9 @@ def each_on_its_own(body: BatchExecutionBody, act: Callable[[str], None]) -> Bat
             return BatchExecutionResult(status="failure", error=said_of(error))
         return BatchExecutionResult(status="success")
 
-    return BatchExecutionResponse(results={one: outcome(one) for one in dict.fromkeys(body.execution_ids)})
+    return BatchExecutionResponse(
+        results={execution_id: outcome(execution_id) for execution_id in dict.fromkeys(body.execution_ids)}
+    )
 
 
 def said_of(error: LevanteError) -> str:

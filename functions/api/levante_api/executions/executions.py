@@ -21,7 +21,7 @@ from levante_api.executions.models import (
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
 from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -47,7 +47,7 @@ class ExecutionQuery(Parameters):
 class ExecutionEndpoints:
     """max_wait_seconds: longer waits for a result are cut to this.
 
-    streams: the way to where histories are told that are too large for this program; None if it takes any.
+    streams: the way to where histories are sent that are too large for this program; None if it takes any.
     """
 
     engine: Engine
@@ -56,7 +56,7 @@ class ExecutionEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/workflows/executions/<execution_id>"
+        execution = "/v1/workflows/executions/<execution_id>"
         start = partial(Endpoint, "POST", roles=CLIENTS, errors=(404, 409, 504), headers=("traceparent",))
         return [
             start("/v1/workflows/<workflow_identifier>/execute", self.execute_workflow),
@@ -65,10 +65,12 @@ class ExecutionEndpoints:
                 self.execute_workflow_registration,
                 is_deprecated=True,
             ),
-            Endpoint("GET", one, self.get_workflow_execution, READERS, errors=(404,)),
+            Endpoint("GET", execution, self.get_workflow_execution, READERS, errors=(404,)),
             Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
-            Endpoint("POST", f"{one}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
-            Endpoint("POST", f"{one}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
+            Endpoint(
+                "POST", f"{execution}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)
+            ),
+            Endpoint("POST", f"{execution}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
             Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
         ]
 
@@ -104,7 +106,7 @@ class ExecutionEndpoints:
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
     ) -> Response[WorkflowHistoryResponse]:
         """Get the history of an execution's latest run."""
-        return told_here_or_there(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
+        return shown_or_redirected(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""
@@ -120,7 +122,9 @@ class ExecutionEndpoints:
     def batch_terminate_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
         """End up to 100 executions at once, each on its own."""
         workspace = workspace_of(request)
-        return each_on_its_own(body, lambda one: self.engine.closing.terminate(workspace, ExecutionId(one)))
+        return each_on_its_own(
+            body, lambda execution_id: self.engine.closing.terminate(workspace, ExecutionId(execution_id))
+        )
 
     def _answer(
         self, workspace: Workspace, execution: Execution, body: WorkflowExecutionRequest

@@ -20,7 +20,7 @@ from levante_api.executions.models import (
 )
 from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.http.paging import Cursors, cursors, page_of
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, told_here_or_there
+from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
 from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
@@ -75,10 +75,10 @@ class RunEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/workflows/runs/<run_id>"
+        run = "/v1/workflows/runs/<run_id>"
         return [
             Endpoint("GET", "/v1/workflows/runs", self.list_runs, READERS, errors=(404,)),
-            Endpoint("GET", one, self.get_run, READERS, errors=(404,)),
+            Endpoint("GET", run, self.get_run, READERS, errors=(404,)),
             Endpoint("GET", RUN_HISTORY, self.get_run_history, READERS, errors=(404,), redirects=True),
         ]
 
@@ -87,7 +87,7 @@ class RunEndpoints:
         workspace = workspace_of(request)
         run, ending = self.engine.executions.get_run(workspace, run_id)
         parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
-        return status_response(run, ending, tuple(one for one in parked if one.owner.run_id in (None, run_id)))
+        return status_response(run, ending, tuple(item for item in parked if item.owner.run_id in (None, run_id)))
 
     def get_run_history(
         self,
@@ -96,7 +96,7 @@ class RunEndpoints:
         query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
     ) -> Response[WorkflowHistoryResponse]:
         """Get the history of a run."""
-        return told_here_or_there(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
+        return shown_or_redirected(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
         """List runs by the time of their start or end. A page before the last one is full, unless 5,000 were read for it."""

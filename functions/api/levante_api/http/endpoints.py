@@ -142,7 +142,7 @@ def user_of(request: Request) -> str:
 def require_deployment(request: Request, deployment: DeploymentName) -> None:
     """Let pass who may work for a deployment, of whichever build and session. Raises: Forbidden.
 
-    For what only a handler learns; what a body says, the gate has looked at: see `Endpoint.concern`.
+    For what only a handler learns; what a body says, authentication has looked at: see `Endpoint.concern`.
     """
     require_deployments(request.context[API_KEY], [deployment])
 
@@ -159,12 +159,12 @@ def no_content() -> Response[None]:
 
 def refuse_unsupported(request: Request, names: frozenset[str]) -> None:
     """Refuse query parameters of the contract that are not supported yet; to ignore a filter is to lie about the result."""
-    given = sorted(names & (request.query_parameters or {}).keys())
-    if given:
+    unsupported = sorted(names & (request.query_parameters or {}).keys())
+    if unsupported:
         raise InvalidInput(
             [
                 {"loc": ["query", name], "msg": f"{name} is not supported yet: leave it out", "type": "not_supported"}
-                for name in given
+                for name in unsupported
             ]
         )
 

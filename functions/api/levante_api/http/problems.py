@@ -75,7 +75,7 @@ def answer_to(error: Exception, /, **more: Json) -> Answer:
         case Refused():
             return error.answer
         case RequestValidationError():
-            return answers.answer_to(_invalid([_problem(found) for found in error.errors()]), **more)
+            return answers.answer_to(_invalid([_problem(problem) for problem in error.errors()]), **more)
         case _:
             return answers.answer_to(error, **more)
 
@@ -86,9 +86,9 @@ def _invalid(problems: list[dict[str, Any]]) -> InvalidInput:
     return InvalidSchedule(problems) if is_of_schedule else InvalidInput(problems)
 
 
-def _problem(found: Mapping[str, Any]) -> dict[str, Any]:
+def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what the contract asks for; the value that was found wrong may be large, or secret."""
-    loc = list(found["loc"])
+    loc = list(problem["loc"])
     if loc[:2] == ["query", "query"]:
         del loc[1]  # powertools puts the name of the handler's parameter in between
-    return {"loc": loc, "msg": found["msg"], "type": found["type"]}
+    return {"loc": loc, "msg": problem["msg"], "type": problem["type"]}

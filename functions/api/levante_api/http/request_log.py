@@ -20,8 +20,8 @@ class _CompactFormatter(BasePowertoolsFormatter):
     """A JSON line of the fields given and nothing else; a third of the time of the usual formatter."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said = {"level": record.levelname, "time": _utc(record.created), "message": record.getMessage()}
-        return to_json({**said, **record.__dict__.get(_FIELDS, {})}, fallback=str).decode()
+        fields = {"level": record.levelname, "time": _utc(record.created), "message": record.getMessage()}
+        return to_json({**fields, **record.__dict__.get(_FIELDS, {})}, fallback=str).decode()
 
     def append_keys(self, **additional_keys: Any) -> None:
         """Do nothing: there are no keys beside the record's own."""

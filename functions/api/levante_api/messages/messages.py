@@ -57,14 +57,14 @@ class MessageEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         executions = "/v1/workflows/executions"
-        one = f"{executions}/<execution_id>"
+        execution = f"{executions}/<execution_id>"
         once = partial(Endpoint, headers=(IDEMPOTENCY_KEY,))
         closed, unanswered = (404, 409), (404, 409, 504)
         return [
-            once("POST", f"{one}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
-            Endpoint("POST", f"{one}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
-            once("POST", f"{one}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
-            Endpoint("POST", f"{one}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
+            once("POST", f"{execution}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
+            Endpoint("POST", f"{execution}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
+            once("POST", f"{execution}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
+            Endpoint("POST", f"{execution}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
             Endpoint("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, CLIENTS),
         ]
 
@@ -73,7 +73,7 @@ class MessageEndpoints:
     ) -> SignalWorkflowResponse:
         """Send a signal to the latest run of an execution."""
         once = _request_id(request)
-        self.engine.mail.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
+        self.engine.messages.signal(workspace_of(request), execution_id, body.name, body.input, request_id=once)
         return SignalWorkflowResponse()
 
     def query_workflow_execution(
@@ -90,23 +90,23 @@ class MessageEndpoints:
         """Send an update to the latest run of an execution, and wait for its answer."""
         workspace = workspace_of(request)
         wait, once = self.max_wait_seconds, _request_id(request)
-        result = self.engine.mail.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
+        result = self.engine.messages.update(workspace, execution_id, body.name, body.input, wait, request_id=once)
         return UpdateWorkflowResponse(update_name=body.name, result=result)
 
     def cancel_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
-        """Ask an execution to end; its workflow code is told, and may clean up."""
-        self.engine.mail.cancel(workspace_of(request), execution_id)
+        """Ask an execution to end; its workflow code sees that, and may clean up."""
+        self.engine.messages.cancel(workspace_of(request), execution_id)
         return no_content()
 
     def batch_cancel_workflow_executions(self, request: Request, body: BatchExecutionBody) -> BatchExecutionResponse:
         """Ask up to 100 executions to end, each on its own."""
         workspace = workspace_of(request)
-        return each_on_its_own(body, lambda execution_id: self.engine.mail.cancel(workspace, execution_id))
+        return each_on_its_own(body, lambda execution_id: self.engine.messages.cancel(workspace, execution_id))
 
 
 def _request_id(request: Request) -> str | None:
     """Return the header by which a repeat of a request is known. Raises: InvalidInput."""
-    given = request.headers.get(IDEMPOTENCY_KEY)
-    if given and not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
+    request_id = request.headers.get(IDEMPOTENCY_KEY)
+    if request_id and not re.fullmatch(r"[\x21-\x7e]{1,200}", request_id):
         raise InvalidInput.at(("header", IDEMPOTENCY_KEY), "use 1 to 200 printable ASCII characters")
-    return given
+    return request_id

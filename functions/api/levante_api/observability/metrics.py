@@ -66,15 +66,15 @@ class MetricsEndpoints:
         self, request: Request, workflow_name: str, query: Annotated[MetricsQuery, Query()]
     ) -> WorkflowMetrics:
         """Count and measure the executions of a workflow that started in a period, by default in the last day."""
-        found = self.engine.metrics.of_workflow(
+        metrics = self.engine.metrics.of_workflow(
             workspace_of(request), workflow_name, start=query.start_time, end=query.end_time
         )
         return WorkflowMetrics(
-            execution_count=ScalarMetric(value=found.executions),
-            success_count=ScalarMetric(value=found.completed),
-            error_count=ScalarMetric(value=found.errors),
-            average_latency_ms=ScalarMetric(value=found.average_latency_ms),
-            latency_over_time=TimeSeriesMetric(value=found.latency_over_time),
+            execution_count=ScalarMetric(value=metrics.executions),
+            success_count=ScalarMetric(value=metrics.completed),
+            error_count=ScalarMetric(value=metrics.errors),
+            average_latency_ms=ScalarMetric(value=metrics.average_latency_ms),
+            latency_over_time=TimeSeriesMetric(value=metrics.latency_over_time),
             retry_rate=ScalarMetric(value=NOT_MEASURED),
-            is_partial=found.is_partial,
+            is_partial=metrics.is_partial,
         )

@@ -112,7 +112,7 @@ class WorkflowExecutionTraceEventsResponse(WorkflowExecutionResponse):
 class TraceEventsQuery(Parameters):
     """How to show events.
 
-    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that tell
+    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that show
     of means to others, too.
     """
 
@@ -128,12 +128,12 @@ class TraceEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        one = "/v1/workflows/executions/<execution_id>/trace"
+        trace = "/v1/workflows/executions/<execution_id>/trace"
         return [
-            Endpoint("GET", f"{one}/info", self.get_workflow_execution_trace_info, READERS, errors=(404,)),
-            Endpoint("GET", f"{one}/otel", self.get_workflow_execution_trace_otel, READERS, errors=(404,)),
-            Endpoint("GET", f"{one}/summary", self.get_workflow_execution_trace_summary, READERS, errors=(404,)),
-            Endpoint("GET", f"{one}/events", self.get_workflow_execution_trace_events, READERS, errors=(404,)),
+            Endpoint("GET", f"{trace}/info", self.get_workflow_execution_trace_info, READERS, errors=(404,)),
+            Endpoint("GET", f"{trace}/otel", self.get_workflow_execution_trace_otel, READERS, errors=(404,)),
+            Endpoint("GET", f"{trace}/summary", self.get_workflow_execution_trace_summary, READERS, errors=(404,)),
+            Endpoint("GET", f"{trace}/events", self.get_workflow_execution_trace_events, READERS, errors=(404,)),
         ]
 
     def get_workflow_execution_trace_info(self, request: Request, execution_id: str) -> ExecutionTraceInfoResponse:
@@ -145,7 +145,7 @@ class TraceEndpoints:
         """Get the spans of an execution's latest run. One that lasts ends when it was asked for, and is called open."""
         trace = self.engine.traces.of(workspace_of(request), execution_id)
         now = self.engine.clock.now()
-        spans = [span_of(trace.trace_id, one, now) for one in trace.spans[:MOST]]
+        spans = [span_of(trace.trace_id, span, now) for span in trace.spans[:MOST]]
         batch = TempoTraceBatch(
             resource=resource_of(trace.execution), scopeSpans=({"scope": {"name": "levante"}, "spans": spans},)
         )
@@ -174,10 +174,10 @@ class TraceEndpoints:
         execution = self.engine.executions.get(workspace, execution_id)
         self.engine.streams.publish_some(workspace, execution.root_execution_id)
         stream = islice(self.engine.streams.read(workspace, execution.root_execution_id, 1), MOST)
-        told = (one.told.event for one in stream if one.told.event.workflow_exec_id == execution_id)
-        events = [one for one in _events(told) if query.include_internal_events or not one.internal]
+        stream_events = (event.update.event for event in stream if event.update.event.workflow_exec_id == execution_id)
+        events = [event for event in _events(stream_events) if query.include_internal_events or not event.internal]
         if query.merge_same_id_events:
-            events = list({one.id: one for one in events}.values())
+            events = list({event.id: event for event in events}.values())
         return WorkflowExecutionTraceEventsResponse(**_shown(execution), events=tuple(events))
 
 
@@ -206,11 +206,11 @@ def _summary(below: SpanTree) -> WorkflowExecutionTraceSummarySpan:
 
 
 def _events(
-    told: Iterable[StreamEvent],
+    stream_events: Iterable[StreamEvent],
 ) -> Iterator[WorkflowExecutionTraceEvent | WorkflowExecutionProgressTraceEvent]:
     """Yield events of a stream as events of a trace; of activities and custom tasks, how far they have come."""
     began: dict[str, int] = {}
-    for event in told:
+    for event in stream_events:
         attributes: dict[str, Value] = {
             "event_type": event.event_type.value,
             **{key: value for key, value in event.attributes.items() if isinstance(value, str | int | float | bool)},

@@ -81,7 +81,7 @@ def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], ve
             version=version,
             summary="Durable workflows",
             description=_DESCRIPTION,
-            tags=[Tag(name=name, description=said) for name, said in TAGS.items()],
+            tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
             security_schemes={"apiKey": HTTPBearer(description="An API key; `levante keys create` makes one.")},
             security=[{"apiKey": []}],
         )
@@ -139,21 +139,21 @@ def _in_query(endpoint: Endpoint, schemas: dict[str, Any]) -> Iterator[dict[str,
         schemas.setdefault(name, definition)
     _describe(schema, model)
     for name, described in schema["properties"].items():
-        said = described.pop("description", "")
+        description = described.pop("description", "")
         described.pop("title", None)
-        yield _parameter("query", name, _without_null(described), said)
+        yield _parameter("query", name, _without_null(described), description)
 
 
 def _query_of(endpoint: Endpoint) -> type[BaseModel] | None:
     for hint in get_type_hints(endpoint.handler, include_extras=True).values():
-        if get_origin(hint) is Annotated and any(isinstance(one, Query) for one in get_args(hint)[1:]):
+        if get_origin(hint) is Annotated and any(isinstance(annotation, Query) for annotation in get_args(hint)[1:]):
             model: type[BaseModel] = get_args(hint)[0]
             return model
     return None
 
 
-def _parameter(where: str, name: str, schema: Mapping[str, Json], said: str) -> dict[str, Any]:
-    described = {"description": said} if said else {}
+def _parameter(where: str, name: str, schema: Mapping[str, Json], description: str) -> dict[str, Any]:
+    described = {"description": description} if description else {}
     return {"name": name, "in": where, "required": False, **described, "schema": schema}
 
 
@@ -161,7 +161,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Leave null out, which no query can say: a parameter that is not meant is not there."""
     if schema.get("default", ...) is None:
         del schema["default"]
-    *options, last = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+    *options, last = [option for option in schema.pop("anyOf", [schema]) if option.get("type") != "null"]
     return {**schema, "anyOf": [*options, last]} if options else {**last, **schema}
 
 
@@ -171,16 +171,16 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
     for ancestor in reversed(model.__mro__):
         if ancestor not in Frozen.__mro__:
             schema["description"], fields = said_in(cleandoc(ancestor.__doc__ or ""), properties)
-            for name, said in fields.items():
-                properties[name]["description"] = said
+            for name, description in fields.items():
+                properties[name]["description"] = description
     for described in properties.values():
         described.pop("title", None)
 
 
 def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _below(one)
+    for derived in model.__subclasses__():
+        yield derived
+        yield from _below(derived)
 
 
 def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
@@ -191,28 +191,28 @@ def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]
     """
     if not names:
         return docstring, {}
-    one = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
-    head = re.compile(rf"(?:^|(?<=[.;)] ))({one}(?:, {one})*): ")
+    name_pattern = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
+    head = re.compile(rf"(?:^|(?<=[.;)] ))({name_pattern}(?:, {name_pattern})*): ")
     own: list[str] = []
     fields: dict[str, str] = {}
     for paragraph in docstring.split("\n\n"):
         whole, *parts = head.split(" ".join(paragraph.split()))
         own += [whole.strip()] if whole else []
-        for named, said in zip(parts[::2], parts[1::2], strict=True):
-            text = said.strip()
+        for named, sentence in zip(parts[::2], parts[1::2], strict=True):
+            text = sentence.strip()
             fields.update(dict.fromkeys(named.split(", "), text[:1].upper() + text[1:]))
     return "\n\n".join(own), fields
 
 
 def reached(value: Json, schemas: Mapping[str, Any]) -> set[str]:
     """Return the names of the schemas that a part of the document leads to."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = set(_references(value))
     while waiting:
         name = waiting.pop()
-        found.add(name)
-        waiting |= set(_references(schemas[name])) - found
-    return found
+        names.add(name)
+        waiting |= set(_references(schemas[name])) - names
+    return names
 
 
 def _references(value: Json) -> Iterator[str]:

@@ -134,16 +134,16 @@ class ScheduleEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         path = "/v1/workflows/schedules"
-        one = f"{path}/<schedule_id>"
+        schedule = f"{path}/<schedule_id>"
         return [
             Endpoint("GET", path, self.get_schedules, READERS),
             Endpoint("POST", path, self.schedule_workflow, CLIENTS, status=201, errors=(404, 409)),
-            Endpoint("GET", one, self.get_schedule, READERS, errors=(404,)),
-            Endpoint("DELETE", one, self.unschedule_workflow, CLIENTS, status=204, errors=(404,)),
-            Endpoint("PATCH", one, self.update_schedule, CLIENTS, errors=(404, 409)),
-            Endpoint("POST", f"{one}/pause", self.pause_schedule, CLIENTS, status=204, errors=(404,)),
-            Endpoint("POST", f"{one}/resume", self.resume_schedule, CLIENTS, status=204, errors=(404,)),
-            Endpoint("POST", f"{one}/trigger", self.trigger_schedule, CLIENTS, status=204, errors=(404,)),
+            Endpoint("GET", schedule, self.get_schedule, READERS, errors=(404,)),
+            Endpoint("DELETE", schedule, self.unschedule_workflow, CLIENTS, status=204, errors=(404,)),
+            Endpoint("PATCH", schedule, self.update_schedule, CLIENTS, errors=(404, 409)),
+            Endpoint("POST", f"{schedule}/pause", self.pause_schedule, CLIENTS, status=204, errors=(404,)),
+            Endpoint("POST", f"{schedule}/resume", self.resume_schedule, CLIENTS, status=204, errors=(404,)),
+            Endpoint("POST", f"{schedule}/trigger", self.trigger_schedule, CLIENTS, status=204, errors=(404,)),
         ]
 
     def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
@@ -165,7 +165,7 @@ class ScheduleEndpoints:
         )
         now, work = self.engine.clock.now(), Work(2 * MOST_WORK)
         return WorkflowScheduleListResponse(
-            schedules=tuple(_shown(one, now, work) for one in page), next_page_token=pages.cursor(token)
+            schedules=tuple(_shown(schedule, now, work) for schedule in page), next_page_token=pages.cursor(token)
         )
 
     def schedule_workflow(self, request: Request, body: WorkflowScheduleRequest) -> Response[WorkflowScheduleResponse]:
@@ -255,5 +255,5 @@ def _shown(schedule: Schedule, now: datetime, work: Work | None = None) -> Sched
         deployment_name=schedule.deployment_name,
         note=state.note,
         future_executions=tuple(ScheduleFutureExecution(scheduled_at=at) for at in schedule.coming(now, work)),
-        recent_executions=tuple(ScheduleRecentExecution(**dict(one)) for one in state.recent),
+        recent_executions=tuple(ScheduleRecentExecution(**dict(recent)) for recent in state.recent),
     )

@@ -1,4 +1,4 @@
-"""Endpoints of stream events: lists of them, what others tell, and the way to where they are streamed."""
+"""Endpoints of stream events: lists of them, what others publish, and the way to where they are streamed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,11 +56,11 @@ class EventEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         streamed = partial(Endpoint, "GET", roles=READERS, errors=(404,), headers=(LAST_EVENT_ID,), frames=EventFrame)
-        told = partial(Endpoint, "POST", roles=WORKERS, errors=(404, 409))
+        published = partial(Endpoint, "POST", roles=WORKERS, errors=(404, 409))
         return [
             Endpoint("GET", "/v1/workflows/events/list", self.get_workflow_events, READERS, errors=(404,)),
-            told("/v1/workflows/events", self.post_workflow_event, concern=of_event),
-            told("/v1/workflows/events/batch", self.post_workflow_events, concern=of_events),
+            published("/v1/workflows/events", self.post_workflow_event, concern=of_event),
+            published("/v1/workflows/events/batch", self.post_workflow_events, concern=of_events),
             streamed(EVENTS_STREAM, self.get_stream_events, errors=(400, 404)),
             streamed(EXECUTION_STREAM, self.stream),
         ]
@@ -80,11 +80,11 @@ class EventEndpoints:
         root = self.engine.streams.root_of(workspace, execution_id)
         pages = cursors(self.engine.capabilities, request, "events", query)
         first = pages.position(query.cursor) or 1
-        is_all_told = self.engine.streams.publish_some(workspace, root)
+        is_all_published = self.engine.streams.publish_some(workspace, root)
         page, following = _page(self.engine.streams.read(workspace, root, first), query)
-        if following is None and not is_all_told:
+        if following is None and not is_all_published:
             following = self.engine.streams.next(workspace, root)
-        return EventListResponse(events=tuple(one.told.event for one in page), next_cursor=pages.cursor(following))
+        return EventListResponse(events=tuple(event.update.event for event in page), next_cursor=pages.cursor(following))
 
     def post_workflow_event(self, request: Request, body: EventBody) -> EventResponse:
         """Add an event of a custom task to the stream of an open execution. A repeat, known by its id, is harmless."""
@@ -119,21 +119,21 @@ def _page(events: Iterator[Sequenced], query: EventsQuery) -> tuple[list[Sequenc
     """Take a page. The second value is where the next one begins; None where nothing follows."""
     page: list[Sequenced] = []
     room, budget = PAGE_BYTES, Budget()
-    for one in events:
+    for event in events:
         if budget.is_spent:
-            return page, one.sequence
+            return page, event.sequence
         budget.spend()
-        if not _is_wanted(one, query):
+        if not _is_wanted(event, query):
             continue
         if len(page) == query.limit or room <= 0:
-            return page, one.sequence
-        page.append(one)
-        room -= one.size_bytes
+            return page, event.sequence
+        page.append(event)
+        room -= event.size_bytes
     return page, None
 
 
-def _is_wanted(one: Sequenced, query: EventsQuery) -> bool:
-    event = one.told.event
+def _is_wanted(sequenced: Sequenced, query: EventsQuery) -> bool:
+    event = sequenced.update.event
     return (
         query.root_workflow_exec_id in (None, event.root_workflow_exec_id)
         and query.workflow_exec_id in (None, event.workflow_exec_id)

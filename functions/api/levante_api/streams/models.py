@@ -216,14 +216,14 @@ def outside_events(events: EventsBody | EventBody) -> list[OutsideEvent]:
     placed: dict[tuple[str | int, ...], TaskEventBody] = (
         {("body", "event"): events.event}
         if isinstance(events, EventBody)
-        else {("body", "events", number): one for number, one in enumerate(events.events)}
+        else {("body", "events", number): event for number, event in enumerate(events.events)}
     )
-    sizes = {where: _size(where, one) for where, one in placed.items()}
+    sizes = {where: _size(where, event) for where, event in placed.items()}
     if sum(sizes.values()) > BATCH_BYTES:
         raise InvalidInput.at(
             ("body", "events"), f"the events have {sum(sizes.values()):,} bytes, and 2 MB fit: send fewer at a time"
         )
-    return [_outside(where, one) for where, one in placed.items()]
+    return [_outside(where, event) for where, event in placed.items()]
 
 
 def _size(where: tuple[str | int, ...], event: TaskEventBody) -> int:
@@ -245,7 +245,7 @@ def _outside(where: tuple[str | int, ...], event: TaskEventBody) -> OutsideEvent
         workflow_name=event.workflow_name,
         task=OutsideTask(
             event_id=event.event_id,
-            told_at=event.event_timestamp,
+            happened_at=event.event_timestamp,
             event_type=event.event_type,
             task_type=event.attributes.custom_task_type,
             attributes=event.attributes.model_dump(mode="json"),

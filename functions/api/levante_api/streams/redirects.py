@@ -51,8 +51,8 @@ def led_there(request: Request, streams: StreamRedirects | None) -> Response[Non
     return streams.redirect(request)
 
 
-def told_here_or_there(history: ShownHistory, request: Request, streams: StreamRedirects | None) -> Response[Any]:
-    """Answer with a history, or lead to where one is told that is too large for this program."""
+def shown_or_redirected(history: ShownHistory, request: Request, streams: StreamRedirects | None) -> Response[Any]:
+    """Answer with a history, or lead to where one is sent that is too large for this program."""
     body = written(history.whole())
     if streams is not None and _is_too_large(body):
         return streams.redirect(request)

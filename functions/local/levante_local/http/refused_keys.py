@@ -1,4 +1,4 @@
-"""Callers whose keys are refused: one line tells of them now and then, and whoever goes on guessing waits."""
+"""Callers whose keys are refused: one line reports them now and then, and whoever goes on guessing waits."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ class GuessLimits:
 class _Address:
     refusals: int = 0
     last: float = 0.0
-    untold: int = 0
+    unlogged: int = 0
 
 
 class RefusedKeys:
@@ -43,7 +43,7 @@ class RefusedKeys:
         self._limits = limits
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
         self._waiting = 0
-        self._untold = 0
+        self._unlogged = 0
         self._report: asyncio.TimerHandle | None = None
 
     def slowing(self, scope: Scope, send: Send, key: str) -> Send:
@@ -59,7 +59,7 @@ class RefusedKeys:
     async def _refused(self, address: str, key: str) -> None:
         now = asyncio.get_running_loop().time()
         known = self._address(address, now)
-        self._tell(address, key, known)
+        self._log(address, key, known)
         above = known.refusals - self._limits.free
         if above > 0 and self._waiting < self._limits.waiting:
             self._waiting += 1
@@ -71,7 +71,7 @@ class RefusedKeys:
     def _address(self, address: str, now: float) -> _Address:
         known = self._addresses.pop(address, None)
         if known is None or now - known.last > self._limits.forget_seconds:
-            known = _Address(untold=known.untold if known else 0)
+            known = _Address(unlogged=known.unlogged if known else 0)
         self._addresses[address] = known
         if len(self._addresses) > self._limits.addresses:
             self._addresses.popitem(last=False)
@@ -79,28 +79,28 @@ class RefusedKeys:
         known.last = now
         return known
 
-    def _tell(self, address: str, key: str, known: _Address) -> None:
+    def _log(self, address: str, key: str, known: _Address) -> None:
         """Log the first refusal at once, and what follows it together."""
         if self._report is not None:
-            self._untold += 1
-            known.untold += 1
+            self._unlogged += 1
+            known.unlogged += 1
             return
         logger.warning("refused the API key of a request from %s (%s)", address, key)
-        self._report = asyncio.get_running_loop().call_later(self._limits.log_seconds, self._tell_rest)
+        self._report = asyncio.get_running_loop().call_later(self._limits.log_seconds, self._log_rest)
 
-    def _tell_rest(self) -> None:
+    def _log_rest(self) -> None:
         self._report = None
-        if not self._untold:
+        if not self._unlogged:
             return
-        worst = max(self._addresses, key=lambda address: self._addresses[address].untold)
+        worst = max(self._addresses, key=lambda address: self._addresses[address].unlogged)
         logger.warning(
             "refused the API keys of %d more requests within %g s, %d of them from %s",
-            self._untold,
+            self._unlogged,
             self._limits.log_seconds,
-            self._addresses[worst].untold,
+            self._addresses[worst].unlogged,
             worst,
         )
-        self._untold = 0
+        self._unlogged = 0
         for known in self._addresses.values():
-            known.untold = 0
-        self._report = asyncio.get_running_loop().call_later(self._limits.log_seconds, self._tell_rest)
+            known.unlogged = 0
+        self._report = asyncio.get_running_loop().call_later(self._limits.log_seconds, self._log_rest)

@@ -106,7 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._stopped_by: Refusal | None = None
         """Why the parser was left."""
-        self._untold = 0
+        self._unparsed = 0
         """Bytes that the parser has taken without a word: parts of a header that has not ended."""
         self._head_bytes = 0
         self._body_bytes = 0
@@ -140,7 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
-        self._untold += len(data)
+        self._unparsed += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # to WebSockets, which nobody serves here: it is answered as it stands
@@ -148,7 +148,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._stopped_by or NO_HTTP)
             return
-        if self._untold > self._limits.head_bytes:
+        if self._unparsed > self._limits.head_bytes:
             self._refuse(HEAD_TOO_LARGE)
         elif self._deadline is None and self._is_asked() and not self.transport.is_closing():
             self._wait_at_most(self._limits.head_seconds if self._is_in_head else self._limits.body_seconds)
@@ -163,14 +163,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the address."""
-        self._untold = 0
+        self._unparsed = 0
         if len(self.url) + len(url) > self._limits.target_bytes:
             self._stop(TARGET_TOO_LONG)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header, or a trailer of a chunked body."""
-        self._untold = 0
+        self._unparsed = 0
         self._head_bytes += len(name) + len(value) + len(": \r\n")
         if self._head_bytes > self._limits.head_bytes or len(self.headers) >= self._limits.headers:
             self._stop(HEAD_TOO_LARGE)
@@ -182,7 +182,7 @@ class LimitedProtocol(HttpToolsProtocol):
         If it is answered before its body has come, the connection stays for a while: whoever is still sending would
         otherwise see it break, and not the answer.
         """
-        self._untold = 0
+        self._unparsed = 0
         self._is_in_head = False
         self._wait_at_most(None)
         super().on_headers_complete()
@@ -191,7 +191,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; of one that nobody wants, no more than lets the caller read the answer."""
-        self._untold = 0
+        self._unparsed = 0
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.discarded_bytes:
             self.transport.close()
@@ -199,7 +199,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that nothing of this request is to come."""
-        self._untold = 0
+        self._unparsed = 0
         self._is_in_head = self._is_whole = True
         self._wait_at_most(None)
         super().on_message_complete()
@@ -269,7 +269,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _is_asked(self) -> bool:
         """Whether a request has begun to arrive, and has not ended."""
-        return self._untold > 0 or not self._is_whole
+        return self._unparsed > 0 or not self._is_whole
 
     def _is_answering(self) -> bool:
         """Whether an answer of ours would get into another one."""

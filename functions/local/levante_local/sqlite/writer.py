@@ -82,7 +82,7 @@ def is_undecodable(error: sqlite3.OperationalError) -> bool:
     return str(error).startswith("Could not decode to UTF-8")
 
 
-def _change_told(sequence: int, key: Key, old: Columns | None, new: Columns | None) -> Change:
+def _change_of(sequence: int, key: Key, old: Columns | None, new: Columns | None) -> Change:
     """Build the change for listeners. What stood there before may be damaged; what was just written is not."""
     try:
         return as_change(sequence, key, old, new)
@@ -147,7 +147,7 @@ class SqliteWriter:
     def listen(self, listener: Listener) -> None:
         """Call this after each commit, in the writer's thread, with its changes in order.
 
-        It is called when they are durable and before the writers hear of it, so whoever was told of a write finds
+        It is called when they are durable and before the writers hear of it, so whoever learns of a write finds
         every watcher woken. It delays everybody, so it must be quick; its errors are logged and change nothing.
         """
         self._listeners += (listener,)
@@ -209,7 +209,7 @@ class SqliteWriter:
         try:
             with self._using:
                 outcomes, changes = self._commit(batch)
-                self._tell_listeners(changes)
+                self._notify_listeners(changes)
         except Exception as error:  # noqa: BLE001 - the thread must outlive every failure, and nobody may wait for ever
             with self._using:
                 self._roll_back()
@@ -304,10 +304,10 @@ class SqliteWriter:
         for index, place in new.items() - old.items():
             self._execute(_LIST, (index, place.partition, place.sort, key.partition, key.sort))
 
-    def _tell_listeners(self, recorded: list[_Recorded]) -> None:
+    def _notify_listeners(self, recorded: list[_Recorded]) -> None:
         if not recorded:
             return
-        changes = [_change_told(*change) for change in recorded]
+        changes = [_change_of(*change) for change in recorded]
         for listener in self._listeners:
             try:
                 listener(changes)

@@ -32,7 +32,7 @@ def test_races_when_listed_then_there_is_such_a_condition() -> None:
 
 def test_conditions_when_a_module_makes_several_of_a_kind_then_each_has_a_name(tmp_path: Path) -> None:
     """A further one in a function that is raced already does not pass unseen."""
-    module = tmp_path / "mail.py"
+    module = tmp_path / "sample.py"
     code = "class C:\n  def f(self):\n    return [Absent(), open_run(x), Absent()]\n\ndef g(): return Matches({})\n"
     module.write_text(code)
-    assert conditions_in(module) == ["mail.f Absent", "mail.f open_run", "mail.f Absent 2", "mail.g Matches"]
+    assert conditions_in(module) == ["sample.f Absent", "sample.f open_run", "sample.f Absent 2", "sample.g Matches"]

@@ -91,7 +91,7 @@ def test_pauses_when_two_callers_collide_then_they_come_back_at_different_times(
 @pytest.mark.parametrize(
     "call",
     [
-        lambda engine: engine.mail.cancel(SPACE, "e"),
+        lambda engine: engine.messages.cancel(SPACE, "e"),
         lambda engine: engine.closing.terminate(SPACE, "e"),
         lambda engine: engine.resets.reset(SPACE, "e", ResetRequest(1)),
         lambda engine: engine.workflow_edits.edit(SPACE, "w", Edit({"description": "new"})),

@@ -136,10 +136,10 @@ def test_close_when_it_races_with_terminate_then_there_is_one_end_and_nothing_fo
     assert (refusal.value.status, place.kinds(other)) == ("COMPLETED", ["execution_started", "execution_completed"])
 
 
-def test_close_when_mail_is_unread_then_the_run_stays_open(place: Place) -> None:
+def test_close_when_a_message_is_unread_then_the_run_stays_open(place: Place) -> None:
     """Invariant 5: a run that was sent something it has not read does not close."""
     run = place.start()
-    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1), mail=1) is CommitOutcome.UNREAD_MAIL
+    assert place.commit(run, 1, ExecutionCompleted(seq=1, result=1), taken_until=1) is CommitOutcome.UNREAD_MESSAGES
     assert (place.status(run), place.kinds(run)) == ("RUNNING", ["execution_started"])
 
 
@@ -325,8 +325,8 @@ def asked_to_end(place: Place, run: RunKey) -> None:
 
 def outcomes(place: Place, run: RunKey) -> list[Any]:
     """Return the facts about commands: kind of outcome, and of failure."""
-    told = [fact.input for fact in place.load(run).facts]
-    return [(one.kind, one.failure.kind if isinstance(one, ActivityFailed) else None) for one in told]
+    inputs = [fact.input for fact in place.load(run).facts]
+    return [(one.kind, one.failure.kind if isinstance(one, ActivityFailed) else None) for one in inputs]
 
 
 def test_heartbeat_when_the_activity_is_asked_to_end_then_it_says_so_and_the_end_still_counts(place: Place) -> None:

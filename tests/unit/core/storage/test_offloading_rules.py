@@ -85,7 +85,7 @@ class Offloading:
         return dict(item.documents)
 
     def inline(self, key: Key) -> dict[str, bool]:
-        """Tell of each document of an item whether it is in the item itself."""
+        """Tell which documents of an item are in the item itself."""
         item = self.inner.get(key)
         assert item is not None
         return {name: isinstance(document, str) for name, document in item.documents.items()}

@@ -415,7 +415,7 @@ def test_server_when_it_speaks_no_http_then_the_error_says_so() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"220 mail.example ESMTP\r\n")
+                connection.sendall(b"220 smtp.example ESMTP\r\n")
 
         thread = threading.Thread(target=greet)
         thread.start()

@@ -45,7 +45,7 @@ def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "RETRY_SECONDS", 0.005)
 
 
-def told(sequence: int, event_type: str, of: str = "e1", **attributes: Any) -> dict[str, Any]:
+def stream_events(sequence: int, event_type: str, of: str = "e1", **attributes: Any) -> dict[str, Any]:
     """An event as the stream has it."""
     return {
         "stream": "workflow",
@@ -61,10 +61,10 @@ def streamed(*events: dict[str, Any]) -> Stream:
     return Stream("retry: 5\n\n: keep-alive\n\n" + "".join(frames))
 
 
-STARTED = told(1, "WORKFLOW_EXECUTION_STARTED", workflow_name="w", input={"type": "json", "value": [{"x": 1}]})
-FAILED = told(2, "ACTIVITY_TASK_FAILED", activity_name="charge", failure={"message": "declined"})
-OF_A_CHILD = told(3, "CUSTOM_TASK_CANCELED", of="e2", custom_task_type="token", reason="too late")
-ENDED = told(4, "WORKFLOW_EXECUTION_COMPLETED", result={"type": "json", "value": {"result": 5}})
+STARTED = stream_events(1, "WORKFLOW_EXECUTION_STARTED", workflow_name="w", input={"type": "json", "value": [{"x": 1}]})
+FAILED = stream_events(2, "ACTIVITY_TASK_FAILED", activity_name="charge", failure={"message": "declined"})
+OF_A_CHILD = stream_events(3, "CUSTOM_TASK_CANCELED", of="e2", custom_task_type="token", reason="too late")
+ENDED = stream_events(4, "WORKFLOW_EXECUTION_COMPLETED", result={"type": "json", "value": {"result": 5}})
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

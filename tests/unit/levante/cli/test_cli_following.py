@@ -20,7 +20,7 @@ def event(number: int) -> Frame:
 
 
 @dataclass
-class WorkerContext:
+class FakeStream:
     """A stream that is read in visits, the last of them for ever. Each frame takes a second to come.
 
     open_visits: after so many of them the execution has ended.
@@ -50,68 +50,68 @@ class WorkerContext:
         self.now += seconds
 
     def follow(self, timeout: float | None = None) -> list[str]:
-        world = Surroundings(lambda: self.now, self.sleep)
-        followed = Follower(Source(self.read, self.has_ended), world, timeout).frames()
+        stream = Surroundings(lambda: self.now, self.sleep)
+        followed = Follower(Source(self.read, self.has_ended), stream, timeout).frames()
         return [str(frame.data) for frame in followed]
 
 
 def test_following_when_the_stream_ends_with_the_execution_then_all_is_told_without_a_pause() -> None:
     """What came between the end and the question whether it has ended is asked for once more."""
-    world = WorkerContext([[event(1), KEEP_ALIVE, event(2)], [event(3)], []], open_visits=1)
-    assert world.follow() == ["event 1", "event 2", "event 3"]
-    assert (world.read_after, world.pauses) == ([None, "2", "3"], [])
+    stream = FakeStream([[event(1), KEEP_ALIVE, event(2)], [event(3)], []], open_visits=1)
+    assert stream.follow() == ["event 1", "event 2", "event 3"]
+    assert (stream.read_after, stream.pauses) == ([None, "2", "3"], [])
 
 
 def test_following_when_the_connection_breaks_then_it_goes_on_after_the_last_frame() -> None:
     """Nothing is told twice, and nothing is left out."""
-    world = WorkerContext([[event(1), AWAY], [AWAY], [event(2)], []], open_visits=3)
-    assert world.follow() == ["event 1", "event 2"]
-    assert (world.read_after, world.pauses) == ([None, "1", "1", "2"], [RETRY_SECONDS])
+    stream = FakeStream([[event(1), AWAY], [AWAY], [event(2)], []], open_visits=3)
+    assert stream.follow() == ["event 1", "event 2"]
+    assert (stream.read_after, stream.pauses) == ([None, "1", "1", "2"], [RETRY_SECONDS])
 
 
 def test_following_when_the_stream_says_how_long_to_wait_then_it_waits_so_long() -> None:
     """The server knows how much it can take."""
-    world = WorkerContext([[Frame(retry_seconds=5)], [event(1)], []], open_visits=2)
-    assert world.follow() == ["event 1"]
-    assert world.pauses == [5]
+    stream = FakeStream([[Frame(retry_seconds=5)], [event(1)], []], open_visits=2)
+    assert stream.follow() == ["event 1"]
+    assert stream.pauses == [5]
 
 
 def test_following_when_the_api_stays_away_then_it_gives_up() -> None:
     """As with waiting: nobody follows for ever what is gone, however long all was quiet before that."""
     quiet = [KEEP_ALIVE] * 100
-    world = WorkerContext([[event(1), *quiet, AWAY], [AWAY]], open_visits=1000)
+    stream = FakeStream([[event(1), *quiet, AWAY], [AWAY]], open_visits=1000)
     with pytest.raises(CommandFailed, match="nothing answers"):
-        world.follow()
-    assert 101 + PATIENCE_SECONDS < world.now < 102 + PATIENCE_SECONDS + 3 * LAST_PAUSE_SECONDS
+        stream.follow()
+    assert 101 + PATIENCE_SECONDS < stream.now < 102 + PATIENCE_SECONDS + 3 * LAST_PAUSE_SECONDS
 
 
 def test_following_when_the_api_refuses_then_it_ends_at_once() -> None:
     """A refusal does not go away."""
-    world = WorkerContext([[CommandFailed("the key is revoked")]], open_visits=1)
+    stream = FakeStream([[CommandFailed("the key is revoked")]], open_visits=1)
     with pytest.raises(CommandFailed, match="the key is revoked"):
-        world.follow()
-    assert world.pauses == []
+        stream.follow()
+    assert stream.pauses == []
 
 
 def test_following_when_the_time_is_over_then_it_ends_though_more_comes() -> None:
     """And a stream that falls silent is left in time: it may be silent for no longer than is left, but for the slack."""
-    world = WorkerContext([[event(number) for number in range(first, 100)] for first in (1, 3, 5, 7, 9)], open_visits=1000)
-    assert world.follow(10) == [f"event {number}" for number in range(1, 11)]
-    assert (world.now, world.limits) == (10, [10, 8, 6, 4, 2])
+    stream = FakeStream([[event(number) for number in range(first, 100)] for first in (1, 3, 5, 7, 9)], open_visits=1000)
+    assert stream.follow(10) == [f"event {number}" for number in range(1, 11)]
+    assert (stream.now, stream.limits) == (10, [10, 8, 6, 4, 2])
 
 
 def test_following_when_the_time_is_over_before_it_may_come_again_then_it_ends_on_the_second() -> None:
     """The last pause is no longer than what is left."""
-    world = WorkerContext([[AWAY]], open_visits=1000)
-    assert world.follow(2.5) == []
-    assert world.now == 2.5 + 0.5
+    stream = FakeStream([[AWAY]], open_visits=1000)
+    assert stream.follow(2.5) == []
+    assert stream.now == 2.5 + 0.5
 
 
 def test_following_when_there_is_no_hurry_then_a_stream_may_be_silent_for_long() -> None:
     """Keep-alives come more often than that."""
-    world = WorkerContext([[event(1)], []], open_visits=1)
-    assert world.follow() == ["event 1"]
-    assert set(world.limits) == {REQUEST_SECONDS}
+    stream = FakeStream([[event(1)], []], open_visits=1)
+    assert stream.follow() == ["event 1"]
+    assert set(stream.limits) == {REQUEST_SECONDS}
 
 
 def test_frames_when_lines_come_then_fields_are_read_as_the_standard_says() -> None:

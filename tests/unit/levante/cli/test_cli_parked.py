@@ -26,8 +26,8 @@ ITEM = {
 def test_parked_when_listed_then_each_is_told_with_what_is_wrong(api: Api) -> None:
     """Who mends it has to know what it is, whose, and why; its id is whole, as other commands take it."""
     api.on("GET", "/v1/parked", (200, {"parked": [ITEM], "count": 1, "next_cursor": None}))
-    told = run(api, "parked", "list").stdout
-    assert all(str(ITEM[name]) in told for name in ("parked_id", "kind", "execution_id", "error", "count"))
+    shown = run(api, "parked", "list").stdout
+    assert all(str(ITEM[name]) in shown for name in ("parked_id", "kind", "execution_id", "error", "count"))
     assert json.loads(run(api, "parked", "list", "--json").stdout)["parked"] == [ITEM]
 
 

@@ -78,10 +78,10 @@ def go_on(body: Body, history: list[HistoryEvent], steps: int) -> list[HistoryEv
     events += replay(run, batches, {}) if history else run.begin()
     for _ in range(steps):
         asked = [event.seq for event in events if isinstance(event, ActivityScheduled)]
-        told = [event.seq for event in events if isinstance(event, ActivityCompleted)]
-        if not set(asked) - set(told):
+        handed_over = [event.seq for event in events if isinstance(event, ActivityCompleted)]
+        if not set(asked) - set(handed_over):
             break
-        outcome = ActivityCompleted(seq=min(set(asked) - set(told)), at=AT, result=None)
+        outcome = ActivityCompleted(seq=min(set(asked) - set(handed_over)), at=AT, result=None)
         events += [outcome, *run.apply(outcome)]
     run.dispose()
     return events

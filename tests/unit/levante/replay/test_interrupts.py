@@ -200,9 +200,9 @@ def disposed(body: Body, caplog: pytest.LogCaptureFixture, cls: type = object) -
     return "\n".join(record.message for record in caplog.records if "thrown away" in record.message)
 
 
-@pytest.mark.parametrize(("caught", "is_told"), [(asyncio.CancelledError, False), (BaseException, True)])
+@pytest.mark.parametrize(("caught", "is_reported"), [(asyncio.CancelledError, False), (BaseException, True)])
 def test_disposal_when_a_task_goes_on_when_it_is_cancelled_then_its_code_is_closed_or_kept(
-    caught: type[BaseException], *, is_told: bool, caplog: pytest.LogCaptureFixture
+    caught: type[BaseException], *, is_reported: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a run refuses to a worker is its end: the worker takes that itself, without spinning."""
 
@@ -218,9 +218,9 @@ def test_disposal_when_a_task_goes_on_when_it_is_cancelled_then_its_code_is_clos
         await activity()
 
     tasks: list[asyncio.Task[None]] = []
-    assert ("it goes on when it is cancelled" in disposed(body, caplog)) is is_told
+    assert ("it goes on when it is cancelled" in disposed(body, caplog)) is is_reported
     coroutine: Any = tasks[0].get_coro()
-    assert (coroutine.cr_frame is not None) is is_told
+    assert (coroutine.cr_frame is not None) is is_reported
     assert "holds up this worker" not in caplog.text
 
 

@@ -17,7 +17,7 @@ from levante.context import current_workflow
 from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante_core.protocol import OUTCOMES, ActivityOptions, ActivityScheduled, HistoryBatch, fold
-from tests.unit.levante.replay import elsewhere
+from tests.unit.levante.replay import other_process
 from tests.unit.levante.replay.programs import (
     PROGRAMS,
     Act,
@@ -149,7 +149,7 @@ def test_replay_when_another_process_with_another_hash_seed_does_it_then_it_sees
     live_through()
     for seed in ("1", "4242"):
         done = subprocess.run(
-            [sys.executable, "-m", elsewhere.__name__],
+            [sys.executable, "-m", other_process.__name__],
             input=pickle.dumps(lives),
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=ROOT,

@@ -16,7 +16,7 @@ from levante_core.protocol import (
 )
 from levante_core.protocol.workers import DeliveredTask, TaskQueue
 from tests.support.runs_api import activity_task, delivered, token_of, workflow_task
-from tests.support.worker_world import Surroundings
+from tests.support.worker_context import Surroundings
 from tests.unit.levante.worker.runs.flows import ACTIVITIES, RAN
 
 WORKFLOW, ACTIVITY = TaskQueue.WORKFLOW, TaskQueue.ACTIVITY
@@ -30,7 +30,7 @@ class Serving(Surroundings):
         self.refused = asyncio.Event()
         self.api.until_refused = self._until_refused  # type: ignore[method-assign] # as an API over HTTP
         self.stop = asyncio.Event()
-        self.worker = Worker(self.world)
+        self.worker = Worker(self.context)
         self.running = asyncio.create_task(self.worker.run(self.stop))
 
     async def _until_refused(self) -> None:
@@ -43,11 +43,11 @@ class Serving(Surroundings):
 
     def later(self, number: int, name: str = "add", item: str | None = "x", **more: Any) -> DeliveredTask:
         """Return the message that a signal causes, which is recorded. more: further fields of its task."""
-        told = SignalReceived(number=number, at=self.now, name=name, input={} if item is None else {"item": item})
-        fact = Fact(key=f"M{number:08d}", input=told)
+        signal = SignalReceived(number=number, at=self.now, name=name, input={} if item is None else {"item": item})
+        fact = Fact(key=f"M{number:08d}", input=signal)
         self.api.facts.append(fact)
         token = token_of(len(self.api.batches) + 1)
-        return delivered(workflow_task(self.now, fact=fact, token=token, **more), f"mail {number}")
+        return delivered(workflow_task(self.now, fact=fact, token=token, **more), f"message {number}")
 
     async def give(self, *tasks: DeliveredTask, seconds: float = 1.0) -> None:
         """Let a poll have these tasks, and some time pass."""

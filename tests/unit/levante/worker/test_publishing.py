@@ -92,9 +92,9 @@ def test_publishers_when_several_tell_at_once_then_they_share_calls() -> None:
         for publisher in publishers:
             await publisher.drain()
         assert len(api.calls) <= 3, "15 events, of five publishers"
-        told = [(one.publisher, told.number) for call in api.calls for one in call for told in one.events]
-        for name in {name for name, _ in told}:
-            assert [number for whose, number in told if whose == name] == [1, 2, 3]
+        reports = [(one.publisher, reports.number) for call in api.calls for one in call for reports in one.events]
+        for name in {name for name, _ in reports}:
+            assert [number for whose, number in reports if whose == name] == [1, 2, 3]
 
     asyncio.run(scenario(Api()))
 
@@ -205,7 +205,7 @@ def test_publisher_when_the_api_hangs_then_draining_ends(
 
 
 def test_publisher_when_nothing_is_published_then_nothing_is_called() -> None:
-    """Most activities tell of no task."""
+    """Most activities publish no task."""
 
     async def scenario(api: Api, publisher: Publisher) -> None:
         await publisher.drain()

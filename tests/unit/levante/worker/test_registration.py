@@ -12,7 +12,7 @@ from levante.testing import run_in_virtual_time
 from levante.worker.registration import PRESENCE_RETRY_SECONDS, Registration
 from levante.worker.transport.api import ApiError, KeyRefused
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest
-from tests.support.worker_world import WORKER, Surroundings
+from tests.support.worker_context import WORKER, Surroundings
 
 HEARTBEAT, REGISTER, WHOAMI = "/workers/heartbeat", "/register", "/workers/whoami"
 
@@ -32,7 +32,7 @@ class Registering(Surroundings):
     def __init__(self) -> None:
         super().__init__([Registered], build_id="b7")
         self.renewed = 0
-        self.registration = Registration(self.world, "session-1", self._present)
+        self.registration = Registration(self.context, "session-1", self._present)
         self.watched: list[Callable[[], Exception | None]] = []
         self.workers: list[str] = []
         self.api.hold_presence = self._watch  # type: ignore[method-assign] # the part of a host that watches connections

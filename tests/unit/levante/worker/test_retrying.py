@@ -49,7 +49,7 @@ def waited(patience: Patience, trouble: Trouble, most: float = 3600, draw: float
     [
         pytest.param(ENDLESS, Trouble.UNREACHABLE, 3600, 3700, id="a worker outlives an API that is away"),
         pytest.param(ENDLESS, Trouble.UNAVAILABLE, 3600, 3700, id="and one behind a proxy that says so"),
-        pytest.param(ENDLESS, Trouble.FAULT, 1, 4, id="but a poll that breaks the API is told of"),
+        pytest.param(ENDLESS, Trouble.FAULT, 1, 4, id="but a poll that breaks the API is logged"),
         pytest.param(WORK, Trouble.UNREACHABLE, 600, 900, id="finished work outlives ten minutes"),
         pytest.param(WORK, Trouble.UNAVAILABLE, 240, 300, id="and five behind a proxy"),
         pytest.param(WORK, Trouble.FAULT, 1, 4, id="an item that breaks the API is known soon"),

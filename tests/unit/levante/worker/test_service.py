@@ -34,10 +34,10 @@ def test_run_when_its_messages_come_one_by_one_then_it_goes_on_from_the_cache() 
         await serving.give(serving.later(2, "close", None))
         assert serving.result == ["x"]
         assert serving.api.loads == []
-        assert serving.ended == ["mail 1", "mail 2", "first"]
-        assert serving.worker._holders == set()
+        assert serving.ended == ["message 1", "message 2", "first"]
+        assert serving.worker._drivers == set()
         assert serving.tasks.polls[:2] == [(TaskQueue.WORKFLOW, 100), (TaskQueue.ACTIVITY, 100)]
-        assert [commit.done for commit in serving.api.commits] == [("mail 1",), ("mail 2",)]
+        assert [commit.done for commit in serving.api.commits] == [("message 1",), ("message 2",)]
 
     run(Basket, scenario)
 
@@ -48,7 +48,7 @@ def test_messages_when_several_of_an_execution_come_at_once_then_it_is_held_once
     async def scenario(serving: Serving) -> None:
         await serving.give(serving.first(), serving.later(1), serving.later(2, "close", None))
         assert serving.result == ["x"]
-        assert [commit.done for commit in serving.api.commits] == [("first", "mail 1", "mail 2")]
+        assert [commit.done for commit in serving.api.commits] == [("first", "message 1", "message 2")]
 
     run(Basket, scenario)
 
@@ -73,7 +73,11 @@ def test_message_when_the_run_is_held_already_then_it_waits_for_its_turn() -> No
         await serving.give(serving.first(), serving.later(1))
         await serving.give(serving.later(2), seconds=60)
         assert len(serving.api.commits) == 1
-        assert {receipt for _, receipts in serving.tasks.extended for receipt in receipts} == {"first", "mail 1", "mail 2"}
+        assert {receipt for _, receipts in serving.tasks.extended for receipt in receipts} == {
+            "first",
+            "message 1",
+            "message 2",
+        }
         serving.api.may_record.set()
         await asyncio.sleep(1)
         await serving.give(serving.later(3, "close", None))

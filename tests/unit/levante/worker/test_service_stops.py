@@ -95,7 +95,7 @@ def test_stop_when_calls_are_under_way_that_nobody_answers_then_the_worker_ends_
     async def scenario(serving: Serving) -> None:
         serving.api.may_record.clear()
         await serving.give(serving.first(), serving.later(1))
-        waiting = asyncio.create_task(serving.world.commits.submit(serving.api.commits[0].model_dump_json().encode()))
+        waiting = asyncio.create_task(serving.context.commits.submit(serving.api.commits[0].model_dump_json().encode()))
         began = serving.now
         serving.stop.set()
         await serving.running

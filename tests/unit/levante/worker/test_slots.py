@@ -42,7 +42,7 @@ class Limiter:
         return PermitResponse(wait_seconds=place - now, is_taken=is_taken)
 
 
-class WorkerContext:
+class LimitedSlots:
     """Slots on that service. began: when limited attempts began."""
 
     def __init__(self, count: int) -> None:
@@ -63,9 +63,9 @@ class WorkerContext:
             return waited
 
 
-def run(count: int, scenario: Callable[[WorkerContext], Coroutine[Any, Any, None]]) -> None:
+def run(count: int, scenario: Callable[[LimitedSlots], Coroutine[Any, Any, None]]) -> None:
     async def within() -> None:
-        await scenario(WorkerContext(count))
+        await scenario(LimitedSlots(count))
 
     run_in_virtual_time(within())
 
@@ -75,10 +75,10 @@ def run(count: int, scenario: Callable[[WorkerContext], Coroutine[Any, Any, None
 def test_attempts_when_their_rate_is_limited_then_every_place_is_used_at_its_time(interval: float, slots: int) -> None:
     """A place that is taken is never lost, and never used by a burst that waited for slots."""
 
-    async def scenario(world: WorkerContext) -> None:
-        await asyncio.gather(*(world.limited(limit(interval)) for _ in range(8)))
-        assert world.began == pytest.approx(world.limiter.places, abs=0.001)
-        gaps = [later - earlier for earlier, later in zip(world.began, world.began[1:], strict=False)]
+    async def scenario(limited_slots: LimitedSlots) -> None:
+        await asyncio.gather(*(limited_slots.limited(limit(interval)) for _ in range(8)))
+        assert limited_slots.began == pytest.approx(limited_slots.limiter.places, abs=0.001)
+        gaps = [later - earlier for earlier, later in zip(limited_slots.began, limited_slots.began[1:], strict=False)]
         assert gaps == pytest.approx([interval] * 7, rel=0.5, abs=0.2)
 
     run(slots, scenario)
@@ -87,15 +87,15 @@ def test_attempts_when_their_rate_is_limited_then_every_place_is_used_at_its_tim
 def test_attempts_when_all_slots_are_busy_then_no_place_is_taken_until_one_is_free() -> None:
     """An hour of other work must not turn into a burst of all the places that passed meanwhile."""
 
-    async def scenario(world: WorkerContext) -> None:
-        busy = [asyncio.create_task(world.plain(3600)) for _ in range(2)]
+    async def scenario(limited_slots: LimitedSlots) -> None:
+        busy = [asyncio.create_task(limited_slots.plain(3600)) for _ in range(2)]
         await asyncio.sleep(0)
-        waiting = [asyncio.create_task(world.limited(limit(1.0))) for _ in range(3)]
+        waiting = [asyncio.create_task(limited_slots.limited(limit(1.0))) for _ in range(3)]
         await asyncio.sleep(3599)
-        assert world.limiter.places == []
+        assert limited_slots.limiter.places == []
         await asyncio.gather(*busy, *waiting)
-        assert world.began == pytest.approx(world.limiter.places, abs=0.001)
-        assert world.began[2] - world.began[0] >= 1.9
+        assert limited_slots.began == pytest.approx(limited_slots.limiter.places, abs=0.001)
+        assert limited_slots.began[2] - limited_slots.began[0] >= 1.9
 
     run(2, scenario)
 
@@ -104,12 +104,12 @@ def test_attempts_when_all_slots_are_busy_then_no_place_is_taken_until_one_is_fr
 def test_attempts_when_many_wait_for_their_time_then_other_work_gets_slots(slots: int) -> None:
     """A limit of one an hour keeps a slot for a second at most."""
 
-    async def scenario(world: WorkerContext) -> None:
-        waiting = [asyncio.create_task(world.limited(limit(3600.0))) for _ in range(10)]
+    async def scenario(limited_slots: LimitedSlots) -> None:
+        waiting = [asyncio.create_task(limited_slots.limited(limit(3600.0))) for _ in range(10)]
         await asyncio.sleep(5)
-        waited = [await world.plain(0.1) for _ in range(200)]
+        waited = [await limited_slots.plain(0.1) for _ in range(200)]
         assert max(waited) <= HELD_SECONDS + 0.1
-        assert world.slots.free <= slots
+        assert limited_slots.slots.free <= slots
         for task in waiting:
             task.cancel()
 
@@ -119,9 +119,9 @@ def test_attempts_when_many_wait_for_their_time_then_other_work_gets_slots(slots
 def test_attempts_when_they_wait_in_line_then_the_service_is_asked_about_twice_for_each() -> None:
     """Not each of them again and again."""
 
-    async def scenario(world: WorkerContext) -> None:
-        await asyncio.gather(*(world.limited(limit(10.0)) for _ in range(20)))
-        assert world.limiter.calls <= 20 + 2 * 20
+    async def scenario(limited_slots: LimitedSlots) -> None:
+        await asyncio.gather(*(limited_slots.limited(limit(10.0)) for _ in range(20)))
+        assert limited_slots.limiter.calls <= 20 + 2 * 20
 
     run(20, scenario)
 
@@ -129,17 +129,17 @@ def test_attempts_when_they_wait_in_line_then_the_service_is_asked_about_twice_f
 def test_attempt_when_the_service_is_away_then_it_waits_without_a_slot_and_is_not_lost() -> None:
     """An outage fails no attempt that has not begun; a refusal does."""
 
-    async def scenario(world: WorkerContext) -> None:
-        world.limiter.trouble = [ApiError(503, "away") for _ in range(3)]
-        waiting = asyncio.create_task(world.limited(limit(1.0)))
+    async def scenario(limited_slots: LimitedSlots) -> None:
+        limited_slots.limiter.trouble = [ApiError(503, "away") for _ in range(3)]
+        waiting = asyncio.create_task(limited_slots.limited(limit(1.0)))
         await asyncio.sleep(1)
-        assert await world.plain(0.1) <= 0.1
+        assert await limited_slots.plain(0.1) <= 0.1
         await waiting
-        assert len(world.began) == 1
-        world.limiter.trouble = [ApiError(422, "no such limit")]
+        assert len(limited_slots.began) == 1
+        limited_slots.limiter.trouble = [ApiError(422, "no such limit")]
         with pytest.raises(ApiError, match="no such limit"):
-            await world.limited(limit(1.0))
-        assert world.slots.load == 0
+            await limited_slots.limited(limit(1.0))
+        assert limited_slots.slots.load == 0
 
     run(1, scenario)
 
@@ -147,14 +147,14 @@ def test_attempt_when_the_service_is_away_then_it_waits_without_a_slot_and_is_no
 def test_slots_when_attempts_are_cancelled_at_any_moment_then_all_are_free_again() -> None:
     """Whatever they waited for."""
 
-    async def scenario(world: WorkerContext) -> None:
+    async def scenario(limited_slots: LimitedSlots) -> None:
         for seconds in (0, 0.005, 0.02, 0.5, 9.5, 10.005):
-            tasks = [asyncio.create_task(world.limited(limit(10.0), 5)) for _ in range(4)]
+            tasks = [asyncio.create_task(limited_slots.limited(limit(10.0), 5)) for _ in range(4)]
             await asyncio.sleep(seconds)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            assert (world.slots.load, world.slots.free) == (0, 2)
-        assert await world.plain(0) == 0
+            assert (limited_slots.slots.load, limited_slots.slots.free) == (0, 2)
+        assert await limited_slots.plain(0) == 0
 
     run(2, scenario)

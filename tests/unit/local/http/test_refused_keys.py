@@ -1,4 +1,4 @@
-"""Refused keys are logged without telling them, and whoever goes on guessing waits; bodies wait for room."""
+"""Refused keys are logged without their text, and whoever goes on guessing waits; bodies wait for room."""
 
 import asyncio
 import json

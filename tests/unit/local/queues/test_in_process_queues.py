@@ -86,7 +86,7 @@ class TestConsumers:
         assert [(message.body, message.receive_count) for message in receive(queues)] == [("a", 2)]
         assert bodies(receive(queues, STANDARD)) == ["t"]
 
-    def test_release_consumer_when_its_message_moved_on_leaves_it_to_the_new_holder(
+    def test_release_consumer_when_its_message_moved_on_leaves_it_to_the_new_consumer(
         self, queues: InProcessQueues, clock: FakeClock
     ) -> None:
         """What expired, was handed back or deleted is no longer the consumer's."""

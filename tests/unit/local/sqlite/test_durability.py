@@ -46,7 +46,7 @@ for worker in range(4):
     Thread(target=write, args=(worker,)).start()
 """
 
-HOLD_UNTIL_TOLD = """
+HOLD_UNTIL_SIGNALLED = """
 say("open")
 sys.stdin.read()
 """
@@ -135,7 +135,7 @@ def test_write_when_the_disk_is_full_is_unavailable_and_leaves_nothing_half_writ
 
 def test_store_when_another_process_has_the_file_is_refused(path: Path) -> None:
     """One process owns the file. The message names it and says what to do; when it ends, the file is free at once."""
-    with start(HOLD_UNTIL_TOLD, path) as process:
+    with start(HOLD_UNTIL_SIGNALLED, path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         with pytest.raises(StoreNotOpened, match=rf"process {process.pid}.*another data directory"):

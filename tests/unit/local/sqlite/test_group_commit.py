@@ -119,7 +119,7 @@ def test_write_when_its_caller_was_cancelled_before_its_turn_is_not_carried_out(
 def test_listen_is_told_after_the_commit_is_durable_and_before_the_writer_hears_of_it(
     store: SqliteItemStore, tmp_path: Path
 ) -> None:
-    """Whoever was told of a write finds every watcher woken, and a watcher that reads finds the write."""
+    """Whoever learned of a write finds every watcher woken, and a watcher that reads finds the write."""
     heard: list[tuple[list[str], int]] = []
 
     def listener(changes: Sequence[Change]) -> None:

@@ -32,19 +32,19 @@ class Prompt(SimpleQueue[Any]):
 
 class TestListeners:
     def test_listener_when_a_thread_writes_then_it_is_told_before_the_writer_is(self, opened: Opened) -> None:
-        """Whoever was told of a write finds every watcher woken."""
-        submitted, told = threading.Event(), []
+        """Whoever learned of a write finds every watcher woken."""
+        submitted, heard = threading.Event(), []
         outcomes: list[Future[Any]] = []
 
         def listener(_: Sequence[Change]) -> None:
             assert submitted.wait(10)
-            told.append(outcomes[0].done())
+            heard.append(outcomes[0].done())
 
         opened.writer.listen(listener)
         outcomes.append(opened.writer.submit([[put("a")]]))
         submitted.set()
         wait_for(outcomes[0], 10)
-        assert told == [False]
+        assert heard == [False]
 
     def test_listener_when_calls_of_the_loop_write_then_it_is_told_before_any_of_them_is(self, on_loop: Opened) -> None:
         """The same where the loop itself commits."""
@@ -65,15 +65,15 @@ class TestListeners:
     def test_listeners_when_several_commits_follow_one_another_then_nobody_is_told_of_a_later_one_first(
         self, on_loop: Opened
     ) -> None:
-        """A thread that commits while a listener is told of the loop's commit has to wait for it."""
-        told: list[str] = []
+        """A thread that commits while a listener learns of the loop's commit has to wait for it."""
+        heard: list[str] = []
         is_held = threading.Event()
 
         def listener(changes: Sequence[Change]) -> None:
             if sorts(changes) == ["loop"]:
                 is_held.set()
                 thread.join(0.05)  # long enough for the other commit, if nothing kept it
-            told.extend(sorts(changes))
+            heard.extend(sorts(changes))
 
         def write_from_the_thread() -> None:
             assert is_held.wait(10)
@@ -87,7 +87,7 @@ class TestListeners:
         thread.start()
         asyncio.run(main())
         thread.join()
-        assert told == ["loop", "thread"]
+        assert heard == ["loop", "thread"]
 
     def test_listeners_when_there_are_several_then_each_is_told_of_what_was_done_and_of_nothing_else(
         self, opened: Opened

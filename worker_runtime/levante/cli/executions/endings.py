@@ -18,7 +18,7 @@ from levante.cli.output.text import print_json, print_value
 @json_option
 @with_client
 def cancel(client: Client, *, execution_ids: tuple[str, ...], as_json: bool) -> None:
-    """Ask executions to end; their code is told, and may clean up."""
+    """Ask executions to end; their code sees that, and may clean up."""
     _each(client, "cancel", execution_ids, "is asked to end", as_json=as_json)
 
 

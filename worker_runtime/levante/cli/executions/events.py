@@ -52,7 +52,7 @@ def events(client: Client, *, execution_id: str, follow: bool, first: int, of: s
     """
     query = {OF[of]: execution_id, **given(filters)}
     if follow:
-        _print(_followed(client, execution_id, query, first), execution_id, as_json=as_json)
+        _print(_following(client, execution_id, query, first), execution_id, as_json=as_json)
         return
     here = {**query, "start_seq": first, "event_source": "DATABASE"}
     _print(read_stream(client, PATH, here), execution_id, as_json=as_json)
@@ -61,10 +61,10 @@ def events(client: Client, *, execution_id: str, follow: bool, first: int, of: s
 def follow_tree(client: Client, execution_id: str, timeout: float | None, *, as_json: bool) -> None:
     """Print the events of an execution without parent and of all below it, until it has ended or the time is over."""
     query = {OF["tree"]: execution_id}
-    _print(_followed(client, execution_id, query, 1, timeout), execution_id, as_json=as_json)
+    _print(_following(client, execution_id, query, 1, timeout), execution_id, as_json=as_json)
 
 
-def _followed(
+def _following(
     client: Client, execution_id: str, query: Mapping[str, Any], first: int, timeout: float | None = None
 ) -> Iterable[Frame]:
     path = execution_path(execution_id)
@@ -92,10 +92,10 @@ def _print(frames: Iterable[Frame], execution_id: str, *, as_json: bool) -> None
 def _line(data: str, execution_id: str) -> str:
     """Write an event for people: its number, when, what, of which execution if not of this one, and about what."""
     try:
-        told = json.loads(data)
-        event = told["data"]
+        message = json.loads(data)
+        event = message["data"]
         attributes, of = event["attributes"], event["workflow_exec_id"]
-        words = [f"{told['broker_sequence']:>5}", cell(told["timestamp"]), f"{event['event_type']:<35}"]
+        words = [f"{message['broker_sequence']:>5}", cell(message["timestamp"]), f"{event['event_type']:<35}"]
     except (ValueError, LookupError, TypeError):
         raise not_levante(f"this is no event: {data}") from None
     words += [f"{one_line(of)}:"] if of != execution_id else []

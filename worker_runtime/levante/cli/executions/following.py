@@ -33,16 +33,16 @@ class Source:
 class Follower:
     """Reads a source on and on, from after the last frame seen. timeout: seconds; None for as long as it takes."""
 
-    def __init__(self, source: Source, world: Surroundings, timeout: float | None = None) -> None:
+    def __init__(self, source: Source, surroundings: Surroundings, timeout: float | None = None) -> None:
         self._source = source
-        self._world = world
-        self._ends_at = inf if timeout is None else world.clock() + timeout
+        self._surroundings = surroundings
+        self._ends_at = inf if timeout is None else surroundings.clock() + timeout
         self._last: str | None = None
         self._pause = RETRY_SECONDS
         self._failing_since: float | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """Yield what carries data, each frame once, until all is told or the time is over.
+        """Yield what carries data, each frame once, until all is read or the time is over.
 
         Raises: CommandFailed when the API refuses, or is out of reach for PATIENCE_SECONDS.
         """
@@ -58,7 +58,7 @@ class Follower:
             if has_ended and self._last == seen:
                 return
             if self._last == seen:
-                self._world.sleep(min(self._pause, self._left()))
+                self._surroundings.sleep(min(self._pause, self._left()))
 
     def _visit(self) -> Iterator[Frame]:
         """Read until the stream ends, or is silent for longer than there is time."""
@@ -74,7 +74,7 @@ class Follower:
                     return
 
     def _has_lost_patience(self) -> bool:
-        now = self._world.clock()
+        now = self._surroundings.clock()
         self._failing_since = now if self._failing_since is None else self._failing_since
         return now - self._failing_since > PATIENCE_SECONDS
 
@@ -83,4 +83,4 @@ class Follower:
         return min(REQUEST_SECONDS, max(self._left(), SHORTEST_REQUEST_SECONDS))
 
     def _left(self) -> float:
-        return max(self._ends_at - self._world.clock(), 0)
+        return max(self._ends_at - self._surroundings.clock(), 0)

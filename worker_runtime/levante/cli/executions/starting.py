@@ -89,8 +89,10 @@ def _end_of(client: Client, execution_id: str, timeout: float | None) -> Answer 
     """Return the execution as it ended; None if the time is over before that."""
     path = execution_path(execution_id)
     with progress_line() as say:
-        world = Surroundings(time.monotonic, time.sleep, lambda waited: say(f"execution {execution_id}: {waited:.0f} s"))
-        return wait_for_end(lambda seconds: client.get(path, seconds=seconds), timeout, world)
+        surroundings = Surroundings(
+            time.monotonic, time.sleep, lambda waited: say(f"execution {execution_id}: {waited:.0f} s")
+        )
+        return wait_for_end(lambda seconds: client.get(path, seconds=seconds), timeout, surroundings)
 
 
 def _report(execution_id: str, started: Answer, ended: Answer | None, timeout: float | None, *, as_json: bool) -> None:

@@ -21,7 +21,7 @@ OPEN_STATUSES = frozenset({"RUNNING", "RETRYING_AFTER_ERROR"})
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What waiting needs of the world. clock: seconds, only ever forward. progress: told the seconds waited so far."""
+    """What waiting needs. clock: seconds, only ever forward. progress: told the seconds waited so far."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -34,29 +34,29 @@ def has_ended(answer: Answer) -> bool:
     return answer.value.get("status") not in OPEN_STATUSES
 
 
-def wait_for_end(fetch: Callable[[float], Answer], timeout: float | None, world: Surroundings) -> Answer | None:
+def wait_for_end(fetch: Callable[[float], Answer], timeout: float | None, surroundings: Surroundings) -> Answer | None:
     """Ask until the execution has ended. Returns its last state; None when the time is over before that.
 
     fetch(seconds): asks once, and gives up after so many seconds. timeout: seconds; at least one question is asked.
     Raises: CommandFailed when the API refuses, or is out of reach for PATIENCE_SECONDS.
     """
-    began = heard_at = world.clock()
+    began = heard_at = surroundings.clock()
     pause = FIRST_PAUSE_SECONDS
     while True:
-        left = None if timeout is None else timeout - (world.clock() - began)
+        left = None if timeout is None else timeout - (surroundings.clock() - began)
         limit = REQUEST_SECONDS if left is None else min(REQUEST_SECONDS, max(left, SHORTEST_REQUEST_SECONDS))
         try:
             answer = fetch(limit)
         except CommandFailed as failed:
-            if not failed.is_temporary or world.clock() - heard_at > PATIENCE_SECONDS:
+            if not failed.is_temporary or surroundings.clock() - heard_at > PATIENCE_SECONDS:
                 raise
         else:
-            heard_at = world.clock()
+            heard_at = surroundings.clock()
             if has_ended(answer):
                 return answer
-        waited = world.clock() - began
+        waited = surroundings.clock() - began
         if timeout is not None and waited >= timeout:
             return None
-        world.progress(waited)
-        world.sleep(pause if timeout is None else min(pause, timeout - waited))
+        surroundings.progress(waited)
+        surroundings.sleep(pause if timeout is None else min(pause, timeout - waited))
         pause = min(pause * PAUSE_GROWTH, LAST_PAUSE_SECONDS)

@@ -55,7 +55,7 @@ def list_(client: Client, *, limit: int, as_json: bool, **filters: Any) -> None:
     if as_json:
         print_json(found)
         return
-    print_table([_told(row) for row in found.rows(REGISTRATIONS.rows)], COLUMNS, none="no registrations")
+    print_table([_shown(row) for row in found.rows(REGISTRATIONS.rows)], COLUMNS, none="no registrations")
     REGISTRATIONS.say_if_there_is_more(found)
 
 
@@ -69,11 +69,13 @@ def get(client: Client, *, registration_id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    told = _told(found.field("workflow_registration", dict))
-    handlers = {kind: [one.get("name") for one in told.get(kind) or []] for kind in ("signals", "queries", "updates")}
-    print_record({**told, **handlers}, RECORD)
+    registration = _shown(found.field("workflow_registration", dict))
+    handlers = {
+        kind: [one.get("name") for one in registration.get(kind) or []] for kind in ("signals", "queries", "updates")
+    }
+    print_record({**registration, **handlers}, RECORD)
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """Lay a registration, its definition and the name of its workflow side by side."""
     return {**(row.get("definition") or {}), **row, "name": (row.get("workflow") or {}).get("name")}

@@ -85,7 +85,7 @@ def list_(client: Client, *, as_json: bool, **filters: str | None) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table([_told(row) for row in found.rows("schedules")], COLUMNS, none="no schedules")
+        print_table([_shown(row) for row in found.rows("schedules")], COLUMNS, none="no schedules")
 
 
 @schedules.command()
@@ -217,7 +217,7 @@ def _say(answer: Answer, what: str, *, as_json: bool) -> None:
         click.echo(what)
 
 
-def _told(schedule: dict[str, Any]) -> dict[str, Any]:
+def _shown(schedule: dict[str, Any]) -> dict[str, Any]:
     """Add when a schedule comes next, and when it came last."""
     ahead, behind = schedule["future_executions"], schedule["recent_executions"]
     return {

@@ -57,8 +57,8 @@ def read_stream(
 
 def _broken(data: str) -> CommandFailed:
     try:
-        told = json.loads(data)
-        error, reason = str(told["error"]), told.get("reason")
+        message = json.loads(data)
+        error, reason = str(message["error"]), message.get("reason")
     except (ValueError, LookupError, TypeError, AttributeError):
         error, reason = data, None
     return CommandFailed(f"the stream broke off: {error}", is_temporary=reason in PASSING)

@@ -13,19 +13,19 @@ class Demand:
 
     def __init__(self) -> None:
         self.is_there = True
-        self._told: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
 
-    def tell(self, told: Callable[[], None]) -> None:
+    def on_end(self, callback: Callable[[], None]) -> None:
         """Call this when nobody wants the attempt any more; at once if so it is."""
-        self._told = told
+        self._on_end = callback
         if not self.is_there:
-            told()
+            callback()
 
     def end(self) -> None:
         """Nobody wants it any more. A repeat changes nothing."""
         was_there, self.is_there = self.is_there, False
-        if was_there and self._told:
-            self._told()
+        if was_there and self._on_end:
+            self._on_end()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,14 @@ class AttemptRun:
         attempt: Attempt,
         definition: ActivityDefinition,
         context: ActivityContext,
-        heart: HeartbeatMonitor,
+        monitor: HeartbeatMonitor,
         surroundings: Surroundings,
     ) -> None:
         self.thread: ThreadCall | None = None
         self._attempt = attempt
         self._definition = definition
         self._context = context
-        self._heart = heart
+        self._monitor = monitor
         self._surroundings = surroundings
         self._loop = asyncio.get_running_loop()
         self._preparing = asyncio.timeout(PREPARATION_SECONDS)
@@ -71,12 +71,12 @@ class AttemptRun:
         except Exception as error:  # noqa: BLE001 - such as an input that does not fit, or a provider that failed
             return attempt_failures.raised(error)
         finally:
-            self._heart.end()
+            self._monitor.end()
             current_activity.reset(token)
 
     async def _outcome(self) -> CallOutcome:
         """Call the function under its limits, which count from the moment that it begins."""
-        async with self._prepared() as function, self._deadline, self._heart.silence:
+        async with self._prepared() as function, self._deadline, self._monitor.heartbeat_deadline:
             if self._definition.is_async:
                 self._begin()
                 return await _outcome_of_async(function)
@@ -98,7 +98,7 @@ class AttemptRun:
     def _begin(self) -> None:
         with suppress(RuntimeError):  # a thread began just as the attempt was given up
             self._deadline.reschedule(self._loop.time() + self._attempt.work.options.start_to_close_seconds)
-            self._heart.begin()
+            self._monitor.begin()
 
     def _limit_passed(self, stop: Block) -> AttemptEnd | None:
         """Say which limit ended the attempt, if one did."""
@@ -109,9 +109,9 @@ class AttemptRun:
             return attempt_failures.unprepared(work, PREPARATION_SECONDS)
         if self._deadline.expired():
             return attempt_failures.overdue(work)
-        if not self._heart.is_wanted:
+        if not self._monitor.is_wanted:
             return attempt_failures.unwanted(work)
-        return attempt_failures.silent(work) if self._heart.silence.expired() else None
+        return attempt_failures.silent(work) if self._monitor.heartbeat_deadline.expired() else None
 
     async def _end_of(self, outcome: CallOutcome) -> AttemptEnd:
         match outcome:
@@ -120,7 +120,7 @@ class AttemptRun:
             case Raised(CompletesLater() as later):
                 return self._deferral(later)
             case Raised(asyncio.CancelledError() as error):
-                if not self._heart.is_wanted:
+                if not self._monitor.is_wanted:
                     return attempt_failures.unwanted(self._attempt.work)
                 return attempt_failures.cancelled_itself(self._attempt.work, error)
             case Raised(error):

@@ -23,7 +23,7 @@ FLUSH_SECONDS = 1.0
 
 
 class HeartbeatMonitor:
-    """Takes the heartbeats of one attempt. `silence` ends the attempt when it is overdue or nobody wants it any more.
+    """Takes the heartbeats of one attempt. `heartbeat_deadline` ends it when it is silent or not wanted any more.
 
     What was said last is kept until the API has it, so that no cancellation between two calls loses it.
     is_in_thread: nothing can end the function but itself, at a heartbeat, so its attempt goes on until it does.
@@ -37,7 +37,7 @@ class HeartbeatMonitor:
         options = attempt.work.options
         self._timeout = None if options.is_local else options.heartbeat_seconds
         self._interval = min(MOST_SECONDS_BETWEEN, SHARE_OF_TIMEOUT * (self._timeout or float("inf")))
-        self.silence = asyncio.timeout(None)
+        self.heartbeat_deadline = asyncio.timeout(None)
         self._is_in_thread = is_in_thread
         self._is_over = False
         self._details: tuple[Json, ...] = ()
@@ -53,9 +53,9 @@ class HeartbeatMonitor:
     def begin(self) -> None:
         """Count from now on: the function has begun."""
         if self._timeout:
-            self._break_silence_in(self._timeout)
+            self._move_deadline(self._timeout)
         if not self._is_in_thread:
-            self._attempt.demand.tell(lambda: self._break_silence_in(0))
+            self._attempt.demand.on_end(lambda: self._move_deadline(0))
 
     def beat(self, details: tuple[Json, ...]) -> None:
         """Take a heartbeat, from any thread. Raises: CancelledError once the attempt is over, or not wanted any more."""
@@ -91,7 +91,7 @@ class HeartbeatMonitor:
 
     def _take(self, details: tuple[Json, ...]) -> None:
         if self._timeout and not self._is_over:
-            self._break_silence_in(self._timeout)
+            self._move_deadline(self._timeout)
         self._details = details
         self._is_unsent = True
         if not self._is_over and (self._sender is None or self._sender.done()):
@@ -119,6 +119,6 @@ class HeartbeatMonitor:
         if not answer.is_wanted:
             attempt.demand.end()
 
-    def _break_silence_in(self, seconds: float) -> None:
+    def _move_deadline(self, seconds: float) -> None:
         with suppress(RuntimeError, AssertionError):  # the attempt has not begun, or has ended
-            self.silence.reschedule(self._loop.time() + seconds)
+            self.heartbeat_deadline.reschedule(self._loop.time() + seconds)

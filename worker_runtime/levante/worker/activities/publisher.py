@@ -31,8 +31,8 @@ DRAIN_SECONDS_PER_EVENT = 2.0
 class Publisher:
     """Sends the events of one attempt in order, one call at a time; what comes until a call begins goes with it.
 
-    What cannot be sent is logged and dropped, and nothing more is sent once nobody is told: publishing never fails the work.
-    calls: shared with other attempts, so that many that tell at once do so in few calls.
+    What cannot be sent is logged and dropped, and nothing more is sent once nobody sees it: publishing never fails the work.
+    calls: shared with other attempts, so that many that publish at once do so in few calls.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Publisher:
                 try:
                     await self._encode()
                     result = await self._calls.submit(self._next_publication)
-                except Exception:  # the work must go on, whatever becomes of what it tells
+                except Exception:  # the work must go on, whatever becomes of what it publishes
                     logger.exception("%d events of custom tasks cannot be sent: dropped", self._sent)
                 else:
                     self._note(result)
@@ -135,7 +135,7 @@ class Publisher:
         self._after = result.last_sequence
         if self._after is None:
             attempt = self._attempt
-            logger.info("run %s is gone: nobody is told what %s tells of its tasks", attempt.run_id, attempt.work.name)
+            logger.info("run %s is gone: nobody sees what %s publishes of its tasks", attempt.run_id, attempt.work.name)
             self._is_heard = False
             self._forget()
 

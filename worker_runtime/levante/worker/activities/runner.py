@@ -168,38 +168,38 @@ class ActivityRunner:
     async def _run_reporting(self, attempt: Attempt, definition: ActivityDefinition, held: AsyncExitStack) -> AttemptEnd:
         """Run the code, and send what it says while it runs. held: is kept until a thread of it has returned."""
         publisher = Publisher(self._publications, self._now, attempt, self._payloads)
-        heart = HeartbeatMonitor(self._api, attempt, self._payloads, is_in_thread=not definition.is_async)
-        run = AttemptRun(attempt, definition, self._context(attempt, heart, publisher), heart, self._surroundings)
+        monitor = HeartbeatMonitor(self._api, attempt, self._payloads, is_in_thread=not definition.is_async)
+        run = AttemptRun(attempt, definition, self._context(attempt, monitor, publisher), monitor, self._surroundings)
         try:
             end = await run.end()
             if isinstance(end, Failed | Stopped):
-                await heart.flush()
+                await monitor.flush()
             if isinstance(end, Stopped) and run.thread:
                 await run.thread.wait()
-                await heart.flush()
+                await monitor.flush()
             await publisher.drain()
             if isinstance(end, Deferred):
                 await self._defer(attempt, end)
         except asyncio.CancelledError:
-            await heart.flush_soon()
+            await monitor.flush_soon()
             raise
         else:
             return end
         finally:
-            heart.close()
+            monitor.close()
             if run.thread and not run.thread.is_over:
                 self._stuck.keep(attempt, run.thread, held.pop_all())
 
     async def _defer(self, attempt: Attempt, end: Deferred) -> None:
-        silence = attempt.work.options.heartbeat_seconds
-        request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=silence)
+        heartbeat_seconds = attempt.work.options.heartbeat_seconds
+        request = DeferRequest(token=attempt.token, timeout_seconds=end.seconds, heartbeat_seconds=heartbeat_seconds)
         await self._api.defer_activity(request)
 
-    def _context(self, attempt: Attempt, heart: HeartbeatMonitor, publisher: Publisher) -> ActivityContext:
+    def _context(self, attempt: Attempt, monitor: HeartbeatMonitor, publisher: Publisher) -> ActivityContext:
         return ActivityContext(
             _info(attempt),
             attempt.details,
-            heart.beat,
+            monitor.beat,
             publisher.publish,
             new_task_id=lambda: uuid4().hex,
             open_session=self.open_session,

@@ -1,4 +1,4 @@
-"""Live runs between their tasks, so that history need not be replayed each time."""
+"""Ledgers of runs between their tasks, so that history need not be replayed each time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class RunCache:
         """Return the run, if it is there, and leave it to the caller."""
         return self._runs.pop(run_id, None)
 
-    def put(self, run_id: str, live: RunLedger) -> None:
+    def put(self, run_id: str, ledger: RunLedger) -> None:
         """Keep a run, in place of the one that was used least recently if there are too many."""
-        self._runs[run_id] = live
+        self._runs[run_id] = ledger
         while len(self._runs) > self._limit:
             _, evicted = self._runs.popitem(last=False)
             evicted.code.dispose()

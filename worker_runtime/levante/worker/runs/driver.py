@@ -70,15 +70,15 @@ class CommitImpossible(Exception):
 class RunDriver:
     """Holds one execution: takes facts, runs activities in place, commits once per step.
 
-    `live` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
+    `ledger` may come from the cache; it is None until the history is loaded, and None again when the run is closed.
     receipts: the messages held; they are dealt with once everything that they could lead to is recorded.
     """
 
     def __init__(
-        self, world: WorkerContext, leases: Leases, task: WorkflowTask, receipts: Sequence[str], live: RunLedger | None
+        self, context: WorkerContext, leases: Leases, task: WorkflowTask, receipts: Sequence[str], ledger: RunLedger | None
     ) -> None:
-        self.live = live
-        self._world = world
+        self.ledger = ledger
+        self._context = context
         self._leases = leases
         self._task = task
         self._receipts = tuple(receipts)
@@ -88,7 +88,7 @@ class RunDriver:
         self._is_dealt_with = False
         self._is_redelivered = False
         self._queries: list[QueryRequest] = []
-        self._answers = QueryAnswers(world, task)
+        self._answers = QueryAnswers(context, task)
         self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._may_run_in_place = False
         self._looked_at = asyncio.get_running_loop().time()
@@ -97,14 +97,14 @@ class RunDriver:
         """Do all there is to do. Returns whether the messages are dealt with by a commit already.
 
         facts: those that came with the messages. is_trusted: the messages are new, so nothing else can be recorded that they
-        do not tell of. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
-        NonDeterminismError, with all outcomes recorded that were had, and those told who ask something.
+        do not have. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
+        NonDeterminismError, with all outcomes recorded that were had, and whoever asks something has an answer.
         """
         self._may_run_in_place = is_trusted
         self._is_redelivered = is_redelivered
         try:
             await self._open(facts, is_trusted=is_trusted)
-            while self.live and not await self._step(self.live):
+            while self.ledger and not await self._step(self.ledger):
                 pass
         except (WorkflowCodeFailed, NonDeterminismError) as error:
             try:
@@ -140,19 +140,19 @@ class RunDriver:
     # --- opening ------------------------------------------------------------------------------------------------------
 
     async def _open(self, facts: Sequence[Fact], *, is_trusted: bool) -> None:
-        if self.live is None and is_trusted and self._task.start:
-            start = await self._world.payloads.decoded_start(self._task.start, self._task.execution_id)
+        if self.ledger is None and is_trusted and self._task.start:
+            start = await self._context.payloads.decoded_start(self._task.start, self._task.execution_id)
             code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
-            self.live = self._prepared(RunLedger(code, RunState(), self._world, self._task.token))
-            self.live.begin(await self._decoded(facts, self.live))
-        elif self.live is None:
+            self.ledger = self._prepared(RunLedger(code, RunState(), self._context, self._task.token))
+            self.ledger.begin(await self._decoded(facts, self.ledger))
+        elif self.ledger is None:
             await self._load()
         elif is_trusted:
-            self._prepared(self.live).take(await self._decoded(facts, self.live))
+            self._prepared(self.ledger).take(await self._decoded(facts, self.ledger))
         else:
-            await self._look(self._prepared(self.live))
-        if self.live and (self.live.lacks_messages or self.live.lacks_history):
-            await self._look(self.live)
+            await self._look(self._prepared(self.ledger))
+        if self.ledger and (self.ledger.lacks_messages or self.ledger.lacks_history):
+            await self._look(self.ledger)
 
     async def _load(self, had: Sequence[HistoryEvent] = ()) -> None:
         """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on.
@@ -167,16 +167,18 @@ class RunDriver:
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
         state = fold(loaded.batches, inputs)
-        live = self.live = self._prepared(RunLedger(code, state, self._world, loaded.token, recorded_bytes(loaded, state)))
+        ledger = self.ledger = self._prepared(
+            RunLedger(code, state, self._context, loaded.token, recorded_bytes(loaded, state))
+        )
         self._queries += loaded.queries
         if loaded.batches:
-            live.ask(replay(code, loaded.batches, inputs))
+            ledger.ask(replay(code, loaded.batches, inputs))
         else:
-            live.begin(loaded.facts, lost_at=self._world.now() if self._is_redelivered else None)
-        live.take(loaded.facts)
+            ledger.begin(loaded.facts, lost_at=self._context.now() if self._is_redelivered else None)
+        ledger.take(loaded.facts)
         for event in had:
-            live.regain(event)
-        live.give_up_claims(OWNER_LOST, self._world.now())
+            ledger.regain(event)
+        ledger.give_up_claims(OWNER_LOST, self._context.now())
 
     async def _reload(self, had: Sequence[HistoryEvent] = ()) -> None:
         """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
@@ -184,152 +186,154 @@ class RunDriver:
         await self._leases.confirm(self._receipts)
         await self._load(had)
 
-    async def _look(self, live: RunLedger) -> None:
+    async def _look(self, ledger: RunLedger) -> None:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
         self._looked_at = asyncio.get_running_loop().time()
         request = LoadRequest(
-            token=live.token,
-            after_index=live.state.last_index,
-            open_from=live.open_from,
-            mail_from=live.state.mail_taken + 1,
+            token=ledger.token,
+            after_index=ledger.state.last_index,
+            open_from=ledger.open_from,
+            mail_from=ledger.state.mail_taken + 1,
         )
-        loaded = await self._loaded(request, _children_of(live))
+        loaded = await self._loaded(request, _children_of(ledger))
         self._queries = list(loaded.queries)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
             await self._reload()
             return
-        live.take(loaded.facts)
+        ledger.take(loaded.facts)
 
     async def _loaded(self, request: LoadRequest, children: Mapping[int, str]) -> LoadResponse:
-        """Read history, decoded. children: execution ids of those that the batches asked for do not tell of, by seq."""
-        loaded = await load_whole(self._world.api, request)
-        return await self._world.payloads.decoded_load(loaded, self._task.execution_id, children)
+        """Read history, decoded. children: execution ids of those that the batches asked for do not have, by seq."""
+        loaded = await load_whole(self._context.api, request)
+        return await self._context.payloads.decoded_load(loaded, self._task.execution_id, children)
 
-    async def _decoded(self, facts: Sequence[Fact], live: RunLedger) -> Sequence[Fact]:
-        return await self._world.payloads.decoded_facts(facts, self._task.execution_id, _children_of(live))
+    async def _decoded(self, facts: Sequence[Fact], ledger: RunLedger) -> Sequence[Fact]:
+        return await self._context.payloads.decoded_facts(facts, self._task.execution_id, _children_of(ledger))
 
     def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
         return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
 
     def _new_code(self, workflow_name: str, task: WorkflowTask) -> WorkflowRun:
-        definition = self._world.workflows.get(workflow_name)
+        definition = self._context.workflows.get(workflow_name)
         if definition is None or task.start is None:
-            served = ", ".join(sorted(self._world.workflows))
+            served = ", ".join(sorted(self._context.workflows))
             raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
-        settings = self._world.settings
-        rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._world.payloads.check)
+        settings = self._context.settings
+        rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._context.payloads.check)
         return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
 
-    def _prepared(self, live: RunLedger) -> RunLedger:
-        live.claims = self._claims
-        return live
+    def _prepared(self, ledger: RunLedger) -> RunLedger:
+        ledger.claims = self._claims
+        return ledger
 
     def _claims(self, activity: ActivityScheduled, claimed: int) -> bool:
         is_free = self._may_run_in_place and not self._is_stopping
-        return is_free and self._world.runner.runs_in_place(activity.name, activity.options, claimed)
+        return is_free and self._context.runner.runs_in_place(activity.name, activity.options, claimed)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
-    async def _step(self, live: RunLedger) -> bool:
+    async def _step(self, ledger: RunLedger) -> bool:
         """Do the next thing. Returns whether nothing is left to do."""
-        self._collect(live)
-        self._fire_timers(live)
-        if live.has_inputs or live.is_urgent:
-            await self._commit(live)
+        self._collect(ledger)
+        self._fire_timers(ledger)
+        if ledger.has_inputs or ledger.is_urgent:
+            await self._commit(ledger)
             return self._is_dealt_with
-        self._start(live)
+        self._start(ledger)
         if self._queries:
             queries, self._queries = self._queries, []
-            await self._answers.answer(live, queries)
+            await self._answers.answer(ledger, queries)
         if self._running and asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
-            await self._look(live)
+            await self._look(ledger)
             return False
-        if self._running or self._has_near_timer(live):
-            await self._wait(live)
+        if self._running or self._has_near_timer(ledger):
+            await self._wait(ledger)
             return False
-        if live.pending:
-            await self._commit(live)
+        if ledger.pending:
+            await self._commit(ledger)
             return self._is_dealt_with
         return True
 
-    def _collect(self, live: RunLedger) -> None:
+    def _collect(self, ledger: RunLedger) -> None:
         """Tell the code how activities run in place ended."""
-        now, room = self._world.now(), COMMIT_BYTES
-        live.leave_unbegun(now)
+        now, room = self._context.now(), COMMIT_BYTES
+        ledger.leave_unbegun(now)
         for seq, task in list(self._running.items()):
             if room <= 0:
                 break
-            activity = live.state.activities.get(seq)
+            activity = ledger.state.activities.get(seq)
             if activity is None:
                 task.cancel()
                 del self._running[seq]
             elif task.done():
                 del self._running[seq]
-                room -= _tell(live, seq, task.result(), now)
+                room -= _resolve(ledger, seq, task.result(), now)
             elif activity.is_cancel_requested:
                 self._demands[seq].end()
         if self._stop_now.done() and self._running:
             self._cancel_running()
-            live.give_up_claims(STOPPED, None)
+            ledger.give_up_claims(STOPPED, None)
 
-    def _fire_timers(self, live: RunLedger) -> None:
-        now = self._world.now()
-        due = [timer for timer in live.state.timers.values() if timer.fire_at <= now]
+    def _fire_timers(self, ledger: RunLedger) -> None:
+        now = self._context.now()
+        due = [timer for timer in ledger.state.timers.values() if timer.fire_at <= now]
         for timer in sorted(due, key=lambda timer: (timer.fire_at, timer.seq)):
-            live.tell(TimerFired(seq=timer.seq, at=timer.fire_at))
+            ledger.resolve(TimerFired(seq=timer.seq, at=timer.fire_at))
 
-    def _start(self, live: RunLedger) -> None:
+    def _start(self, ledger: RunLedger) -> None:
         """Start what was claimed: no input is unrecorded now."""
         task = self._task
-        for seq in live.to_start:
-            activity = live.state.activities.get(seq)
+        for seq in ledger.to_start:
+            activity = ledger.state.activities.get(seq)
             if activity:
                 scheduled = activity.scheduled
                 work = ActivityWork(name=scheduled.name, input=scheduled.input, options=scheduled.options)
                 number, scheduled_in = activity.attempt, activity.batch_index
-                token = attempt_token(live.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
+                token = attempt_token(ledger.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
                 attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, number, token, work)
                 self._demands[seq] = attempt.demand
-                self._running[seq] = asyncio.create_task(self._world.runner.run(attempt))
-        live.to_start.clear()
+                self._running[seq] = asyncio.create_task(self._context.runner.run(attempt))
+        ledger.to_start.clear()
 
-    def _has_near_timer(self, live: RunLedger) -> bool:
-        at = live.next_timer_at
-        return at is not None and not self._is_stopping and at - self._world.now() < timedelta(seconds=LOOK_SECONDS)
+    def _has_near_timer(self, ledger: RunLedger) -> bool:
+        at = ledger.next_timer_at
+        return at is not None and not self._is_stopping and at - self._context.now() < timedelta(seconds=LOOK_SECONDS)
 
-    async def _wait(self, live: RunLedger) -> None:
+    async def _wait(self, ledger: RunLedger) -> None:
         """Wait until something ended, a timer is due, it is time to look, or time to record what is pending."""
         clock = asyncio.get_running_loop().time
         waits = [self._looked_at + LOOK_SECONDS - clock()]
-        if live.next_timer_at:
-            waits.append((live.next_timer_at - self._world.now()).total_seconds())
-        if live.pending:
+        if ledger.next_timer_at:
+            waits.append((ledger.next_timer_at - self._context.now()).total_seconds())
+        if ledger.pending:
             waits.append(MOMENT_SECONDS)
         watched: list[asyncio.Future[Any]] = [*self._running.values(), self._stop_now]
         done, _ = await asyncio.wait(watched, timeout=max(0.0, min(waits)), return_when=asyncio.FIRST_COMPLETED)
         if done:
             return
-        if live.pending:
-            live.is_urgent = True
+        if ledger.pending:
+            ledger.is_urgent = True
         elif clock() - self._looked_at >= LOOK_SECONDS:
-            await self._look(live)
+            await self._look(ledger)
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
-    async def _commit(self, live: RunLedger) -> None:
+    async def _commit(self, ledger: RunLedger) -> None:
         """Record what is pending. The last commit of a hold deals with its messages too."""
-        is_last = live.is_closing or not (self._running or live.to_start or self._queries or self._has_near_timer(live))
-        result, size_bytes = await self._submit(live, self._receipts if is_last else ())
+        is_last = ledger.is_closing or not (
+            self._running or ledger.to_start or self._queries or self._has_near_timer(ledger)
+        )
+        result, size_bytes = await self._submit(ledger, self._receipts if is_last else ())
         match result.outcome:
             case CommitOutcome.RECORDED:
-                is_closed = live.is_closing
-                live.recorded(size_bytes, result.token or "")
+                is_closed = ledger.is_closing
+                ledger.recorded(size_bytes, result.token or "")
                 self._is_dealt_with = is_last
                 self._may_run_in_place = True
                 if is_closed:
                     self._drop()
-            case CommitOutcome.UNREAD_MAIL:
-                await self._reload([event for event in live.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
+            case CommitOutcome.UNREAD_MESSAGES:
+                await self._reload([event for event in ledger.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
             case CommitOutcome.IMPOSSIBLE:
                 raise CommitImpossible(result.problem or "the batch could never be recorded")
             case CommitOutcome.CONFLICT | CommitOutcome.REFUSED:
@@ -337,35 +341,35 @@ class RunDriver:
             case _:
                 assert_never(result.outcome)
 
-    async def _submit(self, live: RunLedger, done: Sequence[str]) -> tuple[CommitResult, int]:
+    async def _submit(self, ledger: RunLedger, done: Sequence[str]) -> tuple[CommitResult, int]:
         """Send what is pending as a commit. Returns what became of it, and how many bytes it has."""
-        events = await self._world.payloads.encoded_events(live.pending, self._task.execution_id)
-        batch = HistoryBatch(index=live.next_index, commit_id=uuid4().hex, events=events)
+        events = await self._context.payloads.encoded_events(ledger.pending, self._task.execution_id)
+        batch = HistoryBatch(index=ledger.next_index, commit_id=uuid4().hex, events=events)
         commit = Commit(
-            token=live.token,
+            token=ledger.token,
             batch=batch,
-            mail_taken=live.state.mail_taken,
-            history=live.size,
-            search_keys=live.changed_search_keys,
+            mail_taken=ledger.state.mail_taken,
+            history=ledger.size,
+            search_keys=ledger.changed_search_keys,
             done=tuple(done),
         )
         sent = commit.model_dump_json().encode()
-        return await self._world.commits.submit(sent), len(sent)
+        return await self._context.commits.submit(sent), len(sent)
 
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
         """Record outcomes that were had all the same, so that their activities are not run again."""
-        live = self.live
-        if live and live.has_inputs:
+        ledger = self.ledger
+        if ledger and ledger.has_inputs:
             unseen = {seq: task.result() for seq, task in self._running.items() if task.done()}
-            live.fail(to_failure(error.__cause__ or error), unseen, self._world.now())
-            await self._submit(live, ())
+            ledger.fail(to_failure(error.__cause__ or error), unseen, self._context.now())
+            await self._submit(ledger, ())
 
     def _drop(self) -> None:
         """Forget the live code."""
         self._cancel_running()
-        if self.live:
-            self.live.code.dispose()
-        self.live = None
+        if self.ledger:
+            self.ledger.code.dispose()
+        self.ledger = None
 
     def _cancel_running(self) -> None:
         for task in self._running.values():
@@ -373,23 +377,23 @@ class RunDriver:
         self._running.clear()
 
 
-def _tell(live: RunLedger, seq: int, end: AttemptEnd, now: datetime) -> int:
+def _resolve(ledger: RunLedger, seq: int, end: AttemptEnd, now: datetime) -> int:
     """Tell the code how an attempt ended. Returns how many bytes it brings."""
     match end:
         case Succeeded(result, _, size_bytes):
-            live.tell(ActivityCompleted(seq=seq, at=now, result=result))
+            ledger.resolve(ActivityCompleted(seq=seq, at=now, result=result))
             return size_bytes
         case Failed(failure):
-            live.retry(seq, failure, now)
+            ledger.retry(seq, failure, now)
         case Deferred():
-            live.defer(seq)
+            ledger.defer(seq)
         case Stopped():
-            live.stopped(seq, STOPPED)
+            ledger.stopped(seq, STOPPED)
         case _:
             assert_never(end)
     return 0
 
 
-def _children_of(live: RunLedger) -> dict[int, str]:
+def _children_of(ledger: RunLedger) -> dict[int, str]:
     """Return the execution ids of the open children, by the seq of the command that asked for them."""
-    return {seq: child.scheduled.execution_id for seq, child in live.state.children.items()}
+    return {seq: child.scheduled.execution_id for seq, child in ledger.state.children.items()}

@@ -74,7 +74,7 @@ class RunLedger:
     """
 
     def __init__(
-        self, code: WorkflowRun, state: RunState, world: WorkerContext, token: str, recorded_bytes: int = 0
+        self, code: WorkflowRun, state: RunState, context: WorkerContext, token: str, recorded_bytes: int = 0
     ) -> None:
         self.code = code
         self.token = token
@@ -86,7 +86,7 @@ class RunLedger:
         self.lacks_messages = False
         self.lacks_history = False
         self.claims: Callable[[ActivityScheduled, int], bool] = lambda _activity, _claimed: False
-        self._world = world
+        self._context = context
         self._facts: dict[str, Input] = {}
         self._lost = 0
         self._bytes = recorded_bytes
@@ -123,36 +123,36 @@ class RunLedger:
         return min((timer.fire_at for timer in self.state.timers.values()), default=None)
 
     def begin(self, facts: Iterable[Fact] = (), *, lost_at: datetime | None = None) -> None:
-        """Start the code, with the mail that is among these facts; outcomes cannot be among them.
+        """Start the code, with the messages that are among these facts; outcomes cannot be among them.
 
         lost_at: when it was noticed that a worker is lost that may have run in place what the code asks for, all unrecorded.
         That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
         """
-        mail = self._next_messages(facts)
-        if mail:
-            self._append(MessagesTaken(until=mail[-1].number))
+        messages = self._next_messages(facts)
+        if messages:
+            self._append(MessagesTaken(until=messages[-1].number))
             self.has_inputs = True
         if lost_at is None:
-            self.ask(self.code.begin(mail))
+            self.ask(self.code.begin(messages))
             return
         self._lost = 1
-        self.ask(self.code.begin(mail))
+        self.ask(self.code.begin(messages))
         self._lost = 0
         for seq, activity in list(self.state.activities.items()):
             if activity.scheduled.options.retry.max_attempts == 1:
-                self.tell(ActivityFailed(seq=seq, at=lost_at, failure=OWNER_LOST))
+                self.resolve(ActivityFailed(seq=seq, at=lost_at, failure=OWNER_LOST))
 
     def take(self, facts: Iterable[Fact]) -> None:
-        """Take facts into history, unless they are void or taken already: mail at once, then outcomes one by one.
+        """Take facts into history, unless they are void or taken already: messages at once, then outcomes one by one.
 
-        Mail waits for what was accepted before it.
+        A message waits for those that were accepted before it.
         """
         facts = tuple(facts)
-        mail = self._next_messages(facts)
-        if mail and not self.is_closing:
-            self._append(MessagesTaken(until=mail[-1].number))
+        messages = self._next_messages(facts)
+        if messages and not self.is_closing:
+            self._append(MessagesTaken(until=messages[-1].number))
             self.has_inputs = True
-            self.ask(self.code.receive(mail))
+            self.ask(self.code.receive(messages))
         self.lacks_history = False
         for fact in facts:
             if not isinstance(fact.input, OUTCOMES) or fact.key in self.state.taken:
@@ -164,16 +164,16 @@ class RunLedger:
             self._input(FactTaken(fact=fact.key), fact.input)
 
     def _next_messages(self, facts: Iterable[Fact]) -> list[RunMessage]:
-        """Return the mail that comes next, in order."""
+        """Return the messages that come next, in order."""
         numbered = {fact.input.number: fact for fact in facts if isinstance(fact.input, RUN_MESSAGES)}
-        mail: list[RunMessage] = []
-        while (fact := numbered.get(self.state.mail_taken + len(mail) + 1)) and isinstance(fact.input, RUN_MESSAGES):
+        messages: list[RunMessage] = []
+        while (fact := numbered.get(self.state.mail_taken + len(messages) + 1)) and isinstance(fact.input, RUN_MESSAGES):
             self._facts[fact.key] = fact.input
-            mail.append(fact.input)
-        self.lacks_messages = max(numbered, default=0) > self.state.mail_taken + len(mail)
-        return mail
+            messages.append(fact.input)
+        self.lacks_messages = max(numbered, default=0) > self.state.mail_taken + len(messages)
+        return messages
 
-    def tell(self, outcome: Outcome) -> None:
+    def resolve(self, outcome: Outcome) -> None:
         """Record an outcome that this worker brought about itself, unless it is void."""
         if not self.state.is_void(outcome):
             self._input(outcome, outcome)
@@ -186,7 +186,7 @@ class RunLedger:
                 if activity and activity.state is ActivityState.OWNED and not activity.is_cancel_requested:
                     self._hand_over(seq, event.attempt, event.delay_seconds, event.failure)
             case _ if isinstance(event, OUTCOMES):
-                self.tell(event)
+                self.resolve(event)
 
     def ask(self, commands: Iterable[Command]) -> None:
         """Note what the code asked for."""
@@ -200,7 +200,7 @@ class RunLedger:
                 self._append(self._addressed(command))
 
     def fail(self, failure: Failure, unseen: Mapping[int, AttemptEnd], at: datetime) -> None:
-        """The code failed over the last input. unseen: how attempts in place ended that it was not told of any more, by seq.
+        """The code failed over the last input. unseen: how attempts in place ended that it did not see any more, by seq.
 
         What else was claimed goes to the queue, and no attempt of it counts: nothing runs in place until the code is fixed.
         """
@@ -221,7 +221,7 @@ class RunLedger:
 
     def retry(self, seq: int, failure: Failure, at: datetime) -> None:
         """An attempt made in place failed: let the queue make the next one, or record that there is none."""
-        self._follow(seq, failure, at, self.tell)
+        self._follow(seq, failure, at, self.resolve)
 
     def _follow(self, seq: int, failure: Failure, at: datetime, record: Callable[[Outcome], None]) -> None:
         activity = self.state.activities.get(seq)
@@ -235,13 +235,13 @@ class RunLedger:
                 record(ActivityFailed(seq=seq, at=at, failure=final, attempt=activity.attempt))
 
     def _note(self, outcome: Outcome) -> None:
-        """Record an outcome that the code is not told of until it is replayed."""
+        """Record an outcome that the code does not see until it is replayed."""
         if not self.state.is_void(outcome):
             self._append(outcome)
 
     def defer(self, seq: int) -> None:
         """An attempt made in place goes on elsewhere: it is claimed no longer."""
-        self._leave(seq, None, self.tell)
+        self._leave(seq, None, self.resolve)
 
     def leave_unbegun(self, at: datetime) -> None:
         """Record of activities that were claimed, and are asked to end before they began, that they did."""
@@ -249,18 +249,18 @@ class RunLedger:
             activity = self.state.activities.get(seq)
             if activity and activity.is_cancel_requested:
                 self.to_start.remove(seq)
-                self.tell(ActivityFailed(seq=seq, at=at, failure=ACTIVITY_CANCELED))
+                self.resolve(ActivityFailed(seq=seq, at=at, failure=ACTIVITY_CANCELED))
 
     def stopped(self, seq: int, failure: Failure) -> None:
         """An attempt made in place was stopped on purpose: let the queue make it anew; it does not count."""
         if not self.is_closing:
-            self._leave(seq, failure, self.tell)
+            self._leave(seq, failure, self.resolve)
 
     def _leave(self, seq: int, failure: Failure | None, record: Callable[[Outcome], None]) -> None:
         """Let others make, or end, the attempt that is current. One that is asked to end is over by that."""
         activity = self.state.activities.get(seq)
         if activity and activity.is_cancel_requested:
-            record(ActivityFailed(seq=seq, at=self._world.now(), failure=ACTIVITY_CANCELED, attempt=activity.attempt))
+            record(ActivityFailed(seq=seq, at=self._context.now(), failure=ACTIVITY_CANCELED, attempt=activity.attempt))
         elif activity:
             self._hand_over(seq, activity.attempt, 0.0, failure)
 
@@ -307,17 +307,17 @@ class RunLedger:
         self.pending.append(event)
 
     def _assigned(self, command: ActivityScheduled) -> ActivityScheduled:
-        owner = self._world.worker_id if self.claims(command, len(self.to_start)) else None
+        owner = self._context.worker_id if self.claims(command, len(self.to_start)) else None
         if owner:
             self.to_start.append(command.seq)
         else:
             self.is_urgent = True
-        options = self._world.with_defaults(command.options)
+        options = self._context.with_defaults(command.options)
         attempt = min(1 + self._lost, options.retry.max_attempts)
         return command.model_copy(update={"owner": owner, "options": options, "attempt": attempt})
 
     def _addressed(self, command: Command) -> Command:
-        """Say of a run that is continued how much of its mail it has taken; of a cancelled activity, where it is."""
+        """Say of a run that is continued how many of its messages it has taken; of a cancelled activity, where it is."""
         match command:
             case ExecutionContinuedAsNew():
                 return command.model_copy(update={"mail_taken": self.state.mail_taken})

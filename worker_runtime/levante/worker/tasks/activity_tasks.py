@@ -35,8 +35,8 @@ def is_fresh(task: WorkflowTask | ActivityTask, now: datetime) -> bool:
 class ActivityTasks:
     """The activity tasks that a worker holds. changed: set whenever one has been dealt with."""
 
-    def __init__(self, world: WorkerContext, changed: asyncio.Event) -> None:
-        self._world = world
+    def __init__(self, context: WorkerContext, changed: asyncio.Event) -> None:
+        self._context = context
         self._changed = changed
         self._held: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
         self._stopped: list[tuple[DeliveredTask, Intake]] = []
@@ -98,7 +98,7 @@ class ActivityTasks:
         Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
         """
         try:
-            await self._world.reports.submit(report.model_dump_json().encode())
+            await self._context.reports.submit(report.model_dump_json().encode())
         except (KeyRefused, ApiUnreachable):
             raise
         except Exception as error:
@@ -107,28 +107,28 @@ class ActivityTasks:
             message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
             failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
             failed = report.model_copy(update={"result": None, "failure": failure})
-            await self._world.reports.submit(failed.model_dump_json().encode())
+            await self._context.reports.submit(failed.model_dump_json().encode())
 
     async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
         """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""
-        payloads, work = self._world.payloads, attempt.work
+        payloads, work = self._context.payloads, attempt.work
         try:
             value = await payloads.decoded(work.input, attempt.execution_id)
             details = tuple([await payloads.decoded(one, attempt.execution_id) for one in attempt.details])
         except WorkflowsException as error:
             return Failed(to_failure(error))
         plain = replace(attempt, work=work.model_copy(update={"input": value}), details=details)
-        return await self._world.runner.run(plain)
+        return await self._context.runner.run(plain)
 
     async def _wanted(self, delivered: DeliveredTask) -> ActivityTask | None:
         """Return what to run; a message that is old or was delivered before is believed only after asking."""
         task = delivered.task
         if not isinstance(task, ActivityTask):
             return None
-        if task.work and delivered.receive_count == 1 and is_fresh(task, self._world.now()):
+        if task.work and delivered.receive_count == 1 and is_fresh(task, self._context.now()):
             return task
         try:
-            return (await self._world.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
+            return (await self._context.api.check(CheckRequest(task=task, receive_count=delivered.receive_count))).task
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise

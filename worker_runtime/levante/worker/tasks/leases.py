@@ -19,7 +19,7 @@ logger = logging.getLogger("levante.worker")
 
 EXTEND_EVERY_SECONDS = LEASE_SECONDS / 3
 AGAIN_SECONDS = 1.0
-"""Until leases are presented again that nobody could be told of: at once after a restart of the API."""
+"""Until leases are presented again that nobody could answer for: at once after a restart of the API."""
 _ABOUT_ALL = (KeyRefused, ApiUnreachable, LevanteError, TimeoutError)
 """Failures to extend leases that are not about one of them."""
 
@@ -84,7 +84,7 @@ class Leases:
         failures: list[Exception] = []
 
         async def extend(some: Sequence[str]) -> list[bool]:
-            """Extend, and tell of each whether it is lost."""
+            """Extend, and say whether each is lost."""
             async with asyncio.timeout(EXTEND_EVERY_SECONDS):
                 lost = set(await self._tasks.extend(queue, some))
             return [receipt in lost for receipt in some]

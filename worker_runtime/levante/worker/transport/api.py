@@ -158,7 +158,7 @@ class Api(ABC):
         return await self._post("/workers/rate-permits", request, PermitResponse)
 
     async def publish_task_events(self, publications: list[bytes]) -> list[PublicationResult]:
-        """Tell of custom tasks. publications: the JSON of each."""
+        """Publish events of custom tasks. publications: the JSON of each."""
         answer = await self.post_items("/workers/task-events", b'{"publications":[%b]}', publications)
         return list(TaskEventsResponse.model_validate_json(answer).results)
 

@@ -101,7 +101,7 @@ DAMAGED = [
         batches([scheduled(1), ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE)]),
         "handing over what nobody owns",
     ),
-    (batches([MessagesTaken(until=1)]), "mail that is not recorded"),
+    (batches([MessagesTaken(until=1)]), "a message that is not recorded"),
     (batches([UpdateCompleted(seq=1, update=1, result=None)]), "an answer that nobody waits for"),
     (batches([ChildCompleted(seq=1, at=AT, result=None)]), "the end of a child that nobody asked for"),
 ]
@@ -114,15 +114,15 @@ def test_fold_when_a_history_is_damaged_then_it_is_refused(history: list[History
         fold(history, {})
 
 
-def test_fold_when_mail_is_taken_as_an_outcome_then_it_is_refused() -> None:
-    """Mail has an order of its own."""
-    with pytest.raises(InconsistentHistory, match="mail 1"):
+def test_fold_when_a_message_is_taken_as_an_outcome_then_it_is_refused() -> None:
+    """Messages have an order of their own."""
+    with pytest.raises(InconsistentHistory, match="message 1"):
         fold(batches([FactTaken(fact="M00000001")]), {"M00000001": SIGNAL})
-    with pytest.raises(InconsistentHistory, match="mail 1 is taken after mail 1"):
+    with pytest.raises(InconsistentHistory, match="message 1 is taken after message 1"):
         fold(batches([MessagesTaken(until=1), MessagesTaken(until=1)]), {message_key(1): SIGNAL})
 
 
-def test_is_void_when_mail_was_taken_then_it_is_void() -> None:
+def test_is_void_when_a_message_was_taken_then_it_is_void() -> None:
     """Each piece reaches the code once."""
     state = fold(batches([MessagesTaken(until=1)]), {message_key(1): SIGNAL})
     assert state.is_void(SIGNAL)

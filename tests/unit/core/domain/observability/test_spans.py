@@ -33,7 +33,7 @@ def after(seconds: float) -> datetime:
     return AT + timedelta(seconds=seconds)
 
 
-def told(*events: HistoryEvent, execution: Execution = EXECUTION, failed: Sequence[FailedAttempt] = ()) -> list[Span]:
+def spans_of(*events: HistoryEvent, execution: Execution = EXECUTION, failed: Sequence[FailedAttempt] = ()) -> list[Span]:
     """Return the spans of a run, one of whose events was recorded in each second."""
     return spans(execution, [(event, after(second)) for second, event in enumerate(events, 1)], failed)
 
@@ -41,7 +41,7 @@ def told(*events: HistoryEvent, execution: Execution = EXECUTION, failed: Sequen
 def test_spans_when_something_is_given_up_then_it_ends_with_that() -> None:
     """An activity, a timer and a child that nobody waits for any more; an outcome after that changes nothing."""
     policy, child = ParentClosePolicy.ABANDON, ExecutionId("c")
-    found = told(
+    found = spans_of(
         ActivityScheduled(seq=1, name="a", input=None),
         TimerStarted(seq=2, fire_at=after(99)),
         ChildScheduled(seq=3, workflow_name="w", execution_id=child, input=None, close_policy=policy),
@@ -57,15 +57,15 @@ def test_spans_when_something_is_given_up_then_it_ends_with_that() -> None:
 def test_spans_when_an_attempt_of_nothing_has_failed_then_it_has_none() -> None:
     """Attempts are read beside the history, which may have gone on since or not have come so far."""
     attempt = FailedAttempt(seq=9, attempt=1, at=AT, failure=Failure(message="x"))
-    assert len(told(ActivityScheduled(seq=1, name="a", input=None), failed=[attempt])) == 3
+    assert len(spans_of(ActivityScheduled(seq=1, name="a", input=None), failed=[attempt])) == 3
 
 
 def test_spans_when_a_run_follows_on_another_then_the_call_is_not_told_again() -> None:
     """It belongs to the first run; the others are below it as well."""
-    called, first = told()
+    called, first = spans_of()
     later = replace(EXECUTION, key=replace(EXECUTION.key, run_id=RunId("r2")))
     later = replace(later, start=START.model_copy(update={"first_run_id": RunId("r"), "continued_run_id": RunId("r")}))
-    (run,) = told(execution=later)
+    (run,) = spans_of(execution=later)
     assert (first.parent_id, run.parent_id) == (called.span_id, called.span_id)
 
 
@@ -74,5 +74,5 @@ def test_trace_when_the_caller_has_one_then_it_is_joined_unless_a_new_one_is_wan
     given = Tracing(traceparent=f"00-{TRACE}-{CALLER}-01")
     joined = replace(EXECUTION, tracing=given)
     apart = replace(EXECUTION, tracing=given.model_copy(update={"force_new_trace": True}))
-    assert (trace_id(joined), told(execution=joined)[0].parent_id) == (TRACE, CALLER)
-    assert (trace_id(apart), told(execution=apart)[0].parent_id) == (trace_id(EXECUTION), None)
+    assert (trace_id(joined), spans_of(execution=joined)[0].parent_id) == (TRACE, CALLER)
+    assert (trace_id(apart), spans_of(execution=apart)[0].parent_id) == (trace_id(EXECUTION), None)

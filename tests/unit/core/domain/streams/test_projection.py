@@ -63,26 +63,26 @@ def json_value(value: Any) -> dict[str, Any]:
     return {"type": "json", "value": value, "encoding_options": None}
 
 
-def new_telling() -> StreamProjection:
+def new_projection() -> StreamProjection:
     return StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
 
 
 def begun() -> StreamProjection:
-    """A telling that has told of the start of its run."""
-    telling = new_telling()
-    telling.start(RUN, RUN_START)
-    return telling
+    """A projection that has the start of its run."""
+    projection = new_projection()
+    projection.start(RUN, RUN_START)
+    return projection
 
 
-def append(telling: StreamProjection, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
-    """Tell of the next batch. facts: those that it takes, by seq."""
-    batch = HistoryBatch(index=telling.followed.index + 1, commit_id="c", events=events)
-    telling.append(batch, at(seconds), {str(fact.seq): fact for fact in facts})
+def append(projection: StreamProjection, *events: HistoryEvent, seconds: float = 1, facts: Sequence[Outcome] = ()) -> None:
+    """Append the next batch. facts: those that it takes, by seq."""
+    batch = HistoryBatch(index=projection.cursor.index + 1, commit_id="c", events=events)
+    projection.append(batch, at(seconds), {str(fact.seq): fact for fact in facts})
 
 
-def types(telling: StreamProjection) -> list[str]:
+def types(projection: StreamProjection) -> list[str]:
     """Return the types of what was told, without what they have in common."""
-    return [told.event.event_type.removeprefix("WORKFLOW_").removeprefix("ACTIVITY_TASK_") for told in telling.events]
+    return [update.event.event_type.removeprefix("WORKFLOW_").removeprefix("ACTIVITY_TASK_") for update in projection.events]
 
 
 def scheduled(seq: int, name: str = "charge") -> ActivityScheduled:
@@ -95,17 +95,17 @@ def completed(seq: int, result: Any = None, seconds: float = 2) -> ActivityCompl
 
 def whole_story() -> list[StreamUpdate]:
     """One event of every type that is told today."""
-    telling = begun()
-    append(telling, scheduled(1), scheduled(2, "pack"), seconds=1)
-    telling.retry(1, 1, at(2), FAILURE)
-    append(telling, completed(1, {"paid": 12}, 3), seconds=3)
-    append(telling, ActivityFailed(seq=2, at=at(4), failure=FAILURE, attempt=3), seconds=4)
-    telling.fail_task(at(5), FAILURE)
-    append(telling, ExecutionFailed(seq=3, failure=FAILURE), seconds=6)
-    other = new_telling()
+    projection = begun()
+    append(projection, scheduled(1), scheduled(2, "pack"), seconds=1)
+    projection.retry(1, 1, at(2), FAILURE)
+    append(projection, completed(1, {"paid": 12}, 3), seconds=3)
+    append(projection, ActivityFailed(seq=2, at=at(4), failure=FAILURE, attempt=3), seconds=4)
+    projection.fail_task(at(5), FAILURE)
+    append(projection, ExecutionFailed(seq=3, failure=FAILURE), seconds=6)
+    other = new_projection()
     other.start(RunId("r2"), RUN_START)
     append(other, ExecutionCompleted(seq=1, result=[1, None]), seconds=7)
-    return [*telling.events, *other.events]
+    return [*projection.events, *other.events]
 
 
 STORY = whole_story()
@@ -131,28 +131,28 @@ SAID: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", SAID)
 def test_event_when_told_then_its_attributes_are_those_of_the_contract(kind: str) -> None:
     """Every attribute of the type is there, the optional ones as well; of a failure nothing but its message."""
-    told = next(told for told in STORY if told.event.event_type == kind)
-    assert dict(told.event.attributes) == SAID[kind]
+    update = next(update for update in STORY if update.event.event_type == kind)
+    assert dict(update.event.attributes) == SAID[kind]
 
 
 def test_events_when_all_types_are_counted_then_none_is_told_that_the_table_above_lacks() -> None:
     """A new type has to come with its row."""
-    assert {told.event.event_type for told in STORY} == set(SAID)
+    assert {update.event.event_type for update in STORY} == set(SAID)
     assert set(SAID) < {kind.value for kind in StreamEventType}
     assert len(StreamEventType) == 17
 
 
 def test_events_when_written_as_json_then_nullable_keys_are_there_as_null() -> None:
     """The older client requires every nullable key; the same ones of every event."""
-    for told in STORY:
-        written = json.loads(told.event.model_dump_json())
+    for update in STORY:
+        written = json.loads(update.event.model_dump_json())
         assert written.keys() == KEYS
         assert (written["parent_workflow_exec_id"], written["schedule_id"], written["continued_run_id"]) == (None,) * 3
 
 
 def test_events_when_the_official_client_reads_them_then_nothing_is_lost() -> None:
     """The client's own models take every event, and hold what was written."""
-    written = [json.loads(told.event.model_dump_json()) for told in STORY]
+    written = [json.loads(update.event.model_dump_json()) for update in STORY]
     read: Any = ListWorkflowEventResponse.model_validate({"events": written, "next_cursor": None})
     for ours, theirs in zip(written, read.events, strict=True):
         assert type(theirs).__name__.lower() == ours["event_type"].replace("_", "").lower() + "response"
@@ -174,11 +174,11 @@ def test_event_when_told_then_it_says_whose_it_is() -> None:
 
 def test_events_when_told_then_stream_and_scope_tell_workflow_from_activity() -> None:
     """What filters select by; ids and names of activities are those of the attributes."""
-    for told in STORY:
-        is_activity = told.event.event_type.startswith("ACTIVITY_")
-        assert told.stream == told.scope == ("activity" if is_activity else "workflow")
-        assert told.activity_name == told.event.attributes.get("activity_name")
-        assert told.activity_id == (told.event.attributes["task_id"] if is_activity else None)
+    for update in STORY:
+        is_activity = update.event.event_type.startswith("ACTIVITY_")
+        assert update.stream == update.scope == ("activity" if is_activity else "workflow")
+        assert update.activity_name == update.event.attributes.get("activity_name")
+        assert update.activity_id == (update.event.attributes["task_id"] if is_activity else None)
 
 
 # --- what history events become ---------------------------------------------------------------------------------------
@@ -199,11 +199,11 @@ def test_events_when_told_then_stream_and_scope_tell_workflow_from_activity() ->
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
-def test_history_event_when_appended_then_this_is_told(event: HistoryEvent, expected: list[str]) -> None:
+def test_history_event_when_appended_then_this_is_published(event: HistoryEvent, expected: list[str]) -> None:
     """Timers and notes are nobody's business; there is no type for terminated and timed out."""
-    telling = begun()
-    append(telling, event)
-    assert types(telling)[1:] == expected
+    projection = begun()
+    append(projection, event)
+    assert types(projection)[1:] == expected
 
 
 @pytest.mark.parametrize(
@@ -218,66 +218,66 @@ def test_history_event_when_appended_then_this_is_told(event: HistoryEvent, expe
 )
 def test_run_when_its_end_is_told_then_it_is_closed_and_not_before(closing: HistoryEvent) -> None:
     """Whatever the end, it ends the stream: readers of a terminated execution are not left waiting."""
-    telling = begun()
-    append(telling, scheduled(1))
-    assert not telling.followed.is_closed
-    append(telling, closing)
-    assert telling.followed.is_closed
+    projection = begun()
+    append(projection, scheduled(1))
+    assert not projection.cursor.is_closed
+    append(projection, closing)
+    assert projection.cursor.is_closed
 
 
-def test_fact_when_a_batch_takes_it_then_what_it_says_is_told_at_its_own_time() -> None:
+def test_fact_when_a_batch_takes_it_then_what_it_says_is_published_at_its_own_time() -> None:
     """History names the fact; readers get the outcome."""
-    telling = begun()
-    append(telling, scheduled(7))
-    append(telling, FactTaken(fact="7"), seconds=30, facts=[completed(7, "done", seconds=20)])
-    assert types(telling) == ["EXECUTION_STARTED", "STARTED", "COMPLETED"]
-    assert telling.events[-1].at == at(20)
+    projection = begun()
+    append(projection, scheduled(7))
+    append(projection, FactTaken(fact="7"), seconds=30, facts=[completed(7, "done", seconds=20)])
+    assert types(projection) == ["EXECUTION_STARTED", "STARTED", "COMPLETED"]
+    assert projection.events[-1].at == at(20)
 
 
 def test_outcome_when_nothing_of_that_seq_is_open_then_it_is_not_told() -> None:
     """An activity that was given up, or has its outcome, has no other end; nor has one that nobody asked for."""
-    telling = begun()
-    append(telling, scheduled(1), scheduled(2))
-    append(telling, ActivityCancelRequested(seq=3, activity=1), completed(2))
-    told = types(telling)
-    append(telling, completed(1), completed(2), completed(9), ActivityFailed(seq=1, at=START, failure=FAILURE))
-    assert types(telling) == told == ["EXECUTION_STARTED", "STARTED", "STARTED", "COMPLETED"]
+    projection = begun()
+    append(projection, scheduled(1), scheduled(2))
+    append(projection, ActivityCancelRequested(seq=3, activity=1), completed(2))
+    before = types(projection)
+    append(projection, completed(1), completed(2), completed(9), ActivityFailed(seq=1, at=START, failure=FAILURE))
+    assert types(projection) == before == ["EXECUTION_STARTED", "STARTED", "STARTED", "COMPLETED"]
 
 
 # --- retries and failures of the workflow task ------------------------------------------------------------------------
 
 
-def test_retries_when_seen_again_then_each_attempt_is_told_once_and_in_order() -> None:
+def test_retries_when_seen_again_then_each_attempt_is_published_once_and_in_order() -> None:
     """Publishers see the same failed attempts at every look."""
-    telling = begun()
-    append(telling, scheduled(1))
+    projection = begun()
+    append(projection, scheduled(1))
     for attempts in ([1], [1, 2], [1, 2], [2, 3]):
         for attempt in attempts:
-            telling.retry(1, attempt, at(attempt), FAILURE)
-    append(telling, completed(1))
-    telling.retry(1, 4, at(4), FAILURE)
-    assert types(telling)[2:] == ["RETRYING", "RETRYING", "RETRYING", "COMPLETED"]
-    assert [told.event.attributes["attempt"] for told in telling.events[2:5]] == [1, 2, 3]
+            projection.retry(1, attempt, at(attempt), FAILURE)
+    append(projection, completed(1))
+    projection.retry(1, 4, at(4), FAILURE)
+    assert types(projection)[2:] == ["RETRYING", "RETRYING", "RETRYING", "COMPLETED"]
+    assert [update.event.attributes["attempt"] for update in projection.events[2:5]] == [1, 2, 3]
 
 
-def test_retry_when_the_activity_was_handed_over_after_a_failure_then_it_is_told_there() -> None:
+def test_retry_when_the_activity_was_handed_over_after_a_failure_then_it_is_published_there() -> None:
     """What failed in place has no attempt item; what was handed over unharmed has not failed."""
-    telling = begun()
-    append(telling, scheduled(1), scheduled(2))
-    append(telling, ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE))
-    append(telling, ActivityHandedOver(activity=2, scheduled_in=1, attempt=1, failure=FAILURE))
-    telling.retry(1, 1, at(9), FAILURE)
-    assert types(telling)[3:] == ["RETRYING"]
-    assert telling.events[-1].event.attributes["task_id"] == "r1:1"
+    projection = begun()
+    append(projection, scheduled(1), scheduled(2))
+    append(projection, ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, failure=FAILURE))
+    append(projection, ActivityHandedOver(activity=2, scheduled_in=1, attempt=1, failure=FAILURE))
+    projection.retry(1, 1, at(9), FAILURE)
+    assert types(projection)[3:] == ["RETRYING"]
+    assert projection.events[-1].event.attributes["task_id"] == "r1:1"
 
 
-def test_task_failure_when_it_is_seen_again_then_it_is_told_once() -> None:
+def test_task_failure_when_it_is_seen_again_then_it_is_published_once() -> None:
     """There is one item for the last failure: it is told anew when it was written anew."""
-    telling = begun()
+    projection = begun()
     for seconds in (1, 1, 3, 3, 2):
-        telling.fail_task(at(seconds), FAILURE)
-    assert types(telling)[1:] == ["TASK_FAILED", "TASK_FAILED"]
-    assert [told.at for told in telling.events[1:]] == [at(1), at(3)]
+        projection.fail_task(at(seconds), FAILURE)
+    assert types(projection)[1:] == ["TASK_FAILED", "TASK_FAILED"]
+    assert [update.at for update in projection.events[1:]] == [at(1), at(3)]
 
 
 # --- order ------------------------------------------------------------------------------------------------------------
@@ -285,13 +285,13 @@ def test_task_failure_when_it_is_seen_again_then_it_is_told_once() -> None:
 
 def test_times_when_clocks_differ_then_events_of_a_run_do_not_go_back() -> None:
     """Workers' and functions' clocks differ by some milliseconds; the order of the history is the truth."""
-    telling = begun()
-    append(telling, scheduled(1), seconds=10)
-    append(telling, completed(1, seconds=4), scheduled(2), seconds=5)
-    assert [told.at for told in telling.events] == [at(0), at(10), at(10), at(10)]
+    projection = begun()
+    append(projection, scheduled(1), seconds=10)
+    append(projection, completed(1, seconds=4), scheduled(2), seconds=5)
+    assert [update.at for update in projection.events] == [at(0), at(10), at(10), at(10)]
 
 
-def test_tellings_when_merged_then_by_time_and_each_in_its_own_order() -> None:
+def test_projections_when_merged_then_by_time_and_each_in_its_own_order() -> None:
     """One sequence for a root and all below it."""
     first, second = (
         begun(),
@@ -300,26 +300,26 @@ def test_tellings_when_merged_then_by_time_and_each_in_its_own_order() -> None:
     append(first, scheduled(1), scheduled(2), seconds=2)
     second.start(RunId("r9"), RUN_START.model_copy(update={"started_at": at(1)}))
     append(second, scheduled(3), seconds=2)
-    told = [(one.event.workflow_exec_id, one.at) for one in in_order([first, second])]
-    assert told == [("e", at(0)), ("child", at(1)), ("e", at(2)), ("e", at(2)), ("child", at(2))]
+    merged = [(update.event.workflow_exec_id, update.at) for update in in_order([first, second])]
+    assert merged == [("e", at(0)), ("child", at(1)), ("e", at(2)), ("e", at(2)), ("child", at(2))]
     assert {one.event.parent_workflow_exec_id for one in second.events} == {ROOT}
 
 
 def test_run_when_another_follows_then_nothing_of_the_one_before_is_open() -> None:
     """Numbers of commands begin anew with each run, and so do attempts and failures."""
-    telling = begun()
-    append(telling, scheduled(1))
-    telling.retry(1, 5, at(1), FAILURE)
-    telling.fail_task(at(2), FAILURE)
-    append(telling, ExecutionTerminated(at=at(3)), seconds=3)
-    telling.start(RunId("r2"), RUN_START)
-    append(telling, completed(1))
-    assert (types(telling)[-1], telling.followed.is_closed) == ("EXECUTION_STARTED", False)
-    append(telling, scheduled(1))
-    telling.retry(1, 1, at(4), FAILURE)
-    telling.fail_task(at(1), FAILURE)
-    assert types(telling)[-3:] == ["STARTED", "RETRYING", "TASK_FAILED"]
-    assert {told.event.workflow_run_id for told in telling.events[-4:]} == {"r2"}
+    projection = begun()
+    append(projection, scheduled(1))
+    projection.retry(1, 5, at(1), FAILURE)
+    projection.fail_task(at(2), FAILURE)
+    append(projection, ExecutionTerminated(at=at(3)), seconds=3)
+    projection.start(RunId("r2"), RUN_START)
+    append(projection, completed(1))
+    assert (types(projection)[-1], projection.cursor.is_closed) == ("EXECUTION_STARTED", False)
+    append(projection, scheduled(1))
+    projection.retry(1, 1, at(4), FAILURE)
+    projection.fail_task(at(1), FAILURE)
+    assert types(projection)[-3:] == ["STARTED", "RETRYING", "TASK_FAILED"]
+    assert {update.event.workflow_run_id for update in projection.events[-4:]} == {"r2"}
 
 
 def as_history_has_them(steps: list[Any]) -> list[Any]:
@@ -347,7 +347,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS, cuts=st.sets(st.integers(0, 30)))
-def test_telling_when_another_publisher_carries_on_anywhere_then_the_events_are_the_same(
+def test_projection_when_another_publisher_carries_on_anywhere_then_the_events_are_the_same(
     steps: list[Any], cuts: set[int]
 ) -> None:
     """How far an execution was told, as it is kept, is all that the next publisher needs; ids are never given twice."""
@@ -355,41 +355,41 @@ def test_telling_when_another_publisher_carries_on_anywhere_then_the_events_are_
     events = list(part.events)
     for number, step in enumerate(steps):
         if number in cuts:
-            part = StreamProjection(ROOT, StreamCursor.model_validate_json(part.followed.model_dump_json()))
+            part = StreamProjection(ROOT, StreamCursor.model_validate_json(part.cursor.model_dump_json()))
         before = len(part.events)
-        for telling in (whole, part):
-            tell(telling, step, number)
+        for projection in (whole, part):
+            tell(projection, step, number)
         events += part.events[before:]
     assert events == whole.events
-    ids = [told.event.event_id for told in events]
+    ids = [update.event.event_id for update in events]
     assert len(set(ids)) == len(ids)
-    times = [told.at for told in events]
+    times = [update.at for update in events]
     assert times == sorted(times)
 
 
-def tell(telling: StreamProjection, step: Any, number: int) -> None:
+def tell(projection: StreamProjection, step: Any, number: int) -> None:
     """Carry out one step of the test above."""
     match step:
         case ("batch", event):
-            append(telling, event, seconds=number)
+            append(projection, event, seconds=number)
         case ("retry", seq, attempt):
-            telling.retry(seq, attempt, at(number), FAILURE)
+            projection.retry(seq, attempt, at(number), FAILURE)
         case (_, seconds):
-            telling.fail_task(at(seconds), FAILURE)
+            projection.fail_task(at(seconds), FAILURE)
 
 
 def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
-    """Nothing was born, so nothing will ever be told of it."""
-    telling = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
-    telling.start(RUN, RUN_START)
+    """Nothing was born, so nothing will ever be published of it."""
+    projection = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
+    projection.start(RUN, RUN_START)
     child = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}
     asked = [ChildScheduled(seq=seq, execution_id=ExecutionId(f"c{seq}"), **child) for seq in (1, 2)]
     ended = [
         ChildFailed(seq=1, at=START, failure=FAILURE),
         ChildFailed(seq=2, at=START, failure=FAILURE, status=ExecutionStatus.FAILED),
     ]
-    telling.append(HistoryBatch(index=1, commit_id="c", events=(*asked, *ended)), START, {})
-    assert (telling.not_started, telling.ended) == ({1}, {2})
+    projection.append(HistoryBatch(index=1, commit_id="c", events=(*asked, *ended)), START, {})
+    assert (projection.not_started, projection.ended) == ({1}, {2})
 
 
 @pytest.mark.parametrize(
@@ -413,8 +413,8 @@ def test_task_when_it_ends_otherwise_than_well_then_its_event_says_why(
 
 def test_append_when_a_fact_is_missing_then_the_history_is_what_is_wrong() -> None:
     """A hostile worker commits what it likes; whoever reads it hears that, and not of an error of the reader."""
-    telling = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
-    telling.start(RUN, RUN_START)
+    projection = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
+    projection.start(RUN, RUN_START)
     batch = HistoryBatch(index=1, commit_id="c", events=(FactTaken(fact="none"),))
     with pytest.raises(InconsistentHistory, match="fact none, which is not recorded"):
-        telling.append(batch, START, {})
+        projection.append(batch, START, {})

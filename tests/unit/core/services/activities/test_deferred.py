@@ -25,7 +25,7 @@ ACTIVITY = TaskQueue.ACTIVITY
 FAILURE = Failure(message="no answer")
 
 
-class StreamRedirects:
+class DeferredAttempt:
     """An attempt that goes on elsewhere, and the messages about it, as the change feed sends them.
 
     checked: what workers were told who had such a message.
@@ -62,9 +62,9 @@ class StreamRedirects:
         """Let time pass, second by second, and whoever gets a message about the attempt check it."""
         for _ in range(seconds):
             self.place.clock.advance(1)
-            self.tell()
+            self.check_all()
 
-    def tell(self) -> None:
+    def check_all(self) -> None:
         """Let whoever gets a message about the attempt check it."""
         for body in self.place.due():
             self.place.engine.due.handle(body)
@@ -83,8 +83,8 @@ class StreamRedirects:
 
 
 @pytest.fixture
-def elsewhere(place: Place) -> StreamRedirects:
-    return StreamRedirects(place)
+def deferred(place: Place) -> DeferredAttempt:
+    return DeferredAttempt(place)
 
 
 @pytest.mark.parametrize(
@@ -92,114 +92,114 @@ def elsewhere(place: Place) -> StreamRedirects:
     [(60, None, 60, OVERDUE), (60, 10, 10, SILENT), (10, 60, 10, OVERDUE), (10, 10, 10, OVERDUE)],
 )
 def test_attempt_when_nobody_is_heard_of_then_it_fails_at_the_first_of_its_limits(
-    elsewhere: StreamRedirects, seconds: float, heartbeat_seconds: float | None, ends_after: int, how: Failure
+    deferred: DeferredAttempt, seconds: float, heartbeat_seconds: float | None, ends_after: int, how: Failure
 ) -> None:
     """Not before, and not only when all its time is up: whoever was to end it may have died long before."""
-    assert elsewhere.defer(seconds, heartbeat_seconds)
-    elsewhere.pass_time(ends_after - 1)
-    assert elsewhere.failed == []
-    elsewhere.pass_time(1)
-    assert elsewhere.failed == [how]
+    assert deferred.defer(seconds, heartbeat_seconds)
+    deferred.pass_time(ends_after - 1)
+    assert deferred.failed == []
+    deferred.pass_time(1)
+    assert deferred.failed == [how]
 
 
 def test_attempt_when_it_is_heard_of_then_it_may_be_silent_for_so_long_from_then_on_but_not_beyond_its_time(
-    elsewhere: StreamRedirects,
+    deferred: DeferredAttempt,
 ) -> None:
     """Each heartbeat puts off the end; the messages of the ones before mean nothing any more."""
-    elsewhere.defer(30, 10)
+    deferred.defer(30, 10)
     for number in range(3):
-        elsewhere.pass_time(8)
-        assert elsewhere.heartbeat(number)
-    elsewhere.pass_time(5)
-    assert elsewhere.failed == []
-    elsewhere.pass_time(1)
-    assert elsewhere.failed == [OVERDUE]
+        deferred.pass_time(8)
+        assert deferred.heartbeat(number)
+    deferred.pass_time(5)
+    assert deferred.failed == []
+    deferred.pass_time(1)
+    assert deferred.failed == [OVERDUE]
 
 
-def test_attempt_when_it_stops_being_heard_of_then_it_is_silent(elsewhere: StreamRedirects) -> None:
+def test_attempt_when_it_stops_being_heard_of_then_it_is_silent(deferred: DeferredAttempt) -> None:
     """The time counts from its last heartbeat."""
-    elsewhere.defer(60, 10)
-    elsewhere.pass_time(8)
-    elsewhere.heartbeat()
-    elsewhere.pass_time(9)
-    assert elsewhere.failed == []
-    elsewhere.pass_time(1)
-    assert elsewhere.failed == [SILENT]
+    deferred.defer(60, 10)
+    deferred.pass_time(8)
+    deferred.heartbeat()
+    deferred.pass_time(9)
+    assert deferred.failed == []
+    deferred.pass_time(1)
+    assert deferred.failed == [SILENT]
 
 
-def test_heartbeat_when_the_attempt_has_no_limit_for_silence_then_nothing_is_put_off(elsewhere: StreamRedirects) -> None:
+def test_heartbeat_when_the_attempt_has_no_limit_for_silence_then_nothing_is_put_off(deferred: DeferredAttempt) -> None:
     """Its time is what it is; what it said of itself is kept for the next attempt."""
-    elsewhere.defer(20)
-    elsewhere.pass_time(15)
-    assert elsewhere.heartbeat("half")
-    elsewhere.pass_time(5)
-    assert elsewhere.failed == [OVERDUE]
-    elsewhere.tell()
-    (following,) = [task for task in elsewhere.checked if task]
+    deferred.defer(20)
+    deferred.pass_time(15)
+    assert deferred.heartbeat("half")
+    deferred.pass_time(5)
+    assert deferred.failed == [OVERDUE]
+    deferred.check_all()
+    (following,) = [task for task in deferred.checked if task]
     assert (following.attempt, following.details) == (2, ("half",))
 
 
 @pytest.mark.parametrize("says_something", [False, True])
 def test_attempts_when_some_failed_before_then_these_are_not_forgotten(
-    elsewhere: StreamRedirects, *, says_something: bool
+    deferred: DeferredAttempt, *, says_something: bool
 ) -> None:
     """Readers of the stream see each attempt that failed, whatever the following one does."""
-    place, run = elsewhere.place, elsewhere.run
+    place, run = deferred.place, deferred.run
     assert place.report(run, 1, failure=FAILURE)
-    assert elsewhere.defer(60, 10, attempt=2)
+    assert deferred.defer(60, 10, attempt=2)
     if says_something:
         place.engine.activities.heartbeat(place.attempt(run, 2), [])
-        assert elsewhere.failed == [FAILURE]
-    elsewhere.place.lose_messages()
+        assert deferred.failed == [FAILURE]
+    deferred.place.lose_messages()
     assert place.report(run, 2, failure=FAILURE)
-    assert elsewhere.failed == [FAILURE, FAILURE]
+    assert deferred.failed == [FAILURE, FAILURE]
 
 
-def test_message_when_it_comes_again_or_early_then_the_attempt_goes_on(elsewhere: StreamRedirects) -> None:
+def test_message_when_it_comes_again_or_early_then_the_attempt_goes_on(deferred: DeferredAttempt) -> None:
     """Nobody runs it, so that no worker was lost with it; clocks that differ by a second make no difference."""
-    elsewhere.defer(60)
-    run = elsewhere.run
+    deferred.defer(60)
+    run = deferred.run
     task = ActivityTask(
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
         deployment_name=DEPLOYMENT,
-        fresh_at=elsewhere.place.clock.now(),
+        fresh_at=deferred.place.clock.now(),
         seq=1,
         scheduled_in=1,
         attempt=1,
     )
     for _ in range(2):
-        assert elsewhere.check(task, receive_count=2) is None
-        assert elsewhere.failed == []
-        elsewhere.place.clock.advance(58.5)
-    assert elsewhere.failed == []
+        assert deferred.check(task, receive_count=2) is None
+        assert deferred.failed == []
+        deferred.place.clock.advance(58.5)
+    assert deferred.failed == []
 
 
-def test_message_when_it_comes_a_moment_early_then_it_counts(elsewhere: StreamRedirects) -> None:
+def test_message_when_it_comes_a_moment_early_then_it_counts(deferred: DeferredAttempt) -> None:
     """It is the only one: whoever sent it may have a clock that goes before."""
-    elsewhere.defer(60)
-    elsewhere.place.clock.advance(60)
-    (body,) = elsewhere.place.due()
-    elsewhere.place.engine.due.handle(body)
-    (task,) = elsewhere.place.tasks(ACTIVITY)
-    elsewhere.place.clock.advance(-1)
-    assert elsewhere.check(task) is None
-    assert elsewhere.failed == [OVERDUE]
+    deferred.defer(60)
+    deferred.place.clock.advance(60)
+    (body,) = deferred.place.due()
+    deferred.place.engine.due.handle(body)
+    (task,) = deferred.place.tasks(ACTIVITY)
+    deferred.place.clock.advance(-1)
+    assert deferred.check(task) is None
+    assert deferred.failed == [OVERDUE]
 
 
-def test_deferral_when_the_activity_is_asked_to_end_then_its_worker_is_told(elsewhere: StreamRedirects) -> None:
+def test_deferral_when_the_activity_is_asked_to_end_then_its_worker_is_told(deferred: DeferredAttempt) -> None:
     """It goes on elsewhere all the same, until somebody ends it, or its time is up; then no attempt follows."""
-    cancel = CancelActivity(elsewhere.run, DEPLOYMENT, 1, is_awaited=True)
-    place = elsewhere.place
+    cancel = CancelActivity(deferred.run, DEPLOYMENT, 1, is_awaited=True)
+    place = deferred.place
     place.engine.activities.cancel(cancel)
-    assert not elsewhere.defer(10)
+    assert not deferred.defer(10)
     place.engine.activities.cancel(cancel)
-    assert place.load(elsewhere.run).facts == ()
-    elsewhere.pass_time(10)
-    (fact,) = place.load(elsewhere.run).facts
+    assert place.load(deferred.run).facts == ()
+    deferred.pass_time(10)
+    (fact,) = place.load(deferred.run).facts
     assert isinstance(fact.input.model_dump()["failure"], dict)
-    assert elsewhere.failed == []
+    assert deferred.failed == []
 
 
 def overtaken(place: Place, act: Callable[[], object]) -> ActivityService:
@@ -207,9 +207,9 @@ def overtaken(place: Place, act: Callable[[], object]) -> ActivityService:
     return ActivityService(items, place.clock, place.engine.dispatch)
 
 
-def test_deferral_when_the_attempt_has_failed_meanwhile_then_the_next_one_is_current(elsewhere: StreamRedirects) -> None:
+def test_deferral_when_the_attempt_has_failed_meanwhile_then_the_next_one_is_current(deferred: DeferredAttempt) -> None:
     """What came too late must not bring an attempt back."""
-    place, run = elsewhere.place, elsewhere.run
+    place, run = deferred.place, deferred.run
     service = overtaken(place, lambda: place.report(run, failure=FAILURE))
     assert not service.defer(place.attempt(run), timedelta(seconds=60), 10)
     item = place.store.get(keys.attempt(run, 1))
@@ -218,12 +218,12 @@ def test_deferral_when_the_attempt_has_failed_meanwhile_then_the_next_one_is_cur
 
 
 def test_attempt_when_it_is_ended_with_its_token_then_its_time_limit_means_nothing_any_more(
-    elsewhere: StreamRedirects,
+    deferred: DeferredAttempt,
 ) -> None:
     """The first who says how it ended is right; whoever comes later learns that nobody waits."""
-    place, run = elsewhere.place, elsewhere.run
-    elsewhere.defer(10)
+    place, run = deferred.place, deferred.run
+    deferred.defer(10)
     assert place.engine.activities.end(GrantedReport(place.attempt(run), result="signed"))
-    elsewhere.pass_time(11)
+    deferred.pass_time(11)
     assert not place.engine.activities.end(GrantedReport(place.attempt(run), result="again"))
     assert [fact.input.model_dump()["result"] for fact in place.load(run).facts] == ["signed"]

@@ -44,8 +44,8 @@ def begun(place: Place, *activities: ActivityScheduled) -> RunKey:
 
 def outcomes(place: Place, run: RunKey) -> list[ActivityCompleted | ActivityFailed]:
     """Return the facts about activities."""
-    told = [fact.input for fact in place.load(run).facts]
-    return [one for one in told if isinstance(one, ActivityCompleted | ActivityFailed)]
+    inputs = [fact.input for fact in place.load(run).facts]
+    return [one for one in inputs if isinstance(one, ActivityCompleted | ActivityFailed)]
 
 
 def failed(place: Place, run: RunKey) -> list[tuple[int, str]]:

@@ -66,11 +66,11 @@ def test_registration_when_another_worker_registers_meanwhile_then_both_have_the
     """Workers of a new deployment start at once: the id that one of them was told leads to what all of them serve."""
     if is_known:
         register(place, deployment="other")
-    told: list[RegisterResponse] = []
+    responses: list[RegisterResponse] = []
     workflow = is_of(keys.workflow(SPACE, W))
-    with place.racing.before_write(lambda: told.append(register(place, "first")), of=workflow):
-        told.append(register(place, "second"))
-    first, second = (one.workflow_registration_ids[0] for one in told)
+    with place.racing.before_write(lambda: responses.append(register(place, "first")), of=workflow):
+        responses.append(register(place, "second"))
+    first, second = (one.workflow_registration_ids[0] for one in responses)
     assert first == second
     execution = place.engine.executions.start_registration(SPACE, first, StartRequest())
     assert execution.deployment_name == DEPLOYMENT

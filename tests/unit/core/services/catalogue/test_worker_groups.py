@@ -186,12 +186,12 @@ def test_build_when_open_executions_are_pinned_to_it_then_it_is_kept_without_wor
     place.commit(run, 1, TimerStarted(seq=1, fire_at=place.clock.now() + 100 * DAY))
     for _ in range(2 * BUILD_KEPT_FOR.days):
         let_pass(place, DAY)
-        engine.recheck.recheck()
+        engine.repair.sweep()
     assert [build.build_id for build in engine.builds.all(SPACE, DEPLOYMENT)] == ["b1"]
     engine.closing.terminate(SPACE, run.execution_id)
     for _ in range(BUILD_KEPT_FOR.days + 1):
         let_pass(place, DAY)
-        engine.recheck.recheck()
+        engine.repair.sweep()
     assert engine.builds.all(SPACE, DEPLOYMENT) == []
 
 

@@ -6,7 +6,7 @@ from levante_core.domain.history.state import HistorySize
 from levante_core.protocol.workers import CommitOutcome
 from levante_core.storage import keys
 from tests.support.place import Place
-from tests.unit.core.services.children.families import (
+from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
     child_scheduled,

@@ -1,4 +1,4 @@
-"""What a parent is told of how a child ended: once, in the run that asked, by the run that was the last."""
+"""What a parent learns of how a child ended: once, in the run that asked, by the run that was the last."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,17 +22,17 @@ from levante_core.domain.names import DeploymentName, RunId
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.executions.reset import ResetRequest
 from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
-from tests.unit.core.services.children.families import (
+from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
     carry_out,
     child_scheduled,
     deal_with_changes,
+    inputs_of,
     latest,
     parent_of,
     serve_children,
     start_child,
-    told,
 )
 
 FAILURE = Failure(message="on purpose")
@@ -53,7 +53,7 @@ def test_parent_when_its_child_ends_by_itself_then_it_has_what_the_child_said(pl
     deal_with_changes(place)
     now = place.clock.now()
     failed = ChildFailed(seq=7, at=now, failure=FAILURE, status=ExecutionStatus.FAILED)
-    assert told(place, parent) == [failed if isinstance(event, ExecutionFailed) else completed("done", place, 7)]
+    assert inputs_of(place, parent) == [failed if isinstance(event, ExecutionFailed) else completed("done", place, 7)]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_parent_when_its_child_ends_without_a_failure_then_it_has_one_that_says_
         place.clock.advance(60)
         place.engine.closing.time_out(child)
     deal_with_changes(place)
-    (failed,) = told(place, parent)
+    (failed,) = inputs_of(place, parent)
     assert isinstance(failed, ChildFailed)
     assert (failed.status, failed.failure.kind) == (how, kind)
     assert how in failed.failure.message
@@ -93,7 +93,7 @@ def test_parent_when_it_is_told_twice_then_the_first_outcome_counts(place: Place
     of = Parent(PARENT, parent.run_id, DEPLOYMENT, 1)
     first, second = completed("first", place), completed("second", place)
     carry_out(place, TellParent(child, of, first), TellParent(child, of, second))
-    assert told(place, parent) == [first]
+    assert inputs_of(place, parent) == [first]
 
 
 def test_parent_when_it_is_told_then_its_own_deployment_goes_on(place: Place) -> None:
@@ -124,7 +124,7 @@ def test_parent_when_its_run_has_ended_then_no_run_is_told(place: Place, how: st
     if how == "started anew":
         parent_of(place)
     carry_out(place, TellParent(child, Parent(PARENT, parent.run_id, DEPLOYMENT, 1), completed("done", place)))
-    assert told(place, parent) == told(place, latest(place, PARENT).key) == []
+    assert inputs_of(place, parent) == inputs_of(place, latest(place, PARENT).key) == []
 
 
 def test_parent_when_its_child_goes_on_as_new_then_it_hears_of_the_last_run_only(place: Place) -> None:
@@ -135,12 +135,12 @@ def test_parent_when_its_child_goes_on_as_new_then_it_hears_of_the_last_run_only
     again = ExecutionContinuedAsNew(seq=1, run_id=RunId("next"), input={})
     assert place.commit(child, 1, again) is CommitOutcome.RECORDED
     deal_with_changes(place)
-    assert told(place, parent) == []
+    assert inputs_of(place, parent) == []
     last = latest(place)
     assert (last.key.run_id, last.parent) == ("next", Parent(PARENT, parent.run_id, DEPLOYMENT, 1))
     assert place.commit(last.key, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
     deal_with_changes(place)
-    assert told(place, parent) == [completed("done", place)]
+    assert inputs_of(place, parent) == [completed("done", place)]
 
 
 def test_parent_when_its_child_is_reset_then_it_hears_of_the_new_run_only(place: Place) -> None:
@@ -152,21 +152,21 @@ def test_parent_when_its_child_is_reset_then_it_hears_of_the_new_run_only(place:
     place.engine.resets.reset(SPACE, CHILD, ResetRequest(1))
     deal_with_changes(place)
     assert place.load(child).status == "TERMINATED"
-    assert told(place, parent) == []
+    assert inputs_of(place, parent) == []
     assert place.commit(latest(place).key, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
     deal_with_changes(place)
-    assert told(place, parent) == [completed("done", place)]
+    assert inputs_of(place, parent) == [completed("done", place)]
 
 
-def test_parent_when_it_is_told_as_much_as_it_has_mail_then_both_are_there(place: Place) -> None:
-    """Outcomes and mail are numbered apart."""
+def test_parent_when_it_is_told_as_often_as_it_has_messages_then_both_are_there(place: Place) -> None:
+    """Outcomes and messages are numbered apart."""
     scheduled = child_scheduled()
     parent = parent_of(place, scheduled)
     child = start_child(place, parent, scheduled)
-    place.engine.mail.cancel(SPACE, PARENT)
+    place.engine.messages.cancel(SPACE, PARENT)
     assert place.commit(child, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
     deal_with_changes(place)
-    assert [one.kind for one in told(place, parent)] == ["child_completed", "cancel_requested"]
+    assert [one.kind for one in inputs_of(place, parent)] == ["child_completed", "cancel_requested"]
     assert place.commit(parent, 2, MessagesTaken(until=1)) is CommitOutcome.RECORDED
 
 

@@ -24,7 +24,7 @@ from levante_core.services.executions.reset import ResetRequest
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from tests.support.place import SPACE, Place
-from tests.unit.core.services.children.families import (
+from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
     carry_out,
@@ -48,7 +48,7 @@ def standing(place: Place, *execution_ids: str) -> list[tuple[str, bool]]:
     return [(one.status.value, one.is_cancel_requested) for one in found]
 
 
-def family_of(place: Place) -> RunKey:
+def with_children(place: Place) -> RunKey:
     """Start a parent with a child of each policy, whose ids are those of the policies."""
     children = [child_scheduled(seq, str(policy), close_policy=policy) for seq, policy in enumerate(POLICIES, 1)]
     parent = parent_of(place, *children)
@@ -64,7 +64,7 @@ AS_POLICIES_SAY = [("TERMINATED", False), ("RUNNING", True), ("RUNNING", False)]
 @pytest.mark.parametrize("how", ["completed", "continued as new", "terminated", "timed out", "reset"])
 def test_children_when_their_parents_run_ends_then_each_is_left_as_its_policy_says(place: Place, how: str) -> None:
     """However the run ends, and however often the feed says so."""
-    parent = family_of(place)
+    parent = with_children(place)
     match how:
         case "completed" | "continued as new":
             event: Any = COMPLETED if how == "completed" else AGAIN

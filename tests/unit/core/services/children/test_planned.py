@@ -1,4 +1,4 @@
-"""What records of a run and its family ask for. Pure."""
+"""What records of a run, its parent and its children ask for. Pure."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -24,20 +24,20 @@ from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from tests.support.place import DEPLOYMENT, SPACE, Place
-from tests.unit.core.services.children.families import (
+from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
     carry_out,
     child_scheduled,
     deal_with_changes,
     expire,
+    inputs_of,
     latest,
     parent_of,
     runs_of,
     serve_children,
     start_child,
     strangers,
-    told,
 )
 
 AGAIN = ExecutionContinuedAsNew(seq=9, run_id=RunId("next"), input={})
@@ -76,7 +76,7 @@ def test_start_when_it_is_repeated_then_there_is_one_child_and_nothing_to_tell(p
     first = start_child(place, parent, scheduled)
     assert start_child(place, parent, scheduled) == first
     assert runs_of(place) == [first.run_id]
-    assert told(place, parent) == []
+    assert inputs_of(place, parent) == []
 
 
 @pytest.mark.parametrize("is_awaited", [True, False])
@@ -89,9 +89,9 @@ def test_start_when_it_comes_long_after_the_childs_end_then_nothing_is_started(p
         end(place)
         deal_with_changes(place)
     else:
-        assert [one.kind for one in told(place, parent)] == ["child_started"]
+        assert [one.kind for one in inputs_of(place, parent)] == ["child_started"]
         end(place)
-    before = told(place, parent)
+    before = inputs_of(place, parent)
     place.engine.executions.start(SPACE, "child", StartRequest(execution_id=CHILD, input={}))
     end(place)
     assert len(runs_of(place)) == 2
@@ -99,7 +99,7 @@ def test_start_when_it_comes_long_after_the_childs_end_then_nothing_is_started(p
     assert len(runs_of(place)) == 2
     assert latest(place).parent is None
     assert child.run_id in runs_of(place)
-    assert told(place, parent) == before
+    assert inputs_of(place, parent) == before
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_child_when_it_cannot_be_started_then_its_parent_hears_why(
     place.lose_messages()
     for _ in range(2):
         carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
-    (failed,) = told(place, parent)
+    (failed,) = inputs_of(place, parent)
     assert isinstance(failed, ChildFailed)
     assert (failed.seq, failed.at, failed.status) == (3, place.clock.now(), None)
     assert (failed.failure.kind, failed.failure.type) == (FailureKind.APPLICATION, error)
@@ -180,31 +180,31 @@ def test_child_when_two_deployments_serve_it_and_not_its_parents_then_the_parent
     for deployment in ("one", "other"):
         serve_children(place, deployment, "both")
     carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
-    assert [one.failure.type for one in told(place, parent)] == ["AmbiguousWorkflow"]
+    assert [one.failure.type for one in inputs_of(place, parent)] == ["AmbiguousWorkflow"]
 
 
 def test_parent_when_a_stranger_has_its_childs_id_then_it_is_told_nothing_of_that_one(place: Place) -> None:
-    """Only the command, the run and the execution that asked for a child are told of it."""
+    """Only the command, the run and the execution that asked for a child learn of it."""
     scheduled = child_scheduled(is_awaited=False)
     parent = parent_of(place, scheduled)
     for stranger in strangers(place, parent):
         before = latest(place)
         carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
         assert latest(place) == before, stranger
-        (failed,) = told(place, parent)
+        (failed,) = inputs_of(place, parent)
         assert (failed.kind, failed.failure.type) == ("child_failed", "AlreadyRunning"), stranger
         place.store.write(Delete(keys.fact(parent, keys.outcome_fact(1))))
 
 
 def test_handle_when_the_child_has_gone_on_as_new_then_it_has_the_first_run(place: Place) -> None:
-    """The run that the command started, however late the parent is told of it."""
+    """The run that the command started, however late the parent learns of it."""
     scheduled = child_scheduled(is_awaited=False)
     parent = parent_of(place, scheduled)
     place.engine.executions.start_child(SPACE, Parent(PARENT, parent.run_id, DEPLOYMENT, 1), scheduled)
     first = latest(place).key
     assert place.commit(first, 1, AGAIN) is CommitOutcome.RECORDED
     start_child(place, parent, scheduled)
-    (started,) = told(place, parent)
+    (started,) = inputs_of(place, parent)
     assert started == ChildStarted(seq=1, at=place.clock.now(), run_id=first.run_id)
 
 
@@ -230,7 +230,7 @@ def test_handle_when_the_child_has_started_and_ended_then_its_parent_knows_both(
     deal_with_changes(place)
     now = place.clock.now()
     started, completed = ChildStarted(seq=1, at=now, run_id=child.run_id), ChildCompleted(seq=1, at=now, result="done")
-    assert sorted(told(place, parent), key=lambda one: one.kind) == [completed, started]
+    assert sorted(inputs_of(place, parent), key=lambda one: one.kind) == [completed, started]
     taken = [FactTaken(fact=name) for name in (keys.started_fact(1), keys.outcome_fact(1))]
     assert place.commit(parent, 2, *taken) is CommitOutcome.RECORDED
     loaded = place.load(parent)
@@ -243,6 +243,6 @@ def test_start_when_the_child_has_ended_and_nobody_told_the_parent_then_the_repe
     parent = parent_of(place, scheduled)
     child = start_child(place, parent, scheduled)
     assert place.commit(child, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
-    assert told(place, parent) == []
+    assert inputs_of(place, parent) == []
     start_child(place, parent, scheduled)
-    assert told(place, parent) == [ChildCompleted(seq=4, at=place.clock.now(), result="done")]
+    assert inputs_of(place, parent) == [ChildCompleted(seq=4, at=place.clock.now(), result="done")]

@@ -166,7 +166,7 @@ def test_redrive_when_the_run_it_stopped_at_ends_meanwhile_then_none_is_left_out
 def test_redrive_of_a_workspace_when_others_have_runs_then_its_own_alone_are_sent_for(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The index holds the runs of all; what a caller is told of others is nothing, not even how many there are."""
+    """The index holds the runs of all; what a caller sees of others is nothing, not even how many there are."""
     monkeypatch.setattr(redrive, "REDRIVE_PAGE", 2)
     mine = quiet(place, 5)
     others = [start_elsewhere(place) for _ in range(5)]

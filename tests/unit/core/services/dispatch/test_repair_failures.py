@@ -31,7 +31,7 @@ def quiet(place: Place, number: int) -> list[RunKey]:
 
 def minute(place: Place) -> Looked:
     place.clock.advance(60)
-    return place.engine.recheck.recheck()
+    return place.engine.repair.sweep()
 
 
 def sent_for(place: Place) -> set[str]:
@@ -52,7 +52,7 @@ def test_look_when_reading_takes_long_then_it_ends_and_the_next_one_goes_on(
     found: set[str] = set()
     for _ in range(24):
         began_at = place.clock.now()
-        assert slow.recheck.recheck().runs < len(runs)
+        assert slow.repair.sweep().runs < len(runs)
         assert place.clock.now() - began_at < 2 * LONGEST_LOOK
         found |= sent_for(place)
     assert found == {run.run_id for run in runs}
@@ -71,16 +71,16 @@ def test_walk_when_its_place_cannot_be_read_then_it_begins_anew(place: Place) ->
     """One damaged item must not keep all runs from being looked after."""
     (run,) = quiet(place, 1)
     for documents in ({}, {"place": None}, {"place": "{"}, {"place": '{"shard": "x"}'}):
-        place.store.write(Put(Item(keys.RECHECK, documents=documents)))
+        place.store.write(Put(Item(keys.REPAIR, documents=documents)))
         assert minute(place).runs == 1
-        assert place.store.get(keys.RECHECK) is None
+        assert place.store.get(keys.REPAIR) is None
     assert sent_for(place) == {run.run_id}
 
 
 def reads_of_a_look(place: Place) -> int:
     """Count what a look reads."""
     log = Log()
-    another(place, log).recheck.recheck()
+    another(place, log).repair.sweep()
     return log.operations.count(READ)
 
 
@@ -158,7 +158,7 @@ def test_activity_when_the_worker_of_its_session_lives_then_its_task_is_sent_the
     place.clock.advance(30)
     registered(place, "w1", session="s")
     place.clock.advance(31)
-    assert place.engine.recheck.recheck() == Looked(1, 1)
+    assert place.engine.repair.sweep() == Looked(1, 1)
     assert failures(place, run) == []
     assert [task.seq for task in place.tasks(ACTIVITY)] == [2]
     again = poll(place.engine, ACTIVITY, "d~s")

@@ -129,11 +129,12 @@ def test_commit_when_it_is_refused_then_none_of_its_tasks_is_sent(place: Place) 
     assert seqs(poll(place.engine, ACTIVITY)) == [9]
 
 
-def test_commit_when_mail_is_unread_then_nothing_is_sent(place: Place) -> None:
+def test_commit_when_a_message_is_unread_then_nothing_is_sent(place: Place) -> None:
     """The run goes on, and decides again."""
     run = place.start()
     place.tasks(WORKFLOW)
-    assert place.commit(run, 1, scheduled(), ExecutionCompleted(seq=2, result=1), mail=1) is CommitOutcome.UNREAD_MAIL
+    end = ExecutionCompleted(seq=2, result=1)
+    assert place.commit(run, 1, scheduled(), end, taken_until=1) is CommitOutcome.UNREAD_MESSAGES
     assert place.tasks(ACTIVITY) == []
 
 
@@ -153,8 +154,8 @@ def test_commit_when_it_is_repeated_then_its_tasks_are_sent_again_and_dropped(pl
 def workflow_task(place: Place, run: RunKey = RUN, text: str = "") -> WorkflowTask:
     now = place.clock.now()
     start = RunStart(workflow_name=WorkflowName("w"), input=text, started_at=now, deadline_at=now)
-    told = SignalReceived(number=1, at=now, name="s", input=text)
-    return WorkflowTask(**address(place, run), start=start, fact=Fact(key="M1", input=told))
+    signal = SignalReceived(number=1, at=now, name="s", input=text)
+    return WorkflowTask(**address(place, run), start=start, fact=Fact(key="M1", input=signal))
 
 
 def activity_task(place: Place, run: RunKey = RUN, text: str = "", seq: int = 1) -> ActivityTask:

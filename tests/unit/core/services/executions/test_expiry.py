@@ -200,7 +200,7 @@ def test_runs_that_continue_as_new_when_they_expire_then_each_goes_by_itself(pla
     place.engine.streams.publish(SPACE, run.execution_id)
     events = list(place.engine.streams.read(SPACE, run.execution_id, 1))
     assert [one.sequence for one in events] == list(range(1, 10))
-    assert [one.told.event.workflow_run_id for one in events[::2]] == [one.run_id for one in chain]
+    assert [one.update.event.workflow_run_id for one in events[::2]] == [one.run_id for one in chain]
     complete(place, chain[-1])
     let_expire(place)
     assert left_of(place, partition, stream, *histories) == []
@@ -221,7 +221,7 @@ def test_execution_id_when_it_is_used_again_then_only_the_old_run_goes(place: Pl
     assert (left_of(place, *partitions_of(new)), payloads_of(place)) == ([], [])
 
 
-# --- families ---------------------------------------------------------------------------------------------------------
+# --- children ---------------------------------------------------------------------------------------------------------
 
 
 def test_stream_when_its_root_is_gone_but_a_child_goes_on_then_it_stays_until_that_ends(place: Place) -> None:
@@ -237,7 +237,7 @@ def test_stream_when_its_root_is_gone_but_a_child_goes_on_then_it_stays_until_th
     place.engine.streams.publish(SPACE, root.execution_id)
     events = list(place.engine.streams.read(SPACE, root.execution_id, 1))
     assert [one.sequence for one in events] == [1, 2, 3, 4]
-    assert events[-1].told.event.workflow_exec_id == child.execution_id
+    assert events[-1].update.event.workflow_exec_id == child.execution_id
     let_expire(place)
     assert left_of(place, stream, *partitions_of(child)) == []
 
@@ -257,8 +257,8 @@ def test_child_when_it_expires_before_its_parent_then_the_stream_tells_what_was_
     complete(place, run_with(place, root, ChildCompleted(seq=1, at=place.clock.now(), result=None)), 3)
     head = place.engine.streams.publish(SPACE, root.execution_id)
     assert [one.execution_id for one in head.following] == ["root"]
-    told = [one.told.event for one in place.engine.streams.read(SPACE, root.execution_id, 1)]
-    assert len([event for event in told if event.workflow_exec_id == child.execution_id]) == 2 * is_read
+    stream_events = [one.update.event for one in place.engine.streams.read(SPACE, root.execution_id, 1)]
+    assert len([event for event in stream_events if event.workflow_exec_id == child.execution_id]) == 2 * is_read
     let_expire(place)
     assert left_of(place, *partitions_of(root)) == []
 

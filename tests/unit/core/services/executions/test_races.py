@@ -195,7 +195,7 @@ def test_time_out_when_a_signal_is_unread_then_the_run_ends_all_the_same(place: 
     """Ends from outside workflow code wait for nobody, or a run that is sent messages all the time would never time out."""
     run = place.start(execution_id=E)
     place.clock.advance(HOUR.total_seconds())
-    with place.racing.before_write(lambda: place.engine.mail.cancel(SPACE, E)):
+    with place.racing.before_write(lambda: place.engine.messages.cancel(SPACE, E)):
         place.engine.closing.time_out(run)
     assert latest(place).status is ExecutionStatus.TIMED_OUT
 

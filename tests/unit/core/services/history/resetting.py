@@ -34,13 +34,13 @@ def begun(place: Place) -> RunKey:
 
 def signal(place: Place, value: Any) -> None:
     """Send the execution a signal."""
-    place.engine.mail.signal(SPACE, EXECUTION, "h", value)
+    place.engine.messages.signal(SPACE, EXECUTION, "h", value)
 
 
 def update(place: Place, value: Any) -> None:
     """Send the execution an update that nobody answers yet."""
     with suppress(ResultNotReady):
-        place.engine.mail.update(SPACE, EXECUTION, "h", value, 0)
+        place.engine.messages.update(SPACE, EXECUTION, "h", value, 0)
 
 
 def reset(place: Place, event_id: int, **more: Any) -> Execution:
@@ -68,10 +68,14 @@ def earlier_runs(place: Place) -> list[str]:
     return [execution_of(item).key.run_id for item in items]
 
 
-def mail_of(place: Place, run: RunKey) -> list[tuple[int, Any]]:
+def messages_of(place: Place, run: RunKey) -> list[tuple[int, Any]]:
     """Return the numbers and values of what was sent to a run; None for a request to cancel."""
-    told = [fact.input for fact in place.load(run).facts if fact.key.startswith("M")]
-    return [(mail.number, mail.model_dump().get("input")) for mail in told if hasattr(mail, "number")]
+    inputs = [fact.input for fact in place.load(run).facts if fact.key.startswith("M")]
+    return [
+        (taken_until.number, taken_until.model_dump().get("input"))
+        for taken_until in inputs
+        if hasattr(taken_until, "number")
+    ]
 
 
 def overtaken(place: Place, act: Callable[[], object], retention: timedelta | None = RETENTION) -> ResetService:

@@ -106,7 +106,7 @@ def test_time_out_when_the_run_is_not_due_or_not_the_latest_then_nothing_happens
 
 
 def test_time_out_when_the_run_ends_meanwhile_then_its_own_end_counts(place: Place) -> None:
-    """Whoever is late is not told of an error: there is nothing left to be done."""
+    """Whoever is late sees no error: there is nothing left to be done."""
     run = begun(place)
     place.clock.advance(HOUR.total_seconds())
     closing_on(place, lambda: place.commit(run, 1, COMPLETED)).time_out(run)
@@ -123,7 +123,7 @@ def test_time_out_when_the_run_advances_meanwhile_then_its_end_comes_behind(plac
 
 
 def test_run_when_it_is_closed_then_the_feed_hears_nothing_of_it(place: Place) -> None:
-    """The end of an execution without a family concerns nobody; kept for ever, it leaves nothing to be deleted."""
+    """The end of an execution without relatives concerns nobody; kept for ever, it leaves nothing to be deleted."""
     run = begun(place)
     assert place.commit(run, 1, TimerStarted(seq=1, fire_at=place.clock.now())) is CommitOutcome.RECORDED
     place.store.acknowledge_changes(place.store.read_changes(None, 1000)[-1].sequence)

@@ -23,7 +23,7 @@ from tests.unit.core.services.history.resetting import (
     earlier,
     earlier_runs,
     latest,
-    mail_of,
+    messages_of,
     signal,
     update,
 )
@@ -54,16 +54,16 @@ def test_new_run_when_one_continues_then_it_begins_where_the_old_one_ends(place:
     assert (third.first_run_id, third.continued_run_id) == (run.run_id, NEXT)
 
 
-def test_mail_when_the_run_has_not_taken_it_then_it_is_the_new_runs_first(place: Place) -> None:
+def test_message_when_the_run_has_not_taken_it_then_it_is_the_new_runs_first(place: Place) -> None:
     """Under numbers from 1 on, in its order, with all that it says."""
     run = begun(place)
     signal(place, "taken")
     signal(place, "signal")
     update(place, "update")
-    place.engine.mail.cancel(SPACE, EXECUTION)
-    assert place.commit(run, 1, MessagesTaken(until=1), again(mail_taken=1), mail=1) is CommitOutcome.RECORDED
+    place.engine.messages.cancel(SPACE, EXECUTION)
+    assert place.commit(run, 1, MessagesTaken(until=1), again(mail_taken=1), taken_until=1) is CommitOutcome.RECORDED
     new = latest(place)
-    assert mail_of(place, new.key) == [(1, "signal"), (2, "update"), (3, None)]
+    assert messages_of(place, new.key) == [(1, "signal"), (2, "update"), (3, None)]
     assert (new.mail_count, new.is_cancel_requested) == (3, True)
     assert [fact.input.kind for fact in place.load(new.key).facts] == [
         "signal_received",
@@ -71,11 +71,11 @@ def test_mail_when_the_run_has_not_taken_it_then_it_is_the_new_runs_first(place:
         "cancel_requested",
     ]
     signal(place, "late")
-    assert mail_of(place, new.key)[3:] == [(4, "late")]
+    assert messages_of(place, new.key)[3:] == [(4, "late")]
 
 
 @pytest.mark.parametrize("unread", [2, 3])
-def test_run_when_it_has_more_mail_than_can_be_carried_then_it_stays_open_to_take_some(
+def test_run_when_it_has_more_messages_than_can_be_carried_then_it_stays_open_to_take_some(
     place: Place, monkeypatch: pytest.MonkeyPatch, unread: int
 ) -> None:
     """A transaction has an end; nothing is lost, and nothing more comes for a moment."""
@@ -84,19 +84,19 @@ def test_run_when_it_has_more_mail_than_can_be_carried_then_it_stays_open_to_tak
     for number in range(unread):
         signal(place, number)
     outcome = place.commit(run, 1, again())
-    assert outcome is (CommitOutcome.RECORDED if unread == 2 else CommitOutcome.UNREAD_MAIL)
+    assert outcome is (CommitOutcome.RECORDED if unread == 2 else CommitOutcome.UNREAD_MESSAGES)
     assert (latest(place).key == run, latest(place).mail_count) == (unread == 3, unread)
     assert (latest(place).mail_held_until is not None) == (unread == 3)
 
 
-def test_run_when_mail_that_is_counted_is_missing_then_the_commit_says_so_and_changes_nothing(place: Place) -> None:
+def test_run_when_a_message_that_is_counted_is_missing_then_the_commit_says_so_and_changes_nothing(place: Place) -> None:
     """What was accepted is not dropped without a word."""
     run = begun(place)
     signal(place, "lost")
     place.store.write(Delete(keys.fact(run, "M00000001")))
     result = place.commit_result(run, 1, again())
     assert result.outcome is CommitOutcome.IMPOSSIBLE
-    assert f"mail 1 of run {run.run_id} is counted, but missing" in (result.problem or "")
+    assert f"message 1 of run {run.run_id} is counted, but missing" in (result.problem or "")
     assert latest(place).key == run
 
 
@@ -116,7 +116,7 @@ def continues(place: Place, run: RunKey) -> None:
     ("act", "outcome", "latest_run"),
     [
         (ends, CommitOutcome.CONFLICT, None),
-        (is_signalled, CommitOutcome.UNREAD_MAIL, None),
+        (is_signalled, CommitOutcome.UNREAD_MESSAGES, None),
         (continues, CommitOutcome.CONFLICT, "other"),
     ],
 )
@@ -134,7 +134,7 @@ def test_run_when_something_happens_before_it_is_replaced_then_it_is_not(
     assert latest(place).key.run_id == (latest_run or run.run_id)
     assert earlier_runs(place) == ([run.run_id] if latest_run else [])
     assert place.commit(run, 1, again()) is (
-        CommitOutcome.RECORDED if outcome is CommitOutcome.UNREAD_MAIL else CommitOutcome.CONFLICT
+        CommitOutcome.RECORDED if outcome is CommitOutcome.UNREAD_MESSAGES else CommitOutcome.CONFLICT
     )
 
 

@@ -142,7 +142,7 @@ def test_plan_when_something_has_expired_then_the_rest_of_it_is_deleted() -> Non
 
 
 def test_outstanding_when_an_answer_waits_then_what_it_answers_is_not_asked_for() -> None:
-    """Mail answers nothing, whatever its number."""
+    """Messages answer nothing, whatever their number."""
     events = (scheduled(1), TimerStarted(seq=2, fire_at=LATER))
     task = SendTask(ActivityTask(**ADDRESS, verify=True, fresh_at=EPOCH, seq=1, scheduled_in=1, attempt=1), "r:1:1")
     timer = SendLater(TimerDue(**ADDRESS, verify=True, fresh_at=LATER, seq=2))
@@ -150,13 +150,13 @@ def test_outstanding_when_an_answer_waits_then_what_it_answers_is_not_asked_for(
         "nothing": (),
         "an activity": (ActivityCompleted(seq=1, at=NOW, result=None),),
         "a timer": (TimerFired(seq=2, at=NOW),),
-        "mail": (CancelRequested(number=1, at=NOW), CancelRequested(number=2, at=NOW)),
+        "messages": (CancelRequested(number=1, at=NOW), CancelRequested(number=2, at=NOW)),
     }
     found = {name: left(events, *untaken) for name, untaken in answers.items()}
     asked = {name: [one for one in effects if one in (task, timer)] for name, effects in found.items()}
-    assert asked == {"nothing": [task, timer], "an activity": [timer], "a timer": [task], "mail": [task, timer]}
+    assert asked == {"nothing": [task, timer], "an activity": [timer], "a timer": [task], "messages": [task, timer]}
     advanced = {name for name, effects in found.items() if any(one not in (task, timer) for one in effects)}
-    assert advanced == {"an activity", "a timer", "mail"}
+    assert advanced == {"an activity", "a timer", "messages"}
 
 
 @pytest.mark.parametrize(("now", "effect"), [(LATER, SendTask), (NOW, SendLater)])

@@ -16,7 +16,7 @@ from levante_core.domain.history.state import HistorySize
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.protocol import ActivityOptions, HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
-from levante_core.services.history.commits import MAIL_HELD_FOR
+from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.storage import keys
 from tests.support.place import HOUR, SPACE, Place
 from tests.support.races import races
@@ -25,7 +25,7 @@ E = ExecutionId("e")
 NEXT = RunId("next")
 END = ExecutionCompleted(seq=1, result="mine")
 TOO_LARGE = HistorySize(events=60_000)
-RECORDED, CONFLICT, UNREAD = CommitOutcome.RECORDED, CommitOutcome.CONFLICT, CommitOutcome.UNREAD_MAIL
+RECORDED, CONFLICT, UNREAD = CommitOutcome.RECORDED, CommitOutcome.CONFLICT, CommitOutcome.UNREAD_MESSAGES
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def latest(place: Place) -> Execution:
 
 
 def signal(place: Place) -> None:
-    place.engine.mail.signal(SPACE, E, "h", "late")
+    place.engine.messages.signal(SPACE, E, "h", "late")
 
 
 def terminate(place: Place) -> None:
@@ -106,8 +106,8 @@ def test_end_when_a_signal_comes_meanwhile_then_the_run_goes_on_and_takes_it(pla
         assert place.commit(run, 1, END) is UNREAD
     execution = latest(place)
     assert (execution.is_open, execution.mail_count) == (True, 1)
-    assert execution.mail_held_until == place.clock.now() + MAIL_HELD_FOR
-    assert place.commit(run, 1, MessagesTaken(until=1), END, mail=1) is RECORDED
+    assert execution.mail_held_until == place.clock.now() + MESSAGES_HELD_FOR
+    assert place.commit(run, 1, MessagesTaken(until=1), END, taken_until=1) is RECORDED
 
 
 @races("commits._setting open_run")
@@ -120,7 +120,7 @@ def test_end_when_the_run_ends_otherwise_before_messages_are_held_then_nothing_o
 
     def end() -> None:
         if continues:
-            assert place.commit(run, 1, MessagesTaken(until=1), continued(1), mail=1) is RECORDED
+            assert place.commit(run, 1, MessagesTaken(until=1), continued(1), taken_until=1) is RECORDED
         else:
             terminate(place)
 
@@ -172,13 +172,13 @@ def test_continue_as_new_when_a_signal_comes_meanwhile_then_it_is_tried_again_an
     place: Place, run: RunKey
 ) -> None:
     """A signal that was accepted for the old run, and not taken by it, is the first one of the new run."""
-    place.engine.mail.signal(SPACE, E, "h", "in time")
+    place.engine.messages.signal(SPACE, E, "h", "in time")
     end = MessagesTaken(until=1), continued(taken=1)
     with place.racing.before_write(lambda: signal(place)):
-        assert place.commit(run, 1, *end, mail=1) is UNREAD
+        assert place.commit(run, 1, *end, taken_until=1) is UNREAD
     assert (latest(place).key, latest(place).is_open) == (run, True)
-    place.clock.advance(MAIL_HELD_FOR.total_seconds())
-    assert place.commit(run, 1, *end, mail=1) is RECORDED
+    place.clock.advance(MESSAGES_HELD_FOR.total_seconds())
+    assert place.commit(run, 1, *end, taken_until=1) is RECORDED
     (fact,) = place.load(latest(place).key).facts
     assert isinstance(fact.input, SignalReceived)
     assert (latest(place).key.run_id, latest(place).mail_count) == (NEXT, 1)
@@ -215,7 +215,7 @@ def test_continue_as_new_when_the_run_has_ended_before_it_is_read_then_no_run_fo
 
     def replace() -> None:
         assert place.commit(second, 1, continued()) is RECORDED
-        place.engine.mail.cancel(SPACE, E)
+        place.engine.messages.cancel(SPACE, E)
 
     with place.racing.before_read(replace, partition):
         assert place.commit(second, 1, continued(run_id=RunId("another")), commit_id="mine") is CONFLICT

@@ -37,7 +37,7 @@ from tests.unit.core.services.history.resetting import (
     earlier,
     earlier_runs,
     latest,
-    mail_of,
+    messages_of,
     overtaken,
     reset,
     signal,
@@ -113,16 +113,16 @@ def test_old_run_when_it_is_closed_then_it_stays_as_it_is(place: Place) -> None:
 
 
 def test_new_run_when_the_old_one_was_about_to_end_then_nothing_of_that_is_left(place: Place) -> None:
-    """Cancellation is forgotten, mail is taken, and nobody is kept waiting."""
+    """Cancellation is forgotten, messages are taken, and nobody is kept waiting."""
     run = begun(place)
-    place.engine.mail.cancel(SPACE, EXECUTION)
-    assert place.commit(run, 1, COMPLETED, mail=0) is CommitOutcome.UNREAD_MAIL
+    place.engine.messages.cancel(SPACE, EXECUTION)
+    assert place.commit(run, 1, COMPLETED, taken_until=0) is CommitOutcome.UNREAD_MESSAGES
     assert latest(place).mail_held_until is not None
     new = reset(place, 1)
     assert (new.is_cancel_requested, new.mail_held_until, new.mail_count) == (False, None, 0)
-    assert mail_of(place, new.key) == []
+    assert messages_of(place, new.key) == []
     signal(place, "in time")
-    assert mail_of(place, new.key) == [(1, "in time")]
+    assert messages_of(place, new.key) == [(1, "in time")]
 
 
 def test_history_when_some_of_it_is_kept_then_facts_that_it_has_taken_are_too_with_their_times(place: Place) -> None:
@@ -158,20 +158,20 @@ def items(place: Place, run: RunKey) -> list[Any]:
     return [item for item in found if item.key.sort.startswith((keys.BATCH, keys.FACT))]
 
 
-def test_mail_when_it_came_after_the_event_then_the_new_run_has_it_under_new_numbers(place: Place) -> None:
+def test_message_when_it_came_after_the_event_then_the_new_run_has_it_under_new_numbers(place: Place) -> None:
     """In its order, with no gap where something is left out: only so can the run take it."""
     run = begun(place)
     signal(place, "taken")
     committed(place, run, 1, MessagesTaken(until=1))
     signal(place, "signal")
-    place.engine.mail.cancel(SPACE, EXECUTION)
+    place.engine.messages.cancel(SPACE, EXECUTION)
     update(place, "update")
     new = reset(place, 2)
-    assert mail_of(place, new.key) == [(1, "taken"), (2, "signal"), (3, "update")]
+    assert messages_of(place, new.key) == [(1, "taken"), (2, "signal"), (3, "update")]
     assert new.mail_count == 3
     signal(place, "late")
-    assert mail_of(place, new.key)[3:] == [(4, "late")]
-    committed(place, new.key, 2, MessagesTaken(until=4), COMPLETED, mail=4)
+    assert messages_of(place, new.key)[3:] == [(4, "late")]
+    committed(place, new.key, 2, MessagesTaken(until=4), COMPLETED, taken_until=4)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_mail_when_it_came_after_the_event_then_the_new_run_has_it_under_new_num
         ({"exclude_signals": True, "exclude_updates": True}, []),
     ],
 )
-def test_mail_when_its_kind_is_excluded_then_it_is_left_out(
+def test_message_when_its_kind_is_excluded_then_it_is_left_out(
     place: Place, excluded: dict[str, bool], left: list[str]
 ) -> None:
     """And counted no more: the run could not end before it had read what is not there."""
@@ -190,7 +190,7 @@ def test_mail_when_its_kind_is_excluded_then_it_is_left_out(
     signal(place, "signal")
     update(place, "update")
     new = reset(place, 1, **excluded)
-    assert mail_of(place, new.key) == list(enumerate(left, 1))
+    assert messages_of(place, new.key) == list(enumerate(left, 1))
     assert new.mail_count == len(left)
 
 
@@ -237,16 +237,16 @@ def test_copies_when_the_feed_has_them_then_they_ask_for_nothing(place: Place) -
     assert (started.task.kind, started.task.run_id) == ("workflow_task", new.key.run_id)
 
 
-@pytest.mark.parametrize("has_mail", [True, False])
-def test_run_when_it_has_mail_then_it_is_sent_for_once_more_than_for_its_start(place: Place, *, has_mail: bool) -> None:
+@pytest.mark.parametrize("has_messages", [True, False])
+def test_run_when_it_has_messages_then_it_is_sent_for_once_more(place: Place, *, has_messages: bool) -> None:
     """The start is sent without what is carried over, and might be dropped as known; each waits for nothing else."""
     run = begun(place)
     committed(place, run, 1, TimerStarted(seq=1, fire_at=place.clock.now() + HOUR))
-    if has_mail:
+    if has_messages:
         signal(place, "later")
     place.lose_messages()
     reset(place, 2)
-    assert len(place.emptied(TaskQueue.WORKFLOW)) == 1 + has_mail
+    assert len(place.emptied(TaskQueue.WORKFLOW)) == 1 + has_messages
 
 
 def test_new_run_when_there_is_a_newer_build_then_that_one_has_it(place: Place) -> None:

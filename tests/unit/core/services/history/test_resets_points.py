@@ -1,4 +1,4 @@
-"""Where a history can be gone on from anew, what is kept of it, and what mail is carried over."""
+"""Where a history can be gone on from anew, what is kept of it, and which messages are carried over."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -37,8 +37,8 @@ def history(*batches: Any) -> list[HistoryBatch]:
     return [HistoryBatch(index=index, commit_id="c", events=events) for index, events in enumerate(groups, 1)]
 
 
-def mail(*sent: type[SignalReceived] | type[UpdateRequested] | type[CancelRequested]) -> dict[str, Input]:
-    """Make mail of these kinds, from number 1 on."""
+def taken_until(*sent: type[SignalReceived] | type[UpdateRequested] | type[CancelRequested]) -> dict[str, Input]:
+    """Make messages of these kinds, from number 1 on."""
     facts: dict[str, Input] = {}
     for number, kind in enumerate(sent, 1):
         if kind is CancelRequested:
@@ -74,16 +74,16 @@ def test_points_when_nothing_is_recorded_then_the_start_is_the_only_one() -> Non
     assert list(points([], {})) == [Point(1, 0)]
 
 
-def test_points_when_mail_is_taken_then_each_piece_of_it_is_an_event() -> None:
+def test_points_when_messages_are_taken_then_each_is_an_event() -> None:
     """As the API shows them: what is taken at once is shown one by one."""
-    facts = mail(SignalReceived, SignalReceived, UpdateRequested, SignalReceived)
+    facts = taken_until(SignalReceived, SignalReceived, UpdateRequested, SignalReceived)
     batches = history((timer(1), MessagesTaken(until=3), timer(2)), MessagesTaken(until=4), timer(3))
     assert list(points(batches, facts)) == [Point(1, 0), Point(6, 1), Point(7, 2), Point(8, 3)]
 
 
-def test_points_when_mail_is_taken_twice_in_a_batch_then_what_was_taken_before_is_not_counted_again() -> None:
+def test_points_when_messages_are_taken_twice_in_a_batch_then_what_was_taken_before_is_not_counted_again() -> None:
     """Each taking begins behind the one before, also within a batch."""
-    facts = mail(SignalReceived, SignalReceived, SignalReceived)
+    facts = taken_until(SignalReceived, SignalReceived, SignalReceived)
     batches = history((MessagesTaken(until=2), timer(1), MessagesTaken(until=3)))
     assert list(points(batches, facts)) == [Point(1, 0), Point(5, 1)]
 
@@ -129,9 +129,9 @@ def numbered(found: list[RunMessage]) -> list[tuple[int, str]]:
     return [(one.number, getattr(one, "name", "cancel")) for one in found]
 
 
-def test_carried_when_there_is_later_mail_then_it_follows_on_what_is_taken() -> None:
+def test_carried_when_there_is_a_later_message_then_it_follows_on_what_is_taken() -> None:
     """Counted on without a gap; what is left out has no number, and requests to cancel always are."""
-    facts = mail(SignalReceived, UpdateRequested, CancelRequested, SignalReceived, UpdateRequested, SignalReceived)
+    facts = taken_until(SignalReceived, UpdateRequested, CancelRequested, SignalReceived, UpdateRequested, SignalReceived)
     state = RunState(mail_taken=1)
     of = facts, state, 5
     assert numbered(carried(*of, signals=True, updates=True)) == [(2, "u2"), (3, "s4"), (4, "u5")]
@@ -140,7 +140,7 @@ def test_carried_when_there_is_later_mail_then_it_follows_on_what_is_taken() -> 
     assert carried(*of, signals=False, updates=False) == []
 
 
-def test_carried_when_all_mail_is_taken_then_there_is_none() -> None:
+def test_carried_when_all_messages_are_taken_then_there_is_none() -> None:
     """What the kept history has taken is in it already."""
-    facts = mail(SignalReceived, SignalReceived)
+    facts = taken_until(SignalReceived, SignalReceived)
     assert carried(facts, RunState(mail_taken=2), 2, signals=True, updates=True) == []

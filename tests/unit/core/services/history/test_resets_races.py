@@ -25,7 +25,7 @@ from tests.unit.core.services.history.resetting import (
     earlier,
     earlier_runs,
     latest,
-    mail_of,
+    messages_of,
     overtaken,
     resets_on,
     signal,
@@ -42,14 +42,14 @@ def test_signal_when_it_comes_during_a_reset_then_the_new_run_has_it(place: Plac
     overtaken(place, lambda: signal(place, "meanwhile")).reset(SPACE, EXECUTION, ResetRequest(1))
     new = latest(place)
     assert new.key != run
-    assert mail_of(place, new.key) == [(1, "before"), (2, "meanwhile")]
+    assert messages_of(place, new.key) == [(1, "before"), (2, "meanwhile")]
     assert new.mail_count == 2
 
 
 def test_cancel_when_it_comes_during_a_reset_then_it_is_dropped_like_any_before(place: Place) -> None:
     """A request to cancel is the old run's, which ends."""
     run = begun(place)
-    overtaken(place, lambda: place.engine.mail.cancel(SPACE, EXECUTION)).reset(SPACE, EXECUTION, ResetRequest(1))
+    overtaken(place, lambda: place.engine.messages.cancel(SPACE, EXECUTION)).reset(SPACE, EXECUTION, ResetRequest(1))
     assert (latest(place).is_cancel_requested, latest(place).mail_count) == (False, 0)
     assert earlier(place, run).is_cancel_requested
 

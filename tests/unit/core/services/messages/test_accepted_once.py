@@ -40,7 +40,7 @@ def mail_count(place: Place) -> int:
 def test_signal_when_its_id_is_older_than_a_month_then_the_id_means_nothing_any_more(place: Place) -> None:
     """What recognises repeats is deleted long after anybody repeats; it would pile up in executions that go on for years."""
     begun(place)
-    place.engine.mail.signal(SPACE, "e", "h", {}, request_id="one")
+    place.engine.messages.signal(SPACE, "e", "h", {}, request_id="one")
     for known, days in ((True, 29), (False, 2)):
         place.clock.advance(days * 86400)
         place.store.delete_expired(place.clock.now(), 10)
@@ -50,12 +50,12 @@ def test_signal_when_its_id_is_older_than_a_month_then_the_id_means_nothing_any_
 def test_signal_when_it_comes_again_under_its_id_then_nothing_happens(place: Place) -> None:
     """Also when the execution is closed by now; another id, or none, is another signal."""
     run = begun(place)
-    signal = place.engine.mail.signal
+    signal = place.engine.messages.signal
     for request_id in ("one", "one", "two", None, None):
         signal(SPACE, "e", "h", {}, request_id=request_id)
     assert mail_count(place) == 4
     assert (
-        place.commit(run, 1, MessagesTaken(until=4), ExecutionCompleted(seq=1, result=None), mail=4)
+        place.commit(run, 1, MessagesTaken(until=4), ExecutionCompleted(seq=1, result=None), taken_until=4)
         is CommitOutcome.RECORDED
     )
     signal(SPACE, "e", "h", {}, request_id="one")
@@ -68,7 +68,7 @@ def test_update_when_it_comes_again_then_it_gets_the_answer_to_the_first(place: 
     run = begun(place)
 
     def update() -> object:
-        return place.engine.mail.update(SPACE, "e", "h", {}, 0, request_id="one")
+        return place.engine.messages.update(SPACE, "e", "h", {}, 0, request_id="one")
 
     with pytest.raises(ResultNotReady):
         update()
@@ -77,7 +77,7 @@ def test_update_when_it_comes_again_then_it_gets_the_answer_to_the_first(place: 
     assert mail_count(place) == 1
     answer = UpdateCompleted(seq=1, update=1, result="the answer")
     again = ExecutionContinuedAsNew(seq=2, run_id=RunId("next"), input=None, mail_taken=1)
-    assert place.commit(run, 1, MessagesTaken(until=1), answer, again, mail=1) is CommitOutcome.RECORDED
+    assert place.commit(run, 1, MessagesTaken(until=1), answer, again, taken_until=1) is CommitOutcome.RECORDED
     assert update() == "the answer"
     assert mail_count(place) == 0
 
@@ -86,7 +86,7 @@ def test_signals_when_sent_at_once_under_one_id_then_one_is_accepted(place: Plac
     """The condition on the id decides, not the look before."""
     begun(place)
     senders = [
-        threading.Thread(target=place.engine.mail.signal, args=(SPACE, "e", "h", {}), kwargs={"request_id": "one"})
+        threading.Thread(target=place.engine.messages.signal, args=(SPACE, "e", "h", {}), kwargs={"request_id": "one"})
         for _ in range(8)
     ]
     for sender in senders:
@@ -101,18 +101,18 @@ def test_signal_when_its_write_has_no_answer_then_a_repeat_makes_sure(place: Pla
     """Which is what ids are for."""
     begun(place)
     engine = place.engine
-    store = FaultyStore(engine.streams._store, Operations("mail", OneFault("write", 1, fate, is_armed=True)))
+    store = FaultyStore(engine.streams._store, Operations("messages", OneFault("write", 1, fate, is_armed=True)))
     mortal = MessageService(
         store,
         place.clock,
-        engine.mail._watch,
+        engine.messages._watch,
         dispatch=engine.dispatch,
-        checks=engine.mail._checks,
+        checks=engine.messages._checks,
         conflicts=place.conflicts,
     )
     with pytest.raises(Unavailable):
         mortal.signal(SPACE, "e", "h", {}, request_id="one")
-    engine.mail.signal(SPACE, "e", "h", {}, request_id="one")
+    engine.messages.signal(SPACE, "e", "h", {}, request_id="one")
     assert mail_count(place) == 1
 
 
@@ -120,6 +120,6 @@ def test_signal_when_the_handler_is_unknown_then_no_id_is_used_up(place: Place) 
     """What was refused can be sent again, corrected."""
     begun(place)
     with pytest.raises(NotFound):
-        place.engine.mail.signal(SPACE, "e", "unknown", {}, request_id="one")
-    place.engine.mail.signal(SPACE, "e", "h", {}, request_id="one")
+        place.engine.messages.signal(SPACE, "e", "unknown", {}, request_id="one")
+    place.engine.messages.signal(SPACE, "e", "h", {}, request_id="one")
     assert mail_count(place) == 1

@@ -22,7 +22,7 @@ from levante_core.errors import NotRunning
 from levante_core.ports.item_store import Delete, Put
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, QueryAnswer, QueryRequest, RegisterRequest
-from levante_core.services.history.commits import MAIL_HELD_FOR
+from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from levante_core.storage.queries import query_item
@@ -59,10 +59,10 @@ class ScriptedWatch:
 
 def messages(place: Place, *meanwhile: Callable[[], object]) -> MessageService:
     """Accept messages with the place's store. meanwhile: what happens while somebody waits, in turn."""
-    mail = place.engine.mail
+    messages = place.engine.messages
     watch = ScriptedWatch(place.clock, chain(meanwhile, repeat(lambda: None)))
     return MessageService(
-        place.racing, place.clock, watch, dispatch=mail._dispatch, checks=mail._checks, conflicts=place.conflicts
+        place.racing, place.clock, watch, dispatch=messages._dispatch, checks=messages._checks, conflicts=place.conflicts
     )
 
 
@@ -93,7 +93,7 @@ def latest(place: Place) -> Execution:
     return place.engine.executions.get(SPACE, E)
 
 
-def mail_of(place: Place, run: RunKey) -> list[str]:
+def messages_of(place: Place, run: RunKey) -> list[str]:
     """Return the kinds of the messages of a run, by their numbers."""
     return [fact.input.kind for fact in place.load(run).facts]
 
@@ -101,18 +101,18 @@ def mail_of(place: Place, run: RunKey) -> list[str]:
 def continue_as_new(place: Place, run: RunKey, index: int = 1, taken: int = 0) -> None:
     events = [MessagesTaken(until=taken)] if taken else []
     event = ExecutionContinuedAsNew(seq=5, run_id=NEXT, input=None, mail_taken=taken)
-    assert place.commit(run, index, *events, event, mail=taken) is CommitOutcome.RECORDED
+    assert place.commit(run, index, *events, event, taken_until=taken) is CommitOutcome.RECORDED
 
 
 def signal(place: Place, request_id: str | None = None) -> None:
-    place.engine.mail.signal(SPACE, E, "h", {}, request_id)
+    place.engine.messages.signal(SPACE, E, "h", {}, request_id)
 
 
 # --- accepting --------------------------------------------------------------------------------------------------------
 
 
 @races("accept._accept open_run")
-@pytest.mark.parametrize("send", [signal, lambda place: place.engine.mail.cancel(SPACE, E)], ids=["signal", "cancel"])
+@pytest.mark.parametrize("send", [signal, lambda place: place.engine.messages.cancel(SPACE, E)], ids=["signal", "cancel"])
 def test_message_when_the_run_ends_meanwhile_then_its_sender_hears_so(
     place: Place, run: RunKey, send: Callable[[Place], None]
 ) -> None:
@@ -122,7 +122,7 @@ def test_message_when_the_run_ends_meanwhile_then_its_sender_hears_so(
         pytest.raises(NotRunning, match="TERMINATED"),
     ):
         send(place)
-    assert (latest(place).mail_count, mail_of(place, run)) == (0, [])
+    assert (latest(place).mail_count, messages_of(place, run)) == (0, [])
 
 
 @races("accept._accept open_run")
@@ -132,15 +132,15 @@ def test_signal_when_the_run_continues_as_new_meanwhile_then_the_new_run_gets_it
         signal(place)
     new = latest(place)
     assert (new.key.run_id, new.mail_count) == (NEXT, 1)
-    assert (mail_of(place, new.key), mail_of(place, run)) == (["signal_received"], [])
+    assert (messages_of(place, new.key), messages_of(place, run)) == (["signal_received"], [])
 
 
 @races("accept._accept open_run", "accept._accept Absent")
 def test_signals_when_another_comes_meanwhile_then_each_has_its_own_number(place: Place, run: RunKey) -> None:
     """Two senders read the same count; the second of them counts anew."""
-    with place.racing.before_write(lambda: place.engine.mail.cancel(SPACE, E)):
+    with place.racing.before_write(lambda: place.engine.messages.cancel(SPACE, E)):
         signal(place)
-    assert (latest(place).mail_count, mail_of(place, run)) == (2, ["cancel_requested", "signal_received"])
+    assert (latest(place).mail_count, messages_of(place, run)) == (2, ["cancel_requested", "signal_received"])
 
 
 @races("accept._accept open_run")
@@ -156,15 +156,15 @@ def test_signal_when_messages_are_held_meanwhile_then_it_waits_for_the_end_or_fo
     def end_run() -> None:
         assert latest(place).mail_count == 1, "none is accepted meanwhile"
         if ends:
-            assert place.commit(run, 1, MessagesTaken(until=1), end, mail=1) is CommitOutcome.RECORDED
+            assert place.commit(run, 1, MessagesTaken(until=1), end, taken_until=1) is CommitOutcome.RECORDED
 
-    with place.racing.before_write(lambda: place.commit(run, 1, end, mail=0)):
+    with place.racing.before_write(lambda: place.commit(run, 1, end, taken_until=0)):
         try:
             messages(place, end_run).signal(SPACE, E, "h", {})
         except NotRunning:
             assert ends
     assert latest(place).mail_count == (1 if ends else 2)
-    assert place.clock.now() - held_at >= MAIL_HELD_FOR
+    assert place.clock.now() - held_at >= MESSAGES_HELD_FOR
 
 
 @races("accept._accept Absent 2")
@@ -172,7 +172,7 @@ def test_signal_when_its_repeat_comes_meanwhile_then_it_is_accepted_once(place: 
     """A client that gave up waiting sends again while the first request is still on its way."""
     with place.racing.before_write(lambda: signal(place, "one")):
         signal(place, "one")
-    assert (latest(place).mail_count, mail_of(place, run)) == (1, ["signal_received"])
+    assert (latest(place).mail_count, messages_of(place, run)) == (1, ["signal_received"])
 
 
 @races("accept._accept Absent 2")
@@ -194,9 +194,9 @@ def test_signal_when_its_repeat_was_taken_into_a_new_run_meanwhile_then_it_is_ac
 @races("accept._accept open_run")
 def test_cancels_when_another_comes_meanwhile_then_the_code_is_asked_once(place: Place, run: RunKey) -> None:
     """A second request would reach the code that cleans up after the first, and interrupt it."""
-    with place.racing.before_write(lambda: place.engine.mail.cancel(SPACE, E)):
-        place.engine.mail.cancel(SPACE, E)
-    assert (latest(place).mail_count, mail_of(place, run)) == (1, ["cancel_requested"])
+    with place.racing.before_write(lambda: place.engine.messages.cancel(SPACE, E)):
+        place.engine.messages.cancel(SPACE, E)
+    assert (latest(place).mail_count, messages_of(place, run)) == (1, ["cancel_requested"])
 
 
 @races("accept._accept open_run")
@@ -206,12 +206,12 @@ def test_cancel_when_the_run_continues_as_new_with_a_request_meanwhile_then_the_
     """A request that the old run has not taken is one to the new run."""
 
     def cancel_and_continue() -> None:
-        place.engine.mail.cancel(SPACE, E)
+        place.engine.messages.cancel(SPACE, E)
         continue_as_new(place, run)
 
     with place.racing.before_write(cancel_and_continue):
-        place.engine.mail.cancel(SPACE, E)
-    assert (latest(place).mail_count, mail_of(place, latest(place).key)) == (1, ["cancel_requested"])
+        place.engine.messages.cancel(SPACE, E)
+    assert (latest(place).mail_count, messages_of(place, latest(place).key)) == (1, ["cancel_requested"])
 
 
 @races("accept._accept open_run")
@@ -219,11 +219,11 @@ def test_cancel_when_a_request_was_taken_by_the_run_before_then_the_new_run_is_a
     """The old run went on as new in spite of the first request; this one is another."""
 
     def cancel_and_continue() -> None:
-        place.engine.mail.cancel(SPACE, E)
+        place.engine.messages.cancel(SPACE, E)
         continue_as_new(place, run, taken=1)
 
     with place.racing.before_write(cancel_and_continue):
-        place.engine.mail.cancel(SPACE, E)
+        place.engine.messages.cancel(SPACE, E)
     (fact,) = place.load(latest(place).key).facts
     assert isinstance(fact.input, CancelRequested)
 
@@ -242,7 +242,7 @@ def test_update_when_the_run_continues_as_new_before_it_is_accepted_then_it_is_a
     def answer() -> None:
         new = latest(place).key
         done = UpdateCompleted(seq=1, update=1, result="the answer")
-        assert place.commit(new, 1, MessagesTaken(until=1), done, mail=1) is CommitOutcome.RECORDED
+        assert place.commit(new, 1, MessagesTaken(until=1), done, taken_until=1) is CommitOutcome.RECORDED
 
     with place.racing.before_write(lambda: continue_as_new(place, run, 4)):
         assert messages(place, answer).update(SPACE, E, "h", {}, 10) == "the answer"
@@ -257,7 +257,7 @@ def test_update_when_the_run_continues_as_new_before_it_is_taken_then_the_new_ru
     def answer() -> None:
         continue_as_new(place, run, taken=1)
         done = UpdateCompleted(seq=1, update=1, result="the answer")
-        assert place.commit(latest(place).key, 1, MessagesTaken(until=1), done, mail=1) is CommitOutcome.RECORDED
+        assert place.commit(latest(place).key, 1, MessagesTaken(until=1), done, taken_until=1) is CommitOutcome.RECORDED
 
     assert messages(place, answer).update(SPACE, E, "h", {}, 10) == "the answer"
 

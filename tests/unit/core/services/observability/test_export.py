@@ -38,14 +38,14 @@ def test_sender_when_a_request_fails_then_the_next_call_says_so() -> None:
     send(b"first")
     heard: list[str] = []
 
-    def is_told() -> bool:
+    def is_reported() -> bool:
         try:
             send(b"next")
         except OSError as error:
             heard.append(str(error))
         return bool(heard)
 
-    wait_until(is_told, "a later call hears of it")
+    wait_until(is_reported, "a later call hears of it")
     assert heard == ["the collector answered 503"]
 
 

@@ -80,8 +80,8 @@ def end(place: Place, *, fail: bool = False) -> None:
     for run in runs(place):
         if run.ended_at is None:
             failed = ExecutionFailed(seq=1, failure=Failure(message="no"))
-            mail = place.engine.executions.get(SPACE, run.key.execution_id).mail_count
-            place.commit(run.key, 1, failed if fail else ExecutionCompleted(seq=1, result=None), mail=mail)
+            taken_until = place.engine.executions.get(SPACE, run.key.execution_id).mail_count
+            place.commit(run.key, 1, failed if fail else ExecutionCompleted(seq=1, result=None), taken_until=taken_until)
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Events of custom tasks that activities tell of: each once, in the order of its publisher, however often it is sent."""
+"""Events of custom tasks that activities publish: each once, in the order of its publisher, however often it is sent."""
 
 import threading
 from collections.abc import Callable
@@ -58,23 +58,23 @@ def persistently(publish: Callable[[], T]) -> T:
             return publish()
 
 
-def told(place: Place) -> list[str]:
+def stream_events(place: Place) -> list[str]:
     """Return the ids of what is in the stream behind its beginning, after a look at the numbers."""
     found = list(place.engine.streams.read(SPACE, ROOT, 1))
     assert [one.sequence for one in found] == list(range(1, len(found) + 1))
-    assert found[0].told.event.event_type == "WORKFLOW_EXECUTION_STARTED"
-    return [one.told.event.event_id for one in found[1:]]
+    assert found[0].update.event.event_type == "WORKFLOW_EXECUTION_STARTED"
+    return [one.update.event.event_id for one in found[1:]]
 
 
 @pytest.mark.parametrize("after", [None, 1])
-def test_events_when_a_call_comes_again_then_they_are_told_once(place: Place, after: int | None) -> None:
+def test_events_when_a_call_comes_again_then_they_are_published_once(place: Place, after: int | None) -> None:
     """The first call, too, which knows nothing of the stream yet."""
     run = place.start(execution_id=ROOT)
     first = append(place, run, "p", 1, 2, after=None)
     assert append(place, run, "p", 1, 2, after=after) == first == 3
     second = append(place, run, "p", 3, 4, after=first)
     assert append(place, run, "p", 3, 4, after=first) == second
-    assert told(place) == ["p:1", "p:2", "p:3", "p:4"]
+    assert stream_events(place) == ["p:1", "p:2", "p:3", "p:4"]
 
 
 def test_events_when_a_call_comes_again_late_then_its_place_is_found(place: Place) -> None:
@@ -85,7 +85,7 @@ def test_events_when_a_call_comes_again_late_then_its_place_is_found(place: Plac
     for number in range(1, 2 * FEW):
         append(place, run, f"other{number}", 1, after=None)
     append(place, run, "p", 2, after=first)
-    assert told(place).count("p:2") == 1
+    assert stream_events(place).count("p:2") == 1
 
 
 @pytest.mark.parametrize("fate", [Fate.REFUSED, Fate.UNANSWERED, Fate.CRASHED])
@@ -101,11 +101,11 @@ def test_events_when_a_write_fails_then_a_repeat_tells_them_once(place: Place, f
         except (Unavailable, RuntimeError):
             assert fault.count == position
     place.engine.task_events.append(SPACE, [sent])
-    assert told(place) == ["p:1", "p:2"]
+    assert stream_events(place) == ["p:1", "p:2"]
 
 
-def test_events_when_many_publish_at_once_then_all_are_told_in_the_order_of_each(place: Place) -> None:
-    """Activities of one family tell into one stream, while readers add what is in the histories."""
+def test_events_when_many_publish_at_once_then_all_are_published_in_the_order_of_each(place: Place) -> None:
+    """Activities of one tree of executions publish to one stream, while readers add what is in the histories."""
     run = place.start(execution_id=ROOT)
     failures: list[BaseException] = []
 
@@ -119,13 +119,13 @@ def test_events_when_many_publish_at_once_then_all_are_told_in_the_order_of_each
             failures.append(error)
             raise
 
-    tellers = [threading.Thread(target=tell, args=(f"p{index}",)) for index in range(4)]
-    for teller in tellers:
-        teller.start()
-    for teller in tellers:
-        teller.join(60)
+    publishers = [threading.Thread(target=tell, args=(f"p{index}",)) for index in range(4)]
+    for publisher_thread in publishers:
+        publisher_thread.start()
+    for publisher_thread in publishers:
+        publisher_thread.join(60)
     assert failures == []
-    found = told(place)
+    found = stream_events(place)
     assert sorted(found) == sorted(f"p{index}:{number}" for index in range(4) for number in range(1, 21))
     for index in range(4):
         numbers = [int(one.partition(":")[2]) for one in found if one.startswith(f"p{index}:")]
@@ -144,8 +144,8 @@ def test_events_when_many_publishers_share_a_call_then_each_is_told_in_its_strea
     assert lasts == [6, 2, 6], "all that share a stream know how far it has come"
     more = publication(place, run, "p", 3, after=lasts[0])
     assert place.engine.task_events.append(SPACE, [more, *sent]) == [7, 7, 2, 7]
-    assert told(place) == ["p:1", "p:2", "q:1", "q:2", "q:3", "p:3"]
-    assert [one.told.event.event_id for one in place.engine.streams.read(SPACE, ExecutionId("f"), 2)] == ["o:1"]
+    assert stream_events(place) == ["p:1", "p:2", "q:1", "q:2", "q:3", "p:3"]
+    assert [one.update.event.event_id for one in place.engine.streams.read(SPACE, ExecutionId("f"), 2)] == ["o:1"]
 
 
 def test_events_when_the_end_is_known_then_nothing_is_read_for_them_but_their_runs(place: Place) -> None:
@@ -161,7 +161,7 @@ def test_events_when_the_end_is_known_then_nothing_is_read_for_them_but_their_ru
     assert (store.reads, store.writes) == (2, 2)
     append(place, run, "other", 1, after=None)
     assert service.append(SPACE, [publication(place, run, "p", 4, after=last)]) == [last + 2]
-    assert told(place) == ["p:1", "p:2", "p:3", "other:1", "p:4"]
+    assert stream_events(place) == ["p:1", "p:2", "p:3", "other:1", "p:4"]
 
 
 def test_events_when_a_call_is_large_then_it_is_added_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_events_when_a_call_is_large_then_it_is_added_in_parts(place: Place, mon
     run = place.start(execution_id=ROOT)
     sent = [publication(place, run, name, 1, 2) for name in "pqr"]
     assert place.engine.task_events.append(SPACE, sent) == [3, 5, 7]
-    assert told(place) == ["p:1", "p:2", "q:1", "q:2", "r:1", "r:2"]
+    assert stream_events(place) == ["p:1", "p:2", "q:1", "q:2", "r:1", "r:2"]
 
 
 def test_events_when_another_publisher_is_first_then_none_of_the_group_is_out_of_place(place: Place) -> None:
@@ -180,10 +180,10 @@ def test_events_when_another_publisher_is_first_then_none_of_the_group_is_out_of
     store = OvertakenStore(place.engine.streams._store, lambda: append(place, run, "other", 1, 2, after=None))
     service = TaskEventService(store, place.engine.streams, place.conflicts)
     assert service.append(SPACE, [publication(place, run, "p", 2), publication(place, run, "q", 2, 3)]) == [7, 7]
-    assert told(place) == ["first:1", "other:1", "other:2", "p:2", "q:2", "q:3"]
+    assert stream_events(place) == ["first:1", "other:1", "other:2", "p:2", "q:2", "q:3"]
 
 
-def test_events_when_their_run_is_not_the_current_one_then_nobody_is_told(place: Place) -> None:
+def test_events_when_their_run_is_not_the_current_one_then_nobody_sees_them(place: Place) -> None:
     """An attempt that outlived its run has nobody to tell anything; those that share its call have."""
     run = place.start(execution_id=ROOT)
     stale = (replace(run, run_id=RunId("another")), replace(run, execution_id=ExecutionId("another")))
@@ -191,4 +191,4 @@ def test_events_when_their_run_is_not_the_current_one_then_nobody_is_told(place:
     assert place.engine.task_events.append(SPACE, sent) == [2, None, None]
     elsewhere = publication(place, replace(run, workspace=Workspace("other")), "p", 1)
     assert place.engine.task_events.append(Workspace("other"), [elsewhere]) == [None]
-    assert told(place) == ["p:1"]
+    assert stream_events(place) == ["p:1"]

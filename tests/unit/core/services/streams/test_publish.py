@@ -65,28 +65,28 @@ def complete(place: Place, run: RunKey, index: int) -> None:
 
 
 def all_of(place: Place, root: ExecutionId = ROOT) -> list[Sequenced]:
-    """Read a stream, and check what holds of each: it begins with 1, has no gap, and tells of nothing twice."""
+    """Read a stream, and check what holds of each: it begins with 1, has no gap, and has nothing twice."""
     events = list(place.engine.streams.read(SPACE, root, 1))
     assert [one.sequence for one in events] == list(range(1, len(events) + 1))
-    assert len({one.told.event.event_id for one in events}) == len(events)
+    assert len({one.update.event.event_id for one in events}) == len(events)
     return events
 
 
 def types(events: Sequence[Sequenced]) -> list[str]:
-    return [one.told.event.event_type for one in events]
+    return [one.update.event.event_type for one in events]
 
 
-def steps_told(events: Sequence[Sequenced]) -> list[tuple[str, str]]:
-    """Return what was told of activities, and of which."""
+def steps_published(events: Sequence[Sequenced]) -> list[tuple[str, str]]:
+    """Return what was published of activities, and of which."""
     return [
-        (one.told.event.event_type.removeprefix("ACTIVITY_TASK_"), str(one.told.activity_id).partition(":")[2])
+        (one.update.event.event_type.removeprefix("ACTIVITY_TASK_"), str(one.update.activity_id).partition(":")[2])
         for one in events
-        if one.told.scope == "activity"
+        if one.update.scope == "activity"
     ]
 
 
 def steps_expected(count: int) -> list[tuple[str, str]]:
-    """Return what has to be told of steps one after the other, the last of them without an outcome."""
+    """Return what has to be published of steps one after the other, the last of them without an outcome."""
     return [told for seq in range(1, count + 1) for told in (("STARTED", str(seq)), ("COMPLETED", str(seq)))][:-1]
 
 
@@ -127,7 +127,7 @@ def test_stream_when_published_now_and_then_then_nothing_is_missing_and_nothing_
     publish(place)
     complete(place, run, 30)
     events = published(place)
-    assert (steps_told(events), types(events)[0], types(events)[-1]) == (steps_expected(29), STARTED, COMPLETED)
+    assert (steps_published(events), types(events)[0], types(events)[-1]) == (steps_expected(29), STARTED, COMPLETED)
 
 
 def test_publish_when_nothing_is_new_then_nothing_is_written(place: Place) -> None:
@@ -150,13 +150,13 @@ def test_publish_when_events_are_new_then_one_transaction_takes_them_all(place: 
     assert (store.writes, len(all_of(place))) == (2, 1 + len(steps_expected(59))), "the start of the run, and all else"
 
 
-def test_publish_when_batches_are_more_than_one_query_brings_then_all_are_told(place: Place) -> None:
+def test_publish_when_batches_are_more_than_one_query_brings_then_all_are_published(place: Place) -> None:
     """A history may have thousands of batches."""
     run = begun(place)
     for index in range(1, 2 * streams.BATCHES_AT_ONCE + 4):
         run_step(place, run, index)
     publish(place)
-    assert steps_told(all_of(place)) == steps_expected(2 * streams.BATCHES_AT_ONCE + 3)
+    assert steps_published(all_of(place)) == steps_expected(2 * streams.BATCHES_AT_ONCE + 3)
 
 
 def test_read_when_it_begins_anywhere_then_it_goes_on_from_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,42 +221,42 @@ def test_batch_when_one_before_it_cannot_be_seen_then_it_is_not_told_either(plac
     unseen = place.store.get(keys.batch(run, 2))
     assert unseen
     place.store.write(Delete(unseen.key))
-    assert steps_told(published(place)) == steps_expected(1)
+    assert steps_published(published(place)) == steps_expected(1)
     place.store.write(Put(unseen))
-    assert steps_told(published(place)) == steps_expected(3)
+    assert steps_published(published(place)) == steps_expected(3)
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [ITEM_BYTES + 1000, OFFLOAD_BYTES + 1000, 2_000_000])
-def test_event_when_it_is_larger_than_an_item_then_it_is_told_whole(place: Place, size: int) -> None:
+def test_event_when_it_is_larger_than_an_item_then_it_is_published_whole(place: Place, size: int) -> None:
     """Results have up to 2 MB; what is over 64 KiB goes to the payload store, as elsewhere."""
     run = begun(place)
     run_step(place, run, 1)
     run_step(place, run, 2, result="x" * size)
     run_step(place, run, 3)
     events = published(place)
-    assert steps_told(events) == steps_expected(3)
+    assert steps_published(events) == steps_expected(3)
     (large,) = [one for one in events if one.size_bytes > size]
-    assert large.told.event.attributes["result"]["value"] == "x" * size
+    assert large.update.event.attributes["result"]["value"] == "x" * size
     kept = place.store.get(keys.stream_events(SPACE, ROOT, large.sequence))
     assert kept, "it has an item of its own"
     assert isinstance(kept.documents["events"], str) is (size < OFFLOAD_BYTES)
 
 
-def test_history_when_it_is_larger_than_a_write_then_it_is_told_in_several(place: Place) -> None:
+def test_history_when_it_is_larger_than_a_write_then_it_is_published_in_several(place: Place) -> None:
     """A transaction takes 4 MB; a history may have ten times that."""
     run = begun(place)
     for index in range(1, 60):
         run_step(place, run, index, result="x" * 60_000)
     store = CountingStore(items_of(place))
     publish(place, StreamService(store, place.conflicts))
-    assert steps_told(all_of(place)) == steps_expected(59)
+    assert steps_published(all_of(place)) == steps_expected(59)
     assert 59 * 60_000 // WRITE_BYTES < store.writes < 10
 
 
-def test_fan_out_when_one_batch_has_more_than_a_transaction_takes_then_it_is_told_at_one_blow(
+def test_fan_out_when_one_batch_has_more_than_a_transaction_takes_then_it_is_published_at_one_blow(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch is told whole or not at all; then items are made larger, as there may be a hundred of them at most."""
@@ -271,7 +271,7 @@ def test_fan_out_when_one_batch_has_more_than_a_transaction_takes_then_it_is_tol
 # --- races and deaths -------------------------------------------------------------------------------------------------
 
 
-def test_publishers_when_they_race_in_threads_then_each_event_is_told_once_in_its_place(place: Place) -> None:
+def test_publishers_when_they_race_in_threads_then_each_event_is_published_once_in_its_place(place: Place) -> None:
     """Invariant 8: any number may publish at once while the history grows; the store's conditions order them."""
     run = begun(place)
     over = threading.Event()
@@ -279,12 +279,12 @@ def test_publishers_when_they_race_in_threads_then_each_event_is_told_once_in_it
 
     def publish_on() -> None:
         try:
-            is_told = False
-            while not (over.is_set() and is_told):
-                is_told = False
+            is_published = False
+            while not (over.is_set() and is_published):
+                is_published = False
                 with suppress(Unavailable):  # the pauses of all racers pass on one clock, and so the time of each is up soon
                     publish(place)
-                    is_told = True
+                    is_published = True
         except BaseException as error:
             failures.append(error)
             raise
@@ -301,7 +301,7 @@ def test_publishers_when_they_race_in_threads_then_each_event_is_told_once_in_it
         racer.join(30)
     events = all_of(place)
     assert failures == []
-    assert (steps_told(events), types(events)[-1]) == (steps_expected(49), COMPLETED)
+    assert (steps_published(events), types(events)[-1]) == (steps_expected(49), COMPLETED)
 
 
 def test_publisher_when_another_is_first_between_read_and_write_then_it_looks_again(place: Place) -> None:
@@ -317,7 +317,7 @@ def test_publisher_when_another_is_first_between_read_and_write_then_it_looks_ag
 
     store = InterruptedStore(items_of(place), meanwhile)
     publish(place, StreamService(store, place.conflicts))
-    assert steps_told(all_of(place)) == steps_expected(10)
+    assert steps_published(all_of(place)) == steps_expected(10)
     assert store.writes == 11
 
 
@@ -334,7 +334,7 @@ def test_publisher_when_it_loses_every_race_then_it_gives_up_and_says_so(place: 
     with pytest.raises(Unavailable, match="again"):
         publish(place, StreamService(store, place.conflicts))
     assert timedelta(0) < place.clock.now() - began_at < BUDGET
-    assert steps_told(all_of(place)) == steps_expected(store.writes - 1)
+    assert steps_published(all_of(place)) == steps_expected(store.writes - 1)
 
 
 @pytest.mark.parametrize("fate", [Fate.REFUSED, Fate.UNANSWERED, Fate.CRASHED])
@@ -357,7 +357,7 @@ def test_publisher_when_it_dies_at_any_write_then_the_next_one_carries_on(
             except (Unavailable, RuntimeError):
                 died += 1
         events = all_of(place, root)
-        assert steps_told(events) == steps_expected(8), position
+        assert steps_published(events) == steps_expected(8), position
     assert died >= 4, "one publish has several writes, each of which was the fatal one once"
 
 
@@ -373,8 +373,8 @@ def test_publisher_when_a_read_fails_anywhere_then_nothing_is_told_out_of_order(
         try:
             mortal.publish(SPACE, ROOT)
         except (Unavailable, RuntimeError):
-            assert steps_told(all_of(place)) in ([], steps_expected(8))
-    assert steps_told(published(place)) == steps_expected(8)
+            assert steps_published(all_of(place)) in ([], steps_expected(8))
+    assert steps_published(published(place)) == steps_expected(8)
 
 
 # --- retries and failures ---------------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ def report(place: Place, run: RunKey, seq: int, attempt: int, failure: Failure |
 
 
 @pytest.mark.parametrize("looks", [(), (1,), (1, 2, 3)])
-def test_retries_when_somebody_looks_meanwhile_or_not_then_they_are_told_in_order_before_the_outcome(
+def test_retries_when_somebody_looks_meanwhile_or_not_then_they_are_published_in_order_before_the_outcome(
     place: Place, looks: Sequence[int]
 ) -> None:
     """A reader who comes after the outcome still learns of the attempts that failed."""
@@ -401,8 +401,8 @@ def test_retries_when_somebody_looks_meanwhile_or_not_then_they_are_told_in_orde
     report(place, run, 1, 4, None)
     assert place.commit(run, 2, FactTaken(fact=keys.outcome_fact(1))) is CommitOutcome.RECORDED
     events = published(place)
-    assert steps_told(events) == [("STARTED", "1"), ("STARTED", "2"), *[("RETRYING", "1")] * 3, ("COMPLETED", "1")]
-    retries = [one.told.event.attributes["attempt"] for one in events if one.told.event.event_type.endswith("RETRYING")]
+    assert steps_published(events) == [("STARTED", "1"), ("STARTED", "2"), *[("RETRYING", "1")] * 3, ("COMPLETED", "1")]
+    retries = [one.update.event.attributes["attempt"] for one in events if one.update.event.event_type.endswith("RETRYING")]
     assert retries == [1, 2, 3]
 
 
@@ -414,7 +414,7 @@ def test_retry_when_the_owner_handed_the_activity_over_then_the_queue_goes_on_co
     assert place.commit(run, 2, handed_over) is CommitOutcome.RECORDED
     report(place, run, 1, 2, FAILURE)
     events = published(place)
-    assert [one.told.event.attributes["attempt"] for one in events[2:]] == [1, 2]
+    assert [one.update.event.attributes["attempt"] for one in events[2:]] == [1, 2]
 
 
 def task_failed(place: Place, run: RunKey) -> None:
@@ -450,11 +450,11 @@ def test_execution_when_terminated_then_nothing_is_told_and_the_end_is_known(pla
     run = begun(place)
     run_step(place, run, 1)
     publish(place)
-    assert not place.engine.streams.head(SPACE, ROOT).has_told_all_of(ROOT)
+    assert not place.engine.streams.head(SPACE, ROOT).has_published_all_of(ROOT)
     place.engine.closing.terminate(SPACE, ROOT)
-    assert not place.engine.streams.head(SPACE, ROOT).has_told_all_of(ROOT)
-    assert place.engine.streams.publish(SPACE, ROOT).has_told_all_of(ROOT)
-    assert steps_told(all_of(place)) == steps_expected(1)
+    assert not place.engine.streams.head(SPACE, ROOT).has_published_all_of(ROOT)
+    assert place.engine.streams.publish(SPACE, ROOT).has_published_all_of(ROOT)
+    assert steps_published(all_of(place)) == steps_expected(1)
 
 
 def test_execution_when_it_times_out_then_the_end_is_known(place: Place) -> None:
@@ -462,7 +462,7 @@ def test_execution_when_it_times_out_then_the_end_is_known(place: Place) -> None
     run = place.start(timedelta(seconds=5), execution_id=ROOT)
     place.clock.advance(5)
     place.engine.closing.time_out(run)
-    assert place.engine.streams.publish(SPACE, ROOT).has_told_all_of(ROOT)
+    assert place.engine.streams.publish(SPACE, ROOT).has_published_all_of(ROOT)
     assert types(all_of(place)) == [STARTED]
 
 
@@ -482,11 +482,11 @@ def test_id_when_it_is_used_again_then_the_sequence_goes_on_with_the_next_run(
             publish(place)
         place.clock.advance(between)
     events = published(place)
-    assert [one.told.event.workflow_run_id for one in events] == [run for run in runs for _ in range(3)]
+    assert [one.update.event.workflow_run_id for one in events] == [run for run in runs for _ in range(3)]
     assert types(events)[::3] == [STARTED] * len(runs)
 
 
-def test_id_when_it_is_used_again_in_the_middle_of_a_telling_then_both_runs_are_told(place: Place) -> None:
+def test_id_when_it_is_used_again_in_the_middle_of_a_projection_then_both_runs_are_published(place: Place) -> None:
     """A run that begins between the reads of a publisher is not lost."""
     first = begun(place)
     complete(place, first, 1)

@@ -28,11 +28,11 @@ def run(place: Place) -> RunKey:
     return place.start(execution_id=ROOT)
 
 
-def told(place: Place) -> list[str]:
+def stream_events(place: Place) -> list[str]:
     """Return what is in the stream, after a look at the numbers: custom events by their ids, others by their types."""
     found = list(place.engine.streams.read(SPACE, ROOT, 1))
     assert [one.sequence for one in found] == list(range(1, len(found) + 1))
-    events = [one.told.event for one in found]
+    events = [one.update.event for one in found]
     return [event.event_type if event.event_type.startswith("WORKFLOW") else event.event_id for event in events]
 
 
@@ -84,17 +84,17 @@ def report(place: Place, run: RunKey, publisher: str, *numbers: int, after: int 
 @races("publish._append Absent", "publish._append Absent 2")
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("by_read", [True, False])
-def test_publish_when_another_publishes_the_same_meanwhile_then_it_is_told_once(place: Place, *, by_read: bool) -> None:
+def test_publish_when_another_publishes_the_same_meanwhile_then_it_is_published_once(place: Place, *, by_read: bool) -> None:
     """The first look at a stream may come from many readers at once."""
     how = place.racing.before_read(lambda: publish(place), STREAM, nth=2)
     with how if by_read else place.racing.before_write(lambda: publish(place)):
         publish(place)
-    assert told(place) == [STARTED]
+    assert stream_events(place) == [STARTED]
 
 
 @races("publish._append Matches", "publish._append Absent 2")
 @pytest.mark.parametrize("by_read", [True, False])
-def test_publish_when_another_tells_of_the_same_end_meanwhile_then_it_is_told_once(
+def test_publish_when_another_publishes_the_same_end_meanwhile_then_it_is_published_once(
     place: Place, run: RunKey, *, by_read: bool
 ) -> None:
     """Whether the other was faster before the next place was looked for, or after that."""
@@ -103,7 +103,7 @@ def test_publish_when_another_tells_of_the_same_end_meanwhile_then_it_is_told_on
     how = place.racing.before_read(lambda: publish(place), STREAM, nth=2)
     with how if by_read else place.racing.before_write(lambda: publish(place)):
         publish(place)
-    assert told(place) == [STARTED, "WORKFLOW_EXECUTION_COMPLETED"]
+    assert stream_events(place) == [STARTED, "WORKFLOW_EXECUTION_COMPLETED"]
 
 
 @races("publish._append Absent 2")
@@ -113,7 +113,7 @@ def test_publish_when_an_event_takes_its_place_meanwhile_then_it_goes_behind_tha
     place.commit(run, 1, ExecutionCompleted(seq=1, result=None))
     with place.racing.before_write(lambda: report(place, run, "p", 1)):
         publish(place)
-    assert told(place) == [STARTED, "p:1", "WORKFLOW_EXECUTION_COMPLETED"]
+    assert stream_events(place) == [STARTED, "p:1", "WORKFLOW_EXECUTION_COMPLETED"]
 
 
 # --- what activities tell ---------------------------------------------------------------------------------------------
@@ -128,17 +128,19 @@ def test_event_when_another_takes_its_place_meanwhile_then_it_goes_behind_that(
     publish(place)
     with place.racing.before_write(lambda: report(place, run, "first", 1, 2, after=after)):
         assert report(place, run, "second", 1, after=after) == 4
-    assert told(place) == [STARTED, "first:1", "first:2", "second:1"]
+    assert stream_events(place) == [STARTED, "first:1", "first:2", "second:1"]
 
 
 @races("activity_events._placed Absent")
 @pytest.mark.parametrize("after", [None, 1])
-def test_event_when_its_repeat_is_told_meanwhile_then_it_is_told_once(place: Place, run: RunKey, after: int | None) -> None:
+def test_event_when_its_repeat_is_published_meanwhile_then_it_is_published_once(
+    place: Place, run: RunKey, after: int | None
+) -> None:
     """A worker whose call was not answered in time sends its events again, and perhaps some more."""
     publish(place)
     with place.racing.before_write(lambda: report(place, run, "p", 1, 2, after=after)):
         assert report(place, run, "p", 1, 2, 3, after=after) == 4
-    assert told(place) == [STARTED, "p:1", "p:2", "p:3"]
+    assert stream_events(place) == [STARTED, "p:1", "p:2", "p:3"]
 
 
 @races("activity_events._placed Absent")
@@ -148,7 +150,7 @@ def test_event_when_recorded_events_are_published_meanwhile_then_it_goes_behind_
     place.commit(run, 1, ExecutionCompleted(seq=1, result=None))
     with place.racing.before_write(lambda: publish(place)):
         report(place, run, "p", 1, after=1)
-    assert told(place) == [STARTED, "WORKFLOW_EXECUTION_COMPLETED", "p:1"]
+    assert stream_events(place) == [STARTED, "WORKFLOW_EXECUTION_COMPLETED", "p:1"]
 
 
 # --- what others tell -------------------------------------------------------------------------------------------------
@@ -160,12 +162,12 @@ def test_outside_event_when_another_takes_its_place_meanwhile_then_it_goes_behin
     publish(place)
     with place.racing.before_write(lambda: report(place, run, "p", 1)):
         tell(place, run, "one")
-    assert told(place) == [STARTED, "p:1", "one"]
+    assert stream_events(place) == [STARTED, "p:1", "one"]
 
 
 @races("external_events._append Absent 2")
 @pytest.mark.parametrize("by_read", [True, False])
-def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_told_once(
+def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_published_once(
     place: Place, run: RunKey, *, by_read: bool
 ) -> None:
     """Also where that has a place of its own already, and where others come with it."""
@@ -173,7 +175,7 @@ def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_told_once(
     how = place.racing.before_read(lambda: tell(place, run, "one"), STREAM, nth=2)
     with how if by_read else place.racing.before_write(lambda: tell(place, run, "one")):
         tell(place, run, "zero", "one", "two")
-    assert told(place) == [STARTED, "one", "zero", "two"]
+    assert stream_events(place) == [STARTED, "one", "zero", "two"]
 
 
 @races("external_events._check_of open_run")
@@ -183,9 +185,9 @@ def test_outside_event_when_its_repeat_comes_meanwhile_then_it_is_told_once(
 def test_outside_event_when_its_run_ends_meanwhile_then_it_is_refused(
     place: Place, run: RunKey, act: Callable[[Place, RunKey], None], expected: type[LevanteError]
 ) -> None:
-    """Nothing is told of a run after its end, and nothing of one run as if it were of the next."""
+    """Nothing is published of a run after its end, and nothing of one run as if it were of the next."""
     publish(place)
     with place.racing.before_write(lambda: act(place, run)), pytest.raises(expected):
         tell(place, run, "one")
     publish(place)
-    assert "one" not in told(place)
+    assert "one" not in stream_events(place)

@@ -62,7 +62,7 @@ def begun(place: Place) -> RunKey:
 
 
 def step(place: Place, run: RunKey, index: int, count: int = 1) -> None:
-    """Commit a batch that so many events are told of."""
+    """Commit a batch that makes so many events."""
     events = [ActivityScheduled(seq=1000 * index + number, name="a", input=None) for number in range(count)]
     place.commit(run, index, *events, commit_id=f"c{index}")
 
@@ -98,7 +98,7 @@ def run_of(place: Place) -> RunKey:
 def test_publish_when_it_fails_then_the_next_one_tells_it_though_nothing_has_changed_since(
     place: Place, shared: Shared, operation: str
 ) -> None:
-    """Whoever is told of a change is told once: if that comes to nothing, readers would miss the last events."""
+    """Whoever learns of a change learns it once: if that comes to nothing, readers would miss the last events."""
     step(place, run_of(place), 1)
     shared.faults.next = [(operation, Fate.REFUSED)]
     with pytest.raises(Unavailable):
@@ -124,9 +124,9 @@ def test_publish_when_it_fails_after_more_is_followed_then_the_next_one_tells_al
         patched.setattr(shared.streams, "publish", second_fails)
         with pytest.raises(Unavailable):
             shared.end.publish()
-    told = shared.look(1)
-    assert told == [*range(1, len(told) + 1)]
-    assert len(told) == 3, "two starts, and the child's activity"
+    numbers = shared.look(1)
+    assert numbers == [*range(1, len(numbers) + 1)]
+    assert len(numbers) == 3, "two starts, and the child's activity"
 
 
 def test_read_when_it_fails_then_the_next_one_has_what_is_new_though_nothing_has_changed_since(
@@ -176,7 +176,7 @@ def test_publish_when_a_child_comes_before_its_parent_is_watched_then_the_child_
         assert shared.look(3) == [3]
 
 
-def test_publish_when_the_id_of_a_closed_execution_is_used_again_then_the_new_run_is_told(
+def test_publish_when_the_id_of_a_closed_execution_is_used_again_then_the_new_run_is_published(
     place: Place, shared: Shared
 ) -> None:
     """A run that has ended says nothing any more, but its execution may begin anew."""

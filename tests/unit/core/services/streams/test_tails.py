@@ -85,7 +85,7 @@ def begun(place: Place) -> RunKey:
 
 
 def step(place: Place, run: RunKey, index: int, count: int = 1) -> None:
-    """Commit a batch that so many events are told of."""
+    """Commit a batch that makes so many events."""
     events = [ActivityScheduled(seq=1000 * index + number, name="a", input=None) for number in range(count)]
     place.commit(run, index, *events, commit_id=f"c{index}")
 
@@ -96,22 +96,24 @@ def tell(place: Place, number: int) -> None:
         number=number, at=place.clock.now(), event=TaskEvent(task_id="t", task_type="t", phase=TaskPhase.IN_PROGRESS)
     )
     execution = place.engine.executions.get(SPACE, ROOT)
-    told = Publication(
+    publication = Publication(
         token="not read here",
         activity_name="a",
         publisher="p",
         events=(report,),
         after=number - 1,
     )
-    assert place.engine.task_events.append(SPACE, [GrantedPublication(place.attempt(execution.key), told)]) == [number]
+    assert place.engine.task_events.append(SPACE, [GrantedPublication(place.attempt(execution.key), publication)]) == [
+        number
+    ]
 
 
 def complete(place: Place, run: RunKey, index: int) -> None:
     place.commit(run, index, ExecutionCompleted(seq=9999, result=None))
 
 
-def sequences(tidings: TailUpdate) -> list[int]:
-    return [one.sequence for one in tidings.events]
+def sequences(update: TailUpdate) -> list[int]:
+    return [one.sequence for one in update.events]
 
 
 # --- one reader -------------------------------------------------------------------------------------------------------
@@ -226,12 +228,12 @@ def test_end_when_there_is_more_than_a_reader_is_given_at_a_time_then_it_comes_w
     complete(place, run, 2)
     tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
     given = [tail.wait(LONG_SECONDS) for _ in range(3)]
-    assert [(len(tidings.events), tidings.is_over) for tidings in given] == [
+    assert [(len(update.events), update.is_over) for update in given] == [
         (EVENTS_AT_ONCE, False),
         (EVENTS_AT_ONCE, False),
         (2, True),
     ]
-    assert [number for tidings in given for number in sequences(tidings)] == list(range(1, 2 * EVENTS_AT_ONCE + 3))
+    assert [number for update in given for number in sequences(update)] == list(range(1, 2 * EVENTS_AT_ONCE + 3))
 
 
 def test_end_when_the_last_part_is_exactly_full_then_the_end_comes_with_it(place: Place) -> None:
@@ -257,9 +259,9 @@ def test_events_when_they_are_large_then_a_reader_is_given_fewer_at_a_time(
     complete(place, run, 7)
     tail = tails_of(place, Script(place)).open(SPACE, ROOT, 1)
     given = list(islice(iter(lambda: tail.wait(LONG_SECONDS), None), 5))
-    assert max(len(tidings.events) for tidings in given) == 3, "the start, and two that exceed it"
-    assert [number for tidings in given for number in sequences(tidings)] == list(range(1, 9))
-    assert [tidings.is_over for tidings in given].index(True) >= 3
+    assert max(len(update.events) for update in given) == 3, "the start, and two that exceed it"
+    assert [number for update in given for number in sequences(update)] == list(range(1, 9))
+    assert [update.is_over for update in given].index(True) >= 3
 
 
 @pytest.mark.parametrize(("space", "execution"), [(SPACE, "unknown"), (Workspace("other"), ROOT)])
@@ -364,8 +366,8 @@ def test_follower_when_all_was_told_then_it_makes_sure_that_this_was_the_end(pla
         begun(place)
     tails = tails_of(place, Script(place))
     tails._led.add(STREAM)
-    tidings = tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS)
-    assert (sequences(tidings), tidings.is_over) == (([1, 2, 3], False) if again else ([1, 2], True))
+    update = tails.open(SPACE, ROOT, 1).wait(LONG_SECONDS)
+    assert (sequences(update), update.is_over) == (([1, 2, 3], False) if again else ([1, 2], True))
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -375,9 +377,9 @@ async def read_all(tail: Tail, seen: list[int]) -> None:
     """Read until all is told, and leave."""
     with closing(tail):
         while True:
-            tidings = await call(tail.wait, LONG_SECONDS)
-            seen += sequences(tidings)
-            if tidings.is_over:
+            update = await call(tail.wait, LONG_SECONDS)
+            seen += sequences(update)
+            if update.is_over:
                 return
 
 
@@ -441,10 +443,10 @@ def test_readers_when_they_are_threads_then_each_gets_everything_once(place: Pla
 
     def read(mine: list[int]) -> None:
         tail = tails.open(SPACE, ROOT, 1)
-        tidings: Any = NOTHING
-        while not tidings.is_over:
-            tidings = tail.wait(LONG_SECONDS)
-            mine += sequences(tidings)
+        update: Any = NOTHING
+        while not update.is_over:
+            update = tail.wait(LONG_SECONDS)
+            mine += sequences(update)
 
     readers = [threading.Thread(target=read, args=(mine,)) for mine in seen]
     for reader in readers:

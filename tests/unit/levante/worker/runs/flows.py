@@ -230,7 +230,7 @@ class Tidy:
 
 
 @workflows.workflow.define(name="driver-elsewhere")
-class StreamRedirects:
+class Aside:
     """Runs what goes on elsewhere."""
 
     @workflows.workflow.entrypoint

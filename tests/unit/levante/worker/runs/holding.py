@@ -7,7 +7,7 @@ from typing import Any
 
 from levante.testing import run_in_virtual_time
 from levante_core.protocol import Fact, SignalReceived
-from tests.support.worker_world import Held
+from tests.support.worker_context import Held
 from tests.unit.levante.worker.runs.flows import ACTIVITIES
 
 Scenario = Callable[[Held], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""Live runs that are driven by hand, without a loop: bodies of workflows, and what they are told."""
+"""Ledgers that are driven by hand, without a loop: bodies of workflows, and what they learn."""
 
 import asyncio
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ FAILURE = Failure(type="ValueError", message="not today")
 _NONE: Any = None
 
 
-def live_run(
+def new_ledger(
     code: Body | type, *, claims: bool = True, state: RunState | None = None, recorded_bytes: int = 0, **settings: Any
 ) -> RunLedger:
     """Return a run that has not begun. claims: whether its activities are run in place."""
     given = {"api_key": "key", "deployment_name": "d", **settings}
-    world = WorkerContext(
+    context = WorkerContext(
         settings=WorkerSettings(**given),
         worker_id=ME,
         api=_NONE,
@@ -41,17 +41,17 @@ def live_run(
     )
     definition: Any = get_workflow_definition(code) if isinstance(code, type) else Definition(code)
     run = WorkflowRun(definition, "e", "r", run_start(definition.name, AT))
-    live = RunLedger(run, state or RunState(), world, "token 1", recorded_bytes)
-    live.claims = lambda _activity, _claimed: claims
-    return live
+    ledger = RunLedger(run, state or RunState(), context, "token 1", recorded_bytes)
+    ledger.claims = lambda _activity, _claimed: claims
+    return ledger
 
 
 def begun(code: Body | type, **given: Any) -> RunLedger:
     """Return a run that waits for the first time, recorded so far."""
-    live = live_run(code, **given)
-    live.begin()
-    live.recorded(0, "token 2")
-    return live
+    ledger = new_ledger(code, **given)
+    ledger.begin()
+    ledger.recorded(0, "token 2")
+    return ledger
 
 
 def activity(name: str = "a", *, waits_for_end: bool = False, **options: Any) -> "asyncio.Future[Any]":
@@ -71,8 +71,8 @@ def fields(event: HistoryEvent, *names: str) -> tuple[Any, ...]:
     return tuple(getattr(event, name) for name in names)
 
 
-def fact(told: Input, key: str | None = None) -> Fact:
+def fact(input_of_fact: Input, key: str | None = None) -> Fact:
     """Return a fact under the key that it would have."""
-    number = getattr(told, "number", None)
-    chosen = f"A{getattr(told, 'seq', 0):08d}" if number is None else f"M{number:08d}"
-    return Fact(key=key or chosen, input=told)
+    number = getattr(input_of_fact, "number", None)
+    chosen = f"A{getattr(input_of_fact, 'seq', 0):08d}" if number is None else f"M{number:08d}"
+    return Fact(key=key or chosen, input=input_of_fact)

@@ -8,9 +8,9 @@ from tests.unit.levante.worker.runs.flows import Basket
 from tests.unit.levante.worker.runs.ledgers import begun
 
 
-def is_disposed(live: RunLedger) -> bool:
+def is_disposed(ledger: RunLedger) -> bool:
     """Whether the code of a run was thrown away."""
-    return live.code._is_disposed
+    return ledger.code._is_disposed
 
 
 def test_cache_when_it_is_full_then_the_run_used_least_recently_goes() -> None:
@@ -22,27 +22,27 @@ def test_cache_when_it_is_full_then_the_run_used_least_recently_goes() -> None:
     assert taken is first
     cache.put("1", first)
     cache.put("3", third)
-    assert [is_disposed(live) for live in (first, second, third)] == [False, True, False]
+    assert [is_disposed(ledger) for ledger in (first, second, third)] == [False, True, False]
     assert (cache.take("2"), cache.take("3"), cache.take("1")) == (None, third, first)
 
 
 def test_run_when_it_is_taken_then_the_cache_has_it_no_longer() -> None:
     """It is the caller's, who may drop it."""
-    cache, live = RunCache(2), begun(Basket)
-    cache.put("1", live)
-    assert cache.take("1") is live
+    cache, ledger = RunCache(2), begun(Basket)
+    cache.put("1", ledger)
+    assert cache.take("1") is ledger
     assert cache.take("1") is None
     cache.clear()
-    assert not is_disposed(live)
+    assert not is_disposed(ledger)
 
 
 @pytest.mark.parametrize("limit", [0, 2])
 def test_cache_when_it_keeps_none_or_is_cleared_then_all_code_is_thrown_away(limit: int) -> None:
     """Limit 0 replays every time."""
-    cache, live = RunCache(limit), begun(Basket)
-    cache.put("1", live)
+    cache, ledger = RunCache(limit), begun(Basket)
+    cache.put("1", ledger)
     if limit:
-        assert not is_disposed(live)
+        assert not is_disposed(ledger)
         cache.clear()
-    assert is_disposed(live)
+    assert is_disposed(ledger)
     assert cache.take("1") is None

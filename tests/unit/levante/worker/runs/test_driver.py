@@ -10,13 +10,13 @@ from levante.worker.runs.ledger import OWNER_LOST
 from levante.worker.tasks.leases import LeaseIsLost
 from levante_core.protocol import ActivityCompleted, ActivityScheduled
 from levante_core.protocol.workers import CommitOutcome, CommitResult, TaskQueue
-from tests.support.worker_world import WORKER, Held
+from tests.support.worker_context import WORKER, Held
 from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Flaky, Keyed, Once, Timers, once
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 CONFLICT = CommitResult(outcome=CommitOutcome.CONFLICT)
 REFUSED = CommitResult(outcome=CommitOutcome.REFUSED)
-UNREAD = CommitResult(outcome=CommitOutcome.UNREAD_MAIL)
+UNREAD = CommitResult(outcome=CommitOutcome.UNREAD_MESSAGES)
 chain = partial(holding, Chain)
 
 
@@ -30,7 +30,7 @@ def test_run_when_its_activities_are_short_then_each_step_is_one_commit_and_the_
             ["activity_completed", "execution_completed"],
         ]
         assert [commit.done for commit in held.api.commits] == [(), ("receipt",)]
-        assert held.live is None
+        assert held.ledger is None
         assert [event.owner for event in held.api.events if isinstance(event, ActivityScheduled)] == [WORKER] * 2
         assert held.api.loads == []
 
@@ -63,7 +63,7 @@ def test_activity_when_the_outcome_before_it_is_refused_then_it_never_begins(ver
         await asyncio.sleep(60)
         assert RAN == ["a"]
         assert held.tasks.extended == [(TaskQueue.WORKFLOW, ("receipt",))]
-        assert held.live is None
+        assert held.ledger is None
 
     chain({"steps": ["a", "b"]})(scenario)
 
@@ -167,14 +167,14 @@ def test_messages_when_the_run_goes_on_without_this_worker_then_the_last_commit_
     async def scenario(held: Held) -> None:
         assert await held.begin()
         assert [commit.done for commit in held.api.commits] == [("receipt",)]
-        live = held.live
-        assert live
+        ledger = held.ledger
+        assert ledger
         outcome = held.api.fact("A00000001", ActivityCompleted(seq=1, at=held.now, result="once"))
         assert await held.advance(outcome)
         assert held.api.kinds == [["activity_scheduled"], ["fact_taken", "execution_completed"]]
         assert held.api.loads == []
-        assert held.live is None
-        assert live.code._is_disposed, "a run that is over is thrown away"
+        assert held.ledger is None
+        assert ledger.code._is_disposed, "a run that is over is thrown away"
 
     holding(Once, without=[once])(scenario)
 
@@ -190,7 +190,7 @@ def test_messages_when_nothing_is_to_be_recorded_then_the_caller_ends_them() -> 
     holding(Once, without=[once])(scenario)
 
 
-def test_end_when_mail_is_unread_then_the_code_gets_it_and_what_had_run_does_not_run_again() -> None:
+def test_end_when_a_message_is_unread_then_the_code_gets_it_and_what_had_run_does_not_run_again() -> None:
     """Invariant 3 and 5: the outcomes that the refused batch held are recorded with the next one."""
 
     async def scenario(held: Held) -> None:
@@ -207,7 +207,7 @@ def test_end_when_mail_is_unread_then_the_code_gets_it_and_what_had_run_does_not
     holding(Basket, {"first": "a"})(scenario)
 
 
-def test_end_when_mail_is_unread_then_a_retry_that_was_not_recorded_is_kept() -> None:
+def test_end_when_a_message_is_unread_then_a_retry_that_was_not_recorded_is_kept() -> None:
     """With its delay and its number, beside the outcome that came with it."""
 
     async def scenario(held: Held) -> None:
@@ -233,7 +233,7 @@ def test_batch_when_it_could_never_be_recorded_then_that_is_raised_with_the_reas
         held.api.verdicts = [CommitResult(outcome=CommitOutcome.IMPOSSIBLE, problem="too deep")]
         with pytest.raises(CommitImpossible, match="too deep"):
             await held.begin()
-        assert held.live is None
+        assert held.ledger is None
 
     chain({"steps": ["a"]})(scenario)
 
@@ -251,7 +251,7 @@ def test_workflow_when_this_worker_does_not_serve_it_then_the_error_names_those_
 
 
 def test_commit_when_it_is_sent_then_it_says_what_the_api_has_to_know() -> None:
-    """How much mail is taken, how large the history is, and the search keys where they change."""
+    """How many messages are taken, how large the history is, and the search keys where they change."""
 
     async def scenario(held: Held) -> None:
         await held.begin()

@@ -10,7 +10,7 @@ from levante.replay.run import WorkflowCodeFailed
 from levante.worker.transport.api import ApiError, KeyRefused
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, CodeFailed
 from levante_core.protocol.workers import QueryRequest
-from tests.support.worker_world import Held
+from tests.support.worker_context import Held
 from tests.unit.levante.worker.runs.flows import RAN, Basket, Buggy, Chain
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
@@ -36,7 +36,7 @@ def test_code_when_it_fails_over_an_outcome_then_that_is_recorded_all_the_same()
         assert isinstance(handed, ActivityHandedOver)
         assert (handed.activity, handed.attempt) == (2, 1)
         assert held.api.commits[-1].done == (), "its message comes again, for fixed code"
-        assert held.live is None
+        assert held.ledger is None
         await asyncio.sleep(0)
         assert RAN == ["first", "other", "other cancelled"]
 
@@ -85,7 +85,7 @@ def test_code_when_it_fails_as_the_key_is_refused_then_the_refusal_is_raised() -
         held.api.trouble[COMMITS] = [KeyRefused(401, "revoked")]
         with pytest.raises(KeyRefused):
             await begun
-        assert held.live is None
+        assert held.ledger is None
 
     holding(Buggy, {"other_seconds": 100.0})(scenario)
 
@@ -108,14 +108,14 @@ def test_queries_when_the_code_fails_then_those_who_ask_are_told_why() -> None:
 
 
 def test_history_when_it_is_of_other_code_then_that_is_raised_and_nothing_is_recorded() -> None:
-    """Invariant 2; who asks is told of it as well."""
+    """Invariant 2; who asks learns of it as well."""
 
     async def scenario(held: Held) -> None:
         held.api.record(ActivityScheduled(seq=1, name="something-else", input={}))
         held.api.queries = [count()]
         with pytest.raises(NonDeterminismError):
             await held.advance(is_trusted=False)
-        assert held.live is None
+        assert held.ledger is None
         assert held.api.commits == []
         assert [answer.failure and answer.failure.type for answer in held.api.answers] == ["NonDeterminismError"]
 
@@ -124,7 +124,7 @@ def test_history_when_it_is_of_other_code_then_that_is_raised_and_nothing_is_rec
 
 @pytest.mark.parametrize("is_cached", [False, True], ids=["loaded", "cached"])
 def test_query_when_it_comes_with_news_then_the_answer_is_of_what_is_recorded(*, is_cached: bool) -> None:
-    """Else it would tell of what may never have happened; the messages end with the answer, not before it."""
+    """Else it would publish what may never have happened; the messages end with the answer, not before it."""
 
     async def scenario(held: Held) -> None:
         await held.begin(fact(1, held.now))
@@ -154,7 +154,7 @@ def test_query_when_nothing_is_new_then_it_is_answered_without_a_commit() -> Non
         assert await held.advance(is_trusted=False) is False
         assert [answer.result for answer in held.api.answers] == [1]
         assert len(held.api.commits) == 1
-        assert held.live
+        assert held.ledger
 
     holding(Basket)(scenario)
 
@@ -196,6 +196,6 @@ def test_run_when_it_is_closed_already_then_nothing_is_done() -> None:
     async def scenario(held: Held) -> None:
         held.api.status = held.api.status.COMPLETED
         assert await held.advance(is_trusted=False) is False
-        assert (RAN, held.api.commits, held.live) == ([], [], None)
+        assert (RAN, held.api.commits, held.ledger) == ([], [], None)
 
     holding(Chain, {"steps": ["a"]})(scenario)

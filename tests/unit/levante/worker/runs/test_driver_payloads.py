@@ -3,7 +3,7 @@
 from levante.encoding import EncryptionMode
 from levante.worker.payloads import Payloads
 from levante_core.protocol import Fact
-from tests.support.worker_world import Held
+from tests.support.worker_context import Held
 from tests.unit.levante.encoding.harness import settings
 from tests.unit.levante.worker.runs.flows import RAN, Basket
 from tests.unit.levante.worker.runs.holding import holding, signal

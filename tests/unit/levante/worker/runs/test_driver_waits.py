@@ -10,8 +10,8 @@ from levante.worker.activities.runner import MOMENT_SECONDS
 from levante.worker.runs.driver import COMMIT_BYTES, LOOK_SECONDS, STOPPED
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, HistoryEvent, TimerFired
 from levante_core.protocol.capabilities import Capability
-from tests.support.worker_world import Held
-from tests.unit.levante.worker.runs.flows import RAN, Basket, Chain, Fan, Flaky, Impatient, StreamRedirects, Timers
+from tests.support.worker_context import Held
+from tests.unit.levante.worker.runs.flows import RAN, Aside, Basket, Chain, Fan, Flaky, Impatient, Timers
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 
@@ -46,7 +46,7 @@ def test_activity_when_it_runs_for_longer_than_a_moment_then_its_start_is_record
 
 
 def test_run_when_an_activity_is_under_way_then_new_facts_are_looked_for_each_second() -> None:
-    """Only for what it does not have: after its last batch, from its first open command and its next mail on."""
+    """Only for what it does not have: after its last batch, from its first open command and its next message on."""
 
     async def scenario(held: Held) -> None:
         begun = held.beginning(fact(1, held.now))
@@ -85,7 +85,7 @@ def test_look_when_somebody_else_has_advanced_the_run_then_what_is_recorded_is_g
         else:
             held.api.record(handed_over_by_hand())
         assert await begun is False
-        assert (held.live is None) == is_closed
+        assert (held.ledger is None) == is_closed
         assert RAN == ["a", "a cancelled"]
         assert held.tasks.extended
 
@@ -96,7 +96,7 @@ def test_look_when_somebody_else_has_advanced_the_run_then_what_is_recorded_is_g
 
 
 def test_cached_run_when_its_message_cannot_be_trusted_then_it_looks_first() -> None:
-    """A message that is old, or came again, may tell of less than there is."""
+    """A message that is old, or came again, may have less than there is."""
 
     async def scenario(held: Held) -> None:
         await held.begin()
@@ -124,8 +124,8 @@ def test_cached_run_when_its_message_cannot_be_trusted_then_nothing_runs_in_plac
     holding(Basket)(scenario)
 
 
-def test_mail_when_it_came_before_what_was_accepted_before_it_then_the_run_looks_for_that() -> None:
-    """Messages overtake one another; mail is taken in the order of its acceptance, and none waits for the next message."""
+def test_message_when_it_came_before_what_was_accepted_before_it_then_the_run_looks_for_that() -> None:
+    """Tasks overtake one another; messages are taken as they were accepted, and none waits for the next message."""
 
     async def scenario(held: Held) -> None:
         await held.begin()
@@ -217,7 +217,7 @@ def test_attempt_when_it_fails_then_the_queue_makes_the_next_one_after_its_delay
             await begun
         await asyncio.sleep(0)
         assert RAN == ["flaky", "beside", "beside cancelled"], "who is cancelled leaves nothing running"
-        assert held.live is None
+        assert held.ledger is None
 
     holding(Flaky)(scenario)
 
@@ -250,7 +250,7 @@ def test_attempt_when_it_goes_on_elsewhere_then_it_is_claimed_no_longer_and_stay
         assert held.api.commits[-1].done == ("receipt",)
         assert len(held.api.said["/workers/activity-deferrals"]) == 1
 
-    holding(StreamRedirects)(scenario)
+    holding(Aside)(scenario)
 
 
 def test_results_when_they_are_large_then_no_batch_has_more_than_a_call_may_carry() -> None:
@@ -266,8 +266,8 @@ def test_results_when_they_are_large_then_no_batch_has_more_than_a_call_may_carr
     holding(Fan, {"labels": list("abcd")})(scenario)
 
 
-@pytest.mark.parametrize(("is_patient", "told"), [(False, "slow cancelled"), (True, "patient cancelled")])
-def test_activity_when_the_code_no_longer_wants_it_then_it_is_cancelled_in_place(told: str, *, is_patient: bool) -> None:
+@pytest.mark.parametrize(("is_patient", "how"), [(False, "slow cancelled"), (True, "patient cancelled")])
+def test_activity_when_the_code_no_longer_wants_it_then_it_is_cancelled_in_place(how: str, *, is_patient: bool) -> None:
     """Whether the code goes on at once or waits for how it ends."""
 
     async def scenario(held: Held) -> None:
@@ -275,7 +275,7 @@ def test_activity_when_the_code_no_longer_wants_it_then_it_is_cancelled_in_place
         assert await held.begin()
         assert result(held) == "gave up, then"
         assert held.now - began < timedelta(seconds=1)
-        assert [one for one in RAN if one != "slow"] == [told, "then"]
+        assert [one for one in RAN if one != "slow"] == [how, "then"]
         assert held.api.kinds[-1][-1] == "execution_completed"
 
     holding(Impatient, {"limit": 0.5, "is_patient": is_patient})(scenario)
@@ -290,8 +290,8 @@ def test_stop_when_an_activity_is_under_way_then_it_may_end_and_the_next_one_goe
     async def scenario(held: Held) -> None:
         begun = held.beginning()
         await asyncio.sleep(0.5)
-        assert held.holder
-        held.holder.stop(now=False)
+        assert held.driver
+        held.driver.stop(now=False)
         assert await begun
         assert RAN == ["a"]
         last = held.api.events[-1]
@@ -302,20 +302,20 @@ def test_stop_when_an_activity_is_under_way_then_it_may_end_and_the_next_one_goe
     holding(Chain, {"steps": ["a", "b"], "seconds": 0.9})(scenario)
 
 
-@pytest.mark.parametrize("how", ["the holder", "the runner"])
+@pytest.mark.parametrize("how", ["the driver", "the runner"])
 def test_stop_when_it_does_not_end_in_time_then_it_is_handed_over_and_stays_the_same_attempt(how: str) -> None:
     """A deploy charges nobody an attempt; a repeat of the stop changes nothing."""
 
     async def scenario(held: Held) -> None:
         begun = held.beginning()
         await asyncio.sleep(1.5)
-        assert held.holder
-        held.holder.stop(now=False)
+        assert held.driver
+        held.driver.stop(now=False)
         if how == "the runner":
             held.runner.stop()
         else:
-            held.holder.stop(now=True)
-            held.holder.stop(now=True)
+            held.driver.stop(now=True)
+            held.driver.stop(now=True)
         assert await begun
         await asyncio.sleep(0)
         (handed,) = handed_over(held.api.events)

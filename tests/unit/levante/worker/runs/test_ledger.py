@@ -1,4 +1,4 @@
-"""The ledger of a live run: which facts are taken, what is claimed, and what is recorded with it."""
+"""The ledger of a run: which facts are taken, what is claimed, and what is recorded with it."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ from levante_core.protocol import (
     TimerFired,
 )
 from tests.unit.levante.worker.runs.flows import Basket
-from tests.unit.levante.worker.runs.ledgers import AT, FAILURE, ME, activity, begun, fact, fields, kinds, live_run
+from tests.unit.levante.worker.runs.ledgers import AT, FAILURE, ME, activity, begun, fact, fields, kinds, new_ledger
 
 
 def signal(number: int, item: str = "x") -> Fact:
@@ -51,68 +51,68 @@ async def two() -> list[Any]:
 # --- facts ------------------------------------------------------------------------------------------------------------
 
 
-def test_mail_when_it_overtook_then_it_waits_for_what_was_accepted_before_and_the_ledger_says_so() -> None:
-    """Invariant 5: mail is taken in the order of its acceptance; who holds the run has to look for what is lacking."""
-    live = begun(Basket)
-    live.take([signal(2, "second")])
-    assert (live.lacks_messages, live.has_inputs, live.pending) == (True, False, [])
-    live.take([signal(2, "second"), signal(1, "first")])
-    assert (live.lacks_messages, live.has_inputs, live.state.mail_taken) == (False, True, 2)
-    live.take([close(3)])
-    assert fields(live.pending[-1], "result") == ({"result": ["first", "second"]},)
-    assert kinds(live.pending) == ["mail_taken", "mail_taken", "execution_completed"]
+def test_message_when_it_overtook_then_it_waits_for_what_was_accepted_before_and_the_ledger_says_so() -> None:
+    """Invariant 5: messages are taken as they were accepted; who holds the run has to look for what is lacking."""
+    ledger = begun(Basket)
+    ledger.take([signal(2, "second")])
+    assert (ledger.lacks_messages, ledger.has_inputs, ledger.pending) == (True, False, [])
+    ledger.take([signal(2, "second"), signal(1, "first")])
+    assert (ledger.lacks_messages, ledger.has_inputs, ledger.state.mail_taken) == (False, True, 2)
+    ledger.take([close(3)])
+    assert fields(ledger.pending[-1], "result") == ({"result": ["first", "second"]},)
+    assert kinds(ledger.pending) == ["mail_taken", "mail_taken", "execution_completed"]
 
 
-def test_mail_when_it_is_there_at_the_start_then_it_is_handed_over_first_and_has_to_be_recorded() -> None:
+def test_message_when_it_is_there_at_the_start_then_it_is_handed_over_first_and_has_to_be_recorded() -> None:
     """It is an input: nothing may run before it is durable."""
-    live = live_run(Basket)
-    live.begin([signal(1), signal(3)])
-    assert (kinds(live.pending), live.has_inputs, live.lacks_messages) == (["mail_taken"], True, True)
-    assert fields(live.pending[0], "until") == (1,)
+    ledger = new_ledger(Basket)
+    ledger.begin([signal(1), signal(3)])
+    assert (kinds(ledger.pending), ledger.has_inputs, ledger.lacks_messages) == (["mail_taken"], True, True)
+    assert fields(ledger.pending[0], "until") == (1,)
 
 
-def test_mail_when_it_was_taken_already_then_it_is_not_taken_again() -> None:
+def test_message_when_it_was_taken_already_then_it_is_not_taken_again() -> None:
     """Messages are repeated."""
-    live = begun(Basket)
-    live.take([signal(1)])
-    live.take([signal(1)])
-    assert (kinds(live.pending), live.lacks_messages) == (["mail_taken"], False)
+    ledger = begun(Basket)
+    ledger.take([signal(1)])
+    ledger.take([signal(1)])
+    assert (kinds(ledger.pending), ledger.lacks_messages) == (["mail_taken"], False)
 
 
-def test_mail_when_the_run_has_ended_then_it_is_not_taken() -> None:
+def test_message_when_the_run_has_ended_then_it_is_not_taken() -> None:
     """The closing commit is refused over it instead, and the code decides again."""
-    live = begun(Basket)
-    live.take([close(1)])
-    live.take([signal(2), fact(TimerFired(seq=9, at=AT))])
-    assert kinds(live.pending) == ["mail_taken", "execution_completed"]
-    assert live.state.mail_taken == 1
+    ledger = begun(Basket)
+    ledger.take([close(1)])
+    ledger.take([signal(2), fact(TimerFired(seq=9, at=AT))])
+    assert kinds(ledger.pending) == ["mail_taken", "execution_completed"]
+    assert ledger.state.mail_taken == 1
 
 
 def test_outcome_when_it_was_taken_already_then_it_says_nothing_new() -> None:
     """A repeat is no sign that another worker has advanced the run."""
-    live = begun(two)
-    told = fact(completed(1))
-    live.take([told])
-    live.take([told])
-    assert (kinds(live.pending), live.lacks_history) == (["fact_taken"], False)
+    ledger = begun(two)
+    fact_taken = fact(completed(1))
+    ledger.take([fact_taken])
+    ledger.take([fact_taken])
+    assert (kinds(ledger.pending), ledger.lacks_history) == (["fact_taken"], False)
 
 
 def test_outcome_when_it_is_void_then_it_is_passed_over_and_the_ledger_says_that_history_may_be_lacking() -> None:
     """The first answer counts; what nobody has asked for here may have been asked for by another worker."""
-    live = begun(two)
-    live.take([fact(completed(7)), fact(completed(2))])
-    assert (kinds(live.pending), live.lacks_history) == (["fact_taken"], True)
-    live.take([])
-    assert not live.lacks_history
+    ledger = begun(two)
+    ledger.take([fact(completed(7)), fact(completed(2))])
+    assert (kinds(ledger.pending), ledger.lacks_history) == (["fact_taken"], True)
+    ledger.take([])
+    assert not ledger.lacks_history
 
 
 def test_outcome_when_history_resolves_it_already_then_what_this_worker_says_is_void() -> None:
     """Invariant 3: an outcome is recorded at most once."""
-    live = begun(two)
-    live.tell(completed(1, "first"))
-    live.tell(completed(1, "second"))
-    live.regain(completed(1, "third"))
-    assert kinds(live.pending) == ["activity_completed"]
+    ledger = begun(two)
+    ledger.resolve(completed(1, "first"))
+    ledger.resolve(completed(1, "second"))
+    ledger.regain(completed(1, "third"))
+    assert kinds(ledger.pending) == ["activity_completed"]
 
 
 def test_outcome_when_the_run_has_ended_then_nothing_follows_its_end() -> None:
@@ -121,16 +121,16 @@ def test_outcome_when_the_run_has_ended_then_nothing_follows_its_end() -> None:
     async def body() -> None:
         await asyncio.wait([activity("a"), activity("b")], return_when=asyncio.FIRST_COMPLETED)
 
-    live = begun(body)
-    live.tell(completed(1))
-    assert live.is_closing
-    end = list(live.pending)
-    live.tell(completed(2))
-    live.retry(2, FAILURE, AT)
-    live.stopped(2, FAILURE)
-    live.give_up_claims(FAILURE, AT)
-    live.take([fact(completed(2), "late")])
-    assert live.pending == end
+    ledger = begun(body)
+    ledger.resolve(completed(1))
+    assert ledger.is_closing
+    end = list(ledger.pending)
+    ledger.resolve(completed(2))
+    ledger.retry(2, FAILURE, AT)
+    ledger.stopped(2, FAILURE)
+    ledger.give_up_claims(FAILURE, AT)
+    ledger.take([fact(completed(2), "late")])
+    assert ledger.pending == end
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------
@@ -138,25 +138,25 @@ def test_outcome_when_the_run_has_ended_then_nothing_follows_its_end() -> None:
 
 def test_activity_when_it_is_claimed_then_its_owner_is_recorded_and_it_may_start() -> None:
     """It waits to be started; what goes to the queue has to be recorded at once."""
-    live = live_run(two)
+    ledger = new_ledger(two)
     asked: list[tuple[str, int]] = []
 
     def claims(scheduled: ActivityScheduled, claimed: int) -> bool:
         asked.append((scheduled.name, claimed))
         return scheduled.name == "a" or claimed == 0
 
-    live.claims = claims
-    live.begin()
+    ledger.claims = claims
+    ledger.begin()
     assert asked == [("a", 0), ("b", 1)]
-    assert [fields(event, "owner", "attempt") for event in live.pending] == [(ME, 1), (None, 1)]
-    assert (live.to_start, live.is_urgent, live.has_inputs) == ([1], True, False)
+    assert [fields(event, "owner", "attempt") for event in ledger.pending] == [(ME, 1), (None, 1)]
+    assert (ledger.to_start, ledger.is_urgent, ledger.has_inputs) == ([1], True, False)
 
 
 def test_activities_when_all_are_claimed_then_nothing_is_urgent() -> None:
     """A step is one commit."""
-    live = live_run(two)
-    live.begin()
-    assert (live.to_start, live.is_urgent) == ([1, 2], False)
+    ledger = new_ledger(two)
+    ledger.begin()
+    assert (ledger.to_start, ledger.is_urgent) == ([1, 2], False)
 
 
 def test_activity_when_the_run_has_ended_by_then_then_nobody_claims_it() -> None:
@@ -165,17 +165,17 @@ def test_activity_when_the_run_has_ended_by_then_then_nobody_claims_it() -> None
     async def body() -> None:
         activity("a")
 
-    live = live_run(body)
-    live.begin()
-    assert kinds(live.pending) == ["activity_scheduled", "execution_completed"]
-    assert (fields(live.pending[0], "owner"), live.to_start) == ((None,), [])
+    ledger = new_ledger(body)
+    ledger.begin()
+    assert kinds(ledger.pending) == ["activity_scheduled", "execution_completed"]
+    assert (fields(ledger.pending[0], "owner"), ledger.to_start) == ((None,), [])
 
 
 def test_activity_when_the_settings_say_how_it_is_retried_then_that_is_recorded() -> None:
     """What a decorator leaves open is decided once, and the same for every worker that makes an attempt."""
-    live = live_run(two, retry_max_attempts=7)
-    live.begin()
-    scheduled = live.pending[0]
+    ledger = new_ledger(two, retry_max_attempts=7)
+    ledger.begin()
+    scheduled = ledger.pending[0]
     assert isinstance(scheduled, ActivityScheduled)
     assert scheduled.options.retry.max_attempts == 7
 
@@ -191,14 +191,14 @@ def test_start_when_a_worker_was_lost_then_each_first_attempt_counts_and_no_late
         )
         return await activity("after") and results
 
-    live = live_run(body, claims=False)
-    live.begin(lost_at=AT)
-    once, twice, failed = live.pending
+    ledger = new_ledger(body, claims=False)
+    ledger.begin(lost_at=AT)
+    once, twice, failed = ledger.pending
     assert (fields(once, "attempt"), fields(twice, "attempt")) == ((1,), (2,))
     assert isinstance(failed, ActivityFailed)
     assert (failed.seq, failed.at, failed.failure.type) == (1, AT, "WorkerLost")
-    live.tell(completed(2))
-    assert fields(live.pending[-1], "seq", "attempt") == (3, 1)
+    ledger.resolve(completed(2))
+    assert fields(ledger.pending[-1], "seq", "attempt") == (3, 1)
 
 
 def test_commands_when_somebody_waits_for_them_then_they_are_recorded_at_once() -> None:
@@ -214,7 +214,7 @@ def test_commands_when_somebody_waits_for_them_then_they_are_recorded_at_once() 
     async def sleep() -> None:
         await asyncio.sleep(10)
 
-    starting, sleeping = live_run(start), live_run(sleep)
+    starting, sleeping = new_ledger(start), new_ledger(sleep)
     starting.begin()
     sleeping.begin()
     assert kinds(starting.pending) == ["child_scheduled", "timer_started"]
@@ -230,12 +230,12 @@ def test_open_commands_when_they_are_asked_about_then_the_first_of_every_kind_co
         context.start_child(ChildWorkflow("c", {}, ParentClosePolicy.TERMINATE, is_awaited=False))
         await asyncio.gather(asyncio.sleep(60), asyncio.sleep(20), activity("a"))
 
-    live = begun(body)
-    assert (live.open_from, live.next_timer_at) == (1, AT + timedelta(seconds=20))
-    (child,) = live.state.children.values()
+    ledger = begun(body)
+    assert (ledger.open_from, ledger.next_timer_at) == (1, AT + timedelta(seconds=20))
+    (child,) = ledger.state.children.values()
     assert isinstance(child.scheduled, ChildScheduled)
-    live.take([fact(ChildStarted(seq=1, at=AT, run_id=RunId("c-1")))])
-    assert live.open_from == 1
+    ledger.take([fact(ChildStarted(seq=1, at=AT, run_id=RunId("c-1")))])
+    assert ledger.open_from == 1
     idle = begun(Basket)
     assert (idle.open_from, idle.next_timer_at) == (NOTHING_OPEN, None)
 
@@ -250,15 +250,15 @@ def test_activity_when_the_code_cancels_it_then_it_is_recorded_where_it_is() -> 
             one.cancel()
         await asyncio.sleep(1)
 
-    live = live_run(body)
-    live.claims = lambda scheduled, _claimed: scheduled.name == "a"
-    live.begin()
-    live.tell(TimerFired(seq=3, at=AT + timedelta(seconds=1)))
-    cancelled = [event for event in live.pending if event.kind == "activity_cancel_requested"]
+    ledger = new_ledger(body)
+    ledger.claims = lambda scheduled, _claimed: scheduled.name == "a"
+    ledger.begin()
+    ledger.resolve(TimerFired(seq=3, at=AT + timedelta(seconds=1)))
+    cancelled = [event for event in ledger.pending if event.kind == "activity_cancel_requested"]
     assert [fields(event, "activity", "is_queued") for event in cancelled] == [(1, False), (2, True)]
 
 
-def test_run_when_it_continues_as_new_then_its_end_says_how_much_mail_it_has_taken() -> None:
+def test_run_when_it_continues_as_new_then_its_end_says_how_many_messages_it_has_taken() -> None:
     """What came later is the new run's."""
 
     @workflow.define(name="ledger-continuing")
@@ -275,20 +275,20 @@ def test_run_when_it_continues_as_new_then_its_end_says_how_much_mail_it_has_tak
         async def add(self, item: str) -> None:
             self.is_told = item == "last"
 
-    live = begun(Continuing)
-    live.take([signal(1), signal(2, "last")])
-    assert kinds(live.pending) == ["mail_taken", "execution_continued_as_new"]
-    assert fields(live.pending[-1], "mail_taken") == (2,)
+    ledger = begun(Continuing)
+    ledger.take([signal(1), signal(2, "last")])
+    assert kinds(ledger.pending) == ["mail_taken", "execution_continued_as_new"]
+    assert fields(ledger.pending[-1], "mail_taken") == (2,)
 
 
 def test_run_when_it_ends_while_handlers_are_at_work_then_history_names_them() -> None:
     """Before the end, which nothing may follow."""
-    live = begun(Basket)
+    ledger = begun(Basket)
     fetching = fact(SignalReceived(number=1, at=AT, name="fetch", input={"item": "x"}))
-    live.take([fetching])
-    live.take([close(2)])
-    assert kinds(live.pending)[-2:] == ["handlers_unfinished", "execution_completed"]
-    assert fields(live.pending[-2], "handlers") == (("fetch",),)
+    ledger.take([fetching])
+    ledger.take([close(2)])
+    assert kinds(ledger.pending)[-2:] == ["handlers_unfinished", "execution_completed"]
+    assert fields(ledger.pending[-2], "handlers") == (("fetch",),)
 
 
 # --- what is recorded -------------------------------------------------------------------------------------------------
@@ -296,38 +296,38 @@ def test_run_when_it_ends_while_handlers_are_at_work_then_history_names_them() -
 
 def test_ledger_when_a_batch_is_recorded_then_the_next_one_begins_empty() -> None:
     """With the token that lets commit it."""
-    live = live_run(two, claims=False)
-    live.begin()
-    live.take([fact(completed(1))])
-    assert (live.next_index, live.token) == (1, "token 1")
-    live.recorded(100, "token 2")
-    assert (live.next_index, live.token, live.pending) == (2, "token 2", [])
-    assert (live.has_inputs, live.is_urgent) == (False, False)
+    ledger = new_ledger(two, claims=False)
+    ledger.begin()
+    ledger.take([fact(completed(1))])
+    assert (ledger.next_index, ledger.token) == (1, "token 1")
+    ledger.recorded(100, "token 2")
+    assert (ledger.next_index, ledger.token, ledger.pending) == (2, "token 2", [])
+    assert (ledger.has_inputs, ledger.is_urgent) == (False, False)
 
 
 def test_size_when_facts_are_taken_then_they_count_once() -> None:
     """A history has the bytes of its batches and of its facts (REST contract §1.5)."""
-    live = begun(two)
-    told = fact(completed(1, "x" * 1000))
-    live.take([told])
-    live.recorded(100, "token 3")
-    one = live.size.bytes
-    assert one == 100 + len(told.input.model_dump_json())
-    live.recorded(100, "token 4")
-    assert live.size.bytes == one + 100
+    ledger = begun(two)
+    fact_taken = fact(completed(1, "x" * 1000))
+    ledger.take([fact_taken])
+    ledger.recorded(100, "token 3")
+    one = ledger.size.bytes
+    assert one == 100 + len(fact_taken.input.model_dump_json())
+    ledger.recorded(100, "token 4")
+    assert ledger.size.bytes == one + 100
 
 
 def test_history_when_it_grows_large_then_the_code_is_told_once_and_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
     """The advice is recorded as the first event of a batch, so that a replay gives it at the same place."""
-    live = begun(two, recorded_bytes=int(ADVICE_SHARE * MOST_BYTES) - 10)
-    assert not live.code.should_continue_as_new()
+    ledger = begun(two, recorded_bytes=int(ADVICE_SHARE * MOST_BYTES) - 10)
+    assert not ledger.code.should_continue_as_new()
     with caplog.at_level(logging.WARNING, "levante.worker"):
-        live.recorded(10, "token 3")
-        live.recorded(10, "token 4")
+        ledger.recorded(10, "token 3")
+        ledger.recorded(10, "token 4")
     assert caplog.text.count("continue as new") == 1
-    live.tell(completed(1))
-    assert kinds(live.pending) == ["history_grew_large", "activity_completed"]
-    assert live.code.should_continue_as_new()
-    live.recorded(10, "token 5")
-    live.tell(completed(2))
-    assert kinds(live.pending) == ["activity_completed", "execution_completed"]
+    ledger.resolve(completed(1))
+    assert kinds(ledger.pending) == ["history_grew_large", "activity_completed"]
+    assert ledger.code.should_continue_as_new()
+    ledger.recorded(10, "token 5")
+    ledger.resolve(completed(2))
+    assert kinds(ledger.pending) == ["activity_completed", "execution_completed"]

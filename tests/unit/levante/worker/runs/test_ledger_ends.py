@@ -1,4 +1,4 @@
-"""The ledger of a live run: how attempts in place end, and who goes on with them."""
+"""The ledger of a run: how attempts in place end, and who goes on with them."""
 
 import asyncio
 from datetime import timedelta
@@ -9,7 +9,7 @@ import pytest
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.runs.ledger import OWNER_LOST, RunLedger
 from levante_core.protocol import ActivityFailed, ActivityHandedOver, ActivityState, FailureKind, HistoryEvent, TimerFired
-from tests.unit.levante.worker.runs.ledgers import AT, FAILURE, activity, begun, fields, kinds, live_run
+from tests.unit.levante.worker.runs.ledgers import AT, FAILURE, activity, begun, fields, kinds, new_ledger
 
 FINAL = FAILURE.model_copy(update={"non_retryable": True})
 
@@ -29,14 +29,14 @@ async def cancelling() -> None:
 
 def asked_to_end(*, is_started: bool = True) -> RunLedger:
     """Return a run whose activity, run in place, is asked to end."""
-    live = live_run(cancelling)
-    live.begin()
+    ledger = new_ledger(cancelling)
+    ledger.begin()
     if is_started:
-        live.to_start.clear()
-    live.tell(TimerFired(seq=2, at=AT + timedelta(seconds=1)))
-    assert live.state.activities[1].is_cancel_requested
-    live.recorded(0, "token 2")
-    return live
+        ledger.to_start.clear()
+    ledger.resolve(TimerFired(seq=2, at=AT + timedelta(seconds=1)))
+    assert ledger.state.activities[1].is_cancel_requested
+    ledger.recorded(0, "token 2")
+    return ledger
 
 
 def handed(event: HistoryEvent) -> tuple[Any, ...]:
@@ -50,50 +50,50 @@ def handed(event: HistoryEvent) -> tuple[Any, ...]:
 
 def test_attempt_when_it_failed_then_the_next_one_stays_with_the_worker_of_its_session() -> None:
     """The queue that it goes to is that of the session; its number, its delay and the batch that asked for it are said."""
-    live = begun(two)
-    live.retry(1, FAILURE, AT)
-    assert [handed(event) for event in live.pending] == [(1, 1, 2, 1.0, "worker-1")]
-    assert fields(live.pending[0], "failure") == (FAILURE,)
-    assert live.is_urgent
-    assert live.state.activities[1].state is ActivityState.QUEUED
-    live.retry(2, FAILURE, AT)
-    assert handed(live.pending[1]) == (2, 1, 2, 1.0, None)
+    ledger = begun(two)
+    ledger.retry(1, FAILURE, AT)
+    assert [handed(event) for event in ledger.pending] == [(1, 1, 2, 1.0, "worker-1")]
+    assert fields(ledger.pending[0], "failure") == (FAILURE,)
+    assert ledger.is_urgent
+    assert ledger.state.activities[1].state is ActivityState.QUEUED
+    ledger.retry(2, FAILURE, AT)
+    assert handed(ledger.pending[1]) == (2, 1, 2, 1.0, None)
 
 
 def test_attempt_when_no_other_may_follow_then_the_activity_has_failed() -> None:
     """With the number of the last one."""
-    live = begun(two)
-    live.state.activities[1].attempt = 3
-    live.retry(1, FAILURE, AT)
-    live.retry(2, FINAL, AT)
-    first, second = (event for event in live.pending if isinstance(event, ActivityFailed))
+    ledger = begun(two)
+    ledger.state.activities[1].attempt = 3
+    ledger.retry(1, FAILURE, AT)
+    ledger.retry(2, FINAL, AT)
+    first, second = (event for event in ledger.pending if isinstance(event, ActivityFailed))
     assert (first.seq, first.attempt, first.at, first.failure) == (1, 3, AT, FAILURE)
     assert (second.seq, second.attempt, second.failure) == (2, 1, FINAL)
-    assert live.has_inputs
+    assert ledger.has_inputs
 
 
 def test_attempt_when_its_activity_is_open_no_longer_then_its_failure_is_nobodys() -> None:
     """The code has gone on without it."""
-    live = begun(two)
-    live.retry(9, FAILURE, AT)
-    live.stopped(9, FAILURE)
-    live.defer(9)
-    assert live.pending == []
+    ledger = begun(two)
+    ledger.retry(9, FAILURE, AT)
+    ledger.stopped(9, FAILURE)
+    ledger.defer(9)
+    assert ledger.pending == []
 
 
 def test_attempt_when_it_goes_on_elsewhere_then_it_is_claimed_no_longer() -> None:
     """It keeps its number, and nothing has failed."""
-    live = begun(two)
-    live.defer(2)
-    assert handed(live.pending[0]) == (2, 1, 1, 0.0, None)
-    assert fields(live.pending[0], "failure") == (None,)
+    ledger = begun(two)
+    ledger.defer(2)
+    assert handed(ledger.pending[0]) == (2, 1, 1, 0.0, None)
+    assert fields(ledger.pending[0], "failure") == (None,)
 
 
 def test_attempt_when_it_was_stopped_on_purpose_then_it_is_made_anew_under_its_number() -> None:
     """A deploy is no failure of an activity."""
-    live = begun(two)
-    live.stopped(1, FAILURE)
-    assert handed(live.pending[0]) == (1, 1, 1, 0.0, "worker-1")
+    ledger = begun(two)
+    ledger.stopped(1, FAILURE)
+    assert handed(ledger.pending[0]) == (1, 1, 1, 0.0, "worker-1")
 
 
 # --- asked to end -----------------------------------------------------------------------------------------------------
@@ -102,40 +102,40 @@ def test_attempt_when_it_was_stopped_on_purpose_then_it_is_made_anew_under_its_n
 @pytest.mark.parametrize("how", ["failed", "stopped", "deferred", "owner lost"])
 def test_attempt_when_it_was_asked_to_end_then_none_follows_it(how: str) -> None:
     """Whatever it ends with, and whoever ends it: the code waits for the end alone."""
-    live = asked_to_end()
+    ledger = asked_to_end()
     match how:
         case "failed":
-            live.retry(1, FAILURE, AT)
+            ledger.retry(1, FAILURE, AT)
         case "stopped":
-            live.stopped(1, FAILURE)
+            ledger.stopped(1, FAILURE)
         case "deferred":
-            live.defer(1)
+            ledger.defer(1)
         case _:
-            live.retry(1, OWNER_LOST, AT)
-    assert kinds(live.pending) == ["activity_failed", "execution_completed"]
-    failed = live.pending[0]
+            ledger.retry(1, OWNER_LOST, AT)
+    assert kinds(ledger.pending) == ["activity_failed", "execution_completed"]
+    failed = ledger.pending[0]
     assert isinstance(failed, ActivityFailed)
     assert failed.failure.kind is (FailureKind.APPLICATION if how == "failed" else FailureKind.CANCELED)
 
 
 def test_activity_when_it_is_asked_to_end_before_it_began_then_it_never_does() -> None:
     """It is recorded as cancelled."""
-    live = asked_to_end(is_started=False)
-    assert live.to_start == [1]
-    live.leave_unbegun(AT)
-    assert live.to_start == []
-    assert kinds(live.pending) == ["activity_failed", "execution_completed"]
-    failed = live.pending[0]
+    ledger = asked_to_end(is_started=False)
+    assert ledger.to_start == [1]
+    ledger.leave_unbegun(AT)
+    assert ledger.to_start == []
+    assert kinds(ledger.pending) == ["activity_failed", "execution_completed"]
+    failed = ledger.pending[0]
     assert isinstance(failed, ActivityFailed)
     assert failed.failure.kind is FailureKind.CANCELED
 
 
 def test_activities_when_nobody_asks_them_to_end_then_they_are_left_to_begin() -> None:
     """A claim stays until it is given up."""
-    live = live_run(two)
-    live.begin()
-    live.leave_unbegun(AT)
-    assert (live.to_start, kinds(live.pending)) == ([1, 2], ["activity_scheduled"] * 2)
+    ledger = new_ledger(two)
+    ledger.begin()
+    ledger.leave_unbegun(AT)
+    assert (ledger.to_start, kinds(ledger.pending)) == ([1, 2], ["activity_scheduled"] * 2)
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
@@ -144,14 +144,14 @@ def test_activities_when_nobody_asks_them_to_end_then_they_are_left_to_begin() -
 @pytest.mark.parametrize(("at", "attempt"), [(AT, 2), (None, 1)], ids=["lost", "stopped"])
 def test_claims_when_they_are_given_up_then_the_queue_has_them_and_none_is_left_to_start(at: Any, attempt: int) -> None:
     """Else the activity would run twice: here and from the queue. What the queue has already stays as it is."""
-    live = live_run(two)
-    live.claims = lambda scheduled, _claimed: scheduled.name == "b"
-    live.begin()
-    live.recorded(0, "token 2")
-    assert live.to_start == [2]
-    live.give_up_claims(OWNER_LOST, at)
-    assert live.to_start == []
-    assert [handed(event) for event in live.pending] == [(2, 1, attempt, 0.0, None)]
+    ledger = new_ledger(two)
+    ledger.claims = lambda scheduled, _claimed: scheduled.name == "b"
+    ledger.begin()
+    ledger.recorded(0, "token 2")
+    assert ledger.to_start == [2]
+    ledger.give_up_claims(OWNER_LOST, at)
+    assert ledger.to_start == []
+    assert [handed(event) for event in ledger.pending] == [(2, 1, attempt, 0.0, None)]
 
 
 def test_retry_when_its_batch_was_refused_then_it_is_taken_in_again_as_it_was() -> None:
@@ -167,43 +167,43 @@ def test_retry_when_its_batch_was_refused_then_it_is_taken_in_again_as_it_was() 
 def test_retry_when_its_batch_was_refused_and_things_have_changed_then_it_is_void(how: str) -> None:
     """What is recorded counts."""
     event = ActivityHandedOver(activity=1, scheduled_in=1, attempt=2, delay_seconds=5.0, failure=FAILURE)
-    live = asked_to_end() if how == "asked to end since" else begun(two)
+    ledger = asked_to_end() if how == "asked to end since" else begun(two)
     if how == "handed over since":
-        live.stopped(1, FAILURE)
+        ledger.stopped(1, FAILURE)
     elif how == "over since":
-        live.retry(1, FINAL, AT)
-    before = list(live.pending)
-    live.regain(event)
-    assert live.pending == before
+        ledger.retry(1, FINAL, AT)
+    before = list(ledger.pending)
+    ledger.regain(event)
+    assert ledger.pending == before
 
 
 # --- code that failed -------------------------------------------------------------------------------------------------
 
 
 def test_code_when_it_failed_then_all_that_had_ended_is_noted_and_the_rest_left_to_the_queue() -> None:
-    """The code is told of none of it until it is replayed; attempts that were cut short do not count."""
+    """The code sees none of it until it is replayed; attempts that were cut short do not count."""
 
     async def five() -> None:
         await asyncio.gather(*(activity(name) for name in "abcde"))
 
-    live = begun(five)
-    live.to_start.append(5)
+    ledger = begun(five)
+    ledger.to_start.append(5)
     ends: dict[int, AttemptEnd] = {1: Succeeded("x", "x", 3), 2: Failed(FAILURE), 3: Deferred(60.0), 4: Stopped()}
-    live.fail(FAILURE, ends, AT)
-    assert kinds(live.pending) == ["code_failed", "activity_completed", *["activity_handed_over"] * 4]
-    assert [handed(event)[::2] for event in live.pending[2:]] == [(2, 2, None), (3, 1, None), (4, 1, None), (5, 1, None)]
-    assert [fields(event, "delay_seconds", "failure") for event in live.pending[2:]] == [
+    ledger.fail(FAILURE, ends, AT)
+    assert kinds(ledger.pending) == ["code_failed", "activity_completed", *["activity_handed_over"] * 4]
+    assert [handed(event)[::2] for event in ledger.pending[2:]] == [(2, 2, None), (3, 1, None), (4, 1, None), (5, 1, None)]
+    assert [fields(event, "delay_seconds", "failure") for event in ledger.pending[2:]] == [
         (1.0, FAILURE),
         (0.0, None),
         (0.0, FAILURE),
         (0.0, FAILURE),
     ]
-    assert live.to_start == []
+    assert ledger.to_start == []
 
 
 def test_code_when_it_failed_and_an_attempt_has_failed_for_good_then_that_is_noted() -> None:
     """The code is not told, for it could not take it."""
-    live = begun(two)
-    live.fail(FAILURE, {1: Failed(FINAL)}, AT)
-    assert kinds(live.pending) == ["code_failed", "activity_failed", "activity_handed_over"]
-    assert not live.has_inputs
+    ledger = begun(two)
+    ledger.fail(FAILURE, {1: Failed(FINAL)}, AT)
+    assert kinds(ledger.pending) == ["code_failed", "activity_failed", "activity_handed_over"]
+    assert not ledger.has_inputs

@@ -19,7 +19,7 @@ from levante_core.protocol import OLD_AFTER_SECONDS, ActivityOptions, ActivityTa
 from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import HandBack, TaskQueue
 from tests.support.runs_api import activity_task, delivered, workflow_task
-from tests.support.worker_world import Surroundings
+from tests.support.worker_context import Surroundings
 
 REPORTS, CHECKS = "/workers/activity-reports", "/workers/activity-checks"
 RAN: list[str] = []
@@ -56,7 +56,7 @@ class Serving(Surroundings):
     def __init__(self, slots: int = 10) -> None:
         super().__init__([], [work, fail, later], max_concurrent_activities=slots)
         self.changed = asyncio.Event()
-        self.activities = ActivityTasks(self.world, self.changed)
+        self.activities = ActivityTasks(self.context, self.changed)
         self.intake = Intake(self.tasks)
 
     def task(self, name: str, attempt: int = 1, **more: Any) -> ActivityTask:
@@ -205,7 +205,7 @@ def test_input_when_it_cannot_be_decoded_then_the_attempt_fails_as_if_the_activi
             raise WorkflowsException(f"no key for {execution_id}, {value}")
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(serving.world.payloads, "decoded", undecodable)
+            patched.setattr(serving.context.payloads, "decoded", undecodable)
             await serving.serve(serving.task("tasks-work", value={"label": "a"}))
         assert RAN == []
         assert serving.report.failure
@@ -274,7 +274,7 @@ def test_attempt_when_it_does_not_end_in_spite_of_the_stop_then_it_is_handed_bac
     """Each to its own queue; what has ended by itself is not."""
 
     async def scenario(serving: Serving) -> None:
-        own, other = serving.intake, Intake(await serving.world.tasks_of(serving.task("x").deployment_name))
+        own, other = serving.intake, Intake(await serving.context.tasks_of(serving.task("x").deployment_name))
         for receipt, intake, seconds in (("a", own, 99), ("b", other, 99), ("c", own, 0.5)):
             task = serving.task("tasks-work", value={"label": receipt, "seconds": seconds})
             serving.activities.receive(intake, [delivered(task, receipt)])

@@ -283,17 +283,17 @@ def test_patience_when_calls_meet_an_outage_then_it_is_that_of_what_they_carry(
 
 def test_presence_when_a_host_answers_then_the_worker_is_told_and_waits_for_the_end_of_the_connection() -> None:
     """It names the worker; a refusal is an error, and nobody is told."""
-    told: list[str] = []
+    lines: list[str] = []
 
     async def connected() -> None:
-        told.append("connected")
+        lines.append("connected")
 
     async def test(api: HttpApi, server: Server) -> None:
         await api.hold_presence("worker-1", connected)
         assert server.asked == [("GET", "/v1/workflows/workers/worker-1/presence", "Bearer key")]
-        assert told == ["connected"]
+        assert lines == ["connected"]
         with pytest.raises(ClientResponseError):
             await api.hold_presence("worker-1", connected)
-        assert told == ["connected"]
+        assert lines == ["connected"]
 
     run(OK, (404, "no", {}), test=test)

@@ -27,7 +27,7 @@ PATH = "/v1/workflows/executions/e/stream"
 LAST_STEP = 9999
 
 
-class Authentication:
+class EventsProgram:
     """An events program. Its tails are woken by the store's own writer, and their clock goes; that of keys does not.
 
     secrets: by the name of the key. `stranger` is of another workspace.
@@ -78,7 +78,7 @@ class Authentication:
         return self.place.start(execution_id=ROOT)
 
     def step(self, run: RunKey, index: int, count: int = 1, size: int = 1) -> None:
-        """Record a batch that so many events are told of, with inputs of so many characters."""
+        """Record a batch that makes so many events, with inputs of so many characters."""
         started = [
             ActivityScheduled(seq=1000 * index + number, name="a", input="x" * size) for number in range(1, count + 1)
         ]

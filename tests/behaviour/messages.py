@@ -188,7 +188,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "handlers that continue as new": counting(9, ["begun", "a"], _start_over),
     "a signal that fails the execution": Behaviour(Counter, Ended("FAILED", said="given up"), {"until": 9}, _give_up),
     "a signal whose handler has a bug": counting(2, ["begun", "7"], _stumble),
-    "reset without any mail": counting(4, ["begun", "x", "y", "z"], again(1, exclude_signals=True, exclude_updates=True)),
+    "reset without any message": counting(4, ["begun", "x", "y", "z"], again(1, exclude_signals=True, exclude_updates=True)),
     "reset without updates": counting(4, ["signalled", "begun", "y", "z"], again(2, exclude_updates=True)),
-    "cancelled, and told of": Behaviour(Counter, Ended("CANCELED"), {"until": 9}, _cancel_twice),
+    "cancelled, and published": Behaviour(Counter, Ended("CANCELED"), {"until": 9}, _cancel_twice),
 }

@@ -1,4 +1,4 @@
-"""Replays, in a process of its own, what another one has lived through: `python -m tests.unit.levante.replay.elsewhere`.
+"""Replays, in a process of its own, what another one has lived through: `python -m tests.unit.levante.replay.other_process`.
 
 Takes a pickled list of programs, their histories and what their code saw, and says how many it has seen the same.
 """

@@ -26,7 +26,7 @@ WORKER = "worker-1"
 
 
 class Surroundings:
-    """A worker's world for the first of these workflows. pools: the sources of tasks that were asked for by name."""
+    """A worker's context for the first of these workflows. pools: the sources of tasks that were asked for by name."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Surroundings:
         definitions = {one.name: one for one in map(get_activity_definition, activities)}
         slots = chosen.max_concurrent_activities
         self.runner = ActivityRunner(definitions, slots, self.api, self.clock.now, payloads)
-        self.world = WorkerContext(
+        self.context = WorkerContext(
             settings=chosen,
             worker_id=WORKER,
             api=self.api,
@@ -80,8 +80,8 @@ class Held(Surroundings):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.live: RunLedger | None = None
-        self.holder: RunDriver | None = None
+        self.ledger: RunLedger | None = None
+        self.driver: RunDriver | None = None
         self.is_stopping = False
 
     async def advance(
@@ -90,14 +90,14 @@ class Held(Surroundings):
         """Hold the run as a worker does that got these facts with its messages. is_first: the message carries the start."""
         start = self.api.start if is_first else None
         task = workflow_task(self.now, start=start, token=token_of(len(self.api.batches) + 1))
-        self.holder = RunDriver(self.world, Leases(self.tasks), task, self.receipts, self.live)
-        self.live = None
+        self.driver = RunDriver(self.context, Leases(self.tasks), task, self.receipts, self.ledger)
+        self.ledger = None
         if self.is_stopping:
-            self.holder.stop(now=False)
+            self.driver.stop(now=False)
         try:
-            return await self.holder.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
+            return await self.driver.advance(facts, is_trusted=is_trusted, is_redelivered=is_redelivered)
         finally:
-            self.live = self.holder.live
+            self.ledger = self.driver.ledger
 
     async def begin(self, *facts: Fact) -> bool:
         """Hold the run for the first time."""
@@ -108,7 +108,7 @@ class Held(Surroundings):
         return asyncio.create_task(self.begin(*facts))
 
     def forget(self) -> None:
-        """Let go of the live run, as a cache does that is full."""
-        if self.live:
-            self.live.code.dispose()
-            self.live = None
+        """Let go of the run's ledger, as a cache does that is full."""
+        if self.ledger:
+            self.ledger.code.dispose()
+            self.ledger = None

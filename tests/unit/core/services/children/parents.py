@@ -86,7 +86,7 @@ def runs_of(place: Place, execution_id: str = CHILD) -> list[str]:
     return [run.key.run_id for run in map(summary_of, items) if run.key.execution_id == execution_id]
 
 
-def told(place: Place, run: RunKey) -> list[Any]:
+def inputs_of(place: Place, run: RunKey) -> list[Any]:
     """Return the inputs that are recorded for a run, those that it has not taken too."""
     return [fact.input for fact in place.load(run).facts]
 

@@ -30,7 +30,7 @@ async def run_clan(data: Path, fault: OneFault) -> dict[str, int]:
         fault.is_armed = True
         execution = await place.start("faults-clan", {"key": key})
         for word in "xy":
-            await call(place.engine.mail.signal, WORKSPACE, execution, "say", {"word": f"{key}/{word}"})
+            await call(place.engine.messages.signal, WORKSPACE, execution, "say", {"word": f"{key}/{word}"})
         ended = await place.result(execution, 7200)
         left = await place.result(f"{key}-left", 7200)
         fault.is_armed = False

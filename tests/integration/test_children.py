@@ -13,7 +13,7 @@ from levante_core.domain.history.events import ChildSignaled
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
 from levante_local.greenlets import call
-from tests.integration.family_workflows import ACTIVITIES, RUNS, WORKFLOWS
+from tests.integration.child_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
 
 MODES = {"live": 1000, "always-replay": 0}
@@ -45,7 +45,7 @@ def test_children_when_they_complete_then_the_parent_gets_their_results(run: Cal
 
     async def scenario(place: Installation) -> None:
         labels = [uuid4().hex for _ in range(12)]
-        execution = await place.start("family-parent", {"labels": labels})
+        execution = await place.start("children-parent", {"labels": labels})
         ended = await place.result(execution)
         assert ended.ending.result == {"result": [f"did {label}" for label in labels]}
         assert {RUNS[label] for label in labels} == {1}
@@ -61,9 +61,9 @@ def test_child_when_it_fails_then_the_error_reaches_the_parent(run: Callable[[Sc
     """Caught, the parent goes on; not caught, it fails too."""
 
     async def scenario(place: Installation) -> None:
-        careful = await place.start("family-careful", {"label": "x", "fate": "fail"})
+        careful = await place.start("children-careful", {"label": "x", "fate": "fail"})
         assert (await place.result(careful)).ending.result == {"result": "FAILED: x failed on purpose"}
-        careless = await place.result(await place.start("family-parent", {"labels": ["y"], "fate": "fail"}))
+        careless = await place.result(await place.start("children-parent", {"labels": ["y"], "fate": "fail"}))
         assert careless.status is ExecutionStatus.FAILED
         assert "y failed on purpose" in careless.ending.failure.message
 
@@ -75,7 +75,7 @@ def test_child_when_it_continues_as_new_then_the_parent_hears_of_its_last_run_on
 
     async def scenario(place: Installation) -> None:
         label = uuid4().hex
-        ended = await place.result(await place.start("family-parent", {"labels": [label], "fate": "again"}))
+        ended = await place.result(await place.start("children-parent", {"labels": [label], "fate": "again"}))
         assert ended.ending.result == {"result": [f"did {label}"]}
         assert RUNS[label] == 1
 
@@ -86,12 +86,12 @@ def test_child_when_its_id_is_taken_or_nobody_serves_it_then_the_parent_hears_wh
     """A child that cannot be started is an error where it is awaited, not a parent that waits for ever."""
 
     async def scenario(place: Installation) -> None:
-        taken = await place.start("family-child", {"label": uuid4().hex, "fate": "wait"})
-        ended = await place.result(await place.start("family-careful", {"label": "x", "fate": "work", "child_id": taken}))
+        taken = await place.start("children-child", {"label": uuid4().hex, "fate": "wait"})
+        ended = await place.result(await place.start("children-careful", {"label": "x", "fate": "work", "child_id": taken}))
         assert "None: child" in ended.ending.result["result"]
         assert "already running" in ended.ending.result["result"]
-        ended = await place.result(await place.start("family-lonely"))
-        assert "no workflow has the name or id 'family-unserved'" in ended.ending.result["result"]
+        ended = await place.result(await place.start("children-lonely"))
+        assert "no workflow has the name or id 'children-unserved'" in ended.ending.result["result"]
 
     run(scenario)
 
@@ -106,12 +106,12 @@ def test_children_when_the_parent_ends_first_then_their_policy_decides(
 
     async def scenario(place: Installation) -> None:
         child = uuid4().hex
-        parent = await place.result(await place.start("family-loose", {"child_id": child, "policy": policy}))
+        parent = await place.result(await place.start("children-loose", {"child_id": child, "policy": policy}))
         assert parent.ending.result == {"result": child}
         if policy == "abandon":
             await asyncio.sleep(0.05)
             assert (await place.find(child)).is_open
-            await call(place.engine.mail.signal, WORKSPACE, child, "release", None)
+            await call(place.engine.messages.signal, WORKSPACE, child, "release", None)
         ended = await place.result(child)
         assert ended.status == ExecutionStatus(status)
 
@@ -124,7 +124,7 @@ def test_children_when_the_parent_is_terminated_then_their_policy_decides_too(ru
     async def scenario(place: Installation) -> None:
         child = uuid4().hex
         options = {"child_id": child, "policy": "terminate", "awaited": True}
-        parent = await place.start("family-loose", options)
+        parent = await place.start("children-loose", options)
         await until_there(place, child)
         await call(place.engine.closing.terminate, WORKSPACE, ExecutionId(parent))
         assert (await place.result(child)).status is ExecutionStatus.TERMINATED
@@ -137,9 +137,9 @@ def test_child_when_held_by_a_handle_then_it_can_be_awaited(run: Callable[[Scena
 
     async def scenario(place: Installation) -> None:
         child = uuid4().hex
-        parent = await place.start("family-loose", {"child_id": child, "policy": "abandon", "awaited": True})
+        parent = await place.start("children-loose", {"child_id": child, "policy": "abandon", "awaited": True})
         await until_there(place, child)
-        await call(place.engine.mail.signal, WORKSPACE, child, "release", None)
+        await call(place.engine.messages.signal, WORKSPACE, child, "release", None)
         assert (await place.result(parent)).ending.result == {"result": f"did {child}"}
 
     run(scenario)
@@ -150,7 +150,7 @@ def test_child_when_the_parent_gives_up_then_it_is_asked_to_end(run: Callable[[S
 
     async def scenario(place: Installation) -> None:
         child = uuid4().hex
-        parent = await place.result(await place.start("family-impatient", {"child_id": child}))
+        parent = await place.result(await place.start("children-impatient", {"child_id": child}))
         assert parent.ending.result == {"result": "gave up"}
         assert (await place.result(child)).status is ExecutionStatus.CANCELED
 
@@ -161,14 +161,16 @@ def test_stream_when_there_are_children_then_their_events_are_in_it(run: Callabl
     """One sequence for an execution and all below it."""
 
     async def scenario(place: Installation) -> None:
-        execution = await place.start("family-parent", {"labels": ["a", "b"]})
+        execution = await place.start("children-parent", {"labels": ["a", "b"]})
         await place.result(execution)
         streams = place.engine.streams
         await call(streams.publish, WORKSPACE, ExecutionId(execution))
-        told = [one.told.event for one in await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))]
-        ended = [event.workflow_name for event in told if event.event_type == "WORKFLOW_EXECUTION_COMPLETED"]
-        assert sorted(ended) == ["family-child", "family-child", "family-parent"]
-        assert {event.root_workflow_exec_id for event in told} == {execution}
+        stream_events = [
+            one.update.event for one in await call(lambda: list(streams.read(WORKSPACE, ExecutionId(execution), 1)))
+        ]
+        ended = [event.workflow_name for event in stream_events if event.event_type == "WORKFLOW_EXECUTION_COMPLETED"]
+        assert sorted(ended) == ["children-child", "children-child", "children-parent"]
+        assert {event.root_workflow_exec_id for event in stream_events} == {execution}
 
     run(scenario)
 
@@ -178,7 +180,7 @@ def test_child_when_its_parent_signals_it_then_it_gets_the_signal_once(run: Call
 
     async def scenario(place: Installation) -> None:
         label = uuid4().hex
-        execution = await place.start("family-signals", {"label": label})
+        execution = await place.start("children-signals", {"label": label})
         assert (await place.result(execution)).ending.result == {"text": f"did {label}"}
         (sent,) = [one for one in (await place.history(execution))["events"] if one["kind"] == "child_signaled"]
         parent = (await place.find(execution)).key
@@ -198,7 +200,7 @@ def test_child_when_it_has_no_such_signal_then_the_line_that_sends_it_says_so(tm
     async def scenario() -> None:
         place = Installation(tmp_path)
         async with place.running(), place.worker(WORKFLOWS, ACTIVITIES):
-            execution = await place.start("family-signals", {"label": uuid4().hex, "name": "unknown"})
+            execution = await place.start("children-signals", {"label": uuid4().hex, "name": "unknown"})
             while not (stuck := (await place.history(execution))["workflow_task_failure"]):
                 await asyncio.sleep(0.01)
             assert "has no signal 'unknown', only: release" in stuck["failure"]["message"]

@@ -12,7 +12,7 @@ RUNS: Counter[str] = Counter()
 
 
 @workflows.activity(retry_policy_max_attempts=1)
-async def family_work(label: str) -> str:
+async def child_work(label: str) -> str:
     """Do something."""
     RUNS[label] += 1
     return f"did {label}"
@@ -31,7 +31,7 @@ class Report(BaseModel):
     text: str
 
 
-@workflows.workflow.define(name="family-child")
+@workflows.workflow.define(name="children-child")
 class ChildFlow:
     """Does as it is told."""
 
@@ -49,9 +49,9 @@ class ChildFlow:
             try:
                 await workflows.workflow.wait_condition(lambda: self.is_released)
             except asyncio.CancelledError:
-                await family_work(f"{task.label}/cleaned")
+                await child_work(f"{task.label}/cleaned")
                 raise
-        return Report(text=await family_work(task.label))
+        return Report(text=await child_work(task.label))
 
     @workflows.workflow.signal(name="release")
     def release(self) -> None:
@@ -59,7 +59,7 @@ class ChildFlow:
         self.is_released = True
 
 
-@workflows.workflow.define(name="family-parent")
+@workflows.workflow.define(name="children-parent")
 class ParentFlow:
     """Has children, one after the other or at once."""
 
@@ -70,7 +70,7 @@ class ParentFlow:
         return [report.text for report in await asyncio.gather(*children)]
 
 
-@workflows.workflow.define(name="family-careful")
+@workflows.workflow.define(name="children-careful")
 class CarefulFlow:
     """Catches what its child raises."""
 
@@ -84,7 +84,7 @@ class CarefulFlow:
         return "went well"
 
 
-@workflows.workflow.define(name="family-loose")
+@workflows.workflow.define(name="children-loose")
 class LooseFlow:
     """Starts a child and ends, or waits a little, without it."""
 
@@ -100,7 +100,7 @@ class LooseFlow:
         return str(handle.execution_id)
 
 
-@workflows.workflow.define(name="family-impatient")
+@workflows.workflow.define(name="children-impatient")
 class ImpatientFlow:
     """Gives up on its child."""
 
@@ -115,7 +115,7 @@ class ImpatientFlow:
         return "waited"
 
 
-@workflows.workflow.define(name="family-lonely", execution_timeout=timedelta(minutes=1))
+@workflows.workflow.define(name="children-lonely", execution_timeout=timedelta(minutes=1))
 class LonelyFlow:
     """Starts a workflow that nobody serves."""
 
@@ -129,7 +129,7 @@ class LonelyFlow:
         return "served"
 
 
-@workflows.workflow.define(name="family-unserved")
+@workflows.workflow.define(name="children-unserved")
 class UnservedFlow:
     """Served by nobody."""
 
@@ -138,7 +138,7 @@ class UnservedFlow:
         """Do nothing."""
 
 
-@workflows.workflow.define(name="family-signals")
+@workflows.workflow.define(name="children-signals")
 class SignalsFlow:
     """Releases a child that waits for it."""
 
@@ -153,4 +153,4 @@ class SignalsFlow:
 
 
 WORKFLOWS = [ChildFlow, ParentFlow, CarefulFlow, LooseFlow, ImpatientFlow, LonelyFlow, SignalsFlow]
-ACTIVITIES = [family_work]
+ACTIVITIES = [child_work]

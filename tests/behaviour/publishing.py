@@ -1,4 +1,4 @@
-"""§5 and §6: workflows that tell of their progress, and that ask people."""
+"""§5 and §6: workflows that publish their progress, and that ask people."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,7 +41,7 @@ class Claim(talk.FormInput):
 
 @workflows.activity(name="behaviour-write", retry_policy_max_attempts=1)
 async def write(words: list[str]) -> str:
-    """Tell of each word, and of what goes wrong."""
+    """Publish each word, and of what goes wrong."""
     async with workflows.task_from(Draft(), type="draft") as draft:
         for word in words:
             await draft.update_state({"text": f"{draft.state.text if draft.state else ''}{word}"})
@@ -50,8 +50,8 @@ async def write(words: list[str]) -> str:
     return draft.state.text if draft.state else ""
 
 
-@workflow.define(name="behaviour-telling")
-class StreamProjection:
+@workflow.define(name="behaviour-publishing")
+class Publishing:
     """§6: custom tasks of workflow code, which span several activities."""
 
     @workflow.entrypoint
@@ -122,7 +122,7 @@ class Conversation(workflows.InteractiveWorkflow):
         return talk.ChatAssistantWorkflowOutput(content=[talk.TextOutput(text=" ".join(found))])
 
 
-def told(event: Any) -> tuple[str, Any]:
+def stream_events(event: Any) -> tuple[str, Any]:
     """Return the end of an event's type, and what it says."""
     said = event["attributes"]
     kind = event["event_type"].removeprefix("CUSTOM_TASK_")
@@ -130,10 +130,10 @@ def told(event: Any) -> tuple[str, Any]:
 
 
 async def _follow(driver: Driver) -> None:
-    """Read what workflow code has told: once, whoever ran it."""
+    """Read what workflow code has published: once, whoever ran it."""
     await driver.result()
     events = await driver.events("CUSTOM_TASK")
-    of = {kind: [told(one) for one in events if one["attributes"]["custom_task_type"] == kind] for kind in TASKS}
+    of = {kind: [stream_events(one) for one in events if one["attributes"]["custom_task_type"] == kind] for kind in TASKS}
     assert of == TASKS
     assert {one["attributes"]["custom_task_id"] for one in events[:4]} == {"the-progress"}
 
@@ -165,7 +165,7 @@ def _read(*expected: tuple[str, Any]) -> Callable[[Driver], Awaitable[None]]:
 
     async def drive(driver: Driver) -> None:
         await driver.result()
-        events = [told(one) for one in await driver.events("CUSTOM_TASK")]
+        events = [stream_events(one) for one in await driver.events("CUSTOM_TASK")]
         assert events[-len(expected) :] == list(expected)
 
     return drive
@@ -219,15 +219,15 @@ async def _answer(driver: Driver) -> None:
     events = await driver.events("CUSTOM_TASK")
     assert {one["attributes"]["custom_task_type"] for one in events} == {"wait_for_input"}
     schema = asked["ann"]["input_schema"]
-    assert told(events[0]) == ("STARTED", {"input_schema": schema, "label": "ann"})
-    assert told(events[-1]) == ("COMPLETED", {"input_schema": schema, "label": "ann", "input": {"years": 35}})
+    assert stream_events(events[0]) == ("STARTED", {"input_schema": schema, "label": "ann"})
+    assert stream_events(events[-1]) == ("COMPLETED", {"input_schema": schema, "label": "ann", "input": {"years": 35}})
 
 
-def _told_at_the_end(failure: str, meanwhile: Callable[[Driver], Awaitable[Any]]) -> Callable[[Driver], Awaitable[None]]:
+def _failed_at_the_end(failure: str, meanwhile: Callable[[Driver], Awaitable[Any]]) -> Callable[[Driver], Awaitable[None]]:
     async def drive(driver: Driver) -> None:
         await meanwhile(driver)
         await driver.result()
-        assert told((await driver.events("CUSTOM_TASK"))[-1]) == ("FAILED", failure)
+        assert stream_events((await driver.events("CUSTOM_TASK"))[-1]) == ("FAILED", failure)
         assert STATE_KEY not in (await driver.get())["search_keys"]
 
     return drive
@@ -261,7 +261,7 @@ async def _converse(driver: Driver) -> None:
         await submit(driver, asked, answer)
     await driver.result()
     events = [one for one in await driver.events("CUSTOM_TASK") if one["attributes"]["custom_task_type"] == "todo_list"]
-    assert [told(one)[0] for one in events] == ["STARTED", *["IN_PROGRESS"] * 4, "COMPLETED"]
+    assert [stream_events(one)[0] for one in events] == ["STARTED", *["IN_PROGRESS"] * 4, "COMPLETED"]
     messages = [one["attributes"]["custom_task_type"] for one in await driver.events("CUSTOM_TASK_COMPLETED")]
     assert messages.count("assistant_message") == 1
 
@@ -269,7 +269,7 @@ async def _converse(driver: Driver) -> None:
 SAID = "a trip 2026-05-01 True blue no Dear all done done"
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "custom tasks of workflow code": Behaviour(
-        StreamProjection,
+        Publishing,
         completed(["the-progress", "progress", "{'done': 2, 'last': 'ab'}", "Draft", STATELESS]),
         drive=_follow,
     ),
@@ -295,13 +295,13 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
         Interview,
         completed(["asked", "ann said nothing"]),
         {"labels": ["ann"], "seconds": 0.2},
-        _told_at_the_end("nobody submitted the input in time", _wait),
+        _failed_at_the_end("nobody submitted the input in time", _wait),
     ),
     "people are not waited for any more": Behaviour(
         Interview,
         Ended("CANCELED"),
         {"labels": ["ann"]},
-        _told_at_the_end("the wait for the input was cancelled", _cancel),
+        _failed_at_the_end("the wait for the input was cancelled", _cancel),
     ),
     "forms, confirmations and chats": Behaviour(
         Conversation,
