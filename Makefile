@@ -88,14 +88,14 @@ fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another wo
 test-poison: setup ## every kind of damage to every kind of stored or queued item, on SQLite and on DynamoDB (moto)
 	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --timeout 900 tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
 
-test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS='python3.12 python3.13')
+test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS='python3.12 python3.13' FILES=tests/unit/levante/replay)
 	@set -e; for python in $(or $(PYTHONS),python3.12 python3.13); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "== Python $$version"; \
 		test -x .venv-$$version/bin/python || $$python -m venv .venv-$$version; \
 		.venv-$$version/bin/python $(PIP) --upgrade 'pip>=25.1'; \
 		.venv-$$version/bin/python $(PIP) --editable . --group client --group test; \
-		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist worksteal tests/unit/replay tests/property tests/behaviour $(ARGS); \
+		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist worksteal $(or $(FILES),tests/unit/levante/replay tests/property tests/behaviour) $(ARGS); \
 	done
 
 test: lint types pytest ## all checks: lint, types, tests

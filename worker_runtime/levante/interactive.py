@@ -75,7 +75,7 @@ class _InputTask(Task[dict[str, Json]]):
 
     def take(self, value: Json) -> None:
         """Add the input to what is published on completion."""
-        self._completion = {**(self.state or {}), "input": value}
+        self._published = {**(self.state or {}), "input": value}
 
     async def __aexit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
