@@ -282,7 +282,7 @@ async def cold(peer: harness.Peer, record: Record, busy: float) -> None:
 async def repetition(sizes: argparse.Namespace, number: int, out: TextIO) -> None:
     """Boot, run all workloads, stop everything."""
     name, _, variant = sizes.peer.partition(":")
-    name = name.partition("@")[0]
+    name, at, revision = name.partition("@")
     runs = harness.home() / "run"
     runs.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=f"{name}-{variant or 'std'}-", dir=runs))
@@ -290,7 +290,7 @@ async def repetition(sizes: argparse.Namespace, number: int, out: TextIO) -> Non
     busy = harness.wait_quiet()
     peer: harness.Peer = importlib.import_module("peer_" + name).Peer(variant)
     peer.place = place
-    record = Record(out, peer.label, number)
+    record = Record(out, f"{peer.label}{at}{revision}", number)
     try:
         await cold(peer, record, busy)
         for work in sizes.only:

@@ -11,6 +11,8 @@ from levante import workflow
 from tests.behaviour.driving import Behaviour, Driver, Ended, completed
 from tests.behaviour.programs import LIMIT, echo
 
+BEGUN_SECONDS = 1.0
+"""By when an activity has begun, on a machine that does other work as well: one that has not ends at once."""
 OFTEN = timedelta(seconds=1)
 """A timeout of heartbeats by which an activity learns within a second that it is asked to end."""
 
@@ -83,7 +85,7 @@ class CancelsActivity:
             waiting = asyncio.create_task(fails_at_first())
         else:
             waiting = asyncio.create_task(CALLS[where](how))
-        await asyncio.sleep(0 if how == "at once" else 0.3)
+        await asyncio.sleep(0 if how == "at once" else BEGUN_SECONDS)
         waiting.cancel()
         waiting.cancel()
         return await _how_it_ends(waiting)
@@ -97,7 +99,7 @@ class CancelsInTime:
     async def run(self, how: str) -> str:
         """See the class."""
         if how == "timeout":
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(BEGUN_SECONDS):
                 return await in_place("finishes")
         if how == "wait_for":
             return await _how_it_ends(asyncio.wait_for(in_place("gives in"), 0.3))
@@ -113,7 +115,7 @@ class CancelsInTime:
         with suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as group:
                 group.create_task(member())
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(BEGUN_SECONDS)
                 raise RuntimeError("all of you, end")
         return ended[0]
 

@@ -180,6 +180,9 @@ class WorkflowRun:
     def dispose(self) -> None:
         """Throw the live code away; nothing that it still does or says reaches the outside."""
         self._is_disposed = True
+        if self._loop.has_ended:
+            self._loop.is_thrown_away = True
+            return
         with silenced(), Isolation():
             throw_away = partial(self._loop.throw_away, self._guard.begin_turn)
             problem = self._guard.dispose(partial(self._loop.run, throw_away), self._loop)

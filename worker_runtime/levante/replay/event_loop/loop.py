@@ -122,8 +122,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def run_rounds(self, rounds: int, begin_turn: Callable[[], None]) -> None:
         """Run what is ready, then what that made ready, and so on, so many times at most."""
         for _ in range(rounds):
+            if not self._ready:
+                return
             for _ in range(len(self._ready)):
                 self._run_next(begin_turn)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no code is left that could do something: no task and no async generator is open."""
+        return not self._ready and not self._generators and all(task.done() for task in self._tasks)
 
     def throw_away(self, begin_turn: Callable[[], None]) -> list[object]:
         """Cancel all tasks, and report no more errors. Returns those whose code does not end, and what they wait for."""
