@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from levante.errors import activity_error
-from levante.replay.event_loop.loop import AwaitedFuture, DeterministicLoop
+from levante.replay.event_loop.loop import DeterministicLoop, end_if_asked
 from levante_core.protocol import (
     ActivityCancelRequested,
     ActivityCompleted,
@@ -53,9 +53,7 @@ class Activities:
             case ActivityCompleted():
                 future.set_result(outcome.result)
             case ActivityFailed(attempt=attempt, failure=failure):
-                if failure.kind is FailureKind.CANCELED and isinstance(future, AwaitedFuture) and future.is_asked_to_end:
-                    future.end_canceled()
-                else:
+                if failure.kind is not FailureKind.CANCELED or not end_if_asked(future):
                     future.set_exception(activity_error(name, attempt, failure))
             case _:
                 assert_never(outcome)

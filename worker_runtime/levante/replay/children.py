@@ -9,7 +9,7 @@ from typing import assert_never
 
 from levante.context import ChildWorkflow
 from levante.errors import child_error
-from levante.replay.event_loop.loop import AwaitedFuture, DeterministicLoop
+from levante.replay.event_loop.loop import DeterministicLoop, end_if_asked
 from levante_core.protocol import (
     ChildCancelRequested,
     ChildCompleted,
@@ -103,10 +103,8 @@ class Children:
                 _settle(self._open.pop(outcome.seq), outcome.result)
             case ChildFailed():
                 child = self._open.pop(outcome.seq)
-                ended = child.ended
-                is_canceled = outcome.status is ExecutionStatus.CANCELED
-                if is_canceled and isinstance(ended, AwaitedFuture) and ended.is_asked_to_end:
-                    ended.end_canceled()
+                if outcome.status is ExecutionStatus.CANCELED:
+                    end_if_asked(child.ended)
                 _settle(child, child_error(child.scheduled.workflow_name, child.scheduled.execution_id, outcome))
             case _:
                 assert_never(outcome)

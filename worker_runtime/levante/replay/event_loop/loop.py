@@ -79,6 +79,14 @@ class AwaitedFuture(_Future):
         super().cancel()
 
 
+def end_if_asked(future: asyncio.Future[Any]) -> bool:
+    """Cancel a future that stayed pending when its cancellation was asked for. Returns whether it is such a one."""
+    if not (isinstance(future, AwaitedFuture) and future.is_asked_to_end):
+        return False
+    future.end_canceled()
+    return True
+
+
 class DeterministicLoop(asyncio.AbstractEventLoop):
     """The loop of one run. `time()` is the recorded time; timers are handed to the run instead of being waited for.
 
