@@ -21,7 +21,7 @@ from levante.worker.transport.api import Api, ApiError
 from levante.worker.transport.batcher import Batcher
 from levante.worker.transport.sending import send_commits, send_reports
 from levante_core.adapters.sqs.lent_queues import connect
-from levante_core.protocol import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
 DEPLOYMENT = "orders"
@@ -45,16 +45,16 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
     """Run a worker inside the block, as `levante.worker` composes it, on the queues themselves. Yields its runner."""
     settings = WorkerSettings(api_key=KEY, deployment_name=DEPLOYMENT, worker_name="worker-1")
     api = GatewayApi(place)
-    deployment = DeploymentName(DEPLOYMENT)
+    pool = WorkerPool.parse(DEPLOYMENT)
 
     async def ask() -> QueueAccess:
-        access = (await api.queue_access(QueueAccessRequest(deployment_name=deployment))).access
+        access = (await api.queue_access(QueueAccessRequest(deployment_name=pool))).access
         if access is None:
             raise AssertionError("the API lends no access to the queues")
         return access
 
-    async def no_session(name: DeploymentName) -> TaskSource:
-        raise AssertionError(f"no workload has a sticky session: {name}")
+    async def no_session(pool: WorkerPool) -> TaskSource:
+        raise AssertionError(f"no workload has a sticky session: {pool}")
 
     definitions = {one.name: one for one in map(get_activity_definition, activities)}
     runner = ActivityRunner(definitions, settings.max_concurrent_activities, api, place.clock.now, PLAIN)
@@ -62,9 +62,7 @@ async def worker(place: Installation, workflows: Sequence[type], activities: Seq
         settings=settings,
         worker_id="worker-1-0",
         api=api,
-        tasks=QueueTasks(
-            ApiTasks(api, deployment, "worker-1-0"), ask, partial(connect, with_credentials=True), place.clock.now
-        ),
+        tasks=QueueTasks(ApiTasks(api, pool, "worker-1-0"), ask, partial(connect, with_credentials=True), place.clock.now),
         commits=Batcher(send_commits(api)),
         reports=Batcher(send_reports(api)),
         runner=runner,

@@ -10,6 +10,7 @@ from levante_core.adapters.dynamodb.table import INDEXES, table_definition
 from levante_core.domain.executions.execution import Ending, Execution, Parent, RunKey, RunStart
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, Put
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.storage import keys
@@ -32,15 +33,16 @@ from levante_core.storage.runs import RunSummary, earlier_run_item, execution_it
 from tests.support.dynamodb_tables import ON_ALL, store_of
 
 SPACE, NAME, DEPLOYMENT = Workspace("w"), WorkflowName("checkout"), DeploymentName("d")
+POOL = WorkerPool(DEPLOYMENT)
 NOW = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
 RUN = Execution(
     key=RunKey(SPACE, ExecutionId("e"), RunId("run-2")),
     workflow_id="workflow-1",
-    deployment_name=DEPLOYMENT,
+    pool=POOL,
     start=RunStart(workflow_name=NAME, input={"order": 1}, started_at=NOW, deadline_at=NOW + timedelta(hours=1)),
     root_execution_id=ExecutionId("root"),
-    parent=Parent(ExecutionId("parent"), RunId("parent-run"), DEPLOYMENT, 3),
+    parent=Parent(ExecutionId("parent"), RunId("parent-run"), POOL, 3),
     mail_count=2,
 )
 CLOSED_RUN = replace(

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from levante_core.adapters.aws.sts import StsTaskAccess, sts_client
 from levante_core.adapters.sqs.queues import SqsQueues, sqs_client
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import queue_name
@@ -24,7 +25,7 @@ PREFIX = "access"
 
 
 def queue_of(deployment: str, queue: TaskQueue = TaskQueue.WORKFLOW) -> str:
-    return queue_name(Workspace("w"), DeploymentName(deployment), queue)
+    return queue_name(Workspace("w"), WorkerPool.parse(deployment), queue)
 
 
 @dataclass

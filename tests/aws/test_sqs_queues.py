@@ -14,7 +14,8 @@ from levante_core.adapters.dynamodb.calls import Patience
 from levante_core.adapters.sqs.batches import MOST_BYTES, MOST_IN_A_BATCH
 from levante_core.adapters.sqs.client import MOST_DELIVERIES, MOST_NAME_CHARACTERS
 from levante_core.adapters.sqs.queues import SqsQueues
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.workers import TaskQueue
@@ -432,7 +433,7 @@ class TestMaking:
     def test_prefix_when_longest_then_all_names_of_the_core_fit(self) -> None:
         """SQS allows 80 characters. Source: SQS quotas (read 2026-11-23)."""
         queues = SqsQueues(FlakySqs(), "p" * 24)
-        longest = DeploymentName("d" * 128)
+        longest = WorkerPool.parse("d" * 128)
         names = [queue_name(Workspace("w"), longest, queue) for queue in TaskQueue]
         assert max(len(queues.name(name)) for name in [*names, TIMERS_QUEUE]) == MOST_NAME_CHARACTERS
 

@@ -12,7 +12,8 @@ from levante_core.adapters.aws.calls import ServiceRefused
 from levante_core.adapters.aws.sts import GRANT_SECONDS, WORKER_ACTIONS, StsTaskAccess, queue_arn, session_policy
 from levante_core.adapters.dynamodb.calls import Patience
 from levante_core.adapters.sqs.queues import SqsQueues
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Unavailable
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import queue_name
@@ -20,8 +21,10 @@ from levante_core.services.dispatch.sender import queue_name
 ROLE = "arn:aws:iam::123456789012:role/stack-WorkerRole-ABC"
 REGION = "eu-central-1"
 EXPIRES_AT = datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-LONGEST = [queue_name(Workspace("w" * 200), DeploymentName("d" * 128), queue) for queue in TaskQueue]
-MINE = [queue_name(Workspace("w"), DeploymentName("checkout"), queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
+LONGEST = [queue_name(Workspace("w" * 200), WorkerPool.parse("d" * 128), queue) for queue in TaskQueue]
+MINE = [
+    queue_name(Workspace("w"), WorkerPool.parse("checkout"), queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)
+]
 
 MOST_POLICY_CHARACTERS = 2048
 """Source: STS API, AssumeRole, Policy (read 2026-11-23)."""

@@ -16,7 +16,8 @@ from levante_core.adapters.dynamodb.table import TIME_TO_LIVE, table_definition
 from levante_core.adapters.sqs.client import check_prefix, full_name, sqs_client
 from levante_core.adapters.sqs.queues import SqsQueues
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Change, Item, Key
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
@@ -169,7 +170,7 @@ def fixed_queues(prefix: str) -> list[str]:
 def task_queues(prefix: str) -> list[str]:
     """Return the ARNs of the queues of all deployments."""
     space = Workspace("default")
-    names = [queue_name(space, DeploymentName(one), queue) for one in DEPLOYMENTS for queue in TaskQueue]
+    names = [queue_name(space, WorkerPool.parse(one), queue) for one in DEPLOYMENTS for queue in TaskQueue]
     return [queue_arn(full_name(prefix, name)) for name in names]
 
 
@@ -216,7 +217,7 @@ def test_session_when_there_is_another_installation_then_it_reaches_the_queues_o
             lent = {"AccessKeyId": "i", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": datetime.now(UTC)}
             return {"Credentials": lent}
 
-    mine = [queue_name(Workspace("default"), DeploymentName(deployment), queue) for queue in TaskQueue]
+    mine = [queue_name(Workspace("default"), WorkerPool.parse(deployment), queue) for queue in TaskQueue]
     role = "arn:aws:iam::123456789012:role/worker"
     StsTaskAccess(Sts(), role, SqsQueues(sqs_client(session=NOWHERE), own), "us-east-1").grant(*mine)
     reached = [resource for statement in asked[0]["Statement"] for resource in statement["Resource"]]

@@ -103,7 +103,7 @@ class Fleet:
 
     async def build_of(self, execution_id: str) -> str:
         """Return what an execution is pinned to."""
-        return str((await call(self.place.engine.executions.get, WORKSPACE, execution_id)).deployment_name)
+        return str((await call(self.place.engine.executions.get, WORKSPACE, execution_id)).pool)
 
 
 @asynccontextmanager

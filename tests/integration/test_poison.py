@@ -26,6 +26,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, WorkflowName
 from levante_core.domain.schedules.spec import ScheduleDefinition
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
@@ -42,6 +43,7 @@ from tests.support.dynamodb_tables import store_on_moto
 from tests.support.poison import DAMAGES, HOME, NEIGHBOURS, VICTIM, Plant, batch_key
 
 DEPLOYMENT = NEIGHBOURS[0][1]
+POOL = WorkerPool(DEPLOYMENT)
 EVERYWHERE = bool(os.environ.get("LEVANTE_POISON_EVERYWHERE"))
 EACH = 2 if EVERYWHERE else 20
 """Of the neighbours: a transaction takes moto a third of a second."""
@@ -105,7 +107,7 @@ def fact_of(plant: Plant, how: str) -> tuple[RunKey, Mend]:
     plant.round()
     plant.commit(run, DEPLOYMENT, TimerStarted(seq=2, fire_at=plant.clock.now() + timedelta(minutes=5)))
     plant.round()
-    recorded = Recorded(run, DEPLOYMENT, plant.clock.now())
+    recorded = Recorded(run, POOL, plant.clock.now())
     fact = message_fact(SignalReceived(number=1, at=plant.clock.now(), name="s", input=None))
     item = fact_item(recorded, fact)
     plant.items.write(Put(item))
@@ -174,7 +176,7 @@ def test_record_when_its_handler_raises_then_the_rest_of_its_batch_is_carried_ou
         patched.setattr(ChildService, "carry_out", broken)
         plant.commit(run, DEPLOYMENT, child, ActivityScheduled(seq=2, name="a", input={}))
         plant.pump()
-        queue = queue_name(HOME, DEPLOYMENT, TaskQueue.ACTIVITY)
+        queue = queue_name(HOME, POOL, TaskQueue.ACTIVITY)
         assert plant.queues.receive(queue, limit=1, wait_seconds=0, visibility_seconds=1), "the activity was sent"
         live(plant, 3, "meanwhile")
         assert {one.kind for one in plant.parked()} >= {ParkedKind.CHANGE}
@@ -209,7 +211,7 @@ def test_message_when_it_cannot_be_read_then_it_is_parked_as_it_is_and_can_be_dr
     if queue == "timers":
         plant.queues.send(TIMERS_QUEUE, [OutgoingMessage(BODIES[body])])
     else:
-        name = queue_name(HOME, DEPLOYMENT, TaskQueue(queue))
+        name = queue_name(HOME, POOL, TaskQueue(queue))
         plant.queues.ensure(name)
         plant.queues.send(name, [OutgoingMessage(BODIES[body], group="g", deduplication_id="d")])
     if queue == "activity":

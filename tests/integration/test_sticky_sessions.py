@@ -18,7 +18,7 @@ from levante.testing import WorkflowEnvironment
 from levante.testing.installation import WORKSPACE, Installation
 from levante.testing.virtual_time import LoopClock
 from levante.worker.tasks.source import TaskSource
-from levante_core.protocol import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_local.greenlets import call
 
 pytestmark = pytest.mark.levante
@@ -194,10 +194,10 @@ async def test_session_when_its_tasks_cannot_be_had_for_a_while_then_it_is_serve
     refusals = [WorkflowsException("no access to the queues", status=503) for _ in range(5)]
     tasks_of = Installation._tasks_of
 
-    async def refused_at_first(self: Installation, worker_id: str, name: DeploymentName) -> TaskSource:
+    async def refused_at_first(self: Installation, worker_id: str, pool: WorkerPool) -> TaskSource:
         if refusals:
             raise refusals.pop()
-        return await tasks_of(self, worker_id, name)
+        return await tasks_of(self, worker_id, pool)
 
     monkeypatch.setattr(Installation, "_tasks_of", refused_at_first)
     async with _place(tmp_path) as (place, stack):

@@ -13,7 +13,8 @@ from levante.worker.activities.attempt_end import AttemptEnd
 from levante.worker.activities.runner import ActivityRunner
 from levante.worker.payloads import PLAIN
 from levante.worker.transport.api import Api
-from levante_core.protocol import ActivityWork, DeploymentName, Json
+from levante_core.domain.worker_pool import WorkerPool
+from levante_core.protocol import ActivityWork, Json
 from levante_core.protocol.activities import ActivityHeartbeatRequest, ActivityHeartbeatResponse
 
 EXECUTION = "order-1"
@@ -51,7 +52,7 @@ class Runner:
         definition = get_activity_definition(activity)
         chosen = definition.options.model_copy(update=options)
         work = ActivityWork(name=definition.name, input={} if value is None else value, options=chosen)
-        attempt = Attempt(EXECUTION, "run-1", DeploymentName("d"), 1, 1, "token", work)
+        attempt = Attempt(EXECUTION, "run-1", WorkerPool.parse("d"), 1, 1, "token", work)
         self.demands.append(attempt.demand)
         return asyncio.create_task(self.runner.run(attempt))
 

@@ -22,6 +22,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.domain.streams.events import OutsideTask, StreamEventType
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol.activities import PermitRequest
@@ -96,7 +97,7 @@ def live_in(plant: Plant) -> RunKey:
     activities = [ActivityScheduled(seq=seq, name="a", input={}) for seq in (4, 5, 6)]
     plant.commit(run, OWN, child, near, far, *activities)
     engine.messages.signal(HOME, VICTIM, "s", {"a": 1}, "request")
-    recorded = Recorded(run, OWN, now)
+    recorded = Recorded(run, WorkerPool(OWN), now)
     plant.items.write(Put(fact_item(recorded, outcome_fact(TimerFired(seq=2, at=now)))))
     plant.commit(run, OWN, MessagesTaken(until=1), FactTaken(fact=keys.outcome_fact(2)))
     plant.pump()
@@ -127,7 +128,7 @@ def _have_workers(plant: Plant) -> None:
 
 def _have_activities(plant: Plant, run: RunKey) -> None:
     """Let one activity run, one go on elsewhere, and one wait for its next attempt."""
-    running, elsewhere, failing = (AttemptGrant(run, OWN, seq, 1, 1) for seq in (4, 5, 6))
+    running, elsewhere, failing = (AttemptGrant(run, WorkerPool(OWN), seq, 1, 1) for seq in (4, 5, 6))
     activities = plant.engine.activities
     activities.heartbeat(running, ["half"])
     activities.defer(elsewhere, timedelta(hours=2), None)

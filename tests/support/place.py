@@ -12,6 +12,7 @@ from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import (
     Commit,
@@ -39,6 +40,7 @@ from tests.support.races import RacingStore
 
 SPACE = Workspace("s")
 DEPLOYMENT = DeploymentName("d")
+POOL = WorkerPool(DEPLOYMENT)
 HOUR = timedelta(hours=1)
 RETENTION = timedelta(days=30)
 
@@ -82,7 +84,7 @@ class Place:
 
     def grant(self, run: RunKey, next_index: int = 0) -> RunGrant:
         """Return what a worker is granted that was given the run."""
-        return RunGrant(run, DEPLOYMENT, next_index)
+        return RunGrant(run, POOL, next_index)
 
     def load(self, run: RunKey, **wanted: Any) -> LoadResponse:
         """Load a run, as a worker with every token could."""
@@ -91,7 +93,7 @@ class Place:
 
     def attempt(self, run: RunKey, attempt: int = 1, seq: int = 1, scheduled_in: int = 1) -> AttemptGrant:
         """Return what a worker is granted that was given the attempt."""
-        return AttemptGrant(run, DEPLOYMENT, seq, scheduled_in, attempt)
+        return AttemptGrant(run, POOL, seq, scheduled_in, attempt)
 
     def report(
         self,
@@ -133,7 +135,7 @@ class Place:
 
     def emptied(self, queue: TaskQueue) -> list[str]:
         """Take the messages of a queue of the deployment for good."""
-        return self._emptied(queue_name(SPACE, DEPLOYMENT, queue))
+        return self._emptied(queue_name(SPACE, POOL, queue))
 
     def _emptied(self, queue: str) -> list[str]:
         self.queues.ensure(queue)

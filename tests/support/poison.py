@@ -15,6 +15,7 @@ from levante_core.domain.history.events import ExecutionCompleted
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import ChangeFeed, Item, ItemStore, Key, Put
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import Commit, CommitOutcome, DeliveredTask, PollRequest, RegisterRequest, TaskQueue
@@ -110,7 +111,7 @@ class Plant:
         """Append a batch."""
         place = last_index(self.items, run) + 1 if index is None else index
         batch = HistoryBatch(index=place, commit_id=f"{run.run_id}-{place}", events=events)
-        granted = GrantedCommit(RunGrant(run, deployment, place), Commit(token="not read here", batch=batch))
+        granted = GrantedCommit(RunGrant(run, WorkerPool(deployment), place), Commit(token="not read here", batch=batch))
         (result,) = self.engine.commits.append([granted])
         return result.outcome
 
@@ -166,14 +167,14 @@ class Plant:
 
     def poll(self, workspace: Workspace, deployment: DeploymentName, queue: TaskQueue) -> list[DeliveredTask]:
         """Take the tasks that are waiting."""
-        request = PollRequest(deployment_name=deployment, worker_id="w", queue=queue, limit=100, wait_seconds=0)
+        request = PollRequest(deployment_name=WorkerPool(deployment), worker_id="w", queue=queue, limit=100, wait_seconds=0)
         return self.engine.tasks.poll(workspace, request, key_id="k")
 
     def lose_tasks(self) -> None:
         """Lose the workflow tasks of everybody."""
-        for whose in NEIGHBOURS:
-            taken = [one.receipt for one in self.poll(*whose, TaskQueue.WORKFLOW)]
-            self.queues.delete(queue_name(*whose, TaskQueue.WORKFLOW), taken)
+        for workspace, deployment in NEIGHBOURS:
+            taken = [one.receipt for one in self.poll(workspace, deployment, TaskQueue.WORKFLOW)]
+            self.queues.delete(queue_name(workspace, WorkerPool(deployment), TaskQueue.WORKFLOW), taken)
 
     def rewind(self) -> None:
         """Let the feed deliver again what it has delivered."""
@@ -191,7 +192,9 @@ class Plant:
                     run = RunKey(one.task.workspace, one.task.execution_id, one.task.run_id)
                     if run.execution_id != VICTIM or self.completes_victim:
                         self.commit(run, deployment, ExecutionCompleted(seq=99, result=None))
-            self.queues.delete(queue_name(workspace, deployment, TaskQueue.WORKFLOW), [one.receipt for one in tasks])
+            self.queues.delete(
+                queue_name(workspace, WorkerPool(deployment), TaskQueue.WORKFLOW), [one.receipt for one in tasks]
+            )
 
     completes_victim = False
     """Whether workers complete the execution that is damaged, too."""

@@ -19,7 +19,8 @@ from levante.worker.tasks.leases import Leases
 from levante.worker.tasks.source import TaskSource
 from levante.worker.transport.batcher import Batcher
 from levante.worker.transport.sending import send_commits, send_reports
-from levante_core.protocol import DeploymentName, Fact
+from levante_core.domain.worker_pool import WorkerPool
+from levante_core.protocol import Fact
 from tests.support.runs_api import RunsApi, TasksInMemory, run_start, token_of, workflow_task
 
 WORKER = "worker-1"
@@ -39,7 +40,7 @@ class Surroundings:
     ) -> None:
         self.clock = LoopClock()
         self.tasks = TasksInMemory()
-        self.pools: dict[str, TasksInMemory] = {}
+        self.pools: dict[WorkerPool, TasksInMemory] = {}
         served = {one.name: one for one in map(get_workflow_definition, workflows)}
         self.api = RunsApi(run_start(next(iter(served), "none"), self.clock.now(), value))
         given = {"api_key": "key", "deployment_name": "d", "worker_name": "w", **settings}
@@ -66,8 +67,8 @@ class Surroundings:
         """The time of the loop."""
         return self.clock.now()
 
-    async def _tasks_of(self, name: DeploymentName) -> TaskSource:
-        return self.pools.setdefault(name, TasksInMemory())
+    async def _tasks_of(self, pool: WorkerPool) -> TaskSource:
+        return self.pools.setdefault(pool, TasksInMemory())
 
 
 class Held(Surroundings):

@@ -30,7 +30,8 @@ _FORMS = {
 }
 
 
-def _checked(form: str, text: str, field: str | None = None) -> str:
+def of_form(form: str, text: str, field: str | None = None) -> str:
+    """Return a text that has the form of such a name. field: what the body calls it, if otherwise. Raises: InvalidInput."""
     pattern, wording = _FORMS[form]
     if not pattern.fullmatch(text):
         field = field or form
@@ -50,71 +51,36 @@ def described(form: str) -> dict[str, Any]:
 
 def workspace(text: str) -> Workspace:
     """Check the form of a workspace: it has none of the characters that stand behind it in keys. Raises: InvalidInput."""
-    return Workspace(_checked("workspace", text))
+    return Workspace(of_form("workspace", text))
 
 
 def execution_id(text: str) -> ExecutionId:
     """Check the form of an execution id. Raises: InvalidInput."""
-    return ExecutionId(_checked("execution_id", text))
+    return ExecutionId(of_form("execution_id", text))
 
 
 def deployment_name(text: str, field: str | None = None) -> DeploymentName:
     """Check the form of a deployment name. field: what the body calls it, if otherwise. Raises: InvalidInput."""
-    return DeploymentName(_checked("deployment_name", text, field))
-
-
-def worker_pool(text: str) -> DeploymentName:
-    """Check the form of a deployment's name with the build and the session that may follow it. Raises: InvalidInput."""
-    return DeploymentName(_checked("worker_pool", text))
+    return DeploymentName(of_form("deployment_name", text, field))
 
 
 def build_id(text: str) -> str:
     """Check the form of a build id. Raises: InvalidInput."""
-    return _checked("build_id", text)
-
-
-def for_build(deployment: DeploymentName, build: str | None) -> DeploymentName:
-    """Name a deployment's workers of one build, as tasks, queues and executions that are pinned to it do."""
-    return DeploymentName(f"{deployment}@{build}") if build else deployment
-
-
-def without_build(name: DeploymentName) -> DeploymentName:
-    """Return the deployment, of whichever build and session."""
-    return DeploymentName(without_session(name).partition("@")[0])
-
-
-def build_of(name: DeploymentName) -> str | None:
-    """Return the build that a name is pinned to; None if it is to none."""
-    return without_session(name).partition("@")[2] or None
-
-
-def for_session(name: DeploymentName, session: str | None) -> DeploymentName:
-    """Name the one worker of a deployment that has a session, as its activity tasks and their queue do."""
-    return DeploymentName(f"{without_session(name)}~{session}") if session else name
-
-
-def without_session(name: DeploymentName) -> DeploymentName:
-    """Return the workers of which one has the session."""
-    return DeploymentName(name.partition("~")[0])
-
-
-def session_of(name: DeploymentName) -> str | None:
-    """Return the session that a name sticks to; None if it is to none."""
-    return name.partition("~")[2] or None
+    return of_form("build_id", text)
 
 
 def schedule_id(text: str) -> str:
     """Check the form of a schedule id, which the ids of its executions begin with. Raises: InvalidInput."""
-    return _checked("schedule_id", text)
+    return of_form("schedule_id", text)
 
 
 def worker_name(text: str) -> str:
     """Check the form of a worker name. Raises: InvalidInput."""
-    return _checked("worker_name", text)
+    return of_form("worker_name", text)
 
 
 def workflow_name(text: str) -> WorkflowName:
     """Check the form of a workflow name, reserved names included. Raises: InvalidInput."""
     if text in RESERVED_WORKFLOW_NAMES:
         raise InvalidInput.at(("body", "workflow_name"), f"workflow name {text!r} is reserved: choose another one")
-    return WorkflowName(_checked("workflow_name", text))
+    return WorkflowName(of_form("workflow_name", text))

@@ -83,9 +83,6 @@ from levante_core.domain.names import (
     build_id,
     deployment_name,
     execution_id,
-    for_build,
-    for_session,
-    without_build,
     worker_name,
     workflow_name,
 )
@@ -99,6 +96,7 @@ from levante_core.domain.schedules.spec import (
     ScheduleRange,
 )
 from levante_core.domain.streams.custom_tasks import PatchOperation, TaskEvent, TaskPhase
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
 
@@ -188,6 +186,7 @@ __all__ = [
     "UpdateCompleted",
     "UpdateFailed",
     "UpdateRequested",
+    "WorkerPool",
     "WorkflowSpec",
     "WorkflowTask",
     "after_failure",
@@ -197,8 +196,6 @@ __all__ = [
     "deployment_name",
     "execution_id",
     "fold",
-    "for_build",
-    "for_session",
     "is_encoded",
     "message_key",
     "messages_in",
@@ -206,7 +203,6 @@ __all__ = [
     "problem_with",
     "problem_with_key",
     "problem_with_size",
-    "without_build",
     "worker_name",
     "workflow_name",
 ]

@@ -11,7 +11,7 @@ from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.numbers import Number
 from levante_core.domain.streams.custom_tasks import TaskEvent
-from levante_core.protocol.names import WorkerPool
+from levante_core.protocol.names import Pool
 from levante_core.protocol.streams import MOST_EVENTS
 from levante_core.protocol.workers import Token
 
@@ -52,7 +52,7 @@ class PermitRequest(Frozen):
     within_seconds: take no place that is farther away.
     """
 
-    deployment_name: WorkerPool
+    deployment_name: Pool
     activity_name: Annotated[str, Field(max_length=256)]
     rate_limit: RateLimit
     within_seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] | None = None

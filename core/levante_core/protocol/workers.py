@@ -17,7 +17,7 @@ from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import described
 from levante_core.domain.numbers import Number
-from levante_core.protocol.names import Deployment, WorkerName, WorkerPool
+from levante_core.protocol.names import Deployment, Pool, WorkerName
 from levante_core.protocol.specs import WorkflowSpec
 
 LEASE_SECONDS = 30
@@ -119,7 +119,7 @@ class HeartbeatResponse(Frozen):
 class PollRequest(Frozen):
     """Ask for tasks, waiting up to wait_seconds for the first. worker_id: one for each start of a worker process."""
 
-    deployment_name: WorkerPool
+    deployment_name: Pool
     worker_id: Annotated[str, Field(min_length=1, max_length=128)]
     queue: TaskQueue
     limit: Annotated[int, Field(ge=1, le=100)] = 10
@@ -158,7 +158,7 @@ class HandBack(Frozen):
 class LeasesRequest(Frozen):
     """Extend leases to LEASE_SECONDS from now, end them because the work is done, or hand the tasks back."""
 
-    deployment_name: WorkerPool
+    deployment_name: Pool
     queue: TaskQueue
     extend: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
     done: Annotated[tuple[str, ...], Field(max_length=MOST_RECEIPTS)] = ()
@@ -192,7 +192,7 @@ class WorkflowTaskFailedResponse(Frozen):
 class QueueAccessRequest(Frozen):
     """Ask how to reach the queues of a deployment without the API in between."""
 
-    deployment_name: WorkerPool
+    deployment_name: Pool
 
 
 class QueueCredentials(Frozen):

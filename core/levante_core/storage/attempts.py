@@ -118,7 +118,7 @@ def attempt_of(item: Item) -> AttemptEnded:
     recorded, attributes = recorded_of(item), item.attributes
     return AttemptEnded(
         run=recorded.run,
-        deployment_name=recorded.deployment_name,
+        pool=recorded.pool,
         recorded_at=recorded.at,
         due_at=moment(attributes, "due_at"),
         seq=number(attributes, "seq"),

@@ -71,7 +71,7 @@ def _of_run(new: Item, old: Item | None, sort: str) -> Iterator[Record]:
         is_over = execution.status is not ExecutionStatus.CONTINUED_AS_NEW
         yield RunClosed(
             execution.key,
-            execution.deployment_name,
+            execution.pool,
             execution.has_children,
             execution.parent,
             child_outcome(execution),
@@ -99,13 +99,13 @@ def _expired(item: Item) -> Iterator[Record]:
 
 def _started(item: Item) -> RunStarted:
     execution = execution_of(item)
-    return RunStarted(execution.key, execution.deployment_name, execution.start)
+    return RunStarted(execution.key, execution.pool, execution.start)
 
 
 def _recorded(item: Item, sort: str) -> Record | None:
     recorded = recorded_of(item)
     if sort.startswith(keys.BATCH):
-        return BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch_of(item))
+        return BatchAppended(recorded.run, recorded.pool, recorded.at, batch_of(item))
     if sort.startswith(keys.FACT):
-        return FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact_of(item))
+        return FactRecorded(recorded.run, recorded.pool, recorded.at, fact_of(item))
     return None

@@ -12,7 +12,8 @@ from levante_core.domain import names
 from levante_core.domain.dispatch.plan import EPOCH
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, Key, Scalar
 from levante_core.storage import keys
 from levante_core.storage.decoding import number, reader
@@ -51,7 +52,7 @@ class Owner:
     workspace: Workspace = NOBODY
     execution_id: ExecutionId | None = None
     run_id: RunId | None = None
-    deployment_name: DeploymentName | None = None
+    pool: WorkerPool | None = None
 
     @property
     def run(self) -> RunKey | None:
@@ -67,12 +68,12 @@ def owner_in(values: object) -> Owner:
     workspace, execution_id = (_named(fields, form) for form in ("workspace", "execution_id"))
     if workspace is None:
         return Owner()
-    run_id, deployment = (_named(fields, form) for form in ("run_id", "deployment_name"))
+    run_id, pool = (_named(fields, form) for form in ("run_id", "deployment_name"))
     return Owner(
         Workspace(workspace),
         ExecutionId(execution_id) if execution_id else None,
         RunId(run_id) if run_id else None,
-        DeploymentName(deployment) if deployment else None,
+        WorkerPool.parse(pool) if pool else None,
     )
 
 
@@ -100,14 +101,14 @@ def owner_of_item(item: Item) -> Owner:
     return owner_of(item.key, item.attributes, item.indexes.get(keys.DUE))
 
 
-def owner_of_text(text: str, workspace: Workspace | None = None, deployment: DeploymentName | None = None) -> Owner:
-    """Read whose a message is. workspace, deployment: whose queue it was in, whatever it says."""
+def owner_of_text(text: str, workspace: Workspace | None = None, pool: WorkerPool | None = None) -> Owner:
+    """Read whose a message is. workspace, pool: whose queue it was in, whatever it says."""
     try:
         parsed = from_json(text)
     except ValueError:
         parsed = None
     fields = parsed if isinstance(parsed, Mapping) else {}
-    known = {"workspace": workspace, "deployment_name": deployment}
+    known = {"workspace": workspace, "deployment_name": str(pool) if pool else None}
     return owner_in({**fields, **{name: value for name, value in known.items() if value is not None}})
 
 
@@ -157,7 +158,7 @@ def parked_item(parked: Parked, content: str) -> Item:
         "workspace": owner.workspace,
         "execution_id": owner.execution_id,
         "run_id": owner.run_id,
-        "deployment_name": owner.deployment_name,
+        "deployment_name": str(owner.pool) if owner.pool else None,
         "kind": parked.kind,
         "since": wire_time(parked.since),
         LEAVES_MORE: is_large(content),

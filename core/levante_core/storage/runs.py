@@ -15,7 +15,8 @@ from levante_core.domain.frozen import Frozen, Json, wire_time
 from levante_core.domain.history.events import ChildCompleted, ChildFailed, ChildStarted, Outcome, RunMessage, message_key
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Matches, Scalar
 from levante_core.storage import keys
 from levante_core.storage.decoding import flag, moment, moment_if_any, number, reader, text, text_if_any
@@ -50,7 +51,7 @@ class RunSummary:
     key: RunKey
     workflow_name: WorkflowName
     workflow_id: str
-    deployment_name: DeploymentName
+    pool: WorkerPool
     root_execution_id: ExecutionId
     parent_execution_id: ExecutionId | None
     user_id: str | None
@@ -101,12 +102,12 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "run_id": run.run_id,
         "workflow_name": start.workflow_name,
         "workflow_id": execution.workflow_id,
-        "deployment_name": execution.deployment_name,
+        "deployment_name": str(execution.pool),
         "root_execution_id": execution.root_execution_id,
         "parent_execution_id": execution.parent_execution_id,
         "user_id": execution.user_id,
         "parent_run_id": parent.run_id if parent else None,
-        "parent_deployment_name": parent.deployment_name if parent else None,
+        "parent_deployment_name": str(parent.pool) if parent else None,
         "parent_seq": parent.seq if parent else None,
         HAS_CHILDREN: execution.has_children,
         HAS_FAMILY: execution.concerns_others,
@@ -188,7 +189,7 @@ def execution_of(item: Item) -> Execution:
     return Execution(
         key=summary.key,
         workflow_id=summary.workflow_id,
-        deployment_name=summary.deployment_name,
+        pool=summary.pool,
         start=RunStart.model_validate_json(item.documents["start"]),
         root_execution_id=summary.root_execution_id,
         status=summary.status,
@@ -237,7 +238,7 @@ def _parent_of(item: Item) -> Parent | None:
     return Parent(
         ExecutionId(text(attributes, "parent_execution_id")),
         RunId(text(attributes, "parent_run_id")),
-        DeploymentName(text(attributes, "parent_deployment_name")),
+        WorkerPool.parse(text(attributes, "parent_deployment_name")),
         number(attributes, "parent_seq"),
     )
 
@@ -265,7 +266,7 @@ def summary_of(item: Item) -> RunSummary:
         key=_run_key(item),
         workflow_name=WorkflowName(text(attributes, "workflow_name")),
         workflow_id=text(attributes, "workflow_id"),
-        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        pool=WorkerPool.parse(text(attributes, "deployment_name")),
         root_execution_id=ExecutionId(text(attributes, "root_execution_id")),
         parent_execution_id=None if parent is None else ExecutionId(parent),
         user_id=text_if_any(attributes, "user_id"),
@@ -290,7 +291,7 @@ class Recorded:
     """Where and when something of a run's history was recorded."""
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     at: datetime
 
     def attributes(self) -> dict[str, Scalar]:
@@ -299,7 +300,7 @@ class Recorded:
             "workspace": self.run.workspace,
             "execution_id": self.run.execution_id,
             "run_id": self.run.run_id,
-            "deployment_name": self.deployment_name,
+            "deployment_name": str(self.pool),
             "recorded_at": wire_time(self.at),
         }
 
@@ -310,14 +311,14 @@ def recorded_of(item: Item) -> Recorded:
     attributes = item.attributes
     return Recorded(
         run=_run_key(item),
-        deployment_name=DeploymentName(text(attributes, "deployment_name")),
+        pool=WorkerPool.parse(text(attributes, "deployment_name")),
         at=moment(attributes, "recorded_at"),
     )
 
 
 def batch_item(recorded: Recorded, batch: HistoryBatch) -> Item:
     """Write a history batch."""
-    record = BatchAppended(recorded.run, recorded.deployment_name, recorded.at, batch)
+    record = BatchAppended(recorded.run, recorded.pool, recorded.at, batch)
     attributes = {**recorded.attributes(), "commit_id": batch.commit_id, ASKS_FOR_WORK: bool(plan(record))}
     return Item(keys.batch(recorded.run, batch.index), attributes, {"batch": batch.model_dump_json()})
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from levante_core.adapters.dynamodb.images import change_of, key_of
 from levante_core.domain.dispatch.plan import Record, RunClosed, plan
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import Change, Item
 from levante_core.services.dispatch.containment import each_by_itself
@@ -68,7 +69,7 @@ class ChangeFeed:
                 _in_turns(records),
                 lambda record: done.extend(self._carry_out([record])),
                 self._park,
-                group=lambda record: _owner(record).deployment_name,
+                group=lambda record: _owner(record).pool,
             )
         except Unavailable as error:
             if self._may_pass(records):
@@ -110,12 +111,12 @@ class ChangeFeed:
 
 def _in_turns(records: Sequence[StreamRecord]) -> list[StreamRecord]:
     """Put records in an order in which deployments take turns, so that what is down for one is not met by it alone."""
-    turns: Counter[str | None] = Counter()
+    turns: Counter[WorkerPool | None] = Counter()
     places: list[int] = []
     for record in records:
-        deployment = _owner(record).deployment_name
-        places.append(turns[deployment])
-        turns[deployment] += 1
+        pool = _owner(record).pool
+        places.append(turns[pool])
+        turns[pool] += 1
     return [record for _, record in sorted(zip(places, records, strict=True), key=lambda pair: pair[0])]
 
 

@@ -10,7 +10,8 @@ from levante_api.app import ApiSettings, create_app
 from levante_api.openapi.examples import BODIES
 from levante_core.adapters.system import SystemClock
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.names import DeploymentName, ExecutionId
+from levante_core.domain.names import ExecutionId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.streams import is_stream
 from levante_core.services.access.capabilities import AttemptGrant, RunGrant
 from levante_core.storage.parked import Owner, ParkedKind
@@ -82,7 +83,7 @@ class Installation:
         executions, workflows = [*OPEN, *CLOSED], ["greet", "part", *(ref["workflow_id"] for ref in refs)]
         runs = [one["run_id"] for one in started]
         run = RunKey(HOME, ExecutionId(OPEN[0]), runs[0])
-        capabilities, prod = self._engine.capabilities, DeploymentName("prod")
+        capabilities, prod = self._engine.capabilities, WorkerPool.parse("prod")
         tokens = [
             capabilities.attempt_token(AttemptGrant(run, prod, seq=1, scheduled_in=1, attempt=1)),
             capabilities.run_token(RunGrant(run, prod, next_index=2)),

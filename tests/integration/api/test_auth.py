@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.services.access.capabilities import AttemptGrant, RunGrant
 from levante_core.storage.catalogue import Role
 from levante_core.storage.parked import Owner, ParkedKind
@@ -188,7 +189,7 @@ class Stocked:
         api.call("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
         key, _ = api.engine.api_keys.create(api.home, Role.CLIENT, "spare")
         run, capabilities = RunKey(api.home, ExecutionId("e1"), RunId(run_id)), api.engine.capabilities
-        prod = DeploymentName("prod")
+        prod = WorkerPool.parse("prod")
         parked = api.engine.parking.park(ParkedKind.TIMER, Owner(api.home), "no message", ValueError("it is broken"))
         self.names = {
             "{parked}": parked.parked_id,

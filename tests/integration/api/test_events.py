@@ -12,7 +12,8 @@ from levante_api.streams import events as events_module
 from levante_core.domain.dispatch.plan import StartChild
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Unauthenticated
 from levante_core.protocol.streams import ticket_purpose
 from levante_core.services.access.tickets import VALID_FOR
@@ -49,7 +50,7 @@ def tree(api: Api) -> Api:
     api.start("e")
     steps = (scheduled(seq) for seq in range(1, STEPS + 1))
     run = commit(api, "e", *steps, CHILD.model_dump(mode="json"))
-    api.engine.effects.carry_out([StartChild(run, DeploymentName("prod"), CHILD)])
+    api.engine.effects.carry_out([StartChild(run, WorkerPool.parse("prod"), CHILD)])
     api.clock.advance(1)
     commit(api, "c", completed("done"))
     api.start("alone")

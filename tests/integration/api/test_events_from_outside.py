@@ -11,7 +11,8 @@ from levante_api.streams.models import EVENT_BYTES, EventBody, outside_events
 from levante_core.domain.dispatch.plan import StartChild
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotRunning
 from levante_core.services.streams.external_events import EVENTS_AT_ONCE, OutsideEventService
 from tests.integration.api.harness import HOME, Answer, Api
@@ -151,7 +152,9 @@ def test_events_when_they_are_of_children_then_they_are_in_its_stream(api: Api, 
     child = ChildScheduled(
         seq=9, workflow_name="part", execution_id=ExecutionId("c"), input={"a": 1}, close_policy=ParentClosePolicy.TERMINATE
     )
-    api.engine.effects.carry_out([StartChild(RunKey(HOME, ExecutionId("e"), RunId(run_id)), DeploymentName("prod"), child)])
+    api.engine.effects.carry_out(
+        [StartChild(RunKey(HOME, ExecutionId("e"), RunId(run_id)), WorkerPool.parse("prod"), child)]
+    )
     own = api.call("GET", "/v1/workflows/executions/c", key="client").body["run_id"]
     of_child = {"workflow_exec_id": "c", "parent_workflow_exec_id": "e", "workflow_name": "part", "workflow_run_id": own}
     assert send(api, event(run_id, "1"), event(run_id, "2", **of_child)).status == 200

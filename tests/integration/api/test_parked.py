@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InconsistentHistory
 from levante_core.services.dispatch import parking
 from levante_core.storage.parked import NOBODY, Owner, ParkedKind
@@ -16,7 +17,7 @@ SECRET = "a payload that nobody may see"
 
 def parked(api: Api, number: int = 0, owner: Owner | None = None) -> str:
     """Park a message that cannot be read."""
-    whose = owner or Owner(HOME, ExecutionId("e1"), RunId("r1"), DeploymentName("prod"))
+    whose = owner or Owner(HOME, ExecutionId("e1"), RunId("r1"), WorkerPool.parse("prod"))
     error = InconsistentHistory("batch 7 is where batch 3 should be")
     return api.engine.parking.park(ParkedKind.TIMER, whose, f"{SECRET}{number}", error).parked_id
 

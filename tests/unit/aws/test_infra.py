@@ -17,7 +17,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from levante.worker.settings import WorkerSettings
 from levante_core.adapters.sqs.client import full_name
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import queue_name
 from levante_core.storage.catalogue import Role
@@ -281,5 +282,5 @@ def test_oldest_task_when_it_waits_too_long_then_the_alarm_tells_whom_the_servic
 def test_queue_names_when_printed_then_the_service_takes_them(queue: TaskQueue) -> None:
     """What bootstrap prints are the parameters of ecs.yaml."""
     parameter = {TaskQueue.WORKFLOW: "WorkflowQueueName", TaskQueue.ACTIVITY: "ActivityQueueName"}[queue]
-    name = full_name("levante", queue_name(SPACE, DeploymentName("shop"), queue))
+    name = full_name("levante", queue_name(SPACE, WorkerPool.parse("shop"), queue))
     assert re.fullmatch(ECS["Parameters"][parameter]["AllowedPattern"], name)

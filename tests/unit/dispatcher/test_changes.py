@@ -16,7 +16,7 @@ from levante_core.storage import keys
 from levante_core.storage.parked import NOBODY
 from levante_dispatcher.changes import MOST_TRIES
 from levante_dispatcher.handlers import DispatcherHandlers
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 from tests.unit.dispatcher.feeding import event, new_records, parked, poisoned
 
 
@@ -176,7 +176,7 @@ class TestOwners:
         handlers.stream(event(new_records(place)), None)
         (one,) = parked(place)
         owner = one.owner
-        assert (owner.run, owner.deployment_name) == (run, DEPLOYMENT)
+        assert (owner.run, owner.pool) == (run, POOL)
 
     @pytest.mark.parametrize("keys_", [None, {}, {"pk": {"S": "X"}}, {"pk": {}, "sk": {}}])
     def test_owner_when_the_key_is_damaged_then_the_attributes_say_it(

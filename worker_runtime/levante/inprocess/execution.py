@@ -49,6 +49,7 @@ from levante_core.protocol import (
     TimerCanceled,
     TimerFired,
     TimerStarted,
+    WorkerPool,
     after_failure,
 )
 from levante_core.protocol.activities import (
@@ -255,7 +256,7 @@ class _Local:
             attempt = Attempt(
                 self._execution_id,
                 self._run_id,
-                DeploymentName("local"),
+                WorkerPool(DeploymentName("local")),
                 scheduled.seq,
                 number,
                 "local",

@@ -30,9 +30,10 @@ from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.answers import answer_to
 from levante_core.domain.executions.execution import Execution
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
 from levante_core.errors import LevanteError, NotFound, Unavailable
 from levante_core.ports.surroundings import Clock
+from levante_core.protocol import WorkerPool
 from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
 from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine, build_engine
@@ -84,13 +85,13 @@ class InProcessApi(Api):
 class _PatientTasks(ApiTasks):
     """Tasks for a worker that looks again after a longer time than an address would keep it waiting."""
 
-    def __init__(self, place: Installation, deployment: DeploymentName, worker_id: str, patience: float) -> None:
-        super().__init__(place.api, deployment, worker_id)
+    def __init__(self, place: Installation, pool: WorkerPool, worker_id: str, patience: float) -> None:
+        super().__init__(place.api, pool, worker_id)
         self._service = place.engine.tasks
         self._patience = patience
 
     async def poll(self, queue: TaskQueue, limit: int) -> Sequence[DeliveredTask]:
-        request = PollRequest(deployment_name=self._deployment, worker_id=self._worker_id, queue=queue, limit=limit)
+        request = PollRequest(deployment_name=self._pool, worker_id=self._worker_id, queue=queue, limit=limit)
         patient = request.model_copy(update={"wait_seconds": self._patience})
         return await call(partial(self._service.poll, key_id=KEY_ID), WORKSPACE, patient)
 
@@ -179,13 +180,13 @@ class Installation:
             if not task.cancelled():
                 task.result()
 
-    async def _tasks_of(self, worker_id: str, name: DeploymentName) -> TaskSource:
-        return self._tasks(name, worker_id)
+    async def _tasks_of(self, worker_id: str, pool: WorkerPool) -> TaskSource:
+        return self._tasks(pool, worker_id)
 
-    def _tasks(self, deployment: DeploymentName, worker_id: str) -> TaskSource:
+    def _tasks(self, pool: WorkerPool, worker_id: str) -> TaskSource:
         if self._patience is None:
-            return ApiTasks(self.api, deployment, worker_id)
-        return _PatientTasks(self, deployment, worker_id, self._patience)
+            return ApiTasks(self.api, pool, worker_id)
+        return _PatientTasks(self, pool, worker_id, self._patience)
 
     def kill(self, worker: asyncio.Task[None]) -> None:
         """End a worker without a farewell, as a host does that sees its connection close."""

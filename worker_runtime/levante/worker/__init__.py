@@ -31,7 +31,7 @@ from levante.worker.tasks.source import ApiTasks, TaskSource
 from levante.worker.transport.api import Api, HttpApi
 from levante.worker.transport.batcher import Batcher
 from levante.worker.transport.sending import send_commits, send_reports
-from levante_core.protocol import DeploymentName
+from levante_core.protocol import WorkerPool
 from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
 
 __all__ = ["run_worker"]
@@ -143,13 +143,13 @@ async def _payloads(api: Api) -> Payloads:
     return PLAIN if settings == EncodingSettings() else Payloads(settings, (await api.whoami()).namespace)
 
 
-async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, name: DeploymentName) -> TaskSource:
+async def _task_source(settings: WorkerSettings, api: Api, worker_id: str, pool: WorkerPool) -> TaskSource:
     """Choose where tasks come from: as the settings say, but through the API where there is no other way.
 
     Access itself is asked for by the first poll: a deployment has queues once a worker has registered.
     """
-    request = QueueAccessRequest(deployment_name=name)
-    through_api = ApiTasks(api, request.deployment_name, worker_id)
+    request = QueueAccessRequest(deployment_name=pool)
+    through_api = ApiTasks(api, pool, worker_id)
     if settings.queue_access == "api" or not (await api.whoami()).features.get("queues"):
         return through_api
     if find_spec("boto3") is None:

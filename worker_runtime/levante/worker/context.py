@@ -13,7 +13,7 @@ from levante.worker.settings import WorkerSettings
 from levante.worker.tasks.source import TaskSource
 from levante.worker.transport.api import Api
 from levante.worker.transport.batcher import Batcher
-from levante_core.protocol import ActivityOptions, DeploymentName, RetryPolicy
+from levante_core.protocol import ActivityOptions, RetryPolicy, WorkerPool
 from levante_core.protocol.activities import ActivityReportResult
 from levante_core.protocol.workers import CommitResult
 
@@ -36,7 +36,7 @@ class WorkerContext:
     payloads: Payloads
     workflows: Mapping[str, WorkflowDefinition]
     now: Callable[[], datetime]
-    tasks_of: Callable[[DeploymentName], Awaitable[TaskSource]]
+    tasks_of: Callable[[WorkerPool], Awaitable[TaskSource]]
     heartbeat_seconds: float = 10.0
     _options: dict[int, tuple[ActivityOptions, ActivityOptions]] = field(default_factory=dict)
 

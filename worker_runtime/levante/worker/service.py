@@ -25,7 +25,7 @@ from levante.worker.tasks.intake import Intake
 from levante.worker.tasks.leases import LeaseIsLost
 from levante.worker.transport.api import ApiUnreachable, KeyRefused
 from levante.worker.transport.retrying import for_ever
-from levante_core.protocol import Failure, WorkflowTask, for_session, without_build
+from levante_core.protocol import Failure, WorkflowTask
 from levante_core.protocol.workers import DeliveredTask, TaskQueue, WorkflowTaskFailedRequest
 
 logger = logging.getLogger("levante.worker")
@@ -49,10 +49,10 @@ class Worker:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._deployment = context.settings.serves
+        self._pool = context.settings.serves
         self._intake = Intake(context.tasks)
         self._leases = [self._intake.leases]
-        self._session = f"{without_build(self._deployment)}-sticky-worker-session-{_digest(context.worker_id)}"
+        self._session = f"{self._pool.deployment}-sticky-worker-session-{_digest(context.worker_id)}"
         self._session_task: asyncio.Task[None] | None = None
         context.runner.session, context.runner.open_session = self._session, self._open_session
         self._cache = RunCache(context.settings.max_cached_workflows)
@@ -141,7 +141,7 @@ class Worker:
         return [self._session_task] if self._session_task else []
 
     async def _serve_session(self) -> None:
-        intake = Intake(await self._context.tasks_of(for_session(self._deployment, self._session)))
+        intake = Intake(await self._context.tasks_of(self._pool.for_session(self._session)))
         self._leases.append(intake.leases)
         keeping = asyncio.create_task(intake.leases.keep())
         try:

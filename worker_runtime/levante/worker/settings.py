@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from levante.errors import ErrorCode, WorkflowsException
-from levante_core.protocol import DeploymentName, InvalidInput, build_id, deployment_name, for_build, worker_name
+from levante_core.protocol import DeploymentName, InvalidInput, WorkerPool, build_id, deployment_name, worker_name
 
 DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
 
@@ -72,9 +72,9 @@ class WorkerSettings(BaseModel):
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
 
     @property
-    def serves(self) -> DeploymentName:
+    def serves(self) -> WorkerPool:
         """What the worker takes tasks of: its deployment, or with a build_id that build's executions of it."""
-        return for_build(DeploymentName(self.deployment_name), self.build_id)
+        return WorkerPool(DeploymentName(self.deployment_name), self.build_id)
 
 
 def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> WorkerSettings:

@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from levante_core.adapters.message_rules import is_fifo
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import LEASE_SECONDS, MAX_POLL_SECONDS, TaskQueue
 from levante_core.services.dispatch.sender import TIMERS_QUEUE, queue_name
 
@@ -98,7 +99,9 @@ def full_name(prefix: str, queue: str) -> str:
 
 def check_prefix(prefix: str) -> None:
     """Check that a prefix ends where `full_name` ends it, and leaves room for all names of the core. Raises: ValueError."""
-    names = [queue_name(Workspace("w"), DeploymentName(MOST_NAME_CHARACTERS * "d"), queue) for queue in TaskQueue]
+    names = [
+        queue_name(Workspace("w"), WorkerPool(DeploymentName(MOST_NAME_CHARACTERS * "d")), queue) for queue in TaskQueue
+    ]
     most = MOST_NAME_CHARACTERS - len(_SEPARATOR) - max(map(len, [*names, TIMERS_QUEUE]))
     if not re.fullmatch(r"[A-Za-z0-9-]+", prefix) or len(prefix) > most:
         raise ValueError(f"queue prefix {prefix!r}: use 1 to {most} letters, digits or '-'")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
 from levante_core.domain.executions.execution import Parent, RunKey, RunStart
@@ -27,7 +27,8 @@ from levante_core.domain.history.events import (
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
-from levante_core.domain.names import DeploymentName, ExecutionId, Workspace, for_session, without_session
+from levante_core.domain.names import ExecutionId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """`fresh_at` of work that nobody can call fresh."""
@@ -41,7 +42,7 @@ class RunStarted:
     """A run was started."""
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     start: RunStart
 
 
@@ -50,7 +51,7 @@ class BatchAppended:
     """A batch was appended to a history."""
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     recorded_at: datetime
     batch: HistoryBatch
 
@@ -60,7 +61,7 @@ class FactRecorded:
     """A fact was recorded."""
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     recorded_at: datetime
     fact: Fact
 
@@ -73,7 +74,7 @@ class AttemptEnded:
     """
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     recorded_at: datetime
     due_at: datetime
     seq: int
@@ -90,7 +91,7 @@ class RunClosed:
     """
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     has_children: bool
     parent: Parent | None = None
     outcome: ChildCompleted | ChildFailed | None = None
@@ -138,7 +139,7 @@ class CancelActivity:
     """Let no worker run, or go on running, an activity that nobody wants any more. is_awaited: how it ends is waited for."""
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     seq: int
     is_awaited: bool = False
 
@@ -148,7 +149,7 @@ class StartChild:
     """Start a child, unless it has started; tell the parent what has become of it."""
 
     parent: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     child: ChildScheduled
 
 
@@ -214,14 +215,21 @@ def plan(record: Record) -> list[Effect]:
         case BatchAppended():
             return list(_appended(record))
         case FactRecorded():
-            task = WorkflowTask(**_address(record), fresh_at=record.recorded_at, fact=record.fact)
-            return [SendTask(task, f"{record.run.run_id}:{record.fact.key}")]
+            advance = WorkflowTask.of(record.run, record.pool.without_session, record.recorded_at, fact=record.fact)
+            return [SendTask(advance, f"{record.run.run_id}:{record.fact.key}")]
         case RunClosed():
             return list(_closed(record))
         case AttemptEnded():
-            of = record.deployment_name
-            due = _activity_task(record, record.seq, record.scheduled_in, record.attempt, record.due_at, of=of)
-            return [_when_due(due.model_copy(update={"is_deferred": record.is_deferred}), record.recorded_at)]
+            task = ActivityTask.of(
+                record.run,
+                record.pool,
+                record.due_at,
+                seq=record.seq,
+                scheduled_in=record.scheduled_in,
+                attempt=record.attempt,
+                is_deferred=record.is_deferred,
+            )
+            return [_when_due(task, record.recorded_at)]
         case RunExpired() | PayloadsExpired():
             return [DeleteRest(record)]
         case _:
@@ -229,41 +237,46 @@ def plan(record: Record) -> list[Effect]:
 
 
 def _started(record: RunStarted) -> Iterator[Effect]:
-    start = record.start
+    start, pool = record.start, record.pool.without_session
     if start.reset:
-        yield SendTask(WorkflowTask(**_address(record), fresh_at=EPOCH, verify=True), f"{record.run.run_id}:start")
+        yield SendTask(WorkflowTask.of(record.run, pool, EPOCH, verify=True), f"{record.run.run_id}:start")
     else:
-        task = WorkflowTask(**_address(record), fresh_at=start.started_at, start=start)
+        task = WorkflowTask.of(record.run, pool, start.started_at, start=start)
         yield SendTask(task, f"{record.run.run_id}:start")
     if start.deadline_at - start.started_at <= SHORT_TIMEOUT:
-        yield SendLater(DeadlineDue(**_address(record), fresh_at=start.deadline_at))
+        yield SendLater(DeadlineDue.of(record.run, pool, start.deadline_at))
 
 
 def _appended(record: BatchAppended) -> Iterator[Effect]:
+    run, pool, now = record.run, record.pool, record.recorded_at
     ended = frozenset(resolved_in(record.batch.events))
     for event in record.batch.events:
         match event:
             case ActivityScheduled() if event.owner is None and event.seq not in ended:
                 work = ActivityWork(name=event.name, input=event.input, options=event.options)
-                at = record.recorded_at
-                of = for_session(record.deployment_name, event.options.session)
-                task = _activity_task(record, event.seq, record.batch.index, event.attempt, at, of=of, work=work)
-                yield _when_due(task, at)
+                runs_it = pool.for_session(event.options.session)
+                scheduled_in = record.batch.index
+                task = ActivityTask.of(
+                    run, runs_it, now, seq=event.seq, scheduled_in=scheduled_in, attempt=event.attempt, work=work
+                )
+                yield _when_due(task, now)
             case ActivityHandedOver() if event.failure and event.activity not in ended:
-                due_at = record.recorded_at + timedelta(seconds=event.delay_seconds)
-                of = for_session(record.deployment_name, event.session)
-                task = _activity_task(record, event.activity, event.scheduled_in, event.attempt, due_at, of=of)
-                yield _when_due(task, record.recorded_at)
+                due_at, scheduled_in = now + timedelta(seconds=event.delay_seconds), event.scheduled_in
+                runs_it = pool.for_session(event.session)
+                task = ActivityTask.of(
+                    run, runs_it, due_at, seq=event.activity, scheduled_in=scheduled_in, attempt=event.attempt
+                )
+                yield _when_due(task, now)
             case TimerStarted() if event.seq not in ended:
-                yield SendLater(TimerDue(**_address(record), fresh_at=event.fire_at, seq=event.seq))
+                yield SendLater(TimerDue.of(run, pool.without_session, event.fire_at, seq=event.seq))
             case ActivityCancelRequested() if event.is_queued:
-                yield CancelActivity(record.run, record.deployment_name, event.activity, event.is_awaited)
+                yield CancelActivity(run, pool, event.activity, event.is_awaited)
             case ChildScheduled():
-                yield StartChild(record.run, record.deployment_name, event)
+                yield StartChild(run, pool, event)
             case ChildCancelRequested():
-                yield CancelChild(record.run, event.execution_id, event.child)
+                yield CancelChild(run, event.execution_id, event.child)
             case ChildSignaled():
-                yield SignalChild(record.run, event)
+                yield SignalChild(run, event)
             case _:
                 pass
 
@@ -291,32 +304,8 @@ def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:
                 pass
 
 
-def _activity_task(
-    record: BatchAppended | AttemptEnded,
-    seq: int,
-    scheduled_in: int,
-    attempt: int,
-    due_at: datetime,
-    *,
-    of: DeploymentName,
-    work: ActivityWork | None = None,
-) -> ActivityTask:
-    address = {**_address(record), "deployment_name": of}
-    return ActivityTask(**address, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work)
-
-
 def _when_due(task: ActivityTask, now: datetime) -> Effect:
     return SendLater(task) if task.fresh_at > now else SendTask(task, task_id(task))
-
-
-def _address(record: RunStarted | BatchAppended | FactRecorded | AttemptEnded) -> dict[str, Any]:
-    run = record.run
-    return {
-        "workspace": run.workspace,
-        "execution_id": run.execution_id,
-        "run_id": run.run_id,
-        "deployment_name": without_session(record.deployment_name),
-    }
 
 
 def task_id(task: ActivityTask) -> str:
@@ -334,7 +323,7 @@ class OpenWork:
     retries: Mapping[int, AttemptEnded]
 
 
-def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, now: datetime) -> list[Effect]:
+def outstanding(run: RunKey, pool: WorkerPool, work: OpenWork, now: datetime) -> list[Effect]:
     """Return what an open run needs to go on when every message may have been lost.
 
     A workflow task only if somebody has to look at the run: nothing is recorded yet, a fact waits, or the claim of an owner
@@ -342,17 +331,10 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
     checked on arrival.
     """
     state = work.state
-    address = {
-        "workspace": run.workspace,
-        "execution_id": run.execution_id,
-        "run_id": run.run_id,
-        "deployment_name": deployment_name,
-        "verify": True,
-    }
     effects: list[Effect] = []
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
     if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
-        effects.append(SendTask(WorkflowTask(**address, fresh_at=EPOCH), f"{run.run_id}:advance"))
+        effects.append(SendTask(WorkflowTask.of(run, pool, EPOCH, verify=True), f"{run.run_id}:advance"))
     answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, RUN_MESSAGES)}
     ended = {fact.input.seq for fact in work.untaken if isinstance(fact.input, ChildCompleted | ChildFailed)}
     for seq, activity in state.activities.items():
@@ -360,16 +342,16 @@ def outstanding(run: RunKey, deployment_name: DeploymentName, work: OpenWork, no
             retry = work.retries.get(seq)
             attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
             scheduled_in = activity.batch_index
-            of = {**address, "deployment_name": for_session(deployment_name, activity.scheduled.options.session)}
-            task = ActivityTask(**of, fresh_at=due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt)
+            runs_it = pool.for_session(activity.scheduled.options.session)
+            task = ActivityTask.of(run, runs_it, due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, verify=True)
             effects.append(_when_due(task, now))
             if activity.is_cancel_requested:
-                effects.append(CancelActivity(run, deployment_name, seq, is_awaited=True))
+                effects.append(CancelActivity(run, pool, seq, is_awaited=True))
     timers = [timer for seq, timer in state.timers.items() if seq not in answered]
-    effects += [SendLater(TimerDue(**address, fresh_at=timer.fire_at, seq=timer.seq)) for timer in timers]
+    effects += [SendLater(TimerDue.of(run, pool, timer.fire_at, seq=timer.seq, verify=True)) for timer in timers]
     for seq, child in state.children.items():
         if seq not in ended:
-            effects.append(StartChild(run, deployment_name, child.scheduled))
+            effects.append(StartChild(run, pool, child.scheduled))
             if child.is_cancel_requested:
                 effects.append(CancelChild(run, child.scheduled.execution_id, seq))
     return effects

@@ -1,17 +1,17 @@
 """The messages that ask for work: what to advance, what to run, what is due later."""
 
-from typing import Annotated, Literal, TypeAlias
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias, TypedDict
 
 from pydantic import Field, TypeAdapter
 
 from levante_core.domain.activities.options import ActivityOptions
-from levante_core.domain.executions.execution import RunStart
+from levante_core.domain.executions.execution import RunKey, RunStart
 from levante_core.domain.frozen import Frozen, Json, Time
-from levante_core.domain.history.events import (
-    Input,
-)
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.history.events import Input
+from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.numbers import Seq
+from levante_core.domain.worker_pool import WorkerPool
 
 OLD_AFTER_SECONDS = 240
 """Age from which a task is checked before it is believed: a minute less than FIFO queues drop repeats for."""
@@ -30,9 +30,34 @@ class _Task(Frozen):
     workspace: Workspace
     execution_id: ExecutionId
     run_id: RunId
-    deployment_name: DeploymentName
+    deployment_name: WorkerPool
     fresh_at: Time
     verify: bool = False
+
+    @property
+    def run(self) -> RunKey:
+        """The run that the task is of."""
+        return RunKey(self.workspace, self.execution_id, self.run_id)
+
+
+class _Envelope(TypedDict):
+    workspace: Workspace
+    execution_id: ExecutionId
+    run_id: RunId
+    deployment_name: WorkerPool
+    fresh_at: datetime
+    verify: bool
+
+
+def _envelope(run: RunKey, pool: WorkerPool, fresh_at: datetime, *, verify: bool) -> _Envelope:
+    return {
+        "workspace": run.workspace,
+        "execution_id": run.execution_id,
+        "run_id": run.run_id,
+        "deployment_name": pool,
+        "fresh_at": fresh_at,
+        "verify": verify,
+    }
 
 
 class WorkflowTask(_Task):
@@ -45,6 +70,20 @@ class WorkflowTask(_Task):
     token: str = ""
     start: RunStart | None = None
     fact: Fact | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: RunKey,
+        pool: WorkerPool,
+        fresh_at: datetime,
+        *,
+        start: RunStart | None = None,
+        fact: Fact | None = None,
+        verify: bool = False,
+    ) -> "WorkflowTask":
+        """Make the task of a run for some workers."""
+        return cls(**_envelope(run, pool, fresh_at, verify=verify), start=start, fact=fact)
 
 
 class ActivityWork(Frozen):
@@ -72,6 +111,24 @@ class ActivityTask(_Task):
     details: tuple[Json, ...] = ()
     is_deferred: bool = False
 
+    @classmethod
+    def of(  # noqa: PLR0913 - each is a field of its own
+        cls,
+        run: RunKey,
+        pool: WorkerPool,
+        fresh_at: datetime,
+        *,
+        seq: int,
+        scheduled_in: int,
+        attempt: int,
+        work: ActivityWork | None = None,
+        is_deferred: bool = False,
+        verify: bool = False,
+    ) -> "ActivityTask":
+        """Make the task of an attempt for some workers."""
+        envelope = _envelope(run, pool, fresh_at, verify=verify)
+        return cls(**envelope, seq=seq, scheduled_in=scheduled_in, attempt=attempt, work=work, is_deferred=is_deferred)
+
 
 class TimerDue(_Task):
     """A durable timer: at `fresh_at`, record that it fired."""
@@ -79,11 +136,21 @@ class TimerDue(_Task):
     kind: Literal["timer_due"] = "timer_due"
     seq: Seq
 
+    @classmethod
+    def of(cls, run: RunKey, pool: WorkerPool, fresh_at: datetime, *, seq: int, verify: bool = False) -> "TimerDue":
+        """Make what fires a timer of a run."""
+        return cls(**_envelope(run, pool, fresh_at, verify=verify), seq=seq)
+
 
 class DeadlineDue(_Task):
     """The execution timeout: at `fresh_at`, end the run unless it is closed."""
 
     kind: Literal["deadline_due"] = "deadline_due"
+
+    @classmethod
+    def of(cls, run: RunKey, pool: WorkerPool, fresh_at: datetime) -> "DeadlineDue":
+        """Make what ends a run."""
+        return cls(**_envelope(run, pool, fresh_at, verify=False))
 
 
 class ScheduleDue(Frozen):

@@ -18,7 +18,8 @@ from levante_core.domain.history.events import (
     ExecutionTerminated,
 )
 from levante_core.domain.history.transitions import EXECUTION, ExecutionStatus, step
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Parent:
 
     execution_id: ExecutionId
     run_id: RunId
-    deployment_name: DeploymentName
+    pool: WorkerPool
     seq: int
 
 
@@ -105,7 +106,7 @@ class Execution:
 
     key: RunKey
     workflow_id: str
-    deployment_name: DeploymentName
+    pool: WorkerPool
     start: RunStart
     root_execution_id: ExecutionId
     status: ExecutionStatus = ExecutionStatus.RUNNING

@@ -35,7 +35,6 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.transitions import FAILURES
-from levante_core.domain.names import without_build
 
 Value: TypeAlias = str | int | float | bool
 
@@ -105,7 +104,7 @@ def _of_run(execution: Execution) -> Iterator[Span]:
         "wf.workflow.type": start.workflow_name,
         "wf.execution.id": execution.key.execution_id,
         "wf.run.id": run_id,
-        "wf.task_queue": without_build(execution.deployment_name),
+        "wf.task_queue": execution.pool.deployment,
         "wf.status": execution.status.value,
         **({"wf.schedule.id": start.schedule_id} if start.schedule_id else {}),
         **execution.tracing.attributes,

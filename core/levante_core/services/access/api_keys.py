@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from levante_core.domain import names
-from levante_core.domain.names import DeploymentName, Workspace, without_build
+from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Put
 from levante_core.ports.surroundings import Clock, Ids
@@ -149,10 +149,10 @@ def require(key: ApiKey, *roles: Role) -> None:
 
 
 def require_deployments(key: ApiKey, deployments: Iterable[DeploymentName]) -> None:
-    """Let pass who may work for all these deployments, of whichever build and session. Raises: Forbidden."""
+    """Let pass who may work for all these deployments. Raises: Forbidden."""
     if not key.deployments:
         return
-    for deployment in sorted({without_build(name) for name in deployments} - set(key.deployments)):
+    for deployment in sorted(set(deployments) - set(key.deployments)):
         raise Forbidden(
             f"this key works for {_listed(key)}, and this is of deployment {deployment!r}: use a key for that one"
         )

@@ -12,6 +12,7 @@ from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidCapability, Unavailable, Unreadable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
 from levante_core.ports.surroundings import Clock, Ids
@@ -39,11 +40,11 @@ _Claim: TypeAlias = str | int | None
 class RunGrant:
     """What a token of a run grants: to load it, and to commit the batch at next_index; 0 lets load it alone.
 
-    deployment_name: whose worker was given the task.
+    pool: whose worker was given the task.
     """
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     next_index: int
 
 
@@ -56,7 +57,7 @@ class AttemptGrant:
     """
 
     run: RunKey
-    deployment_name: DeploymentName
+    pool: WorkerPool
     seq: int
     scheduled_in: int
     attempt: int
@@ -167,17 +168,16 @@ class Capabilities:
             seq, scheduled_in, attempt = _numbers(_written(derived[0]))
         else:
             raise InvalidCapability
-        return AttemptGrant(run.run, run.deployment_name, seq, scheduled_in, attempt, is_derived=bool(derived))
+        return AttemptGrant(run.run, run.pool, seq, scheduled_in, attempt, is_derived=bool(derived))
 
     def granted(self, task: WorkflowTask | ActivityTask) -> WorkflowTask | ActivityTask:
         """Return a task with the token that lets its worker deal with it."""
-        run = RunKey(task.workspace, task.execution_id, task.run_id)
         if isinstance(task, WorkflowTask):
             is_at_start = task.start is not None and task.start.reset is None
-            token = self.run_token(RunGrant(run, task.deployment_name, 1 if is_at_start else 0))
+            token = self.run_token(RunGrant(task.run, task.deployment_name, 1 if is_at_start else 0))
         else:
             where = task.seq, task.scheduled_in, task.attempt
-            token = self.attempt_token(AttemptGrant(run, task.deployment_name, *where))
+            token = self.attempt_token(AttemptGrant(task.run, task.deployment_name, *where))
         return task.model_copy(update={"token": token})
 
     def task(self, workspace: Workspace, token: str) -> WorkflowTask | ActivityTask:
@@ -186,14 +186,21 @@ class Capabilities:
             run = self.run(workspace, token)
         except InvalidCapability:
             attempt = self.attempt(workspace, token)
-            seq, scheduled_in, number = attempt.seq, attempt.scheduled_in, attempt.attempt
-            return ActivityTask(**_unchecked(attempt), seq=seq, scheduled_in=scheduled_in, attempt=number)
-        return WorkflowTask(**_unchecked(run))
+            return ActivityTask.of(
+                attempt.run,
+                attempt.pool,
+                EPOCH,
+                seq=attempt.seq,
+                scheduled_in=attempt.scheduled_in,
+                attempt=attempt.attempt,
+                verify=True,
+            )
+        return WorkflowTask.of(run.run, run.pool, EPOCH, verify=True)
 
     def deployment_if_any(self, workspace: Workspace, token: str) -> DeploymentName | None:
         """Return the deployment that a token of a task is for; None if it is good for nothing here."""
         with suppress(InvalidCapability):
-            return self.task(workspace, token).deployment_name
+            return self.task(workspace, token).deployment_name.deployment
         return None
 
     def receipt(self, grant: ReceiptGrant) -> str:
@@ -207,15 +214,15 @@ class Capabilities:
 
     def _run_claims(self, grant: RunGrant | AttemptGrant) -> Claims:
         run, now = grant.run, int(self._clock.now().timestamp())
-        return (run.workspace, run.execution_id, run.run_id, grant.deployment_name, now)
+        return (run.workspace, run.execution_id, run.run_id, str(grant.pool), now)
 
     def _run_grant(self, workspace: Workspace, claims: list[_Claim]) -> RunGrant:
-        of, execution_id, run_id, deployment, made_at, next_index = claims
+        of, execution_id, run_id, pool, made_at, next_index = claims
         run = RunKey(workspace, ExecutionId(str(execution_id)), RunId(str(run_id)))
         is_old = self._clock.now().timestamp() - int(str(made_at)) > OLD_AFTER.total_seconds()
         if of != workspace or (is_old and run_item_if_any(self._store, run) is None):
             raise InvalidCapability
-        return RunGrant(run, DeploymentName(str(deployment)), int(str(next_index)))
+        return RunGrant(run, WorkerPool.parse(str(pool)), int(str(next_index)))
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -277,18 +284,6 @@ def _keys_of(item: Item) -> dict[int, bytes]:
     if not by_version:
         raise ValueError("there is no key")
     return by_version
-
-
-def _unchecked(grant: RunGrant | AttemptGrant) -> dict[str, Any]:
-    run = grant.run
-    return {
-        "workspace": run.workspace,
-        "execution_id": run.execution_id,
-        "run_id": run.run_id,
-        "deployment_name": grant.deployment_name,
-        "fresh_at": EPOCH,
-        "verify": True,
-    }
 
 
 def _written(derived: Statement) -> list[_Claim]:

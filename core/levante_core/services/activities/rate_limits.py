@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.names import Workspace, without_build
+from levante_core.domain.names import Workspace
 from levante_core.errors import Unavailable, Unreadable, loggable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Scalar
 from levante_core.ports.surroundings import Clock
@@ -30,7 +30,7 @@ class RateLimitService:
         Raises: Unavailable. Cost: a read and a write.
         """
         name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
-        key = keys.rate_limit(workspace, without_build(request.deployment_name), name)
+        key = keys.rate_limit(workspace, request.deployment_name.deployment, name)
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
         for _ in self._conflicts.attempts():
             now = self._clock.now()

@@ -14,12 +14,10 @@ from levante_core.domain.activities.retry import (
 )
 from levante_core.domain.dispatch.plan import AttemptEnded, CancelActivity, FactRecorded, Record
 from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork
-from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
 from levante_core.domain.history.events import ActivityCompleted, ActivityFailed, ActivityScheduled
 from levante_core.domain.history.state import HistoryBatch
-from levante_core.domain.names import without_session
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
@@ -168,7 +166,7 @@ class ActivityService:
         deadline_at = now + timeout
         ended = AttemptEnded(
             run=grant.run,
-            deployment_name=grant.deployment_name,
+            pool=grant.pool,
             recorded_at=now,
             due_at=deadline_at,
             seq=grant.seq,
@@ -187,7 +185,7 @@ class ActivityService:
         if effect.is_awaited:
             self._ask_to_end(effect)
             return
-        recorded = Recorded(effect.run, effect.deployment_name, self._clock.now())
+        recorded = Recorded(effect.run, effect.pool, self._clock.now())
         fact = outcome_fact(ActivityFailed(seq=effect.seq, at=recorded.at, failure=ACTIVITY_CANCELED))
         with suppress(ConditionFailed):
             self._store.write(Put(fact_item(recorded, fact, is_void=True), Absent()))
@@ -213,13 +211,12 @@ class ActivityService:
 
         Cost: four reads and a write.
         """
-        run = RunKey(task.workspace, task.execution_id, task.run_id)
-        grant = AttemptGrant(run, task.deployment_name, task.seq, task.scheduled_in, task.attempt)
+        grant = AttemptGrant(task.run, task.deployment_name, task.seq, task.scheduled_in, task.attempt)
         if self._standing(grant) is None:
             return
         now = self._clock.now()
         failed = ActivityFailed(seq=task.seq, at=now, failure=SESSION_LOST, attempt=task.attempt)
-        answer = _outcome(Recorded(run, without_session(task.deployment_name), now), failed)
+        answer = _outcome(Recorded(task.run, task.deployment_name.without_session, now), failed)
         with suppress(ConditionFailed):
             self._store.write(answer.write)
             self._dispatch.dispatch_now([answer.record])
@@ -249,7 +246,7 @@ class ActivityService:
     def _end_unbegun(self, following: AttemptEnded) -> None:
         if not following.is_deferred and following.due_at > self._clock.now():
             run, where = following.run, (following.seq, following.scheduled_in, following.attempt)
-            grant = AttemptGrant(run, following.deployment_name, *where)
+            grant = AttemptGrant(run, following.pool, *where)
             self.report([GrantedReport(grant, failure=ACTIVITY_CANCELED)])
 
     def _answer(self, report: GrantedReport, now: datetime) -> _Answer | None:
@@ -257,7 +254,7 @@ class ActivityService:
         current = self._store.get(keys.attempt(grant.run, grant.seq))
         if current and attempt_number(current) != grant.attempt:
             return None
-        recorded = Recorded(grant.run, grant.deployment_name, now)
+        recorded = Recorded(grant.run, grant.pool, now)
         if report.failure is None:
             if grant.is_derived and not self._may_be_scheduled(grant):
                 return None
@@ -272,7 +269,7 @@ class ActivityService:
             return _outcome(recorded, final)
         ended = AttemptEnded(
             run=grant.run,
-            deployment_name=grant.deployment_name,
+            pool=grant.pool,
             recorded_at=now,
             due_at=now + decision.delay,
             seq=grant.seq,
@@ -289,7 +286,7 @@ class ActivityService:
         if deferral.heartbeat_seconds:
             due_at = min(due_at, now + timedelta(seconds=deferral.heartbeat_seconds))
         ended = replace(deferral.ended, recorded_at=now, due_at=due_at)
-        item = deferral_item(Recorded(ended.run, ended.deployment_name, now), replace(deferral, ended=ended), failed)
+        item = deferral_item(Recorded(ended.run, ended.pool, now), replace(deferral, ended=ended), failed)
         try:
             self._store.write(Put(item, AbsentOrMatches({"attempt": ended.attempt})))
         except ConditionFailed:
@@ -338,5 +335,5 @@ def _work_in(batch: HistoryBatch, seq: int) -> ActivityWork | None:
 
 def _outcome(recorded: Recorded, outcome: ActivityCompleted | ActivityFailed) -> _Answer:
     fact = outcome_fact(outcome)
-    record = FactRecorded(recorded.run, recorded.deployment_name, recorded.at, fact)
+    record = FactRecorded(recorded.run, recorded.pool, recorded.at, fact)
     return _Answer(Put(fact_item(recorded, fact), Absent()), record)

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from levante_core.domain.names import DeploymentName, Workspace, build_of, without_build
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock
@@ -23,32 +24,32 @@ class Attendance:
         self._groups = groups
         self._clock = clock
 
-    def is_served(self, workspace: Workspace, name: DeploymentName) -> bool:
+    def is_served(self, workspace: Workspace, pool: WorkerPool) -> bool:
         """Tell whether a worker is there: by who waits at the queue, else by heartbeats, which takes a minute to notice.
 
         Cost: one query where the queues cannot tell.
         """
         try:
-            attended = self._queues.is_attended(queue_name(workspace, name, TaskQueue.WORKFLOW))
+            attended = self._queues.is_attended(queue_name(workspace, pool, TaskQueue.WORKFLOW))
         except NotFound:
             return False
         if attended is not None:
             return attended
-        return any(group.build_id == build_of(name) for group in self._groups.live(workspace, without_build(name)))
+        return any(group.build_id == pool.build_id for group in self._groups.live(workspace, pool.deployment))
 
-    def watch(self, workspace: Workspace, name: DeploymentName) -> "Watch":
+    def watch(self, workspace: Workspace, pool: WorkerPool) -> "Watch":
         """Begin to look every now and then whether somebody is there."""
-        return Watch(self, self._clock, workspace, name)
+        return Watch(self, self._clock, workspace, pool)
 
 
 class Watch:
     """Looks after the workers of one deployment, or build, for somebody who waits for one of them."""
 
-    def __init__(self, attendance: Attendance, clock: Clock, workspace: Workspace, name: DeploymentName) -> None:
+    def __init__(self, attendance: Attendance, clock: Clock, workspace: Workspace, pool: WorkerPool) -> None:
         self._attendance = attendance
         self._clock = clock
         self._workspace = workspace
-        self._name = name
+        self._pool = pool
         self._missed = 0
         self._look_at: datetime = clock.now() + LOOK_EVERY
 
@@ -60,13 +61,13 @@ class Watch:
     def is_nobody_there(self) -> bool:
         """Look if it is time to. Tells whether the last looks have found nobody. Cost: see `Attendance.is_served`."""
         if self.seconds_to_look <= 0:
-            self._missed = 0 if self._attendance.is_served(self._workspace, self._name) else self._missed + 1
+            self._missed = 0 if self._attendance.is_served(self._workspace, self._pool) else self._missed + 1
             self._look_at = self._clock.now() + LOOK_EVERY
         return self._missed >= LOOKS
 
     def describe(self) -> str:
         """Say who is missing, and how to change that."""
-        deployment, build = without_build(self._name), build_of(self._name)
+        deployment, build = self._pool.deployment, self._pool.build_id
         who = f"build {build!r} of deployment {deployment!r}" if build else f"deployment {deployment!r}"
         settings = f"BUILD_ID={build} " if build else ""
         return f"no worker of {who} is there: start one (`{settings}levante worker MODULE --deployment-name {deployment}`)"

@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from levante_core.domain import names
 from levante_core.domain.catalogue.builds import Build, current, successor
 from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Update
 from levante_core.ports.surroundings import Clock
 from levante_core.services.catalogue.worker_groups import BUILD_KEPT_FOR, WorkerGroups
@@ -55,64 +55,62 @@ class BuildService:
         builds = self._builds(workspace, deployment, self._live(workspace, deployment))
         return sorted(builds, key=lambda build: build.registered_at, reverse=True)
 
-    def route(self, registration: Registration) -> DeploymentName:
+    def route(self, registration: Registration) -> WorkerPool:
         """Name the workers that a new execution goes to.
 
         Cost: none without builds; a query, and one over the builds unless workers of exactly one are there.
         """
         deployment = registration.deployment_name
         if registration.build_id is None:
-            return deployment
-        return names.for_build(deployment, self._current(registration.workspace, deployment) or registration.build_id)
+            return WorkerPool(deployment)
+        return WorkerPool(deployment, self._current(registration.workspace, deployment) or registration.build_id)
 
-    def newest(self, workspace: Workspace, pinned_to: DeploymentName) -> DeploymentName:
+    def newest(self, workspace: Workspace, pinned_to: WorkerPool) -> WorkerPool:
         """Name the workers that a pinned execution goes to if it begins anew. Cost: as `route`."""
-        if names.build_of(pinned_to) is None:
+        if pinned_to.build_id is None:
             return pinned_to
-        deployment = names.without_build(pinned_to)
-        build_id = self._current(workspace, deployment)
-        return names.for_build(deployment, build_id) if build_id else pinned_to
+        build_id = self._current(workspace, pinned_to.deployment)
+        return pinned_to.for_build(build_id) if build_id else pinned_to
 
     def keep(self, run: RunSummary) -> None:
         """Keep the build that an open run is pinned to. Cost: none, or a write a day for each build."""
-        build_id = names.build_of(run.deployment_name)
-        if build_id:
-            self._groups.keep_build(run.key.workspace, names.without_build(run.deployment_name), build_id)
+        if run.pool.build_id:
+            self._groups.keep_build(run.key.workspace, run.pool.deployment, run.pool.build_id)
 
     def open_runs(self, workspace: Workspace, deployment: DeploymentName) -> OpenRuns:
         """Count the open runs of a deployment by build. Cost: index queries over MOST_COUNTED open runs at most."""
         open_runs = list(islice(self._all_open(), MOST_COUNTED + 1))
         counts = Counter(
-            names.build_of(run.deployment_name)
+            run.pool.build_id
             for run in open_runs[:MOST_COUNTED]
-            if run.key.workspace == workspace and names.without_build(run.deployment_name) == deployment
+            if run.key.workspace == workspace and run.pool.deployment == deployment
         )
         return OpenRuns(counts, is_partial=len(open_runs) > MOST_COUNTED)
 
-    def live_sessions(self, workspace: Workspace, name: DeploymentName) -> set[str]:
+    def live_sessions(self, workspace: Workspace, deployment: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""
-        workers, now = find_workers(self._store, workspace, names.without_build(name)), self._clock.now()
+        workers, now = find_workers(self._store, workspace, deployment), self._clock.now()
         return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
 
-    def take_over(self, run: RunKey, pinned_to: DeploymentName) -> DeploymentName:
+    def take_over(self, run: RunKey, pinned_to: WorkerPool) -> WorkerPool:
         """Move an open run to another build if its own has no workers left. Returns where the run belongs by now.
 
         Cost: a query; another one and a write if nobody is there to run it; a read if somebody else was faster.
         """
-        deployment, own = names.without_build(pinned_to), names.build_of(pinned_to)
+        deployment, own = pinned_to.deployment, pinned_to.build_id
         live = self._live(run.workspace, deployment)
         builds = [] if own in live else self._builds(run.workspace, deployment, live)
         chosen = successor(own, builds, has_others=None in live)
         if chosen is None:
             return pinned_to
-        moved = names.for_build(deployment, chosen)
-        is_unchanged = open_run(run, deployment_name=pinned_to)
+        moved = pinned_to.for_build(chosen)
+        is_unchanged = open_run(run, deployment_name=str(pinned_to))
         key = keys.execution(run.workspace, run.execution_id)
         try:
-            self._store.write(Update(key, set_attributes={"deployment_name": moved}, condition=is_unchanged))
+            self._store.write(Update(key, set_attributes={"deployment_name": str(moved)}, condition=is_unchanged))
         except ConditionFailed:
             item = self._store.get(key)
-            return summary_of(item).deployment_name if item and is_open_run(item, run.run_id) else pinned_to
+            return summary_of(item).pool if item and is_open_run(item, run.run_id) else pinned_to
         return moved
 
     def _current(self, workspace: Workspace, deployment: DeploymentName) -> str | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from levante_core.domain import names
 from levante_core.domain.catalogue.routing import Owner, is_live
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
 from levante_core.ports.queues import Queues
@@ -93,7 +94,7 @@ class CatalogueService:
         worker_name = names.worker_name(request.worker_name)
         build = _build(request.build_id)
         for queue in TaskQueue:
-            self._queues.ensure(queue_name(workspace, names.for_build(deployment, build), queue))
+            self._queues.ensure(queue_name(workspace, WorkerPool(deployment, build), queue))
         self._ensure_deployment(workspace, deployment)
         if build:
             self._builds.register(workspace, deployment, build)
@@ -158,7 +159,7 @@ class CatalogueService:
             for registration in entry.registrations
         ]
 
-    def route(self, registration: Registration) -> DeploymentName:
+    def route(self, registration: Registration) -> WorkerPool:
         """Return where executions go that start now: see `BuildService.route`."""
         return self._builds.route(registration)
 

@@ -101,7 +101,7 @@ class ChildService:
     def _start(self, effect: StartChild) -> None:
         """Start a child unless that was done; report to the parent; leave it if the parent is gone by now."""
         run, scheduled = effect.parent, effect.child
-        parent = Parent(run.execution_id, run.run_id, effect.deployment_name, scheduled.seq)
+        parent = Parent(run.execution_id, run.run_id, effect.pool, scheduled.seq)
         child = self._find_whole(run, scheduled)
         if child is None:
             if self._parent_knows(run, scheduled):
@@ -146,10 +146,10 @@ class ChildService:
             return
         now = self._clock.now()
         fact = started_fact(outcome) if isinstance(outcome, ChildStarted) else outcome_fact(outcome)
-        recorded = Recorded(run, parent.deployment_name, now)
+        recorded = Recorded(run, parent.pool, now)
         with suppress(ConditionFailed):
             self._store.write(Put(fact_item(recorded, fact), Absent()))
-            self._dispatch.dispatch_now([FactRecorded(run, recorded.deployment_name, now, fact)])
+            self._dispatch.dispatch_now([FactRecorded(run, recorded.pool, now, fact)])
 
     def _leave_children(self, run: RunKey) -> None:
         """Leave the children whose outcome the run has not heard of; of a history that is damaged, all that can be read."""

@@ -104,13 +104,11 @@ class RedriveService:
         summary = summary_of(item) if item else None
         if item is None or summary is None or summary.key != run or not summary.is_open:
             return
-        open_run = read_open_run(self._store, run, summary.deployment_name)
-        effects = outstanding(run, summary.deployment_name, open_run.work, self._clock.now())
+        open_run = read_open_run(self._store, run, summary.pool)
+        effects = outstanding(run, summary.pool, open_run.work, self._clock.now())
         deadline_at = deadline_of(item)
         if deadline_at - self._clock.now() <= SHORT_TIMEOUT + timedelta(minutes=1):
-            address = {"workspace": run.workspace, "execution_id": run.execution_id, "run_id": run.run_id}
-            due = DeadlineDue(**address, deployment_name=summary.deployment_name, fresh_at=deadline_at)
-            effects.append(SendLater(due))
+            effects.append(SendLater(DeadlineDue.of(run, summary.pool, deadline_at)))
         self._effects.carry_out(effects, salt=f":{self._ids.uuid()}")
 
     def _park(self, item: Item, error: Exception) -> None:

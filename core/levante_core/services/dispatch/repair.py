@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from levante_core.domain.dispatch.plan import Effect, SendLater, SendTask, outstanding
 from levante_core.domain.dispatch.tasks import ActivityTask
 from levante_core.domain.frozen import Frozen, Time
-from levante_core.domain.names import session_of
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import Delete, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
@@ -116,10 +115,10 @@ class RepairService:
     def _without_lost_sessions(self, run: RunSummary, waiting: Sequence[Effect]) -> list[Effect]:
         """Let activities fail whose worker is gone; return the others."""
         of_sessions = [
-            effect.task for effect in waiting if isinstance(effect, SendTask) and session_of(effect.task.deployment_name)
+            effect.task for effect in waiting if isinstance(effect, SendTask) and effect.task.deployment_name.session
         ]
-        live = self._builds.live_sessions(run.key.workspace, run.deployment_name) if of_sessions else set()
-        lost = [task for task in of_sessions if session_of(task.deployment_name) not in live]
+        live = self._builds.live_sessions(run.key.workspace, run.pool.deployment) if of_sessions else set()
+        lost = [task for task in of_sessions if task.deployment_name.session not in live]
         for task in lost:
             if isinstance(task, ActivityTask):
                 self._activities.lose_session(task)
@@ -147,8 +146,8 @@ class RepairService:
         self._builds.keep(run)
         if self._is_busy(run, now):
             return False
-        open_run = read_open_run(self._store, run.key, run.deployment_name)
-        effects = outstanding(run.key, run.deployment_name, open_run.work, now)
+        open_run = read_open_run(self._store, run.key, run.pool)
+        effects = outstanding(run.key, run.pool, open_run.work, now)
         waiting = [effect for effect in effects if _came_due(effect, now)]
         came_due = [effect.due.fresh_at for effect in waiting if isinstance(effect, SendLater)]
         came_due += [retry.due_at for retry in open_run.work.retries.values() if retry.due_at <= now]
@@ -158,8 +157,8 @@ class RepairService:
             return False
         if any(isinstance(effect, SendTask | SendLater) for effect in waiting):
             logger.warning("execution %s was quiet for %s: sending for it", run.key.execution_id, now - quiet_since)
-        belongs_to = self._builds.take_over(run.key, run.deployment_name)
-        if belongs_to != run.deployment_name:
+        belongs_to = self._builds.take_over(run.key, run.pool)
+        if belongs_to != run.pool:
             logger.warning("execution %s goes over to %s: its own build has no workers", run.key.execution_id, belongs_to)
             now_due = outstanding(run.key, belongs_to, open_run.work, now)
             waiting = [effect for effect in now_due if _came_due(effect, now)]

@@ -14,7 +14,8 @@ from typing import assert_never
 
 from levante_core.domain.dispatch.plan import MessageEffect, Record, SendLater, SendTask, plan
 from levante_core.domain.dispatch.tasks import ActivityTask, Delayed, DelayedOfRun, ScheduleDue, TimerDue, WorkflowTask
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage, Queues
@@ -33,14 +34,14 @@ MAX_TASK_BYTES = 64 * 1024
 """SQS bills a message in steps of this size; what is larger is left out of a task and asked for by its worker."""
 
 
-def queue_name(workspace: Workspace, deployment: DeploymentName, queue: TaskQueue) -> str:
-    """Name the queue of a deployment within what SQS allows: 80 letters, digits, '-' or '_'.
+def queue_name(workspace: Workspace, pool: WorkerPool, queue: TaskQueue) -> str:
+    """Name the queue of a worker pool within what SQS allows: 80 letters, digits, '-' or '_'.
 
-    The digest tells deployments of all workspaces apart. It has 128 bits, so that nobody finds a name that shares another
+    The digest tells the pools of all workspaces apart. It has 128 bits, so that nobody finds a name that shares another
     one's queue. What stands before it is for people.
     """
-    digest = hashlib.sha256(json.dumps([workspace, deployment]).encode()).digest()[:QUEUE_DIGEST_BYTES]
-    readable = re.sub(r"[^A-Za-z0-9_-]", "-", deployment)[:8]
+    digest = hashlib.sha256(json.dumps([workspace, str(pool)]).encode()).digest()[:QUEUE_DIGEST_BYTES]
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", str(pool))[:8]
     return f"{readable}-{b32encode(digest).decode().rstrip('=').lower()}-{queue.value}-tasks.fifo"
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from levante_core.domain.dispatch.plan import SendTask, task_id
 from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.names import DeploymentName, Workspace, build_of, session_of, without_build
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InconsistentHistory, InvalidCapability, InvalidInput, NotFound
 from levante_core.ports.item_store import Item, ItemStore, Put
 from levante_core.ports.queues import HeldMessage, Queues, ReceivedMessage
@@ -113,10 +114,10 @@ class TaskService:
 
     def send_again(self, owner: Owner, body: str) -> None:
         """Send a task whose message could not be read, to the deployment in whose queue it was. Raises: ValidationError."""
-        if owner.deployment_name is None:
+        if owner.pool is None:
             raise InconsistentHistory("a parked task does not say which deployment it is for: drop it")
         task = delivered(body, "-", 1).task
-        own = {"workspace": owner.workspace, "deployment_name": owner.deployment_name, "verify": True}
+        own = {"workspace": owner.workspace, "deployment_name": owner.pool, "verify": True}
         self._dispatch.carry_out([_copy(task.model_copy(update=own))], salt=f":{self._ids.uuid()}")
 
     @property
@@ -124,12 +125,12 @@ class TaskService:
         """Whether workers may take tasks from the queues themselves."""
         return self._access is not None
 
-    def access(self, workspace: Workspace, deployment: DeploymentName) -> QueueAccess | None:
-        """Give workers of a deployment access to its queues, which are there from then on; None where there is none."""
+    def access(self, workspace: Workspace, pool: WorkerPool) -> QueueAccess | None:
+        """Give the workers of a pool access to its queues, which are there from then on; None where there is none."""
         if self._access is None:
             return None
-        names = [queue_name(workspace, deployment, queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
-        self._ensure(workspace, deployment, *names)
+        names = [queue_name(workspace, pool, queue) for queue in (TaskQueue.WORKFLOW, TaskQueue.ACTIVITY)]
+        self._ensure(workspace, pool, *names)
         return self._access.grant(*names)
 
     def lease(self, workspace: Workspace, request: LeasesRequest) -> list[str]:
@@ -146,9 +147,9 @@ class TaskService:
         self._deleted(queue, done)
         return lost
 
-    def done(self, workspace: Workspace, deployment: DeploymentName, queue: TaskQueue, receipts: Sequence[str]) -> None:
+    def done(self, workspace: Workspace, pool: WorkerPool, queue: TaskQueue, receipts: Sequence[str]) -> None:
         """End leases because the work is recorded."""
-        self._deleted(queue_name(workspace, deployment, queue), receipts)
+        self._deleted(queue_name(workspace, pool, queue), receipts)
 
     def load(self, grant: RunGrant, request: LoadRequest) -> LoadResponse:
         """Read a run's history after an index, or a part of it. Raises: NotFound; InvalidInput; InconsistentHistory."""
@@ -175,10 +176,10 @@ class TaskService:
 
         Returns the seconds until then: 1, doubled by each attempt, at most a minute.
         """
-        recorded = Recorded(grant.run, grant.deployment_name, self._clock.now())
+        recorded = Recorded(grant.run, grant.pool, self._clock.now())
         self._store.write(Put(task_failure_item(recorded, request.attempt, request.failure)))
         delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
-        queue = queue_name(grant.run.workspace, grant.deployment_name, TaskQueue.WORKFLOW)
+        queue = queue_name(grant.run.workspace, grant.pool, TaskQueue.WORKFLOW)
         self._extended(queue, list(self._own(queue, [request.receipt]).values()), delay)
         return delay
 
@@ -218,9 +219,9 @@ class TaskService:
             raise InvalidInput.at(where, "the task is none of this queue: hand back what was delivered from it")
         return _copy(task)
 
-    def _ensure(self, workspace: Workspace, name: DeploymentName, *queues: str) -> None:
+    def _ensure(self, workspace: Workspace, pool: WorkerPool, *queues: str) -> None:
         """Make queues of a deployment, a build and a session that there are. Raises: NotFound."""
-        deployment, build, session = without_build(name), build_of(name), session_of(name)
+        deployment, build, session = pool.deployment, pool.build_id, pool.session
         find_deployment(self._store, workspace, deployment)
         if build and self._store.get(keys.build(workspace, deployment, build)) is None:
             raise NotFound(f"deployment {deployment!r} has no build {build!r}: register before polling")

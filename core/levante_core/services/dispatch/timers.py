@@ -18,7 +18,6 @@ from levante_core.domain.dispatch.tasks import (
     ScheduleDue,
     TimerDue,
 )
-from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import TimerFired
 from levante_core.errors import InconsistentHistory, Unavailable
@@ -84,7 +83,7 @@ class DueService:
             case ActivityTask():
                 self._dispatch.carry_out([SendTask(due, task_id(due))])
             case DeadlineDue():
-                self._closing.time_out(_run(due))
+                self._closing.time_out(due.run)
             case ScheduleDue():
                 self._schedules.look(due.workspace, due.schedule_id)
             case _:
@@ -136,7 +135,7 @@ class DueService:
     def _fire(self, timer: TimerDue) -> None:
         now = self._clock.now()
         fact = outcome_fact(TimerFired(seq=timer.seq, at=timer.fresh_at))
-        recorded = Recorded(_run(timer), timer.deployment_name, now)
+        recorded = Recorded(timer.run, timer.deployment_name, now)
         try:
             self._store.write(Put(fact_item(recorded, fact), Absent()))
         except ConditionFailed:
@@ -211,7 +210,3 @@ class DueService:
 
         listed = list(read_index(self._store, keys.DUE, keys.open_runs(shard), until + AFTER_ALL, SWEEP_PAGE))
         each_by_itself(listed, lambda item: self._closing.time_out(summary_of(item).key), park)
-
-
-def _run(due: DelayedOfRun) -> RunKey:
-    return RunKey(due.workspace, due.execution_id, due.run_id)

@@ -97,7 +97,7 @@ class ClosingService:
             event = closing(at)
             status, ending = close(event, at, self._retention)
             batch = HistoryBatch(index=last_index(self._store, run) + 1, commit_id=commit_id, events=(event,))
-            recorded = Recorded(run, execution.deployment_name, at)
+            recorded = Recorded(run, execution.pool, at)
             append: Write = Put(batch_item(recorded, batch), Absent())
             try:
                 self._store.write(append, closing_write(run, status, ending, mail_count=None))

@@ -93,9 +93,9 @@ class ResetService:
         reset = Reset(run_id=old.key.run_id, event_id=request.event_id, batches=until, seed=seed, reason=request.reason)
         key, now = replace(old.key, run_id=run_id), self._clock.now()
         found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
-        newest = self._builds.newest(key.workspace, old.deployment_name)
+        newest = self._builds.newest(key.workspace, old.pool)
         resumed_run = resumed(old, key, reset, now, mail_count=state.mail_taken + len(messages))
-        new = replace(resumed_run, search_keys=found_by, deployment_name=newest)
+        new = replace(resumed_run, search_keys=found_by, pool=newest)
         untaken = [message_fact(message) for message in messages]
         batches = tuple(kept(history.batches[:until], state))
         taken = state.taken | {message_key(number) for number in range(1, state.mail_taken + 1)}
@@ -105,8 +105,8 @@ class ResetService:
         if not self._switch(old, new, len(history.batches)):
             return False
         work = OpenWork(fold(batches, facts), untaken, {})
-        started = RunStarted(key, new.deployment_name, new.start)
-        self._effects.carry_out([*plan(started), *outstanding(key, new.deployment_name, work, now)])
+        started = RunStarted(key, new.pool, new.start)
+        self._effects.carry_out([*plan(started), *outstanding(key, new.pool, work, now)])
         return True
 
     def _switch(self, old: Execution, new: Execution, last_index: int) -> bool:
@@ -119,7 +119,7 @@ class ResetService:
             status, ending = close(event, now, self._retention)
             ended = replace(old, status=status, ending=ending)
             batch = HistoryBatch(index=last_index + 1, commit_id=self._ids.uuid(), events=(event,))
-            writes.append(Put(batch_item(Recorded(old.key, old.deployment_name, now), batch), Absent()))
+            writes.append(Put(batch_item(Recorded(old.key, old.pool, now), batch), Absent()))
         unchanged = Matches({"run_id": old.key.run_id, "is_open": old.is_open, "mail_count": old.mail_count})
         writes.append(Put(execution_item(new), unchanged))
         writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
@@ -136,9 +136,9 @@ def _copies(
 ) -> Iterator[Item]:
     """Make the items of the new run's history. None asks for work: what is open is asked for once the run is there."""
     for batch, at in zip(batches, history.recorded_at, strict=False):
-        yield _silent(batch_item(Recorded(new.key, new.deployment_name, at), batch))
+        yield _silent(batch_item(Recorded(new.key, new.pool, at), batch))
     for fact, at in facts:
-        yield _silent(fact_item(Recorded(new.key, new.deployment_name, at), fact))
+        yield _silent(fact_item(Recorded(new.key, new.pool, at), fact))
 
 
 def _silent(item: Item) -> Item:

@@ -8,7 +8,6 @@ from enum import Enum, auto
 from levante_core.domain.executions.search import is_found
 from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import without_build
 from levante_core.storage.runs import RunSummary
 
 
@@ -81,7 +80,7 @@ class RunFilter:
         """Tell whether a run is like that."""
         return (
             (not self.statuses or run.status in self.statuses)
-            and self.deployment_name in {None, without_build(run.deployment_name)}
+            and self.deployment_name in {None, run.pool.deployment}
             and self.root_execution_id in {None, run.root_execution_id}
             and self.user_id in {None, run.user_id}
             and (not self.search or is_found(self.search, _texts(run)))

@@ -129,7 +129,7 @@ class ExecutionService:
         above = self.get(workspace, parent.execution_id)
         entry = self._catalogue.get(workspace, child.workflow_name)
         owners = self._catalogue.owners(workspace, entry)
-        home = names.without_build(parent.deployment_name)
+        home = parent.pool.deployment
         is_at_home = any(owner.deployment_name == home for owner in owners)
         now = self._clock.now()
         deployment = choose(entry.workflow.name, owners, home if is_at_home else None, now)
@@ -143,20 +143,20 @@ class ExecutionService:
             start = start.model_copy(update={"deadline_at": now + timedelta(seconds=child.timeout_seconds)})
         execution = replace(execution, start=start, root_execution_id=above.root_execution_id, parent=parent)
         if is_at_home:
-            execution = replace(execution, deployment_name=parent.deployment_name)
+            execution = replace(execution, pool=parent.pool)
         self._put(execution)
-        self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        self._dispatch.dispatch_now([RunStarted(execution.key, execution.pool, execution.start)])
         return execution
 
     def deployment_of(self, run: RunKey) -> DeploymentName | None:
-        """Return where a run is advanced; None if there is no such run. Cost: one read, two for an earlier run."""
+        """Return the deployment of a run; None if there is no such run. Cost: one read, two for an earlier run."""
         item = run_item_if_any(self._store, run)
-        return summary_of(item).deployment_name if item else None
+        return summary_of(item).pool.deployment if item else None
 
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution = self._made(workspace, entry, request)
         self._put(execution)
-        self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
+        self._dispatch.dispatch_now([RunStarted(execution.key, execution.pool, execution.start)])
         return execution
 
     def _made(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
@@ -280,7 +280,7 @@ class ExecutionService:
         return Execution(
             key=RunKey(workspace, execution_id, new_run_id(now, self._ids.uuid())),
             workflow_id=registration.workflow_id,
-            deployment_name=self._catalogue.route(registration),
+            pool=self._catalogue.route(registration),
             start=start,
             root_execution_id=execution_id,
             user_id=request.user_id,

@@ -144,7 +144,7 @@ class CommitService:
         return None
 
     def _prepare(self, granted: GrantedCommit) -> _Prepared:
-        run, deployment, commit = granted.grant.run, granted.grant.deployment_name, granted.commit
+        run, pool, commit = granted.grant.run, granted.grant.pool, granted.commit
         if not commit.batch.events:
             raise InvalidInput.at(("body", "commits", "batch"), "a batch has at least one event")
         try:
@@ -155,8 +155,8 @@ class CommitService:
         if problem:
             raise InvalidInput.at(("body", "commits", "search_keys"), problem)
         now = self._clock.now()
-        append = Put(batch_item(Recorded(run, deployment, now), commit.batch), Absent())
-        record = BatchAppended(run, deployment, now, commit.batch)
+        append = Put(batch_item(Recorded(run, pool, now), commit.batch), Absent())
+        record = BatchAppended(run, pool, now, commit.batch)
         sets = _attributes(commit)
         if closing is None and commit.history.share > 1:
             return self._terminated(granted)
@@ -174,7 +174,7 @@ class CommitService:
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
         status, ending = close(event, now, self._retention)
         batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id[:200]}-refused", events=(event,))
-        append = Put(batch_item(Recorded(run, granted.grant.deployment_name, now), batch), Absent())
+        append = Put(batch_item(Recorded(run, granted.grant.pool, now), batch), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
     def _hold_messages(self, run: RunKey) -> None:
@@ -205,9 +205,9 @@ class CommitService:
         earlier = replace(old, status=status, ending=ending, has_children=old.has_children or _has_children(commit))
         writes: list[Write] = [Put(execution_item(new), unchanged), Put(earlier_run_item(earlier), Absent())]
         writes.append(Put(run_pointer_item(new.key), Absent()))
-        recorded = Recorded(new.key, new.deployment_name, ending.ended_at)
+        recorded = Recorded(new.key, new.pool, ending.ended_at)
         writes += [Put(fact_item(recorded, fact), Absent()) for fact in messages]
-        return writes, [RunStarted(new.key, new.deployment_name, new.start)]
+        return writes, [RunStarted(new.key, new.pool, new.start)]
 
     def _carried(self, run: RunKey, old_number: int, number: int) -> Fact:
         """Return a message under its number in the new run."""

@@ -13,7 +13,7 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fold
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.storage import keys
@@ -157,26 +157,26 @@ class OpenRun:
     last_recorded_at: datetime | None
 
 
-def read_open_run(store: ItemStore, run: RunKey, deployment: DeploymentName) -> OpenRun:
+def read_open_run(store: ItemStore, run: RunKey, pool: WorkerPool) -> OpenRun:
     """Read what an open run waits for. Raises: InconsistentHistory. Cost: three queries, or more for large histories."""
     history = read_history(store, run)
     state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
     untaken = [fact for fact in history.facts if fact.key not in state.taken]
     partition = keys.history(run.workspace, run.run_id)
     later = [attempt_of(item) for item in read_all(store, partition, *keys.prefixed(keys.ATTEMPT))]
-    retries = {retry.seq: retry for retry in [*_handed_over(history, run, deployment), *later]}
+    retries = {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]}
     last = max([*history.recorded_at, *history.facts_recorded_at, *(retry.recorded_at for retry in later)], default=None)
     return OpenRun(OpenWork(state, untaken, retries), last)
 
 
-def _handed_over(history: History, run: RunKey, deployment: DeploymentName) -> Iterator[AttemptEnded]:
+def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[AttemptEnded]:
     """Yield the attempts that follow what an owner gave up. An attempt item, if there is one, is of a later attempt."""
     for batch, recorded_at in zip(history.batches, history.recorded_at, strict=True):
         for event in batch.events:
             if isinstance(event, ActivityHandedOver):
                 yield AttemptEnded(
                     run=run,
-                    deployment_name=deployment,
+                    pool=pool,
                     recorded_at=recorded_at,
                     due_at=recorded_at + timedelta(seconds=event.delay_seconds),
                     seq=event.activity,

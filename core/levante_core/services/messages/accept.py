@@ -159,7 +159,7 @@ class MessageService:
             held_until = wire_time(execution.mail_held_until) if execution.mail_held_until else None
             unchanged = open_run(run, **{"mail_count": execution.mail_count, MAIL_HELD_UNTIL: held_until})
             key = keys.execution(run.workspace, run.execution_id)
-            recorded = Recorded(run, execution.deployment_name, now)
+            recorded = Recorded(run, execution.pool, now)
             writes: list[StoreWrite] = [
                 Update(key, set_attributes=counted, condition=unchanged),
                 Put(fact_item(recorded, fact), Absent()),
@@ -177,7 +177,7 @@ class MessageService:
                     return known
                 latest = None  # to be read after the pause: what is read now would be old by then
             else:
-                self._dispatch.dispatch_now([FactRecorded(run, execution.deployment_name, now, fact)])
+                self._dispatch.dispatch_now([FactRecorded(run, execution.pool, now, fact)])
                 return _Accepted(run, number, index if run == asked else 0)
         raise Unavailable(f"execution {execution.key.execution_id!r} gets too many messages at once: try again")
 

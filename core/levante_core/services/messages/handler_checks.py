@@ -5,7 +5,6 @@ from enum import StrEnum
 
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.names import without_build
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import HandlerFailed, InvalidInput, LevanteError, NotFound
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
@@ -37,7 +36,7 @@ class HandlerChecks:
         """Raises: NotFound for a handler that is not there; InvalidInput for what does not fit. Cost: a query."""
         entry = self._catalogue.get(execution.key.workspace, execution.workflow_name)
         for registration in entry.registrations:
-            if registration.deployment_name != without_build(execution.deployment_name) or registration.spec is None:
+            if registration.deployment_name != execution.pool.deployment or registration.spec is None:
                 continue
             handlers = _handlers(registration.spec, kind)
             handler = next((spec for spec in handlers if spec.name == name), None)
@@ -50,7 +49,7 @@ class HandlerChecks:
             version = f"{registration.registration_id}@{wire_time(registration.registered_at)}#{kind}:{name}"
             self._inputs.check(handler.input_schema, value, name=version, at=INPUT)
             return
-        raise NotFound(f"deployment {execution.deployment_name!r} no longer serves {execution.workflow_name!r}")
+        raise NotFound(f"deployment {str(execution.pool)!r} no longer serves {execution.workflow_name!r}")
 
 
 def refused(what: str, failure: Failure) -> LevanteError:

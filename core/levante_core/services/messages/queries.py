@@ -80,7 +80,7 @@ class QueryService:
     ) -> QueryAnswer | None:
         """Ask, and wait. Returns None if another run takes the place of this one. seconds: how long the caller waits."""
         run = execution.key
-        workers = self._attendance.watch(run.workspace, execution.deployment_name)
+        workers = self._attendance.watch(run.workspace, execution.pool)
         asked, answered = keys.query(run, request.query_id), keys.query_answer(run, request.query_id)
         partition = keys.execution(run.workspace, run.execution_id).partition
         with self._watch.watch(asked.partition, partition) as watched:
@@ -118,12 +118,5 @@ class QueryService:
 def _wake(execution: RunSummary, query_id: str, now: datetime) -> SendTask:
     """Make the task that lets a worker look at the run, and so find the query."""
     run = execution.key
-    task = WorkflowTask(
-        workspace=run.workspace,
-        execution_id=run.execution_id,
-        run_id=run.run_id,
-        deployment_name=execution.deployment_name,
-        fresh_at=now,
-        verify=True,
-    )
+    task = WorkflowTask.of(run, execution.pool, now, verify=True)
     return SendTask(task, f"{run.run_id}:query:{query_id}")

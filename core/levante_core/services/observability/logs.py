@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.names import DeploymentName, Workspace, without_build
+from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Put
 from levante_core.ports.surroundings import Clock
@@ -106,7 +106,7 @@ class LogService:
         execution = find_execution(self._store, workspace, execution_id)
         ended_at = execution.ending.ended_at + LATE if execution.ending else LATEST
         return Window(
-            DeploymentName(without_build(execution.deployment_name)),
+            execution.pool.deployment,
             lambda line: line.execution_id == execution_id and wanted(line),
             after=EARLIEST if execution.start.first_run_id else execution.start.started_at,
             before=ended_at,

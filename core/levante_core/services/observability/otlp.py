@@ -5,7 +5,6 @@ from datetime import datetime
 
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.frozen import Json
-from levante_core.domain.names import without_build
 from levante_core.domain.observability.spans import Span, SpanKind, Value
 from levante_core.domain.streams.events import nanoseconds
 
@@ -16,7 +15,7 @@ _ERROR = 2
 def resource_of(execution: Execution) -> dict[str, Json]:
     """Say where spans come from: the deployment is the service."""
     named: dict[str, Value] = {
-        "service.name": without_build(execution.deployment_name),
+        "service.name": execution.pool.deployment,
         "service.namespace": execution.key.workspace,
     }
     return {"attributes": attributes_of(named)}

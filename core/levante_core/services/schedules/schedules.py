@@ -266,7 +266,7 @@ class ScheduleService:
         put = Put(schedule_item(after, now), Matches({"version": before.version}))
         self._store.write(put, *([Put(execution_item(execution), Absent())] if execution else []))
         if execution:
-            self._dispatch.dispatch_now([RunStarted(execution.key, execution.deployment_name, execution.start)])
+            self._dispatch.dispatch_now([RunStarted(execution.key, execution.pool, execution.start)])
         return after
 
     def _execution(self, schedule: Schedule, what: Waiting) -> Execution:

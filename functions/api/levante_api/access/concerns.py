@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from levante_api.streams.models import EventBody, EventsBody
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.activities import ActivityReportsRequest, CheckRequest, TaskEventsRequest
 from levante_core.protocol.workers import CommitsRequest, LeasesRequest
 
@@ -17,7 +18,16 @@ class OfDeployment(Protocol):
     """What says which deployment it is about."""
 
     @property
-    def deployment_name(self) -> str:
+    def deployment_name(self) -> DeploymentName:
+        """Of whichever build and session."""
+        ...
+
+
+class OfPool(Protocol):
+    """What says which workers of a deployment it is about."""
+
+    @property
+    def deployment_name(self) -> WorkerPool:
         """With a build or a session, or without."""
         ...
 
@@ -60,7 +70,12 @@ def of_nothing(_: object) -> Concern:
 
 def of_deployment(body: OfDeployment) -> Concern:
     """The deployment that is named."""
-    return Concern((DeploymentName(body.deployment_name),))
+    return Concern((body.deployment_name,))
+
+
+def of_pool(body: OfPool) -> Concern:
+    """The deployment of the workers."""
+    return Concern((body.deployment_name.deployment,))
 
 
 def of_token(body: WithToken) -> Concern:
@@ -75,7 +90,7 @@ def of_task_token(body: WithTaskToken) -> Concern:
 
 def of_leases(body: LeasesRequest) -> Concern:
     """The deployment, and those of the tasks that are handed back."""
-    return Concern((body.deployment_name,), tuple(lease.token for lease in body.hand_back))
+    return Concern((body.deployment_name.deployment,), tuple(lease.token for lease in body.hand_back))
 
 
 def of_commits(body: CommitsRequest) -> Concern:

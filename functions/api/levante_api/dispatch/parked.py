@@ -110,7 +110,7 @@ def parked_item(parked: Parked) -> ParkedItem:
         kind=parked.kind,
         execution_id=owner.execution_id,
         run_id=owner.run_id,
-        deployment_name=owner.deployment_name,
+        deployment_name=str(owner.pool) if owner.pool else None,
         error=parked.error,
         since=parked.since,
         failed_at=parked.failed_at,

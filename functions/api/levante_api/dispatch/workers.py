@@ -14,6 +14,7 @@ from levante_api.http.endpoints import READERS, WORKERS, Endpoint, user_of, work
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.schedules.spec import check_id
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidCapability
 from levante_core.protocol.activities import (
     ActivityHeartbeatRequest,
@@ -79,15 +80,15 @@ class WorkerEndpoints:
             Endpoint("GET", f"{base}/whoami", self.whoami, READERS, concern=concerns.of_nothing),
             worked("/v1/workflows/register", self.register, errors=(409,), concern=concerns.of_deployment),
             worked(f"{base}/heartbeat", self.heartbeat, concern=concerns.of_deployment),
-            worked(f"{base}/queue-access", self.queue_access, errors=(404,), concern=concerns.of_deployment),
-            worked(f"{base}/poll", self.poll, errors=(404,), concern=concerns.of_deployment),
+            worked(f"{base}/queue-access", self.queue_access, errors=(404,), concern=concerns.of_pool),
+            worked(f"{base}/poll", self.poll, errors=(404,), concern=concerns.of_pool),
             worked(f"{base}/load", self.load, errors=(404,), concern=concerns.of_token),
             worked(f"{base}/commits", self.commits, concern=concerns.of_commits),
             worked(f"{base}/activity-checks", self.activity_checks, errors=(404,), concern=concerns.of_check),
             worked(f"{base}/activity-reports", self.activity_reports, errors=(404,), concern=concerns.of_reports),
             worked(f"{base}/activity-heartbeats", self.activity_heartbeats, concern=concerns.of_token),
             worked(f"{base}/activity-deferrals", self.activity_deferrals, errors=(404,), concern=concerns.of_token),
-            worked(f"{base}/rate-permits", self.rate_permits, concern=concerns.of_deployment),
+            worked(f"{base}/rate-permits", self.rate_permits, concern=concerns.of_pool),
             worked(f"{base}/query-answers", self.query_answers, concern=concerns.of_token),
             worked(f"{base}/task-events", self.task_events, concern=concerns.of_publications),
             worked(f"{base}/logs", self.logs, concern=concerns.of_deployment),
@@ -241,8 +242,8 @@ class WorkerEndpoints:
         return None
 
     def _end_leases(self, queue: TaskQueue, ended: Iterable[tuple[RunGrant | AttemptGrant, Sequence[str]]]) -> None:
-        receipts: defaultdict[tuple[Workspace, DeploymentName], list[str]] = defaultdict(list)
+        receipts: defaultdict[tuple[Workspace, WorkerPool], list[str]] = defaultdict(list)
         for grant, some in ended:
-            receipts[grant.run.workspace, grant.deployment_name] += some
-        for (workspace, deployment), together in receipts.items():
-            self.engine.tasks.done(workspace, deployment, queue, together)
+            receipts[grant.run.workspace, grant.pool] += some
+        for (workspace, pool), together in receipts.items():
+            self.engine.tasks.done(workspace, pool, queue, together)

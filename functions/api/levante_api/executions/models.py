@@ -14,7 +14,7 @@ from levante_core.domain.executions.execution import Ending, Execution
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import build_of, described, without_build
+from levante_core.domain.names import described
 from levante_core.storage.parked import Parked
 from levante_core.storage.runs import RunSummary
 
@@ -168,7 +168,7 @@ def status_response(
         start_time=execution.started_at,
         end_time=ended_at,
         workflow_id=execution.workflow_id,
-        deployment_name=without_build(execution.deployment_name),
+        deployment_name=execution.pool.deployment,
         parent_execution_id=execution.parent_execution_id,
         run_id=run.run_id,
         user_id=execution.user_id,
@@ -176,7 +176,7 @@ def status_response(
         result=ending.result if ending else None,
         search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
         failure=ending.failure if ending else None,
-        build_id=build_of(execution.deployment_name),
+        build_id=execution.pool.build_id,
         parked=tuple(map(parked_item, parked)) or None,
     )
 
@@ -191,7 +191,7 @@ def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
         start_time=run.started_at,
         end_time=run.ended_at,
         workflow_id=run.workflow_id,
-        deployment_name=without_build(run.deployment_name),
+        deployment_name=run.pool.deployment,
         parent_execution_id=run.parent_execution_id,
         run_id=run.key.run_id,
         user_id=run.user_id,

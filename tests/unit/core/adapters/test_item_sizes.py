@@ -10,6 +10,7 @@ from levante_core.domain.executions.execution import Ending, Execution, RunKey, 
 from levante_core.domain.executions.search_keys import MOST_BYTES, problem_with_size
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotStorable
 from levante_core.ports.item_store import Put
 from levante_core.protocol.workers import MOST_DEFINITIONS, DeploymentLocation
@@ -36,7 +37,7 @@ def largest_execution() -> Execution:
     return Execution(
         key=RunKey(WORKSPACE, ExecutionId("e" * 256), RunId("r" * 36)),
         workflow_id="i" * 36,
-        deployment_name=DeploymentName("d" * 193),
+        pool=WorkerPool.parse("d" * 193),
         start=RunStart(
             workflow_name=WorkflowName("n" * 128), input=QUOTES, started_at=NOW, deadline_at=NOW + timedelta(days=1)
         ),

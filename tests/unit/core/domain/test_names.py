@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import queue_name
@@ -15,24 +16,6 @@ from levante_core.services.dispatch.sender import queue_name
 SEPARATORS = "#/: "
 """What stands behind a workspace in keys (#), in what queues are named after (/) and in message groups (:)."""
 
-POOLS = ["d", "a.b-C_9", "d@v1.2", "d~s", "d@v1~s-1.x", "d" * 128 + "@" + "b" * 64 + "~" + "s" * 256]
-NO_POOLS = [
-    "",
-    "@v",
-    "~s",
-    "d@",
-    "d~",
-    "d@v@v",
-    "d~s~s",
-    "d~s@v",
-    "a b",
-    "a/b",
-    "a#b",
-    "ä",
-    "d\n",
-    "d" * 129,
-    "d@" + "b" * 65,
-]
 TEXTS = st.text(st.sampled_from('aAb-_./@~#",\\ '), max_size=6) | st.text(max_size=200)
 
 
@@ -58,28 +41,12 @@ def test_name_when_it_is_long_then_the_error_quotes_its_beginning_only(check: Ca
     assert len(str(refused.value)) < 300
 
 
-@pytest.mark.parametrize("text", POOLS)
-def test_worker_pool_when_its_form_is_right_then_it_is_taken_apart_as_it_was_put_together(text: str) -> None:
-    """A deployment, perhaps a build, perhaps a session."""
-    pool = names.worker_pool(text)
-    pinned = names.for_build(names.without_build(pool), names.build_of(pool))
-    assert names.for_session(pinned, names.session_of(pool)) == text
-    names.deployment_name(names.without_build(pool))
-
-
-@pytest.mark.parametrize("text", NO_POOLS)
-def test_worker_pool_when_its_form_is_wrong_then_it_is_refused(text: str) -> None:
-    """Whatever is not of this form is in no key and names no queue."""
-    with pytest.raises(InvalidInput, match="name of a deployment"):
-        names.worker_pool(text)
-
-
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from(TaskQueue)), min_size=2, max_size=8, unique=True))
 def test_queue_names_when_anything_differs_then_they_differ_and_fit_into_sqs(
     places: list[tuple[str, str, TaskQueue]],
 ) -> None:
     """No two of (workspace, deployment, kind) share a queue, whatever characters are in them; 55 leave a prefix of 24."""
-    found = [queue_name(Workspace(space), DeploymentName(name), queue) for space, name, queue in places]
+    found = [queue_name(Workspace(space), WorkerPool(DeploymentName(name)), queue) for space, name, queue in places]
     assert len({name.lower() for name in found}) == len(places)
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{0,8}-[a-z2-7]{26}-(workflow|activity)-tasks\.fifo", name) for name in found)
     assert max(map(len, found)) <= 55
@@ -96,11 +63,13 @@ def test_queue_names_when_anything_differs_then_they_differ_and_fit_into_sqs(
 )
 def test_queue_names_when_their_parts_join_alike_then_they_differ(one: tuple[str, str], other: tuple[str, str]) -> None:
     """What the digest is made of tells where a workspace ends."""
-    first, second = (queue_name(Workspace(space), DeploymentName(name), TaskQueue.WORKFLOW) for space, name in (one, other))
+    first, second = (
+        queue_name(Workspace(space), WorkerPool(DeploymentName(name)), TaskQueue.WORKFLOW) for space, name in (one, other)
+    )
     assert first != second
 
 
 def test_queue_name_when_it_is_made_then_128_bits_tell_it_apart() -> None:
     """With 40 bits, another workspace's deployment was found in hours that shares a queue with a victim's."""
-    digest = queue_name(Workspace("w"), DeploymentName("d"), TaskQueue.WORKFLOW).split("-")[1]
+    digest = queue_name(Workspace("w"), WorkerPool.parse("d"), TaskQueue.WORKFLOW).split("-")[1]
     assert len(base64.b32decode(digest.upper() + "======")) * 8 == 128

@@ -35,7 +35,7 @@ from levante_core.services.history import loading
 from levante_core.storage import keys
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.queues.queues import InProcessQueues
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
 
 FAILURE = Failure(message="x")
 
@@ -320,7 +320,7 @@ def test_check_when_the_run_is_closed_then_nothing_is_wanted(place: Place) -> No
 def asked_to_end(place: Place, run: RunKey) -> None:
     """Ask activity 1 to end, as the change feed does once the request is recorded."""
     place.commit(run, 2, ActivityCancelRequested(seq=2, activity=1, is_queued=True, is_awaited=True))
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1, is_awaited=True))
 
 
 def outcomes(place: Place, run: RunKey) -> list[Any]:
@@ -336,7 +336,7 @@ def test_heartbeat_when_the_activity_is_asked_to_end_then_it_says_so_and_the_end
     heartbeat = place.engine.activities.heartbeat
     assert heartbeat(place.attempt(run), [1])
     asked_to_end(place, run)
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1, is_awaited=True))
     assert not heartbeat(place.attempt(run), [2])
     assert place.report(run, 1, result="done")
     assert outcomes(place, run) == [("activity_completed", None)]

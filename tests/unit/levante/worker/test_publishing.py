@@ -12,12 +12,13 @@ from levante.worker.activities.attempt import Attempt
 from levante.worker.activities.publisher import BATCH_EVENTS, Publisher
 from levante.worker.payloads import PLAIN
 from levante.worker.transport.batcher import Batcher
-from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, TaskEvent, TaskPhase
+from levante_core.domain.worker_pool import WorkerPool
+from levante_core.protocol import ActivityOptions, ActivityWork, TaskEvent, TaskPhase
 from levante_core.protocol.activities import Publication, PublicationResult
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPT = Attempt(
-    "e", "r", DeploymentName("d"), 3, 1, "token", ActivityWork(name="a", input=None, options=ActivityOptions())
+    "e", "r", WorkerPool.parse("d"), 3, 1, "token", ActivityWork(name="a", input=None, options=ActivityOptions())
 )
 
 

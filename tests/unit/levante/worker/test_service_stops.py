@@ -149,7 +149,7 @@ def test_session_when_an_activity_opens_it_then_tasks_of_its_own_come_to_this_wo
         assert session == serving.runner.open_session() == serving.runner.session
         await asyncio.sleep(0.1)
         ((name, pool),) = serving.pools.items()
-        assert session in name
+        assert name.session == session
         assert len(pool.polls) == 1
         pool.give(ACTIVITY, activity(serving, 1000.0, "sticky"))
         await asyncio.sleep(25)

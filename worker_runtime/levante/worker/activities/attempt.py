@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from levante_core.protocol import ActivityWork, DeploymentName, Json
+from levante_core.protocol import ActivityWork, Json, WorkerPool
 
 
 class Demand:
@@ -34,7 +34,7 @@ class Attempt:
 
     execution_id: str
     run_id: str
-    deployment_name: DeploymentName
+    pool: WorkerPool
     seq: int
     number: int
     token: str

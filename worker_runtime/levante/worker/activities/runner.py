@@ -162,8 +162,8 @@ class ActivityRunner:
         limit = work.options.rate_limit
         if limit is None or work.options.is_local:
             return self._slots.one()
-        name = attempt.deployment_name
-        return self._slots.one_in_time(PermitRequest(deployment_name=name, activity_name=work.name, rate_limit=limit))
+        pool = attempt.pool
+        return self._slots.one_in_time(PermitRequest(deployment_name=pool, activity_name=work.name, rate_limit=limit))
 
     async def _run_reporting(self, attempt: Attempt, definition: ActivityDefinition, held: AsyncExitStack) -> AttemptEnd:
         """Run the code, and send what it says while it runs. held: is kept until a thread of it has returned."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from levante.worker.transport.api import Api
-from levante_core.protocol import DeploymentName
+from levante_core.protocol import WorkerPool
 from levante_core.protocol.workers import DeliveredTask, HandBack, LeasesRequest, PollRequest, TaskQueue
 
 
@@ -40,28 +40,28 @@ class TaskSource(Protocol):
 class ApiTasks:
     """Tasks through the API: for hosts that reach nothing else."""
 
-    def __init__(self, api: Api, deployment: DeploymentName, worker_id: str) -> None:
+    def __init__(self, api: Api, pool: WorkerPool, worker_id: str) -> None:
         self._api = api
-        self._deployment = deployment
+        self._pool = pool
         self._worker_id = worker_id
 
     async def poll(self, queue: TaskQueue, limit: int) -> Sequence[DeliveredTask]:
         """See TaskSource."""
-        request = PollRequest(deployment_name=self._deployment, worker_id=self._worker_id, queue=queue, limit=limit)
+        request = PollRequest(deployment_name=self._pool, worker_id=self._worker_id, queue=queue, limit=limit)
         return (await self._api.poll(request)).tasks
 
     async def extend(self, queue: TaskQueue, receipts: Sequence[str]) -> Sequence[str]:
         """See TaskSource."""
-        request = LeasesRequest(deployment_name=self._deployment, queue=queue, extend=tuple(receipts))
+        request = LeasesRequest(deployment_name=self._pool, queue=queue, extend=tuple(receipts))
         return (await self._api.leases(request)).lost
 
     async def done(self, queue: TaskQueue, receipts: Sequence[str]) -> None:
         """See TaskSource."""
-        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, done=tuple(receipts)))
+        await self._api.leases(LeasesRequest(deployment_name=self._pool, queue=queue, done=tuple(receipts)))
 
     async def hand_back(self, queue: TaskQueue, returned: Sequence[HandBack]) -> None:
         """See TaskSource."""
-        await self._api.leases(LeasesRequest(deployment_name=self._deployment, queue=queue, hand_back=tuple(returned)))
+        await self._api.leases(LeasesRequest(deployment_name=self._pool, queue=queue, hand_back=tuple(returned)))
 
     async def close(self) -> None:
         """See TaskSource. The API hands back by itself what was meant for a caller that left."""

@@ -35,18 +35,19 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fold
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
 RUN = RunKey(Workspace("s"), ExecutionId("e"), RunId("r"))
-DEPLOYMENT = DeploymentName("d")
+POOL = WorkerPool.parse("d")
 ADDRESS: dict[str, Any] = {"workspace": "s", "execution_id": "e", "run_id": "r", "deployment_name": "d"}
 FAILURE = Failure(message="x")
 
 
 def appended(*events: Any) -> BatchAppended:
-    return BatchAppended(RUN, DEPLOYMENT, NOW, HistoryBatch(index=7, commit_id="c", events=events))
+    return BatchAppended(RUN, POOL, NOW, HistoryBatch(index=7, commit_id="c", events=events))
 
 
 def scheduled(seq: int, **more: Any) -> ActivityScheduled:
@@ -61,7 +62,7 @@ def test_plan_when_a_run_started_then_there_is_a_task_and_for_short_timeouts_a_m
     start = RunStart(workflow_name=WorkflowName("w"), input=None, started_at=NOW, deadline_at=NOW + timeout)
     task = SendTask(WorkflowTask(**ADDRESS, fresh_at=NOW, start=start), "r:start")
     deadline = [SendLater(DeadlineDue(**ADDRESS, fresh_at=NOW + timeout))] if has_message else []
-    assert plan(RunStarted(RUN, DEPLOYMENT, start)) == [task, *deadline]
+    assert plan(RunStarted(RUN, POOL, start)) == [task, *deadline]
 
 
 def test_plan_when_a_batch_has_work_then_only_what_nobody_does_is_sent() -> None:
@@ -101,17 +102,17 @@ def test_plan_when_how_an_activity_or_child_ends_is_waited_for_then_it_is_starte
     )
     assert isinstance(effects[0], SendTask)
     assert effects[1:] == [
-        CancelActivity(RUN, DEPLOYMENT, 1, is_awaited=True),
-        StartChild(RUN, DEPLOYMENT, child),
+        CancelActivity(RUN, POOL, 1, is_awaited=True),
+        StartChild(RUN, POOL, child),
         CancelChild(RUN, ExecutionId("c"), 3),
     ]
     state = fold([HistoryBatch(index=1, commit_id="c", events=(scheduled(1), child))], {})
     state.apply(ActivityCancelRequested(seq=2, activity=1, is_queued=True, is_awaited=True), 2, {})
     state.apply(ChildCancelRequested(seq=4, child=3, execution_id=ExecutionId("c"), is_awaited=True), 2, {})
-    assert outstanding(RUN, DEPLOYMENT, OpenWork(state, (), {}), NOW)[1:] == effects[1:]
+    assert outstanding(RUN, POOL, OpenWork(state, (), {}), NOW)[1:] == effects[1:]
     state.apply(ActivityCompleted(seq=1, at=NOW, result=1), 3, {})
     state.apply(ChildFailed(seq=3, at=NOW, failure=FAILURE), 3, {})
-    assert outstanding(RUN, DEPLOYMENT, OpenWork(state, (), {}), NOW) == []
+    assert outstanding(RUN, POOL, OpenWork(state, (), {}), NOW) == []
 
 
 @pytest.mark.parametrize(("delay", "effect"), [(0.0, SendTask), (30.0, SendLater)])
@@ -127,14 +128,14 @@ def test_plan_when_a_fact_is_recorded_then_its_run_is_advanced() -> None:
     """Each fact has a message, so none waits for another."""
     fact = Fact(key="00000001", input=TimerFired(seq=1, at=NOW))
     task = WorkflowTask(**ADDRESS, fresh_at=NOW, fact=fact)
-    assert plan(FactRecorded(RUN, DEPLOYMENT, NOW, fact)) == [SendTask(task, "r:00000001")]
+    assert plan(FactRecorded(RUN, POOL, NOW, fact)) == [SendTask(task, "r:00000001")]
 
 
 @pytest.mark.parametrize("due_at", [NOW, LATER])
 def test_plan_when_an_attempt_ended_then_the_next_one_comes_when_it_is_due(due_at: datetime) -> None:
     """A retry without a delay is sent at once."""
     task = ActivityTask(**ADDRESS, fresh_at=due_at, seq=1, scheduled_in=3, attempt=2)
-    ended = AttemptEnded(RUN, DEPLOYMENT, recorded_at=NOW, due_at=due_at, seq=1, scheduled_in=3, attempt=2)
+    ended = AttemptEnded(RUN, POOL, recorded_at=NOW, due_at=due_at, seq=1, scheduled_in=3, attempt=2)
     assert plan(ended) == [SendTask(task, "r:1:2") if due_at == NOW else SendLater(task)]
 
 
@@ -143,8 +144,8 @@ def test_outstanding_when_a_run_merely_waits_then_only_queues_are_filled_again()
     state = fold(
         [appended(scheduled(1), scheduled(2), TimerStarted(seq=3, fire_at=LATER)).batch.model_copy(update={"index": 1})], {}
     )
-    retry = AttemptEnded(RUN, DEPLOYMENT, recorded_at=NOW, due_at=LATER, seq=2, scheduled_in=1, attempt=3)
-    effects = outstanding(RUN, DEPLOYMENT, OpenWork(state, (), {2: retry}), NOW)
+    retry = AttemptEnded(RUN, POOL, recorded_at=NOW, due_at=LATER, seq=2, scheduled_in=1, attempt=3)
+    effects = outstanding(RUN, POOL, OpenWork(state, (), {2: retry}), NOW)
     address = {**ADDRESS, "verify": True}
     first = ActivityTask(**address, fresh_at=EPOCH, seq=1, scheduled_in=1, attempt=1)
     assert effects == [
@@ -161,6 +162,6 @@ def test_outstanding_when_somebody_has_to_look_then_there_is_a_workflow_task(why
     history = [HistoryBatch(index=1, commit_id="c", events=tuple(events))] if events else []
     outcome = {"a fact": ActivityCompleted(seq=1, at=NOW, result=1), "a void fact": TimerFired(seq=1, at=NOW)}.get(why)
     untaken = [Fact(key="1", input=outcome)] if outcome else []
-    effects = outstanding(RUN, DEPLOYMENT, OpenWork(fold(history, {}), untaken, {}), NOW)
+    effects = outstanding(RUN, POOL, OpenWork(fold(history, {}), untaken, {}), NOW)
     task = SendTask(WorkflowTask(**ADDRESS, fresh_at=EPOCH, verify=True), "r:advance")
     assert (task in effects) == (why != "a void fact")

@@ -18,14 +18,19 @@ from levante_core.domain.history.events import (
     TimerCanceled,
     TimerStarted,
 )
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.observability.spans import Span, spans, trace_id
+from levante_core.domain.worker_pool import WorkerPool
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 START = RunStart(workflow_name=WorkflowName("w"), input=None, started_at=AT, deadline_at=AT + timedelta(hours=1))
 EXECUTION = Execution(
-    RunKey(Workspace("s"), ExecutionId("e"), RunId("r")), "i", DeploymentName("d"), START, root_execution_id=ExecutionId("e")
+    RunKey(Workspace("s"), ExecutionId("e"), RunId("r")),
+    "i",
+    WorkerPool.parse("d"),
+    START,
+    root_execution_id=ExecutionId("e"),
 )
 
 

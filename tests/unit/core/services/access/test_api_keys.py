@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Forbidden, InvalidInput, Unauthenticated
 from levante_core.services.access.api_keys import require_deployments, require_unbound
 from levante_core.storage.catalogue import ApiKey, Role, api_key_item, api_key_of
@@ -43,7 +44,7 @@ def test_key_when_it_was_stored_before_keys_were_bound_then_it_is_for_any_deploy
 @pytest.mark.parametrize("name", ["shop", "pay", "shop@v1", "pay~s", "shop@v1~s"])
 def test_bound_key_when_the_deployment_is_its_own_then_it_passes_whatever_the_build_and_the_session(name: str) -> None:
     """Builds and sessions belong to their deployment."""
-    require_deployments(BOUND, [DeploymentName(name)])
+    require_deployments(BOUND, [WorkerPool.parse(name).deployment])
 
 
 @pytest.mark.parametrize("name", ["shop2", "sho", "SHOP", "other@shop", "other~pay", "@shop", "~shop", ""])

@@ -23,7 +23,7 @@ from levante_core.services.access.capabilities import (
 )
 from levante_core.storage import keys
 from tests.fakes import FakeClock
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 from tests.unit.core.services.test_services import scheduled
 
 OTHER = Workspace("other")
@@ -70,7 +70,7 @@ def another(place: Place) -> tuple[Capabilities, CountingStore]:
 def test_token_when_it_is_read_by_another_process_then_it_grants_what_was_signed(place: Place) -> None:
     """The key is the installation's; it is read once."""
     run = place.start()
-    grant = RunGrant(run, DEPLOYMENT, 3)
+    grant = RunGrant(run, POOL, 3)
     process, store = another(place)
     token = place.engine.capabilities.run_token(grant)
     assert [process.run(SPACE, token) for _ in range(3)] == [grant] * 3
@@ -79,7 +79,7 @@ def test_token_when_it_is_read_by_another_process_then_it_grants_what_was_signed
 
 def test_token_when_any_character_is_another_one_then_it_grants_nothing(place: Place) -> None:
     """Nobody can widen what was granted."""
-    token = place.engine.capabilities.run_token(RunGrant(place.start(), DEPLOYMENT, 1))
+    token = place.engine.capabilities.run_token(RunGrant(place.start(), POOL, 1))
     for position, character in enumerate(token):
         forged = token[:position] + ("A" if character != "A" else "B") + token[position + 1 :]
         if position < len(token) - 1:  # the last character of the mac has bits that say nothing
@@ -90,8 +90,8 @@ def test_token_when_any_character_is_another_one_then_it_grants_nothing(place: P
 def test_token_when_it_is_of_another_workspace_or_kind_then_it_grants_nothing(place: Place) -> None:
     """A capability is good for one thing in one workspace."""
     capabilities, run = place.engine.capabilities, place.start()
-    of_run = capabilities.run_token(RunGrant(run, DEPLOYMENT, 1))
-    of_attempt = capabilities.attempt_token(AttemptGrant(run, DEPLOYMENT, 1, 1, 1))
+    of_run = capabilities.run_token(RunGrant(run, POOL, 1))
+    of_attempt = capabilities.attempt_token(AttemptGrant(run, POOL, 1, 1, 1))
     receipt = capabilities.receipt(ReceiptGrant("q", "r", "g", "c", of_run))
     cursor = capabilities.sign("cursor", (SPACE, "runs", "x"))
     for refused in (of_attempt, receipt, cursor):
@@ -110,9 +110,9 @@ def test_token_when_it_is_of_another_workspace_or_kind_then_it_grants_nothing(pl
 def test_token_when_it_is_old_then_it_is_good_for_as_long_as_its_run_is_kept(place: Place) -> None:
     """Where a deleted run was, all places are free: nothing may be written there that nobody would ever delete."""
     capabilities, run = place.engine.capabilities, place.start()
-    of_run = capabilities.run_token(RunGrant(run, DEPLOYMENT, 1))
+    of_run = capabilities.run_token(RunGrant(run, POOL, 1))
     of_attempts = [
-        capabilities.attempt_token(AttemptGrant(run, DEPLOYMENT, 1, 1, 1)),
+        capabilities.attempt_token(AttemptGrant(run, POOL, 1, 1, 1)),
         attempt_token(of_run, seq=1, scheduled_in=1, attempt=1),
     ]
     place.clock.advance(OLD_AFTER.total_seconds() + 1)
@@ -150,9 +150,9 @@ class _Items(dict[Any, Any]):
 def test_attempt_token_when_a_worker_derives_it_then_it_is_good_for_that_attempt_alone(place: Place) -> None:
     """Who holds a run may run its activities in place, and gives each a token of its own, without a call."""
     capabilities, run = place.engine.capabilities, place.start()
-    of_run = capabilities.run_token(RunGrant(run, DEPLOYMENT, 4))
+    of_run = capabilities.run_token(RunGrant(run, POOL, 4))
     derived = attempt_token(of_run, seq=7, scheduled_in=4, attempt=2)
-    assert capabilities.attempt(SPACE, derived) == AttemptGrant(run, DEPLOYMENT, 7, 4, 2, is_derived=True)
+    assert capabilities.attempt(SPACE, derived) == AttemptGrant(run, POOL, 7, 4, 2, is_derived=True)
     with pytest.raises(InvalidCapability):
         capabilities.run(SPACE, derived)
     assert of_run.rpartition(".")[2] not in derived, "who has the token of an attempt cannot make that of the run from it"
@@ -164,7 +164,7 @@ def test_attempt_token_when_a_worker_derives_it_then_it_is_good_for_that_attempt
 @pytest.mark.parametrize("numbers", [(0, 1, 1), (1, 10**8, 1), (1, 1, -1)])
 def test_attempt_token_when_its_numbers_could_not_be_then_it_is_refused(place: Place, numbers: tuple[int, int, int]) -> None:
     """A worker signs what it likes; keys of the table are made of it."""
-    of_run = place.engine.capabilities.run_token(RunGrant(place.start(), DEPLOYMENT, 1))
+    of_run = place.engine.capabilities.run_token(RunGrant(place.start(), POOL, 1))
     seq, scheduled_in, attempt = numbers
     with pytest.raises(InvalidCapability):
         place.engine.capabilities.attempt(SPACE, attempt_token(of_run, seq=seq, scheduled_in=scheduled_in, attempt=attempt))
@@ -185,10 +185,10 @@ def test_report_when_the_batch_schedules_no_such_activity_then_it_changes_nothin
 def test_rotation_when_it_happens_twice_then_what_the_first_key_signed_is_good_no_more(place: Place) -> None:
     """Two keys are good at a time: the one that signs, and the one that signed before."""
     capabilities, run = place.engine.capabilities, place.start()
-    token = capabilities.run_token(RunGrant(run, DEPLOYMENT, 1))
+    token = capabilities.run_token(RunGrant(run, POOL, 1))
     assert capabilities.rotate() == 2
     assert capabilities.run(SPACE, token).run == run
-    assert capabilities.run_token(RunGrant(run, DEPLOYMENT, 1)) != token
+    assert capabilities.run_token(RunGrant(run, POOL, 1)) != token
     assert capabilities.rotate() == 3
     with pytest.raises(InvalidCapability):
         capabilities.run(SPACE, token)
@@ -198,7 +198,7 @@ def test_rotation_when_another_process_has_not_heard_of_it_then_each_reads_what_
     """A version that is not known is looked for, once a second at most; signing goes over within minutes."""
     process, store = another(place)
     run = place.start()
-    grant = RunGrant(run, DEPLOYMENT, 1)
+    grant = RunGrant(run, POOL, 1)
     before = process.run_token(grant)
     place.engine.capabilities.rotate()
     after = place.engine.capabilities.run_token(grant)
@@ -219,7 +219,7 @@ def test_rotation_when_the_keys_cannot_be_read_then_there_is_a_new_one_and_nothi
     place: Place, attributes: dict[str, Any]
 ) -> None:
     """Until then, nobody is given a task, and nothing is lost."""
-    grant = RunGrant(place.start(), DEPLOYMENT, 1)
+    grant = RunGrant(place.start(), POOL, 1)
     before = place.engine.capabilities.run_token(grant)
     place.store.write(Put(Item(keys.CAPABILITY_KEYS, attributes, {"keys": "{"})))
     process, _ = another(place)
@@ -233,7 +233,7 @@ def test_rotation_when_the_keys_cannot_be_read_then_there_is_a_new_one_and_nothi
 
 def test_keys_when_two_processes_make_them_at_once_then_they_use_the_same(place: Place) -> None:
     """The first one wins."""
-    grant = RunGrant(replace(place.start(), run_id=RunId("r")), DEPLOYMENT, 1)
+    grant = RunGrant(replace(place.start(), run_id=RunId("r")), POOL, 1)
     processes = [another(place)[0] for _ in range(2)]
     tokens = {process.run_token(grant) for process in processes}
     assert len(tokens) == 1
@@ -247,11 +247,11 @@ def test_tasks_when_they_are_delivered_then_their_tokens_grant_them_and_nothing_
     run = place.start()
     (first,) = place.tasks(TaskQueue.WORKFLOW)
     assert isinstance(first, WorkflowTask)
-    assert place.engine.capabilities.run(SPACE, first.token) == RunGrant(run, DEPLOYMENT, 1)
+    assert place.engine.capabilities.run(SPACE, first.token) == RunGrant(run, POOL, 1)
     place.commit(run, 1, scheduled())
     (asked,) = place.tasks(TaskQueue.ACTIVITY)
     assert isinstance(asked, ActivityTask)
-    assert place.engine.capabilities.attempt(SPACE, asked.token) == AttemptGrant(run, DEPLOYMENT, 1, 1, 1)
+    assert place.engine.capabilities.attempt(SPACE, asked.token) == AttemptGrant(run, POOL, 1, 1, 1)
     place.report(run)
     place.lose_messages()
     place.engine.redrive.redrive()
@@ -280,9 +280,9 @@ def test_task_when_it_is_made_from_a_token_then_whoever_gets_it_has_to_check_it(
     """What a worker says of a task is not believed, but for what was granted."""
     run = place.start(execution_id="e")
     capabilities = place.engine.capabilities
-    made = capabilities.task(SPACE, capabilities.attempt_token(AttemptGrant(run, DEPLOYMENT, 1, 1, 1)))
+    made = capabilities.task(SPACE, capabilities.attempt_token(AttemptGrant(run, POOL, 1, 1, 1)))
     assert isinstance(made, ActivityTask)
     assert (made.execution_id, made.verify, made.work) == (ExecutionId("e"), True, None)
-    made_of_run = capabilities.task(SPACE, capabilities.run_token(RunGrant(run, DEPLOYMENT, 1)))
+    made_of_run = capabilities.task(SPACE, capabilities.run_token(RunGrant(run, POOL, 1)))
     assert isinstance(made_of_run, WorkflowTask)
     assert (made_of_run.verify, made_of_run.start) == (True, None)

@@ -10,11 +10,11 @@ from levante_core.ports.item_store import ConditionFailed
 from levante_core.services.access.capabilities import Capabilities, RunGrant
 from levante_core.services.access.tickets import TicketService
 from levante_core.storage.catalogue import ApiKey, Role
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 from tests.support.races import races
 
 SECRET = "lev_0123456789abcdef"
-GRANT = RunGrant(RunKey(SPACE, ExecutionId("e"), RunId("r")), DEPLOYMENT, 1)
+GRANT = RunGrant(RunKey(SPACE, ExecutionId("e"), RunId("r")), POOL, 1)
 
 
 class SameSecret(RandomIds):

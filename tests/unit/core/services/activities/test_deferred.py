@@ -19,7 +19,7 @@ from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_number, failed_attempts
 from tests.support.engines import carry_out_changes
 from tests.support.faults import OvertakenStore
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 ACTIVITY = TaskQueue.ACTIVITY
 FAILURE = Failure(message="no answer")
@@ -190,7 +190,7 @@ def test_message_when_it_comes_a_moment_early_then_it_counts(deferred: DeferredA
 
 def test_deferral_when_the_activity_is_asked_to_end_then_its_worker_is_told(deferred: DeferredAttempt) -> None:
     """It goes on elsewhere all the same, until somebody ends it, or its time is up; then no attempt follows."""
-    cancel = CancelActivity(deferred.run, DEPLOYMENT, 1, is_awaited=True)
+    cancel = CancelActivity(deferred.run, POOL, 1, is_awaited=True)
     place = deferred.place
     place.engine.activities.cancel(cancel)
     assert not deferred.defer(10)

@@ -13,13 +13,12 @@ from levante_core.domain.dispatch.tasks import ActivityTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.history.events import ActivityCancelRequested, ActivityScheduled, ExecutionCompleted
-from levante_core.domain.names import for_session
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.activities import PermitRequest
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_number, deferral_of, failed_attempts
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 from tests.support.races import races
 
 FAILURE = Failure(message="it broke")
@@ -53,7 +52,7 @@ def attempt(place: Place, run: RunKey) -> Any:
 
 
 def cancel(place: Place, run: RunKey, *, is_awaited: bool) -> None:
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1, is_awaited))
 
 
 # --- how attempts end -------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ def task_of(run: RunKey) -> dict[str, Any]:
 @races("reports._outcome Absent")
 def test_session_when_the_activity_ends_before_it_is_called_lost_then_its_result_stands(place: Place, run: RunKey) -> None:
     """The worker was slow to be heard, and not gone; the workflow is told once."""
-    task = ActivityTask(**{**task_of(run), "deployment_name": for_session(DEPLOYMENT, "gone")}, attempt=1)
+    task = ActivityTask(**{**task_of(run), "deployment_name": POOL.for_session("gone")}, attempt=1)
     with place.racing.before_write(lambda: place.report(run, result="done")):
         place.engine.activities.lose_session(task)
     assert outcome(place, run).result == "done"

@@ -23,7 +23,7 @@ from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts
 from tests.support.engines import carry_out_changes, poll, seqs
 from tests.support.faults import OvertakenStore
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
 FIRST, SECOND, THIRD = (Failure(message=f"attempt {number}") for number in (1, 2, 3))
@@ -225,7 +225,7 @@ def test_cancel_when_nobody_waits_for_the_end_then_attempts_are_unwanted_and_no_
     run = begun(place)
     seen = carry_out_changes(place, place.engine)
     place.lose_messages()
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1))
     carry_out_changes(place, place.engine, seen)
     assert place.emptied(WORKFLOW) == []
     assert not place.engine.activities.heartbeat(place.attempt(run), [])
@@ -237,7 +237,7 @@ def test_cancel_when_an_outcome_is_known_then_that_stands(place: Place) -> None:
     run = begun(place)
     assert place.report(run, result="done")
     for _ in range(2):
-        place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1))
+        place.engine.activities.cancel(CancelActivity(run, POOL, 1))
     assert [type(one) for one in outcomes(place, run)] == [ActivityCompleted]
 
 
@@ -249,7 +249,7 @@ def test_cancel_when_the_end_is_waited_for_then_a_pause_ends_at_once_and_a_runni
     run = begun(place)
     assert place.report(run, failure=FIRST)
     place.clock.advance(seconds)
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1, is_awaited=True))
     found: list[Any] = outcomes(place, run)
     assert [one.failure.kind for one in found] == kinds
 
@@ -257,7 +257,7 @@ def test_cancel_when_the_end_is_waited_for_then_a_pause_ends_at_once_and_a_runni
 def test_attempt_when_its_worker_is_lost_after_it_was_asked_to_end_then_it_counts_as_canceled(place: Place) -> None:
     """That it was lost says nothing about the activity; the worker's loss is the cause."""
     run = begun(place)
-    place.engine.activities.cancel(CancelActivity(run, DEPLOYMENT, 1, is_awaited=True))
+    place.engine.activities.cancel(CancelActivity(run, POOL, 1, is_awaited=True))
     assert place.report(run, failure=WORKER_LOST)
     (outcome,) = outcomes(place, run)
     assert isinstance(outcome, ActivityFailed)
@@ -288,7 +288,7 @@ def test_session_when_its_worker_is_gone_then_the_activity_fails_for_good_and_th
     (outcome,) = outcomes(place, run)
     assert isinstance(outcome, ActivityFailed)
     assert (outcome.failure, outcome.attempt) == (SESSION_LOST, 1)
-    assert [task.task.deployment_name for task in poll(place.engine, WORKFLOW)] == [DEPLOYMENT]
+    assert [task.task.deployment_name for task in poll(place.engine, WORKFLOW)] == [POOL]
 
 
 def test_session_when_the_attempt_has_ended_then_nothing_is_lost_with_its_worker(place: Place) -> None:

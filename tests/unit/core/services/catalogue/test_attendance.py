@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from levante_core.domain.names import DeploymentName, for_build
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
 from levante_core.services.catalogue.attendance import LOOK_EVERY, Attendance
@@ -50,14 +50,14 @@ def test_workers_when_the_queue_cannot_tell_then_their_heartbeats_do(
     with new_place(tmp_path) as place:
         found, _ = attendance(place, attended=None)
         place.clock.advance(later.total_seconds())
-        assert found.is_served(SPACE, for_build(DEPLOYMENT, build_id)) is is_served
+        assert found.is_served(SPACE, WorkerPool(DEPLOYMENT, build_id)) is is_served
 
 
 def test_watch_when_nobody_is_there_then_two_looks_in_a_row_have_to_say_so(tmp_path: Path) -> None:
     """A worker between two polls is not taken for one that is gone."""
     with new_place(tmp_path) as place:
         found, queues = attendance(place, attended=False)
-        watch = found.watch(SPACE, for_build(DeploymentName("d"), "b1"))
+        watch = found.watch(SPACE, WorkerPool(DEPLOYMENT, "b1"))
         seen = []
         for attended in (False, True, False, False):
             place.clock.advance(LOOK_EVERY.total_seconds() / 2)

@@ -8,7 +8,8 @@ import pytest
 from levante_core.domain.catalogue.routing import LIVENESS_WINDOW
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ExecutionContinuedAsNew
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Delete, Key, Write
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
@@ -18,12 +19,12 @@ from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from levante_core.storage.catalogue import Workflow
 from levante_core.storage.runs import summary_of
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
 from tests.support.races import races
 
 E, W = ExecutionId("e"), WorkflowName("w")
 NEXT = RunId("next")
-OLD, NEW, OTHER = (DeploymentName(f"{DEPLOYMENT}@{build}") for build in ("old", "new", "other"))
+OLD, NEW, OTHER = (WorkerPool(DEPLOYMENT, build) for build in ("old", "new", "other"))
 
 
 def register(
@@ -73,7 +74,7 @@ def test_registration_when_another_worker_registers_meanwhile_then_both_have_the
     first, second = (one.workflow_registration_ids[0] for one in responses)
     assert first == second
     execution = place.engine.executions.start_registration(SPACE, first, StartRequest())
-    assert execution.deployment_name == DEPLOYMENT
+    assert execution.pool == POOL
 
 
 @races("register._registration Matches")
@@ -199,8 +200,8 @@ def left(place: Place) -> RunKey:
     return run
 
 
-def belongs_to(place: Place) -> str:
-    return place.engine.executions.get(SPACE, E).deployment_name
+def belongs_to(place: Place) -> WorkerPool:
+    return place.engine.executions.get(SPACE, E).pool
 
 
 @races("builds.take_over open_run")

@@ -10,6 +10,7 @@ from levante_core.adapters.system import RandomIds
 from levante_core.domain.catalogue.routing import LIVENESS_WINDOW
 from levante_core.domain.history.events import TimerStarted
 from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import AmbiguousWorkflow
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
@@ -140,7 +141,7 @@ def test_workflow_when_it_has_moved_to_another_deployment_then_the_one_it_left_i
     place.clock.advance((LIVENESS_WINDOW + NOTED_EVERY).total_seconds())
     register(engine, "next", "w")
     register(engine, "new", "moved", deployment="other")
-    assert engine.executions.start(SPACE, "moved", StartRequest()).deployment_name == "other"
+    assert engine.executions.start(SPACE, "moved", StartRequest()).pool == WorkerPool.parse("other")
 
 
 def test_worker_when_it_is_gone_for_long_then_it_is_forgotten_and_may_come_back(place: Place) -> None:
@@ -164,7 +165,7 @@ def test_deployment_when_all_its_workers_are_forgotten_then_executions_still_go_
     let_pass(place, BUILD_KEPT_FOR + DAY)
     partition = keys.deployment(SPACE, DEPLOYMENT).partition
     assert [item.key.sort for item in place.store.query(partition).items] == [keys.DEPLOYMENT]
-    assert place.engine.executions.start(SPACE, "w", StartRequest()).deployment_name == "d@b1"
+    assert place.engine.executions.start(SPACE, "w", StartRequest()).pool == WorkerPool.parse("d@b1")
 
 
 def test_build_when_its_workers_go_on_then_it_is_kept_and_stays_as_old_as_it_is(place: Place) -> None:
@@ -202,11 +203,11 @@ def test_execution_when_the_build_it_is_pinned_to_is_forgotten_then_the_current_
     run = engine.executions.start(SPACE, "w", StartRequest()).key
     let_pass(place, BUILD_KEPT_FOR + DAY)
     assert engine.builds.all(SPACE, DEPLOYMENT) == []
-    pinned_to = engine.executions.get(SPACE, run.execution_id).deployment_name
+    pinned_to = engine.executions.get(SPACE, run.execution_id).pool
     assert engine.builds.take_over(run, pinned_to) == pinned_to, "nobody is there"
     register(engine, "w2", build="b2")
-    assert engine.builds.take_over(run, pinned_to) == "d@b2"
-    assert engine.executions.get(SPACE, run.execution_id).deployment_name == "d@b2"
+    assert engine.builds.take_over(run, pinned_to) == WorkerPool.parse("d@b2")
+    assert engine.executions.get(SPACE, run.execution_id).pool == WorkerPool.parse("d@b2")
 
 
 def test_worker_when_its_build_was_forgotten_all_the_same_then_it_registers_again(place: Place) -> None:

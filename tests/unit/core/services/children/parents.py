@@ -15,7 +15,7 @@ from levante_core.services.history.loading import read_index
 from levante_core.storage import keys
 from levante_core.storage.changes import records_of
 from levante_core.storage.runs import summary_of
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
 
 PARENT, CHILD = ExecutionId("p"), ExecutionId("c")
 OBJECT = {"type": "object"}
@@ -53,7 +53,7 @@ def carry_out(place: Place, *effects: ChildEffect) -> None:
 
 def start_child(place: Place, parent: RunKey, scheduled: ChildScheduled) -> RunKey:
     """Carry out what starts a child; return the latest run of its execution."""
-    carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
+    carry_out(place, StartChild(parent, POOL, scheduled))
     return latest(place, scheduled.execution_id).key
 
 
@@ -67,9 +67,9 @@ def strangers(place: Place, parent: RunKey) -> Iterator[str]:
     other = parent_of(place, execution_id="p2")
     of = {
         "nobody's child": None,
-        "another command's": Parent(parent.execution_id, parent.run_id, DEPLOYMENT, 2),
-        "another run's": Parent(parent.execution_id, RunId("earlier"), DEPLOYMENT, 1),
-        "another parent's": Parent(other.execution_id, parent.run_id, DEPLOYMENT, 1),
+        "another command's": Parent(parent.execution_id, parent.run_id, POOL, 2),
+        "another run's": Parent(parent.execution_id, RunId("earlier"), POOL, 1),
+        "another parent's": Parent(other.execution_id, parent.run_id, POOL, 1),
     }
     for stranger, above in of.items():
         if above is None:

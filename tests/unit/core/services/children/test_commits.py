@@ -28,7 +28,7 @@ def test_run_when_a_batch_asks_for_a_child_then_it_has_children_and_the_child_is
     assert latest(place, PARENT).has_children
     assert latest(place, PARENT).search_keys == {"a": "1"}
     (started,) = [effect for record in new_records(place) for effect in plan(record)]
-    assert started == StartChild(parent, latest(place, PARENT).deployment_name, scheduled)
+    assert started == StartChild(parent, latest(place, PARENT).pool, scheduled)
 
 
 def test_batch_when_it_was_too_late_then_its_children_are_not_asked_for(place: Place) -> None:

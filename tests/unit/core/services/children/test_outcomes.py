@@ -18,10 +18,11 @@ from levante_core.domain.history.events import (
     MessagesTaken,
 )
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import DeploymentName, RunId
+from levante_core.domain.names import RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.executions.reset import ResetRequest
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import HOUR, POOL, SPACE, Place
 from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
@@ -90,7 +91,7 @@ def test_parent_when_it_is_told_twice_then_the_first_outcome_counts(place: Place
     scheduled = child_scheduled()
     parent = parent_of(place, scheduled)
     child = start_child(place, parent, scheduled)
-    of = Parent(PARENT, parent.run_id, DEPLOYMENT, 1)
+    of = Parent(PARENT, parent.run_id, POOL, 1)
     first, second = completed("first", place), completed("second", place)
     carry_out(place, TellParent(child, of, first), TellParent(child, of, second))
     assert inputs_of(place, parent) == [first]
@@ -102,7 +103,7 @@ def test_parent_when_it_is_told_then_its_own_deployment_goes_on(place: Place) ->
     parent = parent_of(place, scheduled)
     serve_children(place, "other", "elsewhere")
     child = start_child(place, parent, scheduled)
-    assert latest(place).deployment_name == DeploymentName("other")
+    assert latest(place).pool == WorkerPool.parse("other")
     place.lose_messages()
     assert place.commit(child, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
     deal_with_changes(place)
@@ -123,7 +124,7 @@ def test_parent_when_its_run_has_ended_then_no_run_is_told(place: Place, how: st
         place.engine.closing.terminate(SPACE, PARENT)
     if how == "started anew":
         parent_of(place)
-    carry_out(place, TellParent(child, Parent(PARENT, parent.run_id, DEPLOYMENT, 1), completed("done", place)))
+    carry_out(place, TellParent(child, Parent(PARENT, parent.run_id, POOL, 1), completed("done", place)))
     assert inputs_of(place, parent) == inputs_of(place, latest(place, PARENT).key) == []
 
 
@@ -137,7 +138,7 @@ def test_parent_when_its_child_goes_on_as_new_then_it_hears_of_the_last_run_only
     deal_with_changes(place)
     assert inputs_of(place, parent) == []
     last = latest(place)
-    assert (last.key.run_id, last.parent) == ("next", Parent(PARENT, parent.run_id, DEPLOYMENT, 1))
+    assert (last.key.run_id, last.parent) == ("next", Parent(PARENT, parent.run_id, POOL, 1))
     assert place.commit(last.key, 1, ExecutionCompleted(seq=1, result="done")) is CommitOutcome.RECORDED
     deal_with_changes(place)
     assert inputs_of(place, parent) == [completed("done", place)]

@@ -34,11 +34,12 @@ from levante_core.domain.history.events import (
     message_key,
 )
 from levante_core.domain.history.state import HistoryBatch, RunState, fold
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = RunKey(Workspace("s"), ExecutionId("e"), RunId("r"))
-PINNED = DeploymentName("d@1")
+PINNED = WorkerPool.parse("d@1")
 COMPLETED = ChildCompleted(seq=3, at=NOW, result=1)
 FAILED = ChildFailed(seq=3, at=NOW, failure=Failure(message="x"))
 
@@ -71,7 +72,7 @@ def test_plan_when_a_batch_deals_with_children_then_each_command_is_carried_out_
 @pytest.mark.parametrize("outcome", [COMPLETED, FAILED])
 def test_plan_when_a_run_has_closed_then_everybody_is_told_whom_it_concerns(outcome: Any) -> None:
     """Parent first, then children, then the schedule; who is not there has nothing to be told."""
-    parent = Parent(ExecutionId("p"), RunId("pr"), DeploymentName("d"), 3)
+    parent = Parent(ExecutionId("p"), RunId("pr"), WorkerPool.parse("d"), 3)
     tell = TellParent(RUN, parent, outcome)
     leave, look = LeaveChildren(RUN), LookAtSchedule(RUN.workspace, "daily")
     everybody = RunClosed(RUN, PINNED, has_children=True, parent=parent, outcome=outcome, schedule_id="daily")

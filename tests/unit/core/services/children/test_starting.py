@@ -18,12 +18,13 @@ from levante_core.domain.history.events import (
     ParentClosePolicy,
 )
 from levante_core.domain.history.state import fold
-from levante_core.domain.names import DeploymentName, RunId
+from levante_core.domain.names import RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Delete
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 from tests.unit.core.services.children.parents import (
     CHILD,
     PARENT,
@@ -53,7 +54,7 @@ def test_child_when_it_is_started_then_it_is_below_its_parent_and_has_a_task(pla
     parent = parent_of(place, scheduled)
     child = start_child(place, parent, scheduled)
     execution = latest(place)
-    assert execution.parent == Parent(PARENT, parent.run_id, DEPLOYMENT, 1)
+    assert execution.parent == Parent(PARENT, parent.run_id, POOL, 1)
     assert (execution.root_execution_id, execution.user_id, execution.is_open) == (PARENT, "somebody", True)
     assert execution.start.input == {"x": 1}
     assert execution.start.deadline_at == place.clock.now() + timedelta(seconds=60)
@@ -141,7 +142,7 @@ def test_start_when_the_parent_is_deleted_by_now_then_there_is_no_child(place: P
     parent = parent_of(place)
     end(place, PARENT)
     expire(place)
-    carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
+    carry_out(place, StartChild(parent, POOL, scheduled))
     assert runs_of(place) == []
 
 
@@ -162,7 +163,7 @@ def test_child_when_it_cannot_be_started_then_its_parent_hears_why(
     parent = parent_of(place, scheduled)
     place.lose_messages()
     for _ in range(2):
-        carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
+        carry_out(place, StartChild(parent, POOL, scheduled))
     (failed,) = inputs_of(place, parent)
     assert isinstance(failed, ChildFailed)
     assert (failed.seq, failed.at, failed.status) == (3, place.clock.now(), None)
@@ -179,7 +180,7 @@ def test_child_when_two_deployments_serve_it_and_not_its_parents_then_the_parent
     parent = parent_of(place, scheduled)
     for deployment in ("one", "other"):
         serve_children(place, deployment, "both")
-    carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
+    carry_out(place, StartChild(parent, POOL, scheduled))
     assert [one.failure.type for one in inputs_of(place, parent)] == ["AmbiguousWorkflow"]
 
 
@@ -189,7 +190,7 @@ def test_parent_when_a_stranger_has_its_childs_id_then_it_is_told_nothing_of_tha
     parent = parent_of(place, scheduled)
     for stranger in strangers(place, parent):
         before = latest(place)
-        carry_out(place, StartChild(parent, DEPLOYMENT, scheduled))
+        carry_out(place, StartChild(parent, POOL, scheduled))
         assert latest(place) == before, stranger
         (failed,) = inputs_of(place, parent)
         assert (failed.kind, failed.failure.type) == ("child_failed", "AlreadyRunning"), stranger
@@ -200,7 +201,7 @@ def test_handle_when_the_child_has_gone_on_as_new_then_it_has_the_first_run(plac
     """The run that the command started, however late the parent learns of it."""
     scheduled = child_scheduled(is_awaited=False)
     parent = parent_of(place, scheduled)
-    place.engine.executions.start_child(SPACE, Parent(PARENT, parent.run_id, DEPLOYMENT, 1), scheduled)
+    place.engine.executions.start_child(SPACE, Parent(PARENT, parent.run_id, POOL, 1), scheduled)
     first = latest(place).key
     assert place.commit(first, 1, AGAIN) is CommitOutcome.RECORDED
     start_child(place, parent, scheduled)
@@ -216,7 +217,7 @@ def test_handle_when_the_child_is_started_then_its_parent_has_a_task_once(place:
     place.lose_messages()
     child = start_child(place, parent, scheduled)
     start_child(place, parent, scheduled)
-    assert latest(place).deployment_name == DeploymentName("other")
+    assert latest(place).pool == WorkerPool.parse("other")
     started = ChildStarted(seq=1, at=place.clock.now(), run_id=child.run_id)
     assert [(task.run_id, task.fact.input) for task in place.tasks(TaskQueue.WORKFLOW)] == [(parent.run_id, started)]
 

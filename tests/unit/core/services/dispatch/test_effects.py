@@ -18,7 +18,7 @@ from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
 from tests.support.engines import SEND, WRITE, Log, another
 from tests.support.faults import Fate, OneFault, Outage
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 
 def begun(place: Place) -> RunKey:
@@ -35,7 +35,7 @@ def send(place: Place, run: RunKey) -> SendTask:
 
 
 def cancel(run: RunKey, seq: int = 1) -> CancelActivity:
-    return CancelActivity(run, DEPLOYMENT, seq)
+    return CancelActivity(run, POOL, seq)
 
 
 def is_cancelled(place: Place, run: RunKey, seq: int = 1) -> bool:

@@ -29,7 +29,7 @@ from levante_core.storage.attempts import task_failure_of
 from levante_local.queues.queues import RESTORED_WITHIN, InProcessQueues
 from tests.support.engines import SEND, another, poll, seqs
 from tests.support.faults import Outage
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
 JUST_BEFORE_THE_END = LEASE_SECONDS - 1
@@ -181,7 +181,7 @@ def test_lease_when_it_is_extended_then_it_lasts_from_now_on_and_the_others_are_
 def test_lease_when_the_work_is_done_then_the_task_is_gone_from_its_own_queue_alone(place: Place) -> None:
     """Activities and workflow tasks are in queues of their own."""
     _, (task,) = queued(place)
-    place.engine.tasks.done(SPACE, DEPLOYMENT, ACTIVITY, [task.receipt])
+    place.engine.tasks.done(SPACE, POOL, ACTIVITY, [task.receipt])
     place.clock.advance(LEASE_SECONDS + 1)
     assert poll(place.engine, ACTIVITY) == []
     assert len(poll(place.engine, WORKFLOW)) == 1
@@ -200,7 +200,7 @@ def test_receipt_when_it_is_the_queues_own_then_it_is_taken_from_workers_alone_t
 ) -> None:
     """Nobody else was ever given one: whoever names one has guessed it."""
     place.start()
-    name = queue_name(SPACE, DEPLOYMENT, WORKFLOW)
+    name = queue_name(SPACE, POOL, WORKFLOW)
     (message,) = place.queues.receive(name, limit=1, wait_seconds=0, visibility_seconds=LEASE_SECONDS)
     request = LeasesRequest(deployment_name=DEPLOYMENT, queue=WORKFLOW, extend=(message.receipt,))
     assert place.engine.tasks.lease(SPACE, request) == [message.receipt]
@@ -230,7 +230,7 @@ def restarted(place: Place) -> Engine:
     place.queues = InProcessQueues(place.clock)
     place.engine = another(place)
     for queue in TaskQueue:
-        place.queues.ensure(queue_name(SPACE, DEPLOYMENT, queue))
+        place.queues.ensure(queue_name(SPACE, POOL, queue))
     return place.engine
 
 
@@ -269,7 +269,7 @@ def test_lease_when_only_some_can_be_restored_then_the_others_are_lost(place: Pl
     engine = restarted(place)
     run = tasks[0].task.run_id
     message = OutgoingMessage(tasks[0].task.model_dump_json(), f"{SPACE}:{run}:1", "sent anew")
-    place.queues.send(queue_name(SPACE, DEPLOYMENT, ACTIVITY), [message])
+    place.queues.send(queue_name(SPACE, POOL, ACTIVITY), [message])
     poll(engine, ACTIVITY, worker="other")
     assert lease(engine, ACTIVITY, extend=tasks) == [0]
 

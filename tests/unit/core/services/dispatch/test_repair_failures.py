@@ -7,6 +7,7 @@ import pytest
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ActivityFailed, ActivityScheduled, TimerStarted
 from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, Put
 from levante_core.protocol import ActivityOptions, WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest, TaskQueue
@@ -126,7 +127,7 @@ def sticky(place: Place, session: str) -> RunKey:
     for_session = ActivityScheduled(seq=1, name="a", input={}, options=options)
     place.commit(run, 1, for_session, ActivityScheduled(seq=2, name="a", input={}))
     place.lose_messages()
-    name = queue_name(SPACE, DeploymentName(f"d~{session}"), ACTIVITY)
+    name = queue_name(SPACE, WorkerPool.parse(f"d~{session}"), ACTIVITY)
     (message,) = place.queues.receive(name, limit=1, wait_seconds=0, visibility_seconds=30)
     place.queues.delete(name, [message.receipt])
     return run

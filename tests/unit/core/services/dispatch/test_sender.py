@@ -26,7 +26,8 @@ from levante_core.domain.dispatch.tasks import (
 from levante_core.domain.executions.execution import RunKey, RunStart
 from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted, SignalReceived
 from levante_core.domain.history.state import HistoryBatch
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound
 from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage
 from levante_core.protocol.workers import Commit, CommitOutcome, TaskQueue
@@ -53,7 +54,7 @@ def address(place: Place, run: RunKey = RUN, seconds: float = 0, deployment: str
         "workspace": run.workspace,
         "execution_id": run.execution_id,
         "run_id": run.run_id,
-        "deployment_name": DeploymentName(deployment),
+        "deployment_name": WorkerPool.parse(deployment),
         "fresh_at": place.clock.now() + timedelta(seconds=seconds),
     }
 
@@ -207,7 +208,7 @@ def test_groups_when_names_are_long_then_they_are_short_enough_and_differ(place:
 
 def test_queues_when_they_are_named_then_each_pool_of_each_workspace_has_its_own(place: Place) -> None:
     """Names are within what SQS allows, whatever a deployment is called."""
-    pools = [DeploymentName(name) for name in ("d", "d@b", "d~s", "x" * 128, "x" * 127 + "y", ".-_", "a.b", "a-b")]
+    pools = [WorkerPool.parse(name) for name in ("d", "d@b", "d~s", "x" * 128, "x" * 127 + "y", ".-_", "a.b", "a-b")]
     spaces = [SPACE, Workspace("other"), Workspace("s-d"), Workspace("x" * 128)]
     names = [queue_name(*whose) for whose in product(spaces, pools, TaskQueue)]
     assert len(set(names)) == len(names)

@@ -7,7 +7,8 @@ import pytest
 
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted, TimerStarted
-from levante_core.domain.names import DeploymentName, Workspace
+from levante_core.domain.names import Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InconsistentHistory, InvalidInput, NotFound
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import WorkflowSpec
@@ -24,7 +25,7 @@ from levante_core.services.history import loading
 from levante_core.storage.parked import Owner, ParkedKind
 from levante_local.queues.queues import InProcessQueues
 from tests.support.engines import another, carry_out_changes, poll
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
 TEXT = "no task at all"
@@ -41,7 +42,7 @@ def registered(place: Place, build: str | None = None, session: str | None = Non
 def sent(place: Place, queue: TaskQueue, body: str) -> None:
     """Put a message into a queue of the deployment."""
     message = OutgoingMessage(body, f"group of {body[:20]}", f"id of {body[:20]}")
-    place.queues.send(queue_name(SPACE, DEPLOYMENT, queue), [message])
+    place.queues.send(queue_name(SPACE, POOL, queue), [message])
 
 
 # --- polls ------------------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def test_poll_when_no_worker_has_registered_for_the_pool_then_not_found(place: P
         with pytest.raises(NotFound):
             poll(place.engine, queue, name)
         with pytest.raises(NotFound):
-            place.queues.is_attended(queue_name(SPACE, DeploymentName(name), queue))
+            place.queues.is_attended(queue_name(SPACE, WorkerPool.parse(name), queue))
 
 
 @pytest.mark.parametrize("name", ["d", "d@b", "d~s"])
@@ -82,9 +83,7 @@ def test_poll_when_a_message_cannot_be_read_then_it_is_parked_for_its_deployment
     sent(place, WORKFLOW, TEXT)
     assert [task.task.run_id for task in poll(place.engine, WORKFLOW)] == [run.run_id]
     parked = place.engine.parking.list(SPACE, 10, None).items
-    assert {(one.kind, one.owner.workspace, one.owner.deployment_name) for one in parked} == {
-        (ParkedKind.TASK, SPACE, DEPLOYMENT)
-    }
+    assert {(one.kind, one.owner.workspace, one.owner.pool) for one in parked} == {(ParkedKind.TASK, SPACE, POOL)}
     assert len(parked) == 2
     assert place.engine.parking.list(Workspace("other"), 10, None).items == ()
     place.clock.advance(LEASE_SECONDS + 1)
@@ -95,13 +94,13 @@ def test_parked_task_when_it_is_sent_again_then_it_goes_to_the_queue_it_was_in_a
     """It cannot lead into another workspace; and it is no repeat of what the queue had before."""
     place.start()
     (task,) = place.tasks(WORKFLOW)
-    foreign = task.model_copy(update={"workspace": Workspace("other"), "deployment_name": DeploymentName("o")})
+    foreign = task.model_copy(update={"workspace": Workspace("other"), "deployment_name": WorkerPool.parse("o")})
     for _ in range(2):
-        place.engine.tasks.send_again(Owner(SPACE, deployment_name=DEPLOYMENT), foreign.model_dump_json())
+        place.engine.tasks.send_again(Owner(SPACE, pool=POOL), foreign.model_dump_json())
     place.clock.advance(LEASE_SECONDS + 1)
     _, *again = place.tasks(WORKFLOW)
     assert [(one.run_id, one.workspace, one.deployment_name, one.verify) for one in again] == [
-        (task.run_id, SPACE, DEPLOYMENT, True)
+        (task.run_id, SPACE, POOL, True)
     ] * 2
 
 
@@ -150,18 +149,18 @@ def test_access_when_it_is_lent_then_both_queues_are_there_and_are_the_deploymen
     registered(place, session="s")
     lender = Lender(place)
     engine = another(place, access=lender)
-    for_session = DeploymentName("d~s")
+    for_session = WorkerPool.parse("d~s")
     assert engine.tasks.lends_access
     assert engine.tasks.access(SPACE, for_session) is not None
     assert lender.lent == [(queue_name(SPACE, for_session, WORKFLOW), queue_name(SPACE, for_session, ACTIVITY))]
     with pytest.raises(NotFound):
-        engine.tasks.access(SPACE, DeploymentName("unknown"))
+        engine.tasks.access(SPACE, WorkerPool.parse("unknown"))
 
 
 def test_access_when_nobody_lends_any_then_there_is_none(place: Place) -> None:
     """Workers poll through the API then."""
     assert not place.engine.tasks.lends_access
-    assert place.engine.tasks.access(SPACE, DEPLOYMENT) is None
+    assert place.engine.tasks.access(SPACE, POOL) is None
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

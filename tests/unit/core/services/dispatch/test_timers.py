@@ -29,7 +29,7 @@ from levante_core.storage.parked import Owner, Parked, ParkedKind
 from levante_local.queues.queues import InProcessQueues
 from tests.support.engines import SEND, WRITE, Log, another
 from tests.support.faults import Fate, OneFault, Outage
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
 from tests.support.poison import MISSING
 
 WORKFLOW, ACTIVITY = TaskQueue
@@ -260,7 +260,7 @@ def test_retry_when_its_time_has_come_then_its_task_is_sent_once(place: Place) -
     place.emptied(ACTIVITY)
     place.report(run, failure=Failure(message="x"))
     now = place.clock.now()
-    ended = AttemptEnded(run, DEPLOYMENT, now, now + timedelta(seconds=10), seq=1, scheduled_in=1, attempt=2)
+    ended = AttemptEnded(run, POOL, now, now + timedelta(seconds=10), seq=1, scheduled_in=1, attempt=2)
     place.engine.dispatch.carry_out([one for one in plan(ended) if isinstance(one, SendLater)])
     place.clock.advance(10)
     (body,) = place.due()

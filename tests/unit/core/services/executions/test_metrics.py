@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.services.executions.metrics import POINTS, measured
 from levante_core.storage.runs import RunSummary
 from tests.support.place import SPACE
@@ -20,7 +21,7 @@ def run(status: ExecutionStatus, minute: float = 0, seconds: float | None = None
         key=RunKey(SPACE, ExecutionId("e"), RunId("r")),
         workflow_name=WorkflowName("w"),
         workflow_id="i",
-        deployment_name=DeploymentName("d"),
+        pool=WorkerPool.parse("d"),
         root_execution_id=ExecutionId("e"),
         parent_execution_id=None,
         user_id=None,

@@ -36,12 +36,13 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fold
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
 RUN = RunKey(Workspace("s"), ExecutionId("e"), RunId("r"))
-PINNED, STUCK = DeploymentName("d@1"), DeploymentName("d@1~desk")
+PINNED, STUCK = WorkerPool.parse("d@1"), WorkerPool.parse("d@1~desk")
 ADDRESS: dict[str, Any] = {"workspace": "s", "execution_id": "e", "run_id": "r", "deployment_name": "d@1"}
 AT_DESK = ActivityOptions(session="desk")
 FAILURE = Failure(message="x")

@@ -18,7 +18,8 @@ from levante_core.domain.history.events import (
     TimerCanceled,
     TimerStarted,
 )
-from levante_core.domain.names import DeploymentName, RunId
+from levante_core.domain.names import RunId
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidResetPoint
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
@@ -257,15 +258,15 @@ def test_new_run_when_there_is_a_newer_build_then_that_one_has_it(place: Place) 
         place.engine.catalogue.register(SPACE, request)
         if build == "old":
             run = place.engine.executions.start(SPACE, "w", StartRequest(execution_id=EXECUTION))
-            assert run.deployment_name == "d@old"
+            assert run.pool == WorkerPool.parse("d@old")
         place.clock.advance(1)
-    assert reset(place, 1).deployment_name == "d@new"
-    queue = queue_name(SPACE, DeploymentName("d@new"), TaskQueue.WORKFLOW)
+    assert reset(place, 1).pool == WorkerPool.parse("d@new")
+    queue = queue_name(SPACE, WorkerPool.parse("d@new"), TaskQueue.WORKFLOW)
     sent = place.queues.receive(queue, limit=10, wait_seconds=0, visibility_seconds=30)
     assert len(sent) == 2, "for its start, and as nothing is recorded"
     place.clock.advance(600)
     due = [DELAYED.validate_json(body) for body in place.due()]
-    assert [one.deployment_name for one in due if isinstance(one, DeadlineDue)] == ["d@new"]
+    assert [one.deployment_name for one in due if isinstance(one, DeadlineDue)] == [WorkerPool.parse("d@new")]
 
 
 def test_search_keys_when_history_is_kept_then_they_are_as_they_were_at_the_event(place: Place) -> None:

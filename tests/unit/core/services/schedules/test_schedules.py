@@ -25,7 +25,7 @@ from levante_core.services.executions.run_filter import RunFilter
 from levante_core.services.schedules.schedules import Target
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyQueues, FaultyStore, OneFault, Operations
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 HOURLY = {"intervals": [{"every": "PT1H"}]}
 SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL, TERMINATE, ALLOW = ScheduleOverlapPolicy
@@ -98,7 +98,7 @@ def test_time_when_it_comes_then_an_execution_starts_that_tells_of_its_schedule(
     (run,) = runs(served)
     assert run.key.execution_id == "s-20260101T010000Z"
     execution = served.engine.executions.get(SPACE, run.key.execution_id)
-    assert (execution.start.schedule_id, execution.start.input, execution.deployment_name) == ("s", {"a": 1}, DEPLOYMENT)
+    assert (execution.start.schedule_id, execution.start.input, execution.pool) == ("s", {"a": 1}, POOL)
     (fired,) = state(served).recent
     assert (fired.scheduled_at, fired.started_at, fired.execution_id) == (
         START + timedelta(hours=1),

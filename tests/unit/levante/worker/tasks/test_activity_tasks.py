@@ -15,6 +15,7 @@ from levante.testing import run_in_virtual_time
 from levante.worker.tasks.activity_tasks import ActivityTasks, is_fresh
 from levante.worker.tasks.intake import Intake
 from levante.worker.transport.api import ApiError, ApiUnreachable, KeyRefused
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityOptions, ActivityTask, ActivityWork
 from levante_core.protocol.activities import ActivityReport
 from levante_core.protocol.workers import HandBack, TaskQueue
@@ -283,7 +284,7 @@ def test_attempt_when_it_does_not_end_in_spite_of_the_stop_then_it_is_handed_bac
         assert len(held) == 2
         await serving.activities.hand_back()
         assert [one.receipt for _, one in serving.tasks.handed_back] == ["a"]
-        assert [one.receipt for _, one in serving.pools["d"].handed_back] == ["b"]
+        assert [one.receipt for _, one in serving.pools[WorkerPool.parse("d")].handed_back] == ["b"]
         for attempt in held:
             attempt.cancel()
         await asyncio.gather(*held, return_exceptions=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from levante.worker.tasks.source import ApiTasks
 from levante.worker.transport.api import Api
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import (
     HandBack,
     LeasesRequest,
@@ -42,7 +42,7 @@ def test_tasks_when_they_come_through_the_api_then_each_call_names_the_pool_and_
     api = LeasesApi()
 
     async def scenario() -> None:
-        tasks = ApiTasks(api, DeploymentName("d"), "worker-1")
+        tasks = ApiTasks(api, WorkerPool.parse("d"), "worker-1")
         assert list(await tasks.poll(TaskQueue.ACTIVITY, 7)) == [TASK]
         assert list(await tasks.extend(TaskQueue.WORKFLOW, ["a", "b"])) == ["b"]
         await tasks.done(TaskQueue.ACTIVITY, ["a"])
@@ -51,8 +51,8 @@ def test_tasks_when_they_come_through_the_api_then_each_call_names_the_pool_and_
 
     asyncio.run(scenario())
     (poll,) = api.polls
-    assert (poll.deployment_name, poll.worker_id, poll.queue, poll.limit) == ("d", "worker-1", TaskQueue.ACTIVITY, 7)
-    d = DeploymentName("d")
+    d = WorkerPool.parse("d")
+    assert (poll.deployment_name, poll.worker_id, poll.queue, poll.limit) == (d, "worker-1", TaskQueue.ACTIVITY, 7)
     assert api.requests == [
         LeasesRequest(deployment_name=d, queue=TaskQueue.WORKFLOW, extend=("a", "b")),
         LeasesRequest(deployment_name=d, queue=TaskQueue.ACTIVITY, done=("a",)),
