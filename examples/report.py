@@ -51,7 +51,7 @@ async def send(report: Report, to: str) -> None:
         workflows.Schedule(
             schedule_id="daily-report-of-the-harbour-shop",
             input={"name": "harbour", "readers": ["owner@example.com"]},
-            cron_expressions=["30 7 * * MON-FRI"],
+            cron_expressions=("30 7 * * MON-FRI",),
             time_zone_name="Europe/Lisbon",
             policy=workflows.SchedulePolicy(catchup_window_seconds=6 * 3600, pause_on_failure=True),
         )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.cost.installation import KEY, Installation
+from pydantic import SecretStr
 
 from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.worker.activities.runner import ActivityRunner
@@ -43,7 +44,7 @@ class GatewayApi(Api):
 @asynccontextmanager
 async def worker(place: Installation, workflows: Sequence[type], activities: Sequence[Any]) -> AsyncIterator[ActivityRunner]:
     """Run a worker inside the block, as `levante.worker` composes it, on the queues themselves. Yields its runner."""
-    settings = WorkerSettings(api_key=KEY, deployment_name=DEPLOYMENT, worker_name="worker-1")
+    settings = WorkerSettings(api_key=SecretStr(KEY), deployment_name=DEPLOYMENT, worker_name="worker-1")
     api = GatewayApi(place)
     pool = WorkerPool.parse(DEPLOYMENT)
 

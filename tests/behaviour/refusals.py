@@ -79,7 +79,7 @@ class Careless:
         workflows.Schedule(
             schedule_id="behaviour-declared",
             input={"by": "its own schedule"},
-            intervals=[workflows.ScheduleInterval(every=timedelta(seconds=1))],
+            intervals=(workflows.ScheduleInterval(every=timedelta(seconds=1)),),
             max_executions=2,
         )
     ],

@@ -265,7 +265,7 @@ def test_far_timer_when_its_kind_is_known_after_an_upgrade_then_it_fires(
         workspace=HOME,
         execution_id=victim.execution_id,
         run_id=victim.run_id,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=plant.clock.now(),
         seq=2,
     ).model_dump_json()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.dispatch.plan import plan
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.queues import Queues
 from levante_core.ports.task_access import TaskAccess
 from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
@@ -63,7 +63,7 @@ def poll(
 ) -> list[DeliveredTask]:
     """Take the tasks that are waiting, with their leases."""
     request = PollRequest(
-        deployment_name=DeploymentName(deployment), worker_id=worker, queue=queue, limit=100, wait_seconds=0
+        deployment_name=WorkerPool.parse(deployment), worker_id=worker, queue=queue, limit=100, wait_seconds=0
     )
     return engine.tasks.poll(SPACE, request, key_id=key)
 

@@ -123,7 +123,7 @@ def _have_workers(plant: Plant) -> None:
     line = LogLine(at=plant.clock.now(), level="INFO", logger="l", message="m", execution_id=VICTIM)
     engine.logs.append(HOME, LogsRequest(deployment_name=OWN, worker_name="w", batch_id="0" * 32, lines=(line,)))
     limit = RateLimit(time_window_in_sec=60, max_execution=1)
-    engine.rate_limits.permit(HOME, PermitRequest(deployment_name=OWN, activity_name="a", rate_limit=limit))
+    engine.rate_limits.permit(HOME, PermitRequest(deployment_name=WorkerPool(OWN), activity_name="a", rate_limit=limit))
 
 
 def _have_activities(plant: Plant, run: RunKey) -> None:

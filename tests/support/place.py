@@ -63,7 +63,7 @@ class Place:
     def start(self, timeout: timedelta = HOUR, **given: Any) -> RunKey:
         """Start an execution of a workflow with this timeout."""
         spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timeout)
-        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
+        request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
         self.engine.catalogue.register(SPACE, request)
         return self.engine.executions.start(SPACE, "w", StartRequest(**given)).key
 
@@ -112,7 +112,7 @@ class Place:
 
     def tasks(self, queue: TaskQueue) -> list[Any]:
         """Take the tasks that are waiting."""
-        request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=queue, limit=100, wait_seconds=0)
+        request = PollRequest(deployment_name=POOL, worker_id="w", queue=queue, limit=100, wait_seconds=0)
         return [delivered.task for delivered in self.engine.tasks.poll(SPACE, request, key_id="k")]
 
     def due(self) -> list[str]:

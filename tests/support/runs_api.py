@@ -14,7 +14,8 @@ from levante.worker.transport.api import Api
 from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.executions.execution import RunStart
 from levante_core.domain.history.transitions import ExecutionStatus
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol import CLOSINGS, HistoryBatch, HistoryEvent, Input
 from levante_core.protocol.activities import (
     ActivityReport,
@@ -52,7 +53,7 @@ from levante_core.protocol.workers import (
     WorkflowTaskFailedResponse,
 )
 
-EXECUTION, RUN, DEPLOYMENT = ExecutionId("e"), RunId("r"), DeploymentName("d")
+EXECUTION, RUN, POOL = ExecutionId("e"), RunId("r"), WorkerPool.parse("d")
 RECORDED = CommitOutcome.RECORDED
 
 
@@ -64,7 +65,7 @@ def token_of(index: int) -> str:
 def run_start(workflow: str, at: datetime, value: Any = None) -> RunStart:
     """Return batch 0 of a run."""
     return RunStart(
-        workflow_name=workflow,
+        workflow_name=WorkflowName(workflow),
         input={} if value is None else value,
         started_at=at,
         deadline_at=at + timedelta(hours=1),
@@ -280,7 +281,7 @@ def workflow_task(at: datetime, *, execution_id: str = EXECUTION, run_id: str = 
         workspace=Workspace("s"),
         execution_id=ExecutionId(execution_id),
         run_id=RunId(run_id),
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=at,
         token=more.pop("token", token_of(1)),
         **more,
@@ -293,7 +294,7 @@ def activity_task(at: datetime, work: ActivityWork | None, *, attempt: int = 1, 
         workspace=Workspace("s"),
         execution_id=EXECUTION,
         run_id=RUN,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=at,
         token="attempt",
         seq=1,

@@ -16,7 +16,7 @@ from levante_core.services.dispatch.repair import RepairService
 from levante_core.services.dispatch.timers import DueService
 from levante_core.storage.parked import Owner, ParkedKind, owner_of_item
 from levante_dispatcher.handlers import DispatcherHandlers, without_halving
-from tests.support.place import DEPLOYMENT, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 from tests.unit.dispatcher.feeding import event, item_of_run, new_records, parked
 
 PROBLEM = InconsistentHistory("batch 7 is where batch 3 should be")
@@ -111,7 +111,7 @@ class TestRetries:
             workspace=run.workspace,
             execution_id=run.execution_id,
             run_id=run.run_id,
-            deployment_name=DEPLOYMENT,
+            deployment_name=POOL,
             fresh_at=fires_at,
             seq=1,
         )

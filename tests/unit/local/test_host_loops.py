@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from levante_core.domain.names import DeploymentName
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
@@ -38,7 +39,7 @@ def start(data: Path) -> None:
 def start_on(host: Host) -> None:
     """Start an execution."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={})
-    request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
+    request = RegisterRequest(definitions=(spec,), deployment_name=DeploymentName("d"), worker_name="w")
     host._engine.catalogue.register(WORKSPACE, request)
     host._engine.executions.start(WORKSPACE, "w", StartRequest())
 

@@ -41,7 +41,7 @@ class Registration:
         specs = [await self._context.payloads.encoded_spec(one.spec(own)) for one in self._context.workflows.values()]
         request = RegisterRequest(
             definitions=tuple(specs),
-            deployment_name=settings.deployment_name,
+            deployment_name=DeploymentName(settings.deployment_name),
             worker_name=settings.worker_name,
             build_id=settings.build_id,
             session=self._session,
@@ -64,7 +64,7 @@ class Registration:
         settings = self._context.settings
         request = HeartbeatRequest(
             workflow_registration_refs=self._registered.workflow_registration_refs if self._registered else (),
-            deployment_name=settings.deployment_name,
+            deployment_name=DeploymentName(settings.deployment_name),
             worker_name=settings.worker_name,
             build_id=settings.build_id,
         )

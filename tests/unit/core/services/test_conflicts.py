@@ -11,6 +11,7 @@ import levante_core.services
 from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.activities.options import RateLimit
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import LevanteError, Unavailable
 from levante_core.ports.item_store import ConditionFailed, Write
 from levante_core.protocol.activities import PermitRequest
@@ -98,7 +99,9 @@ def test_pauses_when_two_callers_collide_then_they_come_back_at_different_times(
         lambda engine: engine.rate_limits.permit(
             SPACE,
             PermitRequest(
-                deployment_name="d", activity_name="a", rate_limit=RateLimit(time_window_in_sec=1, max_execution=1)
+                deployment_name=WorkerPool.parse("d"),
+                activity_name="a",
+                rate_limit=RateLimit(time_window_in_sec=1, max_execution=1),
             ),
         ),
         lambda engine: engine.streams.publish(SPACE, "e"),

@@ -35,7 +35,7 @@ from levante_core.services.history import loading
 from levante_core.storage import keys
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.queues.queues import InProcessQueues
-from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
+from tests.support.place import HOUR, POOL, SPACE, Place
 
 FAILURE = Failure(message="x")
 
@@ -167,7 +167,7 @@ def appended_timer(place: Place, seconds: float) -> RunKey:
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=timer.fire_at,
         seq=1,
     )

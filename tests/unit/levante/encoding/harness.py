@@ -8,7 +8,6 @@ from levante.encoding import (
     CompressionSettings,
     EncodingSettings,
     EncryptionMode,
-    EncryptionSettings,
     OffloadingSettings,
     PayloadContext,
 )
@@ -63,7 +62,7 @@ def settings(
     """Build settings; what is None is off. Sizes in bytes."""
     return EncodingSettings.model_validate(
         {
-            "payload_encryption": mode and EncryptionSettings(mode=mode, main_key=main, secondary_key=secondary),
+            "payload_encryption": mode and {"mode": mode, "main_key": main, "secondary_key": secondary},
             "payload_compression": None if compress_from is None else CompressionSettings(min_size_bytes=compress_from),
             "payload_offloading": _offloading(offload_from),
             "activity_attributes_offloading": _offloading(offload_fields_from),

@@ -16,7 +16,8 @@ from levante.worker.tasks import queue_source
 from levante.worker.tasks.queue_source import MOST_SECONDS, RENEW_BEFORE, QueueTasks
 from levante.worker.transport.retrying import FIRST_RETRY_SECONDS
 from levante_core.domain.dispatch.tasks import WorkflowTask
-from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
+from levante_core.domain.names import ExecutionId, RunId, Workspace
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import LevanteError
 from levante_core.protocol.workers import HandBack, QueueAccess, QueueCredentials, TaskQueue
 from tests.fakes import FakeClock
@@ -25,7 +26,7 @@ TASK = WorkflowTask(
     workspace=Workspace("s"),
     execution_id=ExecutionId("e"),
     run_id=RunId("r"),
-    deployment_name=DeploymentName("d"),
+    deployment_name=WorkerPool.parse("d"),
     fresh_at=FakeClock().now(),
     token="token",
 )

@@ -10,14 +10,14 @@ from levante.testing.virtual_time import run_in_virtual_time
 from levante.worker.activities.slots import HELD_SECONDS, Slots
 from levante.worker.transport.api import ApiError
 from levante_core.domain.activities.options import RateLimit
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.activities import PermitRequest, PermitResponse
 
 
 def limit(interval: float, key: str = "k") -> PermitRequest:
     window = max(1, round(interval))
     rate = RateLimit(time_window_in_sec=window, max_execution=round(window / interval), key=key)
-    return PermitRequest(deployment_name=DeploymentName("d"), activity_name="a", rate_limit=rate)
+    return PermitRequest(deployment_name=WorkerPool.parse("d"), activity_name="a", rate_limit=rate)
 
 
 class Limiter:

@@ -28,6 +28,7 @@ from levante_core.domain.history.events import (
     ChildCancelRequested,
     ChildFailed,
     ChildScheduled,
+    Outcome,
     ParentClosePolicy,
     TimerCanceled,
     TimerFired,
@@ -160,7 +161,11 @@ def test_outstanding_when_somebody_has_to_look_then_there_is_a_workflow_task(why
     """Runs without any record, with a claim that may be dead, or with an answer that waits, are advanced."""
     events = {"nothing recorded": [], "an owner": [scheduled(1, owner="me")]}.get(why, [scheduled(1)])
     history = [HistoryBatch(index=1, commit_id="c", events=tuple(events))] if events else []
-    outcome = {"a fact": ActivityCompleted(seq=1, at=NOW, result=1), "a void fact": TimerFired(seq=1, at=NOW)}.get(why)
+    outcomes: dict[str, Outcome] = {
+        "a fact": ActivityCompleted(seq=1, at=NOW, result=1),
+        "a void fact": TimerFired(seq=1, at=NOW),
+    }
+    outcome = outcomes.get(why)
     untaken = [Fact(key="1", input=outcome)] if outcome else []
     effects = outstanding(RUN, POOL, OpenWork(fold(history, {}), untaken, {}), NOW)
     task = SendTask(WorkflowTask(**ADDRESS, fresh_at=EPOCH, verify=True), "r:advance")

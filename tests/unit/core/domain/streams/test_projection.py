@@ -382,7 +382,7 @@ def test_child_when_it_could_not_be_started_then_it_is_not_followed() -> None:
     """Nothing was born, so nothing will ever be published of it."""
     projection = StreamProjection(ROOT, StreamCursor(execution_id=ROOT))
     projection.start(RUN, RUN_START)
-    child = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}
+    child: dict[str, Any] = {"workflow_name": "w", "input": None, "close_policy": ParentClosePolicy.ABANDON}
     asked = [ChildScheduled(seq=seq, execution_id=ExecutionId(f"c{seq}"), **child) for seq in (1, 2)]
     ended = [
         ChildFailed(seq=1, at=START, failure=FAILURE),

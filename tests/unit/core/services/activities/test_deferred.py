@@ -19,7 +19,7 @@ from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_number, failed_attempts
 from tests.support.engines import carry_out_changes
 from tests.support.faults import OvertakenStore
-from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 
 ACTIVITY = TaskQueue.ACTIVITY
 FAILURE = Failure(message="no answer")
@@ -163,7 +163,7 @@ def test_message_when_it_comes_again_or_early_then_the_attempt_goes_on(deferred:
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=deferred.place.clock.now(),
         seq=1,
         scheduled_in=1,

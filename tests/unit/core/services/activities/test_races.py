@@ -24,9 +24,7 @@ from tests.support.races import races
 FAILURE = Failure(message="it broke")
 FINAL = Failure(message="it broke for good", non_retryable=True)
 HOUR = timedelta(hours=1)
-PERMIT = PermitRequest(
-    deployment_name=DEPLOYMENT, activity_name="a", rate_limit=RateLimit(time_window_in_sec=1, max_execution=1)
-)
+PERMIT = PermitRequest(deployment_name=POOL, activity_name="a", rate_limit=RateLimit(time_window_in_sec=1, max_execution=1))
 
 
 @pytest.fixture

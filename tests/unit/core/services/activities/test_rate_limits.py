@@ -9,6 +9,7 @@ import pytest
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.activities.options import RateLimit
 from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Unavailable
 from levante_core.protocol.activities import PermitRequest
 from levante_core.services.activities.rate_limits import RateLimitService
@@ -21,7 +22,7 @@ from tests.support.place import DEPLOYMENT, SPACE, Place
 def request(activity: str = "a", key: str | None = None, deployment: DeploymentName = DEPLOYMENT) -> PermitRequest:
     """Five attempts a second."""
     limit = RateLimit(time_window_in_sec=2, max_execution=10, key=key)
-    return PermitRequest(deployment_name=deployment, activity_name=activity, rate_limit=limit)
+    return PermitRequest(deployment_name=WorkerPool.parse(deployment), activity_name=activity, rate_limit=limit)
 
 
 def waits(place: Place, count: int, asked: PermitRequest) -> list[float]:

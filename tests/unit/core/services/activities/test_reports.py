@@ -13,7 +13,7 @@ from levante_core.domain.dispatch.tasks import WORKFLOW_TASK, ActivityTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.history.events import ActivityCompleted, ActivityFailed, ActivityScheduled
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.protocol import ActivityOptions
@@ -23,7 +23,7 @@ from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts
 from tests.support.engines import carry_out_changes, poll, seqs
 from tests.support.faults import OvertakenStore
-from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
 FIRST, SECOND, THIRD = (Failure(message=f"attempt {number}") for number in (1, 2, 3))
@@ -60,7 +60,7 @@ def check(place: Place, run: RunKey, attempt: int = 1, receive_count: int = 1) -
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=place.clock.now(),
         verify=True,
         seq=1,
@@ -272,7 +272,7 @@ def sticky_task(place: Place, run: RunKey, attempt: int = 1) -> ActivityTask:
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
-        deployment_name=DeploymentName("d~s"),
+        deployment_name=WorkerPool.parse("d~s"),
         fresh_at=place.clock.now(),
         seq=1,
         scheduled_in=1,

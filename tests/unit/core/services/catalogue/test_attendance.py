@@ -28,7 +28,7 @@ def attendance(place: Place, *, attended: bool | None) -> tuple[Attendance, Queu
     """Make what is tested, with a worker that was heard of just now, of a build and of none."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timedelta(hours=1))
     for build_id in (None, "b1"):
-        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w", build_id=build_id)
+        request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w", build_id=build_id)
         place.engine.catalogue.register(SPACE, request)
     queues: Any = Queues(attended=attended)
     return Attendance(queues, place.engine.worker_groups, place.clock), queues

@@ -8,7 +8,7 @@ import pytest
 from levante_core.domain.catalogue.routing import LIVENESS_WINDOW
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ExecutionContinuedAsNew
-from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Delete, Key, Write
 from levante_core.protocol import WorkflowSpec
@@ -32,7 +32,9 @@ def register(
 ) -> RegisterResponse:
     """Register the workflow, as a worker does when it starts."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, **{"execution_timeout": 100 * HOUR, **more})
-    request = RegisterRequest(definitions=(spec,), deployment_name=deployment, worker_name=worker, build_id=build)
+    request = RegisterRequest(
+        definitions=(spec,), deployment_name=DeploymentName(deployment), worker_name=worker, build_id=build
+    )
     return place.engine.catalogue.register(SPACE, request)
 
 

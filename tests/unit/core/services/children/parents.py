@@ -7,7 +7,7 @@ from typing import Any
 from levante_core.domain.dispatch.plan import ChildEffect, Record, StartChild, plan
 from levante_core.domain.executions.execution import Execution, Parent, RunKey
 from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
-from levante_core.domain.names import ExecutionId, RunId
+from levante_core.domain.names import DeploymentName, ExecutionId, RunId
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest
 from levante_core.services.executions.start import StartRequest
@@ -33,7 +33,7 @@ def serve_children(place: Place, deployment: str = DEPLOYMENT, name: str = "chil
     spec = WorkflowSpec(
         name=name, task_queue=deployment, input_schema=OBJECT, execution_timeout=HOUR, signals=(handler,), updates=(handler,)
     )
-    request = RegisterRequest(definitions=(spec,), deployment_name=deployment, worker_name="w")
+    request = RegisterRequest(definitions=(spec,), deployment_name=DeploymentName(deployment), worker_name="w")
     place.engine.catalogue.register(SPACE, request)
 
 

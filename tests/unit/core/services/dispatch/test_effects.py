@@ -18,7 +18,7 @@ from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
 from tests.support.engines import SEND, WRITE, Log, another
 from tests.support.faults import Fate, OneFault, Outage
-from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
+from tests.support.place import POOL, SPACE, Place
 
 
 def begun(place: Place) -> RunKey:
@@ -30,8 +30,7 @@ def begun(place: Place) -> RunKey:
 
 
 def send(place: Place, run: RunKey) -> SendTask:
-    where = {"workspace": SPACE, "execution_id": run.execution_id, "run_id": run.run_id}
-    return SendTask(WorkflowTask(**where, deployment_name=DEPLOYMENT, fresh_at=place.clock.now()), "id")
+    return SendTask(WorkflowTask.of(run, POOL, place.clock.now()), "id")
 
 
 def cancel(run: RunKey, seq: int = 1) -> CancelActivity:

@@ -7,6 +7,8 @@ import pytest
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import ActivityScheduled
+from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import WorkflowSpec
@@ -61,7 +63,7 @@ def lease(
 ) -> list[int]:
     """Say what becomes of leases. Returns which of those to extend are lost, by their position."""
     request = LeasesRequest(
-        deployment_name=deployment,
+        deployment_name=WorkerPool.parse(deployment),
         queue=queue,
         extend=tuple(task.receipt for task in extend),
         done=tuple(task.receipt for task in done),
@@ -142,7 +144,9 @@ def test_task_when_its_copy_cannot_be_sent_then_the_message_stays(place: Place) 
 
 def other_deployment(place: Place) -> None:
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={})
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="o", worker_name="w"))
+    place.engine.catalogue.register(
+        SPACE, RegisterRequest(definitions=(spec,), deployment_name=DeploymentName("o"), worker_name="w")
+    )
 
 
 @pytest.mark.parametrize(("queue", "deployment"), [(WORKFLOW, DEPLOYMENT), (ACTIVITY, "o")])
@@ -202,11 +206,11 @@ def test_receipt_when_it_is_the_queues_own_then_it_is_taken_from_workers_alone_t
     place.start()
     name = queue_name(SPACE, POOL, WORKFLOW)
     (message,) = place.queues.receive(name, limit=1, wait_seconds=0, visibility_seconds=LEASE_SECONDS)
-    request = LeasesRequest(deployment_name=DEPLOYMENT, queue=WORKFLOW, extend=(message.receipt,))
+    request = LeasesRequest(deployment_name=POOL, queue=WORKFLOW, extend=(message.receipt,))
     assert place.engine.tasks.lease(SPACE, request) == [message.receipt]
     lent = another(place, access=NoAccess())
     assert lent.tasks.lease(SPACE, request) == []
-    done = LeasesRequest(deployment_name=DEPLOYMENT, queue=WORKFLOW, done=(message.receipt,))
+    done = LeasesRequest(deployment_name=POOL, queue=WORKFLOW, done=(message.receipt,))
     place.engine.tasks.lease(SPACE, done)
     assert place.queues.extend(name, [message.receipt], LEASE_SECONDS) == []
     lent.tasks.lease(SPACE, done)

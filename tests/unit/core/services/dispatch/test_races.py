@@ -18,7 +18,7 @@ from levante_core.services.executions.close import ClosingService
 from levante_core.storage import keys
 from levante_core.storage.parked import Owner, Parked, ParkedKind
 from levante_core.storage.runs import recorded_of
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import HOUR, POOL, SPACE, Place
 from tests.support.races import races
 
 E = ExecutionId("e")
@@ -33,7 +33,7 @@ def timer(place: Place, run: RunKey, delay: timedelta) -> TimerDue:
         workspace=SPACE,
         execution_id=run.execution_id,
         run_id=run.run_id,
-        deployment_name=DEPLOYMENT,
+        deployment_name=POOL,
         fresh_at=place.clock.now() + delay,
         seq=1,
     )

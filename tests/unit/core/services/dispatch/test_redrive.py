@@ -20,7 +20,7 @@ from levante_core.services.dispatch import redrive
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from levante_core.storage.parked import Owner, Parked, ParkedKind
-from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
 
 OTHER = Workspace("other")
 SHORT = timedelta(minutes=5)
@@ -42,14 +42,14 @@ def sent_for(place: Place) -> Counter[str]:
 def start_elsewhere(place: Place) -> RunKey:
     """Start an execution in another workspace."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=HOUR)
-    request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w")
+    request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
     place.engine.catalogue.register(OTHER, request)
     return place.engine.executions.start(OTHER, "w", StartRequest()).key
 
 
 def sent_elsewhere(place: Place) -> int:
     """Return how many tasks the other workspace has."""
-    request = PollRequest(deployment_name=DEPLOYMENT, worker_id="w", queue=WORKFLOW, limit=100, wait_seconds=0)
+    request = PollRequest(deployment_name=POOL, worker_id="w", queue=WORKFLOW, limit=100, wait_seconds=0)
     return len(place.engine.tasks.poll(OTHER, request, key_id="k"))
 
 

@@ -18,7 +18,7 @@ from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from levante_core.storage.parked import ParkedKind
 from tests.support.engines import READ, Log, another, poll
-from tests.support.place import HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 
 WORKFLOW, ACTIVITY = TaskQueue
 
@@ -116,7 +116,9 @@ def registered(place: Place, worker: str, build: str | None = None, session: str
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=30 * HOUR)
     place.engine.catalogue.register(
         SPACE,
-        RegisterRequest(definitions=(spec,), deployment_name="d", worker_name=worker, build_id=build, session=session),
+        RegisterRequest(
+            definitions=(spec,), deployment_name=DEPLOYMENT, worker_name=worker, build_id=build, session=session
+        ),
     )
 
 

@@ -29,7 +29,7 @@ from levante_core.storage.parked import Owner, Parked, ParkedKind
 from levante_local.queues.queues import InProcessQueues
 from tests.support.engines import SEND, WRITE, Log, another
 from tests.support.faults import Fate, OneFault, Outage
-from tests.support.place import DEPLOYMENT, HOUR, POOL, SPACE, Place
+from tests.support.place import HOUR, POOL, SPACE, Place
 from tests.support.poison import MISSING
 
 WORKFLOW, ACTIVITY = TaskQueue
@@ -41,8 +41,7 @@ def timer(place: Place, run: RunKey, after: timedelta = HOUR, seq: int = 1, *, i
     """Set a timer, as the change feed does. is_sent: whether anything is to remind of it."""
     due_at = place.clock.now() + after
     place.commit(run, seq, TimerStarted(seq=seq, fire_at=due_at), commit_id=f"c{seq}")
-    where = {"workspace": SPACE, "execution_id": run.execution_id, "run_id": run.run_id}
-    timer = TimerDue(**where, deployment_name=DEPLOYMENT, fresh_at=due_at, seq=seq)
+    timer = TimerDue.of(run, POOL, due_at, seq=seq)
     if is_sent:
         place.engine.dispatch.carry_out([SendLater(timer)])
     return timer

@@ -15,7 +15,7 @@ from levante_core.services.executions.reset import ResetRequest, ResetService
 from levante_core.storage import keys
 from levante_core.storage.runs import execution_of
 from tests.support.faults import OvertakenStore
-from tests.support.place import HOUR, RETENTION, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, RETENTION, SPACE, Place
 
 EXECUTION = ExecutionId("e")
 
@@ -27,7 +27,7 @@ def begun(place: Place) -> RunKey:
     spec = WorkflowSpec(
         name="w", task_queue="d", input_schema={}, execution_timeout=HOUR, signals=(handler,), updates=(handler,)
     )
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w"))
+    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w"))
     place.lose_messages()
     return run
 

@@ -18,7 +18,7 @@ from levante_core.protocol import ActivityOptions, HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
 from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.storage import keys
-from tests.support.place import HOUR, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 from tests.support.races import races
 
 E = ExecutionId("e")
@@ -34,7 +34,7 @@ def run(place: Place) -> RunKey:
     started = place.start(execution_id=E)
     signals = (HandlerSpec(name="h", input_schema={}),)
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=HOUR, signals=signals)
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w"))
+    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w"))
     return started
 
 

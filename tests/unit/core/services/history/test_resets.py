@@ -31,7 +31,7 @@ from levante_core.storage import keys
 from levante_core.storage.changes import records_of
 from levante_core.storage.runs import recorded_of
 from tests.support.faults import CountingStore
-from tests.support.place import HOUR, RETENTION, SPACE, Place
+from tests.support.place import DEPLOYMENT, HOUR, RETENTION, SPACE, Place
 from tests.unit.core.services.history.resetting import (
     EXECUTION,
     begun,
@@ -254,7 +254,7 @@ def test_new_run_when_there_is_a_newer_build_then_that_one_has_it(place: Place) 
     """The code of today goes on, for which most resets are made; all that is asked for is asked of its workers."""
     spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=timedelta(minutes=10))
     for build in ("old", "new"):
-        request = RegisterRequest(definitions=(spec,), deployment_name="d", worker_name=build, build_id=build)
+        request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name=build, build_id=build)
         place.engine.catalogue.register(SPACE, request)
         if build == "old":
             run = place.engine.executions.start(SPACE, "w", StartRequest(execution_id=EXECUTION))

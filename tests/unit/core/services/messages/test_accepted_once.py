@@ -14,7 +14,7 @@ from levante_core.protocol.workers import CommitOutcome, RegisterRequest
 from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
-from tests.support.place import SPACE, Place
+from tests.support.place import DEPLOYMENT, SPACE, Place
 
 
 def begun(place: Place) -> RunKey:
@@ -29,7 +29,7 @@ def begun(place: Place) -> RunKey:
         signals=(handler,),
         updates=(handler,),
     )
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w"))
+    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w"))
     return run
 
 

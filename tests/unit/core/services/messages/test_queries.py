@@ -22,7 +22,7 @@ from levante_core.services.engine import build_engine
 from levante_core.services.executions.reset import ResetRequest
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
-from tests.support.place import SPACE, Place, new_place
+from tests.support.place import DEPLOYMENT, SPACE, Place, new_place
 
 
 @dataclass
@@ -67,7 +67,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def run(place: Place) -> RunKey:
     query = HandlerSpec(name="count", input_schema={})
     spec = WorkflowSpec(name="counter", task_queue="d", input_schema={}, queries=(query,))
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w"))
+    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w"))
     return place.engine.executions.start(SPACE, "counter", StartRequest()).key
 
 

@@ -27,7 +27,7 @@ from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
 from levante_core.storage.queries import query_item
 from tests.fakes import FakeClock
-from tests.support.place import SPACE, Place
+from tests.support.place import DEPLOYMENT, SPACE, Place
 from tests.support.races import races
 
 E = ExecutionId("e")
@@ -80,7 +80,7 @@ def run(place: Place) -> RunKey:
         queries=(handler,),
     )
     started = place.start(execution_id=E)
-    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name="d", worker_name="w"))
+    place.engine.catalogue.register(SPACE, RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w"))
     return started
 
 

@@ -12,11 +12,11 @@ from levante.worker.transport import api as module
 from levante.worker.transport import retrying
 from levante.worker.transport.api import ApiError, ApiUnreachable, HttpApi, KeyRefused
 from levante.worker.transport.retrying import ENDLESS, SHORT, WORK, Patience
-from levante_core.domain.names import DeploymentName
+from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol.workers import HandBack, LeasesRequest, PollRequest, TaskQueue
 
 PATH = "/workers/load"
-POLL = PollRequest(deployment_name=DeploymentName("d"), worker_id="w", queue=TaskQueue.WORKFLOW)
+POLL = PollRequest(deployment_name=WorkerPool.parse("d"), worker_id="w", queue=TaskQueue.WORKFLOW)
 DAMAGED = '{"detail": "damaged", "code": "WF_1105"}'
 Answers = list[tuple[int, str, dict[str, str]] | None]
 
@@ -218,7 +218,7 @@ def leases(count: int) -> LeasesRequest:
     receipts = [f"{number}" for number in range(count)]
     back = tuple(HandBack(receipt=receipt, token="t") for receipt in receipts[2::3])
     return LeasesRequest(
-        deployment_name=DeploymentName("d"),
+        deployment_name=WorkerPool.parse("d"),
         queue=TaskQueue.ACTIVITY,
         extend=tuple(receipts[0::3]),
         done=tuple(receipts[1::3]),
