@@ -11,6 +11,7 @@ from levante_core.domain.dispatch.plan import (
     RunExpired,
     RunStarted,
 )
+from levante_core.domain.executions.execution import child_outcome
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.storage import keys
@@ -22,7 +23,6 @@ from levante_core.storage.runs import (
     HAS_FAMILY,
     LEAVES_MORE,
     batch_of,
-    child_outcome,
     execution_of,
     fact_of,
     is_open,

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 from levante_core.domain.dispatch.plan import BatchAppended, plan
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Ending, Execution, Parent, RunKey, RunStart, Tracing
-from levante_core.domain.executions.failure import Failure, FailureKind
+from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.frozen import Frozen, Json, wire_time
-from levante_core.domain.history.events import ChildCompleted, ChildFailed, ChildStarted, Outcome, RunMessage, message_key
+from levante_core.domain.history.events import ChildStarted, Outcome, RunMessage, message_key
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
@@ -121,8 +121,8 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
         "started_at": wire_time(start.started_at),
         "deadline_at": wire_time(start.deadline_at),
-        "ended_at": wire_time(ending.ended_at) if ending else None,
-        **(expiry(ending) if ending else {}),
+        "ended_at": None,
+        **(closing_attributes(execution.status, ending) if ending else {}),
     }
     documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
     if ending:
@@ -155,6 +155,22 @@ def is_open_run(item: Item | None, run_id: RunId) -> bool:
     return item is not None and run_id_of(item) == run_id and is_open(item)
 
 
+def open_run_as_read(item: Item) -> Matches:
+    """Require of an execution item that its latest run is what it was read with, damaged or not, and open."""
+    return Matches({"run_id": item.attributes.get("run_id"), "is_open": True})
+
+
+def closed_run(run_id: RunId) -> Matches:
+    """Require of an execution item that this run is the latest and closed."""
+    return Matches({"run_id": run_id, "is_open": False})
+
+
+def unchanged_run(execution: Execution) -> Matches:
+    """Require that the run is the latest still, as open or closed as it was, and has had no message since."""
+    run_id, mail_count = execution.key.run_id, execution.mail_count
+    return Matches({"run_id": run_id, "is_open": execution.is_open, "mail_count": mail_count})
+
+
 @reader
 def run_id_of(item: Item) -> RunId:
     """Read of an execution item which run is the latest."""
@@ -172,9 +188,11 @@ def search_keys_text(found_by: SearchKeys) -> str | None:
     return _SEARCH_KEYS.dump_json(found_by).decode() if found_by else None
 
 
-def expiry(ending: Ending) -> dict[str, Scalar]:
-    """Write when a closed run is deleted; nothing if it is kept for ever."""
-    return {EXPIRES_AT: ceil(ending.expires_at.timestamp()), LEAVES_MORE: True} if ending.expires_at else {}
+def closing_attributes(status: ExecutionStatus, ending: Ending) -> dict[str, Scalar]:
+    """Write as attributes that a run is closed, and when it is deleted unless it is kept for ever."""
+    closed = {"status": status.value, "is_open": False, ASKS_FOR_WORK: False, "ended_at": wire_time(ending.ended_at)}
+    expiry = {EXPIRES_AT: ceil(ending.expires_at.timestamp()), LEAVES_MORE: True} if ending.expires_at else {}
+    return {**closed, **expiry}
 
 
 def ending_document(ending: Ending) -> str:
@@ -241,19 +259,6 @@ def _parent_of(item: Item) -> Parent | None:
         WorkerPool.parse(text(attributes, "parent_deployment_name")),
         number(attributes, "parent_seq"),
     )
-
-
-def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
-    """Return what a parent learns of how a child ended; None while it has not, and for what is nobody's child."""
-    parent, ending = execution.parent, execution.ending
-    if parent is None or ending is None or execution.status is ExecutionStatus.CONTINUED_AS_NEW:
-        return None
-    if execution.status is ExecutionStatus.COMPLETED:
-        return ChildCompleted(seq=parent.seq, at=ending.ended_at, result=ending.result)
-    status = execution.status
-    kind = FailureKind.CANCELED if status is ExecutionStatus.CANCELED else FailureKind.APPLICATION
-    plain = Failure(kind=kind, type=f"Child{status.value.title().replace('_', '')}", message=f"the child is {status.value}")
-    return ChildFailed(seq=parent.seq, at=ending.ended_at, failure=ending.failure or plain, status=status)
 
 
 @reader

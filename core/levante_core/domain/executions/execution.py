@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from levante_core.domain.executions.failure import Failure
+from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history.events import (
+    ChildCompleted,
+    ChildFailed,
     Closing,
     ExecutionCompleted,
     ExecutionContinuedAsNew,
@@ -157,6 +159,19 @@ def close(event: Closing, at: datetime, retention: timedelta | None) -> tuple[Ex
     result = event.result if isinstance(event, ExecutionCompleted) else None
     failure = event.failure if isinstance(event, (ExecutionFailed, ExecutionTerminated)) else None
     return status, Ending(at, result, failure, None if retention is None else at + retention)
+
+
+def child_outcome(execution: Execution) -> ChildCompleted | ChildFailed | None:
+    """Return what a parent learns of how a child ended; None while it has not, and for what is nobody's child."""
+    parent, ending = execution.parent, execution.ending
+    if parent is None or ending is None or execution.status is ExecutionStatus.CONTINUED_AS_NEW:
+        return None
+    if execution.status is ExecutionStatus.COMPLETED:
+        return ChildCompleted(seq=parent.seq, at=ending.ended_at, result=ending.result)
+    status = execution.status
+    kind = FailureKind.CANCELED if status is ExecutionStatus.CANCELED else FailureKind.APPLICATION
+    plain = Failure(kind=kind, type=f"Child{status.value.title().replace('_', '')}", message=f"the child is {status.value}")
+    return ChildFailed(seq=parent.seq, at=ending.ended_at, failure=ending.failure or plain, status=status)
 
 
 def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, mail_count: int) -> Execution:

@@ -15,7 +15,7 @@ from levante_core.domain.dispatch.plan import (
     StartChild,
     TellParent,
 )
-from levante_core.domain.executions.execution import Execution, Parent, RunKey
+from levante_core.domain.executions.execution import Execution, Parent, RunKey, child_outcome
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.history.events import (
     ChildFailed,
@@ -50,7 +50,6 @@ from levante_core.storage.runs import (
     Recorded,
     RunSummary,
     batch_of,
-    child_outcome,
     execution_of,
     fact_item,
     is_open_run,

@@ -29,7 +29,6 @@ from levante_core.ports.item_store import (
     Item,
     ItemStore,
     Key,
-    Matches,
     Put,
     Update,
 )
@@ -43,7 +42,7 @@ from levante_core.services.history.loading import read_index
 from levante_core.services.schedules.schedules import SWEEP_REACH, ScheduleService
 from levante_core.storage import keys
 from levante_core.storage.parked import NEVER, ParkedKind, owner_in, owner_of_text
-from levante_core.storage.runs import Recorded, fact_item, is_open_run, outcome_fact, summary_of
+from levante_core.storage.runs import Recorded, fact_item, is_open_run, open_run_as_read, outcome_fact, summary_of
 from levante_core.storage.schedules import due_of
 
 logger = logging.getLogger("levante.due")
@@ -204,9 +203,8 @@ class DueService:
         def park(item: Item, error: Exception) -> None:
             self._parking.park_run(ParkedKind.DEADLINE, item, error)
             last = Key(keys.open_runs(shard), f"{NEVER}#{item.indexes[keys.DUE].sort.partition('#')[2]}")
-            is_current = Matches({"run_id": item.attributes.get("run_id"), "is_open": True})
             with suppress(ConditionFailed):
-                self._store.write(Update(item.key, set_indexes={keys.DUE: last}, condition=is_current))
+                self._store.write(Update(item.key, set_indexes={keys.DUE: last}, condition=open_run_as_read(item)))
 
         listed = list(read_index(self._store, keys.DUE, keys.open_runs(shard), until + AFTER_ALL, SWEEP_PAGE))
         each_by_itself(listed, lambda item: self._closing.time_out(summary_of(item).key), park)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from levante_core.domain.executions.execution import Ending, RunKey, close
-from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import Closing, ExecutionTerminated, ExecutionTimedOut
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -17,15 +16,14 @@ from levante_core.services.executions.lookup import find_open_run
 from levante_core.services.history.loading import last_index
 from levante_core.storage import keys
 from levante_core.storage.runs import (
-    ASKS_FOR_WORK,
     HAS_CHILDREN,
     HAS_FAMILY,
     Recorded,
     RunSummary,
     batch_item,
+    closing_attributes,
     deadline_of,
     ending_document,
-    expiry,
     is_open_run,
     open_run,
     summary_of,
@@ -46,11 +44,7 @@ def closing_write(
     return Update(
         keys.execution(run.workspace, run.execution_id),
         set_attributes={
-            "status": status.value,
-            "is_open": False,
-            ASKS_FOR_WORK: False,
-            "ended_at": wire_time(ending.ended_at),
-            **expiry(ending),
+            **closing_attributes(status, ending),
             **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},

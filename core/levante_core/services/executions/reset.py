@@ -13,7 +13,7 @@ from levante_core.domain.history.events import ExecutionTerminated, message_key
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.names import RunId, Workspace
 from levante_core.errors import InvalidResetPoint, Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.services.catalogue.builds import BuildService
 from levante_core.services.conflicts import Conflicts
@@ -29,6 +29,7 @@ from levante_core.storage.runs import (
     fact_item,
     message_fact,
     run_pointer_item,
+    unchanged_run,
 )
 
 
@@ -120,8 +121,7 @@ class ResetService:
             ended = replace(old, status=status, ending=ending)
             batch = HistoryBatch(index=last_index + 1, commit_id=self._ids.uuid(), events=(event,))
             writes.append(Put(batch_item(Recorded(old.key, old.pool, now), batch), Absent()))
-        unchanged = Matches({"run_id": old.key.run_id, "is_open": old.is_open, "mail_count": old.mail_count})
-        writes.append(Put(execution_item(new), unchanged))
+        writes.append(Put(execution_item(new), unchanged_run(old)))
         writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
         writes.append(Put(run_pointer_item(new.key), Absent()))
         try:

@@ -20,7 +20,7 @@ from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
-from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Put
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.specs import JsonSchema
 from levante_core.services.catalogue.register import CatalogueService, Entry
@@ -33,7 +33,16 @@ from levante_core.services.paging import Budget, scan
 from levante_core.storage import keys
 from levante_core.storage.catalogue import Registration
 from levante_core.storage.decoding import readable
-from levante_core.storage.runs import RunSummary, as_earlier_run, ending_of, execution_item, is_open, run_id_of, summary_of
+from levante_core.storage.runs import (
+    RunSummary,
+    as_earlier_run,
+    closed_run,
+    ending_of,
+    execution_item,
+    is_open,
+    run_id_of,
+    summary_of,
+)
 
 RUNS_AT_ONCE = 500
 MOST_TRACING_BYTES = 16 * 1024
@@ -298,9 +307,8 @@ class ExecutionService:
                 raise _taken(execution) from None
         else:
             return
-        unchanged = Matches({"run_id": run_id_of(existing), "is_open": False})
         try:
-            self._store.write(Put(item, unchanged), Put(as_earlier_run(existing), Absent()))
+            self._store.write(Put(item, closed_run(run_id_of(existing))), Put(as_earlier_run(existing), Absent()))
         except ConditionFailed:
             raise _taken(execution) from None
 
