@@ -6,7 +6,6 @@ from math import ceil
 
 from pydantic import TypeAdapter
 
-from levante_core.domain.dispatch.plan import BatchAppended, plan
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Ending, Execution, Parent, RunKey, RunStart, Tracing
 from levante_core.domain.executions.failure import Failure
@@ -321,10 +320,9 @@ def recorded_of(item: Item) -> Recorded:
     )
 
 
-def batch_item(recorded: Recorded, batch: HistoryBatch) -> Item:
-    """Write a history batch."""
-    record = BatchAppended(recorded.run, recorded.pool, recorded.at, batch)
-    attributes = {**recorded.attributes(), "commit_id": batch.commit_id, ASKS_FOR_WORK: bool(plan(record))}
+def batch_item(recorded: Recorded, batch: HistoryBatch, *, asks_for_work: bool) -> Item:
+    """Write a history batch. asks_for_work: whether the change feed has to carry out what `plan` makes of it."""
+    attributes = {**recorded.attributes(), "commit_id": batch.commit_id, ASKS_FOR_WORK: asks_for_work}
     return Item(keys.batch(recorded.run, batch.index), attributes, {"batch": batch.model_dump_json()})
 
 

@@ -92,7 +92,7 @@ class ClosingService:
             status, ending = close(event, at, self._retention)
             batch = HistoryBatch(index=last_index(self._store, run) + 1, commit_id=commit_id, events=(event,))
             recorded = Recorded(run, execution.pool, at)
-            append: Write = Put(batch_item(recorded, batch), Absent())
+            append: Write = Put(batch_item(recorded, batch, asks_for_work=False), Absent())
             try:
                 self._store.write(append, closing_write(run, status, ending, mail_count=None))
             except ConditionFailed:

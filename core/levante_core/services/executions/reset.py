@@ -120,7 +120,7 @@ class ResetService:
             status, ending = close(event, now, self._retention)
             ended = replace(old, status=status, ending=ending)
             batch = HistoryBatch(index=last_index + 1, commit_id=self._ids.uuid(), events=(event,))
-            writes.append(Put(batch_item(Recorded(old.key, old.pool, now), batch), Absent()))
+            writes.append(Put(batch_item(Recorded(old.key, old.pool, now), batch, asks_for_work=False), Absent()))
         writes.append(Put(execution_item(new), unchanged_run(old)))
         writes.append(Put(earlier_run_item(replace(ended, parent=None)), Absent()))
         writes.append(Put(run_pointer_item(new.key), Absent()))
@@ -136,7 +136,7 @@ def _copies(
 ) -> Iterator[Item]:
     """Make the items of the new run's history. None asks for work: what is open is asked for once the run is there."""
     for batch, at in zip(batches, history.recorded_at, strict=False):
-        yield _silent(batch_item(Recorded(new.key, new.pool, at), batch))
+        yield batch_item(Recorded(new.key, new.pool, at), batch, asks_for_work=False)
     for fact, at in facts:
         yield _silent(fact_item(Recorded(new.key, new.pool, at), fact))
 

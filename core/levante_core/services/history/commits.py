@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from levante_core.domain.dispatch.plan import BatchAppended, Record, RunStarted
+from levante_core.domain.dispatch.plan import BatchAppended, Record, RunStarted, plan
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Ending, RunKey, close, continued
 from levante_core.domain.executions.failure import Failure
@@ -155,8 +155,8 @@ class CommitService:
         if problem:
             raise InvalidInput.at(("body", "commits", "search_keys"), problem)
         now = self._clock.now()
-        append = Put(batch_item(Recorded(run, pool, now), commit.batch), Absent())
         record = BatchAppended(run, pool, now, commit.batch)
+        append = Put(batch_item(Recorded(run, pool, now), commit.batch, asks_for_work=bool(plan(record))), Absent())
         sets = _attributes(commit)
         if closing is None and commit.history.share > 1:
             return self._terminated(granted)
@@ -174,7 +174,7 @@ class CommitService:
         event = ExecutionTerminated(at=now, failure=_too_large(commit))
         status, ending = close(event, now, self._retention)
         batch = HistoryBatch(index=commit.batch.index, commit_id=f"{commit.batch.commit_id[:200]}-refused", events=(event,))
-        append = Put(batch_item(Recorded(run, granted.grant.pool, now), batch), Absent())
+        append = Put(batch_item(Recorded(run, granted.grant.pool, now), batch, asks_for_work=False), Absent())
         return _Prepared((), (append, closing_write(run, status, ending, mail_count=None)), CommitOutcome.CONFLICT)
 
     def _hold_messages(self, run: RunKey) -> None:
