@@ -7,7 +7,7 @@ import pytest
 from levante_core.adapters.dynamodb.client import dynamodb_client
 from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.errors import InvalidInput, NotStorable
-from levante_core.ports.item_store import Item, Key, Put, Update
+from levante_core.ports.item_store import Item, Key, Put, Query, Update
 from tests.support.dynamodb_tables import ON_ALL, aws_environment, new_table, store_of
 from tests.support.emulators import CREDENTIALS
 
@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[DynamoItemStore]:
 def read_pages(store: DynamoItemStore, limit: int | None = None, *, descending: bool = False) -> list[list[str]]:
     pages, after = [], None
     while True:
-        page = store.query("p", limit=limit, descending=descending, after=after)
+        page = store.query(Query("p", limit=limit, descending=descending, after=after))
         pages.append([item.key.sort for item in page.items])
         after = page.next
         if after is None:
@@ -56,10 +56,10 @@ def test_query_when_given_the_token_of_another_query_is_refused(store: DynamoIte
     """A token does not lead into another partition, nor beyond other bounds."""
     for sort in "abc":
         store.write(Put(Item(Key("p", sort))))
-    after = store.query("p", limit=1).next
+    after = store.query(Query("p", limit=1)).next
     for partition, last in (("q", "c"), ("p", "b")):
         with pytest.raises(InvalidInput):
-            store.query(partition, last=last, after=after)
+            store.query(Query(partition, last=last, after=after))
 
 
 def test_write_when_an_item_is_too_large_says_which_and_why(store: DynamoItemStore) -> None:
@@ -68,7 +68,7 @@ def test_write_when_an_item_is_too_large_says_which_and_why(store: DynamoItemSto
     for group in ([large], [large, Put(Item(Key("p", "t")))]):
         with pytest.raises(NotStorable, match="an item would have"):
             store.write(*group)
-    assert store.query("p").items == []
+    assert store.query(Query("p")).items == []
 
 
 def test_write_when_a_number_is_large_or_small_keeps_it(store: DynamoItemStore) -> None:

@@ -9,7 +9,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from levante_core.adapters.dynamodb.calls import Patience
 from levante_core.adapters.dynamodb.store import DynamoItemStore
-from levante_core.ports.item_store import Absent, ConditionFailed, Delete, Item, Key, Matches, Put, Update, Write
+from levante_core.ports.item_store import Absent, ConditionFailed, Delete, Item, Key, Matches, Put, Query, Update, Write
 from tests.support.dynamodb_tables import ON_ALL, ON_EMULATORS, store_of
 
 KEY = Key("p", "s")
@@ -132,5 +132,5 @@ def test_reads_when_their_answers_get_lost_are_repeated(place: Place) -> None:
     """A read that got no answer is asked again."""
     place.plain.write(Put(Item(KEY, {"status": "A"}, indexes={"runs": Key("w", "1")})))
     assert place.lossy().get(KEY) == place.plain.get(KEY)
-    assert place.lossy().query("p") == place.plain.query("p")
-    assert place.lossy().query_index("runs", "w") == place.plain.query_index("runs", "w")
+    assert place.lossy().query(Query("p")) == place.plain.query(Query("p"))
+    assert place.lossy().query(Query("w", index="runs")) == place.plain.query(Query("w", index="runs"))

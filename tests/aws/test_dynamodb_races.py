@@ -8,7 +8,7 @@ import pytest
 
 from levante_core.adapters.dynamodb.client import dynamodb_client
 from levante_core.adapters.dynamodb.store import DynamoItemStore
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, Key, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, Key, Put, Query
 from tests.support.dynamodb_tables import EMULATORS, ON_EMULATORS, aws_environment, clients, new_table
 
 WRITERS, INDICES = 16, 1000
@@ -50,7 +50,7 @@ def test_put_when_16_writers_race_for_each_of_1000_indices_lets_exactly_one_win(
     history: list[Item] = []
     after: str | None = None
     while True:
-        page = writers[0].query("H#run", after=after)
+        page = writers[0].query(Query("H#run", after=after))
         history += page.items
         after = page.next
         if after is None:

@@ -10,7 +10,19 @@ from levante_core.adapters.dynamodb.calls import OutcomeUnknown, Patience, Store
 from levante_core.adapters.dynamodb.images import image_of
 from levante_core.adapters.dynamodb.store import DynamoItemStore
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Absent, Check, ConditionFailed, Delete, Item, Key, Matches, Put, Update, Write
+from levante_core.ports.item_store import (
+    Absent,
+    Check,
+    ConditionFailed,
+    Delete,
+    Item,
+    Key,
+    Matches,
+    Put,
+    Query,
+    Update,
+    Write,
+)
 
 KEY, OTHER = Key("p", "s"), Key("p", "t")
 ITEM = Item(KEY, {"owner": "me", "count": 1, "ratio": 1.0}, {"batch": {"events": [1]}})
@@ -121,7 +133,7 @@ def test_write_when_failures_do_not_pass_raises_unavailable_at_the_deadline() ->
 def test_read_when_failures_do_not_pass_raises_unavailable() -> None:
     """Reads are repeated like writes, and end like them."""
     store = site(BROKEN).store
-    for read in (lambda: store.get(KEY), lambda: store.query("p"), lambda: store.query_index("i", "p")):
+    for read in (lambda: store.get(KEY), lambda: store.query(Query("p")), lambda: store.query(Query("p", index="i"))):
         with pytest.raises(Unavailable):
             read()
 

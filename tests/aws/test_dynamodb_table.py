@@ -11,7 +11,7 @@ from levante_core.domain.executions.execution import Ending, Execution, Parent, 
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
-from levante_core.ports.item_store import Item, Put
+from levante_core.ports.item_store import Item, Put, Query
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.storage import keys
 from levante_core.storage.catalogue import (
@@ -107,7 +107,7 @@ def test_indexes_when_read_carry_all_that_their_readers_need(store: DynamoItemSt
     for index, partition, reader, listed in READERS:
         for item, _ in listed:
             store.write(Put(item))
-        found = [reader(item) for item in store.query_index(index, partition).items]
+        found = [reader(item) for item in store.query(Query(partition, index=index)).items]
         assert found == [expected for _, expected in listed]
 
 

@@ -24,6 +24,7 @@ from levante_core.ports.item_store import (
     Matches,
     Page,
     Put,
+    Query,
     Scalar,
     Update,
     Write,
@@ -97,7 +98,7 @@ class TestOneItem:
         store.write(Put(FULL_ITEM))
         store.write(Put(Item(KEY, {"status": "DONE"})))
         assert store.get(KEY) == Item(KEY, {"status": "DONE"})
-        assert store.query_index("by_root", "root").items == []
+        assert store.query(Query("root", index="by_root")).items == []
 
     def test_get_after_the_caller_changed_its_own_dict_is_unaffected(self, store: ItemStore) -> None:
         """The store shares no mutable value with its callers."""
@@ -142,8 +143,8 @@ class TestOneItem:
         store.write(Put(FULL_ITEM))
         store.write(Delete(KEY))
         assert store.get(KEY) is None
-        assert store.query("partition").items == []
-        assert store.query_index("by_start", "workspace").items == []
+        assert store.query(Query("partition")).items == []
+        assert store.query(Query("workspace", index="by_start")).items == []
 
     def test_delete_when_absent_is_fine(self, store: ItemStore) -> None:
         """Deleting twice is harmless."""
@@ -229,8 +230,8 @@ class TestTransactions:
             Check(Key("partition", "nowhere"), Matches()),
         )
         assert refused is not None
-        assert store.query("partition").items == [item("kept", count=1)]
-        assert store.query_index("by_root", "root").items == []
+        assert store.query(Query("partition")).items == [item("kept", count=1)]
+        assert store.query(Query("root", index="by_root")).items == []
 
     def test_write_when_all_hold_carries_out_every_kind(self, store: ItemStore) -> None:
         """Puts, updates, deletes and checks go together."""
@@ -241,7 +242,7 @@ class TestTransactions:
             Delete(Key("partition", "b"), Matches({"count": 1})),
             Check(Key("partition", "c"), Matches({"count": 1})),
         )
-        assert store.query("partition").items == [item("a", count=2), item("c", count=1), item("new")]
+        assert store.query(Query("partition")).items == [item("a", count=2), item("c", count=1), item("new")]
 
     def test_write_when_two_writes_have_one_key_is_refused(self, store: ItemStore) -> None:
         """A transaction addresses each item once, as in DynamoDB."""
@@ -254,9 +255,9 @@ class TestTransactions:
         writes = [Put(item(f"{number:03d}")) for number in range(101)]
         with pytest.raises(ValueError, match="100"):
             store.write(*writes)
-        assert store.query("partition").items == []
+        assert store.query(Query("partition")).items == []
         store.write(*writes[:100])
-        assert len(store.query("partition").items) == 100
+        assert len(store.query(Query("partition")).items) == 100
 
     def test_write_each_when_one_group_is_refused_carries_out_the_others(self, store: ItemStore) -> None:
         """Groups share the call, not their fate."""
@@ -273,7 +274,7 @@ class TestTransactions:
         assert outcomes[1] is not None
         assert outcomes[1].failed == (1,)
         assert outcomes[1].existing == (None, item("taken", owner="first"))
-        assert store.query("partition").items == [item("a"), item("b"), item("d"), item("taken", owner="first")]
+        assert store.query(Query("partition")).items == [item("a"), item("b"), item("d"), item("taken", owner="first")]
 
     def test_write_each_when_two_groups_want_one_key_lets_exactly_one_have_it(self, store: ItemStore) -> None:
         """Groups of one call are judged one after the other, each on what the others left."""
@@ -337,7 +338,7 @@ class TestLimits:
         with pytest.raises(NotStorable):
             store.write(Put(is_too_large), *others)
         assert store.get(is_too_large.key) is None
-        assert store.query("elsewhere").items == []
+        assert store.query(Query("elsewhere")).items == []
         store.write(Put(fits), *others)
         assert store.get(fits.key) == fits
 
@@ -356,7 +357,7 @@ class TestLimits:
         writes = [Put(item(f"{number:02d}", text="a" * 390 * 1024)) for number in range(11)]
         with pytest.raises(NotStorable, match="one transaction"):
             store.write(*writes)
-        assert store.query("partition").items == []
+        assert store.query(Query("partition")).items == []
         store.write(*writes[:10])
 
     def test_write_each_when_one_group_is_too_large_carries_out_the_others_and_says_so(self, store: ItemStore) -> None:
@@ -364,14 +365,14 @@ class TestLimits:
         groups = [[Put(item("a"))], [Put(item("b", text="a" * ROOM + "four"))], [Put(item("c"))]]
         with pytest.raises(NotStorable):
             store.write_each(groups)
-        assert [found.key.sort for found in store.query("partition").items] == ["a", "c"]
+        assert [found.key.sort for found in store.query(Query("partition")).items] == ["a", "c"]
 
     def test_read_when_no_item_can_have_the_key_finds_nothing(self, store: ItemStore) -> None:
         """Whoever asks with an id that is too long hears that there is none."""
         for key in (Key("p" * 2049, "s"), Key("p", "s" * 1025), Key("", "s"), Key("p", "")):
             assert store.get(key) is None
-        assert store.query("p" * 2049).items == []
-        assert store.query_index("by_root", "p" * 2049).items == []
+        assert store.query(Query("p" * 2049)).items == []
+        assert store.query(Query("p" * 2049, index="by_root")).items == []
 
 
 class TestQuery:
@@ -381,7 +382,7 @@ class TestQuery:
         assert sorts == sorted(sorts, key=str.encode)
         for sort in reversed(sorts):
             store.write(Put(item(sort)), Put(item(sort, "elsewhere")))
-        assert [found.key for found in store.query("partition").items] == [Key("partition", sort) for sort in sorts]
+        assert [found.key for found in store.query(Query("partition")).items] == [Key("partition", sort) for sort in sorts]
 
     @pytest.mark.parametrize(
         ("first", "last", "expected"),
@@ -400,7 +401,7 @@ class TestQuery:
     ) -> None:
         """A sort key equal to either end is in the range."""
         store.write(*[Put(item(sort)) for sort in ("A", "a", "a#1", "a#2", "b")])
-        found = all_sorts(lambda after: store.query("partition", first=first, last=last, limit=limit, after=after))
+        found = all_sorts(lambda after: store.query(Query("partition", first=first, last=last, limit=limit, after=after)))
         assert found == expected
 
     @pytest.mark.parametrize("descending", [False, True])
@@ -410,7 +411,7 @@ class TestQuery:
         expected = [f"{number:02d}" for number in range(7)]
         store.write(*[Put(item(sort)) for sort in expected], Put(item("00", "partition2")))
         found = list(
-            pages(lambda after: store.query("partition", first="01", limit=limit, descending=descending, after=after))
+            pages(lambda after: store.query(Query("partition", first="01", limit=limit, descending=descending, after=after)))
         )
         assert all(len(page.items) <= limit for page in found)
         sorts = [entry.key.sort for page in found for entry in page.items]
@@ -419,28 +420,28 @@ class TestQuery:
     def test_query_when_items_come_and_go_between_pages_neither_skips_nor_repeats_the_others(self, store: ItemStore) -> None:
         """A token is a place in the order, not a count; it outlives the item it was made from."""
         store.write(*[Put(item(sort)) for sort in "bdf"])
-        page = store.query("partition", limit=2)
+        page = store.query(Query("partition", limit=2))
         store.write(Delete(Key("partition", "d")), Put(item("a")), Put(item("e")))
-        rest = store.query("partition", after=page.next)
+        rest = store.query(Query("partition", after=page.next))
         assert [found.key.sort for found in rest.items] == ["e", "f"]
 
     def test_query_when_the_partition_is_empty_returns_an_empty_last_page(self, store: ItemStore) -> None:
         """Nothing there is an answer."""
-        assert list(store.query("nobody").items) == []
-        assert store.query("nobody", limit=1).next is None
+        assert list(store.query(Query("nobody")).items) == []
+        assert store.query(Query("nobody", limit=1)).next is None
 
     def test_query_when_the_page_would_be_empty_is_refused(self, store: ItemStore) -> None:
         """A page holds at least one item, or paging would never end."""
         with pytest.raises(ValueError, match="limit"):
-            store.query("partition", limit=0)
+            store.query(Query("partition", limit=0))
 
     @pytest.mark.parametrize("token", ["made up", "", "bm90IEpTT04=", "WzFd", "e30=", "bnVsbA==", "ä"])
     def test_query_when_the_token_is_made_up_is_refused(self, store: ItemStore, token: str) -> None:
         """Tokens travel through clients, so what comes back is checked."""
         with pytest.raises(InvalidInput, match="not a page token"):
-            store.query("partition", after=token)
+            store.query(Query("partition", after=token))
         with pytest.raises(InvalidInput, match="not a page token"):
-            store.query_index("by_root", "root", after=token)
+            store.query(Query("root", index="by_root", after=token))
 
     @pytest.mark.parametrize(
         "change",
@@ -456,33 +457,33 @@ class TestQuery:
         """A token belongs to one listing, with its bounds and its direction. How much one asks for is no part of it."""
         store.write(*[Put(item(sort)) for sort in "bcd"], *[Put(item(sort, "another")) for sort in "bcd"])
         listing: dict[str, Any] = {"partition": "partition", "first": "", "last": AFTER_ALL, "descending": False}
-        token = store.query(**listing, limit=1).next
-        assert [found.key.sort for found in store.query(**listing, limit=9, after=token).items] == ["c", "d"]
+        token = store.query(Query(**listing, limit=1)).next
+        assert [found.key.sort for found in store.query(Query(**listing, limit=9, after=token)).items] == ["c", "d"]
         with pytest.raises(InvalidInput, match="not a page token"):
-            store.query(**{**listing, **change}, after=token)
+            store.query(Query(**{**listing, **change}, after=token))
 
     def test_query_when_the_token_is_of_an_index_is_refused_and_the_other_way_round(self, store: ItemStore) -> None:
         """Two indexes, and a partition of items, are listings of their own, even where they have one name."""
         places = {index: Key("p", "place") for index in ("by_root", "by_start")}
         store.write(*[Put(Item(Key("p", sort), indexes=places)) for sort in "ab"])
-        of_items, of_root = store.query("p", limit=1).next, store.query_index("by_root", "p", limit=1).next
+        of_items, of_root = store.query(Query("p", limit=1)).next, store.query(Query("p", index="by_root", limit=1)).next
         assert of_items is not None
         assert of_root is not None
         with pytest.raises(InvalidInput, match="not a page token"):
-            store.query("p", after=of_root)
-        for token in (of_items, store.query_index("by_start", "p", limit=1).next):
+            store.query(Query("p", after=of_root))
+        for token in (of_items, store.query(Query("p", index="by_start", limit=1)).next):
             with pytest.raises(InvalidInput, match="not a page token"):
-                store.query_index("by_root", "p", after=token)
+                store.query(Query("p", index="by_root", after=token))
 
     def test_query_when_the_token_was_edited_is_refused(self, store: ItemStore) -> None:
         """Not one character may change on the way: an edited token would leave items out, and nobody would notice."""
         store.write(*[Put(item(sort)) for sort in "bcd"])
-        token = store.query("partition", limit=1).next
+        token = store.query(Query("partition", limit=1)).next
         assert token is not None
         edited = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
         for one in [*edited, token[:-4], token + "AAAA", token + "!", "\n" + token]:
             with pytest.raises(InvalidInput, match="not a page token"):
-                store.query("partition", after=one)
+                store.query(Query("partition", after=one))
 
 
 class TestIndexes:
@@ -494,12 +495,12 @@ class TestIndexes:
             Put(Item(Key("p", "3"), indexes={"by_start": Key("root", "a")})),
             Put(Item(Key("p", "4"))),
         )
-        assert [found.key.sort for found in store.query_index("by_root", "root").items] == ["1"]
+        assert [found.key.sort for found in store.query(Query("root", index="by_root")).items] == ["1"]
 
     def test_query_index_returns_items_without_documents(self, store: ItemStore) -> None:
         """A listing costs attributes, never documents. It tells the place in this index; those in others it may not."""
         store.write(Put(FULL_ITEM))
-        (found,) = store.query_index("by_root", "root").items
+        (found,) = store.query(Query("root", index="by_root")).items
         assert (found.key, found.attributes, found.documents) == (KEY, FULL_ITEM.attributes, {})
         assert found.indexes["by_root"] == FULL_ITEM.indexes["by_root"]
 
@@ -507,9 +508,9 @@ class TestIndexes:
         """An entry moves, appears and disappears with the item's places, and shows the item's attributes of now."""
         store.write(Put(FULL_ITEM))
         store.write(Update(KEY, {"status": "DONE"}, set_indexes={"by_root": Key("root2", "z"), "by_start": None}))
-        assert store.query_index("by_root", "root").items == []
-        assert store.query_index("by_start", "workspace").items == []
-        (found,) = store.query_index("by_root", "root2").items
+        assert store.query(Query("root", index="by_root")).items == []
+        assert store.query(Query("workspace", index="by_start")).items == []
+        (found,) = store.query(Query("root2", index="by_root")).items
         assert found.attributes["status"] == "DONE"
 
     @pytest.mark.parametrize("descending", [False, True])
@@ -525,7 +526,7 @@ class TestIndexes:
         found = [
             (entry.attributes["place"], entry.key.partition, entry.key.sort[1:])
             for page in pages(
-                lambda after: store.query_index("by_start", "w", limit=limit, descending=descending, after=after)
+                lambda after: store.query(Query("w", index="by_start", limit=limit, descending=descending, after=after))
             )
             for entry in page.items
         ]
@@ -535,12 +536,16 @@ class TestIndexes:
     def test_query_index_when_both_ends_are_the_same_returns_what_is_there(self, store: ItemStore) -> None:
         """A run whose id says where it is listed is read by its place."""
         store.write(*[Put(Item(Key("p", place), indexes={"by_start": Key("w", place)})) for place in "abc"])
-        assert [item.key.sort for item in store.query_index("by_start", "w", first="b", last="b", limit=1).items] == ["b"]
+        assert [item.key.sort for item in store.query(Query("w", index="by_start", first="b", last="b", limit=1)).items] == [
+            "b"
+        ]
 
     def test_query_index_when_a_range_is_given_includes_both_ends(self, store: ItemStore) -> None:
         """A place equal to either end is in the range."""
         store.write(*[Put(Item(Key("p", place), indexes={"by_start": Key("w", place)})) for place in "abcd"])
-        assert all_sorts(lambda after: store.query_index("by_start", "w", first="b", last="c", limit=1, after=after)) == [
+        assert all_sorts(
+            lambda after: store.query(Query("w", index="by_start", first="b", last="c", limit=1, after=after))
+        ) == [
             "b",
             "c",
         ]
@@ -589,7 +594,7 @@ class TestConcurrency:
         def read() -> set[Any]:
             sums = set()
             for _ in range(100):
-                first, second = store.query("accounts").items
+                first, second = store.query(Query("accounts")).items
                 sums.add(first.attributes["amount"] + second.attributes["amount"])  # type: ignore[operator]
             return sums
 
@@ -663,7 +668,7 @@ def model_result(write: Write, old: Item | None) -> Item | None:
 def test_store_when_given_any_writes_does_as_a_dict_would(store: ItemStore, data: st.DataObject, examples: UUID) -> None:
     """Any sequence of transactions leaves what a dict that is changed by the port's docstrings would hold."""
     partition = f"model-{examples}"
-    for key in [found.key for found in store.query(partition).items]:
+    for key in [found.key for found in store.query(Query(partition)).items]:
         store.write(Delete(key))
     model: dict[Key, Item] = {}
     groups = st.lists(model_writes(partition), min_size=1, max_size=3, unique_by=lambda write: write.key)
@@ -681,6 +686,6 @@ def test_store_when_given_any_writes_does_as_a_dict_would(store: ItemStore, data
             if new is not None:
                 model[write.key] = new
     expected = [model[key] for key in sorted(model, key=lambda key: key.sort.encode())]
-    assert list(store.query(partition).items) == expected
-    listed = [found for found in store.query_index("model", "w").items if found.key.partition == partition]
+    assert list(store.query(Query(partition)).items) == expected
+    listed = [found for found in store.query(Query("w", index="model")).items if found.key.partition == partition]
     assert {found.key for found in listed} == {found.key for found in expected if found.indexes}

@@ -12,6 +12,7 @@ import pytest
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
 from levante_core.errors import HandlerFailed, InvalidInput, NotFound, NotRunning, ResultNotReady
+from levante_core.ports.item_store import Query
 from levante_local.greenlets import call
 from tests.integration.message_workflows import ACTIVITIES, RUNS, WORKFLOWS
 from tests.support.direct import WORKSPACE, Installation
@@ -248,7 +249,7 @@ def test_query_when_nobody_serves_the_workflow_then_the_caller_is_told_to_ask_ag
             with pytest.raises(ResultNotReady, match="no worker answered"):
                 await place.query(execution, "count", seconds=0.2)
             partition = next(change.key.partition for change in place.heard if change.key.sort.startswith("FQ#"))
-            assert not place.store.query(partition, first="FQ#", last="FQ$").items
+            assert not place.store.query(Query(partition, first="FQ#", last="FQ$")).items
 
     asyncio.run(scenario())
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, ItemStore, Key, Page, Write
+from levante_core.ports.item_store import ConditionFailed, Item, ItemStore, Key, Page, Query, Write
 from levante_core.ports.queues import HeldMessage, OutgoingMessage, Queues, ReceivedMessage
 
 T = TypeVar("T")
@@ -179,45 +179,9 @@ class FaultyStore:
             "write", lambda: self._store.write_each(groups), part=lambda: self._store.write_each(half), lost=[]
         )
 
-    def query(
-        self,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
+    def query(self, query: Query) -> Page:
         """See ItemStore."""
-        query = partial(
-            self._store.query, partition, first=first, last=last, limit=limit, descending=descending, after=after
-        )
-        return self._operations.carry_out("read", query, part=_nothing, lost=Page([]))
-
-    def query_index(
-        self,
-        index: str,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """See ItemStore."""
-        query = partial(
-            self._store.query_index,
-            index,
-            partition,
-            first=first,
-            last=last,
-            limit=limit,
-            descending=descending,
-            after=after,
-        )
-        return self._operations.carry_out("read", query, part=_nothing, lost=Page([]))
+        return self._operations.carry_out("read", lambda: self._store.query(query), part=_nothing, lost=Page([]))
 
 
 class CountingStore(FaultyStore):
@@ -233,15 +197,9 @@ class CountingStore(FaultyStore):
         self.writes += operation.endswith("write")
         return Fate.DONE
 
-    def query(self, partition: str, **how: Any) -> Page:
+    def query(self, query: Query) -> Page:
         """See ItemStore."""
-        return self._counted(super().query(partition, **how))
-
-    def query_index(self, index: str, partition: str, **how: Any) -> Page:
-        """See ItemStore."""
-        return self._counted(super().query_index(index, partition, **how))
-
-    def _counted(self, page: Page) -> Page:
+        page = super().query(query)
         self.items += len(page.items)
         return page
 

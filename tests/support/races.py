@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from levante_core.adapters.offloading import OffloadingStore
-from levante_core.ports.item_store import ConditionFailed, Item, ItemStore, Key, Page, Write
+from levante_core.ports.item_store import ConditionFailed, Item, ItemStore, Key, Page, Query, Write
 from levante_core.ports.surroundings import PayloadStore
 
 Test = TypeVar("Test", bound=Callable[..., object])
@@ -47,10 +47,11 @@ class RacingStore(OffloadingStore):
         self._meet(key.partition)
         return super().get(key)
 
-    def query(self, partition: str, **how: Any) -> Page:
+    def query(self, query: Query) -> Page:
         """See ItemStore."""
-        self._meet(partition)
-        return super().query(partition, **how)
+        if query.index is None:
+            self._meet(query.partition)
+        return super().query(query)
 
     def write(self, *writes: Write) -> None:
         """See ItemStore."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import (
-    AFTER_ALL,
     ConditionFailed,
     Delete,
     Item,
@@ -18,6 +17,7 @@ from levante_core.ports.item_store import (
     Key,
     Page,
     Put,
+    Query,
     Update,
     Write,
 )
@@ -63,39 +63,14 @@ class OffloadingStore:
         outcomes = self._store.write_each([[self._offloaded(write) for write in group] for group in groups])
         return [outcome and self._refused(outcome) for outcome in outcomes]
 
-    def query(
-        self,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """See ItemStore."""
-        page = self._store.query(partition, first=first, last=last, limit=limit, descending=descending, after=after)
-        return Page([self.resolved(item) for item in page.items], page.next)
-
-    def query_index(
-        self,
-        index: str,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """See ItemStore."""
-        return self._store.query_index(
-            index, partition, first=first, last=last, limit=limit, descending=descending, after=after
-        )
+    def query(self, query: Query) -> Page:
+        """See ItemStore. Items of an index come without documents."""
+        page = self._store.query(query)
+        return page if query.index else Page([self.resolved(item) for item in page.items], page.next)
 
     def clear(self, partition: str) -> None:
         """See DocumentStore. Payloads go first: while an item is there, it tells a repeat that there are some."""
-        while items := self._store.query(partition, limit=_CLEARED_AT_ONCE).items:
+        while items := self._store.query(Query(partition, limit=_CLEARED_AT_ONCE)).items:
             for item in filter(has_payloads, items):
                 for place in _places(item.key):
                     self._payloads.keep_only(place, frozenset(), None)

@@ -4,24 +4,16 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 
 from levante_core.errors import InvalidInput
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a page belongs to. index: None for the partition of items itself. The limit is no part of it."""
-
-    index: str | None
-    partition: str
-    first: str
-    last: str
-    descending: bool
+from levante_core.ports.item_store import Query
 
 
 def page_token(query: Query, place: Sequence[str]) -> str:
-    """Return the token that continues the query after this place: a sort key, and what tells apart those that share it."""
+    """Return the token that continues the query after this place: a sort key, and what tells apart those that share it.
+
+    Pages of one query may have different limits.
+    """
     return base64.urlsafe_b64encode(json.dumps([_mark(query, place), *place]).encode()).decode()
 
 
@@ -47,4 +39,5 @@ def not_a_token() -> InvalidInput:
 
 def _mark(query: Query, place: Sequence[str]) -> str:
     """Check against mistakes, not against malice: who makes a token up skips items of a listing that is open to them."""
-    return hashlib.sha256(json.dumps([astuple(query), list(place)]).encode()).hexdigest()[:16]
+    belongs_to = [query.index, query.partition, query.first, query.last, query.descending]
+    return hashlib.sha256(json.dumps([belongs_to, list(place)]).encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ store) and its places in sparse indexes. Adapters: `levante_local.sqlite.store`;
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
@@ -124,6 +124,23 @@ class ConditionFailed(LevanteError):
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """Items of a partition with first <= sort key <= last, page by page.
+
+    index: whose partition it is; None for the items themselves. limit: of a page. after: a `Page.next` of the same query.
+    """
+
+    partition: str
+    _: KW_ONLY
+    index: str | None = None
+    first: str = ""
+    last: str = AFTER_ALL
+    descending: bool = False
+    limit: int | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some items in order. `next` continues the same query after the last of them; None means that was all."""
 
@@ -142,7 +159,7 @@ class Change:
 
 
 class ItemStore(Protocol):
-    """Conditional writes, key and index queries.
+    """Conditional writes, and queries by key and by index.
 
     Every method may raise Unavailable, after which it is safe to repeat the call, even if it was carried out. Where that
     would not be safe (an update that adds, with no condition that a repeat would break), another error is raised instead.
@@ -167,36 +184,11 @@ class ItemStore(Protocol):
         """
         ...
 
-    def query(
-        self,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through the items of a partition with first <= sort key <= last. `after`: a `Page.next`.
+    def query(self, query: Query) -> Page:
+        """Read a page of items, in the order of their sort keys; those of an index eventually consistent.
 
-        A page may end before its limit; only a `next` of None says that it was the last.
-        """
-        ...
-
-    def query_index(
-        self,
-        index: str,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through one partition of an index, eventually consistent.
-
-        The items come without documents, and with no other attributes and places than the index carries.
+        A page may end before its limit; only a `next` of None says that it was the last. Items of an index come without
+        documents, and with no other attributes and places than the index carries.
         """
         ...
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Put
+from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Put, Query
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.services.dispatch.sender import TIMERS_QUEUE
 from levante_dispatcher.handlers import DispatcherHandlers
@@ -255,12 +255,12 @@ class TestExpiry:
         pauses: list[float] = []
         while not pauses or pauses[-1] == 0.0:
             pauses.append(asyncio.run(pump.step()))
-            assert len(store.query("old").items) == max(0, count - EXPIRED_AT_ONCE * len(pauses))
+            assert len(store.query(Query("old")).items) == max(0, count - EXPIRED_AT_ONCE * len(pauses))
         assert pauses == [SWEEP_SECONDS] if more < 0 else [0.0, SWEEP_SECONDS]
-        assert len(store.query("new").items) == 1
+        assert len(store.query(Query("new")).items) == 1
         clock.advance(1)
         asyncio.run(pump.step())
-        assert store.query("new").items == []
+        assert store.query(Query("new")).items == []
 
 
 class TestRedrive:

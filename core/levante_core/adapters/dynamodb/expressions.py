@@ -4,7 +4,6 @@ Source: DynamoDB API, PutItem, UpdateItem, DeleteItem, TransactWriteItems and Qu
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
 from levante_core.adapters.dynamodb.images import (
@@ -27,6 +26,7 @@ from levante_core.ports.item_store import (
     Delete,
     Matches,
     Put,
+    Query,
     Scalar,
     Update,
     Write,
@@ -130,40 +130,29 @@ def _equals(name: str, value: Scalar, terms: _Terms) -> str:
     return f"{name} = {terms.value(scalar_value(value))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A query: one partition of the table or of an index, the sort keys from first to last, and the direction."""
-
-    index: str | None
-    partition: str
-    first: str = ""
-    last: str = AFTER_ALL
-    descending: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no sort key can be in it. Keys are ordered as UTF-8 bytes, which is the order of Python's strings."""
-        return self.last < self.first or not self.last
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What partition key and sort key are called here."""
-        return (PARTITION, SORT) if self.index is None else place_names(self.index)
+def is_empty(query: Query) -> bool:
+    """Tell whether no sort key can be within. Keys are ordered as UTF-8 bytes, which is the order of Python's strings."""
+    return query.last < query.first or not query.last
 
 
-def query_request(table: str, wanted: Range) -> Request:
+def names_of(query: Query) -> tuple[str, str]:
+    """Return what partition key and sort key are called where a query reads."""
+    return (PARTITION, SORT) if query.index is None else place_names(query.index)
+
+
+def query_request(table: str, query: Query) -> Request:
     """Return the parameters of a query, but for limit and start. Of an index it is eventually consistent."""
     terms = _Terms()
-    partition, sort = map(terms.name, wanted.names)
-    expression = f"{partition} = {terms.value({'S': wanted.partition})}"
-    if wanted.first and wanted.last != AFTER_ALL:
-        low, high = terms.value({"S": wanted.first}), terms.value({"S": wanted.last})
+    partition, sort = map(terms.name, names_of(query))
+    expression = f"{partition} = {terms.value({'S': query.partition})}"
+    if query.first and query.last != AFTER_ALL:
+        low, high = terms.value({"S": query.first}), terms.value({"S": query.last})
         expression += f" AND {sort} BETWEEN {low} AND {high}"
-    elif wanted.first:
-        expression += f" AND {sort} >= {terms.value({'S': wanted.first})}"
+    elif query.first:
+        expression += f" AND {sort} >= {terms.value({'S': query.first})}"
     else:
         # An empty sort key is refused as a bound. There is always a bound on the other side, so that every name is used.
-        expression += f" AND {sort} <= {terms.value({'S': wanted.last})}"
-    request: Request = {"TableName": table, "KeyConditionExpression": expression, "ScanIndexForward": not wanted.descending}
-    where = {"ConsistentRead": True} if wanted.index is None else {"IndexName": wanted.index}
+        expression += f" AND {sort} <= {terms.value({'S': query.last})}"
+    request: Request = {"TableName": table, "KeyConditionExpression": expression, "ScanIndexForward": not query.descending}
+    where = {"ConsistentRead": True} if query.index is None else {"IndexName": query.index}
     return request | where | terms.parameters()

@@ -4,37 +4,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from levante_core.adapters import page_tokens
-from levante_core.adapters.dynamodb.expressions import Range
+from levante_core.adapters.dynamodb.expressions import names_of
 from levante_core.adapters.dynamodb.images import PARTITION, SORT, Image
-from levante_core.adapters.page_tokens import Query, not_a_token, place_of
+from levante_core.adapters.page_tokens import not_a_token, place_of
+from levante_core.ports.item_store import Query
 
 
-def page_token(wanted: Range, image: Mapping[str, Mapping[str, Any]]) -> str:
+def page_token(query: Query, image: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the token that continues the query after this item."""
-    return page_tokens.page_token(_query(wanted), [image[name]["S"] for name in _ordering_names(wanted)])
+    return page_tokens.page_token(query, [image[name]["S"] for name in _ordering_names(query)])
 
 
-def start_key(wanted: Range, token: str) -> Image:
+def start_key(query: Query, token: str) -> Image:
     """Return what to start the query after. The partition is the query's: a token leads into no other one.
 
     Raises: InvalidInput if the token is none of this query.
     """
-    names = _ordering_names(wanted)
-    place = place_of(_query(wanted), token, len(names))
+    names = _ordering_names(query)
+    place = place_of(query, token, len(names))
     if not all(_may_be_key(*pair) for pair in zip(names, place, strict=True)):
         raise not_a_token()
-    partition, _ = wanted.names
-    return {partition: {"S": wanted.partition}} | {name: {"S": part} for name, part in zip(names, place, strict=True)}
+    partition, _ = names_of(query)
+    return {partition: {"S": query.partition}} | {name: {"S": part} for name, part in zip(names, place, strict=True)}
 
 
-def _query(wanted: Range) -> Query:
-    return Query(wanted.index, wanted.partition, wanted.first, wanted.last, wanted.descending)
-
-
-def _ordering_names(wanted: Range) -> tuple[str, ...]:
+def _ordering_names(query: Query) -> tuple[str, ...]:
     """What tells an item of the partition from all others: in an index, many may have one place."""
-    _, sort = wanted.names
-    return (sort,) if wanted.index is None else (sort, PARTITION, SORT)
+    _, sort = names_of(query)
+    return (sort,) if query.index is None else (sort, PARTITION, SORT)
 
 
 def _may_be_key(name: str, part: str) -> bool:

@@ -17,13 +17,13 @@ from levante_core.adapters.dynamodb.calls import (
     TableCalls,
     cancellation_reasons,
 )
-from levante_core.adapters.dynamodb.expressions import Range, query_request, write_request
+from levante_core.adapters.dynamodb.expressions import is_empty, query_request, write_request
 from levante_core.adapters.dynamodb.images import image_of, is_same_image, item_of, key_image
 from levante_core.adapters.dynamodb.paging import page_token, start_key
 from levante_core.adapters.item_sizes import can_exist, check_sizes
 from levante_core.adapters.write_rules import bears_new_call, bears_plain_request, check_group
 from levante_core.errors import NotStorable
-from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, Item, Key, Page, Put, Update, Write
+from levante_core.ports.item_store import ConditionFailed, Item, Key, Page, Put, Query, Update, Write
 
 _OPERATIONS = {"Put": "put_item", "Update": "update_item", "Delete": "delete_item"}
 
@@ -87,40 +87,14 @@ class DynamoItemStore:
         wait(sent)
         return [one.result() for one in sent]
 
-    def query(
-        self,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through the items of a partition with first <= sort key <= last, as of their last acknowledged writes.
+    def query(self, query: Query) -> Page:
+        """Page through items as of their last acknowledged writes, or through an index, which follows them.
 
         A page ends at its limit or at 1 MB, whichever comes first. Raises: InvalidInput if `after` is no token of this
-        query. Cost: one request, 1 read unit per 4 KiB read, which is one item more than the limit.
+        query. Cost: one request, 1 read unit per 4 KiB read, which is one item more than the limit; half of an index.
         """
-        return self._page(Range(None, partition, first, last, descending), limit, after)
-
-    def query_index(
-        self,
-        index: str,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through one partition of an index, eventually consistent. Cost: half of that of `query`.
-
-        The items come with the attributes that the index carries, and with no place but the one in it.
-        """
-        page = self._page(Range(index, partition, first, last, descending), limit, after)
-        return Page([replace(item, documents={}) for item in page.items], page.next)
+        page = self._page(query)
+        return page if query.index is None else Page([replace(item, documents={}) for item in page.items], page.next)
 
     def close(self) -> None:
         """Let the threads of `write_each` end."""
@@ -146,14 +120,15 @@ class DynamoItemStore:
             return _refusal(group, rejected)
         return None
 
-    def _page(self, wanted: Range, limit: int | None, after: str | None) -> Page:
+    def _page(self, query: Query) -> Page:
         """Ask for one item beyond the page, which tells whether there is a next one."""
+        limit = query.limit
         if limit is not None and limit < 1:
             raise ValueError(f"limit {limit}: a page holds at least one item")
-        start = None if after is None else start_key(wanted, after)
-        if wanted.is_empty or not can_exist(Key(wanted.partition, wanted.last)):
+        start = None if query.after is None else start_key(query, query.after)
+        if is_empty(query) or not can_exist(Key(query.partition, query.last)):
             return Page([])
-        parameters = query_request(self._table, wanted)
+        parameters = query_request(self._table, query)
         if limit is not None:
             parameters["Limit"] = limit + 1
         if start is not None:
@@ -161,7 +136,7 @@ class DynamoItemStore:
         answer = self._read("query", parameters)
         images = answer["Items"]
         last = images[limit - 1] if limit is not None and len(images) > limit else answer.get("LastEvaluatedKey")
-        return Page([item_of(image) for image in images[:limit]], page_token(wanted, last) if last else None)
+        return Page([item_of(image) for image in images[:limit]], page_token(query, last) if last else None)
 
     def _read(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
-from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Put
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock, Ids
-from levante_core.services.history.loading import count_index, read_index
+from levante_core.services.history.loading import count_index, read_all
 from levante_core.storage import keys
 from levante_core.storage.catalogue import ApiKey, Role, api_key_item, api_key_of
 from levante_core.storage.decoding import readable
@@ -102,7 +102,7 @@ class ApiKeyService:
 
     def list(self, workspace: Workspace) -> list[ApiKey]:
         """List the workspace's keys, oldest first, revoked ones too."""
-        return list(readable(read_index(self._store, keys.API_KEYS, workspace), api_key_of))
+        return list(readable(read_all(self._store, Query(workspace, index=keys.API_KEYS)), api_key_of))
 
     def revoke(self, workspace: Workspace, key_id: str) -> None:
         """Refuse this key from now on; other processes may believe it for BELIEVED_FOR. A repeat is harmless.

@@ -11,11 +11,11 @@ from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Update
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Query, Update
 from levante_core.ports.surroundings import Clock
 from levante_core.services.catalogue.worker_groups import BUILD_KEPT_FOR, WorkerGroups
 from levante_core.services.executions.lookup import find_workers
-from levante_core.services.history.loading import read_index
+from levante_core.services.history.loading import read_all
 from levante_core.storage import keys
 from levante_core.storage.catalogue import Registration, build_item, registered_builds
 from levante_core.storage.decoding import readable
@@ -129,9 +129,11 @@ class BuildService:
         """Read the builds of a deployment. Cost: one query, as unused builds are forgotten."""
         first, last = keys.prefixed(keys.BUILD)
         partition = keys.deployment(workspace, deployment).partition
-        items = self._store.query(partition, first=first, last=last, limit=MOST_BUILDS).items
+        items = self._store.query(Query(partition, first=first, last=last, limit=MOST_BUILDS)).items
         return registered_builds(items, live)
 
     def _all_open(self) -> Iterable[RunSummary]:
         for shard in range(keys.SHARDS):
-            yield from readable(read_index(self._store, keys.DUE, keys.open_runs(shard), limit=COUNTED_AT_ONCE), summary_of)
+            yield from readable(
+                read_all(self._store, Query(keys.open_runs(shard), index=keys.DUE, limit=COUNTED_AT_ONCE)), summary_of
+            )

@@ -10,7 +10,18 @@ from levante_core.domain.catalogue.routing import Owner, is_live
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, NotFound, Unavailable
-from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, ItemStore, Matches, Page, Put, Update, Write
+from levante_core.ports.item_store import (
+    EXPIRES_AT,
+    Absent,
+    ConditionFailed,
+    ItemStore,
+    Matches,
+    Page,
+    Put,
+    Query,
+    Update,
+    Write,
+)
 from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.specs import WorkflowSpec
@@ -170,7 +181,7 @@ class CatalogueService:
 
     def list_workflows(self, workspace: Workspace, *, limit: int, descending: bool, after: str | None) -> Page:
         """List workflow items by display name."""
-        return self._store.query_index(keys.WORKFLOWS, workspace, limit=limit, descending=descending, after=after)
+        return self._store.query(Query(workspace, index=keys.WORKFLOWS, limit=limit, descending=descending, after=after))
 
     def find_workflow(self, workspace: Workspace, name: WorkflowName) -> Workflow | None:
         """Return a workflow by its name, without its registrations. Cost: one read."""
@@ -179,11 +190,11 @@ class CatalogueService:
 
     def list_registrations(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List registration items by workflow name, without their specs."""
-        return self._store.query_index(keys.REGISTRATIONS, workspace, limit=limit, after=after)
+        return self._store.query(Query(workspace, index=keys.REGISTRATIONS, limit=limit, after=after))
 
     def list_deployments(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List deployment items by name."""
-        return self._store.query_index(keys.DEPLOYMENTS, workspace, limit=limit, after=after)
+        return self._store.query(Query(workspace, index=keys.DEPLOYMENTS, limit=limit, after=after))
 
     def get_deployment(self, workspace: Workspace, name: DeploymentName) -> Deployment:
         """Find a deployment. Raises: NotFound."""
@@ -193,7 +204,7 @@ class CatalogueService:
         """List worker items by name, those too that are gone for less than WORKER_KEPT_FOR."""
         first, last = keys.prefixed(keys.WORKER)
         partition = keys.deployment(workspace, deployment).partition
-        return self._store.query(partition, first=first, last=last, limit=limit, after=after)
+        return self._store.query(Query(partition, first=first, last=last, limit=limit, after=after))
 
     def workers(self, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
         """Return a deployment's workers, those too that are gone for less than WORKER_KEPT_FOR: MOST_WORKERS of them."""
@@ -223,7 +234,7 @@ class CatalogueService:
                 raise InvalidInput.at(("body", "definitions"), problem)
 
     def _entry(self, workspace: Workspace, name: WorkflowName) -> Entry | None:
-        items = list(read_all(self._store, keys.workflow(workspace, name).partition))
+        items = list(read_all(self._store, Query(keys.workflow(workspace, name).partition)))
         workflows = [records.workflow_of(item) for item in items if item.key.sort == keys.WORKFLOW]
         if not workflows:
             return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.names import DeploymentName, Workspace
-from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, ItemStore, Key, Matches, Put, Update, Write
+from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, ItemStore, Key, Matches, Put, Query, Update, Write
 from levante_core.ports.surroundings import Clock
 from levante_core.storage import keys
 from levante_core.storage.catalogue import WorkerGroup, expires_at, worker_group_item, worker_group_of
@@ -76,7 +76,7 @@ class WorkerGroups:
     def _all(self, workspace: Workspace, deployment: DeploymentName) -> Iterator[tuple[WorkerGroup, datetime]]:
         first, last = keys.prefixed(keys.WORKER_GROUP)
         partition = keys.deployment(workspace, deployment).partition
-        items = self._store.query(partition, first=first, last=last, limit=MOST_GROUPS).items
+        items = self._store.query(Query(partition, first=first, last=last, limit=MOST_GROUPS)).items
         yield from readable(items, worker_group_of)
 
     def _build_notes(

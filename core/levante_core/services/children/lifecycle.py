@@ -36,7 +36,7 @@ from levante_core.errors import (
     NotRunning,
     Unreadable,
 )
-from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.executions.close import ClosingService
@@ -157,7 +157,8 @@ class ChildService:
             state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
         except InconsistentHistory as damaged:
             logger.exception("the history of run %s is damaged: leaving all children that it has ever had", run.run_id)
-            batches = read_all(self._store, keys.history(run.workspace, run.run_id), *keys.prefixed(keys.BATCH))
+            first, last = keys.prefixed(keys.BATCH)
+            batches = read_all(self._store, Query(keys.history(run.workspace, run.run_id), first=first, last=last))
             for batch in readable(batches, batch_of):
                 self._leave_all(run, [event for event in batch.events if isinstance(event, ChildScheduled)])
             if isinstance(damaged, Unreadable):  # some may be known once it is mended

@@ -24,12 +24,13 @@ from levante_core.ports.item_store import (
     Key,
     Matches,
     Put,
+    Query,
     Scalar,
     Update,
 )
 from levante_core.ports.surroundings import Clock
 from levante_core.services.dispatch.containment import each_by_itself
-from levante_core.services.history.loading import read_all, read_index
+from levante_core.services.history.loading import read_all
 from levante_core.storage import keys
 from levante_core.storage.decoding import problems_in
 from levante_core.storage.parked import (
@@ -137,7 +138,7 @@ class Parking:
         count, began = 0, self._clock.now()
         now = f"{wire_time(began)}{AFTER_ALL}"
         for shard in range(keys.SHARDS):
-            listed = self._store.query_index(keys.DUE, keys.parked_due(shard), limit=RETRIED_AT_ONCE).items
+            listed = self._store.query(Query(keys.parked_due(shard), index=keys.DUE, limit=RETRIED_AT_ONCE)).items
             count += len(listed)
             due = [item for item in listed if item.indexes[keys.DUE].sort <= now]
             in_time = takewhile(lambda _: self._clock.now() - began < LONGEST_RETRIES, due)
@@ -174,13 +175,13 @@ class Parking:
         items: Sequence[Item] = ()
         room = min(limit, MOST_LISTED)
         if place == _OWN:
-            page = self._store.query(keys.all_parked(workspace), limit=room, after=token or None)
+            page = self._store.query(Query(keys.all_parked(workspace), limit=room, after=token or None))
             items, token = [*page.items], ""
             if page.next:
                 return self._page(workspace, items, f"{_OWN}:{page.next}")
             if len(items) == room:
                 return self._page(workspace, items, f"{_NOBODYS}:" if self._count(NOBODY) else None)
-        page = self._store.query(keys.all_parked(NOBODY), limit=room - len(items), after=token or None)
+        page = self._store.query(Query(keys.all_parked(NOBODY), limit=room - len(items), after=token or None))
         return self._page(workspace, [*items, *page.items], f"{_NOBODYS}:{page.next}" if page.next else None)
 
     def _page(self, workspace: Workspace, items: Sequence[Item], rest: str | None) -> ParkedPage:
@@ -189,7 +190,7 @@ class Parking:
     def of_execution(self, workspace: Workspace, execution_id: ExecutionId) -> tuple[Parked, ...]:
         """Return what an execution has parked, as far as its status shows it. Cost: one query."""
         first, last = keys.prefixed(keys.parked_prefix(execution_id))
-        page = self._store.query(keys.all_parked(workspace), first=first, last=last, limit=MOST_OF_AN_EXECUTION)
+        page = self._store.query(Query(keys.all_parked(workspace), first=first, last=last, limit=MOST_OF_AN_EXECUTION))
         return tuple(map(parked_of, page.items))
 
     def retry(self, workspace: Workspace, name: str) -> None:
@@ -200,7 +201,7 @@ class Parking:
     def retry_all(self) -> None:
         """Let everything be tried again by the next sweep, whosever it is. Cost: a query per shard, a write an item."""
         for shard in range(keys.SHARDS):
-            for item in list(read_index(self._store, keys.DUE, keys.parked_due(shard), limit=RETRIED_AT_ONCE)):
+            for item in list(read_all(self._store, Query(keys.parked_due(shard), index=keys.DUE, limit=RETRIED_AT_ONCE))):
                 self._ask_for(item)
 
     def retry_page(self, workspace: Workspace, after: str | None) -> str | None:
@@ -212,7 +213,7 @@ class Parking:
         if place not in {_OWN, _NOBODYS}:
             raise InvalidInput.at(("body", "after"), "not where a retry goes on: take `next` from the answer before")
         of = keys.all_parked(workspace if place == _OWN else NOBODY)
-        page = self._store.query(of, limit=RETRIED_AT_ONCE, after=token or None)
+        page = self._store.query(Query(of, limit=RETRIED_AT_ONCE, after=token or None))
         for item in page.items:
             self._ask_for(item)
         if page.next:
@@ -275,7 +276,7 @@ class Parking:
 
     def _counted(self, workspace: Workspace) -> int:
         """Count what a workspace has parked, as far as MOST_COUNTED."""
-        items = read_all(self._store, keys.all_parked(workspace), limit=RETRIED_AT_ONCE)
+        items = read_all(self._store, Query(keys.all_parked(workspace), limit=RETRIED_AT_ONCE))
         return sum(1 for _ in islice(items, MOST_COUNTED))
 
     def _mark(self, owner: Owner) -> None:

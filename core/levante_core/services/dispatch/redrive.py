@@ -11,12 +11,12 @@ from levante_core.domain.dispatch.tasks import DeadlineDue
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput
-from levante_core.ports.item_store import Item, ItemStore
+from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.services.dispatch.containment import each_by_itself
 from levante_core.services.dispatch.effects import EffectService
 from levante_core.services.dispatch.parking import Parking
-from levante_core.services.history.loading import read_index, read_open_run
+from levante_core.services.history.loading import read_all, read_open_run
 from levante_core.storage import keys
 from levante_core.storage.parked import ParkedKind
 from levante_core.storage.runs import deadline_of, summary_of
@@ -60,7 +60,7 @@ class RedriveService:
 
     def has_open_runs(self) -> bool:
         """Tell whether any run of any workspace is open. Cost: one index query for each shard, at most."""
-        shards = (self._store.query_index(keys.DUE, keys.open_runs(shard), limit=1) for shard in range(keys.SHARDS))
+        shards = (self._store.query(Query(keys.open_runs(shard), index=keys.DUE, limit=1)) for shard in range(keys.SHARDS))
         return any(page.items for page in shards)
 
     def redrive_page(self, workspace: Workspace | None, after: str | None) -> Redriven:
@@ -89,13 +89,14 @@ class RedriveService:
 
         If that one has gone meanwhile, all with this deadline come again, which is harmless.
         """
-        items = read_index(self._store, keys.DUE, keys.open_runs(shard), first=deadline, limit=REDRIVE_PAGE + 1)
+        items = read_all(self._store, Query(keys.open_runs(shard), index=keys.DUE, first=deadline, limit=REDRIVE_PAGE + 1))
         has_deadline = takewhile(lambda item: item.indexes[keys.DUE].sort.startswith(f"{deadline}#"), items)
         same = list(has_deadline) if seen else []
         digests = [_digest(item.indexes[keys.DUE].sort) for item in same]
         yield from same[digests.index(seen) + 1 if seen in digests else 0 :]
-        yield from read_index(
-            self._store, keys.DUE, keys.open_runs(shard), first=f"{deadline}$" if seen else "", limit=REDRIVE_PAGE + 1
+        yield from read_all(
+            self._store,
+            Query(keys.open_runs(shard), index=keys.DUE, first=f"{deadline}$" if seen else "", limit=REDRIVE_PAGE + 1),
         )
 
     def redrive_run(self, run: RunKey) -> None:

@@ -13,7 +13,7 @@ from levante_core.domain.dispatch.plan import Effect, SendLater, SendTask, outst
 from levante_core.domain.dispatch.tasks import ActivityTask
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.errors import InconsistentHistory
-from levante_core.ports.item_store import Delete, Item, ItemStore, Put
+from levante_core.ports.item_store import Delete, Item, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.services.activities.reports import ActivityService
 from levante_core.services.catalogue.builds import BuildService
@@ -99,7 +99,7 @@ class RepairService:
         looked = Looked()
         while cursor.shard < keys.SHARDS and looked.runs < RUNS_PER_LOOK and self._clock.now() - now < LONGEST_LOOK:
             room = min(RUNS_AT_ONCE, RUNS_PER_LOOK - looked.runs)
-            page = self._store.query_index(keys.DUE, keys.open_runs(cursor.shard), limit=room, after=cursor.after)
+            page = self._store.query(Query(keys.open_runs(cursor.shard), index=keys.DUE, limit=room, after=cursor.after))
             sent_for: list[Item] = []
             self._look_at(page.items, cursor.before, now, sent_for)
             looked = replace(looked, runs=looked.runs + len(page.items), sent_for=looked.sent_for + len(sent_for))
@@ -169,7 +169,7 @@ class RepairService:
         """Whether a batch was recorded less than a minute ago, so that the history need not be read. Cost: one query."""
         first, last = keys.prefixed(keys.BATCH)
         partition = keys.history(run.key.workspace, run.key.run_id)
-        page = self._store.query(partition, first=first, last=last, limit=1, descending=True)
+        page = self._store.query(Query(partition, first=first, last=last, limit=1, descending=True))
         return any(now - recorded_of(item).at < FIRST_AFTER for item in page.items)
 
 

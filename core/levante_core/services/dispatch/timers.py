@@ -30,6 +30,7 @@ from levante_core.ports.item_store import (
     ItemStore,
     Key,
     Put,
+    Query,
     Update,
 )
 from levante_core.ports.queues import MAX_DELAY_SECONDS
@@ -38,7 +39,7 @@ from levante_core.services.dispatch.containment import each_by_itself
 from levante_core.services.dispatch.parking import Parking
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.executions.close import ClosingService
-from levante_core.services.history.loading import read_index
+from levante_core.services.history.loading import read_all
 from levante_core.services.schedules.schedules import SWEEP_REACH, ScheduleService
 from levante_core.storage import keys
 from levante_core.storage.parked import NEVER, ParkedKind, owner_in, owner_of_text
@@ -120,13 +121,13 @@ class DueService:
         """Return when the next sweep has something to do; None while nothing waits for one. Cost: 16 reads."""
         times = []
         for shard in range(keys.SHARDS):
-            for item in self._store.query(keys.timers(shard), limit=1).items:
+            for item in self._store.query(Query(keys.timers(shard), limit=1)).items:
                 due_at = datetime.fromisoformat(item.key.sort.partition("#")[0])
                 times.append(due_at - timedelta(seconds=MAX_DELAY_SECONDS))
             for partition in (keys.open_runs(shard), keys.parked_due(shard)):
-                first = self._store.query_index(keys.DUE, partition, last=NEVER, limit=1).items
+                first = self._store.query(Query(partition, index=keys.DUE, last=NEVER, limit=1)).items
                 times += [datetime.fromisoformat(item.indexes[keys.DUE].sort.partition("#")[0]) for item in first]
-            for item in self._store.query_index(keys.DUE, keys.due_schedules(shard), limit=1).items:
+            for item in self._store.query(Query(keys.due_schedules(shard), index=keys.DUE, limit=1)).items:
                 soon = self._clock.now() + timedelta(minutes=1)  # of what is due already, the last sweep has reminded
                 times.append(max(due_of(item).fresh_at - SWEEP_REACH, soon))
         return min(times, default=None)
@@ -145,7 +146,7 @@ class DueService:
 
     def _move_timers(self, partition: str, until: str) -> None:
         """Send a message for each timer; one that cannot be read is parked, as its message would be."""
-        while items := self._store.query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE).items:
+        while items := self._store.query(Query(partition, last=until + AFTER_ALL, limit=SWEEP_PAGE)).items:
             self._send(self._read(items))
             self._store.write_each([[Delete(item.key)] for item in items])
 
@@ -180,7 +181,7 @@ class DueService:
             owner = owner_in({"workspace": item.key.partition.partition("#")[2]})
             self._parking.park(ParkedKind.TIMER, owner, item.key.sort, error)
 
-        listed = read_index(self._store, keys.DUE, partition, until + AFTER_ALL, SWEEP_PAGE)
+        listed = read_all(self._store, Query(partition, index=keys.DUE, last=until + AFTER_ALL, limit=SWEEP_PAGE))
         each_by_itself(listed, lambda item: due.append(due_of(item)), park)
         self._send(due)
 
@@ -206,5 +207,7 @@ class DueService:
             with suppress(ConditionFailed):
                 self._store.write(Update(item.key, set_indexes={keys.DUE: last}, condition=open_run_as_read(item)))
 
-        listed = list(read_index(self._store, keys.DUE, keys.open_runs(shard), until + AFTER_ALL, SWEEP_PAGE))
+        listed = list(
+            read_all(self._store, Query(keys.open_runs(shard), index=keys.DUE, last=until + AFTER_ALL, limit=SWEEP_PAGE))
+        )
         each_by_itself(listed, lambda item: self._closing.time_out(summary_of(item).key), park)

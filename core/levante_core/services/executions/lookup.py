@@ -7,7 +7,7 @@ from levante_core.domain.executions.run_ids import started_at_of
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workspace
 from levante_core.errors import NotFound, NotRunning
-from levante_core.ports.item_store import Item, ItemStore
+from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.services.history.loading import read_all
 from levante_core.storage import keys
 from levante_core.storage.catalogue import Deployment, Worker, deployment_of, worker_of
@@ -95,19 +95,19 @@ def _listed_under(store: ItemStore, workspace: Workspace, run_id: RunId) -> Exec
     if started_at is None:
         return None
     place = keys.listed_run(started_at, run_id)
-    page = store.query_index(keys.RUNS, workspace, first=place, last=place, limit=1)
+    page = store.query(Query(workspace, index=keys.RUNS, first=place, last=place, limit=1))
     return execution_id_of(page.items[0]) if page.items else None
 
 
 def _recorded_of(store: ItemStore, workspace: Workspace, run_id: RunId) -> ExecutionId | None:
     """Return the execution that the history of a run names, or for ids without a time the open run itself."""
     last = keys.prefixed(keys.BATCH)[1]
-    page = store.query(keys.history(workspace, run_id), first=keys.EXECUTION_OF_RUN, last=last, limit=1)
+    page = store.query(Query(keys.history(workspace, run_id), first=keys.EXECUTION_OF_RUN, last=last, limit=1))
     if page.items:
         return execution_id_of(page.items[0])
     if started_at_of(run_id):
         return None
-    page = store.query_index(keys.DUE, keys.open_runs(keys.shard(run_id)), limit=OPEN_RUNS_LOOKED_AT)
+    page = store.query(Query(keys.open_runs(keys.shard(run_id)), index=keys.DUE, limit=OPEN_RUNS_LOOKED_AT))
     runs = readable(page.items, summary_of)
     return next((run.key.execution_id for run in runs if (run.key.workspace, run.key.run_id) == (workspace, run_id)), None)
 
@@ -140,5 +140,7 @@ def run_item_if_any(store: ItemStore, run: RunKey) -> Item | None:
 def find_workers(store: ItemStore, workspace: Workspace, deployment: DeploymentName) -> list[Worker]:
     """Return a deployment's workers, those too that are gone for a while: MOST_WORKERS of them. Cost: a query per 500."""
     first, last = keys.prefixed(keys.WORKER)
-    items = read_all(store, keys.deployment(workspace, deployment).partition, first, last, WORKERS_AT_ONCE)
+    items = read_all(
+        store, Query(keys.deployment(workspace, deployment).partition, first=first, last=last, limit=WORKERS_AT_ONCE)
+    )
     return list(readable(islice(items, MOST_WORKERS), worker_of))

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
 
 from pydantic_core import to_json
@@ -20,14 +19,14 @@ from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
-from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Put
+from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Page, Put, Query
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.specs import JsonSchema
 from levante_core.services.catalogue.register import CatalogueService, Entry
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.executions.lookup import execution_of_run, find_execution, find_run_item, run_item_if_any
 from levante_core.services.executions.run_filter import RunFilter
-from levante_core.services.history.loading import read_index
+from levante_core.services.history.loading import read_all
 from levante_core.services.messages.input_validation import InputChecks
 from levante_core.services.paging import Budget, scan
 from levante_core.storage import keys
@@ -224,7 +223,7 @@ class ExecutionService:
             return False
         partition = f"{workspace}#{workflow}"
         at_once = min(RUNS_AT_ONCE, NEWEST_RUNS)
-        items = read_index(self._store, keys.RUNS_BY_WORKFLOW, partition, limit=at_once, descending=True)
+        items = read_all(self._store, Query(partition, index=keys.RUNS_BY_WORKFLOW, descending=True, limit=at_once))
         for run in readable(islice(items, NEWEST_RUNS), summary_of):
             budget.spend()
             if run.status in statuses:
@@ -252,13 +251,16 @@ class ExecutionService:
             index, partition = keys.RUNS_BY_WORKFLOW, f"{workspace}#{name}"
         first = wire_time(wanted.started_after) if wanted.started_after else ""
         last = wire_time(wanted.started_before) if wanted.started_before else AFTER_ALL
-        fetch = partial(self._store.query_index, index, partition, first=first, last=last, descending=descending)
+        query = Query(partition, index=index, first=first, last=last, descending=descending)
 
         def keep(item: Item) -> RunSummary | None:
             run = summary_of(item)
             return run if wanted.matches(run) else None
 
-        runs, token = scan(lambda limit, place: fetch(limit=limit, after=place), keep, page_size, after, budget)
+        def fetch(limit: int, place: str | None) -> Page:
+            return self._store.query(replace(query, limit=limit, after=place))
+
+        runs, token = scan(fetch, keep, page_size, after, budget)
         return RunsPage(tuple(runs), token)
 
     def _new(

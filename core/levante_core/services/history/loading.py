@@ -1,7 +1,7 @@
 """Reading a run's history from the item store."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -14,7 +14,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.worker_pool import WorkerPool
-from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Page
+from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of
@@ -48,9 +48,11 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
     Raises: InconsistentHistory if a batch is missing. Cost: two queries, or more for large histories.
     """
     partition = keys.history(run.workspace, run.run_id)
-    batch_items = list(read_all(store, partition, keys.batch(run, after_index + 1).sort, keys.prefixed(keys.BATCH)[1]))
+    batch_items = list(
+        read_all(store, Query(partition, first=keys.batch(run, after_index + 1).sort, last=keys.prefixed(keys.BATCH)[1]))
+    )
     facts_from = keys.fact(run, keys.outcome_fact(open_from)).sort
-    fact_items = list(read_all(store, partition, facts_from, keys.prefixed(keys.FACT)[1]))
+    fact_items = list(read_all(store, Query(partition, first=facts_from, last=keys.prefixed(keys.FACT)[1])))
     batches = [batch_of(item) for item in batch_items]
     for expected, batch in enumerate(batches, after_index + 1):
         if batch.index != expected:
@@ -124,7 +126,9 @@ def _items(store: ItemStore, run: RunKey, request: LoadRequest, position: Positi
     while after and ranges and not _is_within(after, ranges[0]):
         del ranges[0]
     for first, last in ranges:
-        yield from read_all(store, partition, max(first, after + "\0") if after else first, last, PAGE_ITEMS)
+        yield from read_all(
+            store, Query(partition, first=max(first, after + "\0") if after else first, last=last, limit=PAGE_ITEMS)
+        )
         after = ""
 
 
@@ -135,7 +139,7 @@ def _is_within(sort: str, bounds: tuple[str, str]) -> bool:
 def last_batch(store: ItemStore, run: RunKey) -> Item | None:
     """Return the item of the last batch, if there is one. Cost: one query."""
     first, last = keys.prefixed(keys.BATCH)
-    page = store.query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True)
+    page = store.query(Query(keys.history(run.workspace, run.run_id), first=first, last=last, limit=1, descending=True))
     return next(iter(page.items), None)
 
 
@@ -163,10 +167,11 @@ def read_open_run(store: ItemStore, run: RunKey, pool: WorkerPool) -> OpenRun:
     state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
     untaken = [fact for fact in history.facts if fact.key not in state.taken]
     partition = keys.history(run.workspace, run.run_id)
-    later = [attempt_of(item) for item in read_all(store, partition, *keys.prefixed(keys.ATTEMPT))]
+    first, last = keys.prefixed(keys.ATTEMPT)
+    later = [attempt_of(item) for item in read_all(store, Query(partition, first=first, last=last))]
     retries = {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]}
-    last = max([*history.recorded_at, *history.facts_recorded_at, *(retry.recorded_at for retry in later)], default=None)
-    return OpenRun(OpenWork(state, untaken, retries), last)
+    last_at = max([*history.recorded_at, *history.facts_recorded_at, *(retry.recorded_at for retry in later)], default=None)
+    return OpenRun(OpenWork(state, untaken, retries), last_at)
 
 
 def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[AttemptEnded]:
@@ -185,49 +190,16 @@ def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[At
                 )
 
 
-def read_all(
-    store: ItemStore,
-    partition: str,
-    first: str = "",
-    last: str = AFTER_ALL,
-    limit: int | None = None,
-    *,
-    descending: bool = False,
-) -> Iterator[Item]:
-    """Read all items of a partition between two sort keys, page by page of at most `limit` items."""
-    return _all_pages(
-        lambda after: store.query(partition, first=first, last=last, after=after, limit=limit, descending=descending)
-    )
-
-
-def read_index(
-    store: ItemStore,
-    index: str,
-    partition: str,
-    last: str = AFTER_ALL,
-    limit: int | None = None,
-    *,
-    first: str = "",
-    descending: bool = False,
-) -> Iterator[Item]:
-    """Read all items of an index partition between two sort keys, page by page of at most `limit` items."""
-    return _all_pages(
-        lambda after: store.query_index(
-            index, partition, first=first, last=last, after=after, limit=limit, descending=descending
-        )
-    )
+def read_all(store: ItemStore, query: Query) -> Iterator[Item]:
+    """Read all items of a query, page by page of at most its limit."""
+    while True:
+        page = store.query(query)
+        yield from page.items
+        if page.next is None:
+            return
+        query = replace(query, after=page.next)
 
 
 def count_index(store: ItemStore, index: str, partition: str, most: int) -> int:
     """Count the items of an index partition, but no more than `most`."""
-    return sum(1 for _ in islice(read_index(store, index, partition, limit=COUNTED_AT_ONCE), most))
-
-
-def _all_pages(read: Callable[[str | None], Page]) -> Iterator[Item]:
-    after: str | None = None
-    while True:
-        page = read(after)
-        yield from page.items
-        after = page.next
-        if after is None:
-            return
+    return sum(1 for _ in islice(read_all(store, Query(partition, index=index, limit=COUNTED_AT_ONCE)), most))

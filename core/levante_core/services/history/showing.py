@@ -11,7 +11,7 @@ from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, MessagesTaken, RunMessage, message_key
 from levante_core.domain.history.state import fact_in, messages_in
 from levante_core.domain.names import Workspace
-from levante_core.ports.item_store import ItemStore
+from levante_core.ports.item_store import ItemStore, Query
 from levante_core.services.executions.lookup import find_execution, find_run
 from levante_core.services.history.loading import History, last_batch, read_all
 from levante_core.storage import keys
@@ -112,7 +112,7 @@ def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
     index = taken = 0
     while True:
         first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
-        page = store.query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE)
+        page = store.query(Query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE))
         batches = tuple(map(batch_of, page.items))
         for expected, batch in enumerate(batches, index + 1):
             if batch.index != expected:
@@ -132,7 +132,7 @@ def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator
     """Read these facts; those that lie between them are left out."""
     if names:
         first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
-        for item in read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE):
+        for item in read_all(store, Query(first.partition, first=first.sort, last=last.sort, limit=BATCHES_AT_ONCE)):
             if item.key.sort.removeprefix(keys.FACT) in names:
                 yield fact_of(item)
 
@@ -141,7 +141,9 @@ def _messages(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator
     """Read the messages that follow a number, up to another."""
     if after < until:
         first, last = keys.fact(run, message_key(after + 1)), keys.fact(run, message_key(until))
-        yield from map(fact_of, read_all(store, first.partition, first.sort, last.sort, BATCHES_AT_ONCE))
+        yield from map(
+            fact_of, read_all(store, Query(first.partition, first=first.sort, last=last.sort, limit=BATCHES_AT_ONCE))
+        )
 
 
 def _resolved(event: HistoryEvent, facts: dict[str, Input], mail_taken: int) -> Sequence[HistoryEvent | RunMessage]:

@@ -22,7 +22,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable
-from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, Item, ItemStore, Put, Scalar, Update
+from levante_core.ports.item_store import EXPIRES_AT, Absent, ConditionFailed, Item, ItemStore, Put, Query, Scalar, Update
 from levante_core.ports.item_store import Write as StoreWrite
 from levante_core.ports.surroundings import ChangeWatch, Clock
 from levante_core.services.conflicts import Conflicts
@@ -211,7 +211,7 @@ class MessageService:
         """Return the answer, if it is there; where to look, if a new run has the message; else the last index seen."""
         run, index = accepted.run, accepted.index
         first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
-        for item in read_all(self._store, first.partition, first.sort, last):
+        for item in read_all(self._store, Query(first.partition, first=first.sort, last=last)):
             batch = batch_of(item)
             index = batch.index
             for event in batch.events:

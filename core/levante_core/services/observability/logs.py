@@ -15,7 +15,7 @@ from typing import NamedTuple
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
-from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Put
+from levante_core.ports.item_store import AFTER_ALL, Item, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.services.executions.lookup import find_deployment, find_execution, find_workers
@@ -155,7 +155,7 @@ class LogService:
         for worker in self._workers(tail.workspace, tail.window):
             batch, count = tail.seen.get(worker, (wire_time(tail.window.after), 0))
             partition = keys.logs(tail.workspace, tail.window.deployment, worker)
-            for item in read_all(self._store, partition, batch):
+            for item in read_all(self._store, Query(partition, first=batch)):
                 for number, line in enumerate(lines_of(item), 1):
                     if item.key.sort == batch and number <= count:
                         continue
@@ -196,7 +196,9 @@ class LogService:
         elif last:
             first = last.at
         partition = keys.logs(workspace, window.deployment, worker)
-        return read_all(self._store, partition, first, until, BATCHES_AT_ONCE, descending=window.descending)
+        return read_all(
+            self._store, Query(partition, first=first, last=until, descending=window.descending, limit=BATCHES_AT_ONCE)
+        )
 
 
 def _later(at: datetime) -> datetime:

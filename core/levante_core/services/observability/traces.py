@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.names import Workspace
 from levante_core.domain.observability.spans import Span, spans, trace_id
-from levante_core.ports.item_store import ItemStore
+from levante_core.ports.item_store import ItemStore, Query
 from levante_core.services.executions.lookup import execution_if_any, find_execution, find_run
 from levante_core.services.history.loading import read_all, read_history
 from levante_core.services.history.showing import shown
@@ -52,7 +52,8 @@ class TraceService:
     def _of(self, execution: Execution) -> Trace:
         run = execution.key
         partition = keys.history(run.workspace, run.run_id)
-        attempts = read_all(self._store, partition, *keys.prefixed(keys.ATTEMPT))
+        first, last = keys.prefixed(keys.ATTEMPT)
+        attempts = read_all(self._store, Query(partition, first=first, last=last))
         failed = [failed for item in attempts for failed in failed_attempts(item)]
         events = shown(read_history(self._store, run))
         return Trace(execution, self.trace_id(execution), spans(execution, events, failed))

@@ -34,7 +34,7 @@ from levante_core.errors import (
     Unavailable,
     loggable,
 )
-from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Page, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, Delete, ItemStore, Matches, Page, Put, Query
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch.sender import Dispatch
@@ -125,7 +125,7 @@ class ScheduleService:
             user_id=user_id,
         )
         self._execution(schedule, Waiting(at=self._clock.now(), overlap=definition.policy.overlap))
-        refuse_beyond(sum(1 for _ in islice(read_all(self._store, keys.schedules(workspace)), MOST_SCHEDULES)))
+        refuse_beyond(sum(1 for _ in islice(read_all(self._store, Query(keys.schedules(workspace))), MOST_SCHEDULES)))
         try:
             self._store.write(Put(schedule_item(schedule, self._clock.now()), Absent()))
         except ConditionFailed:
@@ -142,7 +142,7 @@ class ScheduleService:
 
     def all(self, workspace: Workspace) -> Iterator[Schedule]:
         """Yield a workspace's schedules by id, but for those that cannot be read."""
-        return readable(read_all(self._store, keys.schedules(workspace)), schedule_of)
+        return readable(read_all(self._store, Query(keys.schedules(workspace))), schedule_of)
 
     def if_readable(self, workspace: Workspace, schedule_id: str) -> Iterator[Schedule]:
         """Yield a schedule, if there is one and it can be read: one that cannot keeps no worker from registering."""
@@ -151,7 +151,7 @@ class ScheduleService:
 
     def page(self, workspace: Workspace, *, limit: int, after: str | None) -> Page:
         """List a workspace's schedule items by id."""
-        return self._store.query(keys.schedules(workspace), limit=limit, after=after)
+        return self._store.query(Query(keys.schedules(workspace), limit=limit, after=after))
 
     def update(self, workspace: Workspace, schedule_id: str, changes: PartialScheduleDefinition) -> None:
         """Change what is set in the changes; other times count from now on. Raises: ScheduleNotFound; as `create`."""

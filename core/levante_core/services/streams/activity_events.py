@@ -8,7 +8,7 @@ from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.streams.custom_tasks import TaskPhase
 from levante_core.domain.streams.events import PublishedTask, StreamUpdate, update_of_activity
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Absent, Item, ItemStore, Put
+from levante_core.ports.item_store import Absent, Item, ItemStore, Put, Query
 from levante_core.protocol.activities import Publication
 from levante_core.services.access.capabilities import AttemptGrant
 from levante_core.services.conflicts import Conflicts
@@ -148,7 +148,7 @@ class TaskEventService:
         known = [keys.stream_events(workspace, root, after + 1).sort for after in afters if after is not None]
         few: list[Item] = []
         if len(known) < len(afters):
-            page = self._store.query(partition, first=first, last=last, limit=FEW, descending=True)
+            page = self._store.query(Query(partition, first=first, last=last, limit=FEW, descending=True))
             few = [*reversed(page.items)]
             known = [sort for sort in known if not few or sort < few[0].key.sort]
-        return list(read_all(self._store, partition, min(known), last)) if known else few
+        return list(read_all(self._store, Query(partition, first=min(known), last=last))) if known else few

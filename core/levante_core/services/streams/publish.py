@@ -16,7 +16,7 @@ from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.streams.events import StreamUpdate
 from levante_core.domain.streams.projection import StreamCursor, StreamProjection, in_order
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put
+from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Matches, Put, Query
 from levante_core.services.conflicts import Conflicts
 from levante_core.services.executions.lookup import find_summary, summary_if_any
 from levante_core.services.history.loading import read_all
@@ -103,14 +103,16 @@ class StreamService:
         partition = keys.stream(workspace, root)
         lowest, highest = keys.prefixed(keys.STREAM_EVENTS)
         start = keys.stream_events(workspace, root, first).sort
-        following = read_all(self._store, partition, start, highest, ITEMS_AT_ONCE)
+        following = read_all(self._store, Query(partition, first=start, last=highest, limit=ITEMS_AT_ONCE))
         item = next(following, None)
         if item is None or item.key.sort != start:
-            page = self._store.query(partition, first=lowest, last=start, limit=1, descending=True)
+            page = self._store.query(Query(partition, first=lowest, last=start, limit=1, descending=True))
             inside = [events_item for events_item in page.items if streams.after(events_item) > first]
             if inside:  # what comes then is asked for again, as more may have come meanwhile
                 item = inside[0]
-                following = read_all(self._store, partition, item.key.sort + "\0", highest, ITEMS_AT_ONCE)
+                following = read_all(
+                    self._store, Query(partition, first=item.key.sort + "\0", last=highest, limit=ITEMS_AT_ONCE)
+                )
         for events_item in chain([item] if item else [], following):
             share = streams.size_bytes(events_item) // (streams.after(events_item) - streams.first_of(events_item))
             for sequence, update in enumerate(streams.events_of(events_item), streams.first_of(events_item)):
@@ -155,7 +157,7 @@ class StreamService:
     def next(self, workspace: Workspace, root: ExecutionId) -> int:
         """Return the sequence number of the event that will be added next. Cost: one query."""
         first, last = keys.prefixed(keys.STREAM_EVENTS)
-        page = self._store.query(keys.stream(workspace, root), first=first, last=last, limit=1, descending=True)
+        page = self._store.query(Query(keys.stream(workspace, root), first=first, last=last, limit=1, descending=True))
         return streams.after(page.items[0]) if page.items else 1
 
     # --- projecting ---------------------------------------------------------------------------------------------------
@@ -185,7 +187,8 @@ class StreamService:
         if summary_of(item).parent_execution_id != cursor.parent_execution_id:
             return  # somebody else's execution, which had the id first
         partition = keys.execution(workspace, cursor.execution_id).partition
-        earlier = map(execution_of, read_all(self._store, partition, *keys.prefixed(keys.EARLIER_RUN)))
+        first, last = keys.prefixed(keys.EARLIER_RUN)
+        earlier = map(execution_of, read_all(self._store, Query(partition, first=first, last=last)))
         runs = [*sorted(earlier, key=lambda run: run.start.started_at), execution_of(item)]
         published = [position for position, run in enumerate(runs, 1) if run.key.run_id == cursor.run_id]
         following = runs[max(published, default=0)]
@@ -216,7 +219,7 @@ class StreamService:
     def _batches(self, run: RunKey, index: int) -> Sequence[Item]:
         """Read the batches that follow an index, without a gap: a page of them."""
         first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
-        page = self._store.query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE)
+        page = self._store.query(Query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE))
         expected = (keys.batch(run, number).sort for number in range(index + 1, index + 1 + len(page.items)))
         return [
             item for item, _ in takewhile(lambda pair: pair[0].key.sort == pair[1], zip(page.items, expected, strict=True))
@@ -227,14 +230,14 @@ class StreamService:
         if not names:
             return []
         first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
-        return list(read_all(self._store, first.partition, first.sort, last.sort))
+        return list(read_all(self._store, Query(first.partition, first=first.sort, last=last.sort)))
 
     def _project_retries(self, run: RunKey, projection: StreamProjection) -> None:
         """Project the failed attempts of open activities; those of others no longer matter."""
         unresolved = projection.cursor.open
         if unresolved:
             first, last = keys.attempt(run, min(unresolved)), keys.attempt(run, max(unresolved))
-            for item in read_all(self._store, first.partition, first.sort, last.sort):
+            for item in read_all(self._store, Query(first.partition, first=first.sort, last=last.sort)):
                 for failed in failed_attempts(item):
                     projection.retry(failed.seq, failed.attempt, failed.at, failed.failure)
 

@@ -9,11 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from levante_core.adapters.page_tokens import Query, page_token, place_of
+from levante_core.adapters.page_tokens import page_token, place_of
 from levante_core.adapters.write_rules import check_group
 from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import (
-    AFTER_ALL,
     EXPIRES_AT,
     Change,
     ConditionFailed,
@@ -22,6 +21,7 @@ from levante_core.ports.item_store import (
     Key,
     Matches,
     Page,
+    Query,
     Write,
 )
 from levante_local.data_directory import create_private, prepare_directory
@@ -113,25 +113,20 @@ class SqliteItemStore:
             check_group(group)
         return wait_for(self._writer.submit(groups)) if groups else []
 
-    def query(
-        self,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through the items of a partition with first <= sort key <= last.
+    def query(self, query: Query) -> Page:
+        """Page through items, or through an index by the sort key there and then by the item's key.
 
-        Raises: InvalidInput if `after` is no token of such a query.
+        Those of an index come without documents; here they are as fresh as the others.
+        Raises: InvalidInput if `after` is no token of this query.
         """
-        wanted = Query(None, partition, first, last, descending)
-        low, high, order = (">=", "<=", "DESC") if descending else (">=", "<=", "ASC")
-        if after is not None:
-            (last_read,) = place_of(wanted, after, 1)
-            if descending:
+        return self._items(query) if query.index is None else self._listed(query)
+
+    def _items(self, query: Query) -> Page:
+        first, last, limit = query.first, query.last, query.limit
+        low, high, order = (">=", "<=", "DESC") if query.descending else (">=", "<=", "ASC")
+        if query.after is not None:
+            (last_read,) = place_of(query, query.after, 1)
+            if query.descending:
                 high, last = "<", last_read
             else:
                 low, first = ">", last_read
@@ -139,41 +134,27 @@ class SqliteItemStore:
             SELECT sort, attributes, indexes, documents FROM items
             WHERE partition = ? AND sort {low} ? AND sort {high} ? ORDER BY sort {order} LIMIT ?
         """  # noqa: S608 - operators only, values are bound
-        rows = self._fetch(sql, (partition, first, last, _one_more(limit)))
-        items = [decode(Key(partition, sort), Columns(*columns)) for sort, *columns in rows[:limit]]
+        rows = self._fetch(sql, (query.partition, first, last, _one_more(limit)))
+        items = [decode(Key(query.partition, sort), Columns(*columns)) for sort, *columns in rows[:limit]]
         more = limit is not None and len(rows) > limit
-        return Page(items, page_token(wanted, [items[-1].key.sort]) if more else None)
+        return Page(items, page_token(query, [items[-1].key.sort]) if more else None)
 
-    def query_index(
-        self,
-        index: str,
-        partition: str,
-        *,
-        first: str = "",
-        last: str = AFTER_ALL,
-        limit: int | None = None,
-        descending: bool = False,
-        after: str | None = None,
-    ) -> Page:
-        """Page through one partition of an index, ordered by the sort key there, then by the item's key.
-
-        The items come without documents; here they are as fresh as those of `query`.
-        Raises: InvalidInput if `after` is no token of such a query.
-        """
-        wanted = Query(index, partition, first, last, descending)
-        order, further = ("DESC", "<") if descending else ("ASC", ">")
-        continued = "" if after is None else f"AND (e.sort, e.item_partition, e.item_sort) {further} (?, ?, ?)"
-        last_read = () if after is None else place_of(wanted, after, 3)
+    def _listed(self, query: Query) -> Page:
+        limit = query.limit
+        order, further = ("DESC", "<") if query.descending else ("ASC", ">")
+        continued = "" if query.after is None else f"AND (e.sort, e.item_partition, e.item_sort) {further} (?, ?, ?)"
+        last_read = () if query.after is None else place_of(query, query.after, 3)
         sql = f"""
             SELECT e.sort, e.item_partition, e.item_sort, i.attributes, i.indexes
             FROM index_entries AS e JOIN items AS i ON i.partition = e.item_partition AND i.sort = e.item_sort
             WHERE e.name = ? AND e.partition = ? AND e.sort >= ? AND e.sort <= ? {continued}
             ORDER BY e.sort {order}, e.item_partition {order}, e.item_sort {order} LIMIT ?
         """  # noqa: S608 - operators only, values are bound
-        rows = self._fetch(sql, (index, partition, first, last, *last_read, _one_more(limit)))
+        where = (query.index, query.partition, query.first, query.last)
+        rows = self._fetch(sql, (*where, *last_read, _one_more(limit)))
         items = [decode(Key(*row[1:3]), Columns(row[3], row[4], "{}")) for row in rows[:limit]]
         more = limit is not None and len(rows) > limit
-        return Page(items, page_token(wanted, rows[len(items) - 1][:3]) if more else None)
+        return Page(items, page_token(query, rows[len(items) - 1][:3]) if more else None)
 
     def delete_expired(self, until: datetime, limit: int) -> int:
         """Delete items that were to be kept until this time at most, as DynamoDB does by itself. Returns how many.

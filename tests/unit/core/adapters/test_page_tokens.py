@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from levante_core.adapters.page_tokens import Query, page_token, place_of
+from levante_core.adapters.page_tokens import page_token, place_of
 from levante_core.errors import InvalidInput
+from levante_core.ports.item_store import Query
 
-QUERY = Query("runs", "w", "a", "m", descending=True)
+QUERY = Query("w", index="runs", first="a", last="m", descending=True)
 PLACE = ("d", "partition", "sort")
 
 

@@ -17,6 +17,7 @@ from levante_core.ports.item_store import (
     Key,
     Matches,
     Put,
+    Query,
     Update,
     Write,
 )
@@ -198,12 +199,12 @@ def test_query_when_items_are_large_then_each_page_has_them_and_goes_on(stores: 
         found: list[str] = []
         after = None
         while len(found) < 5:
-            page = stores.store.query("p", limit=2, descending=descending, after=after)
+            page = stores.store.query(Query("p", limit=2, descending=descending, after=after))
             found += [item.documents["large"][0] for item in page.items]
             after = page.next
         assert found == sorted("01234", reverse=descending)
         assert after is None
-    some = stores.store.query("p", first="1", last="2").items
+    some = stores.store.query(Query("p", first="1", last="2")).items
     assert [item.documents["large"][0] for item in some] == ["1", "2"]
 
 
@@ -265,7 +266,7 @@ def test_clear_when_there_are_many_items_then_all_go_with_their_payloads_and_nob
     for key in [Key("p", str(number)) for number in range(8)] + [other]:
         stores.put(key, large=LARGE)
     stores.store.clear("p")
-    assert stores.inner.query("p").items == []
+    assert stores.inner.query(Query("p")).items == []
     assert stores.read(other) == {"large": LARGE}
     assert len(stores.payloads.kept) == 1
 

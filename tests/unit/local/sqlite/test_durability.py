@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import EXPIRES_AT, Absent, Change, ConditionFailed, Item, Key, Put, Update
+from levante_core.ports.item_store import EXPIRES_AT, Absent, Change, ConditionFailed, Item, Key, Put, Query, Update
 from levante_local.greenlets import call
 from levante_local.sqlite import writer
 from levante_local.sqlite.schema import FIND_EXPIRED, StoreNotOpened
@@ -106,11 +106,11 @@ def test_store_when_its_process_is_killed_keeps_every_acknowledged_write_and_no_
         process.kill()
         acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
     with closing(SqliteItemStore(path)) as store:
-        left = {item.key.sort for item in store.query("left").items}
-        right = {item.key.sort for item in store.query("right").items}
-        single = {item.key.sort for item in store.query("single").items}
+        left = {item.key.sort for item in store.query(Query("left")).items}
+        right = {item.key.sort for item in store.query(Query("right")).items}
+        single = {item.key.sort for item in store.query(Query("single")).items}
         count = store.get(Key("count", "pairs"))
-        listed = {item.key.sort for worker in "123" for item in store.query_index("by_worker", worker).items}
+        listed = {item.key.sort for worker in "123" for item in store.query(Query(worker, index="by_worker")).items}
         changed = {change.key.sort for change in store.read_changes(None, 10**9)}
     assert set(acknowledged) <= left | single
     assert left == right == listed
@@ -128,7 +128,7 @@ def test_write_when_the_disk_is_full_is_unavailable_and_leaves_nothing_half_writ
     assert {"0", "9"} <= written
     assert len(written) < 10
     with closing(SqliteItemStore(path)) as store:
-        assert {item.key.sort for item in store.query("p", last="9").items} == written
+        assert {item.key.sort for item in store.query(Query("p", last="9")).items} == written
         assert store.get(Key("p", "count")) == Item(Key("p", "count"), {"n": len(written)})
         assert len(store.read_changes(None, 100)) == 2 * len(written)
 
@@ -186,7 +186,7 @@ def test_store_when_closed_and_opened_again_has_everything(path: Path, synchrono
     assert {entry.name for entry in path.parent.iterdir()} == {"items.db", "items.db.lock"}
     with closing(SqliteItemStore(path)) as store:
         assert store.get(KEY) == before
-        assert len(store.query_index("i", "p").items) == 1
+        assert len(store.query(Query("p", index="i")).items) == 1
 
 
 def test_store_when_closed_is_unavailable(path: Path) -> None:
@@ -259,7 +259,7 @@ def test_writes_of_one_turn_of_the_loop_share_a_commit(path: Path) -> None:
         with closing(SqliteItemStore(path, on_loop=True)) as store:
             keys = [Key("partition", str(number)) for number in range(50)]
             await asyncio.gather(*[call(store.write, Put(Item(key), Absent())) for key in keys])
-            assert [item.key for item in store.query("partition").items] == sorted(keys)
+            assert [item.key for item in store.query(Query("partition")).items] == sorted(keys)
             with pytest.raises(ConditionFailed):
                 await call(store.write, Put(Item(keys[0]), Absent()))
             return store.commits
@@ -298,7 +298,7 @@ def test_delete_expired_when_an_item_was_written_anew_meanwhile_then_it_stays(pa
             store.write(Put(Item(Key("p", str(number)), {EXPIRES_AT: expires_at})))
         store.write(Put(Item(Key("p", "none"), {})), Put(Item(Key("p", "0"), {EXPIRES_AT: seconds + 9})))
         assert store.delete_expired(now, 10) == 1
-        assert [item.key.sort for item in store.query("p").items] == ["0", "2", "3", "none"]
+        assert [item.key.sort for item in store.query(Query("p")).items] == ["0", "2", "3", "none"]
         assert store.delete_expired(now, 10) == 0
 
 

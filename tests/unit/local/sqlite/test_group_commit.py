@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from levante_core.errors import NotStorable
-from levante_core.ports.item_store import Absent, Change, ConditionFailed, Item, Key, Put, Update
+from levante_core.ports.item_store import Absent, Change, ConditionFailed, Item, Key, Put, Query, Update
 from levante_local.greenlets import call
 from levante_local.sqlite.store import SqliteItemStore
 
@@ -84,7 +84,7 @@ def test_write_when_another_group_of_the_commit_is_broken_is_carried_out(
     outcomes = asyncio.run(write_together(store, put("a"), put("broken", **bad), put("b")))
     assert [type(outcome) for outcome in outcomes[::2]] == [type(None)] * 2
     assert isinstance(outcomes[1], TypeError | ValueError | NotStorable)
-    assert [found.key.sort for found in store.query("partition").items] == ["a", "b"]
+    assert [found.key.sort for found in store.query(Query("partition")).items] == ["a", "b"]
     assert store.commits == 2
 
 
@@ -93,7 +93,7 @@ def test_write_when_its_second_item_is_broken_leaves_no_trace_of_the_first(store
     with pytest.raises(TypeError):
         store.write(put("a"), put("b", value=object()))
     store.write(put("c"))
-    assert [found.key.sort for found in store.query("partition").items] == ["c"]
+    assert [found.key.sort for found in store.query(Query("partition")).items] == ["c"]
     assert [change.key.sort for change in store.read_changes(None, 10)] == ["c"]
 
 
@@ -113,7 +113,7 @@ def test_write_when_its_caller_was_cancelled_before_its_turn_is_not_carried_out(
 
     asyncio.run(main())
     store.write(put("c"))
-    assert [found.key.sort for found in store.query("partition").items] == ["a", "c"]
+    assert [found.key.sort for found in store.query(Query("partition")).items] == ["a", "c"]
 
 
 def test_listen_is_told_after_the_commit_is_durable_and_before_the_writer_hears_of_it(
@@ -157,7 +157,7 @@ def test_listen_when_the_listener_writes_is_an_error_and_no_deadlock(
     store.listen(lambda _: store.write(put("from the listener")))
     store.write(put("a"))
     assert "wait for itself" in caplog.text
-    assert [found.key.sort for found in store.query("partition").items] == ["a"]
+    assert [found.key.sort for found in store.query(Query("partition")).items] == ["a"]
 
 
 def test_close_finishes_the_writes_that_are_waiting(store: SqliteItemStore) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, Item, Key, Put, Write
+from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, Item, Key, Put, Query, Write
 from levante_local.sqlite.store import SqliteItemStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_delete_expired_when_an_item_is_written_right_after_it_was_found_then_it
             store.write(Put(Item(Key("p", sort), {EXPIRES_AT: SECONDS})))
         store.meanwhile = (Put(Item(Key("p", "a"), {EXPIRES_AT: SECONDS + 1})),)
         store.delete_expired(NOW, 10)
-        assert [item.key.sort for item in store.query("p").items] == ["a"]
+        assert [item.key.sort for item in store.query(Query("p")).items] == ["a"]
         assert store.delete_expired(NOW, 10) == 0
 
 
@@ -109,7 +109,7 @@ def test_delete_expired_when_there_are_more_than_it_may_delete_then_it_says_how_
         for number in range(count):
             store.write(Put(Item(Key("p", str(number)), {EXPIRES_AT: SECONDS})))
         assert store.delete_expired(NOW, limit) == deleted
-        assert len(store.query("p").items) == count - deleted
+        assert len(store.query(Query("p")).items) == count - deleted
 
 
 def test_close_while_somebody_reads_then_that_connection_is_closed_when_the_read_is_done(store: SqliteItemStore) -> None:
@@ -127,4 +127,4 @@ def test_query_when_its_page_holds_the_last_item_then_there_is_no_further_page(
     store: SqliteItemStore, limit: int | None, *, has_more: bool
 ) -> None:
     """Nobody is sent to an empty page."""
-    assert (store.query("p", limit=limit).next is not None) is has_more
+    assert (store.query(Query("p", limit=limit)).next is not None) is has_more

@@ -12,6 +12,7 @@ from levante_core.domain.history.events import TimerStarted
 from levante_core.domain.names import DeploymentName
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import AmbiguousWorkflow
+from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
 from levante_core.services.catalogue import builds, worker_groups
@@ -164,7 +165,7 @@ def test_deployment_when_all_its_workers_are_forgotten_then_executions_still_go_
     register(place.engine, "w1", build="b1")
     let_pass(place, BUILD_KEPT_FOR + DAY)
     partition = keys.deployment(SPACE, DEPLOYMENT).partition
-    assert [item.key.sort for item in place.store.query(partition).items] == [keys.DEPLOYMENT]
+    assert [item.key.sort for item in place.store.query(Query(partition)).items] == [keys.DEPLOYMENT]
     assert place.engine.executions.start(SPACE, "w", StartRequest()).pool == WorkerPool.parse("d@b1")
 
 

@@ -8,10 +8,11 @@ from levante_core.domain.dispatch.plan import ChildEffect, Record, StartChild, p
 from levante_core.domain.executions.execution import Execution, Parent, RunKey
 from levante_core.domain.history.events import ChildScheduled, ParentClosePolicy
 from levante_core.domain.names import DeploymentName, ExecutionId, RunId
+from levante_core.ports.item_store import Query
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest
 from levante_core.services.executions.start import StartRequest
-from levante_core.services.history.loading import read_index
+from levante_core.services.history.loading import read_all
 from levante_core.storage import keys
 from levante_core.storage.changes import records_of
 from levante_core.storage.runs import summary_of
@@ -82,7 +83,7 @@ def strangers(place: Place, parent: RunKey) -> Iterator[str]:
 
 def runs_of(place: Place, execution_id: str = CHILD) -> list[str]:
     """Return the ids of all runs of an execution."""
-    items = read_index(place.store, keys.RUNS, SPACE)
+    items = read_all(place.store, Query(SPACE, index=keys.RUNS))
     return [run.key.run_id for run in map(summary_of, items) if run.key.execution_id == execution_id]
 
 

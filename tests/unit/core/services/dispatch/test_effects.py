@@ -12,7 +12,7 @@ from levante_core.domain.history.events import ActivityScheduled
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import Unavailable, Unreadable
-from levante_core.ports.item_store import Put
+from levante_core.ports.item_store import Put, Query
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.schedules.schedules import Target
 from levante_core.storage import keys
@@ -76,7 +76,7 @@ def test_effects_when_something_is_deleted_then_that_is_done_last(place: Place) 
     run = begun(place)
     effects: list[Effect] = [DeleteRest(RunExpired(run, run.execution_id, is_latest=False)), cancel(run)]
     place.engine.effects.carry_out(effects)
-    assert place.store.query(keys.history(SPACE, run.run_id)).items == []
+    assert place.store.query(Query(keys.history(SPACE, run.run_id))).items == []
 
 
 def test_effects_when_one_fails_then_the_others_are_carried_out_and_the_first_error_is_told(place: Place) -> None:

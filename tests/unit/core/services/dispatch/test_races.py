@@ -11,7 +11,7 @@ from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import ExecutionContinuedAsNew, TimerStarted
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotFound
-from levante_core.ports.item_store import Delete, Update, Write
+from levante_core.ports.item_store import Delete, Query, Update, Write
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.dispatch.timers import DueService
 from levante_core.services.executions.close import ClosingService
@@ -126,7 +126,7 @@ def test_deadline_when_it_is_put_out_of_the_way_and_its_run_ends_meanwhile_then_
     listed = [
         item.indexes[keys.DUE].sort
         for shard in range(keys.SHARDS)
-        for item in place.store.query_index(keys.DUE, keys.open_runs(shard)).items
+        for item in place.store.query(Query(keys.open_runs(shard), index=keys.DUE)).items
     ]
     assert [sort.partition("#")[0] < due_before for sort in listed] == [True] * continues
     engine.due.sweep()

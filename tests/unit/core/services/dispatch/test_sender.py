@@ -29,6 +29,7 @@ from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound
+from levante_core.ports.item_store import Query
 from levante_core.ports.queues import MAX_DELAY_SECONDS, OutgoingMessage
 from levante_core.protocol.workers import Commit, CommitOutcome, TaskQueue
 from levante_core.services.activities.reports import GrantedReport
@@ -61,7 +62,7 @@ def address(place: Place, run: RunKey = RUN, seconds: float = 0, deployment: str
 
 def timers(place: Place) -> list[Delayed]:
     """Return what waits in the table."""
-    found = [item for shard in range(keys.SHARDS) for item in place.store.query(keys.timers(shard)).items]
+    found = [item for shard in range(keys.SHARDS) for item in place.store.query(Query(keys.timers(shard))).items]
     return [DELAYED.validate_json(item.documents["due"]) for item in found]
 
 

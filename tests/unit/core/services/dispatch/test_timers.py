@@ -16,7 +16,7 @@ from levante_core.domain.history.events import ActivityScheduled, TimerFired, Ti
 from levante_core.domain.names import WorkflowName
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.errors import Unavailable
-from levante_core.ports.item_store import Item, Put
+from levante_core.ports.item_store import Item, Put, Query
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import TaskQueue
@@ -134,7 +134,7 @@ def test_sweep_when_the_run_of_a_timer_has_ended_then_it_is_dropped(place: Place
     within_reach(place)
     place.engine.due.sweep()
     assert came(place) == []
-    assert all(place.store.query(keys.timers(shard)).items == [] for shard in range(keys.SHARDS))
+    assert all(place.store.query(Query(keys.timers(shard))).items == [] for shard in range(keys.SHARDS))
 
 
 def test_sweep_when_timers_cannot_be_read_then_each_is_parked_once_and_the_others_come(place: Place) -> None:

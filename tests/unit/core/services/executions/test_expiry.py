@@ -24,7 +24,7 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
 from levante_core.errors import NotFound, Unavailable
-from levante_core.ports.item_store import Key
+from levante_core.ports.item_store import Key, Query
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.workers import CommitOutcome
@@ -72,7 +72,7 @@ def let_expire(place: Place) -> None:
 
 def left_of(place: Place, *partitions: str) -> list[Key]:
     """Return what there is in some partitions."""
-    return [item.key for partition in partitions for item in place.store.query(partition).items]
+    return [item.key for partition in partitions for item in place.store.query(Query(partition)).items]
 
 
 def partitions_of(run: RunKey, root: str | None = None) -> tuple[str, str, str]:

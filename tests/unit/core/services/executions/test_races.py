@@ -14,7 +14,7 @@ from levante_core.domain.history.events import ExecutionCompleted, ExecutionCont
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import AlreadyRunning, NotRunning
-from levante_core.ports.item_store import Delete, Write
+from levante_core.ports.item_store import Delete, Query, Write
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.engine import build_engine
 from levante_core.services.executions.expiry import IN_FLIGHT
@@ -56,7 +56,9 @@ def begin_anew(place: Place, _: RunKey) -> None:
 
 def runs_of(place: Place) -> set[str]:
     """Return the ids of the runs of the execution, the latest and those before it."""
-    return {str(item.attributes["run_id"]) for item in place.store.query(PARTITION).items if "run_id" in item.attributes}
+    return {
+        str(item.attributes["run_id"]) for item in place.store.query(Query(PARTITION)).items if "run_id" in item.attributes
+    }
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.names import ExecutionId
 from levante_core.errors import ResultNotReady
-from levante_core.ports.item_store import ItemStore
+from levante_core.ports.item_store import ItemStore, Query
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
 from levante_core.services.executions.reset import ResetRequest, ResetService
@@ -64,7 +64,7 @@ def earlier(place: Place, run: RunKey) -> Execution:
 def earlier_runs(place: Place) -> list[str]:
     """Return the ids of the earlier runs."""
     first, last = keys.prefixed(keys.EARLIER_RUN)
-    items = place.store.query(keys.execution(SPACE, EXECUTION).partition, first=first, last=last).items
+    items = place.store.query(Query(keys.execution(SPACE, EXECUTION).partition, first=first, last=last)).items
     return [execution_of(item).key.run_id for item in items]
 
 

@@ -9,6 +9,7 @@ from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted, ExecutionContinuedAsNew, TimerStarted
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotFound, NotRunning
+from levante_core.ports.item_store import Query
 from levante_core.protocol.workers import CommitOutcome
 from levante_core.services.executions.close import ClosingService
 from levante_core.storage import keys
@@ -42,7 +43,7 @@ def test_terminate_when_the_run_is_open_then_its_end_is_recorded_and_it_is_not_d
     assert execution.ending is not None
     assert (execution.status, execution.ending.ended_at, execution.ending.expires_at) == ("TERMINATED", now, now + RETENTION)
     assert kinds(place, run) == ["activity_scheduled", "execution_terminated"]
-    assert place.store.query_index(keys.DUE, keys.open_runs(keys.shard(run.run_id))).items == []
+    assert place.store.query(Query(keys.open_runs(keys.shard(run.run_id)), index=keys.DUE)).items == []
 
 
 def test_terminate_when_the_run_is_closed_or_unknown_then_it_is_refused(place: Place) -> None:

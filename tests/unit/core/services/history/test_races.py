@@ -14,6 +14,7 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.state import HistorySize
 from levante_core.domain.names import ExecutionId, RunId
+from levante_core.ports.item_store import Query
 from levante_core.protocol import ActivityOptions, HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
 from levante_core.services.history.commits import MESSAGES_HELD_FOR
@@ -202,7 +203,7 @@ def test_continue_as_new_when_the_run_ends_meanwhile_then_no_run_follows(
         assert place.commit(run, 1, continued()) is CONFLICT
     assert latest(place).key == (others[0] if replaced else run)
     assert latest(place).is_open is replaced
-    assert place.store.query(keys.history(SPACE, NEXT)).items == []
+    assert place.store.query(Query(keys.history(SPACE, NEXT))).items == []
 
 
 @races("commits._continued open_run")

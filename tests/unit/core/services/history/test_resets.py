@@ -21,6 +21,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.names import RunId
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidResetPoint
+from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, RegisterRequest, TaskQueue
 from levante_core.services.dispatch.sender import queue_name
@@ -155,7 +156,7 @@ def test_history_when_some_of_it_is_kept_then_facts_that_it_has_taken_are_too_wi
 
 
 def items(place: Place, run: RunKey) -> list[Any]:
-    found = place.store.query(keys.history(SPACE, run.run_id)).items
+    found = place.store.query(Query(keys.history(SPACE, run.run_id))).items
     return [item for item in found if item.key.sort.startswith((keys.BATCH, keys.FACT))]
 
 

@@ -15,6 +15,7 @@ from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import ExecutionCompleted, ExecutionContinuedAsNew
 from levante_core.domain.names import RunId
 from levante_core.errors import HandlerFailed, NotRunning, ResultNotReady
+from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.specs import HandlerSpec
 from levante_core.protocol.workers import QueryAnswer, RegisterRequest, TaskQueue
@@ -78,7 +79,7 @@ def ask(place: Place, run: RunKey, seconds: float = 1.0) -> Any:
 def asked(place: Place, run: RunKey) -> list[str]:
     """Return the ids of the queries that wait for an answer of a run."""
     first, last = keys.prefixed(keys.QUERY)
-    page = place.store.query(keys.history(SPACE, run.run_id), first=first, last=last)
+    page = place.store.query(Query(keys.history(SPACE, run.run_id), first=first, last=last))
     return [item.key.sort.removeprefix(keys.QUERY) for item in page.items]
 
 
@@ -105,7 +106,7 @@ def is_clear(place: Place, *runs: RunKey) -> bool:
     return all(
         item.key.sort[:2] not in {keys.QUERY[:2], keys.QUERY_ANSWER[:2]}
         for run in runs
-        for item in place.store.query(keys.history(SPACE, run.run_id)).items
+        for item in place.store.query(Query(keys.history(SPACE, run.run_id))).items
     )
 
 

@@ -19,7 +19,7 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotRunning
-from levante_core.ports.item_store import Delete, Put
+from levante_core.ports.item_store import Delete, Put, Query
 from levante_core.protocol import HandlerSpec, WorkflowSpec
 from levante_core.protocol.workers import CommitOutcome, QueryAnswer, QueryRequest, RegisterRequest
 from levante_core.services.history.commits import MESSAGES_HELD_FOR
@@ -314,5 +314,5 @@ def test_query_when_the_run_ends_before_it_is_asked_then_its_caller_hears_so(pla
         pytest.raises(NotRunning, match="TERMINATED"),
     ):
         place.engine.queries.ask(SPACE, E, "h", {}, 10)
-    left = [item.key.sort for item in place.store.query(keys.history(SPACE, run.run_id)).items]
+    left = [item.key.sort for item in place.store.query(Query(keys.history(SPACE, run.run_id))).items]
     assert not [sort for sort in left if sort.startswith((keys.QUERY, keys.QUERY_ANSWER))]

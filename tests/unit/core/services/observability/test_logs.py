@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from levante_core.errors import InvalidInput, NotFound
+from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.logs import LogLine, LogsRequest
 from levante_core.protocol.workers import RegisterRequest
@@ -132,7 +133,7 @@ def test_logs_when_followed_with_breaks_then_each_line_comes_once(place: Place, 
 def test_logs_when_kept_then_they_expire_by_themselves(place: Place) -> None:
     """A batch is one item, which says when it may go."""
     log(place, "a", 1, line(place, 0, "x"), line(place, 1, "y"))
-    (item,) = place.store.query(f"O#{SPACE}#{DEPLOYMENT}#a").items
+    (item,) = place.store.query(Query(f"O#{SPACE}#{DEPLOYMENT}#a")).items
     assert item.attributes["expires_at"] == int((place.clock.now() + KEPT_FOR).timestamp())
 
 

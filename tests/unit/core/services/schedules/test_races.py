@@ -10,6 +10,7 @@ from levante_core.domain.names import ExecutionId, WorkflowName
 from levante_core.domain.schedules.spec import PartialScheduleDefinition, ScheduleDefinition, ScheduleOverlapPolicy
 from levante_core.domain.schedules.state import Schedule
 from levante_core.errors import ScheduleExists, ScheduleNotFound
+from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest, TaskQueue
 from levante_core.services.executions.run_filter import RunFilter
@@ -239,7 +240,7 @@ def test_change_when_the_schedule_is_deleted_meanwhile_then_it_stays_gone(place:
     schedules = place.engine.schedules
     with place.racing.before_write(lambda: schedules.delete(SPACE, "s")), pytest.raises(ScheduleNotFound):
         schedules.pause(SPACE, "s", None)
-    assert place.store.query(PARTITION).items == []
+    assert place.store.query(Query(PARTITION)).items == []
 
 
 @races("schedules._change Matches")

@@ -23,7 +23,7 @@ from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.errors import NotFound, Unavailable
-from levante_core.ports.item_store import Delete, ItemStore, Page, Put, Write
+from levante_core.ports.item_store import Delete, ItemStore, Page, Put, Query, Write
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.workers import CommitOutcome, WorkflowTaskFailedRequest
 from levante_core.services.conflicts import BUDGET
@@ -198,8 +198,8 @@ def test_read_when_events_are_added_between_its_queries_then_it_misses_none(plac
     class RacedStore(FaultyStore):
         """Lets two items be added after each query."""
 
-        def query(self, partition: str, **how: Any) -> Page:
-            page = super().query(partition, **how)
+        def query(self, query: Query) -> Page:
+            page = super().query(query)
             for index in islice(steps, 2):
                 run_step(place, run, index)
                 publish(place)
@@ -520,6 +520,6 @@ def test_stream_when_nobody_reads_then_nothing_is_written_for_it(place: Place) -
     run = begun(place)
     run_step(place, run, 1)
     assert place.commit(run, 2, TimerStarted(seq=2, fire_at=place.clock.now())) is CommitOutcome.RECORDED
-    assert place.store.query(keys.stream(SPACE, ROOT)).items == []
+    assert place.store.query(Query(keys.stream(SPACE, ROOT))).items == []
     assert place.engine.executions.get(SPACE, ROOT).status is ExecutionStatus.RUNNING
     assert place.engine.executions.start(SPACE, "w", StartRequest(execution_id="f")).is_open
