@@ -1,4 +1,4 @@
-"""Rules that stand in one place stay there."""
+"""Rules that stand in one place stay there, and what is decided by cases is decided for all of them."""
 
 import ast
 from collections.abc import Iterator
@@ -23,3 +23,14 @@ def _texts(tree: ast.Module) -> Iterator[str]:
 def test_module_when_it_asks_whether_a_run_is_open_then_it_asks_the_one_that_knows_how_that_is_stored(file: Path) -> None:
     """A write that forgets that the run has to be the latest ends up in another one: `open_run` and its like do not."""
     assert ("is_open" in _texts(_tree(file))) == (file == OPEN_RUNS)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_module_when_it_matches_then_it_says_what_becomes_of_everything_else(file: Path) -> None:
+    """What no case fits goes on in silence: with `assert_never`, the type checker finds a case that was forgotten."""
+    matches = [node for node in ast.walk(_tree(file)) if isinstance(node, ast.Match)]
+    assert [node.lineno for node in matches if not _takes_everything(node.cases[-1])] == []
+
+
+def _takes_everything(case: ast.match_case) -> bool:
+    return case.guard is None and isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None

@@ -6,11 +6,11 @@ if it had all its digits.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, assert_never
 
 from levante_core.adapters.dynamodb.images import Image, image_of
 from levante_core.errors import NotStorable
-from levante_core.ports.item_store import Item, Key, Put, Scalar, Update, Write
+from levante_core.ports.item_store import Check, Delete, Item, Key, Put, Scalar, Update, Write
 
 MOST_ITEM_BYTES = 400_000
 """Of 409,600 in DynamoDB: what emulators count differently has room too."""
@@ -28,11 +28,16 @@ def check_sizes(group: Sequence[Write]) -> None:
     total = 0
     for write in group:
         _check_key("the key", write.key)
-        if isinstance(write, Put):
-            total += _checked(write.key, write.item.attributes, write.item.documents, write.item.indexes)
-        elif isinstance(write, Update):
-            places = {name: place for name, place in write.set_indexes.items() if place is not None}
-            total += _checked(write.key, {**write.add, **write.set_attributes}, write.set_documents, places)
+        match write:
+            case Put():
+                total += _checked(write.key, write.item.attributes, write.item.documents, write.item.indexes)
+            case Update():
+                places = {name: place for name, place in write.set_indexes.items() if place is not None}
+                total += _checked(write.key, {**write.add, **write.set_attributes}, write.set_documents, places)
+            case Delete() | Check():
+                pass  # a key alone
+            case _:
+                assert_never(write)
     if total > MOST_GROUP_BYTES:
         total = sum(_bytes_of(_image(write)) for write in group if isinstance(write, Put | Update))
     if total > MOST_GROUP_BYTES:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from levante_core.errors import InconsistentHistory
 from levante_core.ports.item_store import (
+    Check,
     ConditionFailed,
     Delete,
     Item,
@@ -89,13 +90,17 @@ class OffloadingStore:
         return ConditionFailed(refused.failed, [item and self.resolved(item) for item in refused.existing])
 
     def _offloaded(self, write: Write) -> Write:
-        if isinstance(write, Put):
-            documents = write.item.documents
-            texts = documents.movable() if isinstance(documents, _Documents) else documents
-            return replace(write, item=replace(write.item, documents=self._kept(write.key, texts)))
-        if isinstance(write, Update):
-            return replace(write, set_documents=self._kept(write.key, write.set_documents))
-        return write
+        match write:
+            case Put():
+                documents = write.item.documents
+                texts = documents.movable() if isinstance(documents, _Documents) else documents
+                return replace(write, item=replace(write.item, documents=self._kept(write.key, texts)))
+            case Update():
+                return replace(write, set_documents=self._kept(write.key, write.set_documents))
+            case Delete() | Check():
+                return write
+            case _:
+                assert_never(write)
 
     def _kept(self, key: Key, documents: Mapping[str, Any]) -> Mapping[str, Json]:
         if not any(map(is_large, documents.values())):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, assert_never
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
@@ -133,6 +133,8 @@ class EventsApp:
                     await self._stream(key, self._send_log(found, send), receive, send)
                 case tail, selection:
                     await self._stream(key, self._send_events(tail, selection, send), receive, send)
+                case _:
+                    assert_never(found)
 
     async def _find(self, scope: Scope, workspace: Workspace) -> BegunHistory | LogReader | tuple[Tail, Selection]:
         """Return what a request asks for: a history, or a stream and the reader's place in it. Raises: LevanteError."""

@@ -189,6 +189,8 @@ class Host:
                 for expected in ("lifespan.startup", "lifespan.shutdown"):
                     await receive()
                     await send({"type": f"{expected}.complete"})
+            case _:
+                pass  # a protocol that the server does not speak
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look at the key first, then at the body: what nobody may send is not read."""

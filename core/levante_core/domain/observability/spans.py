@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.executions.execution import Execution
@@ -212,8 +212,10 @@ class _Making:
                     yield self._span(
                         f"child:{seq}", f"child {opened.event.workflow_name}", opened, attributes, SpanKind.CLIENT
                     )
-                case _:
+                case TimerStarted():
                     yield self._span(f"timer:{seq}", "timer", opened, {"wf.type": "timer"})
+                case _:
+                    assert_never(opened.event)
         for number, message in self._messages.items():
             kind = "signal" if isinstance(message.event, SignalReceived) else "update"
             yield self._span(f"mail:{number}", f"{kind} {message.event.name}", message, {"wf.type": kind}, SpanKind.SERVER)

@@ -174,12 +174,16 @@ class StreamProjection:
 
     def _project_child(self, event: ChildScheduled | ChildCompleted | ChildFailed) -> None:
         own = self._cursor.execution_id
-        if isinstance(event, ChildScheduled):
-            self.children.append(StreamCursor(execution_id=event.execution_id, parent_execution_id=own, asked_by=event.seq))
-        elif isinstance(event, ChildFailed) and event.status is None:
-            self.not_started.add(event.seq)
-        else:
-            self.ended.add(event.seq)
+        match event:
+            case ChildScheduled(execution_id=execution_id):
+                cursor = StreamCursor(execution_id=execution_id, parent_execution_id=own, asked_by=event.seq)
+                self.children.append(cursor)
+            case ChildFailed(status=None):
+                self.not_started.add(event.seq)
+            case ChildCompleted() | ChildFailed():
+                self.ended.add(event.seq)
+            case _:
+                assert_never(event)
 
     def _project_end(self, event: Ended, place: str, at: datetime) -> None:
         match event:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 from levante_core.domain.dispatch.plan import EPOCH
 from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
@@ -172,12 +172,15 @@ class Capabilities:
 
     def granted(self, task: WorkflowTask | ActivityTask) -> WorkflowTask | ActivityTask:
         """Return a task with the token that lets its worker deal with it."""
-        if isinstance(task, WorkflowTask):
-            is_at_start = task.start is not None and task.start.reset is None
-            token = self.run_token(RunGrant(task.run, task.deployment_name, 1 if is_at_start else 0))
-        else:
-            where = task.seq, task.scheduled_in, task.attempt
-            token = self.attempt_token(AttemptGrant(task.run, task.deployment_name, *where))
+        match task:
+            case WorkflowTask():
+                is_at_start = task.start is not None and task.start.reset is None
+                token = self.run_token(RunGrant(task.run, task.deployment_name, 1 if is_at_start else 0))
+            case ActivityTask():
+                where = task.seq, task.scheduled_in, task.attempt
+                token = self.attempt_token(AttemptGrant(task.run, task.deployment_name, *where))
+            case _:
+                assert_never(task)
         return task.model_copy(update={"token": token})
 
     def task(self, workspace: Workspace, token: str) -> WorkflowTask | ActivityTask:

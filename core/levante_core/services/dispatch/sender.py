@@ -13,7 +13,15 @@ from math import ceil
 from typing import assert_never
 
 from levante_core.domain.dispatch.plan import MessageEffect, Record, SendLater, SendTask, plan
-from levante_core.domain.dispatch.tasks import ActivityTask, Delayed, DelayedOfRun, ScheduleDue, TimerDue, WorkflowTask
+from levante_core.domain.dispatch.tasks import (
+    ActivityTask,
+    DeadlineDue,
+    Delayed,
+    DelayedOfRun,
+    ScheduleDue,
+    TimerDue,
+    WorkflowTask,
+)
 from levante_core.domain.names import Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound, Unavailable
@@ -60,9 +68,13 @@ def _group_id(name: str) -> str:
 
 
 def _without_payload(task: WorkflowTask | ActivityTask) -> WorkflowTask | ActivityTask:
-    if isinstance(task, WorkflowTask):
-        return task.model_copy(update={"start": None, "fact": None, "verify": True})
-    return task.model_copy(update={"work": None, "verify": True})
+    match task:
+        case WorkflowTask():
+            return task.model_copy(update={"start": None, "fact": None, "verify": True})
+        case ActivityTask():
+            return task.model_copy(update={"work": None, "verify": True})
+        case _:
+            assert_never(task)
 
 
 class Dispatch:
@@ -136,5 +148,7 @@ def _timer_name(due: DelayedOfRun) -> str:
             return f"activity:{due.seq}:{due.attempt}"
         case TimerDue():
             return f"timer:{due.seq}"
-        case _:
+        case DeadlineDue():
             return "deadline"
+        case _:
+            assert_never(due)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import assert_never
 
 from levante_core.domain.executions.search import is_found
 from levante_core.domain.executions.search_keys import SearchKeys
@@ -42,6 +43,8 @@ class KeyFilter:
                 return value == self.value
             case Comparison.SIMILAR:
                 return value is not None and self.value.casefold() in value.casefold()
+            case _:
+                assert_never(self.comparison)
 
 
 def key_filter(text: str) -> KeyFilter:

@@ -213,7 +213,8 @@ def _place(cursor: str) -> Place:
     match _decoded(cursor):
         case [str(at), str(worker), str(batch), int(number)] if _is_time(at):
             return Place(at, worker, batch, number)
-    raise _no_cursor()
+        case _:
+            raise _no_cursor()
 
 
 def _seen(cursor: str) -> dict[str, tuple[str, int]]:

@@ -88,7 +88,8 @@ def refusal_of(error: Exception) -> dict[str, Any]:
             return TOO_LARGE.answer()
         case NoRoom():
             return TOO_BUSY.answer()
-    answer = answer_to(error)
+        case _:
+            answer = answer_to(error)
     if answer.status >= 500:  # noqa: PLR2004 - the fault is not the caller's
         logger.error("a request failed before its handler: %s", loggable(error), exc_info=error)
     headers = {"content-type": "application/json", **answer.headers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import assert_never
 
 from levante.replay.run import WorkflowRun
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
@@ -185,8 +186,9 @@ class RunLedger:
                 activity = self.state.activities.get(seq)
                 if activity and activity.state is ActivityState.OWNED and not activity.is_cancel_requested:
                     self._hand_over(seq, event.attempt, event.delay_seconds, event.failure)
-            case _ if isinstance(event, OUTCOMES):
-                self.resolve(event)
+            case _:
+                if isinstance(event, OUTCOMES):
+                    self.resolve(event)
 
     def ask(self, commands: Iterable[Command]) -> None:
         """Note what the code asked for."""
@@ -215,6 +217,8 @@ class RunLedger:
                     self._leave(seq, None, self._note)
                 case Stopped():
                     pass  # given up with the other claims
+                case _:
+                    assert_never(end)
         for seq in self._claimed():
             self._leave(seq, failure, self._note)
         self.to_start.clear()
@@ -227,12 +231,15 @@ class RunLedger:
         activity = self.state.activities.get(seq)
         if activity is None or self.is_closing:
             return
-        match after_failure(activity.scheduled.options.retry, activity.attempt, failure):
+        decision = after_failure(activity.scheduled.options.retry, activity.attempt, failure)
+        match decision:
             case RetryAfter(attempt, delay) if not activity.is_cancel_requested:
                 self._hand_over(seq, attempt, delay.total_seconds(), failure)
             case RetryAfter() | GiveUp():
                 final = once_asked_to_end(failure) if activity.is_cancel_requested else failure
                 record(ActivityFailed(seq=seq, at=at, failure=final, attempt=activity.attempt))
+            case _:
+                assert_never(decision)
 
     def _note(self, outcome: Outcome) -> None:
         """Record an outcome that the code does not see until it is replayed."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import assert_never
 
 from levante.errors import WorkflowsException, to_failure
 from levante.worker.activities.attempt import Attempt
@@ -82,7 +83,8 @@ class ActivityTasks:
                 task.work,
                 task.details,
             )
-            match await self._run_decoded(attempt):
+            end = await self._run_decoded(attempt)
+            match end:
                 case Deferred():
                     await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 case Stopped():
@@ -91,6 +93,8 @@ class ActivityTasks:
                     await self._report(attempt, ActivityReport(token=task.token, result=sent, receipt=delivered.receipt))
                 case Failed(failure):
                     await self._report(attempt, ActivityReport(token=task.token, failure=failure, receipt=delivered.receipt))
+                case _:
+                    assert_never(end)
 
     async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
         """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
