@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, get_type_hints
 
 from levante_core.domain.activities.options import RateLimit
-from levante_core.domain.dispatch.plan import EPOCH
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import (

@@ -108,3 +108,5 @@ Search: TypeAlias = Annotated[str, Field(max_length=200)]
 """Words to search for."""
 Cursor: TypeAlias = Annotated[str, Field(max_length=4096)]
 """Where a listing goes on, as the page before said."""
+Limit: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
+"""How much a page of a listing holds."""

@@ -76,6 +76,7 @@ from levante_core.domain.history.state import (
     messages_in,
 )
 from levante_core.domain.history.transitions import ActivityState, ExecutionStatus
+from levante_core.domain.limits import MOST_PLACES
 from levante_core.domain.names import (
     DeploymentName,
     ExecutionId,
@@ -108,6 +109,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_EVENTS",
     "MOST_KEYS",
+    "MOST_PLACES",
     "MOST_VALUE_CHARACTERS",
     "OLD_AFTER_SECONDS",
     "OUTCOMES",

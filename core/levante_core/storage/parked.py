@@ -9,7 +9,7 @@ from hashlib import sha256
 from pydantic_core import from_json
 
 from levante_core.domain import names
-from levante_core.domain.dispatch.plan import EPOCH
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.names import ExecutionId, RunId, Workspace

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from levante_api.access.authentication import MAX_BODY_BYTES
 from levante_core.adapters import item_sizes
 from levante_core.domain.executions.search_keys import MOST_BYTES
+from levante_core.domain.limits import MAX_BODY_BYTES
 from levante_core.domain.payloads import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from tests.integration.api.harness import Api, outcomes
 

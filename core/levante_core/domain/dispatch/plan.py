@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import (
@@ -30,7 +31,7 @@ from levante_core.domain.history.transitions import ActivityState
 from levante_core.domain.names import ExecutionId, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER_FRESH = EPOCH
 """`fresh_at` of work that nobody can call fresh."""
 
 SHORT_TIMEOUT = timedelta(minutes=15)
@@ -239,7 +240,7 @@ def plan(record: Record) -> list[Effect]:
 def _started(record: RunStarted) -> Iterator[Effect]:
     start, pool = record.start, record.pool.without_session
     if start.reset:
-        yield SendTask(WorkflowTask.of(record.run, pool, EPOCH, verify=True), f"{record.run.run_id}:start")
+        yield SendTask(WorkflowTask.of(record.run, pool, NEVER_FRESH, verify=True), f"{record.run.run_id}:start")
     else:
         task = WorkflowTask.of(record.run, pool, start.started_at, start=start)
         yield SendTask(task, f"{record.run.run_id}:start")
@@ -334,13 +335,13 @@ def outstanding(run: RunKey, pool: WorkerPool, work: OpenWork, now: datetime) ->
     effects: list[Effect] = []
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
     if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
-        effects.append(SendTask(WorkflowTask.of(run, pool, EPOCH, verify=True), f"{run.run_id}:advance"))
+        effects.append(SendTask(WorkflowTask.of(run, pool, NEVER_FRESH, verify=True), f"{run.run_id}:advance"))
     answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, RUN_MESSAGES)}
     ended = {fact.input.seq for fact in work.untaken if isinstance(fact.input, ChildCompleted | ChildFailed)}
     for seq, activity in state.activities.items():
         if activity.state is ActivityState.QUEUED and seq not in answered:
             retry = work.retries.get(seq)
-            attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, EPOCH)
+            attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, NEVER_FRESH)
             scheduled_in = activity.batch_index
             runs_it = pool.for_session(activity.scheduled.options.session)
             task = ActivityTask.of(run, runs_it, due_at, seq=seq, scheduled_in=scheduled_in, attempt=attempt, verify=True)

@@ -3,7 +3,7 @@
 Source of the fields: the REST contract, models of schedules, and the SDK contract, section 11 (read 2026-11-23).
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated, Self
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import described, schedule_id
@@ -26,7 +27,6 @@ MOST_COMMENT_CHARACTERS = 1024
 CRON_FIELDS = 5
 LONGEST = timedelta(seconds=LONGEST_SECONDS)
 FULL_YEAR = timedelta(days=365)
-FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ScheduleOverlapPolicy(IntEnum):
@@ -154,7 +154,7 @@ def _checked_cron(text: str) -> str:
     if len(text.split()) != CRON_FIELDS:
         raise ValueError(f"{text!r} is no cron expression: it has five fields, as in '30 9 * * MON-FRI'")
     try:
-        CronSim(text, FIRST_MOMENT)
+        CronSim(text, EPOCH)
     except CronSimError as error:
         raise ValueError(f"{text!r} is no cron expression: {error}") from None
     return text

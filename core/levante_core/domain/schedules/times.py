@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.schedules.spec import ScheduleCalendar, ScheduleInterval, ScheduleSpec
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9000, 1, 1, tzinfo=UTC)
 """There are no times after it."""
 SECOND = timedelta(seconds=1)

@@ -5,16 +5,15 @@ The types, their attributes and the envelope that readers get: REST contract, se
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.payloads import is_encoded
 from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def nanoseconds(at: datetime) -> int:

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from pydantic import Field
 
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import RunStart
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Frozen, Json, Time
@@ -34,7 +35,6 @@ from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, fact_in
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.streams.events import (
-    EPOCH,
     TASK_EVENTS,
     StreamEvent,
     StreamEventType,

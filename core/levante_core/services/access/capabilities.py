@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias, assert_never
 
-from levante_core.domain.dispatch.plan import EPOCH
+from levante_core.domain.dispatch.plan import NEVER_FRESH
 from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.limits import MOST_PLACES
@@ -192,13 +192,13 @@ class Capabilities:
             return ActivityTask.of(
                 attempt.run,
                 attempt.pool,
-                EPOCH,
+                NEVER_FRESH,
                 seq=attempt.seq,
                 scheduled_in=attempt.scheduled_in,
                 attempt=attempt.attempt,
                 verify=True,
             )
-        return WorkflowTask.of(run.run, run.pool, EPOCH, verify=True)
+        return WorkflowTask.of(run.run, run.pool, NEVER_FRESH, verify=True)
 
     def deployment_if_any(self, workspace: Workspace, token: str) -> DeploymentName | None:
         """Return the deployment that a token of a task is for; None if it is good for nothing here."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
@@ -35,7 +36,6 @@ BATCHES_AT_ONCE = 20
 MOST_CURSOR_CHARACTERS = 65_536
 """What a reader of a log comes back with: it holds a place for each worker."""
 _BATCH = re.compile(r"[\x20-\x7e]{1,128}")
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 Wanted = Callable[[LogLine], bool]
@@ -57,7 +57,7 @@ class Window:
     deployment: DeploymentName
     wanted: Wanted
     worker: str | None = None
-    after: datetime = EARLIEST
+    after: datetime = EPOCH
     before: datetime = LATEST
     descending: bool = False
 
@@ -108,7 +108,7 @@ class LogService:
         return Window(
             execution.pool.deployment,
             lambda line: line.execution_id == execution_id and wanted(line),
-            after=EARLIEST if execution.start.first_run_id else execution.start.started_at,
+            after=EPOCH if execution.start.first_run_id else execution.start.started_at,
             before=ended_at,
         )
 

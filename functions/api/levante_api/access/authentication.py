@@ -17,13 +17,11 @@ from levante_api.http.request_log import RequestLog
 from levante_api.http.resolver import written
 from levante_core.answers import Answer
 from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.limits import MAX_BODY_BYTES
 from levante_core.errors import InvalidInput, NotFound, Unauthenticated
 from levante_core.services.access.api_keys import require, require_deployments, require_unbound
 from levante_core.services.engine import Engine
 from levante_core.storage.catalogue import ApiKey
-
-MAX_BODY_BYTES = 6 * 1024 * 1024
-"""What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
 
 MOST_ID_CHARACTERS = 512
 """Of an id or a name in a path: more than any has."""

@@ -23,7 +23,7 @@ from levante_api.http.endpoints import READERS, Endpoint, refuse_unsupported, wo
 from levante_api.http.paging import cursors, page_of
 from levante_core.domain.catalogue.builds import current
 from levante_core.domain.executions.search import is_found
-from levante_core.domain.frozen import Cursor, Parameters, Search, wire_time
+from levante_core.domain.frozen import Cursor, Limit, Parameters, Search, wire_time
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Item, Page
@@ -32,8 +32,6 @@ from levante_core.services.paging import MOST_READ, Budget, scan
 from levante_core.storage.catalogue import Deployment, Worker, deployment_of, worker_of
 
 _NOT_YET = frozenset({"created_by", "dockerfile_path", "owner", "repository_url"})
-
-Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class DeploymentsQuery(Parameters):

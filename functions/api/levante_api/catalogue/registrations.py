@@ -5,7 +5,6 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
 
 from levante_api.catalogue.models import (
     WorkflowRegistration,
@@ -19,7 +18,7 @@ from levante_api.catalogue.serving import Serving
 from levante_api.catalogue.workflows import found_in
 from levante_api.http.endpoints import READERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
-from levante_core.domain.frozen import Cursor, Parameters, Search
+from levante_core.domain.frozen import Cursor, Limit, Parameters, Search
 from levante_core.errors import Unreadable
 from levante_core.ports.item_store import Item
 from levante_core.services.engine import Engine
@@ -47,7 +46,7 @@ class RegistrationsQuery(Parameters):
     archived: bool | None = None
     with_workflow: bool = False
     available_in_chat_assistant: bool | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 

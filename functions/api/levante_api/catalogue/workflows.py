@@ -21,7 +21,7 @@ from levante_api.executions.models import Statuses, possible
 from levante_api.http.endpoints import READERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
 from levante_core.domain.executions.search import is_found
-from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Parameters, Search
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Limit, Parameters, Search
 from levante_core.domain.names import WorkflowName
 from levante_core.ports.item_store import Item
 from levante_core.services.engine import Engine
@@ -52,7 +52,7 @@ class WorkflowsQuery(Parameters):
     sort_by: Literal["display_name"] = "display_name"
     order: Literal["asc", "desc"] = "asc"
     cursor: Cursor | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    limit: Limit = 50
     active_only: bool = False
     search: Search | None = None
 

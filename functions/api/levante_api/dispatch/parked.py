@@ -9,7 +9,7 @@ from pydantic import Field
 
 from levante_api.http.endpoints import ADMINS, VIEWERS, Endpoint, no_content, workspace_of
 from levante_api.http.paging import cursors
-from levante_core.domain.frozen import Cursor, Frozen, Parameters, Time
+from levante_core.domain.frozen import Cursor, Frozen, Limit, Parameters, Time
 from levante_core.services.engine import Engine
 from levante_core.storage.parked import Parked
 
@@ -38,7 +38,7 @@ class ParkedItem(Frozen):
 class ParkedQuery(Parameters):
     """Which page. limit: items on it, at most. cursor: from the page before."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 

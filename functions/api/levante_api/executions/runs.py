@@ -21,7 +21,7 @@ from levante_api.executions.models import (
 from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.http.paging import Cursors, cursors, page_of
 from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
-from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Moment, Parameters, Search, wire_time
+from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Limit, Moment, Parameters, Search, wire_time
 from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.protocol.streams import RUN_HISTORY
@@ -62,7 +62,7 @@ class RunsQuery(Parameters):
     sort_by: Literal["start_time", "end_time"] = "start_time"
     order: Literal["asc", "desc"] = "desc"
     include_internal: bool = True
-    page_size: Annotated[int, Field(ge=1, le=1000)] = 50
+    page_size: Limit = 50
     next_page_token: Cursor | None = None
 
 

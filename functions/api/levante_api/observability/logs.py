@@ -7,19 +7,17 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
 
 from levante_api.http.endpoints import READERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
 from levante_api.streams.redirects import LAST_EVENT_ID, StreamRedirects, led_there
-from levante_core.domain.frozen import Cursor, Frozen, Moment, Parameters
+from levante_core.domain.epoch import EPOCH
+from levante_core.domain.frozen import Cursor, Frozen, Limit, Moment, Parameters
 from levante_core.domain.names import DeploymentName
 from levante_core.protocol.logs import DEPLOYMENT_LOGS, EXECUTION_LOGS, LogRecord, record_of
 from levante_core.protocol.stream_messages import DeploymentLogStreamQuery, ExecutionLogStreamQuery, LogFrame
 from levante_core.services.engine import Engine
-from levante_core.services.observability.logs import EARLIEST, LATEST, Window, of_code
-
-Limit = Annotated[int, Field(ge=1, le=1000)]
+from levante_core.services.observability.logs import LATEST, Window, of_code
 
 
 class LogsQuery(Parameters):
@@ -142,7 +140,7 @@ class LogEndpoints:
         )
         window = replace(
             window,
-            after=max(_time(after) or EARLIEST, window.after),
+            after=max(_time(after) or EPOCH, window.after),
             before=min(_time(before) or LATEST, window.before),
             descending=order == "desc",
         )

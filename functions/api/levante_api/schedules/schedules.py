@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
 
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_named, user_of, workspace_of
 from levante_api.http.paging import cursors
 from levante_core.domain.executions.search import is_found
-from levante_core.domain.frozen import Cursor, Frozen, Json, Parameters, Search, Time
+from levante_core.domain.frozen import Cursor, Frozen, Json, Limit, Parameters, Search, Time
 from levante_core.domain.names import Workspace, deployment_name
 from levante_core.domain.schedules.spec import (
     PartialScheduleDefinition,
@@ -43,7 +42,7 @@ class SchedulesQuery(Parameters):
     user_id: str | None = None
     status: Literal["active", "paused"] | None = None
     search: Search | None = None
-    page_size: Annotated[int | None, Field(ge=1, le=1000)] = None
+    page_size: Limit | None = None
     next_page_token: Cursor | None = None
 
 

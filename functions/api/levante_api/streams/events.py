@@ -7,14 +7,13 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
 
 from levante_api.access.concerns import of_event, of_events
 from levante_api.http.endpoints import READERS, WORKERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
 from levante_api.streams.models import EventBody, EventResponse, EventsBody, EventsResponse, outside_events
 from levante_api.streams.redirects import LAST_EVENT_ID, StreamRedirects, led_there
-from levante_core.domain.frozen import Cursor, Frozen, Parameters
+from levante_core.domain.frozen import Cursor, Frozen, Limit, Parameters
 from levante_core.domain.streams.events import StreamEvent
 from levante_core.errors import InvalidInput
 from levante_core.protocol.stream_messages import EventFrame, EventStreamQuery, ExecutionStreamQuery
@@ -35,7 +34,7 @@ class EventsQuery(Parameters):
     root_workflow_exec_id: str | None = None
     workflow_exec_id: str | None = None
     workflow_run_id: str | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Limit = 100
     cursor: Cursor | None = None
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from levante_local.http.gateway import MAX_BODY_BYTES
+from levante_core.domain.limits import MAX_BODY_BYTES
 
 SMALL_BYTES = 16 * 1024
 """Bodies up to this size are not counted: the number of connections bounds them."""

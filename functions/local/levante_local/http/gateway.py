@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
+from levante_core.domain.limits import MAX_BODY_BYTES
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY_BYTES = 6 * 1024 * 1024
-"""What a Lambda function takes. Source: Lambda quotas (read 2026-11-23)."""
 LONGEST_LENGTH = 19
 """Digits of a Content-Length that is looked at."""
 PART_BYTES = 256 * 1024

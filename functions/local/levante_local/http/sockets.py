@@ -16,7 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from levante_local.http.gateway import MAX_BODY_BYTES, Receive, Refusal, Scope, Send, respond
+from levante_core.domain.limits import MAX_BODY_BYTES
+from levante_local.http.gateway import Receive, Refusal, Scope, Send, respond
 
 logger = logging.getLogger("levante.host")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from levante_core.domain.limits import MAX_BODY_BYTES
 from levante_local.host import LARGE_BYTES
-from levante_local.http.gateway import MAX_BODY_BYTES, event_of
+from levante_local.http.gateway import event_of
 from levante_local.http.sockets import SocketLimits
 from tests.integration.api.harness import on_a_loop
 from tests.unit.local.serving import KEY, SHORT, request, serving, until

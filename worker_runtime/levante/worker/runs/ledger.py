@@ -14,6 +14,7 @@ from levante_core.protocol import (
     ACTIVITY_CANCELED,
     CLOSINGS,
     MOST_BYTES,
+    MOST_PLACES,
     OUTCOMES,
     RUN_MESSAGES,
     ActivityCancelRequested,
@@ -56,7 +57,7 @@ OWNER_LOST = Failure(
     type="WorkerLost",
     message="the worker that ran this attempt in place is gone",
 )
-NOTHING_OPEN = 99_999_999
+NOTHING_OPEN = MOST_PLACES
 """Above every seq: no outcome is of interest."""
 
 AWAITED = (*CLOSINGS, UpdateCompleted, UpdateFailed, ChildScheduled, ChildSignaled)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from levante_core.domain.dispatch.plan import (
-    EPOCH,
+    NEVER_FRESH,
     AttemptEnded,
     BatchAppended,
     CancelActivity,
@@ -148,7 +148,7 @@ def test_outstanding_when_a_run_merely_waits_then_only_queues_are_filled_again()
     retry = AttemptEnded(RUN, POOL, recorded_at=NOW, due_at=LATER, seq=2, scheduled_in=1, attempt=3)
     effects = outstanding(RUN, POOL, OpenWork(state, (), {2: retry}), NOW)
     address = {**ADDRESS, "verify": True}
-    first = ActivityTask(**address, fresh_at=EPOCH, seq=1, scheduled_in=1, attempt=1)
+    first = ActivityTask(**address, fresh_at=NEVER_FRESH, seq=1, scheduled_in=1, attempt=1)
     assert effects == [
         SendTask(first, "r:1:1"),
         SendLater(ActivityTask(**address, fresh_at=LATER, seq=2, scheduled_in=1, attempt=3)),
@@ -168,5 +168,5 @@ def test_outstanding_when_somebody_has_to_look_then_there_is_a_workflow_task(why
     outcome = outcomes.get(why)
     untaken = [Fact(key="1", input=outcome)] if outcome else []
     effects = outstanding(RUN, POOL, OpenWork(fold(history, {}), untaken, {}), NOW)
-    task = SendTask(WorkflowTask(**ADDRESS, fresh_at=EPOCH, verify=True), "r:advance")
+    task = SendTask(WorkflowTask(**ADDRESS, fresh_at=NEVER_FRESH, verify=True), "r:advance")
     assert (task in effects) == (why != "a void fact")

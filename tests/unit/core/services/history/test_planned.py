@@ -7,7 +7,7 @@ import pytest
 
 from levante_core.domain.activities.options import ActivityOptions
 from levante_core.domain.dispatch.plan import (
-    EPOCH,
+    NEVER_FRESH,
     AttemptEnded,
     BatchAppended,
     DeleteRest,
@@ -131,7 +131,7 @@ def test_run_when_it_goes_on_from_another_then_its_start_is_no_news() -> None:
         reset=Reset(run_id=RunId("old"), event_id=1, batches=0, seed=RunId("old")),
     )
     assert plan(RunStarted(RUN, PINNED, start)) == [
-        SendTask(WorkflowTask(**ADDRESS, fresh_at=EPOCH, verify=True), "r:start"),
+        SendTask(WorkflowTask(**ADDRESS, fresh_at=NEVER_FRESH, verify=True), "r:start"),
         SendLater(DeadlineDue(**ADDRESS, fresh_at=start.deadline_at)),
     ]
 
@@ -145,7 +145,7 @@ def test_plan_when_something_has_expired_then_the_rest_of_it_is_deleted() -> Non
 def test_outstanding_when_an_answer_waits_then_what_it_answers_is_not_asked_for() -> None:
     """Messages answer nothing, whatever their number."""
     events = (scheduled(1), TimerStarted(seq=2, fire_at=LATER))
-    task = SendTask(ActivityTask(**ADDRESS, verify=True, fresh_at=EPOCH, seq=1, scheduled_in=1, attempt=1), "r:1:1")
+    task = SendTask(ActivityTask(**ADDRESS, verify=True, fresh_at=NEVER_FRESH, seq=1, scheduled_in=1, attempt=1), "r:1:1")
     timer = SendLater(TimerDue(**ADDRESS, verify=True, fresh_at=LATER, seq=2))
     answers = {
         "nothing": (),
@@ -173,7 +173,9 @@ def test_outstanding_when_an_attempt_failed_then_the_next_one_is_asked_for_when_
 
 def test_outstanding_when_a_worker_runs_an_activity_in_place_then_no_other_is_asked_to() -> None:
     """Somebody looks at the run, and takes over the claim if its owner is gone; both would run it otherwise."""
-    assert left((scheduled(1, owner="me"),)) == [SendTask(WorkflowTask(**ADDRESS, verify=True, fresh_at=EPOCH), "r:advance")]
+    assert left((scheduled(1, owner="me"),)) == [
+        SendTask(WorkflowTask(**ADDRESS, verify=True, fresh_at=NEVER_FRESH), "r:advance")
+    ]
 
 
 def test_outstanding_when_no_attempt_was_heard_of_then_the_first_to_be_made_is_asked_for() -> None:
