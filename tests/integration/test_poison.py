@@ -16,13 +16,8 @@ import pytest
 from levante_core.domain.dispatch.plan import StartChild
 from levante_core.domain.dispatch.tasks import DELAYED, TimerDue
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.history.events import (
-    ActivityScheduled,
-    ChildScheduled,
-    ParentClosePolicy,
-    SignalReceived,
-    TimerStarted,
-)
+from levante_core.domain.history.events import ActivityScheduled, ChildScheduled, ParentClosePolicy, TimerStarted
+from levante_core.domain.history.run_messages import SignalReceived
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, WorkflowName
 from levante_core.domain.schedules.spec import ScheduleDefinition

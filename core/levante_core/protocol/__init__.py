@@ -27,12 +27,10 @@ from levante_core.domain.history.events import (
     CLOSINGS,
     COMMANDS,
     OUTCOMES,
-    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityScheduled,
-    CancelRequested,
     ChildCancelRequested,
     ChildCompleted,
     ChildFailed,
@@ -52,18 +50,22 @@ from levante_core.domain.history.events import (
     Outcome,
     ParentClosePolicy,
     PatchRecorded,
-    RunMessage,
-    SignalReceived,
     TaskPublished,
     TimerCanceled,
     TimerFired,
     TimerStarted,
     UpdateCompleted,
     UpdateFailed,
+)
+from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.history.run_messages import (
+    RUN_MESSAGES,
+    CancelRequested,
+    RunMessage,
+    SignalReceived,
     UpdateRequested,
     message_key,
 )
-from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
 from levante_core.domain.history.state import (
     MOST_BYTES,
     MOST_EVENTS,

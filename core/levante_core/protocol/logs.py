@@ -22,31 +22,43 @@ _DEPLOYMENT = re.compile(DEPLOYMENT_LOGS.replace("<name>", "([^/]+)") + "/stream
 
 
 class LogLine(Frozen):
-    """A line that a worker has logged. execution_id to attempt: of the code that logged it, if that was a user's.
-
-    activity_id: as in stream events. attributes: of the logging call.
-    """
+    """A line that a worker has logged."""
 
     at: Time
+    """When it was logged."""
     level: Annotated[str, Field(max_length=32)]
+    """Level of the line, such as INFO."""
     logger: Annotated[str, Field(max_length=256)]
+    """Name of the logger."""
     message: Annotated[str, Field(max_length=MOST_CHARACTERS)]
+    """The text of the line."""
     execution_id: str | None = None
+    """Id of the execution whose code logged it, if that was a user's."""
     run_id: str | None = None
+    """Id of the run whose code logged it."""
     workflow_name: str | None = None
+    """Name of the workflow whose code logged it."""
     activity_id: str | None = None
+    """Id of the activity whose code logged it, as in stream events."""
     activity_name: str | None = None
+    """Name of the activity whose code logged it."""
     attempt: int | None = None
+    """The attempt of the activity that logged it."""
     attributes: Mapping[str, str] = Field(default_factory=dict)
+    """Attributes of the logging call."""
 
 
 class LogsRequest(Frozen):
-    """Lines of one worker, in order. batch_id: the same when they are sent again."""
+    """Lines of one worker, in order."""
 
     deployment_name: Deployment
+    """Name of the deployment."""
     worker_name: WorkerName
+    """Name of the worker."""
     batch_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Id of the batch: the same when its lines are sent again."""
     lines: Annotated[tuple[LogLine, ...], Field(min_length=1, max_length=MOST_LINES)]
+    """The lines, in order."""
 
 
 class LogsResponse(Frozen):
@@ -54,14 +66,20 @@ class LogsResponse(Frozen):
 
 
 class LogRecord(Frozen):
-    """A line as clients see it. trace_id: empty where none is known; span_id: of the run or the attempt, or empty."""
+    """A line as clients see it."""
 
     timestamp: Time
+    """When it was logged."""
     trace_id: str
+    """Id of the trace; empty where none is known."""
     span_id: str
+    """Id of the span of the run or the attempt; empty where none is known."""
     severity_text: str
+    """Level of the line, such as INFO."""
     body: str
+    """The text of the line."""
     log_attributes: Mapping[str, str]
+    """What is known of the line, by name."""
 
 
 def record_of(line: LogLine, trace_id: str) -> LogRecord:

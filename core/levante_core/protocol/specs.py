@@ -41,12 +41,16 @@ Timeout: TypeAlias = Annotated[
 
 
 class HandlerSpec(Frozen):
-    """One signal, query or update that a workflow takes. output_schema: None for signals and where nothing is known."""
+    """One signal, query or update that a workflow takes."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
+    """Name of the handler."""
     description: str | None = None
+    """What it does, for people."""
     input_schema: JsonSchema
+    """JSON schema of the input."""
     output_schema: JsonSchema | None = None
+    """JSON schema of the result; null for signals and where nothing is known."""
 
 
 MOST_DECLARED = 100
@@ -55,20 +59,35 @@ Handlers: TypeAlias = Annotated[tuple[HandlerSpec, ...], Field(max_length=MOST_D
 
 
 class WorkflowSpec(Frozen):
-    """One workflow as a worker registers it. execution_timeout: of the whole execution, later runs included."""
+    """One workflow as a worker registers it."""
 
     name: Annotated[str, AfterValidator(_checked_name), Field(json_schema_extra=described("workflow_name"))]
+    """Name of the workflow."""
     task_queue: str
+    """Name of the deployment that serves it."""
     input_schema: JsonSchema
+    """JSON schema of the input."""
     output_schema: JsonSchema | None = None
+    """JSON schema of the result; null where nothing is known."""
     display_name: str | None = None
+    """Its name for people."""
     description: str | None = None
+    """What it does, for people."""
     is_technical: bool = False
+    """Whether it serves other workflows rather than people."""
     signals: Handlers = ()
+    """The signals that it takes."""
     queries: Handlers = ()
+    """The queries that it answers."""
     updates: Handlers = ()
+    """The updates that it takes."""
     schedules: Annotated[tuple[ScheduleDefinition, ...], Field(max_length=MOST_DECLARED)] = ()
+    """The schedules that its code declares."""
     enforce_determinism: bool = False
+    """Whether calls that differ on replay are refused in its code."""
     on_behalf_of: bool = False
+    """Whether it acts for the user who started it."""
     execution_timeout: Timeout = timedelta(hours=1)
+    """How long an execution may take, later runs included."""
     plugin_metadata: Json = None
+    """JSON that the code's own tools added."""

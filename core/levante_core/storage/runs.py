@@ -11,7 +11,8 @@ from levante_core.domain.executions.execution import Ending, Execution, Parent, 
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.frozen import Frozen, Json, wire_time
-from levante_core.domain.history.events import ChildStarted, Outcome, RunMessage, message_key
+from levante_core.domain.history.events import ChildStarted, Outcome
+from levante_core.domain.history.run_messages import RunMessage, message_key
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace

@@ -13,26 +13,30 @@ from levante_core.domain.frozen import Frozen
 
 
 class HealthProblem(Frozen):
-    """A part that does not work at present, and is tried again. since: its first failure. error: of the last one.
-
-    count: how often it has failed since.
-    """
+    """A part that does not work at present, and is tried again."""
 
     part: str
+    """Which part does not work."""
     since: datetime
+    """When it first failed."""
     error: str
+    """What was wrong the last time."""
     count: int
+    """How often it has failed since."""
 
 
 class Health(Frozen):
-    """The service answers. version: of Levante. problems: what does not work, if it is degraded; calls are answered still.
+    """The service answers.
 
     On AWS alarms report such problems, and the list is empty.
     """
 
     status: Literal["ok", "degraded"]
+    """Whether all of it works."""
     version: str
+    """Version of Levante."""
     problems: tuple[HealthProblem, ...]
+    """What does not work, if it is degraded; calls are answered still."""
 
 
 @dataclass(frozen=True)

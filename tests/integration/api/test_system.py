@@ -3,11 +3,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import griffe
 import pytest
+from pydantic import BaseModel
 
 from levante_api.app import ApiSettings, create_app
-from levante_api.openapi.document import said_in
+from levante_api.catalogue.models import DeploymentDetailResponse, WorkflowGetResponse
 from levante_api.openapi.examples import BODIES
+from levante_api.openapi.field_docstrings import field_docstrings
+from levante_api.streams.models import TaskFailed
+from levante_core.domain.dispatch.tasks import ActivityTask
+from levante_core.domain.frozen import Frozen
+from levante_core.protocol.specs import WorkflowSpec
 from tests.integration.api.harness import SETTINGS, Api, build
 
 
@@ -88,24 +95,39 @@ def test_openapi_when_it_shows_an_example_then_that_body_is_well_formed(api: Api
     assert answer.status in (200, 404) or "task_token" in answer.body["detail"][0]["loc"], answer
 
 
-@pytest.mark.parametrize(
-    ("docstring", "own", "fields"),
-    [
-        ("The whole.", "The whole.", {}),
-        ("The whole. a: about it.", "The whole.", {"a": "About it."}),
-        ("a, b: both. bc: `a:b`, and (a: c).", "", {"a": "Both.", "b": "Both.", "bc": "`a:b`, and (a: c)."}),
-        (
-            "The whole.\n\na: one\nline more. x: no field.\n\nMore.",
-            "The whole.\n\nMore.",
-            {"a": "One line more. x: no field."},
-        ),
-    ],
-)
-def test_docstring_when_it_speaks_of_fields_then_each_gets_its_part(
-    docstring: str, own: str, fields: dict[str, str]
+def test_openapi_when_it_describes_a_model_then_it_says_something_of_every_field(document: Any) -> None:
+    """Who reads the reference needs no source code beside it."""
+    schemas = document["components"]["schemas"]
+    fields = [(name, field, one) for name, schema in schemas.items() for field, one in schema.get("properties", {}).items()]
+    assert len(fields) > 900
+    assert [(name, field) for name, field, one in fields if not one.get("description", "").endswith(".")] == []
+
+
+def test_openapi_when_a_model_is_described_then_its_fields_are_described_beside_them(document: Any) -> None:
+    """A sentence such as `name: what it is.` in the docstring of a class is found by no tool."""
+    texts = {
+        name: [sentence for field in schema.get("properties", ()) for sentence in (f"{field}: ", f"`{field}`: ")]
+        for name, schema in document["components"]["schemas"].items()
+    }
+    described = {name: document["components"]["schemas"][name].get("description", "") for name in texts}
+    assert [(name, text) for name, found in texts.items() for text in found if text in described[name]] == []
+
+
+@pytest.mark.parametrize("model", [WorkflowGetResponse, DeploymentDetailResponse, TaskFailed, ActivityTask, WorkflowSpec])
+def test_field_docstrings_when_compared_with_those_that_another_tool_reads_then_they_are_the_same(
+    model: type[BaseModel],
 ) -> None:
-    """What is said once, where the code is, is said in the document too."""
-    assert said_in(docstring, ("a", "b", "bc")) == (own, fields)
+    """They are what any tool takes for the docstrings of fields, those of ancestors included."""
+    expected: dict[str, str] = {}
+    for ancestor in reversed(model.__mro__[: model.__mro__.index(Frozen)]):
+        members = griffe.load(ancestor.__module__, allow_inspection=False)[ancestor.__name__].members
+        expected |= {
+            name: " ".join(one.docstring.value.split())
+            for name, one in members.items()
+            if one.is_attribute and one.docstring
+        }
+    assert expected
+    assert field_docstrings(model) == expected
 
 
 SUCCESSES = {"200", "201", "202", "204", "307"}

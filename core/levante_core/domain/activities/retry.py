@@ -21,11 +21,14 @@ ACTIVITY_CANCELED = Failure(
 
 
 class RetryPolicy(Frozen):
-    """max_attempts counts the first one too. The delay after attempt n is initial_interval x coefficient^(n - 1)."""
+    """How often an activity is tried. The delay after attempt n is initial_interval x coefficient^(n - 1)."""
 
     max_attempts: int = Field(default=3, ge=1)
+    """How many attempts are made, the first one included."""
     initial_interval_seconds: float = Field(default=1.0, ge=0)
+    """The delay after the first attempt."""
     backoff_coefficient: float = Field(default=2.0, ge=1)
+    """What each further delay is multiplied by."""
 
     def delay_after(self, attempt: int) -> timedelta:
         """Return how long the attempt after this one has to wait (attempt: 1-based, the one that failed)."""

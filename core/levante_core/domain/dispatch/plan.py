@@ -10,7 +10,6 @@ from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import (
-    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
@@ -26,6 +25,7 @@ from levante_core.domain.history.events import (
     TimerStarted,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import RUN_MESSAGES
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
 from levante_core.domain.names import ExecutionId, Workspace

@@ -18,21 +18,29 @@ OLD_AFTER_SECONDS = 240
 
 
 class Fact(Frozen):
-    """A recorded fact. key: unique within the run."""
+    """A recorded fact."""
 
     key: str
+    """Key of the fact, unique within the run."""
     input: Annotated[Input, Field(discriminator="kind")]
+    """What the workflow code learns by it."""
 
 
 class _Task(Frozen):
-    """What every task says. fresh_at: when the work came due; verify: ask the API before believing the message."""
+    """What every task says."""
 
     workspace: Workspace
+    """Workspace of the execution."""
     execution_id: ExecutionId
+    """Id of the execution."""
     run_id: RunId
+    """Id of the run."""
     deployment_name: WorkerPool
+    """Name of the deployment."""
     fresh_at: Time
+    """When the work came due."""
     verify: bool = False
+    """Whether to ask the API before believing the message."""
 
     @property
     def run(self) -> RunKey:
@@ -61,15 +69,15 @@ def _envelope(run: RunKey, pool: WorkerPool, fresh_at: datetime, *, verify: bool
 
 
 class WorkflowTask(_Task):
-    """Advance this run. start: batch 0, in the first task of a run. fact: the fact that caused the task.
-
-    token: lets its worker load the run, and commit its first batch if `start` is there.
-    """
+    """Advance this run."""
 
     kind: Literal["workflow_task"] = "workflow_task"
     token: str = ""
+    """Lets the worker load the run, and commit its first batch if `start` is there."""
     start: RunStart | None = None
+    """Batch 0, in the first task of a run."""
     fact: Fact | None = None
+    """The fact that caused the task."""
 
     @classmethod
     def of(
@@ -87,29 +95,34 @@ class WorkflowTask(_Task):
 
 
 class ActivityWork(Frozen):
-    """What to run: the activity's name, its JSON input and how."""
+    """What an activity task runs."""
 
     name: str
+    """Name of the activity."""
     input: Json
+    """Input of the activity, as JSON."""
     options: ActivityOptions
+    """How it is to be run."""
 
 
 class ActivityTask(_Task):
-    """Run this attempt. work is absent when the message would be too large or its sender did not know it.
-
-    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. details: of the last heartbeat of the
-    attempts before, known once the task was checked. is_deferred: the attempt goes on elsewhere, and its time is up at
-    `fresh_at`. token: lets its worker report the attempt.
-    """
+    """Run this attempt."""
 
     kind: Literal["activity_task"] = "activity_task"
     token: str = ""
+    """Lets the worker report the attempt."""
     seq: Seq
+    """Seq of the activity."""
     scheduled_in: Seq
+    """Index of the batch that holds the activity's `activity_scheduled`."""
     attempt: Seq
+    """Which attempt it is, from 1 on."""
     work: ActivityWork | None = None
+    """What to run; null when the message would be too large or its sender did not know it."""
     details: tuple[Json, ...] = ()
+    """Details of the last heartbeat of the attempts before, known once the task was checked."""
     is_deferred: bool = False
+    """Whether the attempt goes on elsewhere, and its time is up at `fresh_at`."""
 
     @classmethod
     def of(  # noqa: PLR0913 - each is a field of its own

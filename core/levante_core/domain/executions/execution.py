@@ -34,44 +34,52 @@ class RunKey:
 
 
 class Reset(Frozen):
-    """How a run came about that goes on from the middle of another one.
-
-    run_id: of that one; event_id: its last event that was kept. batches: copied. seed: run id that seeds random numbers.
-    """
+    """How a run came about that goes on from the middle of another one."""
 
     run_id: RunId
+    """Id of the run that it goes on from."""
     event_id: Annotated[int, Field(ge=1)]
+    """Id of the last event that was kept of that run."""
     batches: Annotated[int, Field(ge=0)]
+    """How many batches were copied."""
     seed: RunId
+    """Id of the run that random numbers are seeded with."""
     reason: str | None = None
+    """Why, for people; null if nobody said so."""
 
 
 class RunStart(Frozen):
-    """Batch 0 of a run: what the workflow code is started with.
-
-    first_run_id: of the runs that this one continues; continued_run_id: the last of them. None for a first run.
-    search_keys: those that the execution has already. schedule_id: of the schedule that started the execution.
-    """
+    """Batch 0 of a run: what the workflow code is started with."""
 
     workflow_name: WorkflowName
+    """Name of the workflow."""
     input: Json
+    """Input of the workflow, as JSON."""
     started_at: Time
+    """When it started."""
     deadline_at: Time
+    """When the execution times out."""
     first_run_id: RunId | None = None
+    """Id of the first of the runs that this one continues; null for a first run."""
     continued_run_id: RunId | None = None
+    """Id of the last of the runs that this one continues; null for a first run."""
     reset: Reset | None = None
+    """How the run came about, if it goes on from another one."""
     search_keys: SearchKeys = Field(default_factory=dict)
+    """The search keys that the execution has already."""
     schedule_id: str | None = None
+    """Id of the schedule that started the execution."""
 
 
 class Tracing(Frozen):
-    """What the caller gave for tracing. is_exported: whether the trace of each run is sent somewhere when it has ended."""
+    """What the caller gave for tracing."""
 
     traceparent: str | None = None
     force_new_trace: bool = False
     attributes: Mapping[str, str] = Field(default_factory=dict)
     extensions: Mapping[str, Json] = Field(default_factory=dict)
     is_exported: bool = False
+    """Whether the trace of each run is sent somewhere when it has ended."""
 
 
 NO_TRACING = Tracing()

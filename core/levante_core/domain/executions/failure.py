@@ -19,12 +19,19 @@ class FailureKind(StrEnum):
 
 
 class Failure(Frozen):
-    """message: for people. type: the name of the exception class. details: JSON the raiser added."""
+    """What remains of an exception once it has crossed a process."""
 
     kind: FailureKind = FailureKind.APPLICATION
+    """What has failed, by what follows from it."""
     message: str
+    """For people."""
     type: str = "Exception"
+    """The name of the exception class."""
     non_retryable: bool = False
+    """Whether no other attempt follows, whatever the policy."""
     details: Json = None
+    """JSON the raiser added."""
     stack: str | None = None
+    """The stack trace, if it was kept."""
     cause: "Failure | None" = None
+    """The failure that led to it."""

@@ -3,17 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from levante_core.domain.history.events import (
-    CLOSINGS,
-    ActivityScheduled,
-    HistoryEvent,
-    Input,
-    MessagesTaken,
-    RunMessage,
-    SignalReceived,
-    UpdateRequested,
-    message_key,
-)
+from levante_core.domain.history.events import CLOSINGS, ActivityScheduled, HistoryEvent, Input, MessagesTaken
+from levante_core.domain.history.run_messages import RunMessage, SignalReceived, UpdateRequested, message_key
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
 

@@ -29,7 +29,9 @@ class SearchKeysChanged(Frozen):
 
     kind: Literal["search_keys_changed"] = "search_keys_changed"
     values: SearchKeys = Field(default_factory=dict)
+    """Values by key; null is a key without a value."""
     removed: tuple[str, ...] = ()
+    """The keys that are taken away."""
 
 
 def changed(keys: SearchKeys, change: SearchKeysChanged) -> SearchKeys:

@@ -19,6 +19,7 @@ from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import SearchKeysChanged
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history.notes import Note
+from levante_core.domain.history.run_messages import RunMessage
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.limits import LONGEST_SECONDS
 from levante_core.domain.names import ExecutionId, RunId
@@ -29,31 +30,33 @@ from levante_core.domain.streams.custom_tasks import TaskEvent
 
 
 class ActivityScheduled(Frozen):
-    """An activity was asked for. owner: the worker that runs it in place; None sends it to the activity queue.
-
-    attempt: the first attempt still to be made: above 1 when a worker was lost that may have made one unrecorded.
-    """
+    """An activity was asked for."""
 
     kind: Literal["activity_scheduled"] = "activity_scheduled"
     seq: Seq
     name: str
+    """Name of the activity."""
     input: Json
+    """Input of the activity, as JSON."""
     options: ActivityOptions = ActivityOptions()
+    """How it is to be run."""
     owner: str | None = None
+    """The worker that runs it in place; null sends it to the activity queue."""
     attempt: Annotated[int, Field(ge=1)] = 1
+    """The first attempt still to be made: above 1 when a worker was lost that may have made one unrecorded."""
 
 
 class ActivityCancelRequested(Frozen):
-    """Workflow code no longer wants this activity, which is asked to end.
-
-    is_queued: some worker may have it from the activity queue. is_awaited: the code goes on waiting for how it ends.
-    """
+    """Workflow code no longer wants this activity, which is asked to end."""
 
     kind: Literal["activity_cancel_requested"] = "activity_cancel_requested"
     seq: Seq
     activity: Seq
+    """Seq of the activity."""
     is_queued: bool = False
+    """Whether some worker may have it from the activity queue."""
     is_awaited: bool = False
+    """Whether the code goes on waiting for how it ends."""
 
 
 class TimerStarted(Frozen):
@@ -62,6 +65,7 @@ class TimerStarted(Frozen):
     kind: Literal["timer_started"] = "timer_started"
     seq: Seq
     fire_at: Time
+    """When it is due."""
 
 
 class TimerCanceled(Frozen):
@@ -70,6 +74,7 @@ class TimerCanceled(Frozen):
     kind: Literal["timer_canceled"] = "timer_canceled"
     seq: Seq
     timer: Seq
+    """Seq of the timer."""
 
 
 class ParentClosePolicy(StrEnum):
@@ -81,29 +86,35 @@ class ParentClosePolicy(StrEnum):
 
 
 class ChildScheduled(Frozen):
-    """A child workflow was asked for. is_awaited: False lets the code know when it has started, apart from how it ends.
-
-    timeout_seconds: of the child's execution; None for what its workflow declares.
-    """
+    """A child workflow was asked for."""
 
     kind: Literal["child_scheduled"] = "child_scheduled"
     seq: Seq
     workflow_name: str
+    """Name of the child's workflow."""
     execution_id: ExecutionId
+    """Id of the child's execution."""
     input: Json
+    """Input of the child, as JSON."""
     close_policy: ParentClosePolicy
+    """What becomes of the child when this run ends first."""
     is_awaited: bool = True
+    """False lets the code know when the child has started, apart from how it ends."""
     timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
+    """Timeout of the child's execution; null for what its workflow declares."""
 
 
 class ChildCancelRequested(Frozen):
-    """Workflow code no longer wants this child, which is asked to end. is_awaited: it goes on waiting for how it ends."""
+    """Workflow code no longer wants this child, which is asked to end."""
 
     kind: Literal["child_cancel_requested"] = "child_cancel_requested"
     seq: Seq
     child: Seq
+    """Seq of the child."""
     execution_id: ExecutionId
+    """Id of the child's execution."""
     is_awaited: bool = False
+    """Whether the code goes on waiting for how it ends."""
 
 
 class ChildSignaled(Frozen):
@@ -112,9 +123,13 @@ class ChildSignaled(Frozen):
     kind: Literal["child_signaled"] = "child_signaled"
     seq: Seq
     child: Seq
+    """Seq of the child."""
     execution_id: ExecutionId
+    """Id of the child's execution."""
     name: str
+    """Name of the signal."""
     input: Json
+    """Input of the signal, as JSON."""
 
 
 class TaskPublished(Frozen):
@@ -123,14 +138,17 @@ class TaskPublished(Frozen):
     kind: Literal["task_published"] = "task_published"
     seq: Seq
     event: TaskEvent
+    """The event."""
 
 
 class PatchRecorded(Frozen):
-    """The code took the new side of a change with this id. is_deprecated: later code may no longer ask about it."""
+    """The code took the new side of a change with this id."""
 
     kind: Literal["patch_recorded"] = "patch_recorded"
     patch_id: Annotated[str, Field(min_length=1, max_length=256)]
+    """Id of the change."""
     is_deprecated: bool = False
+    """Whether later code may no longer ask about it."""
 
 
 class ExecutionCompleted(Frozen):
@@ -139,6 +157,7 @@ class ExecutionCompleted(Frozen):
     kind: Literal["execution_completed"] = "execution_completed"
     seq: Seq
     result: Json
+    """What it returned, as JSON."""
 
 
 class ExecutionFailed(Frozen):
@@ -147,6 +166,7 @@ class ExecutionFailed(Frozen):
     kind: Literal["execution_failed"] = "execution_failed"
     seq: Seq
     failure: Failure
+    """What went wrong."""
 
 
 class ExecutionCanceled(Frozen):
@@ -157,16 +177,16 @@ class ExecutionCanceled(Frozen):
 
 
 class ExecutionContinuedAsNew(Frozen):
-    """The workflow goes on as a new run, with an empty history. run_id: of that run.
-
-    mail_taken: number of the last message that this run has taken; what came later is the new run's.
-    """
+    """The workflow goes on as a new run, with an empty history."""
 
     kind: Literal["execution_continued_as_new"] = "execution_continued_as_new"
     seq: Seq
     run_id: RunId
+    """Id of the new run."""
     input: Json
+    """Input of the new run, as JSON."""
     mail_taken: Annotated[int, Field(ge=0)] = 0
+    """Number of the last message that this run has taken; what came later is the new run's."""
 
 
 class UpdateCompleted(Frozen):
@@ -175,7 +195,9 @@ class UpdateCompleted(Frozen):
     kind: Literal["update_completed"] = "update_completed"
     seq: Seq
     update: Number
+    """Number of the update."""
     result: Json
+    """What the handler returned, as JSON."""
 
 
 class UpdateFailed(Frozen):
@@ -184,7 +206,9 @@ class UpdateFailed(Frozen):
     kind: Literal["update_failed"] = "update_failed"
     seq: Seq
     update: Number
+    """Number of the update."""
     failure: Failure
+    """Why it was refused, or what the handler raised."""
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
@@ -196,53 +220,31 @@ class ActivityCompleted(Frozen):
     kind: Literal["activity_completed"] = "activity_completed"
     seq: Seq
     at: Time
+    """When it happened."""
     result: Json
+    """What it returned, as JSON."""
 
 
 class ActivityFailed(Frozen):
-    """The activity with this seq failed for good. attempt: the last one made."""
+    """The activity with this seq failed for good."""
 
     kind: Literal["activity_failed"] = "activity_failed"
     seq: Seq
     at: Time
+    """When it happened."""
     failure: Failure
+    """What went wrong."""
     attempt: Annotated[int, Field(ge=1)] = 1
+    """The last attempt made."""
 
 
 class TimerFired(Frozen):
-    """The timer with this seq is due. at: the time that it was set to, whoever noticed it, and when."""
+    """The timer with this seq is due."""
 
     kind: Literal["timer_fired"] = "timer_fired"
     seq: Seq
     at: Time
-
-
-class SignalReceived(Frozen):
-    """A signal was accepted. number: its place among the messages of the run, from 1 on."""
-
-    kind: Literal["signal_received"] = "signal_received"
-    number: Number
-    at: Time
-    name: str
-    input: Json
-
-
-class UpdateRequested(Frozen):
-    """An update was accepted; its caller waits for the answer."""
-
-    kind: Literal["update_requested"] = "update_requested"
-    number: Number
-    at: Time
-    name: str
-    input: Json
-
-
-class CancelRequested(Frozen):
-    """Cancellation of the execution was asked for."""
-
-    kind: Literal["cancel_requested"] = "cancel_requested"
-    number: Number
-    at: Time
+    """The time that it was set to, whoever noticed it, and when."""
 
 
 class ChildStarted(Frozen):
@@ -251,7 +253,9 @@ class ChildStarted(Frozen):
     kind: Literal["child_started"] = "child_started"
     seq: Seq
     at: Time
+    """When it happened."""
     run_id: RunId
+    """Id of the child's first run."""
 
 
 class ChildCompleted(Frozen):
@@ -260,17 +264,22 @@ class ChildCompleted(Frozen):
     kind: Literal["child_completed"] = "child_completed"
     seq: Seq
     at: Time
+    """When it happened."""
     result: Json
+    """What it returned, as JSON."""
 
 
 class ChildFailed(Frozen):
-    """The child with this seq ended otherwise, or could not be started. status: None if it did not start."""
+    """The child with this seq ended otherwise, or could not be started."""
 
     kind: Literal["child_failed"] = "child_failed"
     seq: Seq
     at: Time
+    """When it happened."""
     failure: Failure
+    """Why it ended or could not be started."""
     status: ExecutionStatus | None = None
+    """How it ended; null if it did not start."""
 
 
 class FactTaken(Frozen):
@@ -278,6 +287,7 @@ class FactTaken(Frozen):
 
     kind: Literal["fact_taken"] = "fact_taken"
     fact: Annotated[str, Field(max_length=64)]
+    """Key of the fact."""
 
 
 class MessagesTaken(Frozen):
@@ -288,6 +298,7 @@ class MessagesTaken(Frozen):
 
     kind: Literal["mail_taken"] = "mail_taken"
     until: Number
+    """Number of the last message that was taken."""
 
 
 # --- ends decided outside workflow code -------------------------------------------------------------------------------
@@ -298,7 +309,9 @@ class ExecutionTerminated(Frozen):
 
     kind: Literal["execution_terminated"] = "execution_terminated"
     at: Time
+    """When that was."""
     failure: Failure | None = None
+    """Why it was ended; null if a caller asked for it."""
 
 
 class ExecutionTimedOut(Frozen):
@@ -306,13 +319,12 @@ class ExecutionTimedOut(Frozen):
 
     kind: Literal["execution_timed_out"] = "execution_timed_out"
     at: Time
+    """When that was."""
 
 
 ChildOutcome: TypeAlias = ChildStarted | ChildCompleted | ChildFailed
 Outcome: TypeAlias = ActivityCompleted | ActivityFailed | TimerFired | ChildOutcome
 """What resolves a command, or says how far it has come."""
-RunMessage: TypeAlias = SignalReceived | UpdateRequested | CancelRequested
-"""What callers send to a run while it is open."""
 Input: TypeAlias = Outcome | RunMessage
 """What workflow code learns."""
 Answer: TypeAlias = UpdateCompleted | UpdateFailed
@@ -340,7 +352,6 @@ HistoryEvent: TypeAlias = Annotated[
 """Messages are not among them: they are recorded as facts, and history says when they were taken."""
 
 OUTCOMES = (ActivityCompleted, ActivityFailed, TimerFired, ChildStarted, ChildCompleted, ChildFailed)
-RUN_MESSAGES = (SignalReceived, UpdateRequested, CancelRequested)
 ENDED = (ExecutionCompleted, ExecutionFailed, ExecutionCanceled, ExecutionContinuedAsNew)
 COMMANDS = (
     ActivityScheduled,
@@ -358,11 +369,6 @@ COMMANDS = (
     *ENDED,
 )
 CLOSINGS = (*ENDED, ExecutionTerminated, ExecutionTimedOut)
-
-
-def message_key(number: int) -> str:
-    """Return the key of the fact that is the message with this number; all of them sort after those of outcomes."""
-    return f"M{number:08d}"
 
 
 EVENTS: TypeAdapter[tuple[HistoryEvent, ...]] = TypeAdapter(tuple[HistoryEvent, ...])

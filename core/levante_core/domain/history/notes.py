@@ -10,19 +10,21 @@ from levante_core.domain.numbers import Seconds, Seq
 
 
 class ActivityHandedOver(Frozen):
-    """The claim of an owner has ended; the activity queue carries on with this attempt.
-
-    scheduled_in: index of the batch that holds the activity's `activity_scheduled`. failure: why; None where the attempt
-    goes on elsewhere, and will be completed with its token. session: that of the activity.
-    """
+    """The claim of an owner has ended; the activity queue carries on with this attempt."""
 
     kind: Literal["activity_handed_over"] = "activity_handed_over"
     activity: Seq
+    """Seq of the activity."""
     scheduled_in: Seq
+    """Index of the batch that holds the activity's `activity_scheduled`."""
     attempt: Annotated[int, Field(ge=1)]
+    """The attempt that follows."""
     delay_seconds: Seconds = 0.0
+    """How long it waits before that."""
     failure: Failure | None
+    """Why; null where the attempt goes on elsewhere, and will be completed with its token."""
     session: str | None = None
+    """Session of the activity."""
 
 
 class CodeFailed(Frozen):
@@ -30,13 +32,15 @@ class CodeFailed(Frozen):
 
     kind: Literal["code_failed"] = "code_failed"
     failure: Failure
+    """What went wrong."""
 
 
 class HandlersUnfinished(Frozen):
-    """The run ends here while handlers of signals or updates have not returned. handlers: their names, in order."""
+    """The run ends here while handlers of signals or updates have not returned."""
 
     kind: Literal["handlers_unfinished"] = "handlers_unfinished"
     handlers: tuple[str, ...]
+    """Names of the handlers, in order."""
 
 
 class HistoryGrewLarge(Frozen):

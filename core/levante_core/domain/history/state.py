@@ -10,13 +10,11 @@ from levante_core.domain.executions.search_keys import SearchKeysChanged
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.history.events import (
     CLOSINGS,
-    RUN_MESSAGES,
     ActivityCancelRequested,
     ActivityCompleted,
     ActivityFailed,
     ActivityScheduled,
     Answer,
-    CancelRequested,
     ChildCancelRequested,
     ChildCompleted,
     ChildFailed,
@@ -31,18 +29,22 @@ from levante_core.domain.history.events import (
     MessagesTaken,
     Outcome,
     PatchRecorded,
-    RunMessage,
-    SignalReceived,
     TaskPublished,
     TimerCanceled,
     TimerFired,
     TimerStarted,
     UpdateCompleted,
     UpdateFailed,
+)
+from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.history.run_messages import (
+    RUN_MESSAGES,
+    CancelRequested,
+    RunMessage,
+    SignalReceived,
     UpdateRequested,
     message_key,
 )
-from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
 from levante_core.domain.history.transitions import (
     ACTIVITY,
     CHILD,
@@ -66,7 +68,9 @@ class HistorySize(Frozen):
     """What a history holds: its events, and its batches and facts as JSON."""
 
     events: int = 0
+    """How many events it has."""
     bytes: int = 0
+    """Size of its batches and facts as JSON."""
 
     @property
     def share(self) -> float:
@@ -75,11 +79,14 @@ class HistorySize(Frozen):
 
 
 class HistoryBatch(Frozen):
-    """What one commit appends. commit_id tells a repeat of the same commit from another writer's."""
+    """What one commit appends."""
 
     index: Seq
+    """Place of the batch in the history; the start is 0."""
     commit_id: Annotated[str, Field(max_length=256)]
+    """Id of the commit: it tells a repeat from another writer's."""
     events: tuple[HistoryEvent, ...]
+    """The events that it appends, in order."""
 
 
 def closing_event(events: Sequence[HistoryEvent]) -> Closing | None:

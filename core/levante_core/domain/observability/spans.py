@@ -24,16 +24,14 @@ from levante_core.domain.history.events import (
     ChildFailed,
     ChildScheduled,
     HistoryEvent,
-    RunMessage,
-    SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
     UpdateCompleted,
     UpdateFailed,
-    UpdateRequested,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import RunMessage, SignalReceived, UpdateRequested
 from levante_core.domain.history.transitions import FAILURES
 
 Value: TypeAlias = str | int | float | bool

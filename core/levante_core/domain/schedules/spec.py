@@ -41,11 +41,14 @@ class ScheduleOverlapPolicy(IntEnum):
 
 
 class ScheduleRange(Frozen):
-    """Numbers that are step apart. start: the first. end: the last; 0 stands for start. step: 0 stands for 1."""
+    """Numbers that are step apart."""
 
     start: Annotated[int, Field(ge=0)]
+    """The first number."""
     end: Annotated[int, Field(ge=0)] = 0
+    """The last number; 0 stands for start."""
     step: Annotated[int, Field(ge=0)] = 0
+    """How far they are apart; 0 stands for 1."""
 
     @property
     def last(self) -> int:
@@ -80,20 +83,24 @@ _Ranges = Annotated[tuple[ScheduleRange, ...], Field(max_length=MOST_RANGES)]
 
 
 class ScheduleCalendar(Frozen):
-    """Times of which every field is in one of its ranges.
-
-    second, minute, hour: 0, if left out. day_of_month, month, year: any, if left out. day_of_week: 0 is Sunday; any, if
-    left out. comment: for people.
-    """
+    """Times of which every field is in one of its ranges."""
 
     second: _Ranges = ()
+    """Seconds; 0, if left out."""
     minute: _Ranges = ()
+    """Minutes; 0, if left out."""
     hour: _Ranges = ()
+    """Hours; 0, if left out."""
     day_of_month: _Ranges = ()
+    """Days of the month; any, if left out."""
     month: _Ranges = ()
+    """Months; any, if left out."""
     year: _Ranges = ()
+    """Years; any, if left out."""
     day_of_week: _Ranges = ()
+    """Days of the week, 0 is Sunday; any, if left out."""
     comment: Annotated[str | None, Field(max_length=MOST_COMMENT_CHARACTERS)] = None
+    """What it is for, for people."""
 
     @model_validator(mode="after")
     def _is_within_limits(self) -> Self:
@@ -132,13 +139,12 @@ class ScheduleCalendar(Frozen):
 
 
 class ScheduleInterval(Frozen):
-    """Times that are some time apart, counted from 1970 on; whole seconds.
-
-    every: ISO 8601 duration, PT1S to 50 years. offset: how much later than counted; less than every.
-    """
+    """Times that are some time apart, counted from 1970 on; whole seconds."""
 
     every: timedelta
+    """Time from one to the next: ISO 8601 duration, PT1S to 50 years."""
     offset: timedelta | None = None
+    """How much later than counted; less than every."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -176,39 +182,41 @@ def _checked_jitter(jitter: timedelta | None) -> timedelta | None:
 
 
 class SchedulePolicy(Frozen):
-    """What happens when times overlap, were missed, or an execution fails.
-
-    catchup_window_seconds: times that are longer ago are not caught up. overlap: 1 skips the time, 2 lets one wait, 3 lets
-    all wait, 4 cancels and 5 terminates what is open, 6 lets them overlap. pause_on_failure: after one FAILED or TIMED_OUT.
-    """
+    """What happens when times overlap, were missed, or an execution fails."""
 
     catchup_window_seconds: Annotated[int, Field(ge=1, le=LONGEST_SECONDS)] = int(FULL_YEAR.total_seconds())
+    """Times that are longer ago are not caught up."""
     overlap: ScheduleOverlapPolicy = ScheduleOverlapPolicy.SKIP
+    """1 skips the time, 2 lets one wait, 3 lets all wait, 4 cancels and 5 terminates what is open, 6 lets them overlap."""
     pause_on_failure: bool = False
+    """Whether to pause once an execution is FAILED or TIMED_OUT."""
 
 
 _Many = Annotated[int, Field(ge=0)]
 
 
 class ScheduleSpec(Frozen):
-    """The times of a schedule: all that any calendar, interval or cron expression says, but for those of `skip`.
-
-    calendars: times by their parts. intervals: times at regular distances. cron_expressions: five fields, as in `30 9 * *
-    MON-FRI`. skip: times that are left out. start_at, end_at: no times before, none after. jitter: each time is late by
-    some part of it, always the same part. time_zone_name: IANA name, for calendars and cron expressions; UTC, if left out.
-    """
+    """The times of a schedule: all that any calendar, interval or cron expression says, but for those of `skip`."""
 
     calendars: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
+    """Times by their parts."""
     intervals: Annotated[tuple[ScheduleInterval, ...], Field(max_length=MOST_ENTRIES)] = ()
+    """Times at regular distances."""
     cron_expressions: Annotated[
         tuple[Annotated[str, Field(max_length=MOST_CRON_CHARACTERS), AfterValidator(_checked_cron)], ...],
         Field(max_length=MOST_ENTRIES),
     ] = ()
+    """Five fields, as in `30 9 * * MON-FRI`."""
     skip: Annotated[tuple[ScheduleCalendar, ...], Field(max_length=MOST_ENTRIES)] = ()
+    """Times that are left out."""
     start_at: Time | None = None
+    """No times before this one."""
     end_at: Time | None = None
+    """No times after this one."""
     jitter: Annotated[timedelta | None, AfterValidator(_checked_jitter)] = None
+    """Each time is late by some part of it, always the same part."""
     time_zone_name: Annotated[str | None, AfterValidator(_checked_zone)] = None
+    """IANA name, for calendars and cron expressions; UTC, if left out."""
 
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> Self:
@@ -228,18 +236,18 @@ class ScheduleSpec(Frozen):
 
 
 class ScheduleDefinition(ScheduleSpec):
-    """A schedule as its users write it.
-
-    input: of its executions. policy: what happens when times overlap or were missed. max_executions: any number, if left
-    out; those started by hand do not count. schedule_id: 1 to 200 letters, digits, `_` or `-`; made here, if left out.
-    """
+    """A schedule as its users write it."""
 
     input: Json = None
+    """Input of its executions, as JSON."""
     policy: SchedulePolicy = SchedulePolicy()
+    """What happens when times overlap or were missed."""
     max_executions: _Many | None = None
+    """How many it may start: any number, if left out; those started by hand do not count."""
     schedule_id: Annotated[str | None, Field(json_schema_extra={"pattern": f"{described('schedule_id')['pattern']}|^$"})] = (
         None
     )
+    """1 to 200 letters, digits, `_` or `-`; made here, if left out."""
 
 
 def check_id(definition: ScheduleDefinition, loc: tuple[str | int, ...]) -> None:
@@ -252,14 +260,14 @@ def check_id(definition: ScheduleDefinition, loc: tuple[str | int, ...]) -> None
 
 
 class PartialScheduleDefinition(ScheduleSpec):
-    """What changes in a schedule; what is not set stays as it is.
-
-    input: of its executions. policy: what happens when times overlap or were missed. max_executions: any number, if null.
-    """
+    """What changes in a schedule; what is not set stays as it is."""
 
     input: Json = None
+    """Input of its executions, as JSON."""
     policy: SchedulePolicy = SchedulePolicy()
+    """What happens when times overlap or were missed."""
     max_executions: _Many | None = None
+    """How many it may start: any number, if null."""
 
 
 def changed(definition: ScheduleDefinition, changes: PartialScheduleDefinition) -> ScheduleDefinition:

@@ -27,11 +27,12 @@ LOOK_AGAIN = timedelta(minutes=1)
 
 
 class Waiting(Frozen):
-    """A time whose execution has not been started. is_manual: somebody asked for it."""
+    """A time whose execution has not been started."""
 
     at: Time
     overlap: ScheduleOverlapPolicy
     is_manual: bool = False
+    """Somebody asked for it."""
 
 
 class Fired(Frozen):
@@ -43,19 +44,19 @@ class Fired(Frozen):
 
 
 class ScheduleState(Frozen):
-    """How far a schedule has come.
-
-    seen_until: times up to this one were dealt with. remaining: executions it may start; None for any number. running: those
-    that were open when it was last looked at. recent: the last that it has started, oldest first.
-    """
+    """How far a schedule has come."""
 
     seen_until: Time
+    """Times up to this one were dealt with."""
     paused: bool = False
     note: str | None = None
     remaining: Annotated[int | None, Field(ge=0)] = None
+    """Executions it may start; None for any number."""
     waiting: tuple[Waiting, ...] = ()
     running: tuple[ExecutionId, ...] = ()
+    """Those that were open when it was last looked at."""
     recent: tuple[Fired, ...] = ()
+    """The last that it has started, oldest first."""
 
     def with_started(self, what: Waiting, execution_id: ExecutionId, now: datetime) -> "ScheduleState":
         """Return the state once an execution has started."""

@@ -23,22 +23,29 @@ class PatchOperation(Frozen):
     """One operation of a JSON patch (RFC 6902), or `append`, which adds a text to the one at the path."""
 
     op: Literal["add", "replace", "remove", "append"]
+    """What to do."""
     path: str
+    """Where, as a JSON pointer."""
     value: Json = None
+    """The value for that place, or the text to add."""
 
 
 class TaskEvent(Frozen):
-    """One event of a task. patch: the change to the state published last, in place of the whole; message: why it failed.
-
-    An encoded patch is there as `payload`; patch_options: what was done to values within a patch. encrypted_at: where the
-    state has encrypted fields, as JSON pointers.
-    """
+    """One event of a task."""
 
     task_id: Annotated[str, Field(min_length=1, max_length=256)]
+    """Id of the task, made by the code that publishes."""
     task_type: Annotated[str, Field(min_length=1, max_length=256)]
+    """Type of the task: the name of its stream."""
     phase: TaskPhase
+    """How far the task has come."""
     payload: Json = None
+    """The whole state; null where a patch says it."""
     patch: tuple[PatchOperation, ...] | None = None
+    """The change to the state published last, in place of the whole. An encoded one is there as `payload`."""
     patch_options: tuple[str, ...] = ()
+    """What was done to values within a patch."""
     encrypted_at: tuple[str, ...] = ()
+    """Where the state has encrypted fields, as JSON pointers."""
     message: str | None = None
+    """Why it failed."""

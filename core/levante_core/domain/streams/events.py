@@ -56,28 +56,41 @@ class StreamEventType(StrEnum):
 
 
 class StreamEvent(Frozen):
-    """One event as clients see it. event_id: made of what it is about, so the same whenever it is made."""
+    """One event as clients see it."""
 
     event_id: str
+    """Id of the event. It is made of what the event is about, so it is the same whenever that is made."""
     event_timestamp: int
     """Nanoseconds since 1970."""
     root_workflow_exec_id: str
+    """Id of the execution without parent that it is below; its own, if it has none."""
     parent_workflow_exec_id: str | None
+    """Id of the execution that started it; null if none did."""
     workflow_exec_id: str
+    """Id of the execution that the event is about."""
     workflow_run_id: str
+    """Id of the run that the event is about."""
     workflow_name: str
+    """Name of the workflow."""
     continued_run_id: str | None = None
+    """Id of the run that this one continues; null for a first run."""
     first_execution_run_id: str | None = None
+    """Id of the first of the runs that continue one another; null for a first run."""
     chain_run_id: str | None = None
+    """Id of the first run of the chain; null if there is none."""
     schedule_id: str | None = None
+    """Id of the schedule that started the execution; null if none did."""
     event_type: StreamEventType
+    """The type of the event."""
     attributes: Mapping[str, Json]
+    """What there is to say of it, by name."""
 
 
 class StreamUpdate(Frozen):
-    """An event and what readers select by. stream: the type of a custom task; `workflow` or `activity` for all others."""
+    """An event and what readers select by."""
 
     stream: str
+    """The type of a custom task; `workflow` or `activity` for all others."""
     scope: Literal["workflow", "activity"]
     activity_id: str | None = None
     activity_name: str | None = None

@@ -28,10 +28,10 @@ from levante_core.domain.history.events import (
     FactTaken,
     HistoryEvent,
     Input,
-    RunMessage,
     TaskPublished,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import RunMessage
 from levante_core.domain.history.state import HistoryBatch, fact_in
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.domain.streams.events import (
@@ -47,36 +47,38 @@ from levante_core.domain.streams.events import (
 
 
 class OpenTask(Frozen):
-    """An activity without an outcome. attempt: the last one whose failure was published."""
+    """An activity without an outcome."""
 
     name: str
     attempt: int = 0
+    """The last one whose failure was published."""
 
 
 class StreamCursor(Frozen):
-    """How far an execution has been projected. run_id: the run that is being projected; None until one is there.
-
-    asked_by: seq of the command of its parent that asked for it, if it has one. has_ended: its parent knows that it has.
-
-    index: of the last batch projected. open: activities without an outcome, by seq. told_until: time of the last event made.
-    is_closed: the end of the run was projected.
-    """
+    """How far an execution has been projected."""
 
     execution_id: ExecutionId
     parent_execution_id: ExecutionId | None = None
     asked_by: int | None = None
+    """Seq of the command of its parent that asked for it, if it has one."""
     has_ended: bool = False
+    """Its parent knows that it has."""
     run_id: RunId | None = None
+    """The run that is being projected; None until one is there."""
     workflow_name: str = ""
     started_at: Time | None = None
     continued_run_id: RunId | None = None
     first_run_id: RunId | None = None
     schedule_id: str | None = None
     index: int = 0
+    """Of the last batch projected."""
     open: Mapping[int, OpenTask] = Field(default_factory=dict)
+    """Activities without an outcome, by seq."""
     task_failed_at: Time | None = None
     told_until: Time = EPOCH
+    """Time of the last event made."""
     is_closed: bool = False
+    """The end of the run was projected."""
 
 
 class StreamProjection:

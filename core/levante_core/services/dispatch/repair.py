@@ -39,12 +39,14 @@ LAST_LOOK = timedelta(seconds=90)
 
 
 class _Cursor(Frozen):
-    """Where the walk over all open runs goes on. began_at: of this walk; before: when the one before it began."""
+    """Where the walk over all open runs goes on."""
 
     shard: int = 0
     after: str | None = None
     began_at: Time
+    """Of this walk."""
     before: Time
+    """When the one before it began."""
 
 
 def _cursor_in(item: Item | None) -> _Cursor | None:

@@ -9,7 +9,8 @@ from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Execution, Reset, close, resumed
 from levante_core.domain.executions.reset import carried, kept, points
 from levante_core.domain.executions.search_keys import after
-from levante_core.domain.history.events import ExecutionTerminated, message_key
+from levante_core.domain.history.events import ExecutionTerminated
+from levante_core.domain.history.run_messages import message_key
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.names import RunId, Workspace
 from levante_core.errors import InvalidResetPoint, Unavailable

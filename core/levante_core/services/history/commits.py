@@ -11,14 +11,8 @@ from levante_core.domain.executions.execution import Ending, RunKey, close, cont
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import problem_with_size
 from levante_core.domain.frozen import wire_time
-from levante_core.domain.history.events import (
-    RUN_MESSAGES,
-    CancelRequested,
-    ChildScheduled,
-    ExecutionContinuedAsNew,
-    ExecutionTerminated,
-    message_key,
-)
+from levante_core.domain.history.events import ChildScheduled, ExecutionContinuedAsNew, ExecutionTerminated
+from levante_core.domain.history.run_messages import RUN_MESSAGES, CancelRequested, message_key
 from levante_core.domain.history.state import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.errors import InconsistentHistory, InvalidInput, LevanteError, NotStorable

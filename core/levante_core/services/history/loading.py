@@ -8,10 +8,8 @@ from itertools import islice
 from levante_core.domain.dispatch.plan import AttemptEnded, OpenWork
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.history.events import (
-    message_key,
-)
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import message_key
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, ItemStore, Query

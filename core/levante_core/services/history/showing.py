@@ -8,7 +8,8 @@ from typing import Any
 from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, MessagesTaken, RunMessage, message_key
+from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, MessagesTaken
+from levante_core.domain.history.run_messages import RunMessage, message_key
 from levante_core.domain.history.state import fact_in, messages_in
 from levante_core.domain.names import Workspace
 from levante_core.ports.item_store import ItemStore, Query

@@ -8,17 +8,8 @@ from typing import TypeAlias
 from levante_core.domain.dispatch.plan import FactRecorded
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.frozen import Json, wire_time
-from levante_core.domain.history.events import (
-    CLOSINGS,
-    Answer,
-    CancelRequested,
-    ExecutionContinuedAsNew,
-    RunMessage,
-    SignalReceived,
-    UpdateCompleted,
-    UpdateFailed,
-    UpdateRequested,
-)
+from levante_core.domain.history.events import CLOSINGS, Answer, ExecutionContinuedAsNew, UpdateCompleted, UpdateFailed
+from levante_core.domain.history.run_messages import CancelRequested, RunMessage, SignalReceived, UpdateRequested
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.errors import NotFound, NotRunning, ResultNotReady, Unavailable

@@ -15,39 +15,47 @@ from levante_core.storage.catalogue import ApiKey, Role
 
 
 class KeyRequest(Frozen):
-    """The key to make.
-
-    name: for people, to tell their keys apart. role: what it may do. deployments: those that a worker's key is bound to, of
-    whichever build; none for any.
-    """
+    """The key to make."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
+    """For people, to tell their keys apart."""
     role: Role
+    """What it may do."""
     deployments: Annotated[tuple[Deployment, ...], Field(max_length=MOST_DEPLOYMENTS)] = ()
+    """Deployments that a worker's key is bound to, of whichever build; none for any."""
 
 
 class KeyResponse(Frozen):
-    """A key without its secret. deployments: those that a worker's key is bound to; none for any."""
+    """A key without its secret."""
 
     key_id: str
+    """Id of the key; not its secret."""
     name: str
+    """For people, to tell their keys apart."""
     role: Role
+    """What it may do."""
     workspace: str
+    """The workspace that it belongs to."""
     created_at: Time
+    """When it was made."""
     revoked_at: Time | None
+    """When it was revoked; null while it is valid."""
     deployments: tuple[str, ...]
+    """Deployments that a worker's key is bound to; none for any."""
 
 
 class NewKeyResponse(KeyResponse):
     """A key that was just made. The secret is shown this once."""
 
     secret: str
+    """The key itself, for the header `Authorization`."""
 
 
 class KeyListResponse(Frozen):
     """The keys of the workspace, oldest first, revoked ones too."""
 
     keys: tuple[KeyResponse, ...]
+    """The keys of the workspace, oldest first, revoked ones too."""
 
 
 @dataclass(frozen=True)

@@ -24,49 +24,50 @@ Token = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class CompletionBody(Frozen):
-    """The result of an attempt.
-
-    task_token: what `activity.info().task_token` was. result: what the activity would have returned; 2 MB at most.
-    """
+    """The result of an attempt."""
 
     task_token: Token
+    """What `activity.info().task_token` was."""
     result: Json = None
+    """What the activity would have returned; 2 MB at most."""
 
 
 class FailureBody(Frozen):
-    """Why an attempt has failed.
-
-    task_token: what `activity.info().task_token` was. message: for people. type: what the workflow sees as the type of the
-    error. non_retryable: whether no other attempt follows, whatever the policy. details: for the workflow.
-    """
+    """Why an attempt has failed."""
 
     task_token: Token
+    """What `activity.info().task_token` was."""
     message: Annotated[str, Field(min_length=1, max_length=10_000)]
+    """For people."""
     type: Annotated[str, Field(min_length=1, max_length=256)] = "ApplicationError"
+    """What the workflow sees as the type of the error."""
     non_retryable: StrictBool = False
+    """Whether no other attempt follows, whatever the policy."""
     details: tuple[Json, ...] = ()
+    """For the workflow."""
 
 
 class HeartbeatBody(Frozen):
-    """Say that an attempt is still at work.
-
-    task_token: what `activity.info().task_token` was. details: for the attempt after it, if there is one.
-    """
+    """Say that an attempt is still at work."""
 
     task_token: Token
+    """What `activity.info().task_token` was."""
     details: tuple[Json, ...] = ()
+    """For the attempt after it, if there is one."""
 
 
 class AttemptEndResponse(Frozen):
-    """is_accepted: False when nobody waits for the attempt any more; a repeat of what was accepted says so too."""
+    """Whether the end of the attempt was accepted."""
 
     is_accepted: bool
+    """False when nobody waits for the attempt any more; a repeat of what was accepted says so too."""
 
 
 class AttemptHeartbeatResponse(Frozen):
-    """is_wanted: False asks to end the work: nobody waits for it any more."""
+    """Whether the attempt is wanted."""
 
     is_wanted: bool
+    """False asks to end the work: nobody waits for it any more."""
 
 
 @dataclass(frozen=True)

@@ -35,41 +35,46 @@ _NOT_YET = frozenset({"created_by", "dockerfile_path", "owner", "repository_url"
 
 
 class DeploymentsQuery(Parameters):
-    """Which deployments, in which order.
-
-    active_only: those with a live worker. is_hardened: none is. workflow_name: those that serve this workflow.
-    location_types: those with workers in one of these. search: in the name, whatever the case. order_by: by name, if left
-    out. order: makes a difference with order_by alone. limit: deployments on a page; all of them, if left out. cursor: from
-    the page before. workspace_id: none, unless it is that of the key.
-    """
+    """Which deployments, in which order."""
 
     active_only: bool = True
+    """Those with a live worker."""
     is_hardened: bool | None = None
+    """None is."""
     workflow_name: str | None = None
+    """Those that serve this workflow."""
     location_types: Annotated[tuple[Literal["local", "k8s", "managed"], ...] | None, Field(max_length=3)] = None
+    """Those with workers in one of these."""
     search: Search | None = None
+    """In the name, whatever the case."""
     order_by: Literal["updated_at", "created_at"] | None = None
+    """By name, if left out."""
     order: Literal["asc", "desc"] = "desc"
+    """Makes a difference with order_by alone."""
     limit: Limit | None = None
+    """Deployments on a page; all of them, if left out."""
     cursor: Cursor | None = None
+    """From the page before."""
     workspace_id: str | None = None
+    """None, unless it is that of the key."""
 
 
 class DeploymentQuery(Parameters):
-    """How to show a deployment. workflow_name: only the workers that serve this workflow."""
+    """How to show a deployment."""
 
     workflow_name: str | None = None
+    """Only the workers that serve this workflow."""
 
 
 class WorkersQuery(Parameters):
-    """Which workers of a deployment.
-
-    worker_status: those heard of within 50 s, or the others. limit: workers on a page. cursor: from the page before.
-    """
+    """Which workers of a deployment."""
 
     worker_status: Literal["active", "inactive"] | None = None
+    """Those heard of within 50 s, or the others."""
     limit: Limit = 50
+    """Workers on a page."""
     cursor: Cursor | None = None
+    """From the page before."""
 
 
 @dataclass(frozen=True)

@@ -27,37 +27,39 @@ from levante_core.storage.catalogue import Registration, Workflow, registration_
 
 
 class RegistrationsQuery(Parameters):
-    """Which registrations.
-
-    workflow_id: of this workflow. task_queue: of this task queue. active_only: those that a live worker serves.
-    include_shared: makes no difference: nothing is shared here. workflow_name: of the workflow with this name.
-    workflow_search: in name, display name, description or id of the workflow, whatever the case. archived: of workflows
-    that are put away, or of those that are not; all, if left out. with_workflow: show the workflow of each.
-    available_in_chat_assistant: none is, as there is no chat assistant here. limit: registrations on a page. cursor: from
-    the page before.
-    """
+    """Which registrations."""
 
     workflow_id: str | None = None
+    """Registrations of the workflow with this id."""
     task_queue: str | None = None
+    """Of this task queue."""
     active_only: bool = False
+    """Those that a live worker serves."""
     include_shared: bool = True
+    """Makes no difference: nothing is shared here."""
     workflow_name: str | None = None
+    """Registrations of the workflow with this name."""
     workflow_search: Search | None = None
+    """In name, display name, description or id of the workflow, whatever the case."""
     archived: bool | None = None
+    """Of workflows that are put away, or of those that are not; all, if left out."""
     with_workflow: bool = False
+    """Show the workflow of each."""
     available_in_chat_assistant: bool | None = None
+    """None is, as there is no chat assistant here."""
     limit: Limit = 50
+    """Registrations on a page."""
     cursor: Cursor | None = None
+    """From the page before."""
 
 
 class RegistrationQuery(Parameters):
-    """How to show a registration.
-
-    with_workflow: show its workflow. include_shared: makes no difference: nothing is shared here.
-    """
+    """How to show a registration."""
 
     with_workflow: bool = False
+    """Show its workflow."""
     include_shared: bool = True
+    """Makes no difference: nothing is shared here."""
 
 
 @dataclass(frozen=True)

@@ -19,56 +19,66 @@ Ids = Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(min_len
 
 
 class WorkflowUpdateRequest(Frozen):
-    """What changes; what is left out stays.
-
-    display_name, description: null brings back what the code says. available_in_chat_assistant: true is refused, as there is
-    no chat assistant here. tags: instead of those there are; each has up to 100 characters, and is trimmed.
-    """
+    """What changes; what is left out stays."""
 
     display_name: Annotated[str | None, Field(max_length=128, pattern=r"\S")] = None
+    """Null brings back what the code says."""
     description: Annotated[str | None, Field(max_length=4096)] = None
+    """Null brings back what the code says."""
     available_in_chat_assistant: bool | None = None
+    """True is refused, as there is no chat assistant here."""
     tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_TAGS)] = None
+    """Instead of those there are; each has up to 100 characters, and is trimmed."""
 
 
 class WorkflowUpdateResponse(Frozen):
     """The workflow as it is now."""
 
     workflow: Workflow
+    """The workflow."""
 
 
 class WorkflowTagsAddRequest(Frozen):
-    """Tags to add. tags: each has up to 100 characters, and is trimmed; a workflow has 500 at most."""
+    """Tags to add."""
 
     tags: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_TAGS)]
+    """Each has up to 100 characters, and is trimmed; a workflow has 500 at most."""
 
 
 class WorkflowBulkRequest(Frozen):
-    """Which workflows. workflow_ids: up to 100 ids or names."""
+    """Which workflows."""
 
     workflow_ids: Ids
+    """Up to 100 ids or names of workflows."""
 
 
 class WorkflowBulkError(Frozen):
     """Why nothing was done about one of them."""
 
     workflow_id: str
+    """The id or name that was sent."""
     message: str
+    """Why nothing was done about it."""
     workflow: Workflow | None
+    """The workflow, if there is one."""
 
 
 class WorkflowBulkArchiveResponse(Frozen):
     """Those that are put away now, and those that are not."""
 
     archived: tuple[Workflow, ...]
+    """Those that are put away now."""
     errored: tuple[WorkflowBulkError, ...]
+    """Those of which nothing was done, and why."""
 
 
 class WorkflowBulkUnarchiveResponse(Frozen):
     """Those that are taken out again, and those that are not."""
 
     unarchived: tuple[Workflow, ...]
+    """Those that are taken out again."""
     errored: tuple[WorkflowBulkError, ...]
+    """Those of which nothing was done, and why."""
 
 
 @dataclass(frozen=True)

@@ -30,31 +30,35 @@ from levante_core.storage.catalogue import Workflow, workflow_of
 
 
 class WorkflowsQuery(Parameters):
-    """Which workflows, in which order.
-
-    status: those of whose newest 1,000 runs one, current or earlier, has one of these; RETRYING_AFTER_ERROR is a status that
-    none ever has.
-    include_shared: makes no difference: nothing is shared here. available_in_chat_assistant: none is, as there is no chat
-    assistant here. deployment_name: those that one of these deployments has registered. deployment_status: those that a
-    live worker serves, or the others. archived: those that are put away, or those that are not; all, if left out. tags:
-    those that have all of these. sort_by: there is one order. order: ascending or descending. cursor: from the page before.
-    limit: workflows on a page. active_only: older way to say deployment_status=active. search: in name, display name,
-    description or id, whatever the case.
-    """
+    """Which workflows, in which order."""
 
     status: Statuses = None
+    """Those of whose newest 1,000 runs one, current or earlier, has one of these; RETRYING_AFTER_ERROR is a status that none
+    ever has."""
     include_shared: bool = True
+    """Makes no difference: nothing is shared here."""
     available_in_chat_assistant: bool | None = None
+    """None is, as there is no chat assistant here."""
     deployment_name: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
+    """Those that one of these deployments has registered."""
     deployment_status: Literal["active", "inactive"] | None = None
+    """Those that a live worker serves, or the others."""
     archived: bool | None = None
+    """Those that are put away, or those that are not; all, if left out."""
     tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
+    """Those that have all of these."""
     sort_by: Literal["display_name"] = "display_name"
+    """There is one order."""
     order: Literal["asc", "desc"] = "asc"
+    """Ascending or descending."""
     cursor: Cursor | None = None
+    """From the page before."""
     limit: Limit = 50
+    """Workflows on a page."""
     active_only: bool = False
+    """Older way to say deployment_status=active."""
     search: Search | None = None
+    """In name, display name, description or id, whatever the case."""
 
 
 @dataclass(frozen=True)

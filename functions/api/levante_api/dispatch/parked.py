@@ -15,51 +15,62 @@ from levante_core.storage.parked import Parked
 
 
 class ParkedItem(Frozen):
-    """Something that could not be handled, without its content.
-
-    parked_id: for retrying and dropping it. kind: a change of the table, a timer, a task, a deadline that could not be kept,
-    or a run that could not be looked after. execution_id, run_id, deployment_name: whose it is, as far as that could be
-    read. error: what was wrong. since: its first failure; failed_at: its last one. count: how often it has failed.
-    retry_at: when it is tried again by itself; null if only when somebody asks for it.
-    """
+    """Something that could not be handled, without its content."""
 
     parked_id: str
+    """Id for retrying and dropping it."""
     kind: str
+    """A change of the table, a timer, a task, a deadline that could not be kept, or a run that could not be looked after."""
     execution_id: str | None
+    """Id of the execution whose it is, as far as that could be read."""
     run_id: str | None
+    """Id of the run whose it is, as far as that could be read."""
     deployment_name: str | None
+    """Name of the deployment whose it is, as far as that could be read."""
     error: str
+    """What was wrong."""
     since: Time
+    """When it first failed."""
     failed_at: Time
+    """When it last failed."""
     count: int
+    """How often it has failed."""
     retry_at: Time | None
+    """When it is tried again by itself; null if only when somebody asks for it."""
 
 
 class ParkedQuery(Parameters):
-    """Which page. limit: items on it, at most. cursor: from the page before."""
+    """Which page."""
 
     limit: Limit = 50
+    """Items on a page, at most."""
     cursor: Cursor | None = None
+    """From the page before."""
 
 
 class ParkedListResponse(Frozen):
-    """A page of parked items, which may have less than its limit; next_cursor is null on the last one. count: of all."""
+    """A page of parked items, which may have less than its limit."""
 
     parked: tuple[ParkedItem, ...]
+    """The parked items of this page."""
     count: int
+    """How many there are on all pages."""
     next_cursor: str | None
+    """Where the next page begins; null on the last one."""
 
 
 class RetryRequest(Frozen):
-    """From where to go on. after: `next` of the answer before; absent at first."""
+    """From where to go on."""
 
     after: Annotated[Cursor, Field(min_length=1)] | None = None
+    """`next` of the answer before; absent at first."""
 
 
 class RetryResponse(Frozen):
-    """Where to go on. next: send it as `after` for the following items; null when that was all."""
+    """Where to go on."""
 
     next: str | None
+    """Send it as `after` for the following items; null when that was all."""
 
 
 @dataclass(frozen=True)

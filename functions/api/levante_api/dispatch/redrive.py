@@ -13,16 +13,19 @@ from levante_core.services.engine import Engine
 
 
 class RedriveRequest(Frozen):
-    """From where to go on. after: `next` of the answer before; absent at first."""
+    """From where to go on."""
 
     after: Annotated[Cursor, Field(min_length=1)] | None = None
+    """`next` of the answer before; absent at first."""
 
 
 class RedriveResponse(Frozen):
-    """How many open executions were looked at. next: send it as `after` for the following ones; null when that was all."""
+    """How far redriving has come."""
 
     executions: int
+    """How many open executions were looked at."""
     next: str | None
+    """Send it as `after` for the following executions; null when that was all."""
 
 
 @dataclass(frozen=True)

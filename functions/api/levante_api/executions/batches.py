@@ -11,22 +11,26 @@ from levante_core.errors import LevanteError
 
 
 class BatchExecutionBody(Frozen):
-    """The executions to act on. execution_ids: up to 100."""
+    """The executions to act on."""
 
     execution_ids: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(min_length=1, max_length=100)]
+    """Up to 100 ids of executions."""
 
 
 class BatchExecutionResult(Frozen):
-    """What became of one execution: success, or failure and why."""
+    """What became of one execution."""
 
     status: str
+    """`success` or `failure`."""
     error: str | None = None
+    """Why it failed; null if it did not."""
 
 
 class BatchExecutionResponse(Frozen):
     """One result per execution id."""
 
     results: dict[str, BatchExecutionResult]
+    """One result per execution id."""
 
 
 def each_on_its_own(body: BatchExecutionBody, act: Callable[[str], None]) -> BatchExecutionResponse:

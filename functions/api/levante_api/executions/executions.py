@@ -38,9 +38,10 @@ DEFAULT_WAIT_SECONDS = 25.0
 
 
 class ExecutionQuery(Parameters):
-    """How to show an execution. include_search_keys: show what it can be found by; null otherwise."""
+    """How to show an execution."""
 
     include_search_keys: bool = False
+    """Show what it can be found by; null otherwise."""
 
 
 @dataclass(frozen=True)

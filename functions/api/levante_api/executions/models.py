@@ -29,124 +29,147 @@ Statuses: TypeAlias = Annotated[
 
 
 class WorkflowExecutionRequest(Frozen):
-    """What to start.
-
-    execution_id: 1 to 256 letters, digits, `_` or `-`, of no open execution; made here, if left out. input: as the
-    workflow's schema asks; 2 MB at most. encoded_input: instead of input, one that only the workers can read.
-    wait_for_result: answer when the execution has closed. timeout_seconds: how long to wait for that, 25 s if left out; 28
-    s on AWS at most, 300 s on one machine. custom_tracing_attributes: for its spans. force_new_trace: ignore the trace
-    context. traceparent: W3C trace context that it goes on; what is malformed is ignored. extensions: kept, and never
-    interpreted. task_queue: the older name of deployment_name. deployment_name: which is to run it, where several active
-    ones serve the workflow.
-    """
+    """What to start."""
 
     execution_id: Id | None = None
+    """1 to 256 letters, digits, `_` or `-`, of no open execution; made here, if left out."""
     input: dict[str, Json] | None = None
+    """As the workflow's schema asks; 2 MB at most."""
     encoded_input: dict[str, Json] | None = None
+    """Instead of `input`, one that only the workers can read."""
     wait_for_result: StrictBool = False
+    """Whether to answer only when the execution has closed."""
     timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How long to wait for the result, 25 s if left out; 28 s on AWS at most, 300 s on one machine."""
     custom_tracing_attributes: dict[str, str] | None = None
+    """Attributes for its spans."""
     force_new_trace: StrictBool = False
+    """Whether to ignore the trace context."""
     traceparent: str | None = None
+    """W3C trace context that it goes on; what is malformed is ignored."""
     extensions: dict[str, Json] | None = None
+    """JSON that is kept, and never interpreted."""
     task_queue: Deployment | None = None
+    """The older name of deployment_name."""
     deployment_name: Deployment | None = None
+    """Which deployment is to run it, where several active ones serve the workflow."""
 
 
 class ResetInvocationBody(Frozen):
-    """From where to go on.
-
-    event_id: the last event of the history that is kept. reason: for people. exclude_signals, exclude_updates: what came by
-    them after that event is kept otherwise.
-    """
+    """From where to go on."""
 
     event_id: int
+    """The last event of the history that is kept."""
     reason: Annotated[str, Field(max_length=1000)] | None = None
+    """Why, for people."""
     exclude_signals: StrictBool = False
+    """Whether to leave out the signals after that event, which are kept otherwise."""
     exclude_updates: StrictBool = False
+    """Whether to leave out the updates after that event, which are kept otherwise."""
 
 
 class WorkflowExecutionSyncResponse(Frozen):
     """The result of an execution that was waited for."""
 
     workflow_name: str
+    """Name of the workflow."""
     execution_id: str
+    """Id of the execution."""
     result: Json
+    """What the workflow returned, as JSON."""
 
 
 class WorkflowExecutionWithoutResultResponse(Frozen):
-    """A run as listings show it.
-
-    root_execution_id: of the execution without parent that it is below; its own, if it has none. end_time: null while it is
-    open. deployment_name: where it is advanced. user_id: of the API key that started it, its root or its schedule.
-    total_duration_ms: from start to end; null while it is open.
-    """
+    """A run as listings show it."""
 
     workflow_name: str
+    """Name of the workflow."""
     execution_id: str
+    """Id of the execution."""
     root_execution_id: str
+    """Id of the execution without parent that it is below; its own, if it has none."""
     status: ExecutionStatus | None
+    """How it stands."""
     start_time: Time
+    """When it started."""
     end_time: Time | None
+    """When it ended; null while it is open."""
     workflow_id: str | None
+    """Id of the workflow; null if it is not known."""
     deployment_name: str | None
+    """Name of the deployment where it is advanced."""
     parent_execution_id: str | None
+    """Id of the execution that started it; null if none did."""
     run_id: str | None
+    """Id of the run."""
     user_id: str | None
+    """Id of the API key that started it, its root or its schedule."""
     total_duration_ms: int | None
+    """Milliseconds from start to end; null while it is open."""
 
 
 class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
-    """An execution with its latest run.
-
-    result: null unless it is COMPLETED. search_keys: null unless asked for. failure: why it failed, if it did; not part of
-    the vendor's API. build_id: of the workers that it is pinned to; not part of the vendor's API. parked: what of it could
-    not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the vendor's API.
-    """
+    """An execution with its latest run."""
 
     result: Json
+    """What the workflow returned; null unless it is COMPLETED."""
     search_keys: dict[str, str] | None
+    """Values by search key; null unless asked for."""
     failure: Failure | None
+    """Why it failed, if it did; not part of the vendor's API."""
     build_id: str | None
+    """Id of the build of the workers that it is pinned to; not part of the vendor's API."""
     parked: tuple[ParkedItem, ...] | None
+    """What of it could not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the
+    vendor's API."""
 
 
 class WorkflowExecutionListResponse(Frozen):
-    """A page of runs; next_page_token is null on the last one."""
+    """A page of runs."""
 
     executions: tuple[WorkflowExecutionWithoutResultResponse, ...]
+    """The runs of this page."""
     next_page_token: str | None
+    """Where the next page begins; null on the last one."""
 
 
 class ShownEvent(Frozen):
-    """An event of a history. What else it has depends on its kind.
-
-    kind: what happened. event_id: from 1 on, without a gap. recorded_at: when it was taken into the history.
-    """
+    """An event of a history. What else it has depends on its kind."""
 
     model_config = ConfigDict(extra="allow")
 
     kind: str
+    """What happened."""
     event_id: int
+    """From 1 on, without a gap."""
     recorded_at: Time
+    """When it was taken into the history."""
 
 
 class TaskFailure(Frozen):
-    """Why a run cannot be advanced at present. attempt: how many times it was tried."""
+    """Why a run cannot be advanced at present."""
 
     attempt: int
+    """How many times it was tried."""
     recorded_at: Time
+    """When it was tried last."""
     failure: Failure
+    """What went wrong the last time."""
 
 
 class WorkflowHistoryResponse(Frozen):
-    """The history of a run, whole. workflow_task_failure: why it cannot be advanced at present, if it cannot."""
+    """The history of a run, whole."""
 
     execution_id: str
+    """Id of the execution."""
     run_id: str
+    """Id of the run."""
     status: ExecutionStatus
+    """How the run stands."""
     workflow_task_failure: TaskFailure | None
+    """Why the run cannot be advanced at present; null if it can."""
     events: tuple[ShownEvent, ...]
+    """Its events, in order."""
 
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:

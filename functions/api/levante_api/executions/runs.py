@@ -34,36 +34,43 @@ from levante_core.storage.runs import RunSummary
 
 
 class RunsQuery(Parameters):
-    """Which runs, in which order.
-
-    workflow_identifier: name or id of their workflow. root_execution_id: all runs of this execution and those below it.
-    deployment_name: where they are advanced. search: words in an id or the name of the workflow, whatever the case.
-    user_id: started with this API key, or below what was; `current` is the caller's. start_time_after, end_time_after: from
-    this time on. start_time_before, end_time_before: before this time.
-    search_key: up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this,
-    `key:value` holds this. workflow_tags: all of these are the workflow's. status: one of these. sort_by: runs that are open
-    come as if they ended last; up to 5,000 runs are looked at and sorted by end_time. order: ascending or descending.
-    include_internal: runs of workflows that are means to others, too. page_size: runs on a page. next_page_token: from the
-    page before.
-    """
+    """Which runs, in which order."""
 
     workflow_identifier: str | None = None
+    """Name or id of their workflow."""
     root_execution_id: str | None = None
+    """All runs of this execution and those below it."""
     deployment_name: str | None = None
+    """Where they are advanced."""
     search: Search | None = None
+    """Words in an id or the name of the workflow, whatever the case."""
     user_id: str | None = None
+    """Started with this API key, or below what was; `current` is the caller's."""
     start_time_after: Moment | None = None
+    """From this time on."""
     start_time_before: Moment | None = None
+    """Before this time."""
     end_time_after: Moment | None = None
+    """From this time on."""
     end_time_before: Moment | None = None
+    """Before this time."""
     search_key: Annotated[tuple[str, ...] | None, Field(max_length=3)] = None
+    """Up to three, all of which have to hold: `key` is there, `key==` is empty, `key==:value` is exactly this, `key:value`
+    holds this."""
     workflow_tags: Annotated[tuple[str, ...] | None, Field(max_length=MOST_PARAMETER_VALUES)] = None
+    """All of these are the workflow's."""
     status: Statuses = None
+    """One of these."""
     sort_by: Literal["start_time", "end_time"] = "start_time"
+    """Runs that are open come as if they ended last; up to 5,000 runs are looked at and sorted by end_time."""
     order: Literal["asc", "desc"] = "desc"
+    """Ascending or descending."""
     include_internal: bool = True
+    """Runs of workflows that are means to others, too."""
     page_size: Limit = 50
+    """Runs on a page."""
     next_page_token: Cursor | None = None
+    """From the page before."""
 
 
 @dataclass(frozen=True)

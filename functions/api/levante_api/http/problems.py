@@ -12,36 +12,44 @@ from levante_core.errors import InvalidInput, InvalidSchedule
 
 
 class ErrorBody(Frozen):
-    """Any error but invalid input; docs/reference/errors.md lists the codes.
-
-    detail: what is wrong, and what to do. status: of the execution. failure: why it failed, or what its handler raised.
-    execution_id: of one that was started and is waited for in vain. deployments: one of which has to be named. What there
-    is nothing to say of is left out.
-    """
+    """Any error but invalid input; docs/reference/errors.md lists the codes. What there is nothing to say of is left out."""
 
     detail: str
+    """What is wrong, and what to do."""
     code: str
+    """What went wrong, for programs."""
     status: str | None = None
+    """Status of the execution."""
     failure: dict[str, Json] | None = None
+    """Why the execution failed, or what its handler raised."""
     execution_id: str | None = None
+    """Id of an execution that was started and is waited for in vain."""
     deployments: tuple[str, ...] | None = None
+    """Names of the deployments one of which has to be named."""
 
 
 class Problem(Frozen):
-    """One thing that is wrong with a request. loc: where, from `body`, `query` or `path` on."""
+    """One thing that is wrong with a request."""
 
     loc: tuple[str | int, ...]
+    """Where, from `body`, `query` or `path` on."""
     msg: str
+    """What is wrong."""
     type: str
+    """What is wrong, for programs."""
 
 
 class InvalidBody(Frozen):
-    """Everything that is wrong with a request. valid_reset_events: those that the execution can go on from."""
+    """Everything that is wrong with a request."""
 
     detail: tuple[Problem, ...]
+    """What is wrong, each by itself."""
     code: str
+    """What went wrong, for programs."""
     valid_reset_events: tuple[int, ...] | None = None
+    """Ids of the events that the execution can go on from."""
     execution_id: str | None = None
+    """Id of the execution, if one is concerned."""
 
 
 class Refused(Exception):

@@ -21,30 +21,37 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class HandlerInvocationBody(Frozen):
-    """Which handler, and its input. name: as the workflow declares it. input: as the handler's schema asks; 2 MB at most."""
+    """Which handler, and its input."""
 
     name: Name
+    """Name of the handler, as the workflow declares it."""
     input: dict[str, Json] | None = None
+    """As the handler's schema asks; 2 MB at most."""
 
 
 class SignalWorkflowResponse(Frozen):
     """The signal is recorded."""
 
     message: str = "Signal accepted"
+    """For people."""
 
 
 class QueryWorkflowResponse(Frozen):
     """What the handler returned."""
 
     query_name: str
+    """Name of the query."""
     result: Json
+    """What the handler returned, as JSON."""
 
 
 class UpdateWorkflowResponse(Frozen):
     """What the handler returned."""
 
     update_name: str
+    """Name of the update."""
     result: Json
+    """What the handler returned, as JSON."""
 
 
 @dataclass(frozen=True)

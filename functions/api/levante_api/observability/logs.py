@@ -21,43 +21,47 @@ from levante_core.services.observability.logs import LATEST, Window, of_code
 
 
 class LogsQuery(Parameters):
-    """Which lines.
-
-    after, before: from this time on, up to this time. order: oldest or newest first. cursor: from the page before; it
-    remembers times and order. limit: lines on a page.
-    """
+    """Which lines."""
 
     after: Moment | None = None
+    """Lines from this time on."""
     before: Moment | None = None
+    """Lines up to this time."""
     order: Literal["asc", "desc"] = "asc"
+    """Oldest or newest first."""
     cursor: Cursor | None = None
+    """From the page before; it remembers times and order."""
     limit: Limit = 50
+    """Lines on a page."""
 
 
 class ExecutionLogsQuery(LogsQuery):
-    """Which lines of an execution. run_id: of one of its runs. activity_id: as in events."""
+    """Which lines of an execution."""
 
     run_id: str | None = None
+    """Id of the run whose lines are wanted; all of them, if left out."""
     activity_id: str | None = None
+    """Id of the activity whose lines are wanted, as in events."""
 
 
 class DeploymentLogsQuery(LogsQuery):
-    """Which lines of a deployment.
-
-    log_type: nothing is built here, so there are no lines of a build. worker_name: of one of its workers. workflow_name: of
-    one workflow.
-    """
+    """Which lines of a deployment."""
 
     log_type: Literal["build", "runtime"] = "runtime"
+    """Nothing is built here, so there are no lines of a build."""
     worker_name: str | None = None
+    """Name of one of its workers."""
     workflow_name: str | None = None
+    """Name of one workflow."""
 
 
 class ExecutionLogSearchResponse(Frozen):
-    """A page of lines; next_cursor is null on the last one."""
+    """A page of lines."""
 
     results: tuple[LogRecord, ...]
+    """The lines of this page."""
     next_cursor: str | None
+    """Where the next page begins; null on the last one."""
 
 
 class DeploymentLogSearchResponse(ExecutionLogSearchResponse):

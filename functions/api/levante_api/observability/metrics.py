@@ -15,40 +15,45 @@ NOT_MEASURED = -1
 
 
 class MetricsQuery(Parameters):
-    """When the executions started.
-
-    start_time: from this time on; a day before end_time, if it is left out. end_time: before this time; now, if left out.
-    """
+    """When the executions started."""
 
     start_time: Moment | None = None
+    """Executions that started from this time on; a day before end_time, if it is left out."""
     end_time: Moment | None = None
+    """Executions that started before this time; now, if left out."""
 
 
 class ScalarMetric(Frozen):
     """A number."""
 
     value: int | float
+    """The number."""
 
 
 class TimeSeriesMetric(Frozen):
     """Numbers by time, in seconds since 1970."""
 
     value: tuple[tuple[int, int | float], ...]
+    """Pairs of a time, in seconds since 1970, and a number."""
 
 
 class WorkflowMetrics(Frozen):
-    """How the executions of a workflow have done.
-
-    error_count: those that are FAILED or TIMED_OUT. is_partial: these are the newest 5,000, and the counts are "at least".
-    """
+    """How the executions of a workflow have done."""
 
     execution_count: ScalarMetric
+    """How many executions started in the period."""
     success_count: ScalarMetric
+    """Those that are COMPLETED."""
     error_count: ScalarMetric
+    """Those that are FAILED or TIMED_OUT."""
     average_latency_ms: ScalarMetric
+    """Mean time from start to end, of those that are COMPLETED."""
     latency_over_time: TimeSeriesMetric
+    """The same mean, by time of start."""
     retry_rate: ScalarMetric
+    """Always the same number: it is not measured here."""
     is_partial: bool
+    """Whether these are the newest 5,000 executions alone, and the counts are "at least"."""
 
 
 @dataclass(frozen=True)

@@ -40,84 +40,110 @@ class ExecutionTraceInfoResponse(Frozen):
     """Which trace an execution belongs to."""
 
     otel_trace_id: str | None
+    """Id of the trace; null if there is none."""
     has_trace_data: bool
+    """Whether there are spans to show."""
 
 
 class TempoTraceBatch(Frozen):
     """The spans of one resource, in the JSON of OTLP but for enumerations, which are names."""
 
     resource: dict[str, Json]
+    """Where the spans come from."""
     scopeSpans: tuple[dict[str, Json], ...]  # noqa: N815 - the contract's name
+    """The spans, by what made them."""
 
 
 class TempoGetTraceResponse(Frozen):
     """A trace."""
 
     batches: tuple[TempoTraceBatch, ...]
+    """The spans, by where they come from."""
 
 
 class WorkflowExecutionTraceOTelResponse(WorkflowExecutionResponse):
-    """An execution and the spans of its latest run. data_source: what they are made of."""
+    """An execution and the spans of its latest run."""
 
     data_source: str
+    """What the spans are made of."""
     otel_trace_id: str | None
+    """Id of the trace; null if there is none."""
     otel_trace_data: TempoGetTraceResponse | None
+    """The trace; null if there is none."""
 
 
 class WorkflowExecutionTraceEvent(Frozen):
     """Something that happened."""
 
     type: Literal["EVENT", "EVENT_PROGRESS"] = "EVENT"
+    """Which kind it is."""
     name: str
+    """Its name."""
     id: str
+    """Its id."""
     timestamp_unix_nano: int
+    """When it happened, in nanoseconds since 1970."""
     attributes: Attributes
+    """What there is to say of it, by name."""
     internal: bool = False
+    """Whether it shows others of means rather than of ends."""
 
 
 class WorkflowExecutionProgressTraceEvent(WorkflowExecutionTraceEvent):
     """How far an activity or a custom task has come."""
 
     type: Literal["EVENT", "EVENT_PROGRESS"] = "EVENT_PROGRESS"
+    """Which kind it is."""
     status: Literal["RUNNING", "COMPLETED", "FAILED"]
+    """How far it has come."""
     start_time_unix_ms: int
+    """When it started, in milliseconds since 1970."""
     end_time_unix_ms: int | None
+    """When it ended, in milliseconds since 1970; null while it lasts."""
     error: str | None
+    """Why it failed; null if it did not."""
 
 
 class WorkflowExecutionTraceSummarySpan(Frozen):
     """A span, and those below it."""
 
     span_id: str
+    """Id of the span."""
     name: str
+    """Its name."""
     start_time_unix_nano: int
+    """When it started, in nanoseconds since 1970."""
     end_time_unix_nano: int | None
+    """When it ended, in nanoseconds since 1970; null while it lasts."""
     attributes: Attributes
+    """What there is to say of it, by name."""
     events: tuple[WorkflowExecutionTraceEvent, ...]
+    """What happened while it lasted."""
     children: "tuple[WorkflowExecutionTraceSummarySpan, ...]"
+    """The spans below it."""
 
 
 class WorkflowExecutionTraceSummaryResponse(WorkflowExecutionResponse):
     """An execution and the spans of its latest run, as a tree."""
 
     span_tree: WorkflowExecutionTraceSummarySpan | None
+    """The span of the run, with those below it; null if there is none."""
 
 
 class WorkflowExecutionTraceEventsResponse(WorkflowExecutionResponse):
     """An execution and what happened in it."""
 
     events: tuple[WorkflowExecutionTraceEvent | WorkflowExecutionProgressTraceEvent, ...]
+    """What happened, oldest first."""
 
 
 class TraceEventsQuery(Parameters):
-    """How to show events.
-
-    merge_same_id_events: one event for each activity and custom task, as it stands. include_internal_events: those that show
-    of means to others, too.
-    """
+    """How to show events."""
 
     merge_same_id_events: bool = False
+    """One event for each activity and custom task, as it stands."""
     include_internal_events: bool = False
+    """Those that show of means to others, too."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """The OpenAPI document: what powertools generates of the routes, and what it leaves out.
 
 Of queries it knows names alone: their types, defaults and limits are added here, with the headers that are read, the roles
-that may call, and examples. What a docstring says of a field, as in `one, two: what they are.`, becomes its description.
+that may call, examples, and the descriptions of fields.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from inspect import cleandoc
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, Tag
@@ -18,6 +17,7 @@ from levante_api.http.endpoints import Endpoint
 from levante_api.http.problems import ErrorBody, InvalidBody
 from levante_api.http.resolver import OverlappingResolver, written
 from levante_api.openapi.examples import BODIES
+from levante_api.openapi.field_docstrings import field_docstrings, unwrapped
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.protocol.stream_messages import EventFrame, LogFrame
 from levante_core.storage.catalogue import Role
@@ -68,6 +68,7 @@ _HEADERS: Mapping[str, str] = {
     "last-event-id": "Go on after this: the `id` of the last event that was received.",
     "traceparent": "W3C trace context; the body's goes before it. What is malformed is ignored.",
 }
+_CONSTANT = "Always the same: it tells this model from others."
 _SCHEMAS = "#/components/schemas/"
 _PARTIAL = {model.__name__ for model in (ErrorBody, InvalidBody, EventFrame, LogFrame)}
 """Answers that leave out what they do not say."""
@@ -166,42 +167,21 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Give fields the descriptions that docstrings hold, of ancestors too, and leave these out of the class's own."""
-    properties = schema.get("properties", {})
-    for ancestor in reversed(model.__mro__):
-        if ancestor not in Frozen.__mro__:
-            schema["description"], fields = said_in(cleandoc(ancestor.__doc__ or ""), properties)
-            for name, description in fields.items():
-                properties[name]["description"] = description
-    for described in properties.values():
+    """Describe a model by its docstring, and each field by the text beside it, else by that of its type."""
+    schema["description"] = unwrapped(model.__doc__ or "")
+    beside = field_docstrings(model)
+    for name, described in schema.get("properties", {}).items():
         described.pop("title", None)
+        if name in beside:
+            described["description"] = beside[name]
+        elif "const" in described:
+            described.setdefault("description", _CONSTANT)
 
 
 def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for derived in model.__subclasses__():
         yield derived
         yield from _below(derived)
-
-
-def said_in(docstring: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
-    """Divide a docstring into what it says of the whole, and what of each of these fields.
-
-    `The whole. one: about it. two, three: about both.`: a field's part begins a sentence; it ends where the next one's
-    begins, or the paragraph does.
-    """
-    if not names:
-        return docstring, {}
-    name_pattern = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
-    head = re.compile(rf"(?:^|(?<=[.;)] ))({name_pattern}(?:, {name_pattern})*): ")
-    own: list[str] = []
-    fields: dict[str, str] = {}
-    for paragraph in docstring.split("\n\n"):
-        whole, *parts = head.split(" ".join(paragraph.split()))
-        own += [whole.strip()] if whole else []
-        for named, sentence in zip(parts[::2], parts[1::2], strict=True):
-            text = sentence.strip()
-            fields.update(dict.fromkeys(named.split(", "), text[:1].upper() + text[1:]))
-    return "\n\n".join(own), fields
 
 
 def reached(value: Json, schemas: Mapping[str, Any]) -> set[str]:

@@ -31,97 +31,119 @@ from levante_core.storage.schedules import schedule_of
 
 
 class SchedulesQuery(Parameters):
-    """Which schedules, by id.
-
-    workflow_name: of this workflow. user_id: made with this API key; `current` is the caller's. status: those that go on, or
-    those that are paused. search: words in the id or the name of the workflow, whatever the case. page_size: schedules on a
-    page; all of them, if left out. next_page_token: from the page before.
-    """
+    """Which schedules, by id."""
 
     workflow_name: str | None = None
+    """Schedules of this workflow."""
     user_id: str | None = None
+    """Schedules made with this API key; `current` is the caller's."""
     status: Literal["active", "paused"] | None = None
+    """Those that go on, or those that are paused."""
     search: Search | None = None
+    """Words in the id or the name of the workflow, whatever the case."""
     page_size: Limit | None = None
+    """Schedules on a page; all of them, if left out."""
     next_page_token: Cursor | None = None
+    """From the page before."""
 
 
 class WorkflowScheduleRequest(Frozen):
-    """A new schedule of one workflow or one registration.
-
-    schedule: its times, and what it starts with. workflow_identifier: name or id of the workflow; this or
-    workflow_registration_id. workflow_registration_id: of one deployment's registration. workflow_version_id: older name of
-    workflow_registration_id. schedule_id: made here, if neither this nor the schedule's own is given. deployment_name:
-    which is to run it, where several serve the workflow. workflow_task_queue: older name of deployment_name.
-    """
+    """A new schedule of one workflow or one registration."""
 
     schedule: ScheduleDefinition
+    """Its times, and what it starts with."""
     workflow_identifier: str | None = None
+    """Name or id of the workflow; this or workflow_registration_id is needed."""
     workflow_registration_id: str | None = None
+    """Id of one deployment's registration."""
     workflow_version_id: str | None = None
+    """Older name of workflow_registration_id."""
     schedule_id: str | None = None
+    """Made here, if neither this nor the schedule's own is given."""
     deployment_name: str | None = None
+    """Which deployment is to run it, where several serve the workflow."""
     workflow_task_queue: str | None = None
+    """Older name of deployment_name."""
 
 
 class WorkflowScheduleResponse(Frozen):
     """Which schedule was made or changed."""
 
     schedule_id: str
+    """Id of the schedule."""
 
 
 class WorkflowScheduleUpdateRequest(Frozen):
-    """What changes. schedule: what is set in it changes; all else stays."""
+    """What changes."""
 
     schedule: PartialScheduleDefinition
+    """What is set in it changes; all else stays."""
 
 
 class WorkflowSchedulePauseRequest(Frozen):
-    """Why. note: for people, shown with the schedule."""
+    """Why."""
 
     note: str | None = None
+    """Why, for people; shown with the schedule."""
 
 
 class WorkflowScheduleTriggerRequest(Frozen):
-    """How. overlap: instead of the schedule's own policy."""
+    """How."""
 
     overlap: ScheduleOverlapPolicy | None = None
+    """What to do about open executions, instead of the schedule's own policy."""
 
 
 class ScheduleFutureExecution(Frozen):
     """A time to come."""
 
     scheduled_at: Time
+    """When it is due."""
 
 
 class ScheduleRecentExecution(Frozen):
     """A time that has come, and its execution."""
 
     scheduled_at: Time
+    """The time as the schedule means it."""
     started_at: Time
+    """When the execution was started."""
     execution_id: str
+    """Id of the execution that was started."""
 
 
 class ScheduleDefinitionOutput(ScheduleSpec):
     """A schedule with what it has come to."""
 
     input: Json
+    """Input of its executions, as JSON."""
     schedule_id: str
+    """Id of the schedule."""
     workflow_name: str
+    """Name of the workflow."""
     paused: bool
+    """Whether it starts nothing at present."""
     policy: SchedulePolicy
+    """What happens when times overlap or were missed."""
     remaining_executions: int | None
+    """How many more it may start; null for any number."""
     deployment_name: str | None
+    """Name of the deployment that runs them; null for the one that serves the workflow."""
     note: str | None
+    """Why it was paused or resumed; null if nobody said so."""
     future_executions: tuple[ScheduleFutureExecution, ...]
+    """The next times."""
     recent_executions: tuple[ScheduleRecentExecution, ...]
+    """The last times, and what was started."""
 
 
 class WorkflowScheduleListResponse(Frozen):
-    """Schedules by id. next_page_token: null after the last page."""
+    """Schedules by id."""
 
     schedules: tuple[ScheduleDefinitionOutput, ...]
+    """The schedules of this page, by id."""
     next_page_token: str | None
+    """Null after the last page."""
 
 
 @dataclass(frozen=True)

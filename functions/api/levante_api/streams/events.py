@@ -25,24 +25,27 @@ from levante_core.services.streams.publish import Sequenced
 
 
 class EventsQuery(Parameters):
-    """Which events. One of the three ids has to be named.
-
-    root_workflow_exec_id: of this execution and all below it. workflow_exec_id: of this execution. workflow_run_id: of this
-    run. limit: events on a page; it has fewer where they are large. cursor: from the page before.
-    """
+    """Which events. One of the three ids has to be named."""
 
     root_workflow_exec_id: str | None = None
+    """Events of this execution and all below it."""
     workflow_exec_id: str | None = None
+    """Events of this execution."""
     workflow_run_id: str | None = None
+    """Events of this run."""
     limit: Limit = 100
+    """Events on a page; it has fewer where they are large."""
     cursor: Cursor | None = None
+    """From the page before."""
 
 
 class EventListResponse(Frozen):
-    """Events in the order of the stream. next_cursor: for what follows; null after the last one there is so far."""
+    """Events in the order of the stream."""
 
     events: tuple[StreamEvent, ...]
+    """The events, in the order of the stream."""
     next_cursor: str | None
+    """For what follows; null after the last one there is so far."""
 
 
 @dataclass(frozen=True)

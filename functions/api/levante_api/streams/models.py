@@ -30,7 +30,9 @@ class JsonPayload(Frozen):
 
     type: Literal["json"] = "json"
     value: Json = None
+    """The value; a text where it is encoded."""
     encoding_options: tuple[Encoding, ...] | None = None
+    """What encoding has made of the value, in order; null for nothing."""
 
 
 class EncryptedValue(Frozen):
@@ -38,6 +40,7 @@ class EncryptedValue(Frozen):
 
     type: Literal["__encrypted__"] = "__encrypted__"
     value: str
+    """The encrypted text."""
 
 
 class PatchAppend(Frozen):
@@ -45,15 +48,20 @@ class PatchAppend(Frozen):
 
     op: Literal["append"]
     path: Pointer
+    """Where, as a JSON pointer."""
     value: EncryptedValue | str
+    """The text to add."""
 
 
 class PatchOther(Frozen):
     """An operation of RFC 6902."""
 
     op: Literal["add", "replace", "remove"]
+    """What to do."""
     path: Pointer
+    """Where, as a JSON pointer."""
     value: Json = None
+    """The value for that place."""
 
 
 class PatchPayload(Frozen):
@@ -61,72 +69,94 @@ class PatchPayload(Frozen):
 
     type: Literal["json_patch"]
     value: tuple[Annotated[PatchAppend | PatchOther, Field(discriminator="op")], ...] | str
+    """The operations; a text where they are encoded."""
     encoding_options: tuple[Encoding, ...] | None = None
+    """What encoding has made of the value, in order; null for nothing."""
 
 
 class Task(Frozen):
-    """Which task it is about. custom_task_type: the name of the stream that its events are in."""
+    """Which task it is about."""
 
     custom_task_id: Name
+    """Id of the task, made by whoever publishes."""
     custom_task_type: Name
+    """The name of the stream that its events are in."""
 
 
 class TaskStarted(Task):
-    """payload: the state that it starts with."""
+    """A task that has started."""
 
     payload: JsonPayload = JsonPayload()
+    """The state that the task starts with."""
 
 
 class TaskInProgress(Task):
-    """payload: its state, or what has changed of it."""
+    """A task that has come further."""
 
     payload: Annotated[JsonPayload | PatchPayload, Field(discriminator="type")]
+    """The task's state, or what has changed of it."""
 
 
 class TaskCompleted(Task):
-    """payload: the state that it ends with."""
+    """A task that has completed."""
 
     payload: JsonPayload
+    """The state that the task ends with."""
 
 
 class TaskFailure(Frozen):
-    """message: why it failed."""
+    """Why a task failed."""
 
     message: str
+    """Why it failed."""
 
 
 class TaskFailed(Task):
-    """failure: what went wrong."""
+    """A task that has failed."""
 
     failure: TaskFailure
+    """What went wrong."""
 
 
 class TaskTimedOut(Task):
-    """timeout_type: which time was over."""
+    """A task that has taken too long."""
 
     timeout_type: str | None = None
+    """Which time was over."""
 
 
 class TaskCanceled(Task):
-    """reason: why it was given up."""
+    """A task that was given up."""
 
     reason: str | None = None
+    """Why it was given up."""
 
 
 class _Event(Frozen):
     """What all events have. Ids of earlier runs and of the schedule are taken from the execution, whatever is sent."""
 
     event_id: Name
+    """Id of the event, made by whoever publishes: the same one is added once."""
     event_timestamp: Annotated[int, Field(ge=0, lt=2**63)]
+    """When it happened, in nanoseconds since 1970."""
     root_workflow_exec_id: str
+    """Id of the execution without parent that it is below; its own, if it has none."""
     parent_workflow_exec_id: str | None = None
+    """Id of the execution that started it; null if none did."""
     workflow_exec_id: str
+    """Id of the execution that the event is about."""
     workflow_run_id: str
+    """Id of the run that the event is about."""
     workflow_name: str
+    """Name of the workflow."""
     continued_run_id: str | None = None
+    """Id of the run that this one continues; null for a first run."""
     first_execution_run_id: str | None = None
+    """Id of the first of the runs that continue one another; null for a first run."""
     chain_run_id: str | None = None
+    """Id of the first run of the chain; null if there is none."""
     schedule_id: str | None = None
+    """Id of the schedule that started the execution; null if none did."""
 
 
 class StartedEvent(_Event):
@@ -134,6 +164,7 @@ class StartedEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_STARTED]
     attributes: TaskStarted
+    """The task, and the state that it starts with."""
 
 
 class InProgressEvent(_Event):
@@ -141,6 +172,7 @@ class InProgressEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_IN_PROGRESS]
     attributes: TaskInProgress
+    """The task, and what its state is now."""
 
 
 class CompletedEvent(_Event):
@@ -148,6 +180,7 @@ class CompletedEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_COMPLETED]
     attributes: TaskCompleted
+    """The task, and the state that it ends with."""
 
 
 class FailedEvent(_Event):
@@ -155,6 +188,7 @@ class FailedEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_FAILED]
     attributes: TaskFailed
+    """The task, and why it failed."""
 
 
 class TimedOutEvent(_Event):
@@ -162,6 +196,7 @@ class TimedOutEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_TIMED_OUT]
     attributes: TaskTimedOut
+    """The task, and which time was over."""
 
 
 class CanceledEvent(_Event):
@@ -169,6 +204,7 @@ class CanceledEvent(_Event):
 
     event_type: Literal[StreamEventType.CUSTOM_TASK_CANCELED]
     attributes: TaskCanceled
+    """The task, and why it was given up."""
 
 
 def _kind_of(event: Any) -> Any:
@@ -190,25 +226,30 @@ class EventBody(Frozen):
     """One event."""
 
     event: TaskEventBody
+    """The event."""
 
 
 class EventsBody(Frozen):
     """Events, each of any execution; in order for each."""
 
     events: Annotated[tuple[TaskEventBody, ...], Field(min_length=1, max_length=BATCH_EVENTS)]
+    """The events; in order for each execution."""
 
 
 class EventResponse(Frozen):
     """Whether it is in the stream."""
 
     status: Literal["success"] = "success"
+    """Whether it is in the stream."""
     message: str | None = None
+    """For people."""
 
 
 class EventsResponse(EventResponse):
-    """events_received: how many were sent, those that were there already included."""
+    """Whether events are in the stream."""
 
     events_received: int
+    """How many were sent, those that were there already included."""
 
 
 def outside_events(events: EventsBody | EventBody) -> list[OutsideEvent]:

@@ -22,9 +22,10 @@ LARGEST_ANSWER = 6 * 1024 * 1024 - 64 * 1024
 
 
 class HistoryQuery(Parameters):
-    """How to show a history. decode_payloads: accepted; payloads come as they were sent."""
+    """How to show a history."""
 
     decode_payloads: bool = True
+    """Accepted; payloads come as they were sent."""
 
 
 @dataclass(frozen=True)

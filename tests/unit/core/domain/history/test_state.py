@@ -15,14 +15,13 @@ from levante_core.domain.history.events import (
     FactTaken,
     MessagesTaken,
     Outcome,
-    SignalReceived,
     TimerCanceled,
     TimerFired,
     TimerStarted,
     UpdateCompleted,
-    message_key,
 )
 from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed
+from levante_core.domain.history.run_messages import SignalReceived, message_key
 from levante_core.domain.history.state import HistoryBatch, RunState, closing_event, fold
 from levante_core.domain.history.transitions import ActivityState, ExecutionStatus
 from levante_core.errors import InconsistentHistory

@@ -6,7 +6,8 @@ import pytest
 
 from levante_core.domain.dispatch.plan import CancelChild, SignalChild
 from levante_core.domain.executions.execution import RunKey
-from levante_core.domain.history.events import ChildCancelRequested, ChildSignaled, ExecutionCompleted, SignalReceived
+from levante_core.domain.history.events import ChildCancelRequested, ChildSignaled, ExecutionCompleted
+from levante_core.domain.history.run_messages import SignalReceived
 from levante_core.domain.names import ExecutionId
 from levante_core.protocol.workers import CommitOutcome
 from tests.support.place import SPACE, Place

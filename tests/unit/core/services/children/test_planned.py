@@ -23,7 +23,6 @@ from levante_core.domain.dispatch.tasks import Fact
 from levante_core.domain.executions.execution import Parent, RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import (
-    CancelRequested,
     ChildCancelRequested,
     ChildCompleted,
     ChildFailed,
@@ -31,8 +30,8 @@ from levante_core.domain.history.events import (
     ChildSignaled,
     ChildStarted,
     ParentClosePolicy,
-    message_key,
 )
+from levante_core.domain.history.run_messages import CancelRequested, message_key
 from levante_core.domain.history.state import HistoryBatch, RunState, fold
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.worker_pool import WorkerPool

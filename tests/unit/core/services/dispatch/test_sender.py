@@ -24,7 +24,8 @@ from levante_core.domain.dispatch.tasks import (
     WorkflowTask,
 )
 from levante_core.domain.executions.execution import RunKey, RunStart
-from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted, SignalReceived
+from levante_core.domain.history.events import ActivityScheduled, ExecutionCompleted
+from levante_core.domain.history.run_messages import SignalReceived
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool

@@ -30,11 +30,11 @@ from levante_core.domain.history.events import (
     ActivityCompleted,
     ActivityFailed,
     ActivityScheduled,
-    CancelRequested,
     TimerFired,
     TimerStarted,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import CancelRequested
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool

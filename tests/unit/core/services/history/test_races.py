@@ -8,10 +8,9 @@ from levante_core.domain.history.events import (
     ExecutionCompleted,
     ExecutionContinuedAsNew,
     MessagesTaken,
-    SignalReceived,
     TimerStarted,
-    message_key,
 )
+from levante_core.domain.history.run_messages import SignalReceived, message_key
 from levante_core.domain.history.state import HistorySize
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.ports.item_store import Query

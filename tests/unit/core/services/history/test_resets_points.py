@@ -8,7 +8,6 @@ from levante_core.domain.executions.reset import Point, carried, kept, points
 from levante_core.domain.history.events import (
     ActivityCompleted,
     ActivityScheduled,
-    CancelRequested,
     ChildCancelRequested,
     ChildCompleted,
     ChildScheduled,
@@ -18,13 +17,16 @@ from levante_core.domain.history.events import (
     Input,
     MessagesTaken,
     ParentClosePolicy,
+    TimerStarted,
+)
+from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.run_messages import (
+    CancelRequested,
     RunMessage,
     SignalReceived,
-    TimerStarted,
     UpdateRequested,
     message_key,
 )
-from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.state import HistoryBatch, RunState, fold
 from levante_core.domain.names import ExecutionId, RunId
 

@@ -10,13 +10,13 @@ import pytest
 
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.history.events import (
-    CancelRequested,
     ExecutionCompleted,
     ExecutionContinuedAsNew,
     MessagesTaken,
     TimerStarted,
     UpdateCompleted,
 )
+from levante_core.domain.history.run_messages import CancelRequested
 from levante_core.domain.names import ExecutionId, RunId
 from levante_core.errors import NotRunning
 from levante_core.ports.item_store import Delete, Put, Query
