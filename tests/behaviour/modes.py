@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from levante.definition.definitions import (
@@ -153,7 +154,8 @@ def start_worker(site: LocalSite) -> Any:
 
 def serving(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return what these variables of its environment tell a worker, as `Installation.serving` takes it."""
-    settings = read_settings({"api_key": SECRET}, {"DEPLOYMENT_NAME": "d", **variables})
+    with patch.dict("os.environ", {"DEPLOYMENT_NAME": "d", **variables}):
+        settings = read_settings({"api_key": SECRET})
     given = settings.model_dump(include=settings.model_fields_set)
     return {**given, "payloads": Payloads(read_encoding_settings(variables), Memory.namespace)}
 

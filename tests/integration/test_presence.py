@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from levante_local.host import Host, HostSettings
 from tests.integration.api.harness import on_a_loop
@@ -64,7 +65,7 @@ class Served:
 @asynccontextmanager
 async def served(data: Path) -> AsyncIterator[Served]:
     """Serve a host on which an execution waits for a worker."""
-    host = Host(HostSettings(data, first_key=ADMIN, synchronous="NORMAL"))
+    host = Host(HostSettings(data, first_key=SecretStr(ADMIN), synchronous="NORMAL"))
     host.first_key()
     async with host.running():
         here = Served(host)

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -12,6 +11,7 @@ import click
 
 from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
+from levante_local.environment import HostEnvironment
 from levante_local.host import Host, HostSettings
 from levante_local.http.server import Listening, Tls, TlsNotUsable, serve
 from levante_local.sqlite.schema import StoreNotOpened
@@ -62,23 +62,22 @@ def dev(
     log_level: str,
 ) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process."""
-    log = logging.StreamHandler()
-    keep_payloads_out(log)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s", handlers=[log])
+    _log_warnings()
     listening = Listening(host, port, _tls(tls_cert, tls_key))
     try:
+        environment = HostEnvironment()
         settings = HostSettings(
             data,
-            first_key=os.environ.get("LEVANTE_API_KEY") or None,
+            first_key=environment.first_key,
             quiet=log_level not in {"debug", "info"},
-            send_spans=span_sender(os.environ),
+            send_spans=span_sender(environment.of_collector()),
             retention=timedelta(days=retention_days) or None,
         )
         application = Host(settings)
         secret = application.first_key()
         if rotate_signing_key:
             click.echo(f"Signing key {application.rotate_signing_key()} signs from now on.")
-    except (StoreNotOpened, ValueError) as error:
+    except (StoreNotOpened, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if secret:
         click.echo(f"First API key (shown only now):\n\n  export LEVANTE_API_KEY={secret}\n")
@@ -90,6 +89,12 @@ def dev(
     gc.set_threshold(GARBAGE_THRESHOLD)
     with suppress(KeyboardInterrupt):
         serve(application, listening, log_level)
+
+
+def _log_warnings() -> None:
+    log = logging.StreamHandler()
+    keep_payloads_out(log)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s", handlers=[log])
 
 
 def _tls(certificate: Path | None, key: Path | None) -> Tls | None:

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from levante_api.app import ApiSettings, create_app
 from levante_api.system import HealthProblem
 from levante_core.adapters.offloading import OffloadingStore
@@ -65,7 +67,7 @@ class HostSettings:
     """
 
     data: Path
-    first_key: str | None = None
+    first_key: SecretStr | None = None
     synchronous: Synchronous = "FULL"
     quiet: bool = True
     send_spans: SendSpans | None = None
@@ -131,7 +133,7 @@ class Host:
         keys = self._engine.api_keys
         given = self._settings.first_key
         if given:
-            keys.ensure(WORKSPACE, Role.ADMIN, "first", given)
+            keys.ensure(WORKSPACE, Role.ADMIN, "first", given.get_secret_value())
             return None
         if keys.list(WORKSPACE):
             return None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from levante_local.host import Host, HostSettings
 from levante_local.http.server import Listening, server_of
 from levante_local.http.sockets import SocketLimits, Sockets
@@ -106,7 +108,7 @@ def request(method: str, path: str, body: bytes = b"", *, key: str | None = None
 @asynccontextmanager
 async def serving(data: Path, limits: SocketLimits | None = None, **settings: Any) -> AsyncIterator[Served]:
     """Serve inside the block."""
-    host = Host(HostSettings(data, first_key=KEY, synchronous="NORMAL", **settings))
+    host = Host(HostSettings(data, first_key=SecretStr(KEY), synchronous="NORMAL", **settings))
     host.first_key()
     sockets = Sockets(limits or replace(SocketLimits()))
     server = server_of(host, Listening("127.0.0.1", 0), "error", sockets)

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from levante_local import cli
 from levante_local.data_directory import prepare_directory
@@ -163,7 +164,7 @@ def test_command_when_certificate_and_key_cannot_be_used_then_it_says_why_and_en
 async def test_host_when_it_has_a_certificate_then_callers_who_trust_it_are_answered(tmp_path: Path) -> None:
     """With the limits of sockets, as without."""
     cert, key = certificate(tmp_path)
-    host = Host(HostSettings(tmp_path / "data", first_key=KEY, synchronous="NORMAL"))
+    host = Host(HostSettings(tmp_path / "data", first_key=SecretStr(KEY), synchronous="NORMAL"))
     server = server_of(host, Listening("127.0.0.1", 0, Tls(cert, key)), "error", Sockets())
     trusting = ssl.create_default_context(cafile=cert)
     async with host.running():

@@ -1,4 +1,4 @@
-"""How payloads are encoded: from arguments, or from the environment with the contract's names.
+"""How payloads are encoded: from arguments, or from the environment and `.env` with the contract's names.
 
 Source: SDK contract, section 7, and the official client's configuration classes (read 2026-11-23).
 """
@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from levante.encoding.encryption import WRONG_KEY, is_key
 from levante.encoding.errors import EncodingMisconfigured
 from levante.encoding.limits import MAX_PAYLOAD_BYTES
 
+ENV_FILE = ".env"
+"""In the working directory alone: a directory above it may belong to somebody else."""
 LARGE_BYTES = 1024 * 1024
 """From here on, payloads are compressed and offloaded unless the settings say otherwise."""
 
@@ -80,10 +83,11 @@ class OffloadingSettings(_Settings):
 
 
 class ZstdSettings(_Settings):
-    """level: 1 is fastest, 22 is smallest."""
+    """How zstd compresses."""
 
     algorithm: Literal["zstd"] = "zstd"
     level: Annotated[int, Field(ge=1, le=22)] = 3
+    """1 is fastest, 22 is smallest."""
 
 
 class CompressionSettings(_Settings):
@@ -121,11 +125,17 @@ class EncodingSettings(_Settings):
     max_payload_bytes: Annotated[int, Field(ge=1)] = MAX_PAYLOAD_BYTES
 
 
-def read_encoding_settings(environment: Mapping[str, str] = os.environ) -> EncodingSettings:
+def read_encoding_settings(environment: Mapping[str, str] | None = None) -> EncodingSettings:
     """Build the settings from variables such as TEMPORAL_PAYLOAD_ENCRYPTION__MAIN_KEY; empty ones count as unset.
 
+    environment: None reads that of the process, and `.env`.
     Raises: EncodingMisconfigured, which names the variable and never holds its value.
     """
+    if environment is None:
+        try:
+            environment = _variables()
+        except (OSError, UnicodeDecodeError) as error:
+            raise EncodingMisconfigured(unreadable(error)) from None
     values: dict[str, Any] = {
         field: found for field, variable in _VARIABLES.items() if (found := _nested(variable, environment)) is not None
     }
@@ -136,6 +146,17 @@ def read_encoding_settings(environment: Mapping[str, str] = os.environ) -> Encod
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise EncodingMisconfigured(f"{_variable(first['loc'])}: {_sentence(first)}") from None
+
+
+def _variables() -> Mapping[str, str]:
+    """Return what is set and not empty: the environment goes before `.env`. Raises: OSError; UnicodeDecodeError."""
+    in_file = dotenv_values(ENV_FILE) if os.path.isfile(ENV_FILE) else {}  # noqa: PTH113 - a name, as pydantic-settings takes
+    return {name: value for name, value in [*in_file.items(), *os.environ.items()] if value}
+
+
+def unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Say why `.env` cannot be read, and nothing of what it holds."""
+    return f"{ENV_FILE} cannot be read: {error.strerror if isinstance(error, OSError) else 'it is no UTF-8'}"
 
 
 def _nested(variable: str, environment: Mapping[str, str]) -> dict[str, Any] | None:

@@ -1,14 +1,15 @@
-"""A worker's settings: from arguments, else from the environment, else their defaults."""
+"""A worker's settings: from arguments, else from the environment, else from `.env`, else their defaults."""
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from levante.encoding.settings import ENV_FILE, unreadable
 from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol import DeploymentName, InvalidInput, WorkerPool, build_id, deployment_name, worker_name
 
@@ -35,20 +36,11 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "retry_backoff_coefficient": ("RETRY_POLICY_BACKOFF_COEFFICIENT",),
 }
 """Names of the variables, ours before the vendor's."""
+_FIELDS = {variable: field for field, variables in _ENVIRONMENT.items() for variable in variables}
 
 
 class WorkerSettings(BaseModel):
-    """build_id: what the code was built from; executions stay with the build that started them while it has workers.
-
-    ship_logs: whether clients can read what is logged; None says so unless payloads are encrypted, as lines are not.
-    drain_seconds: how long running activities may go on after SIGTERM. max_cached_workflows: 0 replays every time.
-
-    enforce_determinism: whether workflows that leave it open are refused calls that differ on replay.
-    fail_on_errors: whether bugs in workflow code end executions as failed, so that no fixed code can go on with them.
-    health_server_port: where `GET /health` is answered; None for nowhere.
-    queue_access: how tasks come: lent, from the queues themselves, where the API lends credentials for them; own, the same
-    with the credentials of the worker's environment; api, through the API.
-    """
+    """What a worker is told when it starts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,17 +49,26 @@ class WorkerSettings(BaseModel):
     deployment_name: str
     worker_name: str = Field(default_factory=socket.gethostname)
     build_id: str | None = None
+    """What the code was built from; executions stay with the build that started them while it has workers."""
     log_level: Annotated[str, Field(pattern="^(?i:debug|info|warning|error|critical)$")] = "info"
     log_format: Literal["console", "json"] = "console"
     ship_logs: bool | None = None
+    """Whether clients can read what is logged; None says so unless payloads are encrypted, as lines are not."""
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 100
     max_cached_workflows: Annotated[int, Field(ge=0)] = 1000
+    """0 replays every time."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long running activities may go on after SIGTERM."""
     enforce_determinism: bool = True
+    """Whether workflows that leave it open are refused calls that differ on replay."""
     fail_on_errors: bool = False
+    """Whether bugs in workflow code end executions as failed, so that no fixed code can go on with them."""
     queue_access: Literal["lent", "own", "api"] = "lent"
+    """How tasks come. lent: from the queues themselves, where the API lends credentials for them. own: the same with the
+    credentials of the worker's environment. api: through the API."""
     health_server_host: str = "localhost"
     health_server_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Where `GET /health` is answered; None for nowhere."""
     retry_max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_backoff_coefficient: Annotated[float, Field(ge=1)] = 2.0
 
@@ -77,29 +78,59 @@ class WorkerSettings(BaseModel):
         return WorkerPool(DeploymentName(self.deployment_name), self.build_id)
 
 
-def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> WorkerSettings:
-    """Build the settings. given: those that the caller set, None for the others. Raises: WorkflowsException."""
-    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name, variables in _ENVIRONMENT.items():
-        found = next((environment[variable] for variable in variables if environment.get(variable)), None)
-        if found is not None:
-            values.setdefault(name, found)
-    for name in ("deployment_name", "api_key"):
-        if not values.get(name):
-            raise _wrong(f"{name} is missing: set {' or '.join(_ENVIRONMENT[name])}")
+class _WorkerEnvironment(WorkerSettings, BaseSettings):
+    """The same, read from variables too; empty ones count as unset."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=AliasGenerator(validation_alias=lambda field: AliasChoices(*_ENVIRONMENT[field])),
+        populate_by_name=True,
+        case_sensitive=True,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+
+def read_settings(given: Mapping[str, Any]) -> WorkerSettings:
+    """Build the settings.
+
+    given: those that the caller set, None for the others.
+    Raises: WorkflowsException, which names the variable and never holds its value.
+    """
     try:
-        settings = WorkerSettings(**values)
+        settings = _WorkerEnvironment(**{name: value for name, value in given.items() if value is not None})
+        if not settings.deployment_name:
+            raise _missing("deployment_name")
+        if not settings.api_key.get_secret_value():
+            raise _missing("api_key")
         deployment_name(settings.deployment_name)
         worker_name(settings.worker_name)
         if settings.build_id:
             build_id(settings.build_id)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        name = str(first["loc"][0])
-        raise _wrong(f"{' or '.join(_ENVIRONMENT.get(name, (name,)))}: {first['msg']}") from None
+        raise _explained(error) from None
     except InvalidInput as error:
         raise _wrong(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(unreadable(error)) from None
     return settings
+
+
+def _explained(error: ValidationError) -> WorkflowsException:
+    """Say what is wrong first of all: what is missing, else in the order of the fields."""
+    problems = [(str(problem["loc"][0]), problem) for problem in error.errors(include_input=False)]
+    by_field = [(_FIELDS.get(place, place), problem) for place, problem in problems]
+    missing = {name for name, problem in by_field if problem["type"] == "missing"}
+    for name in ("deployment_name", "api_key"):
+        if name in missing:
+            return _missing(name)
+    name, first = by_field[0]
+    return _wrong(f"{' or '.join(_ENVIRONMENT.get(name, (name,)))}: {first['msg']}")
+
+
+def _missing(name: str) -> WorkflowsException:
+    return _wrong(f"{name} is missing: set {' or '.join(_ENVIRONMENT[name])}")
 
 
 def _wrong(message: str) -> WorkflowsException:
