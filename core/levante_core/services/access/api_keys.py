@@ -3,7 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from operator import attrgetter
+from threading import Lock
+
+from cachetools import TTLCache, cachedmethod
 
 from levante_core.domain import names
 from levante_core.domain.names import DeploymentName, Workspace
@@ -46,7 +50,10 @@ class ApiKeyService:
         self._store = store
         self._clock = clock
         self._ids = ids
-        self._believed: dict[str, tuple[ApiKey, datetime]] = {}
+        self._believed: TTLCache[str, ApiKey] = TTLCache(
+            MOST_BELIEVED, BELIEVED_FOR.total_seconds(), timer=lambda: clock.now().timestamp()
+        )
+        self._believing = Lock()  # of readers of streams, which have threads of their own
 
     def authenticate(self, secret: str) -> ApiKey:
         """Return the key with this secret. Raises: Unauthenticated.
@@ -55,25 +62,18 @@ class ApiKeyService:
         """
         return self.renewed(digest_of(secret))
 
+    @cachedmethod(attrgetter("_believed"), key=lambda _, digest: digest, lock=attrgetter("_believing"))
     def renewed(self, digest: str) -> ApiKey:
         """Return the key whose secret has this digest, as it is now: for what was opened with it a while ago.
 
         Raises: Unauthenticated, as `authenticate` does. Cost: the same.
         """
-        now = self._clock.now()
-        if digest in self._believed:
-            key, until = self._believed[digest]
-            if now < until:
-                return key
         item = self._store.get(keys.api_key(digest))
         if item is None:
             raise Unauthenticated("this API key is not known here: create one with `levante keys create`")
         key = api_key_of(item)
         if key.revoked_at is not None:
             raise Unauthenticated(f"API key {key.key_id} was revoked")
-        if len(self._believed) >= MOST_BELIEVED:
-            self._believed.clear()
-        self._believed[digest] = (key, now + BELIEVED_FOR)
         return key
 
     def create(self, workspace: Workspace, role: Role, name: str, deployments: Sequence[str] = ()) -> tuple[ApiKey, str]:
@@ -115,7 +115,8 @@ class ApiKeyService:
                 item = api_key_item(revoked)
                 expires_at = int((self._clock.now() + REVOKED_KEPT_FOR).timestamp())
                 self._store.write(Put(replace(item, attributes={**item.attributes, EXPIRES_AT: expires_at})))
-                self._believed.pop(key.digest, None)
+                with self._believing:
+                    self._believed.pop(key.digest, None)
                 return
         raise NotFound(f"no API key has the id {key_id!r}")
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
+
 from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.ports.item_store import EXPIRES_AT, ConditionFailed, ItemStore, Key, Matches, Put, Query, Update, Write
@@ -32,7 +34,7 @@ class WorkerGroups:
     def __init__(self, store: ItemStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._noted: dict[Key, datetime] = {}
+        self._noted: LRUCache[Key, datetime] = LRUCache(MOST_NOTES_REMEMBERED)
         """When this process noted something last."""
 
     def note(self, workspace: Workspace, worker: Write, group: WorkerGroup) -> None:
@@ -50,7 +52,7 @@ class WorkerGroups:
         for refused in self._store.write_each([[note] for note in notes]) if notes else ():
             if refused:
                 raise refused
-        self._remember(notes, now)
+        self._noted.update({note.key: now for note in notes})
 
     def keep_build(self, workspace: Workspace, deployment: DeploymentName, build_id: str) -> None:
         """Keep a build that open executions are pinned to. Cost: none, or a write every BUILD_NOTED_EVERY."""
@@ -59,7 +61,7 @@ class WorkerGroups:
         if notes:
             with suppress(ConditionFailed):
                 self._store.write(*notes)
-            self._remember(notes, now)
+            self._noted.update({note.key: now for note in notes})
 
     def live(self, workspace: Workspace, deployment: DeploymentName) -> list[WorkerGroup]:
         """List the groups of a deployment that have live workers. Cost: one query, whatever the number of workers."""
@@ -90,8 +92,3 @@ class WorkerGroups:
     def _is_due(self, key: Key, now: datetime, every: timedelta) -> bool:
         last = self._noted.get(key)
         return last is None or now - last >= every
-
-    def _remember(self, notes: list[Write], now: datetime) -> None:
-        if len(self._noted) > MOST_NOTES_REMEMBERED:
-            self._noted = {key: at for key, at in self._noted.items() if now - at < NOTED_EVERY}
-        self._noted |= {note.key: now for note in notes}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from cachetools import LRUCache
 from pydantic_core import to_json
 
 from levante_core.domain.catalogue.schema_rules import MOST_SCHEMA_BYTES, Path, SchemaRefused, SchemaWork
@@ -50,7 +51,7 @@ class InputChecks:
 
     def __init__(self, run_blocking: RunBlocking = lambda blocking: blocking()) -> None:
         self._run_blocking = run_blocking
-        self._known: dict[str, _Known] = {}
+        self._known: LRUCache[str, _Known] = LRUCache(MOST_COMPILED)
 
     def check(self, schema: JsonSchema, input_: Json, *, name: str, at: tuple[str, ...]) -> None:
         """Validate an input; None stands for no fields too. Raises: InvalidInput with one problem per finding.
@@ -62,8 +63,6 @@ class InputChecks:
             return
         known = self._known.get(name)
         if known is None:
-            if len(self._known) >= MOST_COMPILED:
-                self._known.clear()
             known = self._known[name] = _known(schema, name)
         if known.work is None:
             return

@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import pytest
 
+from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import Forbidden, InvalidInput, Unauthenticated
-from levante_core.services.access.api_keys import require_deployments, require_unbound
+from levante_core.services.access import api_keys
+from levante_core.services.access.api_keys import ApiKeyService, require_deployments, require_unbound
 from levante_core.storage.catalogue import ApiKey, Role, api_key_item, api_key_of
 from tests.fakes import FakeClock
+from tests.support.faults import CountingStore
 from tests.support.place import Place
 
 SECRET = "lev_0123456789abcdef"
@@ -60,3 +63,43 @@ def test_key_when_it_is_bound_to_nothing_then_it_works_for_any_deployment_and_re
     require_unbound(KEY)
     with pytest.raises(Forbidden, match="role viewer"):
         require_unbound(BOUND)
+
+
+def test_keys_when_more_are_in_use_than_are_remembered_then_only_those_used_least_recently_are_read_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One key too many makes nobody else's request slower; after BELIEVED_FOR all of them are read again."""
+    monkeypatch.setattr(api_keys, "MOST_BELIEVED", 2)
+    store = CountingStore(place.store)
+    keys = ApiKeyService(store, place.clock, RandomIds())
+    first, second, third = (keys.create(Workspace("s"), Role.CLIENT, name)[1] for name in "abc")
+    for secret in (first, second, third):
+        keys.authenticate(secret)
+    store.reads = 0
+    keys.authenticate(second)
+    keys.authenticate(third)
+    assert store.reads == 0
+    keys.authenticate(first)
+    assert store.reads == 1
+    place.clock.advance(api_keys.BELIEVED_FOR.total_seconds())
+    keys.authenticate(first)
+    assert store.reads == 2
+
+
+def test_key_when_it_is_revoked_then_this_process_does_not_believe_it_any_more(place: Place) -> None:
+    """Whoever revokes a key and tries it sees that it is gone."""
+    keys = place.engine.api_keys
+    key, secret = keys.create(Workspace("s"), Role.CLIENT, "a")
+    assert keys.authenticate(secret) == key
+    keys.revoke(Workspace("s"), key.key_id)
+    with pytest.raises(Unauthenticated, match="was revoked"):
+        keys.authenticate(secret)
+
+
+def test_key_when_it_is_not_known_then_it_is_looked_for_each_time(place: Place) -> None:
+    """A key that somebody makes works at once."""
+    keys = place.engine.api_keys
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(SECRET)
+    keys.ensure(Workspace("s"), Role.ADMIN, "first", SECRET)
+    assert keys.authenticate(SECRET).name == "first"

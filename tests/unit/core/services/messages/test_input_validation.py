@@ -309,3 +309,21 @@ def test_compiling_when_a_url_is_referred_to_then_nobody_is_asked() -> None:
             compiled(schema)
         with pytest.raises(BlockingIOError):
             listening.accept()
+
+
+def test_schemas_when_more_are_in_use_than_are_kept_then_only_the_one_used_least_recently_is_compiled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compiling one schema too many is no reason to compile all others again."""
+    compilations: list[Any] = []
+
+    def compile_(schema: Any) -> Any:
+        compilations.append(schema["title"])
+        return compiled(schema)
+
+    monkeypatch.setattr(input_validation, "MOST_COMPILED", 2)
+    monkeypatch.setattr(input_validation, "_compiled", compile_)
+    checks = InputChecks()
+    for name in "abacba":
+        checks.check({"title": name}, {}, name=name, at=AT)
+    assert compilations == ["a", "b", "c", "b", "a"]
