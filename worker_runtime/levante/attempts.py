@@ -58,11 +58,16 @@ def complete_later(timeout: timedelta | None = None) -> NoReturn:
 
 
 def activity_heartbeat(*details: object) -> None:
-    """Say that the attempt is at work, and, if it helps the next one, how far it has come. May be called in threads.
+    """Say that the attempt is at work, and, if it helps the next one, how far it has come.
+
+    May be called in threads.
 
     With a `heartbeat_timeout`, an attempt that says nothing for so long has failed.
-    Raises: asyncio.CancelledError when nobody waits for the activity any more, or its attempt is over; PayloadRefused for
-    details that are too large, or no JSON as they stand, such as tuples and times; WorkflowsException outside activities.
+
+    Raises:
+        asyncio.CancelledError: When nobody waits for the activity any more, or its attempt is over.
+        PayloadRefused: For details that are too large, or no JSON as they stand, such as tuples and times.
+        WorkflowsException: Outside activities.
     """
     context = _context("activity_heartbeat")
     plain = own_type(Any, Form.INTERNAL)

@@ -34,8 +34,12 @@ class ChildHandle:
     def signal(self, name: str, params: BaseModel | Mapping[str, Any] | None = None) -> None:
         """Send the child a signal: it gets it once, after what was sent before, unless it has ended.
 
-        params: the arguments of its handler, a model or a mapping. Raises: WorkflowsException when the child's workflow has
-        no such signal; InvalidArguments.
+        Args:
+            params: The arguments of its handler, a model or a mapping.
+
+        Raises:
+            WorkflowsException: When the child's workflow has no such signal.
+            InvalidArguments: When they do not fit.
         """
         handler = self._definition.signals.get(name)
         if handler is None:

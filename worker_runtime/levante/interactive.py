@@ -104,11 +104,18 @@ class InteractiveWorkflow:
         label: str | None = None,
         timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the name is part of the programming model
     ) -> M:
-        """Ask for an input, and wait until a valid one is submitted. Several may be waited for at once.
+        """Ask for an input, and wait until a valid one is submitted.
 
-        model: what the input has to be; its JSON schema is what clients see. label: for people. timeout: a timedelta or
-        seconds. The wait is a custom task of type `wait_for_input`.
-        Raises: TimeoutError; WorkflowsException outside a workflow, or when the model has no JSON schema.
+        Several may be waited for at once.
+
+        Args:
+            model: What the input has to be; its JSON schema is what clients see.
+            label: For people.
+            timeout: A timedelta or seconds. The wait is a custom task of type `wait_for_input`.
+
+        Raises:
+            TimeoutError: When the time is over.
+            WorkflowsException: Outside a workflow, or when the model has no JSON schema.
         """
         wait = _new_wait(model, label)
         asked = wait.pending

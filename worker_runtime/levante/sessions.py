@@ -34,7 +34,8 @@ async def _begin_session() -> StickyWorkerSession:
 async def get_sticky_worker_session() -> StickyWorkerSession:
     """Choose a worker, any that is free, and name it.
 
-    Raises: ActivityError when no worker could be asked.
+    Raises:
+        ActivityError: When no worker could be asked.
     """
     return await _begin_session()
 

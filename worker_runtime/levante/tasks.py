@@ -66,7 +66,11 @@ class Task(Generic[State]):
         return self._state
 
     async def set_state(self, state: State) -> None:
-        """Replace the state. Raises: WorkflowsException when it is no JSON."""
+        """Replace the state.
+
+        Raises:
+            WorkflowsException: When it is no JSON.
+        """
         self._state = state
         new = _json(state)
         patch = tuple(difference(self._published, new))
@@ -75,7 +79,11 @@ class Task(Generic[State]):
             self._report(TaskPhase.IN_PROGRESS, patch=patch)
 
     async def update_state(self, changes: Mapping[str, Any] | BaseModel) -> None:
-        """Replace some fields of the state. Raises: RuntimeError when there is no state, or it has no fields."""
+        """Replace some fields of the state.
+
+        Raises:
+            RuntimeError: When there is no state, or it has no fields.
+        """
         if isinstance(changes, BaseModel):
             changes = {name: getattr(changes, name) for name in changes.model_fields_set}
         state: Any = self._state
@@ -118,12 +126,22 @@ class Task(Generic[State]):
 
 
 def task(type: str, state: State | None = None, id: str | None = None) -> Task[State]:  # noqa: A002 - the contract's names
-    """Make a task. type: what clients select its events by. state: a model or JSON. id: None makes one up."""
+    """Make a task.
+
+    Args:
+        type: What clients select its events by.
+        state: A model or JSON.
+        id: None makes one up.
+    """
     return Task(type, state, id)
 
 
 def task_from(state: State, type: str | None = None, id: str | None = None) -> Task[State]:  # noqa: A002 - the contract's names
-    """Make a task whose type is the title of its state's model. Raises: WorkflowsException when the state is no model."""
+    """Make a task whose type is the title of its state's model.
+
+    Raises:
+        WorkflowsException: When the state is no model.
+    """
     if type is None and not isinstance(state, BaseModel):
         raise WorkflowsException("task_from() reads the type off a model: for another state, give the type")
     if type is None:

@@ -161,10 +161,12 @@ def entrypoint(method: _AsyncMethod) -> _AsyncMethod:
 def signal(
     name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
 ) -> Callable[[_Method], _Method]:
-    """Mark a method that takes signals: it returns nothing. name: the method's own by default.
+    """Mark a method that takes signals: it returns nothing.
 
-    unfinished_policy: "warn" lets a run that ends before an async handler has returned say so, in the worker's log and in
-    its history; "abandon" is for handlers that may be left so. See also `all_handlers_finished`.
+    Args:
+        name: The method's own by default.
+        unfinished_policy: "warn" lets a run that ends before an async handler has returned say so, in the worker's log and
+            in its history; "abandon" is for handlers that may be left so. See also `all_handlers_finished`.
     """
     return _marking(HandlerKind.SIGNAL, name, description, unfinished_policy)
 
@@ -177,7 +179,11 @@ def query(name: str | None = None, description: str | None = None) -> Callable[[
 def update(
     name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
 ) -> Callable[[_Method], _Method]:
-    """Mark a method that takes updates and returns something, for which the caller waits. unfinished_policy: as `signal`."""
+    """Mark a method that takes updates and returns something, for which the caller waits.
+
+    Args:
+        unfinished_policy: As `signal`.
+    """
     return _marking(HandlerKind.UPDATE, name, description, unfinished_policy)
 
 
@@ -195,39 +201,58 @@ def _marking(
 
 
 def now() -> datetime:
-    """Return the recorded time, aware UTC: the same on every replay. Raises: WorkflowsException outside a workflow."""
+    """Return the recorded time, aware UTC: the same on every replay.
+
+    Raises:
+        WorkflowsException: Outside a workflow.
+    """
     return _context("now").now()
 
 
 def uuid4() -> UUID:
-    """Return a UUID that is the same on every replay. Raises: WorkflowsException outside a workflow."""
+    """Return a UUID that is the same on every replay.
+
+    Raises:
+        WorkflowsException: Outside a workflow.
+    """
     return _context("uuid4").uuid4()
 
 
 def random() -> Random:
     """Return the run's random numbers, the same on every replay: `workflow.random().random()`, `.choice(...)`.
 
-    Raises: WorkflowsException outside a workflow.
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     return _context("random").random
 
 
 async def sleep(duration: timedelta | float, summary: str | None = None) -> None:  # noqa: ARG001 - for readers of the code
-    """Wait durably for a timedelta or seconds, as `asyncio.sleep` does in a workflow. summary: for people; not recorded.
+    """Wait durably for a timedelta or seconds, as `asyncio.sleep` does in a workflow.
 
-    Raises: WorkflowsException outside a workflow.
+    Args:
+        summary: For people; not recorded.
+
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     _context("sleep")
     await asyncio.sleep(_seconds(duration))
 
 
 def continue_as_new(params: BaseModel | Mapping[str, Any] | None = None) -> NoReturn:
-    """End this run, and go on as a new one of the same execution, with an empty history. Never returns.
+    """End this run, and go on as a new one of the same execution, with an empty history.
 
-    params: the input of the new run, a model or a mapping whose keys are those that the entrypoint takes. What was sent to
-    the execution and not taken yet is the new run's.
-    Raises: InvalidArguments for an input that the entrypoint does not take; PayloadRefused for one that would not arrive as
-    it is; WorkflowsException outside a workflow.
+    Never returns.
+
+    Args:
+        params: The input of the new run, a model or a mapping whose keys are those that the entrypoint takes. What was sent
+            to the execution and not taken yet is the new run's.
+
+    Raises:
+        InvalidArguments: For an input that the entrypoint does not take.
+        PayloadRefused: For one that would not arrive as it is.
+        WorkflowsException: Outside a workflow.
     """
     _context("continue_as_new").continue_as_new(params)
 
@@ -235,7 +260,8 @@ def continue_as_new(params: BaseModel | Mapping[str, Any] | None = None) -> NoRe
 def should_continue_as_new() -> bool:
     """Tell whether the history has become long: 10,000 events, of 51,200 that are possible.
 
-    Raises: WorkflowsException outside a workflow.
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     return _context("should_continue_as_new").should_continue_as_new()
 
@@ -243,9 +269,12 @@ def should_continue_as_new() -> bool:
 def add_search_keys(search_keys: Mapping[str, str | None]) -> None:
     """Let the execution be found by more keys, or by other values of those it has.
 
-    search_keys: at most 20 in all, of 256 characters, without ':' and not ending with '='; values of 8,192 characters,
-    longer ones are cut; 64 KiB together. None: the key without a value. They are never encrypted.
-    Raises: WorkflowsException for keys that cannot be, and outside a workflow.
+    Args:
+        search_keys: At most 20 in all, of 256 characters, without ':' and not ending with '='; values of 8,192 characters,
+            longer ones are cut; 64 KiB together. None: the key without a value. They are never encrypted.
+
+    Raises:
+        WorkflowsException: For keys that cannot be, and outside a workflow.
     """
     _context("add_search_keys").change_search_keys(addition(search_keys))
 
@@ -253,7 +282,8 @@ def add_search_keys(search_keys: Mapping[str, str | None]) -> None:
 def delete_search_keys(keys: Iterable[str]) -> None:
     """Let the execution no longer be found by some keys; those that it does not have are passed over.
 
-    Raises: WorkflowsException for keys that cannot be, and outside a workflow.
+    Raises:
+        WorkflowsException: For keys that cannot be, and outside a workflow.
     """
     _context("delete_search_keys").change_search_keys(removal(keys))
 
@@ -265,8 +295,13 @@ async def wait_condition(
 ) -> None:
     """Wait until the predicate holds; it is looked at again after everything that happens to the workflow.
 
-    timeout: a timedelta or seconds. timeout_summary: for people; not recorded.
-    Raises: TimeoutError; WorkflowsException outside a workflow.
+    Args:
+        timeout: A timedelta or seconds.
+        timeout_summary: For people; not recorded.
+
+    Raises:
+        TimeoutError: When the time is over.
+        WorkflowsException: Outside a workflow.
     """
     await _context("wait_condition").wait_condition(predicate, None if timeout is None else _seconds(timeout))
 
@@ -276,7 +311,10 @@ def all_handlers_finished() -> bool:
 
         await workflow.wait_condition(workflow.all_handlers_finished)
 
-    before the end of a workflow lets handlers return that wait for something. Raises: WorkflowsException outside a workflow.
+    before the end of a workflow lets handlers return that wait for something.
+
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     return _context("all_handlers_finished").all_handlers_finished()
 
@@ -287,9 +325,11 @@ def patched(patch_id: str) -> bool:
         if workflow.patched("ask-twice"):
             await ask(question)
 
-    True in runs that come to this line for the first time, and in those that took the new side; False in runs that were
-    past it before the change was made. Once no such run is open, call `deprecate_patch` with the id in place of this.
-    Raises: WorkflowsException outside a workflow.
+    True in runs that come to this line for the first time, and in those that took the new side; False in runs that were past
+    it before the change was made. Once no such run is open, call `deprecate_patch` with the id in place of this.
+
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     return _context("patched").patched(patch_id)
 
@@ -297,7 +337,8 @@ def patched(patch_id: str) -> bool:
 def deprecate_patch(patch_id: str) -> None:
     """Say that only the new side of a change is left; once no run from before this line is open, remove the line.
 
-    Raises: WorkflowsException outside a workflow.
+    Raises:
+        WorkflowsException: Outside a workflow.
     """
     _context("deprecate_patch").deprecate_patch(patch_id)
 

@@ -156,7 +156,11 @@ def with_retry_defaults(options: ActivityOptions, defaults: RetryPolicy) -> Acti
 
 
 def get_workflow_definition(cls: type) -> WorkflowDefinition:
-    """Return the definition of a workflow class. Raises: WorkflowsException when the class itself has none."""
+    """Return the definition of a workflow class.
+
+    Raises:
+        WorkflowsException: When the class itself has none.
+    """
     definition: WorkflowDefinition | None = vars(cls).get(WORKFLOW)
     if definition is None:
         problem = f"{cls.__qualname__} is no workflow: decorate the class with @workflow.define(name=...)"
@@ -170,7 +174,11 @@ def find_activity_definition(function: object) -> ActivityDefinition | None:
 
 
 def get_activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
-    """Return the definition of an activity. Raises: WorkflowsException when the function is none."""
+    """Return the definition of an activity.
+
+    Raises:
+        WorkflowsException: When the function is none.
+    """
     definition = find_activity_definition(function)
     if definition is None:
         problem = f"{function!r} is no activity: decorate the function with @activity()"

@@ -68,9 +68,10 @@ def Depends(provider: Provider, /) -> Any:  # noqa: N802 - the name is part of t
         @activity()
         async def charge(order: str, db: Database = Depends(get_db)) -> str: ...
 
-    provider: a function, a generator function that yields once, a function that returns a context manager, all sync or
-    async; or whatever else can be called without arguments. What a sync one returns is entered if it is a context manager,
-    what an async one returns is passed on as it is. A call that gives the argument itself asks no provider.
+    Args:
+        provider: A function, a generator function that yields once, a function that returns a context manager, all sync or
+            async; or whatever else can be called without arguments. What a sync one returns is entered if it is a context
+            manager, what an async one returns is passed on as it is. A call that gives the argument itself asks no provider.
     """
     return Dependency(provider)
 

@@ -64,9 +64,13 @@ class RecordedHistory:
 def replay_history(history: Mapping[str, Any] | str | Path, workflow: type) -> None:
     """Replay a recorded history against today's code of its workflow: a test of a change.
 
-    history: what `levante executions history ID --json` prints, or the path of a file that holds that.
-    Raises: NonDeterminismError, which shows the first difference; WorkflowCodeFailed, from what the code raised; ValueError
-    when this is no history, or one of another workflow.
+    Args:
+        history: What `levante executions history ID --json` prints, or the path of a file that holds that.
+
+    Raises:
+        NonDeterminismError: With the first difference.
+        WorkflowCodeFailed: When the code raises; its cause is what that was.
+        ValueError: When this is no history, or one of another workflow.
     """
     document = history if isinstance(history, Mapping) else from_json(Path(history).read_bytes())
     RecordedHistory(document).replay(workflow)

@@ -64,7 +64,11 @@ class Execution:
         self._definition = definition
 
     async def result(self) -> Any:
-        """Wait for the end, and return what the workflow returned, as its own type. Raises: ExecutionNotCompleted."""
+        """Wait for the end, and return what the workflow returned, as its own type.
+
+        Raises:
+            ExecutionNotCompleted: When it ended otherwise.
+        """
         execution = await self._place.result(self.id, YEARS_SECONDS)
         if execution.status is not ExecutionStatus.COMPLETED or execution.ending is None:
             raise ExecutionNotCompleted(self.id, execution.status, execution.ending.failure if execution.ending else None)
@@ -85,12 +89,20 @@ class Execution:
         )
 
     async def update(self, name: str, **arguments: object) -> Any:
-        """Call an update, and return its answer as JSON. Raises: HandlerFailed when it is refused or fails."""
+        """Call an update, and return its answer as JSON.
+
+        Raises:
+            HandlerFailed: When it is refused or fails.
+        """
         value = _input(self._definition.updates, name, arguments)
         return await call(self._place.engine.messages.update, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def query(self, name: str, **arguments: object) -> Any:
-        """Ask a query, and return its answer as JSON. Raises: HandlerFailed when its handler does."""
+        """Ask a query, and return its answer as JSON.
+
+        Raises:
+            HandlerFailed: When its handler does.
+        """
         value = _input(self._definition.queries, name, arguments)
         return await call(self._place.engine.queries.ask, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
@@ -105,7 +117,11 @@ class Execution:
     async def reset(
         self, event_id: int, *, reason: str | None = None, exclude_signals: bool = False, exclude_updates: bool = False
     ) -> None:
-        """Go on from an earlier event with a new run. Raises: InvalidResetPoint."""
+        """Go on from an earlier event with a new run.
+
+        Raises:
+            InvalidResetPoint: When nothing can go on from that event.
+        """
         request = ResetRequest(event_id, reason, exclude_signals, exclude_updates)
         await call(self._place.engine.resets.reset, WORKSPACE, self.id, request)
 

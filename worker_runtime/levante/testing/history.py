@@ -31,7 +31,11 @@ class History:
         return [event for event in self.events if event["kind"] == kind]
 
     def assert_has(self, *kinds: str) -> None:
-        """Check that events of these kinds are there, in this order, whatever is between them. Raises: AssertionError."""
+        """Check that events of these kinds are there, in this order, whatever is between them.
+
+        Raises:
+            AssertionError: When they are not.
+        """
         rest = iter(self.kinds)
         for kind in kinds:
             if kind not in rest:

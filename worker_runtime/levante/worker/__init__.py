@@ -54,10 +54,15 @@ async def run_worker(
     """Serve these workflow classes, and all activities imported so far, until SIGTERM or SIGINT.
 
     Told to stop, it lets running activities end for DRAIN_SECONDS. The process ends within two seconds after that, whatever
-    its threads and exit hooks do; with `detach`, its end is up to the caller.
-    What is not given comes from the environment: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
-    detach: return at once with the task that serves. Raises: WorkflowsException for wrong settings or definitions, or when
-    a provider of dependencies fails, or the API refuses the worker.
+    its threads and exit hooks do; with `detach`, its end is up to the caller. What is not given comes from the environment,
+    or else from `.env`: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
+
+    Args:
+        detach: Return at once with the task that serves.
+
+    Raises:
+        WorkflowsException: For wrong settings or definitions, or when a provider of dependencies fails, or the API refuses
+            the worker.
     """
     given = {
         "api_key": api_key,
