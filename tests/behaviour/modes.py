@@ -154,7 +154,7 @@ def start_worker(site: LocalSite) -> Any:
 
 def serving(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return what these variables of its environment tell a worker, as `Installation.serving` takes it."""
-    with patch.dict("os.environ", {"DEPLOYMENT_NAME": "d", **variables}):
+    with patch.dict("os.environ", {"DEPLOYMENT_NAME": "d", **variables}, clear=True):
         settings = read_settings({"api_key": SECRET})
     given = settings.model_dump(include=settings.model_fields_set)
     return {**given, "payloads": Payloads(read_encoding_settings(variables), Memory.namespace)}
