@@ -10,6 +10,7 @@ from typing import Any
 from levante.definition.definitions import get_activity_definition, get_workflow_definition
 from levante.testing.virtual_time import LoopClock
 from levante.worker.activities.runner import ActivityRunner
+from levante.worker.activities.sticky_session import StickySession
 from levante.worker.context import WorkerContext
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.runs.driver import RunDriver
@@ -46,8 +47,9 @@ class Surroundings:
         given = {"api_key": "key", "deployment_name": "d", "worker_name": "w", **settings}
         chosen = WorkerSettings(**given)
         definitions = {one.name: one for one in map(get_activity_definition, activities)}
+        session = StickySession.of(chosen.serves, WORKER)
         slots = chosen.max_concurrent_activities
-        self.runner = ActivityRunner(definitions, slots, self.api, self.clock.now, payloads)
+        self.runner = ActivityRunner(definitions, slots, self.api, self.clock.now, payloads, session=session)
         self.context = WorkerContext(
             settings=chosen,
             worker_id=WORKER,

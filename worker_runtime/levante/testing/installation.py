@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from levante.definition.definitions import ActivityDefinition, WorkflowDefinition
 from levante.worker.activities.runner import ActivityRunner
+from levante.worker.activities.sticky_session import StickySession
 from levante.worker.context import WorkerContext
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.service import Worker
@@ -162,6 +163,7 @@ class Installation:
                 self.api,
                 self.clock.now,
                 payloads,
+                session=StickySession.of(chosen.serves, worker_id),
                 asks_providers_first=asks_providers_first,
             ),
             payloads=payloads,

@@ -18,6 +18,7 @@ from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.worker.activities.runner import ActivityRunner
+from levante.worker.activities.sticky_session import StickySession
 from levante.worker.context import WorkerContext
 from levante.worker.health import health_server
 from levante.worker.log_shipping import LogShipping
@@ -119,6 +120,8 @@ async def _context(settings: WorkerSettings, served: dict[str, WorkflowDefinitio
     """Make what the parts of the worker share. Raises: ApiError; WorkflowsException."""
     worker_id = f"{settings.worker_name[:80]}-{uuid4().hex}"
     payloads, slots = await _payloads(api), settings.max_concurrent_activities
+    session = StickySession.of(settings.serves, worker_id)
+    activities = discover_activities(list(sys.modules.values()))
     return WorkerContext(
         settings=settings,
         worker_id=worker_id,
@@ -127,7 +130,7 @@ async def _context(settings: WorkerSettings, served: dict[str, WorkflowDefinitio
         tasks_of=partial(_task_source, settings, api, worker_id),
         commits=Batcher(send_commits(api)),
         reports=Batcher(send_reports(api)),
-        runner=ActivityRunner(discover_activities(list(sys.modules.values())), slots, api, _now, payloads),
+        runner=ActivityRunner(activities, slots, api, _now, payloads, session=session),
         payloads=payloads,
         workflows=served,
         now=_now,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -52,11 +51,8 @@ class Worker:
         self._pool = context.settings.serves
         self._intake = Intake(context.tasks)
         self._leases = [self._intake.leases]
-        self._session = f"{self._pool.deployment}-sticky-worker-session-{_digest(context.worker_id)}"
-        self._session_task: asyncio.Task[None] | None = None
-        context.runner.session, context.runner.open_session = self._session, self._open_session
         self._cache = RunCache(context.settings.max_cached_workflows)
-        self._registration = Registration(context, self._session, self._renew_leases)
+        self._registration = Registration(context, context.runner.session.name, self._renew_leases)
         self._drivers: set[RunDriver] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -88,16 +84,17 @@ class Worker:
             asyncio.create_task(stop.wait()),
         ]
         presence = spawned(self._registration.hold_presence())
+        session = spawned(for_ever("serving the sticky session", self._serve_session, ended_by=KeyRefused))
         polls = background[2:4]
         try:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await _cancelled([*polls, *self._of_session()])
+            await _cancelled([*polls, session])
             await self._drain()
         finally:
             seconds = LAST_SECONDS if stop.is_set() else REFUSED_SECONDS
-            await _cancelled([*self._of_session(), *background, presence, *self._held()], seconds)
+            await _cancelled([session, *background, presence, *self._held()], seconds)
             for batcher in (self._context.commits, self._context.reports):
                 await batcher.close()
             self._cache.clear()
@@ -130,18 +127,10 @@ class Worker:
     async def _poll_activities(self, intake: Intake) -> None:
         await self._poll(TaskQueue.ACTIVITY, intake, self._room_for_activities, partial(self._activities.receive, intake))
 
-    def _open_session(self) -> str:
-        """Take tasks of this worker's own session from now on. Returns its name."""
-        if self._session_task is None:
-            serving = for_ever("serving the sticky session", self._serve_session, ended_by=KeyRefused)
-            self._session_task = spawned(serving)
-        return self._session
-
-    def _of_session(self) -> list[asyncio.Task[None]]:
-        return [self._session_task] if self._session_task else []
-
     async def _serve_session(self) -> None:
-        intake = Intake(await self._context.tasks_of(self._pool.for_session(self._session)))
+        session = self._context.runner.session
+        await session.opened.wait()
+        intake = Intake(await self._context.tasks_of(self._pool.for_session(session.name)))
         self._leases.append(intake.leases)
         keeping = asyncio.create_task(intake.leases.keep())
         try:
@@ -283,7 +272,3 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]], seconds: float | None =
     for task in done:
         if not task.cancelled():
             task.exception()  # whoever cancels a task is not interested in how else it ended
-
-
-def _digest(worker_id: str) -> str:
-    return hashlib.sha256(worker_id.encode()).hexdigest()[:32]

@@ -145,8 +145,8 @@ def test_session_when_an_activity_opens_it_then_tasks_of_its_own_come_to_this_wo
     """From a queue of its own, once; their leases are kept, and what is stopped goes back to that queue."""
 
     async def scenario(serving: Serving) -> None:
-        session = serving.runner.open_session()
-        assert session == serving.runner.open_session() == serving.runner.session
+        session = serving.runner.session.open()
+        assert session == serving.runner.session.open() == serving.runner.session.name
         await asyncio.sleep(0.1)
         ((name, pool),) = serving.pools.items()
         assert name.session == session

@@ -22,6 +22,7 @@ from levante.worker.activities.attempt_run import AttemptRun, Surroundings
 from levante.worker.activities.heartbeats import HeartbeatMonitor
 from levante.worker.activities.publisher import Publisher
 from levante.worker.activities.slots import Slots
+from levante.worker.activities.sticky_session import StickySession
 from levante.worker.activities.stuck_threads import StuckThreads
 from levante.worker.activities.threads import DaemonThreads
 from levante.worker.payloads import Payloads
@@ -43,8 +44,7 @@ class ActivityRunner:
 
     A plain function runs in a thread. As a thread cannot be stopped, its slot is free again when it has returned.
     asks_providers_first: before it runs anything, so that a worker whose surroundings are amiss takes no work; else when an
-    activity first needs what they give. threads: for plain functions, one for each slot by default. session: of this
-    worker; open_session: lets tasks of it come, and names it.
+    activity first needs what they give. threads: for plain functions, one for each slot by default.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class ActivityRunner:
         now: Callable[[], datetime],
         payloads: Payloads,
         *,
+        session: StickySession | None = None,
         asks_providers_first: bool = True,
         threads: int | None = None,
     ) -> None:
         self._definitions = {**discover_activities([groups, sessions]), **definitions}
-        self.session = ""
-        self.open_session: Callable[[], str] = lambda: sessions.NOWHERE
+        self.session = session or StickySession()
         self._api = api
         self._publications = Batcher(api.publish_task_events)
         self._now = now
@@ -99,7 +99,7 @@ class ActivityRunner:
         """
         if name not in self._definitions or options.is_local:
             return options.is_local
-        if options.rate_limit or options.session not in {None, self.session}:
+        if options.rate_limit or options.session not in {None, self.session.name}:
             return False
         usual = self._usual_seconds.get(name)
         queued = max(0, self._slots.load + claimed + 1 - self._slots.count)
@@ -202,7 +202,7 @@ class ActivityRunner:
             monitor.beat,
             publisher.publish,
             new_task_id=lambda: uuid4().hex,
-            open_session=self.open_session,
+            open_session=self.session.open,
             activities=self._definitions,
         )
 

@@ -27,7 +27,6 @@ from levante_core.protocol import (
     OUTCOMES,
     ActivityCompleted,
     ActivityHandedOver,
-    ActivityScheduled,
     ActivityWork,
     ExecutionStatus,
     Fact,
@@ -90,7 +89,6 @@ class RunDriver:
         self._queries: list[QueryRequest] = []
         self._answers = QueryAnswers(context, task)
         self._stop_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._may_run_in_place = False
         self._looked_at = asyncio.get_running_loop().time()
 
     async def advance(self, facts: Sequence[Fact], *, is_trusted: bool, is_redelivered: bool) -> bool:
@@ -100,7 +98,6 @@ class RunDriver:
         do not have. is_redelivered: another worker held the messages before. Raises: WorkflowCodeFailed,
         NonDeterminismError, with all outcomes recorded that were had, and whoever asks something has an answer.
         """
-        self._may_run_in_place = is_trusted
         self._is_redelivered = is_redelivered
         try:
             await self._open(facts, is_trusted=is_trusted)
@@ -134,6 +131,8 @@ class RunDriver:
     def stop(self, *, now: bool) -> None:
         """Take on nothing more in place. now: hand over at once what is running in place."""
         self._is_stopping = True
+        if self.ledger:
+            self.ledger.may_run_in_place = False
         if now and not self._stop_now.done():
             self._stop_now.set_result(None)
 
@@ -143,14 +142,17 @@ class RunDriver:
         if self.ledger is None and is_trusted and self._task.start:
             start = await self._context.payloads.decoded_start(self._task.start, self._task.execution_id)
             code = self._new_code(start.workflow_name, self._task.model_copy(update={"start": start}))
-            self.ledger = self._prepared(RunLedger(code, RunState(), self._context, self._task.token))
+            self.ledger = RunLedger(code, RunState(), self._context, self._task.token)
+            self.ledger.may_run_in_place = not self._is_stopping
             self.ledger.begin(await self._decoded(facts, self.ledger))
         elif self.ledger is None:
             await self._load()
-        elif is_trusted:
-            self._prepared(self.ledger).take(await self._decoded(facts, self.ledger))
         else:
-            await self._look(self._prepared(self.ledger))
+            self.ledger.may_run_in_place = is_trusted and not self._is_stopping
+            if is_trusted:
+                self.ledger.take(await self._decoded(facts, self.ledger))
+            else:
+                await self._look(self.ledger)
         if self.ledger and (self.ledger.lacks_messages or self.ledger.lacks_history):
             await self._look(self.ledger)
 
@@ -160,16 +162,13 @@ class RunDriver:
         had: how attempts in place ended, as far as that could not be recorded.
         """
         self._drop()
-        self._may_run_in_place = False
         loaded = await self._loaded(LoadRequest(token=self._task.token), {})
         if loaded.status is not ExecutionStatus.RUNNING or loaded.token is None:
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
         state = fold(loaded.batches, inputs)
-        ledger = self.ledger = self._prepared(
-            RunLedger(code, state, self._context, loaded.token, recorded_bytes(loaded, state))
-        )
+        ledger = self.ledger = RunLedger(code, state, self._context, loaded.token, recorded_bytes(loaded, state))
         self._queries += loaded.queries
         if loaded.batches:
             ledger.ask(replay(code, loaded.batches, inputs))
@@ -221,14 +220,6 @@ class RunDriver:
         settings = self._context.settings
         rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._context.payloads.check)
         return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
-
-    def _prepared(self, ledger: RunLedger) -> RunLedger:
-        ledger.claims = self._claims
-        return ledger
-
-    def _claims(self, activity: ActivityScheduled, claimed: int) -> bool:
-        is_free = self._may_run_in_place and not self._is_stopping
-        return is_free and self._context.runner.runs_in_place(activity.name, activity.options, claimed)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -329,7 +320,7 @@ class RunDriver:
                 is_closed = ledger.is_closing
                 ledger.recorded(size_bytes, result.token or "")
                 self._is_dealt_with = is_last
-                self._may_run_in_place = True
+                ledger.may_run_in_place = not self._is_stopping
                 if is_closed:
                     self._drop()
             case CommitOutcome.UNREAD_MESSAGES:

@@ -70,9 +70,9 @@ class RunLedger:
     lacks_messages: some came before what was accepted before them. lacks_history: an outcome came of what this run has not
     asked for, or not any more; another worker may have advanced it since.
 
-    claims: whether an activity may be run in place beside so many others claimed. to_start: activities claimed but not
-    started; they may start as soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see
-    `history_size`. token: lets commit the next batch.
+    may_run_in_place: whether this worker is sure to be the one that goes on, and takes on more. to_start: activities claimed
+    but not started; they may start as soon as no input is unrecorded, for then everything that led to them is.
+    recorded_bytes: see `history_size`. token: lets commit the next batch.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RunLedger:
         self.is_urgent = False
         self.lacks_messages = False
         self.lacks_history = False
-        self.claims: Callable[[ActivityScheduled, int], bool] = lambda _activity, _claimed: False
+        self.may_run_in_place = False
         self._context = context
         self._facts: dict[str, Input] = {}
         self._lost = 0
@@ -315,7 +315,7 @@ class RunLedger:
         self.pending.append(event)
 
     def _assigned(self, command: ActivityScheduled) -> ActivityScheduled:
-        owner = self._context.worker_id if self.claims(command, len(self.to_start)) else None
+        owner = self._context.worker_id if self._claims(command) else None
         if owner:
             self.to_start.append(command.seq)
         else:
@@ -323,6 +323,10 @@ class RunLedger:
         options = self._context.with_defaults(command.options)
         attempt = min(1 + self._lost, options.retry.max_attempts)
         return command.model_copy(update={"owner": owner, "options": options, "attempt": attempt})
+
+    def _claims(self, activity: ActivityScheduled) -> bool:
+        runner, claimed = self._context.runner, len(self.to_start)
+        return self.may_run_in_place and runner.runs_in_place(activity.name, activity.options, claimed)
 
     def _addressed(self, command: Command) -> Command:
         """Say of a run that is continued how many of its messages it has taken; of a cancelled activity, where it is."""

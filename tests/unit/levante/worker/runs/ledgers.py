@@ -1,7 +1,8 @@
 """Ledgers that are driven by hand, without a loop: bodies of workflows, and what they learn."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +20,29 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 ME = "this worker"
 FAILURE = Failure(type="ValueError", message="not today")
 _NONE: Any = None
+Claims = Callable[[str, int], bool]
+
+
+@dataclass(frozen=True)
+class Claiming:
+    """A runner as far as a ledger knows it."""
+
+    claims: Claims | bool
+
+    def runs_in_place(self, name: str, _options: ActivityOptions, claimed: int) -> bool:
+        """As the test says."""
+        return self.claims if isinstance(self.claims, bool) else self.claims(name, claimed)
 
 
 def new_ledger(
-    code: Body | type, *, claims: bool = True, state: RunState | None = None, recorded_bytes: int = 0, **settings: Any
+    code: Body | type,
+    *,
+    claims: Claims | bool = True,
+    state: RunState | None = None,
+    recorded_bytes: int = 0,
+    **settings: Any,
 ) -> RunLedger:
-    """Return a run that has not begun. claims: whether its activities are run in place."""
+    """Return a run that has not begun. claims: whether its activities are run in place, by name and how many are already."""
     given = {"api_key": "key", "deployment_name": "d", **settings}
     context = WorkerContext(
         settings=WorkerSettings(**given),
@@ -33,7 +51,7 @@ def new_ledger(
         tasks=_NONE,
         commits=_NONE,
         reports=_NONE,
-        runner=_NONE,
+        runner=Claiming(claims),  # type: ignore[arg-type] # no more than that is asked of it
         payloads=_NONE,
         workflows={},
         now=lambda: AT,
@@ -42,7 +60,7 @@ def new_ledger(
     definition: Any = get_workflow_definition(code) if isinstance(code, type) else Definition(code)
     run = WorkflowRun(definition, "e", "r", run_start(definition.name, AT))
     ledger = RunLedger(run, state or RunState(), context, "token 1", recorded_bytes)
-    ledger.claims = lambda _activity, _claimed: claims
+    ledger.may_run_in_place = True
     return ledger
 
 

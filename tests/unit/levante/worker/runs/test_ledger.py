@@ -138,14 +138,13 @@ def test_outcome_when_the_run_has_ended_then_nothing_follows_its_end() -> None:
 
 def test_activity_when_it_is_claimed_then_its_owner_is_recorded_and_it_may_start() -> None:
     """It waits to be started; what goes to the queue has to be recorded at once."""
-    ledger = new_ledger(two)
     asked: list[tuple[str, int]] = []
 
-    def claims(scheduled: ActivityScheduled, claimed: int) -> bool:
-        asked.append((scheduled.name, claimed))
-        return scheduled.name == "a" or claimed == 0
+    def claims(name: str, claimed: int) -> bool:
+        asked.append((name, claimed))
+        return name == "a" or claimed == 0
 
-    ledger.claims = claims
+    ledger = new_ledger(two, claims=claims)
     ledger.begin()
     assert asked == [("a", 0), ("b", 1)]
     assert [fields(event, "owner", "attempt") for event in ledger.pending] == [(ME, 1), (None, 1)]
@@ -250,8 +249,7 @@ def test_activity_when_the_code_cancels_it_then_it_is_recorded_where_it_is() -> 
             one.cancel()
         await asyncio.sleep(1)
 
-    ledger = new_ledger(body)
-    ledger.claims = lambda scheduled, _claimed: scheduled.name == "a"
+    ledger = new_ledger(body, claims=lambda name, _claimed: name == "a")
     ledger.begin()
     ledger.resolve(TimerFired(seq=3, at=AT + timedelta(seconds=1)))
     cancelled = [event for event in ledger.pending if event.kind == "activity_cancel_requested"]

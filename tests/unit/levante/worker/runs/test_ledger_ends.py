@@ -144,8 +144,7 @@ def test_activities_when_nobody_asks_them_to_end_then_they_are_left_to_begin() -
 @pytest.mark.parametrize(("at", "attempt"), [(AT, 2), (None, 1)], ids=["lost", "stopped"])
 def test_claims_when_they_are_given_up_then_the_queue_has_them_and_none_is_left_to_start(at: Any, attempt: int) -> None:
     """Else the activity would run twice: here and from the queue. What the queue has already stays as it is."""
-    ledger = new_ledger(two)
-    ledger.claims = lambda scheduled, _claimed: scheduled.name == "b"
+    ledger = new_ledger(two, claims=lambda name, _claimed: name == "b")
     ledger.begin()
     ledger.recorded(0, "token 2")
     assert ledger.to_start == [2]
