@@ -27,6 +27,7 @@ from levante_core.services.dispatch.repair import RepairService
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.dispatch.tasks import TaskService
 from levante_core.services.dispatch.timers import DueService
+from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.expiry import ExpiryService
 from levante_core.services.executions.metrics import MetricsService
@@ -54,6 +55,7 @@ class Engine:
 
     activities: ActivityService
     api_keys: ApiKeyService
+    blockers: BlockerService
     builds: BuildService
     capabilities: Capabilities
     catalogue: CatalogueService
@@ -121,6 +123,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     checks = HandlerChecks(catalogue, inputs)
     traces = TraceService(store)
     trace_export = TraceExport(traces, clock, send_spans)
+    blockers = BlockerService(store, clock, attendance)
     executions = ExecutionService(
         store,
         clock,
@@ -149,6 +152,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
+        blockers=blockers,
         builds=builds,
         capabilities=capabilities,
         catalogue=catalogue,
@@ -162,7 +166,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         histories=HistoryService(store),
         logs=LogService(store, clock),
         messages=messages,
-        metrics=MetricsService(executions, clock),
+        metrics=MetricsService(executions, clock, blockers),
         outside_events=OutsideEventService(store, streams, conflicts),
         parking=parking,
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),

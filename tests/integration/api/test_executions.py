@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 KEYS_OF_AN_EXECUTION = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "workflow_id",
     "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id",
-    "parked",
+    "parked", "blockers", "deadline_at",
 }  # fmt: skip
 
 
@@ -45,6 +46,8 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "failure": None,
         "build_id": None,
         "parked": None,
+        "blockers": None,
+        "deadline_at": "2026-01-01T01:00:00.000000Z",
     }
 
 
@@ -243,3 +246,43 @@ def test_completed_when_committed_twice_then_it_is_recorded_once(api: Api) -> No
     (delivered,) = api.poll()
     assert [outcomes(api.commit(delivered, completed({"n": 1}))) for _ in range(2)] == [["recorded"], ["recorded"]]
     assert len(api.call("GET", "/v1/workflows/executions/e1/history").body["events"]) == 2
+
+
+# --- what is in the way -----------------------------------------------------------------------------------------------
+
+
+def stuck(api: Api) -> None:
+    """Start an execution whose code fails, and let a moment pass in which its worker goes away."""
+    api.register("greet")
+    api.start("e1")
+    (delivered,) = api.poll()
+    failure = {"type": "KeyError", "message": "'name'"}
+    failed_task = {"token": delivered["task"]["token"], "receipt": delivered["receipt"], "attempt": 1, "failure": failure}
+    api.call("POST", "/v1/workflows/workers/workflow-task-failures", failed_task, key="worker")
+    api.clock.advance(70)
+
+
+def test_execution_when_its_code_fails_and_nobody_is_there_then_both_are_told(api: Api) -> None:
+    """By its status, in fields that the official client ignores; the newer an execution, the less there is to say."""
+    stuck(api)
+    body = api.call("GET", "/v1/workflows/executions/e1").body
+    assert [one["kind"] for one in body["blockers"]] == ["code_failing", "no_worker"]
+    assert body["blockers"][0]["failure"]["type"] == "KeyError"
+    assert body["deadline_at"] == "2026-01-01T01:00:00.000000Z"
+    api.start("e2")
+    assert api.call("GET", "/v1/workflows/executions/e2").body["blockers"] is None
+    query = {"is_blocked": "true", "include_blockers": "true"}
+    (run,) = api.call("GET", "/v1/workflows/runs", query=query).body["executions"]
+    assert (run["execution_id"], run["blockers"]) == ("e1", body["blockers"])
+    assert api.call("GET", f"/v1/workflows/runs/{run['run_id']}").body["blockers"] == body["blockers"]
+    metrics = api.call("GET", "/v1/workflows/greet/metrics").body
+    assert (metrics["execution_count"]["value"], metrics["blocked_count"]["value"]) == (1, 1)
+
+
+def test_execute_when_the_wait_is_over_then_504_says_what_was_in_the_way(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official client shows the text of the error and nothing else."""
+    monkeypatch.setattr("levante_core.services.executions.blockers.SETTLING", timedelta(0))
+    api.register("greet")
+    seconds = {"wait_for_result": True, "timeout_seconds": 0}
+    detail = api.call("POST", "/v1/workflows/greet/execute", {"input": {"a": 1}, **seconds}).body["detail"]
+    assert "it goes on: ask for it again; no worker of deployment 'prod' is there: start one (`levante worker" in detail

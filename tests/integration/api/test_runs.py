@@ -7,7 +7,7 @@ from tests.integration.api.harness import Api
 
 KEYS_OF_A_RUN = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "workflow_id",
-    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms",
+    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "blockers",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from levante_core.domain.limits import LONGEST_SECONDS
 
 MAXIMUM_INTERVAL_FACTOR = 100
 """The delay between attempts is capped at so many initial intervals. Source: SDK contract, section 1 (read 2026-11-23)."""
+MAX_TASK_RETRY_SECONDS = 60
 
 
 ACTIVITY_CANCELED = Failure(
@@ -45,6 +46,11 @@ class FailedAttempt(Frozen):
     attempt: int
     at: Time
     failure: Failure
+
+
+def task_retry_delay(attempt: int) -> timedelta:
+    """Return how long a run waits whose code has failed so many times: 1 s, doubled by each attempt, at most a minute."""
+    return timedelta(seconds=min(2 ** min(attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,11 @@ class Execution:
         return self.start.started_at
 
     @property
+    def deadline_at(self) -> datetime:
+        """When the execution is ended if it has not closed."""
+        return self.start.deadline_at
+
+    @property
     def parent_execution_id(self) -> ExecutionId | None:
         """The execution that started this one, if one did."""
         return self.parent.execution_id if self.parent else None

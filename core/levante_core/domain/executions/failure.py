@@ -1,8 +1,14 @@
 """A failure as it is recorded: what remains of an exception once it has crossed a process."""
 
+import re
 from enum import StrEnum
 
 from levante_core.domain.frozen import Frozen, Json
+
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
+"""A frame as `traceback.format_tb` writes it."""
+_FOREIGN = re.compile(r"[\\/](site-packages|dist-packages|lib[\\/]python3\.\d+|worker_runtime[\\/]levante)[\\/]|^<frozen ")
+"""Files of the standard library, of installed packages and of the SDK."""
 
 
 class FailureKind(StrEnum):
@@ -35,3 +41,13 @@ class Failure(Frozen):
     """The stack trace, if it was kept."""
     cause: "Failure | None" = None
     """The failure that led to it."""
+
+    @property
+    def location(self) -> str | None:
+        """Return the innermost line of the user's own code in the stack, as `file:line in function`, if there is one."""
+        frames = _FRAME.findall(self.stack or "")
+        own = [frame for frame in frames if not _FOREIGN.search(frame[0])]
+        if not frames:
+            return None
+        file, line, function = (own or frames)[-1]
+        return f"{file}:{line} in {function}"

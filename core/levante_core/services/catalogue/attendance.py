@@ -37,6 +37,10 @@ class Attendance:
             return attended
         return any(group.build_id == pool.build_id for group in self._groups.live(workspace, pool.deployment))
 
+    def missing(self, workspace: Workspace, pool: WorkerPool) -> str | None:
+        """Say who is missing, and how to change that; None while somebody is there. Cost: see `is_served`."""
+        return None if self.is_served(workspace, pool) else describe_missing(pool)
+
     def watch(self, workspace: Workspace, pool: WorkerPool) -> "Watch":
         """Begin to look every now and then whether somebody is there."""
         return Watch(self, self._clock, workspace, pool)
@@ -67,7 +71,12 @@ class Watch:
 
     def describe(self) -> str:
         """Say who is missing, and how to change that."""
-        deployment, build = self._pool.deployment, self._pool.build_id
-        who = f"build {build!r} of deployment {deployment!r}" if build else f"deployment {deployment!r}"
-        settings = f"BUILD_ID={build} " if build else ""
-        return f"no worker of {who} is there: start one (`{settings}levante worker MODULE --deployment-name {deployment}`)"
+        return describe_missing(self._pool)
+
+
+def describe_missing(pool: WorkerPool) -> str:
+    """Say that no worker of a deployment, or build, is there, and how to start one."""
+    deployment, build = pool.deployment, pool.build_id
+    who = f"build {build!r} of deployment {deployment!r}" if build else f"deployment {deployment!r}"
+    settings = f"BUILD_ID={build} " if build else ""
+    return f"no worker of {who} is there: start one (`{settings}levante worker MODULE --deployment-name {deployment}`)"

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from levante_core.domain.activities.retry import task_retry_delay
 from levante_core.domain.dispatch.plan import SendTask, task_id
 from levante_core.domain.dispatch.tasks import ActivityTask, WorkflowTask
 from levante_core.domain.executions.execution import RunKey
@@ -39,7 +40,6 @@ from levante_core.storage.attempts import task_failure_item
 from levante_core.storage.parked import Owner, ParkedKind, owner_of_text
 from levante_core.storage.runs import Recorded, execution_of, run_id_of
 
-MAX_TASK_RETRY_SECONDS = 60
 PART = "part"
 """The kind of capability that leads on in a history that takes several answers."""
 
@@ -174,11 +174,11 @@ class TaskService:
     def workflow_task_failed(self, grant: RunGrant, request: WorkflowTaskFailedRequest) -> float:
         """Record why a run cannot be advanced, and let the task come again later, to any worker.
 
-        Returns the seconds until then: 1, doubled by each attempt, at most a minute.
+        Returns the seconds until then.
         """
         recorded = Recorded(grant.run, grant.pool, self._clock.now())
         self._store.write(Put(task_failure_item(recorded, request.attempt, request.failure)))
-        delay = float(min(2 ** min(request.attempt - 1, 10), MAX_TASK_RETRY_SECONDS))
+        delay = task_retry_delay(request.attempt).total_seconds()
         queue = queue_name(grant.run.workspace, grant.pool, TaskQueue.WORKFLOW)
         self._extended(queue, list(self._own(queue, [request.receipt]).values()), delay)
         return delay

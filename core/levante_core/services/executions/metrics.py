@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from statistics import fmean
 
 from levante_core.domain.history.transitions import FAILURES, ExecutionStatus
 from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.surroundings import Clock
+from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.run_filter import RunFilter
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.paging import MOST_READ
@@ -18,6 +20,8 @@ from levante_core.storage.runs import RunSummary
 DEFAULT_PERIOD = timedelta(days=1)
 POINTS = 60
 """Into which a period is divided."""
+BLOCKED_LOOKED_AT = 100
+"""Open executions that are looked at for what keeps them from going on, each at the price of some reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Metrics:
     """Of the executions that started in a period. Latencies: of those that completed, from the start of their last run on.
 
     is_partial: there are more, and these are the newest. average_latency_ms: 0 if none has. latency_over_time: by the part
-    of the period in which they started, as seconds since 1970 and milliseconds.
+    of the period in which they started, as seconds since 1970 and milliseconds. blocked: of the newest BLOCKED_LOOKED_AT
+    that are open, those that something keeps from going on.
     """
 
     executions: int
@@ -34,6 +39,7 @@ class Metrics:
     average_latency_ms: float
     latency_over_time: tuple[tuple[int, float], ...]
     is_partial: bool = False
+    blocked: int = 0
 
 
 FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)
@@ -42,7 +48,8 @@ FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)
 class MetricsService:
     """Counts and measures executions."""
 
-    def __init__(self, executions: ExecutionService, clock: Clock) -> None:
+    def __init__(self, executions: ExecutionService, clock: Clock, blockers: BlockerService) -> None:
+        self._blockers = blockers
         self._executions = executions
         self._clock = clock
 
@@ -51,7 +58,8 @@ class MetricsService:
     ) -> Metrics:
         """Measure the executions of a workflow that started from `start` on and before `end`; of the last day by default.
 
-        Raises: NotFound; InvalidInput. Cost: index queries over these runs, the newest MOST_READ of them at most.
+        Raises: NotFound; InvalidInput. Cost: index queries over these runs, the newest MOST_READ of them at most,
+        and for BLOCKED_LOOKED_AT that are open what `Blockers.of` says.
         """
         until = end or self._clock.now()
         since = start or max(until, FIRST_DAY) - DEFAULT_PERIOD
@@ -65,7 +73,9 @@ class MetricsService:
             page_size=MOST_READ,
             after=None,
         )
-        return replace(measured(page.runs, since, until), is_partial=page.next_token is not None)
+        finder, newest = self._blockers.finder(), islice((run for run in page.runs if run.is_open), BLOCKED_LOOKED_AT)
+        blocked = sum(1 for run in newest if finder.of(run))
+        return replace(measured(page.runs, since, until), is_partial=page.next_token is not None, blocked=blocked)
 
 
 def measured(runs: Iterable[RunSummary], since: datetime, until: datetime) -> Metrics:

@@ -64,7 +64,8 @@ class RunFilter:
     """What runs have to be like. None, or an empty collection, is anything.
 
     search: is found in an id or the name of the workflow. Times: from `after` on, and before `before`; a run
-    that is open has not ended at any time. user_id: of the API key that started it. is_workflow_wanted: asked last, by name.
+    that is open has not ended at any time. user_id: of the API key that started it. is_workflow_wanted: asked by name.
+    is_run_wanted: asked last, as it may have to read.
     """
 
     statuses: Collection[ExecutionStatus] = ()
@@ -78,6 +79,7 @@ class RunFilter:
     ended_before: datetime | None = None
     search_keys: Sequence[KeyFilter] = ()
     is_workflow_wanted: Callable[[str], bool] | None = None
+    is_run_wanted: Callable[[RunSummary], bool] | None = None
 
     def matches(self, run: RunSummary) -> bool:
         """Tell whether a run is like that."""
@@ -91,6 +93,7 @@ class RunFilter:
             and _is_between(self.ended_after, run.ended_at, self.ended_before)
             and all(condition.fits(run.search_keys) for condition in self.search_keys)
             and (self.is_workflow_wanted is None or self.is_workflow_wanted(run.workflow_name))
+            and (self.is_run_wanted is None or self.is_run_wanted(run))
         )
 
 

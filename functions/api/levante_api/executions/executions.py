@@ -27,7 +27,7 @@ from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace, deployment_name
 from levante_core.domain.payloads import is_encoded
-from levante_core.errors import InvalidInput, LevanteError
+from levante_core.errors import InvalidInput, LevanteError, ResultNotReady
 from levante_core.protocol.streams import HISTORY
 from levante_core.services.engine import Engine
 from levante_core.services.executions.reset import ResetRequest
@@ -98,7 +98,8 @@ class ExecutionEndpoints:
         workspace = workspace_of(request)
         run, ending = self.engine.executions.status(workspace, execution_id)
         parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
-        return status_response(run, ending, parked, with_search_keys=query.include_search_keys)
+        blockers = self.engine.blockers.of(run)
+        return status_response(run, ending, parked, blockers, with_search_keys=query.include_search_keys)
 
     def get_workflow_execution_history(
         self,
@@ -136,6 +137,10 @@ class ExecutionEndpoints:
         wanted = DEFAULT_WAIT_SECONDS if body.timeout_seconds is None else body.timeout_seconds
         try:
             closed = self.engine.executions.wait(workspace, execution_id, min(wanted, self.max_wait_seconds))
+        except ResultNotReady as error:
+            run, _ = self.engine.executions.status(workspace, execution_id)
+            reasons = "".join(f"; {blocker.message}" for blocker in self.engine.blockers.of(run))
+            raise Refused(answer_to(ResultNotReady(f"{error}{reasons}"), execution_id=execution_id)) from error
         except LevanteError as error:
             raise Refused(answer_to(error, execution_id=execution_id)) from error
         if closed.status is not ExecutionStatus.COMPLETED:

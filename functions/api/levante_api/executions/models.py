@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import ConfigDict, Field, StrictBool
 
 from levante_api.dispatch.parked import ParkedItem, parked_item
+from levante_core.domain.executions.blockers import Blocker
 from levante_core.domain.executions.execution import Ending, Execution
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
@@ -122,12 +123,24 @@ class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     parked: tuple[ParkedItem, ...] | None
     """What of it could not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the
     vendor's API."""
+    blockers: tuple[Blocker, ...] | None
+    """What keeps it from going on, a second after its start at the earliest; null if there is nothing; not part of the
+    vendor's API."""
+    deadline_at: Time | None
+    """When it is ended if it has not closed by then; not part of the vendor's API."""
+
+
+class ListedExecution(WorkflowExecutionWithoutResultResponse):
+    """A run as listings show it."""
+
+    blockers: tuple[Blocker, ...] | None
+    """What keeps it from going on; null unless asked for; not part of the vendor's API."""
 
 
 class WorkflowExecutionListResponse(Frozen):
     """A page of runs."""
 
-    executions: tuple[WorkflowExecutionWithoutResultResponse, ...]
+    executions: tuple[ListedExecution, ...]
     """The runs of this page."""
     next_page_token: str | None
     """Where the next page begins; null on the last one."""
@@ -174,11 +187,16 @@ class WorkflowHistoryResponse(Frozen):
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
     """Show an execution. A search key without a value is shown as an empty text, since clients insist on texts."""
-    return status_response(execution, execution.ending, (), with_search_keys=with_search_keys)
+    return status_response(execution, execution.ending, with_search_keys=with_search_keys)
 
 
 def status_response(
-    execution: Execution | RunSummary, ending: Ending | None, parked: Sequence[Parked], *, with_search_keys: bool = False
+    execution: Execution | RunSummary,
+    ending: Ending | None,
+    parked: Sequence[Parked] = (),
+    blockers: Sequence[Blocker] = (),
+    *,
+    with_search_keys: bool = False,
 ) -> WorkflowExecutionResponse:
     """Show an execution of which its input need not be there. parked: what of it could not be handled."""
     run = execution.key
@@ -201,12 +219,14 @@ def status_response(
         failure=ending.failure if ending else None,
         build_id=execution.pool.build_id,
         parked=tuple(map(parked_item, parked)) or None,
+        blockers=tuple(blockers) or None,
+        deadline_at=execution.deadline_at,
     )
 
 
-def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
-    """Show a run of a listing."""
-    return WorkflowExecutionWithoutResultResponse(
+def run_response(run: RunSummary, blockers: Sequence[Blocker] | None = None) -> ListedExecution:
+    """Show a run of a listing. blockers: None where nobody has asked for them."""
+    return ListedExecution(
         workflow_name=run.workflow_name,
         execution_id=run.key.execution_id,
         root_execution_id=run.root_execution_id,
@@ -219,6 +239,7 @@ def run_response(run: RunSummary) -> WorkflowExecutionWithoutResultResponse:
         run_id=run.key.run_id,
         user_id=run.user_id,
         total_duration_ms=_milliseconds(run.started_at, run.ended_at),
+        blockers=None if blockers is None else tuple(blockers),
     )
 
 

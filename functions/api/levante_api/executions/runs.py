@@ -27,10 +27,14 @@ from levante_core.errors import InvalidInput
 from levante_core.protocol.streams import RUN_HISTORY
 from levante_core.services import paging
 from levante_core.services.engine import Engine
+from levante_core.services.executions.blockers import Blockers
 from levante_core.services.executions.run_filter import RunFilter, key_filter
 from levante_core.services.executions.start import RunsPage
 from levante_core.services.paging import Budget
 from levante_core.storage.runs import RunSummary
+
+READS_OF_A_RUN = 4
+"""What finding out about the blockers of an open run counts for."""
 
 
 class RunsQuery(Parameters):
@@ -65,6 +69,10 @@ class RunsQuery(Parameters):
     """Runs that are open come as if they ended last; up to 5,000 runs are looked at and sorted by end_time."""
     order: Literal["asc", "desc"] = "desc"
     """Ascending or descending."""
+    is_blocked: bool = False
+    """Runs only that something keeps from going on."""
+    include_blockers: bool = False
+    """Say what keeps each run that is open from going on."""
     include_internal: bool = True
     """Runs of workflows that are means to others, too."""
     page_size: Limit = 50
@@ -94,7 +102,8 @@ class RunEndpoints:
         workspace = workspace_of(request)
         run, ending = self.engine.executions.get_run(workspace, run_id)
         parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
-        return status_response(run, ending, tuple(item for item in parked if item.owner.run_id in (None, run_id)))
+        of_run = tuple(item for item in parked if item.owner.run_id in (None, run_id))
+        return status_response(run, ending, of_run, self.engine.blockers.of(run))
 
     def get_run_history(
         self,
@@ -111,6 +120,7 @@ class RunEndpoints:
         statuses = possible(query.status)
         if statuses == set():
             return WorkflowExecutionListResponse(executions=(), next_page_token=None)
+        blockers = self.engine.blockers.finder()
         wanted = RunFilter(
             statuses=statuses or set(),
             deployment_name=query.deployment_name,
@@ -123,6 +133,7 @@ class RunEndpoints:
             ended_before=query.end_time_before,
             search_keys=tuple(map(key_filter, query.search_key or ())),
             is_workflow_wanted=self._workflow_filter(workspace, query, budget),
+            is_run_wanted=_is_blocked(blockers, budget) if query.is_blocked else None,
         )
         is_by_end = query.sort_by == "end_time"
         pages = cursors(self.engine.capabilities, request, "runs", query, parameter="next_page_token", beside=("page_size",))
@@ -136,7 +147,8 @@ class RunEndpoints:
             budget=budget,
         )
         rows, token = _by_end(page, query, pages) if is_by_end else (page.runs, pages.cursor(page.next_token))
-        return WorkflowExecutionListResponse(executions=tuple(run_response(run) for run in rows), next_page_token=token)
+        shown = tuple(run_response(run, blockers.of(run) if query.include_blockers else None) for run in rows)
+        return WorkflowExecutionListResponse(executions=shown, next_page_token=token)
 
     def _workflow_filter(self, workspace: Workspace, query: RunsQuery, budget: Budget) -> Callable[[str], bool] | None:
         """Return what asks each workflow once, if the query has to know more of workflows than their names."""
@@ -153,6 +165,14 @@ class RunEndpoints:
             return (query.include_internal or not workflow.is_technical) and tags <= set(workflow.tags)
 
         return is_wanted
+
+
+def _is_blocked(blockers: Blockers, budget: Budget) -> Callable[[RunSummary], bool]:
+    def is_wanted(run: RunSummary) -> bool:
+        budget.spend(READS_OF_A_RUN if run.is_open else 0)
+        return bool(blockers.of(run))
+
+    return is_wanted
 
 
 def _by_end(page: RunsPage, query: RunsQuery, pages: Cursors) -> tuple[Sequence[RunSummary], str | None]:

@@ -54,6 +54,8 @@ class WorkflowMetrics(Frozen):
     """Always the same number: it is not measured here."""
     is_partial: bool
     """Whether these are the newest 5,000 executions alone, and the counts are "at least"."""
+    blocked_count: ScalarMetric
+    """Of the newest 100 that are open, those that something keeps from going on; not part of the vendor's API."""
 
 
 @dataclass(frozen=True)
@@ -82,4 +84,5 @@ class MetricsEndpoints:
             latency_over_time=TimeSeriesMetric(value=metrics.latency_over_time),
             retry_rate=ScalarMetric(value=NOT_MEASURED),
             is_partial=metrics.is_partial,
+            blocked_count=ScalarMetric(value=metrics.blocked),
         )

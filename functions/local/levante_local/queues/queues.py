@@ -22,6 +22,8 @@ RESTORED_WITHIN = timedelta(seconds=10)
 """So long after the start of this process, workers may present leases that an earlier one gave them."""
 STALLED_AFTER = timedelta(seconds=3)
 HEARD_WITHIN = timedelta(seconds=2)
+ATTENDED_WITHIN = timedelta(seconds=1)
+"""Between two polls of a worker there are moments without it."""
 
 
 class _Served:
@@ -30,11 +32,12 @@ class _Served:
     def __init__(self, receipts: Iterator[str]) -> None:
         self.state = QueueState(receipts)
         self._line: OrderedDict[Signal, datetime] = OrderedDict()
+        self._left_at: datetime | None = None
 
-    @property
-    def has_line(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._line)
+    def is_attended(self, now: datetime) -> bool:
+        """Whether somebody waits or holds a message, or did so a moment ago."""
+        was_there = self._left_at is not None and now - self._left_at <= ATTENDED_WITHIN
+        return self.state.has_held or bool(self._line) or was_there
 
     def line_up(self, deadline: datetime) -> tuple[Signal, datetime]:
         """Join the line. Returns the signal to wait for, and until when."""
@@ -43,8 +46,9 @@ class _Served:
         self._line[signal] = until
         return signal, until
 
-    def leave(self, signal: Signal) -> None:
+    def leave(self, signal: Signal, now: datetime) -> None:
         """Leave the line, if still in it."""
+        self._left_at = now
         self._line.pop(signal, None)
 
     def wake_if_needed(self) -> None:
@@ -138,8 +142,8 @@ class InProcessQueues:
 
     def is_attended(self, queue: str) -> bool:
         """See Queues. Raises: NotFound for an unknown queue."""
-        with self._change(queue) as (state, _):
-            return state.has_held or self._queues[queue].has_line
+        with self._change(queue) as (_, now):
+            return self._queues[queue].is_attended(now)
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored. Raises: NotFound for an unknown queue."""
@@ -210,8 +214,8 @@ class InProcessQueues:
             signal.wait(seconds)
         except BaseException:
             with self._lock:
-                self._queues[queue].leave(signal)
+                self._queues[queue].leave(signal, self._clock.now())
                 self._queues[queue].wake_if_needed()  # this one may have been woken for something
             raise
         with self._lock:
-            self._queues[queue].leave(signal)
+            self._queues[queue].leave(signal, self._clock.now())

@@ -158,8 +158,10 @@ class TestWaiting:
 
         run(main)
 
-    def test_queue_when_somebody_waits_or_holds_a_message_then_it_is_attended(self, queues: InProcessQueues) -> None:
-        """Whoever waits for an answer of a worker hears soon that there is none."""
+    def test_queue_when_somebody_waits_or_holds_a_message_then_it_is_attended(
+        self, queues: InProcessQueues, clock: FakeClock
+    ) -> None:
+        """Whoever waits for an answer of a worker hears soon that there is none; between two polls there is one."""
 
         async def main() -> None:
             assert not queues.is_attended(FIFO)
@@ -171,6 +173,9 @@ class TestWaiting:
             (message,) = await receiver
             assert queues.is_attended(FIFO)
             queues.delete(FIFO, [message.receipt])
+            clock.advance(1)
+            assert queues.is_attended(FIFO)
+            clock.advance(0.1)
             assert not queues.is_attended(FIFO)
 
         run(main)
