@@ -21,7 +21,7 @@ from levante.worker.activities.runner import ActivityRunner
 from levante.worker.activities.sticky_session import StickySession
 from levante.worker.context import WorkerContext
 from levante.worker.health import health_server
-from levante.worker.log_shipping import LogShipping
+from levante.worker.logs.shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.process.end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
 from levante.worker.process.stopping import StoppedEarly, given_up_on

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from levante import logger
 from levante.context import ActivityInfo, current_activity, current_workflow
-from levante.worker import log_shipping
-from levante.worker.log_shipping import LogShipping
+from levante.worker.logs import shipping
+from levante.worker.logs.shipping import LogShipping
 from levante.worker.settings import WorkerSettings
 from levante.worker.transport.api import ApiError
 from levante_core.protocol.logs import MOST_CHARACTERS, LogLine, LogsRequest
@@ -62,7 +62,7 @@ def in_workflow(*, is_replaying: bool) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _everything_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_shipping, "SECONDS", 0.01)
+    monkeypatch.setattr(shipping, "SECONDS", 0.01)
     logging.getLogger("levante").setLevel(logging.INFO)
 
 
@@ -128,8 +128,8 @@ def test_line_when_it_is_nobodys_then_only_the_workers_own_are_sent() -> None:
 
 def test_lines_when_they_are_too_many_or_too_long_then_some_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits, and memory is bounded."""
-    monkeypatch.setattr(log_shipping, "MOST_WAITING", 5)
-    monkeypatch.setattr(log_shipping, "SECONDS", 60)
+    monkeypatch.setattr(shipping, "MOST_WAITING", 5)
+    monkeypatch.setattr(shipping, "SECONDS", 60)
 
     def work() -> None:
         with in_activity():
@@ -162,8 +162,8 @@ def test_lines_when_the_api_refuses_them_then_those_after_them_are_sent_all_the_
 
 def test_lines_when_they_are_large_then_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """An API that is away costs a worker so much memory, and no more."""
-    monkeypatch.setattr(log_shipping, "MOST_WAITING_BYTES", 40_000)
-    monkeypatch.setattr(log_shipping, "SECONDS", 60)
+    monkeypatch.setattr(shipping, "MOST_WAITING_BYTES", 40_000)
+    monkeypatch.setattr(shipping, "SECONDS", 60)
 
     def work() -> None:
         with in_activity():
@@ -194,7 +194,7 @@ def test_line_when_it_is_odd_then_it_is_cut_to_what_a_call_carries() -> None:
     with unheard():
         (line,) = shipped(work).lines
     assert line.message == "half ?"
-    assert len(line.attributes) == log_shipping.MOST_ATTRIBUTES
+    assert len(line.attributes) == shipping.MOST_ATTRIBUTES
     assert {(len(name), len(value)) for name, value in line.attributes.items()} == {(256, 1024)}
 
 

@@ -1,0 +1,1 @@
+"""What a worker logs: on its own console, and where clients can read it."""
