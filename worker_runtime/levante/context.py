@@ -73,6 +73,11 @@ class WorkflowContext(Protocol):
         ...
 
     @property
+    def events(self) -> int:
+        """How many events the history has by now, but for notes."""
+        ...
+
+    @property
     def random(self) -> Random:
         """The run's own random numbers, the same on every replay."""
         ...

@@ -8,10 +8,11 @@ from levante_core.domain.activities.retry import (
     RetryPolicy,
     after_failure,
     once_asked_to_end,
+    task_retry_delay,
 )
 from levante_core.domain.dispatch.tasks import OLD_AFTER_SECONDS, ActivityTask, ActivityWork, Fact, WorkflowTask
 from levante_core.domain.executions.execution import RunStart
-from levante_core.domain.executions.failure import Failure, FailureKind
+from levante_core.domain.executions.failure import Failure, FailureKind, describe_failure
 from levante_core.domain.executions.search_keys import (
     INTERNAL_PREFIX,
     MOST_KEYS,
@@ -198,6 +199,7 @@ __all__ = [
     "changed",
     "closing_event",
     "deployment_name",
+    "describe_failure",
     "execution_id",
     "fold",
     "is_encoded",
@@ -207,6 +209,7 @@ __all__ = [
     "problem_with",
     "problem_with_key",
     "problem_with_size",
+    "task_retry_delay",
     "worker_name",
     "workflow_name",
 ]

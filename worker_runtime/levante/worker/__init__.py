@@ -21,6 +21,7 @@ from levante.worker.activities.runner import ActivityRunner
 from levante.worker.activities.sticky_session import StickySession
 from levante.worker.context import WorkerContext
 from levante.worker.health import health_server
+from levante.worker.logs.console import own_lines
 from levante.worker.logs.shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.process.end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
@@ -97,11 +98,10 @@ def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
 
 
 async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition], end: ProcessEnd | None) -> None:
-    logging.getLogger("levante").setLevel(settings.log_level.upper())
     stop = asyncio.Event()
     slots = settings.max_concurrent_activities
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
-    with stopping_on_signals(stop, end):
+    with own_lines(settings), stopping_on_signals(stop, end):
         async with HttpApi(settings.server_url, settings.api_key.get_secret_value()) as api:
             try:
                 async with given_up_on(stop):

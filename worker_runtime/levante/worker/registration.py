@@ -9,6 +9,7 @@ from random import uniform
 
 import aiohttp
 
+from levante.definition.definitions import TECHNICAL_NAMES
 from levante.worker.context import WorkerContext
 from levante.worker.transport.api import KeyRefused
 from levante.worker.transport.retrying import for_ever
@@ -49,7 +50,11 @@ class Registration:
         self._registered = await self._context.api.register(request)
         for warning in self._registered.warnings:
             logger.warning("%s", warning)
-        logger.info("worker %s serves %s", settings.worker_name, ", ".join(sorted(self._context.workflows)))
+        served = sorted(one.name for one in self._context.workflows.values() if one.name not in TECHNICAL_NAMES)
+        logger.info(
+            "worker %s serves %s for deployment %s at %s",
+            *(settings.worker_name, ", ".join(served), settings.deployment_name, settings.server_url),
+        )
 
     async def heartbeat(self) -> None:
         """Say again and again that the worker is alive; one time that fails is made good by the next. Raises: KeyRefused."""

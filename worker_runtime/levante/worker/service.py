@@ -14,6 +14,7 @@ from levante.errors import to_failure
 from levante.replay.run import WorkflowCodeFailed
 from levante.worker.activities.contained_tasks import contain_exits
 from levante.worker.context import WorkerContext
+from levante.worker.logs.failures import FailureLog
 from levante.worker.process.spawning import spawned
 from levante.worker.process.stopping import StoppedEarly, given_up_on
 from levante.worker.registration import Registration
@@ -57,6 +58,7 @@ class Worker:
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._activities = ActivityTasks(context, self._changed)
+        self._failures = FailureLog()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Stopped before it has registered, it ends at once.
@@ -210,16 +212,17 @@ class Worker:
         """
         last, *others = deliveries
         cause = error.__cause__ if isinstance(error, WorkflowCodeFailed) and error.__cause__ else error
-        logger.error("execution %s cannot be advanced: %s", last.task.execution_id, cause, exc_info=cause)
+        failure = to_failure(cause)
+        self._failures.code(last.task.execution_id, last.task.run_id, last.receive_count, failure)
         if others:
             await self._intake.done(TaskQueue.WORKFLOW, [delivered.receipt for delivered in others])
         brief = Failure(type=type(cause).__name__, message="the failure itself cannot be reported: see the worker's log")
-        for failure in (to_failure(cause), brief):
+        for reported in (failure, brief):
             request = WorkflowTaskFailedRequest(
                 token=last.task.token,
                 receipt=last.receipt,
                 attempt=last.receive_count,
-                failure=failure,
+                failure=reported,
             )
             try:
                 await self._context.api.workflow_task_failed(request)

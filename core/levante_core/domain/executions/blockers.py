@@ -33,10 +33,3 @@ class Blocker(Frozen):
     """For activity_failing."""
     failure: Failure | None = None
     """What the last attempt raised."""
-
-
-def describe_failure(failure: Failure) -> str:
-    """Say in one line what was raised, and where."""
-    first, *_ = failure.message.splitlines() or [""]
-    raised = f"{failure.type}: {first}" if first and first != failure.type else failure.type
-    return f"{raised} ({failure.location})" if failure.location else raised

@@ -51,3 +51,10 @@ class Failure(Frozen):
             return None
         file, line, function = (own or frames)[-1]
         return f"{file}:{line} in {function}"
+
+
+def describe_failure(failure: Failure) -> str:
+    """Say in one line what was raised, and where."""
+    first, *_ = failure.message.splitlines() or [""]
+    raised = f"{failure.type}: {first}" if first and first != failure.type else failure.type
+    return f"{raised} ({failure.location})" if failure.location else raised

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from levante_core.domain.activities.retry import FailedAttempt, task_retry_delay
-from levante_core.domain.executions.blockers import Blocker, BlockerKind, describe_failure
+from levante_core.domain.executions.blockers import Blocker, BlockerKind
 from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.failure import describe_failure
 from levante_core.domain.history.events import (
     ActivityCancelRequested,
     ActivityCompleted,

@@ -19,9 +19,9 @@ import pytest
 from levante import workflow
 from levante.cli.executions import waiting
 from levante.cli.exits import EPILOG, Exit
-from levante.cli.operations.worker import JsonLines
 from levante.cli.options import DEFAULT_SERVER_URL
 from levante.definition.definitions import get_workflow_definition
+from levante.worker.logs.console import JsonLines
 from levante.worker.settings import DEFAULT_SERVER_URL as WORKERS_SERVER_URL
 from tests.support.cli import Api, api, assert_one_line, run
 

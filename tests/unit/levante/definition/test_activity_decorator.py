@@ -47,6 +47,7 @@ class FakeRun:
     run_id = "r-1"
     workflow_name = "fake"
     is_replaying = False
+    events = 0
 
     def __init__(self, result: Any) -> None:
         self.random = Random(7)  # noqa: S311

@@ -351,6 +351,7 @@ class FakeRun:
     run_id = "r-1"
     workflow_name = "fake"
     is_replaying = False
+    events = 0
 
     def __init__(self) -> None:
         self.random = Random(7)  # noqa: S311

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import click
 
@@ -16,24 +14,6 @@ from levante.cli.exits import EPILOG, CommandFailed
 from levante.cli.options import API_KEY_HELP, SERVER_URL_HELP
 from levante.cli.targets import find_modules_here, workflows_of
 from levante.errors import WorkflowsException
-
-CONSOLE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-class JsonLines(logging.Formatter):
-    """A JSON object a line; what went wrong is a text in it, with its line ends."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
-        said = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            said["exception"] = self.formatException(record.exc_info)
-        return json.dumps(said, ensure_ascii=False)
 
 
 @click.command(epilog=EPILOG)
@@ -56,6 +36,7 @@ def worker(
     LOG_FORMAT how: console or json.
     """
     from levante.worker import run_worker  # noqa: PLC0415 - brings aiohttp, which the other commands do without
+    from levante.worker.logs.console import formatter  # noqa: PLC0415 - same
     from levante.worker.settings import read_settings  # noqa: PLC0415 - same
 
     given = {
@@ -67,7 +48,7 @@ def worker(
     try:
         settings = read_settings(given)
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(CONSOLE))
+        handler.setFormatter(formatter(settings))
         logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
         find_modules_here()
         workflows = workflows_of(targets)

@@ -25,6 +25,7 @@ from levante.worker.activities.slots import Slots
 from levante.worker.activities.sticky_session import StickySession
 from levante.worker.activities.stuck_threads import StuckThreads
 from levante.worker.activities.threads import DaemonThreads
+from levante.worker.logs.failures import FailureLog
 from levante.worker.payloads import Payloads
 from levante.worker.process.stopping import EndOfAll
 from levante.worker.transport.api import Api, KeyRefused
@@ -69,6 +70,7 @@ class ActivityRunner:
         self._stop, self._cut_off = EndOfAll(), EndOfAll()
         self._surroundings = Surroundings(payloads, DaemonThreads(threads or slots, "activity"), self._stop)
         self._stuck = StuckThreads()
+        self._failures = FailureLog()
         self._running: set[asyncio.Task[Any]] = set()
         self._asks_providers_first = asks_providers_first
         self._usual_seconds: dict[str, float] = {}
@@ -138,7 +140,9 @@ class ActivityRunner:
     async def _run_in_slot(self, attempt: Attempt) -> AttemptEnd:
         definition = self._definitions.get(attempt.work.name)
         if definition is None:
-            return attempt_failures.unknown(attempt.work.name, self._definitions)
+            unknown = attempt_failures.unknown(attempt.work.name, self._definitions)
+            self._failures.activity(attempt, unknown.failure)
+            return unknown
         clock = asyncio.get_running_loop().time
         async with AsyncExitStack() as held:
             stop = self._stop.block()
@@ -153,6 +157,8 @@ class ActivityRunner:
                 return attempt_failures.unwanted(attempt.work)
             began = clock()
             end = await self._run_reporting(attempt, definition, held)
+            if isinstance(end, Failed):
+                self._failures.activity(attempt, end.failure)
             if not isinstance(end, Stopped):
                 self.learn(attempt.work.name, clock() - began)
             return end

@@ -15,6 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 from levante.context import current_activity, current_workflow
+from levante.worker.logs.repeats import Repeats
+from levante.worker.logs.taps import tap
 from levante.worker.settings import WorkerSettings
 from levante.worker.transport.api import Api
 from levante_core.protocol import DeploymentName
@@ -26,6 +28,8 @@ SPAN = timedelta(seconds=30)
 """From the first line of a batch to the last one, at most."""
 BATCH_BYTES = 1024 * 1024
 """Of lines as JSON; a single line has less."""
+OF_CODE = ("execution_id", "run_id", "activity_id", "activity_name", "attempt")
+"""What the worker's own lines say in `extra` about the code that they are about."""
 NOT_SHIPPED = "levante.worker.transport.api"
 """What is logged of calls to the API, this one included: each batch that fails would make another one."""
 MOST_WAITING = 10_000
@@ -35,6 +39,8 @@ MOST_ATTRIBUTES, NAME_CHARACTERS, VALUE_CHARACTERS = 64, 256, 1024
 """Of what a logging call gives as `extra`; what is more is cut."""
 DRAIN_SECONDS = 5.0
 """How long the last lines may take."""
+REPEATED: dict[str, Any] = {}
+"""Stands for code whose line was sent before."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every record has; the others are what the logging call gave as `extra`."""
 
@@ -43,7 +49,7 @@ class LogShipping(logging.Handler):
     """Takes records of user code in workflows and activities, and of the worker itself, and sends them in batches.
 
     It never holds up who logs, and never fails. A batch that the API does not take is dropped, and its lines counted.
-    Lines of workflow code that is being replayed were logged before. seconds_left: until the process ends.
+    Lines of workflow code that is being replayed, or tried again, were logged before. seconds_left: until the process ends.
     """
 
     def __init__(self, api: Api, settings: WorkerSettings, seconds_left: Callable[[], float] = lambda: inf) -> None:
@@ -54,17 +60,17 @@ class LogShipping(logging.Handler):
         self._worker = settings.worker_name
         self._waiting: deque[tuple[LogLine, int]] = deque()
         self._waiting_bytes = 0
+        self._repeats = Repeats()
         self._dropped = 0
         self._mutex = Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, in whatever thread."""
-        code = _code_at_work()
-        if record.name == NOT_SHIPPED or (code is None and not record.name.startswith("levante.")):
-            return
-        if code and code.pop("is_replaying", False):
-            return
+        is_own = record.name.startswith("levante.")
         try:
+            code = _code_of(record) if is_own and hasattr(record, "execution_id") else _code_at_work(self._repeats)
+            if record.name == NOT_SHIPPED or code is REPEATED or (code is None and not is_own):
+                return
             line = _line(record, code or {})
             size = len(line.model_dump_json())
         except Exception:  # noqa: BLE001 - such as a message that does not fit its arguments
@@ -83,13 +89,11 @@ class LogShipping(logging.Handler):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send what is logged inside the block, and what is left at its end."""
-        root = logging.getLogger()
-        root.addHandler(self)
         sender = asyncio.create_task(self._send_on())
         try:
-            yield
+            with tap(self.handle):
+                yield
         finally:
-            root.removeHandler(self)
             sender.cancel()
             with suppress(asyncio.CancelledError):
                 await sender
@@ -135,8 +139,16 @@ def _note_of(dropped: int) -> LogLine:
     return LogLine(at=datetime.now(UTC), level="WARNING", logger="levante.worker", message=message)
 
 
-def _code_at_work() -> dict[str, Any] | None:
-    """Return what is known of the code that logs; None if it is neither a workflow's nor an activity's."""
+def _code_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return which code a line of the worker is about."""
+    return {name: value for name in OF_CODE if (value := getattr(record, name, None)) is not None}
+
+
+def _code_at_work(repeats: Repeats) -> dict[str, Any] | None:
+    """Return what is known of the code that logs; None if it is neither a workflow's nor an activity's.
+
+    REPEATED if its line was sent before.
+    """
     activity, workflow = current_activity.get(), current_workflow.get()
     if activity is not None:
         info = activity.info
@@ -147,21 +159,19 @@ def _code_at_work() -> dict[str, Any] | None:
             "activity_name": info.activity_name,
             "attempt": info.attempt,
         }
-    if workflow is not None:
-        return {
-            "execution_id": workflow.execution_id,
-            "run_id": workflow.run_id,
-            "workflow_name": workflow.workflow_name,
-            "is_replaying": workflow.is_replaying,
-        }
-    return None
+    if workflow is None:
+        return None
+    if workflow.is_replaying or repeats.is_repeat(workflow):
+        return REPEATED
+    return {"execution_id": workflow.execution_id, "run_id": workflow.run_id, "workflow_name": workflow.workflow_name}
 
 
 def _line(record: logging.LogRecord, code: dict[str, Any]) -> LogLine:
     message = record.getMessage()
     if record.exc_info:
         message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
-    extra = islice(((name, value) for name, value in vars(record).items() if name not in _STANDARD), MOST_ATTRIBUTES)
+    known = _STANDARD | code.keys()
+    extra = islice(((name, value) for name, value in vars(record).items() if name not in known), MOST_ATTRIBUTES)
     return LogLine(
         at=datetime.fromtimestamp(record.created, UTC),
         level=_text(record.levelname, 32),

@@ -54,7 +54,7 @@ from levante_core.protocol.workers import (
 Response = TypeVar("Response", bound=BaseModel)
 
 logger = logging.getLogger("levante.worker.transport.api")
-"""Not shipped: what is wrong with the API cannot be told to it (see `log_shipping`)."""
+"""Not shipped: what is wrong with the API cannot be told to it (see `logs/shipping.py`)."""
 
 CONNECTION_IDLE_SECONDS = 75.0
 DAMAGED_HISTORY = b'"WF_1105"'

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,17 @@ class Api:
         return [line for request in self.requests for line in request.lines]
 
 
+@dataclass(eq=False)
+class Run:
+    """The code of a run, as far as the logging asks for it."""
+
+    is_replaying: bool = False
+    events: int = 1
+    execution_id: str = "e"
+    run_id: str = "r"
+    workflow_name: str = "order"
+
+
 @contextmanager
 def in_activity() -> Iterator[None]:
     context: Any = SimpleNamespace(info=INFO)
@@ -52,7 +64,7 @@ def in_activity() -> Iterator[None]:
 
 @contextmanager
 def in_workflow(*, is_replaying: bool) -> Iterator[None]:
-    run: Any = SimpleNamespace(execution_id="e", run_id="r", workflow_name="order", is_replaying=is_replaying)
+    run: Any = Run(is_replaying=is_replaying)
     token = current_workflow.set(run)
     try:
         yield
