@@ -348,9 +348,13 @@ class RunDriver:
         return await self._context.commits.submit(sent), len(sent)
 
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
-        """Record outcomes that were had all the same, so that their activities are not run again."""
+        """Record outcomes that were had all the same, so that their activities are not run again.
+
+        And that a run has failed before it had any: else whoever gets its task next could not tell that from a worker that was
+        lost while it ran the first activities in place. Where one may be lost, that has to be known next time, too.
+        """
         ledger = self.ledger
-        if ledger and ledger.has_inputs:
+        if ledger and not ledger.has_lost and (ledger.has_inputs or ledger.next_index == 1):
             unseen = {seq: task.result() for seq, task in self._running.items() if task.done()}
             ledger.fail(to_failure(error.__cause__ or error), unseen, self._context.now())
             await self._submit(ledger, ())

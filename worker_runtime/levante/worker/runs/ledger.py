@@ -70,9 +70,10 @@ class RunLedger:
     lacks_messages: some came before what was accepted before them. lacks_history: an outcome came of what this run has not
     asked for, or not any more; another worker may have advanced it since.
 
-    may_run_in_place: whether this worker is sure to be the one that goes on, and takes on more. to_start: activities claimed
-    but not started; they may start as soon as no input is unrecorded, for then everything that led to them is.
-    recorded_bytes: see `history_size`. token: lets commit the next batch.
+    has_lost: a worker may be lost that had begun the run, and nothing is recorded yet. may_run_in_place: whether this worker
+    is sure to be the one that goes on, and takes on more. to_start: activities claimed but not started; they may start as
+    soon as no input is unrecorded, for then everything that led to them is. recorded_bytes: see `history_size`.
+    token: lets commit the next batch.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class RunLedger:
         self.is_urgent = False
         self.lacks_messages = False
         self.lacks_history = False
+        self.has_lost = False
         self.may_run_in_place = False
         self._context = context
         self._facts: dict[str, Input] = {}
@@ -137,6 +139,7 @@ class RunLedger:
         if lost_at is None:
             self.ask(self.code.begin(messages))
             return
+        self.has_lost = True
         self._lost = 1
         self.ask(self.code.begin(messages))
         self._lost = 0
@@ -297,7 +300,7 @@ class RunLedger:
         self.state.last_index = self.next_index
         self.pending.clear()
         self._facts.clear()
-        self.has_inputs = self.is_urgent = False
+        self.has_inputs = self.is_urgent = self.has_lost = False
 
     def _input(self, event: HistoryEvent, outcome: Outcome) -> None:
         """Tell the code something; once it has ended, nothing more can be told to it."""

@@ -108,6 +108,20 @@ class Once:
         return await once("once")
 
 
+@workflows.workflow.define(name="driver-broken-once")
+class BrokenOnce(Once):
+    """Raises before it asks for anything, as often as `bugs` says."""
+
+    bugs = 0
+
+    @workflows.workflow.entrypoint
+    async def run(self) -> str:
+        if BrokenOnce.bugs:
+            BrokenOnce.bugs -= 1
+            raise RuntimeError("not fixed yet")
+        return await super().run()
+
+
 @workflows.workflow.define(name="driver-flaky")
 class Flaky:
     """Runs what fails, beside a step that decides when it is over."""

@@ -11,7 +11,7 @@ from levante.worker.transport.api import ApiError, KeyRefused
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, CodeFailed
 from levante_core.protocol.workers import QueryRequest
 from tests.support.worker_context import Held
-from tests.unit.levante.worker.runs.flows import RAN, Basket, Buggy, Chain
+from tests.unit.levante.worker.runs.flows import RAN, Basket, BrokenOnce, Buggy, Chain
 from tests.unit.levante.worker.runs.holding import fact, holding, signal, until
 
 COMMITS = "/workers/commits"
@@ -57,6 +57,40 @@ def test_code_when_it_fails_then_outcomes_that_it_was_not_told_of_are_recorded_t
         assert sorted(kinds[-3:]) == ["activity_completed", "activity_completed", "code_failed"]
 
     holding(Buggy, {"other_seconds": 1.0})(scenario)
+
+
+def test_code_when_it_fails_before_it_asks_for_anything_then_no_attempt_counts_as_lost() -> None:
+    """However often: with fixed code, an activity that may be tried once is tried."""
+
+    async def scenario(held: Held) -> None:
+        BrokenOnce.bugs = 3
+        with pytest.raises(WorkflowCodeFailed):
+            await held.begin()
+        assert held.api.kinds == [["code_failed"]]
+        for _ in range(2):
+            with pytest.raises(WorkflowCodeFailed):
+                await held.advance(is_trusted=False, is_redelivered=True)
+        await held.advance(is_trusted=False, is_redelivered=True)
+        assert held.api.kinds == [["code_failed"], ["activity_scheduled"]]
+        (scheduled,) = held.api.batches[1].events
+        assert isinstance(scheduled, ActivityScheduled)
+        assert scheduled.attempt == 1
+
+    holding(BrokenOnce)(scenario)
+
+
+def test_code_when_it_fails_after_a_worker_was_lost_then_that_is_not_forgotten() -> None:
+    """That worker may have run the activity, which may be tried once: it is not run again."""
+
+    async def scenario(held: Held) -> None:
+        BrokenOnce.bugs = 1
+        with pytest.raises(WorkflowCodeFailed):
+            await held.advance(is_first=True, is_trusted=False, is_redelivered=True)
+        assert held.api.kinds == []
+        await held.advance(is_trusted=False, is_redelivered=True)
+        assert (RAN, held.api.kinds) == ([], [["activity_scheduled", "activity_failed", "execution_failed"]])
+
+    holding(BrokenOnce)(scenario)
 
 
 def test_code_when_it_fails_and_nothing_can_be_recorded_then_its_own_error_is_raised(
