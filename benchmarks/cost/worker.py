@@ -23,7 +23,7 @@ from levante.worker.transport.batcher import Batcher
 from levante.worker.transport.sending import send_commits, send_reports
 from levante_core.adapters.sqs.lent_queues import connect
 from levante_core.domain.worker_pool import WorkerPool
-from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
+from levante_core.protocol.queue_access import QueueAccess, QueueAccessRequest
 
 DEPLOYMENT = "orders"
 

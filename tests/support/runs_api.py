@@ -38,6 +38,8 @@ from levante_core.protocol.workers import (
     HandBack,
     HeartbeatRequest,
     HeartbeatResponse,
+    LeaveRequest,
+    LeaveResponse,
     LoadRequest,
     LoadResponse,
     QueryAnswer,
@@ -148,6 +150,7 @@ class RunsApi(Api):
         answers: dict[str, tuple[type[BaseModel], Any]] = {
             "/register": (RegisterRequest, self._register),
             "/workers/heartbeat": (HeartbeatRequest, lambda _: HeartbeatResponse(all_active=self.is_active)),
+            "/workers/leave": (LeaveRequest, lambda _: LeaveResponse()),
             "/workers/commits": (CommitsRequest, self._commit),
             "/workers/load": (LoadRequest, self._load),
             "/workers/activity-reports": (ActivityReportsRequest, _report),

@@ -5,7 +5,7 @@ Adapter: `levante_core.adapters.aws.sts`.
 
 from typing import Protocol
 
-from levante_core.protocol.workers import QueueAccess
+from levante_core.protocol.queue_access import QueueAccess
 
 
 class TaskAccess(Protocol):

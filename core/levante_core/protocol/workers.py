@@ -11,7 +11,7 @@ from levante_core.domain.dispatch.tasks import ActivityTask, Fact, WorkflowTask
 from levante_core.domain.executions.execution import RunStart
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import SearchKeys
-from levante_core.domain.frozen import Frozen, Json, Time
+from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.history.state import HistoryBatch, HistorySize
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.limits import MOST_PLACES
@@ -132,6 +132,14 @@ class HeartbeatResponse(Frozen):
     """False asks the worker to register again."""
 
 
+class LeaveRequest(HeartbeatRequest):
+    """Sent by a worker that stops, once it has nothing left to do: it is active no longer."""
+
+
+class LeaveResponse(Frozen):
+    """The worker is no longer active."""
+
+
 # --- tasks and leases -------------------------------------------------------------------------------------------------
 
 
@@ -222,49 +230,6 @@ class WorkflowTaskFailedResponse(Frozen):
 
     retry_in_seconds: float
     """When the task comes again."""
-
-
-# --- the queues themselves --------------------------------------------------------------------------------------------
-
-
-class QueueAccessRequest(Frozen):
-    """Ask how to reach the queues of a deployment without the API in between."""
-
-    deployment_name: Pool
-    """Name of the deployment."""
-
-
-class QueueCredentials(Frozen):
-    """Short-lived AWS credentials for the two queues of one deployment, and nothing else."""
-
-    access_key_id: str
-    """Access key."""
-    secret_access_key: Annotated[str, Field(repr=False)]
-    """Secret of the access key."""
-    session_token: Annotated[str, Field(repr=False)]
-    """Session token that belongs to them."""
-    expires_at: Time
-    """When they stop to work."""
-
-
-class QueueAccess(Frozen):
-    """The names of the queues in SQS, and what opens them."""
-
-    region: str
-    """AWS region of the queues."""
-    workflow_queue: str
-    """Name of the queue of workflow tasks."""
-    activity_queue: str
-    """Name of the queue of activity tasks."""
-    credentials: QueueCredentials
-    """What opens the queues."""
-
-
-class QueueAccessResponse(Frozen):
-    """How to reach the queues of a deployment."""
-
-    access: QueueAccess | None
-    """How the queues are reached; null where they can be reached through the API alone."""
 
 
 # --- history ----------------------------------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ from math import ceil
 from pydantic import TypeAdapter
 
 from levante_core.domain.catalogue.builds import Build
+from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import DeploymentLocation
 from levante_core.storage import keys
-from levante_core.storage.decoding import flag, moment, number, readable, reader, text, text_if_any
+from levante_core.storage.decoding import flag, moment, moment_if_any, number, readable, reader, text, text_if_any
 
 _TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 _GIVEN: TypeAdapter[dict[str, str | None]] = TypeAdapter(dict[str, str | None])
@@ -83,7 +84,7 @@ class Deployment:
 class Worker:
     """A worker process, by its name. registrations: ids of what it serves. build_id: None if it takes what is not pinned.
 
-    session: of this start of it.
+    session: of this start of it. left_at: when it said that it stops.
     """
 
     name: str
@@ -94,8 +95,14 @@ class Worker:
     location: DeploymentLocation | None
     build_id: str | None = None
     session: str | None = None
+    left_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Tell whether it was heard of recently enough, and has not said since that it stops."""
+        return self.left_at is None and is_live(self.last_heartbeat_at, now)
 
 
+LEFT_AT = "left_at"
 WORKER_KEPT_FOR = timedelta(days=7)
 """A worker is shown for so long after its last heartbeat."""
 
@@ -254,6 +261,7 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
         "location": worker.location.model_dump_json() if worker.location else None,
         "build_id": worker.build_id,
         "session": worker.session,
+        LEFT_AT: wire_time(worker.left_at) if worker.left_at else None,
         EXPIRES_AT: expires_at(worker.last_heartbeat_at + WORKER_KEPT_FOR),
     }
     return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
@@ -273,6 +281,7 @@ def worker_of(item: Item) -> Worker:
         location=None if location is None else DeploymentLocation.model_validate_json(location),
         build_id=text_if_any(attributes, "build_id"),
         session=text_if_any(attributes, "session"),
+        left_at=moment_if_any(attributes, LEFT_AT),
     )
 
 

@@ -70,6 +70,38 @@ def test_register_when_another_active_deployment_serves_it_then_a_warning_names_
     assert "prod" in body["warnings"][0]
 
 
+def test_register_when_others_of_the_deployment_serve_something_else_then_a_warning_names_it(api: Api) -> None:
+    """Each of them gets the tasks of all; no caller has to do anything about it."""
+    api.register("greet", "part")
+    assert api.register("greet", "part", worker="w2")["warnings"] == []
+    body = api.register("greet", worker="w3")
+    (warning,) = body["warnings"]
+    assert "other workers of deployment 'prod' serve part, which this one does not" in warning
+    assert not body["has_conflicts"]
+    api.clock.advance(80)
+    assert api.register("greet", worker="w3")["warnings"] == [], "the others are gone"
+
+
+def test_worker_when_it_leaves_then_it_is_active_no_longer_and_the_others_are(api: Api) -> None:
+    """Of two that serve the same, and of the last one; it may come back, and a repeat is harmless."""
+
+    def active() -> tuple[list[bool], bool]:
+        deployment = api.call("GET", "/v1/workflows/deployments/prod").body
+        return [one["is_active"] for one in deployment["workers"]], deployment["is_active"]
+
+    refs = api.register("greet")["workflow_registration_refs"]
+    api.register("greet", worker="w2")
+    leave = {"workflow_registration_refs": refs, "deployment_name": "prod", "worker_name": "w1"}
+    for _ in range(2):
+        assert api.call("POST", f"{WORKERS}/leave", leave, key="worker").body == {}
+        assert active() == ([False, True], True)
+    api.call("POST", f"{WORKERS}/leave", {**leave, "worker_name": "w2"}, key="worker")
+    assert active() == ([False, False], False)
+    assert api.call("GET", f"/v1/workflows/{refs[0]['workflow_id']}").body["workflow"]["active"] is False
+    api.register("greet")
+    assert active() == ([True, False], True)
+
+
 def test_heartbeat_when_the_worker_is_unknown_then_it_is_asked_to_register(api: Api) -> None:
     """all_active False is how a worker learns that it has to register again."""
     refs = api.register("greet")["workflow_registration_refs"]

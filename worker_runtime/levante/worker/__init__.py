@@ -34,7 +34,7 @@ from levante.worker.transport.api import Api, HttpApi
 from levante.worker.transport.batcher import Batcher
 from levante.worker.transport.sending import send_commits, send_reports
 from levante_core.protocol import WorkerPool
-from levante_core.protocol.workers import QueueAccess, QueueAccessRequest
+from levante_core.protocol.queue_access import QueueAccess, QueueAccessRequest
 
 __all__ = ["run_worker"]
 

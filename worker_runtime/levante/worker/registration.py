@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import uniform
 
 import aiohttp
@@ -14,7 +15,7 @@ from levante.worker.context import WorkerContext
 from levante.worker.transport.api import KeyRefused
 from levante.worker.transport.retrying import for_ever
 from levante_core.protocol import DeploymentName
-from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
+from levante_core.protocol.workers import HeartbeatRequest, LeaveRequest, RegisterRequest, RegisterResponse
 
 logger = logging.getLogger("levante.worker")
 
@@ -60,21 +61,28 @@ class Registration:
         """Say again and again that the worker is alive; one time that fails is made good by the next. Raises: KeyRefused."""
         await for_ever("the heartbeat of the worker", self._beat, ended_by=KeyRefused)
 
+    async def leave(self) -> None:
+        """Say that the worker stops; if that fails, it is noticed by itself, when heartbeats are missing."""
+        with suppress(Exception):
+            await self._context.api.leave(LeaveRequest(**dict(self._heartbeat())))
+
     async def hold_presence(self) -> None:
         """Let a host that watches connections know at once when this process is gone. Raises: KeyRefused."""
         await for_ever("the presence connection", self._be_present, ended_by=KeyRefused)
 
     async def _beat(self) -> None:
         await asyncio.sleep(self._context.heartbeat_seconds)
+        if not (await self._context.api.heartbeat(self._heartbeat())).all_active:
+            await self.register()
+
+    def _heartbeat(self) -> HeartbeatRequest:
         settings = self._context.settings
-        request = HeartbeatRequest(
+        return HeartbeatRequest(
             workflow_registration_refs=self._registered.workflow_registration_refs if self._registered else (),
             deployment_name=DeploymentName(settings.deployment_name),
             worker_name=settings.worker_name,
             build_id=settings.build_id,
         )
-        if not (await self._context.api.heartbeat(request)).all_active:
-            await self.register()
 
     async def _be_present(self) -> None:
         if self._is_watched is None:

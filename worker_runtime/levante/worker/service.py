@@ -19,14 +19,15 @@ from levante.worker.process.spawning import spawned
 from levante.worker.process.stopping import StoppedEarly, given_up_on
 from levante.worker.registration import Registration
 from levante.worker.runs.cache import RunCache
-from levante.worker.runs.driver import RunDriver
+from levante.worker.runs.driver import RunDriver, WorkflowUnknown
 from levante.worker.tasks.activity_tasks import ActivityTasks, is_fresh
 from levante.worker.tasks.intake import Intake
 from levante.worker.tasks.leases import LeaseIsLost
+from levante.worker.tasks.misdirected import Misdirected
 from levante.worker.transport.api import ApiUnreachable, KeyRefused
 from levante.worker.transport.retrying import for_ever
 from levante_core.protocol import Failure, WorkflowTask
-from levante_core.protocol.workers import DeliveredTask, TaskQueue, WorkflowTaskFailedRequest
+from levante_core.protocol.workers import DeliveredTask, HandBack, TaskQueue, WorkflowTaskFailedRequest
 
 logger = logging.getLogger("levante.worker")
 
@@ -57,7 +58,8 @@ class Worker:
         self._drivers: set[RunDriver] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._activities = ActivityTasks(context, self._changed)
+        self._misdirected = Misdirected(context.settings.deployment_name)
+        self._activities = ActivityTasks(context, self._changed, self._misdirected)
         self._failures = FailureLog()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -77,8 +79,9 @@ class Worker:
             await self._serve(stop)
 
     async def _serve(self, stop: asyncio.Event) -> None:
+        heartbeat = asyncio.create_task(self._registration.heartbeat())
         background = [
-            asyncio.create_task(self._registration.heartbeat()),
+            heartbeat,
             asyncio.create_task(self._intake.leases.keep()),
             asyncio.create_task(self._poll(TaskQueue.WORKFLOW, self._intake, self._room_for_runs, self._receive_runs)),
             asyncio.create_task(self._poll_activities(self._intake)),
@@ -92,7 +95,7 @@ class Worker:
             done, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await _cancelled([*polls, session])
+            await _cancelled([heartbeat, *polls, session])
             await self._drain()
         finally:
             seconds = LAST_SECONDS if stop.is_set() else REFUSED_SECONDS
@@ -183,8 +186,21 @@ class Worker:
             logger.warning("execution %s is advanced by another worker by now", deliveries[0].task.execution_id)
         except KeyRefused:
             return  # this worker ends; the run stays as it is
+        except WorkflowUnknown as error:
+            if not await self._left_to_others(run_id, deliveries, error.workflow_name):
+                await self._report_task_failure(deliveries, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run stays open, and says why
             await self._report_task_failure(deliveries, error)
+
+    async def _left_to_others(self, run_id: str, deliveries: Sequence[DeliveredTask], workflow_name: str) -> bool:
+        """Hand tasks back, but for those that were delivered before: a copy would not say so."""
+        is_first = all(delivered.receive_count == 1 for delivered in deliveries)
+        if not is_first:
+            return False
+        await self._misdirected.times(run_id, f"workflow {workflow_name!r}")
+        returned = [HandBack(receipt=delivered.receipt, token=delivered.task.token) for delivered in deliveries]
+        await self._intake.hand_back(TaskQueue.WORKFLOW, returned)
+        return True
 
     async def _hold(self, run_id: str, deliveries: Sequence[DeliveredTask]) -> None:
         tasks = [delivered.task for delivered in deliveries if isinstance(delivered.task, WorkflowTask)]
@@ -243,6 +259,7 @@ class Worker:
         seconds, runner = self._context.settings.drain_seconds, self._context.runner
         limit = asyncio.get_running_loop().time() + seconds + END_SECONDS
         logger.info("stopping: running activities have %g s to end", seconds)
+        self._misdirected.stop()
         for driver in self._drivers:
             driver.stop(now=False)
         await _ended(self._held(), seconds)
@@ -252,7 +269,8 @@ class Worker:
         await _ended(self._held(), GIVING_UP_SECONDS)
         for driver in self._drivers:
             driver.stop(now=True)
-        await _ended([*self._advancing.values(), spawned(self._activities.hand_back())], LAST_SECONDS)
+        last = [spawned(self._activities.hand_back()), spawned(self._registration.leave())]
+        await _ended([*self._advancing.values(), *last], LAST_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(limit):
                 await self._context.tasks.close()

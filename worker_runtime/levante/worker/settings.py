@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -47,7 +48,7 @@ class WorkerSettings(BaseModel):
     server_url: Annotated[str, Field(pattern="^https?://")] = DEFAULT_SERVER_URL
     api_key: SecretStr
     deployment_name: str
-    worker_name: str = Field(default_factory=socket.gethostname)
+    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()[:80]}-{os.getpid()}")
     build_id: str | None = None
     """What the code was built from; executions stay with the build that started them while it has workers."""
     log_level: Annotated[str, Field(pattern="^(?i:debug|info|warning|error|critical)$")] = "info"

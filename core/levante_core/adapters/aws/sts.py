@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from levante_core.adapters.aws.calls import Repeats, ServiceRefused
 from levante_core.adapters.dynamodb.calls import Patience
 from levante_core.adapters.sqs.queues import SqsQueues
-from levante_core.protocol.workers import QueueAccess, QueueCredentials
+from levante_core.protocol.queue_access import QueueAccess, QueueCredentials
 
 GRANT_SECONDS = 3600
 """How long credentials are good for: the longest that a role may lend another one.

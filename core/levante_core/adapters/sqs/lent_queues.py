@@ -4,7 +4,7 @@ import boto3
 
 from levante_core.adapters.sqs.client import sqs_client
 from levante_core.adapters.sqs.queues import SqsQueues
-from levante_core.protocol.workers import QueueAccess
+from levante_core.protocol.queue_access import QueueAccess
 
 
 def connect(access: QueueAccess, *, with_credentials: bool) -> SqsQueues:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound
 from levante_core.ports.queues import Queues
@@ -37,9 +37,18 @@ class Attendance:
             return attended
         return any(group.build_id == pool.build_id for group in self._groups.live(workspace, pool.deployment))
 
-    def missing(self, workspace: Workspace, pool: WorkerPool) -> str | None:
-        """Say who is missing, and how to change that; None while somebody is there. Cost: see `is_served`."""
-        return None if self.is_served(workspace, pool) else describe_missing(pool)
+    def missing(self, workspace: Workspace, pool: WorkerPool, workflow: WorkflowName) -> str | None:
+        """Say who is missing that could work for a workflow, and how to change that; None while somebody is there.
+
+        Cost: a read and a query, and what `is_served` says.
+        """
+        if not self.is_served(workspace, pool):
+            return describe_missing(pool)
+        registration_id = self._groups.registration_id(workspace, workflow, pool.deployment)
+        groups = [group for group in self._groups.live(workspace, pool.deployment) if group.build_id == pool.build_id]
+        if not groups or any(registration_id in group.registrations for group in groups):
+            return None
+        return f"none of the workers of deployment {pool.deployment!r} serves workflow {workflow!r}: start one that does"
 
     def watch(self, workspace: Workspace, pool: WorkerPool) -> "Watch":
         """Begin to look every now and then whether somebody is there."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from levante_core.domain.catalogue.builds import Build, current, successor
-from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
@@ -90,7 +89,7 @@ class BuildService:
     def live_sessions(self, workspace: Workspace, deployment: DeploymentName) -> set[str]:
         """Return the sessions of the workers of a deployment that are there. Cost: a query."""
         workers, now = find_workers(self._store, workspace, deployment), self._clock.now()
-        return {worker.session for worker in workers if worker.session and is_live(worker.last_heartbeat_at, now)}
+        return {worker.session for worker in workers if worker.session and worker.is_live(now)}
 
     def take_over(self, run: RunKey, pinned_to: WorkerPool) -> WorkerPool:
         """Move an open run to another build if its own has no workers left. Returns where the run belongs by now.

@@ -1,12 +1,14 @@
 """What deployments register: workflows, and who serves them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from levante_core.domain import names
 from levante_core.domain.catalogue.routing import Owner, is_live
+from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, NotFound, Unavailable
@@ -27,6 +29,7 @@ from levante_core.ports.surroundings import Clock, Ids
 from levante_core.protocol.specs import WorkflowSpec
 from levante_core.protocol.workers import (
     HeartbeatRequest,
+    LeaveRequest,
     RegisterRequest,
     RegisterResponse,
     RegistrationRef,
@@ -45,6 +48,8 @@ from levante_core.storage.catalogue import Deployment, Registration, Worker, Wor
 from levante_core.storage.decoding import readable
 
 MOST_DEPLOYMENTS = 1_000
+MOST_NAMED = 5
+"""Workflows that a warning names."""
 MOST_REGISTRATIONS = 5_000
 """Of a workspace."""
 
@@ -111,13 +116,13 @@ class CatalogueService:
             self._builds.register(workspace, deployment, build)
         registered = [self._register(workspace, deployment, spec, build) for spec in request.definitions]
         self._beat(workspace, deployment, worker_name, tuple(each.registration_id for each in registered), request)
-        warnings = tuple(filter(None, (self._conflict(workspace, deployment, registration) for registration in registered)))
+        conflicts = tuple(filter(None, (self._conflict(workspace, deployment, registration) for registration in registered)))
         refs = tuple(_ref(registration) for registration in registered)
         return RegisterResponse(
-            has_conflicts=bool(warnings),
+            has_conflicts=bool(conflicts),
             workflow_registration_ids=tuple(ref.workflow_registration_id for ref in refs),
             workflow_registration_refs=refs,
-            warnings=warnings,
+            warnings=(*conflicts, *self._others(workspace, deployment, registered, build)),
         )
 
     def heartbeat(self, workspace: Workspace, request: HeartbeatRequest) -> bool:
@@ -129,13 +134,26 @@ class CatalogueService:
         worker = records.worker_item(
             workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
         )
-        beat = {name: worker.attributes[name] for name in ("last_heartbeat_at", "registrations", EXPIRES_AT)}
+        names_of_beat = ("last_heartbeat_at", "registrations", records.LEFT_AT, EXPIRES_AT)
+        beat = {name: worker.attributes[name] for name in names_of_beat}
         update = Update(key, set_attributes=beat, condition=Matches())
         try:
             self._groups.note(workspace, update, WorkerGroup(deployment, served, build))
         except ConditionFailed:
             return False
         return True
+
+    def leave(self, workspace: Workspace, request: LeaveRequest) -> None:
+        """Record that a worker stops. A repeat is harmless. Cost: two writes at most, and a query over the workers."""
+        deployment, build = names.deployment_name(request.deployment_name), _build(request.build_id)
+        now = self._clock.now()
+        key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), build)
+        with suppress(ConditionFailed):
+            self._store.write(Update(key, {records.LEFT_AT: wire_time(now)}, condition=Matches()))
+        served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
+        others = (one for one in self.workers(workspace, deployment) if one.is_live(now))
+        if not any((one.registrations, one.build_id) == (served, build) for one in others):
+            self._groups.forget(workspace, WorkerGroup(deployment, served, build))
 
     # --- looking up ---------------------------------------------------------------------------------------------------
 
@@ -308,7 +326,30 @@ class CatalogueService:
         for before in readable([known] if known else [], records.worker_of):
             worker = replace(worker, created_at=before.created_at)
         put = Put(records.worker_item(workspace, worker))
-        self._groups.note(workspace, put, WorkerGroup(deployment, served, request.build_id or None))
+        self._groups.note(workspace, put, WorkerGroup(deployment, served, request.build_id or None), is_new=True)
+
+    def _others(
+        self, workspace: Workspace, deployment: DeploymentName, registered: Sequence[Registration], build: str | None
+    ) -> Iterator[str]:
+        """Say which workflows others of the deployment serve that this worker does not, as it gets tasks of these too."""
+        own = {each.registration_id for each in registered}
+        groups = self._groups.live(workspace, deployment)
+        missing = {one for group in groups if group.build_id == build for one in group.registrations} - own
+        names_of_others = sorted(
+            registration.workflow_name
+            for registration_id in islice(sorted(missing), MOST_NAMED)
+            for registration in self._found(workspace, registration_id)
+        )
+        if names_of_others:
+            listed = ", ".join(names_of_others)
+            yield (
+                f"other workers of deployment {deployment!r} serve {listed}, which this one does not: it has to hand their "
+                "tasks back. Let all workers of a deployment serve the same, or name another deployment"
+            )
+
+    def _found(self, workspace: Workspace, registration_id: str) -> Iterator[Registration]:
+        with suppress(NotFound):
+            yield self.get_registration(workspace, registration_id)[1]
 
     def _conflict(self, workspace: Workspace, deployment: DeploymentName, registration: Registration) -> str | None:
         entry = self._entry(workspace, registration.workflow_name)

@@ -16,6 +16,7 @@ from levante_core.ports.item_store import Item, ItemStore, Put
 from levante_core.ports.queues import HeldMessage, Queues, ReceivedMessage
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.ports.task_access import TaskAccess
+from levante_core.protocol.queue_access import QueueAccess
 from levante_core.protocol.workers import (
     LEASE_SECONDS,
     DeliveredTask,
@@ -23,7 +24,6 @@ from levante_core.protocol.workers import (
     LoadRequest,
     LoadResponse,
     PollRequest,
-    QueueAccess,
     TaskQueue,
     WorkflowTaskFailedRequest,
     delivered,

@@ -114,7 +114,7 @@ class Blockers:
         return _names(batch_of(item).events).get(seq) if item else None
 
     def _missing_workers(self, run: RunSummary) -> Iterator[Blocker]:
-        missing = self._missing(run.key.workspace, run.pool)
+        missing = self._missing(run.key.workspace, run.pool, run.workflow_name)
         if missing:
             yield Blocker(kind=BlockerKind.NO_WORKER, message=missing)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import cache
 
-from levante_core.domain.catalogue.routing import is_live
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import NotFound
 from levante_core.services.catalogue.register import Entry
@@ -33,7 +32,7 @@ class Serving:
 
     def is_live(self, worker: Worker) -> bool:
         """Tell whether a worker was heard of recently enough."""
-        return is_live(worker.last_heartbeat_at, self._now)
+        return worker.is_live(self._now)
 
     def _workers(self, deployment: DeploymentName) -> list[Worker]:
         workers = self._engine.catalogue.workers(self._workspace, deployment)

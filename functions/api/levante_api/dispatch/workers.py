@@ -33,6 +33,7 @@ from levante_core.protocol.activities import (
     TaskEventsResponse,
 )
 from levante_core.protocol.logs import LogsRequest, LogsResponse
+from levante_core.protocol.queue_access import QueueAccessRequest, QueueAccessResponse
 from levante_core.protocol.workers import (
     Commit,
     CommitOutcome,
@@ -43,14 +44,14 @@ from levante_core.protocol.workers import (
     HeartbeatResponse,
     LeasesRequest,
     LeasesResponse,
+    LeaveRequest,
+    LeaveResponse,
     LoadRequest,
     LoadResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
     QueryAnswersResponse,
-    QueueAccessRequest,
-    QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
     TaskQueue,
@@ -80,6 +81,7 @@ class WorkerEndpoints:
             Endpoint("GET", f"{base}/whoami", self.whoami, READERS, concern=concerns.of_nothing),
             worked("/v1/workflows/register", self.register, errors=(409,), concern=concerns.of_deployment),
             worked(f"{base}/heartbeat", self.heartbeat, concern=concerns.of_deployment),
+            worked(f"{base}/leave", self.leave, concern=concerns.of_deployment),
             worked(f"{base}/queue-access", self.queue_access, errors=(404,), concern=concerns.of_pool),
             worked(f"{base}/poll", self.poll, errors=(404,), concern=concerns.of_pool),
             worked(f"{base}/load", self.load, errors=(404,), concern=concerns.of_token),
@@ -125,6 +127,11 @@ class WorkerEndpoints:
     def heartbeat(self, request: Request, body: HeartbeatRequest) -> HeartbeatResponse:
         """Record that a worker is alive."""
         return HeartbeatResponse(all_active=self.engine.catalogue.heartbeat(workspace_of(request), body))
+
+    def leave(self, request: Request, body: LeaveRequest) -> LeaveResponse:
+        """Record that a worker stops, so that nobody counts on it any more. A repeat is harmless."""
+        self.engine.catalogue.leave(workspace_of(request), body)
+        return LeaveResponse()
 
     def queue_access(self, request: Request, body: QueueAccessRequest) -> QueueAccessResponse:
         """Let workers of a deployment reach its queues themselves, where the installation offers that."""

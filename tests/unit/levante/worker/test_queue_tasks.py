@@ -19,7 +19,8 @@ from levante_core.domain.dispatch.tasks import WorkflowTask
 from levante_core.domain.names import ExecutionId, RunId, Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import LevanteError
-from levante_core.protocol.workers import HandBack, QueueAccess, QueueCredentials, TaskQueue
+from levante_core.protocol.queue_access import QueueAccess, QueueCredentials
+from levante_core.protocol.workers import HandBack, TaskQueue
 from tests.fakes import FakeClock
 
 TASK = WorkflowTask(

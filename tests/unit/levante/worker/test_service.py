@@ -15,7 +15,7 @@ from levante_core.protocol import (
 )
 from levante_core.protocol.workers import TaskQueue, WorkflowTaskFailedRequest
 from tests.support.runs_api import delivered, token_of, workflow_task
-from tests.unit.levante.worker.runs.flows import RAN, Basket, Buggy, Chain
+from tests.unit.levante.worker.runs.flows import RAN, Basket, BrokenOnce, Buggy, Chain
 from tests.unit.levante.worker.runs.holding import until
 from tests.unit.levante.worker.serving import WORKFLOW, Serving, run
 
@@ -179,15 +179,83 @@ def test_code_when_it_cannot_be_advanced_then_one_message_is_left_for_later_with
     """The API doubles the pause with each delivery, up to a limit; the other messages are ended."""
 
     async def scenario(serving: Serving) -> None:
-        serving.api.start = serving.api.start.model_copy(update={"workflow_name": "unheard-of"})
+        BrokenOnce.bugs = 1
         await serving.give(serving.first("a", receive_count), serving.first("b"))
         (failure,) = serving.api.failures
         assert (failure.receipt, failure.attempt, failure.token) == ("a", receive_count, token_of(1))
-        assert failure.failure.type == "WorkflowUnknown"
+        assert failure.failure.message == "not fixed yet"
         assert serving.ended == ["b"]
 
     with caplog.at_level(logging.CRITICAL):
+        run(BrokenOnce, scenario)
+
+
+def test_task_when_it_is_of_another_workers_workflow_then_it_is_handed_back_at_a_growing_distance(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing has failed, and nothing was lost; the log says once what to do."""
+
+    async def scenario(serving: Serving) -> None:
+        serving.api.start = serving.api.start.model_copy(update={"workflow_name": "unheard-of"})
+        handed_back_at = []
+        for number in range(4):
+            began = serving.now
+            await serving.give(serving.first(f"{number}"), seconds=0)
+            while len(serving.tasks.handed_back) == number:
+                await asyncio.sleep(0.01)
+            handed_back_at.append(round((serving.now - began).total_seconds(), 2))
+        assert handed_back_at == [0, 0.05, 0.15, 0.35]
+        assert [(queue, one.receipt) for queue, one in serving.tasks.handed_back] == [
+            (WORKFLOW, "0"), (WORKFLOW, "1"), (WORKFLOW, "2"), (WORKFLOW, "3"),
+        ]  # fmt: skip
+        assert (serving.api.failures, serving.ended) == ([], [])
+
+    run(Chain, scenario, {"steps": ["a"]})
+    assert caplog.text.count("a task came for workflow 'unheard-of', which this worker does not have") == 1
+
+
+def test_task_when_it_waits_to_be_handed_back_as_the_worker_stops_then_it_goes_at_once() -> None:
+    """Whoever is there now may have the workflow."""
+
+    async def scenario(serving: Serving) -> None:
+        serving.api.start = serving.api.start.model_copy(update={"workflow_name": "unheard-of"})
+        for number in range(9):
+            await serving.give(serving.first(f"{number}"), seconds=10)
+        assert len(serving.tasks.handed_back) == 8
+        serving.stop.set()
+        began = serving.now
+        await serving.running
+        assert (len(serving.tasks.handed_back), serving.now - began < timedelta(seconds=1)) == (9, True)
+
+    run(Chain, scenario, {"steps": ["a"]})
+
+
+def test_task_of_an_unknown_workflow_when_it_was_delivered_before_then_its_failure_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A copy would not say that a worker may be lost."""
+
+    async def scenario(serving: Serving) -> None:
+        serving.api.start = serving.api.start.model_copy(update={"workflow_name": "unheard-of"})
+        await serving.give(serving.first("a", 2))
+        (failure,) = serving.api.failures
+        assert (failure.failure.type, serving.tasks.handed_back) == ("WorkflowUnknown", [])
+
+    with caplog.at_level(logging.CRITICAL):
         run(Chain, scenario, {"steps": ["a"]})
+
+
+def test_worker_when_it_has_stopped_then_it_has_said_so() -> None:
+    """Nobody counts on it any more; what it served is named, as in its heartbeats."""
+
+    async def scenario(serving: Serving) -> None:
+        serving.stop.set()
+        await serving.running
+        (leave,) = serving.api.said["/workers/leave"]
+        assert (leave.deployment_name, leave.worker_name) == ("d", "w")
+        assert [one.workflow_registration_id for one in leave.workflow_registration_refs] == ["driver-chain-1"]
+
+    run(Chain, scenario, {"steps": ["a"]})
 
 
 def test_code_when_it_fails_then_what_it_raised_is_what_is_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +274,7 @@ def test_code_when_it_fails_then_what_it_raised_is_what_is_reported(caplog: pyte
 @pytest.mark.parametrize(
     ("trouble", "reports"),
     [
-        ([ApiError(422, "too large")], ["WorkflowUnknown: the failure itself cannot be reported: see the worker's log"]),
+        ([ApiError(422, "too large")], ["RuntimeError: the failure itself cannot be reported: see the worker's log"]),
         ([ApiError(422, "too large")] * 2, []),
         ([ApiUnreachable(FAILURES, "away")], []),
         ([KeyRefused(401, "revoked")], []),
@@ -220,7 +288,7 @@ def test_report_when_nobody_takes_it_then_a_brief_one_is_tried_where_that_may_he
 
     async def scenario(serving: Serving) -> None:
         serving.api.trouble[FAILURES] = trouble
-        serving.api.start = serving.api.start.model_copy(update={"workflow_name": "unheard-of"})
+        BrokenOnce.bugs = 1
         await serving.give(serving.first())
         failures: list[WorkflowTaskFailedRequest] = serving.api.failures
         assert [f"{one.failure.type}: {one.failure.message}" for one in failures] == reports
@@ -228,7 +296,7 @@ def test_report_when_nobody_takes_it_then_a_brief_one_is_tried_where_that_may_he
         assert (serving.ended, serving.worker._advancing) == ([], {})
 
     with caplog.at_level(logging.ERROR):
-        run(Chain, scenario, {"steps": ["a"]})
+        run(BrokenOnce, scenario)
     assert "a task could not be dealt with" not in caplog.text
 
 

@@ -21,7 +21,7 @@ from levante.errors import WorkflowsException
 @click.option("--server-url", help=SERVER_URL_HELP)
 @click.option("--api-key", help=API_KEY_HELP)
 @click.option("--deployment-name", help="The deployment that the worker belongs to. Default: DEPLOYMENT_NAME.")
-@click.option("--worker-name", help="Tells workers apart. Default: WORKER_NAME, else the name of this machine.")
+@click.option("--worker-name", help="Tells workers apart. Default: WORKER_NAME, else the names of this machine and process.")
 def worker(
     targets: tuple[str, ...],
     *,

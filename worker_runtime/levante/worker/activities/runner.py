@@ -89,6 +89,10 @@ class ActivityRunner:
                 await self._stuck.close()
                 await self._publications.close()
 
+    def has(self, name: str) -> bool:
+        """Tell whether the worker has this activity."""
+        return name in self._definitions
+
     @property
     def free_slots(self) -> int:
         """How many more attempts could start at once; none while too many wait for their place under a rate limit."""

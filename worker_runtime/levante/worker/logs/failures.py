@@ -34,7 +34,7 @@ class FailureLog:
             logging.WARNING if is_retried else logging.ERROR,
             "activity %s of execution %s failed at attempt %d of %d, %s: %s",
             *(work.name, attempt.execution_id, attempt.number, retry.max_attempts, then),
-            self._told(work.name, failure),
+            self._described(work.name, failure),
             extra={
                 "execution_id": attempt.execution_id,
                 "run_id": attempt.run_id,
@@ -49,14 +49,14 @@ class FailureLog:
         logger.error(
             "execution %s cannot be advanced: its workflow code failed at attempt %d and is tried again in %g s; "
             "fix it and restart the worker, and it goes on: %s",
-            *(execution_id, attempt, task_retry_delay(attempt).total_seconds(), self._told(run_id, failure)),
+            *(execution_id, attempt, task_retry_delay(attempt).total_seconds(), self._described(run_id, failure)),
             extra={"execution_id": execution_id, "run_id": run_id},
         )
 
-    def _told(self, of: str, failure: Failure) -> str:
+    def _described(self, of: str, failure: Failure) -> str:
         """Describe a failure: with its traceback, if it is the first one of its kind."""
         text, kind = describe_failure(failure), (of, failure.type, failure.location)
-        if kind in self._seen:
+        if kind in self._seen or not (failure.stack or failure.cause):
             return text
         if len(self._seen) >= MOST_REMEMBERED:
             self._seen.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import uuid4
@@ -60,6 +60,10 @@ STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="t
 
 class WorkflowUnknown(Exception):
     """This worker does not serve the workflow of the run."""
+
+    def __init__(self, workflow_name: str, served: Iterable[str]) -> None:
+        self.workflow_name = workflow_name
+        super().__init__(f"this worker does not serve workflow {workflow_name!r}; it serves: {', '.join(sorted(served))}")
 
 
 class CommitImpossible(Exception):
@@ -215,8 +219,7 @@ class RunDriver:
     def _new_code(self, workflow_name: str, task: WorkflowTask) -> WorkflowRun:
         definition = self._context.workflows.get(workflow_name)
         if definition is None or task.start is None:
-            served = ", ".join(sorted(self._context.workflows))
-            raise WorkflowUnknown(f"this worker does not serve workflow {workflow_name!r}; it serves: {served}")
+            raise WorkflowUnknown(workflow_name, self._context.workflows)
         settings = self._context.settings
         rules = RunRules(settings.enforce_determinism, settings.fail_on_errors, self._context.payloads.check)
         return WorkflowRun(definition, task.execution_id, task.run_id, task.start, rules)
@@ -350,7 +353,7 @@ class RunDriver:
     async def _save_inputs(self, error: WorkflowCodeFailed) -> None:
         """Record outcomes that were had all the same, so that their activities are not run again.
 
-        And that a run has failed before it had any: else whoever gets its task next could not tell that from a worker that was
+        And that a run failed before it had any: else whoever gets its task next could not tell that from a worker that was
         lost while it ran the first activities in place. Where one may be lost, that has to be known next time, too.
         """
         ledger = self.ledger

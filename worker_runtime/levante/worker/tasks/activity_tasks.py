@@ -17,6 +17,7 @@ from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, 
 from levante.worker.context import WorkerContext
 from levante.worker.process.spawning import spawned
 from levante.worker.tasks.intake import Intake
+from levante.worker.tasks.misdirected import Misdirected
 from levante.worker.transport.api import UNAVAILABLE, ApiError, ApiUnreachable, KeyRefused
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, Failure, WorkflowTask
 from levante_core.protocol.activities import ActivityReport, CheckRequest
@@ -24,6 +25,8 @@ from levante_core.protocol.workers import DeliveredTask, HandBack, TaskQueue
 
 logger = logging.getLogger("levante.worker")
 
+TIMES_LEFT = 6
+"""So often a task is left to other workers that may have its activity; then its attempt fails, as nobody has it."""
 MESSAGE_CHARACTERS = 4000
 """Of what the API said, in a failure that is recorded."""
 
@@ -36,11 +39,12 @@ def is_fresh(task: WorkflowTask | ActivityTask, now: datetime) -> bool:
 class ActivityTasks:
     """The activity tasks that a worker holds. changed: set whenever one has been dealt with."""
 
-    def __init__(self, context: WorkerContext, changed: asyncio.Event) -> None:
+    def __init__(self, context: WorkerContext, changed: asyncio.Event, misdirected: Misdirected) -> None:
         self._context = context
         self._changed = changed
         self._held: dict[asyncio.Task[None], tuple[DeliveredTask, Intake]] = {}
         self._stopped: list[tuple[DeliveredTask, Intake]] = []
+        self._misdirected = misdirected
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -73,6 +77,9 @@ class ActivityTasks:
             if task is None or task.work is None:
                 await intake.done(TaskQueue.ACTIVITY, [delivered.receipt])
                 return
+            if await self._is_left_to_others(delivered, task.work.name):
+                await intake.hand_back(TaskQueue.ACTIVITY, [HandBack(receipt=delivered.receipt, token=task.token)])
+                return
             attempt = Attempt(
                 task.execution_id,
                 task.run_id,
@@ -95,6 +102,17 @@ class ActivityTasks:
                     await self._report(attempt, ActivityReport(token=task.token, failure=failure, receipt=delivered.receipt))
                 case _:
                     assert_never(end)
+
+    async def _is_left_to_others(self, delivered: DeliveredTask, name: str) -> bool:
+        """Tell whether this worker hands a task back as it lacks the activity; not what was delivered before.
+
+        Nor what belongs to its own session, which is nobody else's.
+        """
+        runner, task = self._context.runner, delivered.task
+        if runner.has(name) or delivered.receive_count > 1 or task.deployment_name != self._context.settings.serves:
+            return False
+        key = f"{task.run_id}:{task.seq}" if isinstance(task, ActivityTask) else task.run_id
+        return await self._misdirected.times(key, f"activity {name!r}") < TIMES_LEFT
 
     async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
         """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.

@@ -16,15 +16,8 @@ from levante.worker.tasks.decoding import readable
 from levante.worker.tasks.source import TaskSource
 from levante.worker.transport.retrying import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS
 from levante_core.protocol import LevanteError
-from levante_core.protocol.workers import (
-    LEASE_SECONDS,
-    MAX_POLL_SECONDS,
-    DeliveredTask,
-    HandBack,
-    QueueAccess,
-    TaskQueue,
-    delivered,
-)
+from levante_core.protocol.queue_access import QueueAccess
+from levante_core.protocol.workers import LEASE_SECONDS, MAX_POLL_SECONDS, DeliveredTask, HandBack, TaskQueue, delivered
 
 T = TypeVar("T")
 

@@ -31,19 +31,20 @@ from levante_core.protocol.activities import (
     TaskEventsResponse,
 )
 from levante_core.protocol.logs import LogsRequest, LogsResponse
+from levante_core.protocol.queue_access import QueueAccessRequest, QueueAccessResponse
 from levante_core.protocol.workers import (
     HeartbeatRequest,
     HeartbeatResponse,
     LeasesRequest,
     LeasesResponse,
+    LeaveRequest,
+    LeaveResponse,
     LoadRequest,
     LoadResponse,
     PollRequest,
     PollResponse,
     QueryAnswersRequest,
     QueryAnswersResponse,
-    QueueAccessRequest,
-    QueueAccessResponse,
     RegisterRequest,
     RegisterResponse,
     WhoAmI,
@@ -123,6 +124,10 @@ class Api(ABC):
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         """Say that the worker is alive."""
         return await self._post("/workers/heartbeat", request, HeartbeatResponse)
+
+    async def leave(self, request: LeaveRequest) -> LeaveResponse:
+        """Say that the worker stops."""
+        return await self._post("/workers/leave", request, LeaveResponse)
 
     async def queue_access(self, request: QueueAccessRequest) -> QueueAccessResponse:
         """Ask how to reach the queues themselves."""

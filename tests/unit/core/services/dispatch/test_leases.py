@@ -12,12 +12,12 @@ from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, Unavailable
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import WorkflowSpec
+from levante_core.protocol.queue_access import QueueAccess
 from levante_core.protocol.workers import (
     LEASE_SECONDS,
     DeliveredTask,
     HandBack,
     LeasesRequest,
-    QueueAccess,
     RegisterRequest,
     TaskQueue,
     WorkflowTaskFailedRequest,

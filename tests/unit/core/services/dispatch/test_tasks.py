@@ -12,14 +12,8 @@ from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InconsistentHistory, InvalidInput, NotFound
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import WorkflowSpec
-from levante_core.protocol.workers import (
-    LEASE_SECONDS,
-    LoadRequest,
-    QueueAccess,
-    QueueCredentials,
-    RegisterRequest,
-    TaskQueue,
-)
+from levante_core.protocol.queue_access import QueueAccess, QueueCredentials
+from levante_core.protocol.workers import LEASE_SECONDS, LoadRequest, RegisterRequest, TaskQueue
 from levante_core.services.dispatch.sender import queue_name
 from levante_core.services.history import loading
 from levante_core.storage.parked import Owner, ParkedKind

@@ -8,7 +8,7 @@ import pytest
 from levante.worker.activities.attempt import Attempt
 from levante.worker.logs import failures
 from levante.worker.logs.failures import FailureLog, traceback_of
-from levante_core.protocol import ActivityOptions, ActivityWork, DeploymentName, Failure, FailureKind, RetryPolicy
+from levante_core.protocol import ActivityOptions, ActivityWork, Failure, FailureKind, RetryPolicy, WorkerPool
 
 STACK = '  File "/home/ann/shop.py", line 3, in charge\n    raise ValueError\n'
 FAILURE = Failure(type="ValueError", message="no money", stack=STACK)
@@ -17,7 +17,9 @@ FAILURE = Failure(type="ValueError", message="no money", stack=STACK)
 def attempt(number: int, **policy: Any) -> Attempt:
     """Return an attempt of an activity that has three."""
     options = ActivityOptions(retry=RetryPolicy(max_attempts=3, **policy))
-    return Attempt("e", "r", DeploymentName("d"), 7, number, "token", ActivityWork(name="charge", input={}, options=options))
+    return Attempt(
+        "e", "r", WorkerPool.parse("d"), 7, number, "token", ActivityWork(name="charge", input={}, options=options)
+    )
 
 
 @pytest.fixture

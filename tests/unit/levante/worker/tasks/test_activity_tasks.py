@@ -14,6 +14,7 @@ from levante.errors import WorkflowsException
 from levante.testing import run_in_virtual_time
 from levante.worker.tasks.activity_tasks import ActivityTasks, is_fresh
 from levante.worker.tasks.intake import Intake
+from levante.worker.tasks.misdirected import Misdirected
 from levante.worker.transport.api import ApiError, ApiUnreachable, KeyRefused
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.protocol import OLD_AFTER_SECONDS, ActivityOptions, ActivityTask, ActivityWork
@@ -57,7 +58,7 @@ class Serving(Surroundings):
     def __init__(self, slots: int = 10) -> None:
         super().__init__([], [work, fail, later], max_concurrent_activities=slots)
         self.changed = asyncio.Event()
-        self.activities = ActivityTasks(self.context, self.changed)
+        self.activities = ActivityTasks(self.context, self.changed, Misdirected("d"))
         self.intake = Intake(self.tasks)
 
     def task(self, name: str, attempt: int = 1, **more: Any) -> ActivityTask:
