@@ -13,8 +13,8 @@ from levante_core.ports.surroundings import PayloadStore
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
-CONDITIONS = ("Absent", "Matches", "AbsentOrMatches", "open_run")
-"""What makes a condition of a write; `open_run` makes one, too."""
+CONDITIONS = ("Absent", "Matches", "AbsentOrMatches", "open_run", "open_run_as_read", "closed_run", "unchanged_run")
+"""What makes a condition of a write, functions of `storage.runs` included."""
 
 
 class RacingStore(OffloadingStore):

@@ -10,7 +10,7 @@ import pytest
 
 API, DISPATCHER = "levante_api.lambda_function", "levante_dispatcher.lambda_function"
 
-MOST_MODULES = {API: 820, DISPATCHER: 755}
+MOST_MODULES = {API: 890, DISPATCHER: 825}
 """Some 70 above what they are, as each Python has its own. The AWS SDK brings half of them."""
 
 HEAVY = {

@@ -21,6 +21,7 @@ class Blocker(Frozen):
     """Something that an open execution waits for which is not in its workflow's plan."""
 
     kind: BlockerKind
+    """What is in the way."""
     message: str
     """What is wrong and what to do about it, in one line."""
     since: Time | None = None

@@ -12,7 +12,7 @@ from levante_core.domain.names import DeploymentName, ExecutionId, RunId, Workfl
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Delete, Key, Write
 from levante_core.protocol import WorkflowSpec
-from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest, RegisterResponse
+from levante_core.protocol.workers import HeartbeatRequest, LeaveRequest, RegisterRequest, RegisterResponse
 from levante_core.services.catalogue.edits import Edit
 from levante_core.services.catalogue.worker_groups import BUILD_NOTED_EVERY
 from levante_core.services.executions.start import StartRequest
@@ -147,6 +147,17 @@ def test_heartbeat_when_the_worker_is_forgotten_meanwhile_then_it_is_told_to_reg
     )
     with place.racing.before_write(lambda: place.store.write(Delete(key)), of=is_of(key)):
         assert not place.engine.catalogue.heartbeat(SPACE, request)
+    assert place.store.get(key) is None
+
+
+@races("register.leave Matches")
+def test_leave_when_the_worker_is_forgotten_meanwhile_then_nothing_is_left(place: Place) -> None:
+    """A row with nothing but the time at which it left would be no worker."""
+    refs = register(place).workflow_registration_refs
+    key = keys.worker(SPACE, DEPLOYMENT, "w")
+    leave = LeaveRequest(workflow_registration_refs=refs, deployment_name=DEPLOYMENT, worker_name="w")
+    with place.racing.before_write(lambda: place.store.write(Delete(key)), of=is_of(key)):
+        place.engine.catalogue.leave(SPACE, leave)
     assert place.store.get(key) is None
 
 

@@ -93,7 +93,7 @@ class NoClosing(ClosingService):
         raise BROKEN
 
 
-@races("timers._end_overdue Matches")
+@races("timers._end_overdue open_run_as_read")
 @pytest.mark.parametrize("continues", [True, False])
 def test_deadline_when_it_is_put_out_of_the_way_and_its_run_ends_meanwhile_then_no_other_run_loses_its_own(
     place: Place, *, continues: bool

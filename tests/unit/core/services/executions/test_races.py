@@ -80,7 +80,7 @@ def test_start_when_another_takes_the_id_meanwhile_then_one_run_is_started(place
     assert runs_of(place) == {started[0].run_id}
 
 
-@races("start._put Matches", "start._put Absent 2")
+@races("start._put closed_run", "start._put Absent 2")
 @pytest.mark.parametrize("is_over", [False, True])
 def test_start_when_the_id_was_free_and_another_takes_it_meanwhile_then_no_run_is_lost(
     place: Place, *, is_over: bool
@@ -101,7 +101,7 @@ def test_start_when_the_id_was_free_and_another_takes_it_meanwhile_then_no_run_i
     assert runs_of(place) == {first.run_id, others[0].run_id}
 
 
-@races("start._put Matches")
+@races("start._put closed_run")
 def test_start_when_the_run_before_is_deleted_and_another_starts_meanwhile_then_that_one_goes_on(place: Place) -> None:
     """Nothing says by then that there ever was another run but what the start has read."""
     place.start(execution_id=E)
