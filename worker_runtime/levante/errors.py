@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -80,10 +80,14 @@ class WorkflowsException(Exception):
 
 
 class InvalidArguments(WorkflowsException):
-    """Arguments or an input do not fit the annotations; the same call can never succeed."""
+    """Arguments or an input do not fit the annotations; the same call can never succeed.
 
-    def __init__(self, message: str) -> None:
+    misfits: one text for each, such as "parameter 'order': items.0: Field required"; none where that is not known.
+    """
+
+    def __init__(self, message: str, misfits: Iterable[str] = ()) -> None:
         super().__init__(message, status=422, code=ErrorCode.INVALID_ARGUMENTS_ERROR)
+        self.misfits = tuple(misfits)
 
 
 class WorkflowError(Exception):
@@ -159,7 +163,7 @@ def activity_error(name: str, attempt: int, failure: Failure) -> ActivityError:
     """Build what workflow code sees of an activity that failed for good."""
     message = f"activity {name!r} failed on attempt {attempt}: {failure.message}"
     error = ActivityError(message, activity_name=name, attempt=attempt, failure_kind=failure.kind)
-    error.__cause__ = _recorded(failure)
+    error.__cause__ = recorded_error(failure)
     return error
 
 
@@ -179,7 +183,7 @@ def child_error(workflow_name: str, execution_id: str, outcome: ChildFailed) -> 
         execution_id=execution_id,
         status=outcome.status.value if outcome.status else None,
     )
-    error.__cause__ = _recorded(outcome.failure)
+    error.__cause__ = recorded_error(outcome.failure)
     return error
 
 
@@ -252,9 +256,10 @@ def _kind(exc: BaseException) -> FailureKind:
             return FailureKind.APPLICATION
 
 
-def _recorded(failure: Failure) -> RecordedError:
+def recorded_error(failure: Failure) -> RecordedError:
+    """Build what is left of an exception, and by `__cause__` of its causes."""
     error = RecordedError(failure)
-    error.__cause__ = _recorded(failure.cause) if failure.cause is not None else None
+    error.__cause__ = recorded_error(failure.cause) if failure.cause is not None else None
     return error
 
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
-from levante.definition.definitions import TECHNICAL_NAMES, WORKFLOW, WorkflowDefinition
+from levante.definition.definitions import TECHNICAL_NAMES, WorkflowDefinition, attach
 from levante.definition.handlers import HandlerKind, UnfinishedPolicy, handlers_of, mark
 from levante.definition.schemas import Owner
 from levante.definition.search_keys import addition, removal
@@ -116,7 +116,7 @@ def define(  # noqa: PLR0913 - the vendor's options, and one of ours
             queries=handlers[HandlerKind.QUERY],
             updates=handlers[HandlerKind.UPDATE],
         )
-        setattr(cls, WORKFLOW, definition)
+        attach(definition)
         return cls
 
     return decorate

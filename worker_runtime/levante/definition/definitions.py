@@ -168,6 +168,19 @@ def get_workflow_definition(cls: type) -> WorkflowDefinition:
     return definition
 
 
+def attach(definition: WorkflowDefinition) -> None:
+    """Make a class the workflow that is defined; its entrypoint, if it is not inherited, says so too."""
+    cls, method = definition.cls, definition.entrypoint.method
+    setattr(cls, WORKFLOW, definition)
+    if method in vars(cls):
+        setattr(vars(cls)[method], WORKFLOW, definition)
+
+
+def find_workflow_of(entrypoint: object) -> WorkflowDefinition | None:
+    """Return the definition of the workflow whose class holds an entrypoint; None for anything else."""
+    return vars(entrypoint).get(WORKFLOW) if isinstance(entrypoint, FunctionType) else None
+
+
 def find_activity_definition(function: object) -> ActivityDefinition | None:
     """Return the definition of an activity; None for anything else."""
     return vars(function).get(ACTIVITY) if isinstance(function, FunctionType) else None

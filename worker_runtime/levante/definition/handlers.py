@@ -12,7 +12,7 @@ from typing import Any
 from levante.definition.mapping import HandlerInput, handler_input
 from levante.definition.outputs import HandlerOutput
 from levante.definition.schemas import Owner, resolved_hints, union_members
-from levante.errors import ErrorCode
+from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol import HandlerSpec, Json
 
 HANDLER = "__levante_handler__"
@@ -173,6 +173,19 @@ def handlers_of(cls: type, workflow: str) -> dict[HandlerKind, dict[str, Handler
             raise owner.definition_error(f"is defined twice: {found[noted.kind][noted.name].method} and {attribute}")
         found[noted.kind][noted.name] = _definition(owner, noted, attribute, method, names)
     return {kind: dict(sorted(handlers.items())) for kind, handlers in found.items()}
+
+
+def handler_of(method: Callable[..., Any]) -> tuple[HandlerKind, HandlerDefinition]:
+    """Return what a method handles, from the method alone. Raises: WorkflowsException when it is no handler.
+
+    String annotations may refer to globals of its module only: who has the class takes the definition from there.
+    """
+    noted: HandlerMark | None = getattr(method, HANDLER, None)
+    if noted is None or not isinstance(method, FunctionType):
+        problem = f"{method!r} is no handler: decorate the method with @workflow.signal(), query() or update()"
+        raise WorkflowsException(problem, code=ErrorCode.WORKFLOW_DEFINITION_ERROR)
+    owner = Owner(f"{noted.kind} {noted.name!r}", RULES[noted.kind].code)
+    return noted.kind, _definition(owner, noted, method.__name__, method, {})
 
 
 def _definition(

@@ -325,4 +325,4 @@ def _read(value_type: ValueType | None, field: Json, place: str, problems: list[
 
 
 def _misfit(owner: Owner, problems: list[str]) -> InvalidArguments:
-    return InvalidArguments(f"{owner.label}: {'; '.join(problems)}")
+    return InvalidArguments(f"{owner.label}: {'; '.join(problems)}", problems)

@@ -1,0 +1,75 @@
+"""Where the client finds the API and its key, and where it never sends the vendor's."""
+
+import pytest
+
+from levante.client import ClientMisconfigured, InvalidServerUrl
+from levante.client.settings import DEFAULT_SERVER_URL, read_connection
+
+OURS = {"LEVANTE_API_KEY": "lev_ours"}
+VENDOR = {"MISTRAL_API_KEY": "theirs"}
+ELSEWHERE = "https://levante.example"
+
+
+def test_connection_when_nothing_is_set_but_a_key_then_it_is_the_host_on_this_machine() -> None:
+    """`levante dev` and the client find one another without an address."""
+    connection = read_connection(environment=OURS)
+    assert (connection.server_url, connection.api_key) == (DEFAULT_SERVER_URL, "lev_ours")
+    assert connection.is_local
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        (
+            (ELSEWHERE, "lev_given"),
+            {**OURS, "LEVANTE_SERVER_URL": "http://h"},
+            (ELSEWHERE, "lev_given", "an argument"),
+        ),
+        ((), {**OURS, **VENDOR, "LEVANTE_SERVER_URL": ELSEWHERE}, (ELSEWHERE, "lev_ours", "LEVANTE_API_KEY")),
+        ((), {**VENDOR, "SERVER_URL": f"{ELSEWHERE}/"}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
+        ((ELSEWHERE,), {**VENDOR, "LEVANTE_API_KEY": " "}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
+        ((), VENDOR, (DEFAULT_SERVER_URL, "theirs", "MISTRAL_API_KEY")),
+        (("https://mistral.ai.example",), VENDOR, ("https://mistral.ai.example", "theirs", "MISTRAL_API_KEY")),
+    ],
+)
+def test_connection_when_several_say_it_then_arguments_come_first_and_ours_before_the_vendor_s(
+    arguments: tuple[str, ...], environment: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    """And it is remembered where the key is from, for errors to name it."""
+    connection = read_connection(*arguments, environment=environment)
+    assert (connection.server_url, connection.api_key, connection.key_source) == expected
+    assert connection.api_key not in repr(connection)
+
+
+@pytest.mark.parametrize("url", ["https://api.mistral.ai", "https://MISTRAL.AI/", "http://api.mistral.ai.:80/v1"])
+def test_connection_when_the_server_is_the_vendor_s_then_its_key_is_not_sent_there(url: str) -> None:
+    """SERVER_URL may be left over from the official client; a key of ours, or one that is given, is a decision."""
+    for environment in ({**VENDOR, "SERVER_URL": url}, {**VENDOR, "LEVANTE_SERVER_URL": url}):
+        with pytest.raises(ClientMisconfigured, match=r"MISTRAL_API_KEY is not sent there: set LEVANTE_SERVER_URL"):
+            read_connection(environment=environment)
+    assert read_connection(url, environment={**VENDOR, **OURS}).api_key == "lev_ours"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "no API key: set LEVANTE_API_KEY"),
+        ({"LEVANTE_API_KEY": "é"}, "the API key from LEVANTE_API_KEY holds"),
+        ({"MISTRAL_API_KEY": "a b"}, "the API key from MISTRAL_API_KEY holds"),
+    ],
+)
+def test_connection_when_the_key_is_missing_or_damaged_then_the_variable_is_named(
+    environment: dict[str, str], said: str
+) -> None:
+    """The client and the command line say the same."""
+    with pytest.raises(ClientMisconfigured, match=said):
+        read_connection(environment=environment)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8700", "file:///etc/hosts", "http://h:99999", "http://h:0", "http://a b", "http://é"]
+)
+def test_connection_when_the_address_cannot_be_one_then_it_is_refused(url: str) -> None:
+    """Nothing is sent to what was misspelled."""
+    with pytest.raises(InvalidServerUrl, match="no address such as"):
+        read_connection(url, environment=OURS)

@@ -1,0 +1,111 @@
+"""What the client shows of executions and of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
+
+from levante.client.answers import OPEN_STATUSES, Answer, failure_in
+from levante.client.errors import UnexpectedAnswer, WorkflowExecutionFailed
+from levante_core.protocol import Failure, Json
+
+COMPLETED = "COMPLETED"
+_VALUES = ("result", "payload", "input")
+"""The attributes of events that carry a value; each type of event has one of them, or none."""
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ExecutionDescription(_Shown):
+    """An execution as its latest run stands. result: as JSON, undecoded; `Handle.result` gives it as it was returned."""
+
+    execution_id: str
+    workflow_name: str
+    status: str | None
+    start_time: datetime
+    end_time: datetime | None = None
+    run_id: str | None = None
+    root_execution_id: str | None = None
+    parent_execution_id: str | None = None
+    deployment_name: str | None = None
+    build_id: str | None = None
+    search_keys: Mapping[str, str] | None = None
+    failure: Failure | None = None
+    result: Json = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in OPEN_STATUSES
+
+
+class ExecutionEvent(_Shown):
+    """What happened in an execution. sequence: its place in the stream, ascending. type: such as ACTIVITY_TASK_COMPLETED.
+
+    stream: the type of a custom task; `workflow` or `activity` for all others. attributes: they depend on the type, see
+    docs/events.md.
+    """
+
+    sequence: Annotated[int, Field(validation_alias="broker_sequence")]
+    stream: str
+    at: Annotated[datetime, Field(validation_alias="timestamp")]
+    type: Annotated[str, Field(validation_alias=AliasPath("data", "event_type"))]
+    event_id: Annotated[str, Field(validation_alias=AliasPath("data", "event_id"))]
+    execution_id: Annotated[str, Field(validation_alias=AliasPath("data", "workflow_exec_id"))]
+    run_id: Annotated[str, Field(validation_alias=AliasPath("data", "workflow_run_id"))]
+    workflow_name: Annotated[str, Field(validation_alias=AliasPath("data", "workflow_name"))]
+    root_execution_id: Annotated[str, Field(validation_alias=AliasPath("data", "root_workflow_exec_id"))]
+    parent_execution_id: Annotated[str | None, Field(validation_alias=AliasPath("data", "parent_workflow_exec_id"))] = None
+    attributes: Annotated[Mapping[str, Any], Field(validation_alias=AliasPath("data", "attributes"))]
+
+    @property
+    def activity_name(self) -> str | None:
+        """Of the activity that it is about, if it is about one."""
+        return self.attributes.get("activity_name")
+
+    @property
+    def value(self) -> Json:
+        """The result, the payload or the input that it carries, as JSON; None if it carries none."""
+        carried = self.attributes.get(self.value_attribute or "")
+        return carried.get("value") if isinstance(carried, dict) else None
+
+    @property
+    def message(self) -> str | None:
+        """Why something failed, if this is about a failure."""
+        failure = self.attributes.get("failure")
+        return failure.get("message") if isinstance(failure, dict) else None
+
+    @property
+    def value_attribute(self) -> str | None:
+        """Which attribute carries the value."""
+        return next((name for name in _VALUES if self.attributes.get(name) is not None), None)
+
+
+def description_in(answer: Answer) -> ExecutionDescription:
+    """Read an execution. Raises: UnexpectedAnswer."""
+    try:
+        shown = answer.value | {"failure": failure_in(answer.value.get("failure"))}
+        return ExecutionDescription.model_validate(shown)
+    except (ValidationError, TypeError, AttributeError):
+        raise UnexpectedAnswer(f"this is no execution: {answer.text}") from None
+
+
+def event_in(text: str) -> ExecutionEvent:
+    """Read an event. Raises: UnexpectedAnswer."""
+    try:
+        return ExecutionEvent.model_validate_json(text)
+    except ValidationError:
+        raise UnexpectedAnswer(f"this is no event: {text}") from None
+
+
+def result_in(answer: Answer, execution_id: str) -> Json:
+    """Return the result of an execution that has ended. Raises: WorkflowExecutionFailed if it has none."""
+    status = answer.value.get("status", COMPLETED)  # an answer to a start that waited has no status
+    if status != COMPLETED:
+        raise WorkflowExecutionFailed(execution_id, str(status), failure_in(answer.value.get("failure")))
+    return answer.value.get("result")

@@ -1,0 +1,89 @@
+"""Where the API is, and with which key it is called: for the client and for the command line.
+
+LEVANTE_API_KEY is sent to whatever server is named. MISTRAL_API_KEY may be the vendor's own key, which is worth much
+elsewhere: it is sent to this machine and to a server that was named, and never to the vendor, who is no Levante server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from levante.client.errors import ClientMisconfigured, InvalidServerUrl
+
+DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
+"""Where `levante dev` listens."""
+
+SERVER_URL_VARIABLES = ("LEVANTE_SERVER_URL", "SERVER_URL")
+API_KEY = "LEVANTE_API_KEY"
+VENDOR_API_KEY = "MISTRAL_API_KEY"
+VENDOR_DOMAIN = "mistral.ai"
+
+HOW_TO_GET_A_KEY = "`levante dev` prints the first one, `levante keys create` makes more"
+NO_KEY = f"no API key: set {API_KEY} ({HOW_TO_GET_A_KEY})"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An address without a slash at its end, and a key. key_source: the variable that the key is from, or `an argument`."""
+
+    server_url: str
+    api_key: str = field(repr=False)
+    key_source: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server runs on this machine."""
+        return is_loopback(urlsplit(self.server_url).hostname or "")
+
+
+def read_connection(
+    server_url: str | None = None, api_key: str | None = None, environment: Mapping[str, str] = os.environ
+) -> Connection:
+    """Take what is given, else what the environment says. Raises: InvalidServerUrl, ClientMisconfigured."""
+    named = server_url or next((environment[name] for name in SERVER_URL_VARIABLES if environment.get(name)), None)
+    url = _checked_url(named or DEFAULT_SERVER_URL)
+    key, source = _key(url, api_key, environment, is_named=named is not None)
+    if not key:
+        raise ClientMisconfigured(NO_KEY)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ClientMisconfigured(f"the API key from {source} holds characters that no key has: copy it again")
+    return Connection(url, key, source)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _key(url: str, api_key: str | None, environment: Mapping[str, str], *, is_named: bool) -> tuple[str, str]:
+    """Return a key and where it is from; an empty one where there is none. Raises: ClientMisconfigured."""
+    if api_key and api_key.strip():
+        return api_key.strip(), "an argument"
+    if ours := environment.get(API_KEY, "").strip():
+        return ours, API_KEY
+    theirs = environment.get(VENDOR_API_KEY, "").strip()
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if theirs and (host == VENDOR_DOMAIN or host.endswith(f".{VENDOR_DOMAIN}")):
+        raise ClientMisconfigured(
+            f"{host} is the vendor's, and {VENDOR_API_KEY} is not sent there: set LEVANTE_SERVER_URL to a Levante server"
+        )
+    return (theirs if is_named or is_loopback(host) else ""), VENDOR_API_KEY
+
+
+def _checked_url(given: str) -> str:
+    url = given.strip()
+    try:
+        parts = urlsplit(url)
+        is_usable = bool(parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and url.isprintable())
+    except ValueError:
+        is_usable = False
+    if not is_usable or " " in url or not url.isascii():
+        raise InvalidServerUrl(f"{url!r} is no address such as {DEFAULT_SERVER_URL}")
+    return url.rstrip("/")

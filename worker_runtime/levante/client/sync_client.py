@@ -1,0 +1,262 @@
+"""The client for programs that block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+import httpx
+
+from levante.client.models import ExecutionDescription, ExecutionEvent
+from levante.client.operations import EventFilter, Of, Operations
+from levante.client.settings import read_connection
+from levante.client.steps import REQUEST_SECONDS, RETRY_SECONDS
+from levante.client.targets import (
+    AnyHandler,
+    AnyWorkflow,
+    CallTarget,
+    Entrypoint,
+    Input,
+    Out,
+    WithRun,
+    handler_named,
+    workflow_named,
+)
+from levante.client.transport.sync_transport import SyncTransport
+from levante.definition.definitions import WorkflowDefinition
+from levante.definition.handlers import HandlerKind
+from levante.encoding.settings import EncodingSettings
+
+R = TypeVar("R")
+
+
+class Client:
+    """Starts executions, talks to them and waits for their results. For any number of threads.
+
+    url, api_key: by default LEVANTE_SERVER_URL and LEVANTE_API_KEY, as the command line reads them (docs/client.md).
+    encoding: how payloads are encoded; by default as workers read it from the environment. timeout: seconds for one request.
+    retry_for: seconds for which a call is made again while nothing answers or the API cannot take it; no call is carried
+    out twice. transport: in place of the network, for tests.
+    Close it, or use it in a `with` block. Methods raise: ClientError.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        encoding: EncodingSettings | None = None,
+        timeout: float = REQUEST_SECONDS,
+        retry_for: float = RETRY_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Raises: ClientMisconfigured, EncodingMisconfigured."""
+        connection = read_connection(url, api_key)
+        self._operations = Operations(connection, encoding, seconds=timeout, retry_seconds=retry_for)
+        self._transport = SyncTransport(connection, transport)
+
+    @overload
+    def start(
+        self, workflow: WithRun[Out], input: Input = None, *, execution_id: str | None = None, deployment: str | None = None
+    ) -> Handle[Out]: ...
+    @overload
+    def start(
+        self,
+        workflow: Entrypoint[Out],
+        input: Input = None,
+        *,
+        execution_id: str | None = None,
+        deployment: str | None = None,
+    ) -> Handle[Out]: ...
+    @overload
+    def start(
+        self, workflow: type | str, input: Input = None, *, execution_id: str | None = None, deployment: str | None = None
+    ) -> Handle[Any]: ...
+    def start(
+        self, workflow: AnyWorkflow, input: Input = None, *, execution_id: str | None = None, deployment: str | None = None
+    ) -> Handle[Any]:
+        """Start an execution of a workflow: its class, its entrypoint or its name.
+
+        input: a model, or a mapping with the keys that the entrypoint takes; checked before any request where the class is
+        known. execution_id: made up, if left out. deployment: which, if several serve the workflow.
+        Raises: InvalidInput, AlreadyStarted, NotFound, AmbiguousDeployment.
+        """
+        called, definition = workflow_named(workflow)
+        started = self._transport.run(self._operations.start(called, input, execution_id, deployment))
+        return Handle(self, started, called, definition)
+
+    @overload
+    def execute(
+        self,
+        workflow: WithRun[Out],
+        input: Input = None,
+        *,
+        execution_id: str | None = None,
+        deployment: str | None = None,
+        timeout: float | None = None,
+    ) -> Out: ...
+    @overload
+    def execute(
+        self,
+        workflow: Entrypoint[Out],
+        input: Input = None,
+        *,
+        execution_id: str | None = None,
+        deployment: str | None = None,
+        timeout: float | None = None,
+    ) -> Out: ...
+    @overload
+    def execute(
+        self,
+        workflow: type | str,
+        input: Input = None,
+        *,
+        execution_id: str | None = None,
+        deployment: str | None = None,
+        timeout: float | None = None,
+    ) -> Any: ...
+    def execute(
+        self,
+        workflow: AnyWorkflow,
+        input: Input = None,
+        *,
+        execution_id: str | None = None,
+        deployment: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Start an execution, and return its result as the entrypoint returned it. The rest as `start`.
+
+        timeout: seconds to wait; None for as long as it takes. The execution goes on when they are over.
+        Raises: as `start`; WorkflowExecutionFailed, NotReady.
+        """
+        called, _ = workflow_named(workflow)
+        return self._transport.run(self._operations.execute(called, input, execution_id, deployment, timeout))
+
+    @overload
+    def handle(self, execution_id: str, workflow: WithRun[Out]) -> Handle[Out]: ...
+    @overload
+    def handle(self, execution_id: str, workflow: Entrypoint[Out]) -> Handle[Out]: ...
+    @overload
+    def handle(self, execution_id: str, workflow: type | str | None = None) -> Handle[Any]: ...
+    def handle(self, execution_id: str, workflow: AnyWorkflow | None = None) -> Handle[Any]:
+        """Return a handle of an execution that was started before. No request is made."""
+        called, definition = workflow_named("" if workflow is None else workflow)
+        return Handle(self, execution_id, called, definition)
+
+    def close(self) -> None:
+        """Close connections. A repeat is harmless."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Handle(Generic[Out]):
+    """One execution. Methods raise: ClientError."""
+
+    def __init__(self, client: Client, execution_id: str, called: CallTarget, definition: WorkflowDefinition | None) -> None:
+        self.execution_id = execution_id
+        self._target = called
+        self._definition = definition
+        self._operations = client._operations  # noqa: SLF001 - made by the client
+        self._transport = client._transport  # noqa: SLF001 - same
+
+    def __repr__(self) -> str:
+        return f"<Handle of execution {self.execution_id}>"
+
+    def result(self, timeout: float | None = None) -> Out:
+        """Wait for the end of the execution, and return its result. timeout: seconds; None for as long as it takes.
+
+        Raises: WorkflowExecutionFailed when it ended without a result; NotReady when it is still open.
+        """
+        result: Out = self._transport.run(self._operations.result(self._target, self.execution_id, timeout))
+        return result
+
+    def describe(self) -> ExecutionDescription:
+        """Return how the execution stands."""
+        return self._transport.run(self._operations.describe(self.execution_id))
+
+    def signal(self, signal: AnyHandler, input: Input = None, *, idempotency_key: str | None = None) -> None:
+        """Send a signal, by its method or its name; it is durable on return.
+
+        idempotency_key: sent again with the same key, it is taken once. Raises: InvalidInput, ExecutionClosed.
+        """
+        called = handler_named(self._definition, HandlerKind.SIGNAL, signal)
+        self._transport.run(self._operations.signal(self.execution_id, called, input, idempotency_key))
+
+    @overload
+    def query(self, query: Callable[..., R], input: Input = None, *, timeout: float = REQUEST_SECONDS) -> R: ...
+    @overload
+    def query(self, query: str, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any: ...
+    def query(self, query: AnyHandler, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any:
+        """Ask a query, by its method or its name, and return what it returned. timeout: seconds to wait for that.
+
+        Raises: InvalidInput; HandlerFailed; ExecutionClosed; NotReady when no worker answers.
+        """
+        called = handler_named(self._definition, HandlerKind.QUERY, query)
+        return self._transport.run(self._operations.query(self.execution_id, called, input, timeout))
+
+    @overload
+    def update(
+        self,
+        update: Callable[..., Coroutine[Any, Any, R]],
+        input: Input = None,
+        *,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> R: ...
+    @overload
+    def update(
+        self,
+        update: Callable[..., R],
+        input: Input = None,
+        *,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> R: ...
+    @overload
+    def update(
+        self, update: str, input: Input = None, *, timeout: float | None = None, idempotency_key: str | None = None
+    ) -> Any: ...
+    def update(
+        self,
+        update: AnyHandler,
+        input: Input = None,
+        *,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Send an update, by its method or its name, and return what it returned. timeout: seconds to wait for that.
+
+        idempotency_key: sent again with the same key, it is carried out once, and the first answer is returned.
+        Raises: InvalidInput; HandlerFailed; ExecutionClosed; NotReady when there is no answer yet.
+        """
+        called = handler_named(self._definition, HandlerKind.UPDATE, update)
+        return self._transport.run(self._operations.update(self.execution_id, called, input, idempotency_key, timeout))
+
+    def cancel(self) -> None:
+        """Ask the execution to end; its code sees that, and may clean up. A repeat is harmless. Raises: ExecutionClosed."""
+        self._transport.run(self._operations.end(self.execution_id, "cancel"))
+
+    def terminate(self) -> None:
+        """End the execution at once; none of its code runs any more. Raises: ExecutionClosed."""
+        self._transport.run(self._operations.end(self.execution_id, "terminate"))
+
+    def stream(
+        self, *, of: Of = "itself", types: Sequence[str] = (), after: int = 0, timeout: float | None = None
+    ) -> Iterator[ExecutionEvent]:
+        """Yield the events of the execution, those there are and those to come, until it has ended.
+
+        A broken connection is made again, and goes on after the last event. of: also those of the children that it started,
+        or of the whole tree below an execution without parent. types: only these. after: the `sequence` of the last event
+        seen. timeout: seconds; None for as long as it takes.
+        """
+        wanted = EventFilter(of, tuple(types), after)
+        with closing(self._transport.emitted(self._operations.stream(self.execution_id, wanted, timeout))) as frames:
+            for frame in frames:
+                yield self._transport.run(self._operations.event(frame))

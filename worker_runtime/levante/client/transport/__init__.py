@@ -1,0 +1,1 @@
+"""How the steps of the client are carried out over HTTP, by httpx."""
