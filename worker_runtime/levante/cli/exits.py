@@ -32,13 +32,12 @@ EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning 
 
 
 class CommandFailed(click.ClickException):
-    """Ends the command with one line on stderr that says what was wrong and what to do. is_temporary: try again later."""
+    """Ends the command with one line on stderr that says what was wrong and what to do."""
 
     exit_code = Exit.FAILED
 
-    def __init__(self, message: str, *, is_temporary: bool = False) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
-        self.is_temporary = is_temporary
 
 
 class NotCompleted(CommandFailed):

@@ -17,13 +17,11 @@ from typing import Any
 import pytest
 
 from levante import workflow
-from levante.cli.executions import waiting
 from levante.cli.exits import EPILOG, Exit
-from levante.cli.options import DEFAULT_SERVER_URL
+from levante.client import steps, waiting
 from levante.definition.definitions import get_workflow_definition
 from levante.worker.logs.console import JsonLines
-from levante.worker.settings import DEFAULT_SERVER_URL as WORKERS_SERVER_URL
-from tests.support.cli import Api, api, assert_one_line, run
+from tests.support.cli import Api, Stream, api, assert_one_line, run
 
 __all__ = ["api"]
 
@@ -46,6 +44,7 @@ KEY = {
     "revoked_at": None,
 }
 ONE = "/v1/workflows/executions/e1"
+END_STREAM = "/v1/workflows/events/stream"
 EXECUTE = "/v1/workflows/w/execute"
 WHOAMI = "/v1/workflows/workers/whoami"
 EVENTS = [
@@ -70,6 +69,7 @@ class Second:
 
 @pytest.fixture(autouse=True)
 def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "FIRST_PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
 
 
@@ -147,6 +147,7 @@ def test_start_when_its_options_are_wrong_then_it_is_wrong_usage_and_nothing_is_
 def test_start_when_it_waits_then_it_prints_the_result_alone(api: Api) -> None:
     """A script reads the result from stdout."""
     api.on("POST", EXECUTE, (200, RUNNING))
+    api.on("GET", END_STREAM, (200, Stream("retry: 1\n\n")))
     api.on("GET", ONE, (200, RUNNING), (503, {"detail": "busy", "code": "UNAVAILABLE"}), (200, RUNNING), (200, EXECUTION))
     result = run(api, "executions", "start", "w", "--wait")
     assert (result.exit_code, result.stdout, result.stderr) == (Exit.OK, '{"result": 5}\n', "")
@@ -168,6 +169,7 @@ def test_start_when_it_waits_for_another_end_then_the_exit_code_says_so(api: Api
 def test_start_when_it_waits_too_long_then_the_exit_code_says_so(api: Api) -> None:
     """Running out of time is no failure of the execution, which goes on."""
     api.on("POST", EXECUTE, (200, RUNNING))
+    api.on("GET", END_STREAM, (200, Stream("")))
     api.on("GET", ONE, (200, RUNNING))
     wait = ["executions", "start", "w", "--wait", "--timeout", "0.02"]
     assert_one_line(run(api, *wait), "still open after 0.02 s", "levante executions get e1", code=Exit.OUT_OF_TIME)
@@ -407,7 +409,16 @@ def test_server_when_nothing_answers_then_the_error_says_what_to_do() -> None:
     assert_one_line(result, f"nothing answers at {url}", "start it with `levante dev` or set LEVANTE_SERVER_URL")
 
 
-def test_server_when_it_speaks_no_http_then_the_error_says_so() -> None:
+@pytest.mark.parametrize(
+    ("banner", "said"),
+    [
+        (b"220 smtp.example ESMTP\r\n\r\n", "gave no HTTP answer"),
+        (b"220 smtp.example ESMTP\r\n", "broke off"),
+        (b"", "broke off"),
+    ],
+    ids=["another protocol", "half an answer", "nothing"],
+)
+def test_server_when_it_speaks_no_http_then_the_error_says_so(banner: bytes, said: str) -> None:
     """A port may belong to something else."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -415,13 +426,13 @@ def test_server_when_it_speaks_no_http_then_the_error_says_so() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"220 smtp.example ESMTP\r\n")
+                connection.sendall(banner)
 
         thread = threading.Thread(target=greet)
         thread.start()
         result = run(f"http://127.0.0.1:{listener.getsockname()[1]}", "workflows", "list")
         thread.join()
-    assert_one_line(result, "not what the API answers here", "no HTTP answer")
+    assert_one_line(result, said, "is it Levante at LEVANTE_SERVER_URL?")
 
 
 def test_settings_when_only_the_vendor_s_names_are_set_then_they_work(api: Api) -> None:
@@ -442,11 +453,6 @@ def test_key_when_it_is_missing_or_damaged_then_no_request_is_made(api: Api, key
     """The error names the variable."""
     assert_one_line(run(api, "workflows", "list", LEVANTE_API_KEY=key), said, "LEVANTE_API_KEY")
     assert api.asked == []
-
-
-def test_default_server_when_compared_then_it_is_the_worker_s() -> None:
-    """`levante dev`, workers and commands find one another without any setting."""
-    assert DEFAULT_SERVER_URL == WORKERS_SERVER_URL
 
 
 def test_exit_codes_when_help_is_read_then_they_are_there() -> None:
@@ -489,7 +495,7 @@ def test_worker_when_two_workflows_have_one_name_then_it_ends_before_it_register
     [
         ({"DEPLOYMENT_NAME": None}, "set DEPLOYMENT_NAME"),
         ({"DEPLOYMENT_NAME": "a b"}, "deployment_name 'a b' is not allowed"),
-        ({"LEVANTE_API_KEY": None}, "set LEVANTE_API_KEY or MISTRAL_API_KEY"),
+        ({"LEVANTE_API_KEY": None}, "no API key: set LEVANTE_API_KEY"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
     ],
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from levante.cli.executions import following, waiting
 from levante.cli.exits import Exit
+from levante.client import waiting
 from tests.support.cli import Api, Stream, api, assert_one_line, run
 
 __all__ = ["api"]
@@ -42,7 +42,7 @@ SPAN: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
-    monkeypatch.setattr(following, "RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(waiting, "RECONNECT_SECONDS", 0.005)
 
 
 def stream_events(sequence: int, event_type: str, of: str = "e1", **attributes: Any) -> dict[str, Any]:
@@ -205,6 +205,7 @@ def test_wait_when_the_execution_ends_then_it_is_as_if_it_had_been_started(
 ) -> None:
     """Its result on stdout, how it ended in the exit code."""
     api.on("GET", ONE, (200, RUNNING), (200, RUNNING), (200, {**COMPLETED, "status": status}))
+    api.on("GET", EVENTS, (200, streamed()))
     result = run(api, "executions", "wait", "e1")
     assert (result.exit_code, result.stdout) == (code, stdout)
 
@@ -216,11 +217,18 @@ def test_wait_when_the_time_is_over_then_the_exit_code_says_so(api: Api) -> None
     assert json.loads(run(api, "executions", "wait", "e1", "--timeout", "0", "--json").stdout) == RUNNING
 
 
-@pytest.mark.parametrize("command", [["executions", "wait", "e1"], ["executions", "start", "w", "--follow"]])
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["executions", "wait", "e1"], ""),
+        (["executions", "start", "w", "--wait"], "execution e1 goes on: see `levante executions get e1`\n"),
+        (["executions", "start", "w", "--follow"], "execution e1 goes on: see `levante executions get e1`\n"),
+    ],
+)
 def test_waiting_when_it_is_interrupted_then_it_ends_as_shells_expect(
-    api: Api, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    api: Api, monkeypatch: pytest.MonkeyPatch, command: list[str], said: str
 ) -> None:
-    """Ctrl-C is no error: no traceback, nothing is said, and 130."""
+    """Ctrl-C is no error: no traceback, and 130. Whoever has just started an execution is told its id, or would lose it."""
 
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
@@ -230,7 +238,7 @@ def test_waiting_when_it_is_interrupted_then_it_ends_as_shells_expect(
     api.on("GET", EVENTS, (200, streamed()))
     monkeypatch.setattr("time.sleep", interrupt)
     result = run(api, *command)
-    assert (result.exit_code, result.output) == (Exit.INTERRUPTED, "")
+    assert (result.exit_code, result.stdout, result.stderr) == (Exit.INTERRUPTED, "", said)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -249,7 +257,7 @@ def test_events_when_listed_then_each_line_says_what_happened_and_to_whom(api: A
             ["4", "2026-11-23T00:00:00Z", 'WORKFLOW_EXECUTION_COMPLETED         {"result": 5}'],
         ],
     )
-    assert api.asked[0][1] == f"{EVENTS}?root_workflow_exec_id=e1&start_seq=1&event_source=DATABASE"
+    assert api.asked[0][1] == f"{EVENTS}?root_workflow_exec_id=e1&event_source=DATABASE&start_seq=1"
 
 
 def test_events_when_narrowed_then_the_query_says_so(api: Api) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from levante.cli.client import Client, in_batches
+from levante.cli.client import Client
 from levante.cli.exits import CommandFailed, one_line
 from levante.cli.options import json_option, with_client
-from levante.cli.output.records import execution_path
 from levante.cli.output.text import print_json, print_value
+from levante.client.requests import execution_path, in_batches
 
 
 @click.command()

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from levante.cli.client import Client, not_levante
-from levante.cli.executions.following import Follower, Source
-from levante.cli.executions.waiting import Surroundings, has_ended
+from levante.cli.client import Client
 from levante.cli.exits import one_line
 from levante.cli.options import given, json_lines_option, with_client
-from levante.cli.output.records import execution_path
-from levante.cli.output.sse import Frame, read_stream
 from levante.cli.output.text import cell, cut
+from levante.client.errors import UnexpectedAnswer
+from levante.client.requests import Request, event_stream
+from levante.client.steps import Frame
+from levante.client.waiting import follow, read_once
+from levante_core.protocol.streams import sequence_in
 
-PATH = "/v1/workflows/events/stream"
 OF = {"itself": "workflow_exec_id", "children": "parent_workflow_exec_id", "tree": "root_workflow_exec_id"}
 ABOUT = ("result", "failure", "payload", "reason", "timeout_type", "new_execution_run_id", "input")
 """The attributes that say most beside the name; each type of event has one of them, or none."""
@@ -54,8 +53,8 @@ def events(client: Client, *, execution_id: str, follow: bool, first: int, of: s
     if follow:
         _print(_following(client, execution_id, query, first), execution_id, as_json=as_json)
         return
-    here = {**query, "start_seq": first, "event_source": "DATABASE"}
-    _print(read_stream(client, PATH, here), execution_id, as_json=as_json)
+    here = event_stream({**query, "event_source": "DATABASE"}, first)
+    _print(client.frames(read_once(client.server, here)), execution_id, as_json=as_json)
 
 
 def follow_tree(client: Client, execution_id: str, timeout: float | None, *, as_json: bool) -> None:
@@ -67,20 +66,17 @@ def follow_tree(client: Client, execution_id: str, timeout: float | None, *, as_
 def _following(
     client: Client, execution_id: str, query: Mapping[str, Any], first: int, timeout: float | None = None
 ) -> Iterable[Frame]:
-    path = execution_path(execution_id)
+    def read(last: str | None) -> Request:
+        return event_stream(query, first if last is None else _sequence(last) + 1)
 
-    def read(last: str | None, seconds: float) -> Generator[Frame, None, None]:
-        start = first if last is None else _sequence(last) + 1
-        return read_stream(client, PATH, {**query, "start_seq": start}, seconds)
-
-    source = Source(read, lambda seconds: has_ended(client.get(path, seconds=seconds)))
-    return Follower(source, Surroundings(time.monotonic, time.sleep), timeout).frames()
+    return client.frames(follow(client.server, read, execution_id, timeout))
 
 
 def _sequence(frame_id: str) -> int:
-    if not frame_id.isdecimal():
-        raise not_levante(f"{frame_id!r} is no sequence number")
-    return int(frame_id)
+    sequence = sequence_in(frame_id)
+    if sequence is None:
+        raise UnexpectedAnswer(f"{frame_id!r} is no sequence number")
+    return sequence
 
 
 def _print(frames: Iterable[Frame], execution_id: str, *, as_json: bool) -> None:
@@ -97,7 +93,7 @@ def _line(data: str, execution_id: str) -> str:
         attributes, of = event["attributes"], event["workflow_exec_id"]
         words = [f"{message['broker_sequence']:>5}", cell(message["timestamp"]), f"{event['event_type']:<35}"]
     except (ValueError, LookupError, TypeError):
-        raise not_levante(f"this is no event: {data}") from None
+        raise UnexpectedAnswer(f"this is no event: {data}") from None
     words += [f"{one_line(of)}:"] if of != execution_id else []
     words += [cell(attributes[one]) for one in NAMES if attributes.get(one)]
     about = next((_plain(attributes[one]) for one in ABOUT if attributes.get(one) is not None), None)

@@ -16,8 +16,9 @@ from levante.cli.executions.traces import trace
 from levante.cli.operations.logs import execution_logs
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
-from levante.cli.output.records import execution_path, print_execution
+from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
+from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
 COLUMNS = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Answer
 from levante.cli.output.text import Column, cell, print_json, print_table
+from levante.client.answers import Answer
 
 COLUMNS = [
     Column("event_id", "EVENT"),

@@ -6,14 +6,13 @@ from typing import Any
 
 import click
 
-from levante.cli.client import NO_HEADERS, Answer, Client
+from levante.cli.client import Client
 from levante.cli.options import INPUT_HELP, json_option, with_client
 from levante.cli.output.json_texts import json_object
 from levante.cli.output.progress import progress_line
-from levante.cli.output.records import execution_path
 from levante.cli.output.text import print_json, print_value
-
-IDEMPOTENCY_HEADER = "Idempotency-Key"
+from levante.client.answers import Answer
+from levante.client.requests import IDEMPOTENCY_HEADER, execution_path
 
 input_option = click.option("--input", "input_text", help=INPUT_HELP)
 once_option = click.option("--idempotency-key", help="Sent again with the same key, it is accepted once.")
@@ -64,7 +63,7 @@ def _send(client: Client, path: str, name: str, input_text: str | None, idempote
     body: dict[str, Any] = {"name": name}
     if input_text is not None:
         body["input"] = json_object(input_text, "--input", "the parameters of the handler")
-    headers = NO_HEADERS if idempotency_key is None else {IDEMPOTENCY_HEADER: idempotency_key}
+    headers = {} if idempotency_key is None else {IDEMPOTENCY_HEADER: idempotency_key}
     with progress_line() as say:
         say(f"waiting for the answer to {name}")
         return client.post(path, body, headers)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from levante.cli.client import Client, segment
+from levante.cli.client import Client
 from levante.cli.executions.histories import show_history
 from levante.cli.options import json_option, with_client
 from levante.cli.output.records import print_execution
+from levante.client.requests import segment
 
 
 @click.group()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from levante.cli.client import Answer, Client, segment
+from levante.cli.client import Client
 from levante.cli.executions.events import follow_tree
-from levante.cli.executions.waiting import Surroundings, wait_for_end
 from levante.cli.exits import EPILOG, CommandFailed, NotCompleted, OutOfTime
 from levante.cli.options import INPUT_HELP, INPUT_KEYS, json_option, one_of, registration_option, with_client
 from levante.cli.output.json_texts import json_object
 from levante.cli.output.progress import progress_line
-from levante.cli.output.records import execution_path, print_execution
+from levante.cli.output.records import print_execution
 from levante.cli.output.text import cell, print_value
+from levante.client.answers import Answer
+from levante.client.errors import ClientError
+from levante.client.requests import execution_path, segment
+from levante.client.waiting import end_of
 
 
 @click.command(epilog=EPILOG)
@@ -79,20 +81,21 @@ def wait(client: Client, *, execution_id: str, timeout: float | None, as_json: b
 
 @contextmanager
 def _was_started(execution_id: str) -> Iterator[None]:
+    """Let nobody lose what was started because of what comes after."""
     try:
         yield
-    except CommandFailed as failed:
+    except ClientError as failed:
         raise CommandFailed(f"execution {execution_id} was started, but then: {failed.message}") from None
+    except KeyboardInterrupt:
+        click.echo(f"execution {execution_id} goes on: see `levante executions get {execution_id}`", err=True)
+        raise
 
 
 def _end_of(client: Client, execution_id: str, timeout: float | None) -> Answer | None:
     """Return the execution as it ended; None if the time is over before that."""
-    path = execution_path(execution_id)
     with progress_line() as say:
-        surroundings = Surroundings(
-            time.monotonic, time.sleep, lambda waited: say(f"execution {execution_id}: {waited:.0f} s")
-        )
-        return wait_for_end(lambda seconds: client.get(path, seconds=seconds), timeout, surroundings)
+        say(f"waiting for execution {execution_id}; Ctrl-C leaves it running")
+        return client.run(end_of(client.server, execution_id, timeout))
 
 
 def _report(execution_id: str, started: Answer, ended: Answer | None, timeout: float | None, *, as_json: bool) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Answer, Client, not_levante
+from levante.cli.client import Client
 from levante.cli.exits import one_line
 from levante.cli.options import json_option, with_client
-from levante.cli.output.records import execution_path
 from levante.cli.output.text import Column, print_json, print_table, print_value
+from levante.client.answers import Answer
+from levante.client.errors import UnexpectedAnswer
+from levante.client.requests import execution_path
 
 VIEWS = {"tree": "summary", "events": "events", "otel": "otel", "id": "info"}
 SPAN_COLUMNS = [Column("name", "SPAN"), Column("duration", "DURATION"), Column("failure", "FAILURE", 80)]
@@ -60,7 +62,7 @@ def _tree(found: Answer) -> list[dict[str, Any]]:
     try:
         return list(_rows(found.field("span_tree", dict)))
     except (LookupError, TypeError, AttributeError):
-        raise not_levante(f"this is no tree of spans: {found.text}") from None
+        raise UnexpectedAnswer(f"this is no tree of spans: {found.text}") from None
 
 
 def _rows(span: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Client, segment
+from levante.cli.client import Client
 from levante.cli.operations.logs import deployment_logs
 from levante.cli.options import given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.text import Column, print_json, print_record, print_table
+from levante.client.requests import segment
 
 DEPLOYMENTS = Listing("/v1/workflows/deployments", "deployments")
 COLUMNS = [

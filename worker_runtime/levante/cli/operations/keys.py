@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levante.cli.client import Client, segment
+from levante.cli.client import Client
 from levante.cli.options import json_option, with_client
 from levante.cli.output.text import Column, print_json, print_record, print_table
+from levante.client.requests import segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from levante.cli.client import Client, not_levante, segment
-from levante.cli.executions.following import Follower, Source
-from levante.cli.executions.waiting import Surroundings, has_ended
+from levante.cli.client import Client
 from levante.cli.exits import one_line
 from levante.cli.options import given, json_lines_option, limit_option, with_client
 from levante.cli.output.paging import Listing
-from levante.cli.output.records import execution_path
-from levante.cli.output.sse import Frame, read_stream
 from levante.cli.output.text import cell, print_json
+from levante.client.errors import UnexpectedAnswer
+from levante.client.requests import Request, execution_path, segment
+from levante.client.waiting import follow
 
 Command = Callable[..., None]
 
@@ -47,9 +45,7 @@ def execution_logs(client: Client, *, execution_id: str, follow: bool, limit: in
     """Print what the code of an execution has logged in the last two weeks; --follow ends when it does."""
     path = execution_path(execution_id)
     if follow:
-        _follow(
-            client, f"{path}/logs", filters, lambda seconds: has_ended(client.get(path, seconds=seconds)), as_json=as_json
-        )
+        _follow(client, f"{path}/logs", filters, execution_id, as_json=as_json)
     else:
         _list(client, f"{path}/logs", filters, limit, as_json=as_json)
 
@@ -64,7 +60,7 @@ def deployment_logs(client: Client, *, name: str, follow: bool, limit: int, as_j
     """Print what a deployment's workers have logged in the last two weeks; --follow begins now, or where --after says."""
     path = f"/v1/workflows/deployments/{segment(name)}/logs"
     if follow:
-        _follow(client, path, filters, lambda _seconds: False, as_json=as_json)
+        _follow(client, path, filters, None, as_json=as_json)
     else:
         _list(client, path, filters, limit, as_json=as_json)
 
@@ -80,19 +76,17 @@ def _list(client: Client, path: str, filters: Mapping[str, Any], limit: int, *, 
     listing.say_if_there_is_more(found)
 
 
-def _follow(
-    client: Client, path: str, filters: Mapping[str, Any], is_over: Callable[[float], bool], *, as_json: bool
-) -> None:
+def _follow(client: Client, path: str, filters: Mapping[str, Any], execution_id: str | None, *, as_json: bool) -> None:
     """Print lines as they come. Raises: click.UsageError for options that say how to list."""
     if filters["before"] is not None or filters["order"] is not None:
         raise click.UsageError("--before and --order are for lines that there are: leave them out with --follow")
     query = given(filters)
 
-    def read(last: str | None, seconds: float) -> Generator[Frame, None, None]:
+    def read(last: str | None) -> Request:
         place = {} if last is None else {"last_event_id": last}
-        return read_stream(client, f"{path}/stream", {**query, **place}, seconds)
+        return Request("GET", f"{path}/stream", {**query, **place})
 
-    for frame in Follower(Source(read, is_over), Surroundings(time.monotonic, time.sleep)).frames():
+    for frame in client.frames(follow(client.server, read, execution_id)):
         click.echo(frame.data if as_json else _line(json.loads(frame.data or "null")))
 
 
@@ -103,5 +97,5 @@ def _line(record: Any) -> str:
         of = " ".join(one_line(attributes[one]) for one in ("execution_id", "activity_name") if attributes.get(one))
         at, level, body = cell(record["timestamp"]), record["severity_text"], one_line(record["body"])
     except (LookupError, TypeError):
-        raise not_levante(f"this is no line of a log: {record}") from None
+        raise UnexpectedAnswer(f"this is no line of a log: {record}") from None
     return f"{at}  {level:<8} {of + ': ' if of else ''}{body}"

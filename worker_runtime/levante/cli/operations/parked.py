@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from levante.cli.client import Client, segment
+from levante.cli.client import Client
 from levante.cli.options import json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.text import Column, print_json, print_table, print_value
+from levante.client.requests import segment
 
 PARKED = Listing("/v1/parked", "parked")
 COLUMNS = [

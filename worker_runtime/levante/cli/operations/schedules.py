@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from levante.cli.client import Answer, Client, segment
+from levante.cli.client import Client
 from levante.cli.options import INPUT_HELP, INPUT_KEYS, given, json_option, one_of, registration_option, with_client
 from levante.cli.output.json_texts import json_object, json_value
 from levante.cli.output.text import Column, print_json, print_record, print_table
+from levante.client.answers import Answer
+from levante.client.requests import segment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

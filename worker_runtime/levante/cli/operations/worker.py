@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import click
 
-from levante.cli.client import refusal
 from levante.cli.exits import EPILOG, CommandFailed
 from levante.cli.options import API_KEY_HELP, SERVER_URL_HELP
 from levante.cli.targets import find_modules_here, workflows_of
+from levante.client.answers import refusal
 from levante.errors import WorkflowsException
 
 

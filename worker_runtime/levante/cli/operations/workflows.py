@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Answer, Client, in_batches, segment
+from levante.cli.client import Client
 from levante.cli.exits import CommandFailed
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.text import Column, print_json, print_record, print_value
+from levante.client.answers import Answer
+from levante.client.requests import in_batches, segment
 
 WORKFLOWS = Listing("/v1/workflows", "workflows")
 COLUMNS = [

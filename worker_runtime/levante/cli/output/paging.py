@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Answer, Client
+from levante.cli.client import Client
 from levante.cli.output.progress import progress_line
 from levante.cli.output.text import Column, print_json, print_table
+from levante.client.answers import Answer
 
 MOST_ROWS = 1000
 """The most that the API gives at once."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from levante.cli.client import Answer, segment
 from levante.cli.output.text import print_json, print_record
+from levante.client.answers import Answer
 
 RECORD = [
     "execution_id",
@@ -20,11 +20,6 @@ RECORD = [
     "result",
     "failure",
 ]
-
-
-def execution_path(execution_id: str) -> str:
-    """Return the path of an execution."""
-    return f"/v1/workflows/executions/{segment(execution_id)}"
 
 
 def print_execution(answer: Answer, *, as_json: bool) -> None:

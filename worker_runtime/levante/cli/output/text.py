@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from levante.cli.client import Answer
 from levante.cli.exits import one_line
+from levante.client.answers import Answer
 
 _FRACTION = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+")
 
