@@ -62,6 +62,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def check_vendor_key(url: str) -> None:
+    """Raises: ClientMisconfigured for an address of the vendor's, which MISTRAL_API_KEY is not sent to."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == VENDOR_DOMAIN or host.endswith(f".{VENDOR_DOMAIN}"):
+        raise ClientMisconfigured(
+            f"{host} is the vendor's, and {VENDOR_API_KEY} is not sent there: set LEVANTE_SERVER_URL to a Levante server"
+        )
+
+
 def _key(url: str, api_key: str | None, environment: Mapping[str, str], *, is_named: bool) -> tuple[str, str]:
     """Return a key and where it is from; an empty one where there is none. Raises: ClientMisconfigured."""
     if api_key and api_key.strip():
@@ -69,12 +78,10 @@ def _key(url: str, api_key: str | None, environment: Mapping[str, str], *, is_na
     if ours := environment.get(API_KEY, "").strip():
         return ours, API_KEY
     theirs = environment.get(VENDOR_API_KEY, "").strip()
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    if theirs and (host == VENDOR_DOMAIN or host.endswith(f".{VENDOR_DOMAIN}")):
-        raise ClientMisconfigured(
-            f"{host} is the vendor's, and {VENDOR_API_KEY} is not sent there: set LEVANTE_SERVER_URL to a Levante server"
-        )
-    return (theirs if is_named or is_loopback(host) else ""), VENDOR_API_KEY
+    if theirs:
+        check_vendor_key(url)
+    is_allowed = is_named or is_loopback(urlsplit(url).hostname or "")
+    return (theirs if is_allowed else ""), VENDOR_API_KEY
 
 
 def _checked_url(given: str) -> str:

@@ -133,7 +133,7 @@ def read_encoding_settings(environment: Mapping[str, str] | None = None) -> Enco
     """
     if environment is None:
         try:
-            environment = _variables()
+            environment = variables()
         except (OSError, UnicodeDecodeError) as error:
             raise EncodingMisconfigured(unreadable(error)) from None
     values: dict[str, Any] = {
@@ -148,7 +148,7 @@ def read_encoding_settings(environment: Mapping[str, str] | None = None) -> Enco
         raise EncodingMisconfigured(f"{_variable(first['loc'])}: {_sentence(first)}") from None
 
 
-def _variables() -> Mapping[str, str]:
+def variables() -> Mapping[str, str]:
     """Return what is set and not empty: the environment goes before `.env`. Raises: OSError; UnicodeDecodeError."""
     in_file = dotenv_values(ENV_FILE) if os.path.isfile(ENV_FILE) else {}  # noqa: PTH113 - a name, as pydantic-settings takes
     return {name: value for name, value in [*in_file.items(), *os.environ.items()] if value}

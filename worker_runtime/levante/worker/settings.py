@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from levante.encoding.settings import ENV_FILE, unreadable
+from levante.client.errors import ClientMisconfigured
+from levante.client.settings import API_KEY, DEFAULT_SERVER_URL, check_vendor_key
+from levante.encoding.settings import ENV_FILE, unreadable, variables
 from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol import DeploymentName, InvalidInput, WorkerPool, build_id, deployment_name, worker_name
-
-DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
 
 _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "server_url": ("LEVANTE_SERVER_URL", "SERVER_URL"),
@@ -105,17 +105,24 @@ def read_settings(given: Mapping[str, Any]) -> WorkerSettings:
             raise _missing("deployment_name")
         if not settings.api_key.get_secret_value():
             raise _missing("api_key")
+        _check_key(settings, given)
         deployment_name(settings.deployment_name)
         worker_name(settings.worker_name)
         if settings.build_id:
             build_id(settings.build_id)
     except ValidationError as error:
         raise _explained(error) from None
-    except InvalidInput as error:
+    except (InvalidInput, ClientMisconfigured) as error:
         raise _wrong(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(unreadable(error)) from None
     return settings
+
+
+def _check_key(settings: WorkerSettings, given: Mapping[str, Any]) -> None:
+    """Raises: ClientMisconfigured where the key is the vendor's, and the server too."""
+    if not given.get("api_key") and not variables().get(API_KEY):
+        check_vendor_key(settings.server_url)
 
 
 def _explained(error: ValidationError) -> WorkflowsException:

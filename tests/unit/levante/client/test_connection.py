@@ -4,6 +4,8 @@ import pytest
 
 from levante.client import ClientMisconfigured, InvalidServerUrl
 from levante.client.settings import DEFAULT_SERVER_URL, read_connection
+from levante.errors import WorkflowsException
+from levante.worker.settings import read_settings
 
 OURS = {"LEVANTE_API_KEY": "lev_ours"}
 VENDOR = {"MISTRAL_API_KEY": "theirs"}
@@ -73,3 +75,15 @@ def test_connection_when_the_address_cannot_be_one_then_it_is_refused(url: str) 
     """Nothing is sent to what was misspelled."""
     with pytest.raises(InvalidServerUrl, match="no address such as"):
         read_connection(url, environment=OURS)
+
+
+def test_worker_when_the_server_is_the_vendor_s_then_its_key_is_not_sent_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One place decides where a key may be sent."""
+    monkeypatch.delenv("LEVANTE_API_KEY", raising=False)
+    monkeypatch.delenv("LEVANTE_SERVER_URL", raising=False)
+    monkeypatch.setenv("MISTRAL_API_KEY", "theirs")
+    monkeypatch.setenv("SERVER_URL", "https://api.mistral.ai")
+    with pytest.raises(WorkflowsException, match="MISTRAL_API_KEY is not sent there"):
+        read_settings({"deployment_name": "d"})
+    monkeypatch.setenv("SERVER_URL", ELSEWHERE)
+    assert read_settings({"deployment_name": "d"}).api_key.get_secret_value() == "theirs"
