@@ -20,25 +20,26 @@ def test_connection_when_nothing_is_set_but_a_key_then_it_is_the_host_on_this_ma
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "expected"),
+    ("url", "key", "environment", "expected"),
     [
         (
-            (ELSEWHERE, "lev_given"),
+            ELSEWHERE,
+            "lev_given",
             {**OURS, "LEVANTE_SERVER_URL": "http://h"},
             (ELSEWHERE, "lev_given", "an argument"),
         ),
-        ((), {**OURS, **VENDOR, "LEVANTE_SERVER_URL": ELSEWHERE}, (ELSEWHERE, "lev_ours", "LEVANTE_API_KEY")),
-        ((), {**VENDOR, "SERVER_URL": f"{ELSEWHERE}/"}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
-        ((ELSEWHERE,), {**VENDOR, "LEVANTE_API_KEY": " "}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
-        ((), VENDOR, (DEFAULT_SERVER_URL, "theirs", "MISTRAL_API_KEY")),
-        (("https://mistral.ai.example",), VENDOR, ("https://mistral.ai.example", "theirs", "MISTRAL_API_KEY")),
+        (None, None, {**OURS, **VENDOR, "LEVANTE_SERVER_URL": ELSEWHERE}, (ELSEWHERE, "lev_ours", "LEVANTE_API_KEY")),
+        (None, None, {**VENDOR, "SERVER_URL": f"{ELSEWHERE}/"}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
+        (ELSEWHERE, None, {**VENDOR, "LEVANTE_API_KEY": " "}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY")),
+        (None, None, VENDOR, (DEFAULT_SERVER_URL, "theirs", "MISTRAL_API_KEY")),
+        ("https://mistral.ai.example", None, VENDOR, ("https://mistral.ai.example", "theirs", "MISTRAL_API_KEY")),
     ],
 )
 def test_connection_when_several_say_it_then_arguments_come_first_and_ours_before_the_vendor_s(
-    arguments: tuple[str, ...], environment: dict[str, str], expected: tuple[str, str, str]
+    url: str | None, key: str | None, environment: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     """And it is remembered where the key is from, for errors to name it."""
-    connection = read_connection(*arguments, environment=environment)
+    connection = read_connection(url, key, environment)
     assert (connection.server_url, connection.api_key, connection.key_source) == expected
     assert connection.api_key not in repr(connection)
 

@@ -130,7 +130,7 @@ def test_end_when_it_takes_long_then_it_is_asked_for_only_when_the_stream_has_cl
 
 def test_end_when_streams_close_at_once_then_pauses_grow() -> None:
     """A server whose streams do not last is not asked without end."""
-    api = FakeApi(["RUNNING"] * 10 + ["FAILED"], [[]])
+    api = FakeApi([*["RUNNING"] * 10, "FAILED"], [[]])
     answer = api.end()
     assert answer is not None
     assert api.pauses == sorted(api.pauses)
