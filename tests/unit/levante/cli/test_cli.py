@@ -390,6 +390,16 @@ def test_history_when_it_is_told_elsewhere_then_the_ticket_leads_there_and_the_k
     assert [authorization is None for *_, authorization in api.asked] == [False, True]
 
 
+def test_proxy_when_the_server_is_on_this_machine_then_it_is_passed_by(api: Api) -> None:
+    """A key for this machine does not leave it; elsewhere the environment says which way to go."""
+    api.on("GET", "/v1/keys", (200, {"keys": []}))
+    nowhere = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "NO_PROXY": None, "no_proxy": None}
+    assert run(api, "keys", "list", **nowhere).exit_code == 0
+    through = {**nowhere, "HTTP_PROXY": api.url, "http_proxy": api.url}
+    run("http://levante.example", "keys", "list", **through)
+    assert [asked[1] for asked in api.asked] == ["/v1/keys", "http://levante.example/v1/keys"]
+
+
 @pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"executions": 1}', None])
 @pytest.mark.parametrize("command", ["list", "start"])
 def test_success_when_it_is_not_the_api_s_then_the_error_says_so(api: Api, command: str, answer: str | None) -> None:

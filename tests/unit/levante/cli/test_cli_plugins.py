@@ -81,7 +81,7 @@ def test_command_line_when_imported_then_it_brings_neither_the_worker_nor_the_ho
     """Commands that only talk to the API start fast."""
     program = (
         "import sys, levante.cli as c; c.main(['--help'], standalone_mode=False); "
-        "print(sorted({'aiohttp', 'uvloop', 'uvicorn', 'levante.worker', 'levante_local'} & set(sys.modules)))"
+        "print(sorted({'aiohttp', 'httpx', 'uvloop', 'uvicorn', 'levante.worker', 'levante_local'} & set(sys.modules)))"
     )
     path = [str(Path(one).absolute()) for one in sys.path if one]
     program = f"import sys; sys.path[:] = {path!r} + sys.path; " + program

@@ -1,6 +1,7 @@
 """The client against an API that answers as it is told: what is sent, what is returned, what is raised."""
 
 import asyncio
+import inspect
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -12,14 +13,17 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from levante import client as client_package
 from levante import workflow
 from levante.client import (
     AlreadyStarted,
     AmbiguousDeployment,
     AsyncClient,
+    AsyncHandle,
     Client,
     ClientError,
     ExecutionClosed,
+    Handle,
     HandlerFailed,
     InvalidInput,
     NotFound,
@@ -33,6 +37,7 @@ from levante.client import (
     steps,
     waiting,
 )
+from levante.client import errors as client_errors
 from levante.encoding import EncodingSettings, EncryptionMode, EncryptionSettings, PayloadCodec, PayloadContext
 from levante.errors import InvalidArguments, WorkflowsException
 
@@ -522,6 +527,25 @@ def test_payloads_when_encrypted_then_the_api_sees_no_plain_value(use: Use, api:
 
 
 # --- the clients themselves -------------------------------------------------------------------------------------------
+
+
+def test_names_when_listed_then_all_of_them_are_there() -> None:
+    """`__all__` is complete, errors and what is imported late included."""
+    errors = {
+        name for name, value in vars(client_errors).items() if isinstance(value, type) and issubclass(value, ClientError)
+    }
+    assert {name for name in errors if not name.startswith("_")} <= set(client_package.__all__)
+    assert all(hasattr(client_package, name) for name in client_package.__all__)
+
+
+def test_clients_when_compared_then_one_has_what_the_other_has() -> None:
+    """Written twice where types ask for it: neither may be forgotten."""
+    for blocking, awaited in ((Client, AsyncClient), (Handle, AsyncHandle)):
+        for name, method in vars(blocking).items():
+            if not name.startswith("_"):
+                other = vars(awaited)[name]
+                assert list(inspect.signature(method).parameters) == list(inspect.signature(other).parameters)
+                assert method.__doc__ == other.__doc__.replace("AsyncHandle", "Handle")
 
 
 def test_client_when_used_by_several_threads_then_each_gets_its_own_answer(api: Api) -> None:
