@@ -47,6 +47,7 @@ class InvalidInput(ClientError, InvalidArguments):
     ) -> None:
         WorkflowsException.__init__(self, message, status=422, code=code)
         self.problems = problems
+        self.misfits = tuple(f"{problem.path}: {problem.message}" for problem in problems)
 
 
 class Unauthorized(ClientError):

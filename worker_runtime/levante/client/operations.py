@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from levante.client import requests
 from levante.client.answers import Answer
-from levante.client.errors import NotReady, TimedOut
+from levante.client.errors import InvalidInput, NotReady, Problem, TimedOut
 from levante.client.models import ExecutionDescription, ExecutionEvent, description_in, event_in, result_in
 from levante.client.requests import Request
 from levante.client.settings import Connection
@@ -19,6 +19,7 @@ from levante.client.steps import Compute, Frame, Pause, Server, Steps, call, end
 from levante.client.targets import CallTarget
 from levante.client.waiting import Deadline, end_of, follow, not_ended
 from levante.encoding.codec import PayloadCodec
+from levante.encoding.errors import PayloadNotEncodable
 from levante.encoding.events import decode_event_payload
 from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.encoding.wire import PayloadContext
@@ -168,9 +169,16 @@ class Operations:
 
     def _encoded(self, value: Json, execution_id: str, what: str) -> Steps[Json]:
         if not self._codec.is_active:
-            return self._codec.encode(value, PayloadContext("", execution_id), what=what)
+            return self._encode(value, PayloadContext("", execution_id), what)
         context = PayloadContext((yield from self._workspace()), execution_id)
-        return (yield Compute(partial(self._codec.encode, value, context, what=what)))
+        return (yield Compute(partial(self._encode, value, context, what)))
+
+    def _encode(self, value: Json, context: PayloadContext, what: str) -> Json:
+        """Return what is sent in place of a value. Raises: InvalidInput for one that is too large, or no JSON."""
+        try:
+            return self._codec.encode(value, context, what=what)
+        except PayloadNotEncodable as error:
+            raise InvalidInput(error.message, (Problem("input", error.message),), error.code) from None
 
     def _decoded(self, value: Json, execution_id: str) -> Steps[Json]:
         if not is_encoded(value):

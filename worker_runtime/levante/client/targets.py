@@ -17,6 +17,7 @@ from levante.definition.outputs import HandlerOutput
 from levante.definition.refusals import PayloadRefused
 from levante.definition.schemas import own_type
 from levante.errors import InvalidArguments, WorkflowsException
+from levante.values.exact import is_json
 from levante.values.forms import Form
 from levante_core.protocol import Json
 
@@ -58,7 +59,7 @@ class CallTarget:
         try:
             if self.takes is not None:
                 return self.takes.sent(given)
-            return own_type(type(given), Form.INPUT).write(given, "input") if isinstance(given, BaseModel) else given
+            return _untyped(given)
         except InvalidArguments as error:
             raise InvalidInput(error.message, tuple(map(_problem, error.misfits or (error.message,))), error.code) from None
         except PayloadRefused as error:
@@ -91,6 +92,15 @@ def handler_named(definition: WorkflowDefinition | None, kind: HandlerKind, hand
     if found_kind is not kind:
         raise WorkflowsException(f"{handler.__qualname__} is marked as {found_kind}, not as {kind}")
     return _target(_handlers(definition, kind).get(own.name, own))
+
+
+def _untyped(given: object) -> Json:
+    """Return an input of which nobody knows the types. Raises: InvalidArguments for what only a type could write."""
+    if isinstance(given, BaseModel):
+        return own_type(type(given), Form.INPUT).write(given, "input")
+    if not is_json(given):
+        raise InvalidArguments("the input holds values that are no JSON: give the class of the workflow, not its name")
+    return given
 
 
 def _problem(misfit: str) -> Problem:

@@ -206,6 +206,24 @@ def test_start_when_the_input_does_not_fit_then_nothing_is_sent(use: Use, api: A
     assert path is None or path in [problem.path for problem in raised.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("workflow", "given", "said"),
+    [
+        ("shop", {"day": date(2026, 11, 23)}, "give the class of the workflow"),
+        ("shop", {"text": "x" * 3_000_000}, "2 MB fit"),
+        (Shop, Order(item="x" * 3_000_000, cents=1), "2 MB fit"),
+        ("shop", {"number": float("nan")}, "give the class of the workflow"),
+    ],
+)
+def test_start_when_the_input_cannot_be_sent_then_it_is_an_invalid_input(
+    use: Use, api: Api, workflow: Any, given: Any, said: str
+) -> None:
+    """Found before the API would refuse it."""
+    with pytest.raises(InvalidInput, match=said):
+        use("start", workflow, given)
+    assert api.asked == []
+
+
 def test_start_when_the_answer_is_lost_then_the_execution_is_looked_for_and_not_started_twice(use: Use, api: Api) -> None:
     """It may have ended by the time of the retry, and its id may be used again then."""
     api.on("POST", EXECUTE, httpx.ReadError("reset"))
