@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from levante import client as client_package
 from levante import workflow
@@ -526,7 +526,9 @@ def test_stream_when_it_is_elsewhere_then_the_ticket_leads_there_and_the_key_sta
 
 def test_payloads_when_encrypted_then_the_api_sees_no_plain_value(use: Use, api: Api) -> None:
     """Input, messages, results and events, as workers encode them."""
-    settings = EncodingSettings(payload_encryption=EncryptionSettings(mode=EncryptionMode.FULL, main_key="ab" * 16))
+    settings = EncodingSettings(
+        payload_encryption=EncryptionSettings(mode=EncryptionMode.FULL, main_key=SecretStr("ab" * 16))
+    )
     codec, context = PayloadCodec(settings), PayloadContext("ws", "e1")
     api.on("GET", "/v1/workflows/workers/whoami", (200, {"namespace": "ws"}))
     sealed = codec.encode(RESULT, context)
