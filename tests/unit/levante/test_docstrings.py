@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import griffe
 import pytest
 
-from levante import errors
+from levante import client, errors
 
 MODULES = {
     "levante": (),
     "levante.workflow": (),
+    "levante.client": ("AsyncClient", "AsyncHandle", "Client", "Handle"),
     "levante.activity": ("Activity", "ActivityDecorator"),
     "levante.testing": (),
 }
@@ -51,7 +52,11 @@ def problems(function: griffe.Function) -> Iterator[str]:
 
 
 def _is_error(function: griffe.Function, name: str) -> bool:
-    return hasattr(builtins, name) or hasattr(errors, name) or name in function.module.members or name in LESS_KNOWN
+    return (
+        any(hasattr(one, name) for one in (builtins, errors, client))
+        or name in function.module.members
+        or name in LESS_KNOWN
+    )
 
 
 LESS_KNOWN = {"CancelledError", "HandlerFailed", "InvalidResetPoint", "PayloadRefused", "WorkflowCodeFailed"}

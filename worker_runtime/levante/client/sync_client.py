@@ -79,9 +79,18 @@ class Client:
     ) -> Handle[Any]:
         """Start an execution of a workflow: its class, its entrypoint or its name.
 
-        input: a model, or a mapping with the keys that the entrypoint takes; checked before any request where the class is
-        known. execution_id: made up, if left out. deployment: which, if several serve the workflow.
-        Raises: InvalidInput, AlreadyStarted, NotFound, AmbiguousDeployment.
+        Args:
+            workflow: As above. Type checkers know what an entrypoint returns, and a class whose entrypoint is named `run`.
+            input: A model, or a mapping with the keys that the entrypoint takes; checked before any request where the class
+                is known.
+            execution_id: Made up, if left out.
+            deployment: Which, if several serve the workflow.
+
+        Raises:
+            InvalidInput: The input does not fit.
+            AlreadyStarted: An open execution has this id.
+            NotFound: No worker has registered the workflow.
+            AmbiguousDeployment: Several deployments serve it.
         """
         called, definition = workflow_named(workflow)
         started = self._transport.run(self._operations.start(called, input, execution_id, deployment))
@@ -128,8 +137,13 @@ class Client:
     ) -> Any:
         """Start an execution, and return its result as the entrypoint returned it. The rest as `start`.
 
-        timeout: seconds to wait; None for as long as it takes. The execution goes on when they are over.
-        Raises: as `start`; WorkflowExecutionFailed, NotReady.
+        Args:
+            workflow: As of `start`; so are input, execution_id and deployment.
+            timeout: Seconds to wait; None for as long as it takes. The execution goes on when they are over.
+
+        Raises:
+            WorkflowExecutionFailed: It ended without a result.
+            NotReady: It is still open.
         """
         called, _ = workflow_named(workflow)
         return self._transport.run(self._operations.execute(called, input, execution_id, deployment, timeout))
@@ -170,9 +184,14 @@ class Handle(Generic[Out]):
         return f"<Handle of execution {self.execution_id}>"
 
     def result(self, timeout: float | None = None) -> Out:
-        """Wait for the end of the execution, and return its result. timeout: seconds; None for as long as it takes.
+        """Wait for the end of the execution, and return its result.
 
-        Raises: WorkflowExecutionFailed when it ended without a result; NotReady when it is still open.
+        Args:
+            timeout: Seconds; None for as long as it takes.
+
+        Raises:
+            WorkflowExecutionFailed: It ended without a result.
+            NotReady: It is still open.
         """
         result: Out = self._transport.run(self._operations.result(self._target, self.execution_id, timeout))
         return result
@@ -184,7 +203,14 @@ class Handle(Generic[Out]):
     def signal(self, signal: AnyHandler, input: Input = None, *, idempotency_key: str | None = None) -> None:
         """Send a signal, by its method or its name; it is durable on return.
 
-        idempotency_key: sent again with the same key, it is taken once. Raises: InvalidInput, ExecutionClosed.
+        Args:
+            signal: As above.
+            input: A model, or a mapping with the keys that the handler takes.
+            idempotency_key: Sent again with the same key, it is taken once.
+
+        Raises:
+            InvalidInput: The input does not fit.
+            ExecutionClosed: The execution has ended.
         """
         called = handler_named(self._definition, HandlerKind.SIGNAL, signal)
         self._transport.run(self._operations.signal(self.execution_id, called, input, idempotency_key))
@@ -194,9 +220,18 @@ class Handle(Generic[Out]):
     @overload
     def query(self, query: str, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any: ...
     def query(self, query: AnyHandler, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any:
-        """Ask a query, by its method or its name, and return what it returned. timeout: seconds to wait for that.
+        """Ask a query, by its method or its name, and return what it returned.
 
-        Raises: InvalidInput; HandlerFailed; ExecutionClosed; NotReady when no worker answers.
+        Args:
+            query: As above.
+            input: A model, or a mapping with the keys that the handler takes.
+            timeout: Seconds to wait.
+
+        Raises:
+            InvalidInput: The input does not fit.
+            HandlerFailed: The handler raised.
+            ExecutionClosed: The execution has ended.
+            NotReady: No worker answers.
         """
         called = handler_named(self._definition, HandlerKind.QUERY, query)
         return self._transport.run(self._operations.query(self.execution_id, called, input, timeout))
@@ -231,20 +266,37 @@ class Handle(Generic[Out]):
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Send an update, by its method or its name, and return what it returned. timeout: seconds to wait for that.
+        """Send an update, by its method or its name, and return what it returned.
 
-        idempotency_key: sent again with the same key, it is carried out once, and the first answer is returned.
-        Raises: InvalidInput; HandlerFailed; ExecutionClosed; NotReady when there is no answer yet.
+        Args:
+            update: As above.
+            input: A model, or a mapping with the keys that the handler takes.
+            timeout: Seconds to wait; None for as long as it takes.
+            idempotency_key: Sent again with the same key, it is carried out once, and the first answer is returned.
+
+        Raises:
+            InvalidInput: The input does not fit.
+            HandlerFailed: The handler raised.
+            ExecutionClosed: The execution has ended.
+            NotReady: There is no answer yet.
         """
         called = handler_named(self._definition, HandlerKind.UPDATE, update)
         return self._transport.run(self._operations.update(self.execution_id, called, input, idempotency_key, timeout))
 
     def cancel(self) -> None:
-        """Ask the execution to end; its code sees that, and may clean up. A repeat is harmless. Raises: ExecutionClosed."""
+        """Ask the execution to end; its code sees that, and may clean up. A repeat is harmless.
+
+        Raises:
+            ExecutionClosed: The execution has ended.
+        """
         self._transport.run(self._operations.end(self.execution_id, "cancel"))
 
     def terminate(self) -> None:
-        """End the execution at once; none of its code runs any more. Raises: ExecutionClosed."""
+        """End the execution at once; none of its code runs any more.
+
+        Raises:
+            ExecutionClosed: The execution has ended.
+        """
         self._transport.run(self._operations.end(self.execution_id, "terminate"))
 
     def stream(
@@ -252,9 +304,14 @@ class Handle(Generic[Out]):
     ) -> Iterator[ExecutionEvent]:
         """Yield the events of the execution, those there are and those to come, until it has ended.
 
-        A broken connection is made again, and goes on after the last event. of: also those of the children that it started,
-        or of the whole tree below an execution without parent. types: only these. after: the `sequence` of the last event
-        seen. timeout: seconds; None for as long as it takes.
+        A broken connection is made again, and goes on after the last event.
+
+        Args:
+            of: Whose events: its own, those of the children that it started, or of the whole tree below an execution without
+                parent.
+            types: Only these.
+            after: The `sequence` of the last event seen.
+            timeout: Seconds; None for as long as it takes.
         """
         wanted = EventFilter(of, tuple(types), after)
         with closing(self._transport.emitted(self._operations.stream(self.execution_id, wanted, timeout))) as frames:
