@@ -505,7 +505,7 @@ def test_worker_when_two_workflows_have_one_name_then_it_ends_before_it_register
     [
         ({"DEPLOYMENT_NAME": None}, "set DEPLOYMENT_NAME"),
         ({"DEPLOYMENT_NAME": "a b"}, "deployment_name 'a b' is not allowed"),
-        ({"LEVANTE_API_KEY": None}, "no API key: set LEVANTE_API_KEY"),
+        ({"LEVANTE_API_KEY": None}, "set LEVANTE_API_KEY or MISTRAL_API_KEY"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
     ],
 )
