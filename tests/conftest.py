@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,11 @@ WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
+LEAST_MEMORY_BYTES = 4 << 30
+"""Free, for temporary directories of tests to be in memory."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="broad tests in their full form, as `make test-full` runs them")
 
@@ -21,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     forms.choose(full=config.getoption("--full"))
     config.addinivalue_line("markers", forms.MARKER)
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY_BYTES:  # most tests wait for nothing but fsync
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: programs would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "emulators: runs on an AWS emulator, which is installed when it is first wanted")
