@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -494,10 +492,3 @@ def test_package_when_everything_in_all_is_asked_for_then_it_is_there() -> None:
     assert all(hasattr(levante, name) for name in levante.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = levante.nothing
-
-
-def test_package_when_imported_then_the_http_client_is_not() -> None:
-    """Workflow code is light to import: the worker comes only when it is asked for."""
-    code = "import sys, levante; print([name for name in ('aiohttp', 'levante.worker') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.strip() == "[]"
