@@ -27,7 +27,7 @@ _full: list[bool] = []
 def choose(*, full: bool) -> None:
     """Choose the form of all tests, before any of them is collected. Examples are drawn anew in the full form only."""
     _full[:] = [full]
-    settings.register_profile("short", derandomize=True)
+    settings.register_profile("short", derandomize=True, max_examples=25)
     settings.register_profile("full", print_blob=True)
     settings.load_profile("full" if full else "short")
 

@@ -39,6 +39,7 @@ from levante_core.domain.streams.custom_tasks import TaskEvent, TaskPhase
 from levante_core.domain.streams.events import StreamEventType, StreamUpdate, task_attributes
 from levante_core.domain.streams.projection import StreamCursor, StreamProjection, in_order
 from levante_core.errors import InconsistentHistory
+from tests.support.forms import either
 
 ROOT = ExecutionId("e")
 RUN = RunId("r1")
@@ -345,7 +346,7 @@ STEPS = st.lists(
 ).map(as_history_has_them)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=either(short=15, full=60), deadline=None)
 @given(steps=STEPS, cuts=st.sets(st.integers(0, 30)))
 def test_projection_when_another_publisher_carries_on_anywhere_then_the_events_are_the_same(
     steps: list[Any], cuts: set[int]

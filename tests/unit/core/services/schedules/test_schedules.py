@@ -22,9 +22,11 @@ from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
 from levante_core.services.engine import build_engine
 from levante_core.services.executions.run_filter import RunFilter
+from levante_core.services.schedules import schedules
 from levante_core.services.schedules.schedules import Target
 from levante_local.change_watch import LocalChangeWatch
 from tests.support.faults import Fate, FaultyQueues, FaultyStore, OneFault, Operations
+from tests.support.forms import either
 from tests.support.place import DEPLOYMENT, POOL, SPACE, Place
 
 HOURLY = {"intervals": [{"every": "PT1H"}]}
@@ -155,15 +157,20 @@ def test_times_when_they_were_missed_then_they_are_caught_up_within_the_window(s
     assert started(served) == ["03:00", "04:00", "05:00"]
 
 
-def test_times_when_thousands_were_missed_then_one_look_after_another_deals_with_them(served: Place) -> None:
+def test_times_when_thousands_were_missed_then_one_look_after_another_deals_with_them(
+    served: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A look starts 200 executions at most; the next one goes on."""
+    assert schedules.MOST_STEPS == 200
+    most = either(short=20, full=200)
+    monkeypatch.setattr(schedules, "MOST_STEPS", most)
     make(served, intervals=[{"every": "PT1S"}], policy={"overlap": ALLOW})
-    served.clock.advance(450)
+    served.clock.advance(most * 9 // 4)
     counts = []
     for _ in range(4):
         look(served)
         counts.append(len(runs(served)))
-    assert counts == [200, 400, 450, 450]
+    assert counts == [most, 2 * most, most * 9 // 4, most * 9 // 4]
 
 
 def test_waiting_when_there_are_more_times_than_may_wait_then_those_beyond_are_dropped(
@@ -194,6 +201,7 @@ def test_times_when_an_execution_is_open_all_the_while_then_the_missed_ones_are_
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.broad(pairs=True)
 @pytest.mark.parametrize("how", [Fate.REFUSED, Fate.UNANSWERED, Fate.CRASHED])
 @pytest.mark.parametrize("kind", ["read", "write", "send"])
 @pytest.mark.parametrize("position", range(1, 7))
