@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from random import Random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import ModuleType
-from typing import Any, NoReturn
-from uuid import UUID
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -22,9 +20,9 @@ from levante import (
     get_workflow_definition,
     workflow,
 )
-from levante.context import current_workflow
 from levante.definition.definitions import discover_activities
 from levante_core.protocol import WorkflowSpec
+from tests.support.fake_run import FakeRun, in_workflow
 
 
 class Order(BaseModel):
@@ -342,62 +340,10 @@ def test_define_when_the_class_cannot_work_then_the_import_fails(
 # --- in workflow code -------------------------------------------------------------------------------------------------
 
 
-class FakeRun:
-    """A run with a fixed time; conditions hold at once or never."""
-
-    execution_id = "x-1"
-    run_id = "r-1"
-    workflow_name = "fake"
-    is_replaying = False
-    events = 0
-
-    def __init__(self) -> None:
-        self.random = Random(7)  # noqa: S311
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 2, tzinfo=UTC)
-
-    def uuid4(self) -> UUID:
-        return UUID(int=self.random.getrandbits(128), version=4)
-
-    def all_handlers_finished(self) -> bool:
-        raise NotImplementedError
-
-    def should_continue_as_new(self) -> bool:
-        raise NotImplementedError
-
-    def patched(self, patch_id: str) -> bool:
-        raise NotImplementedError
-
-    def deprecate_patch(self, patch_id: str) -> None:
-        raise NotImplementedError
-
-    def change_search_keys(self, change: Any) -> None:
-        raise NotImplementedError
-
-    def publish(self, event: Any) -> None:
-        raise NotImplementedError
-
-    def start_child(self, child: Any) -> Any:
-        raise NotImplementedError
-
-    def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
-        raise NotImplementedError
-
-    def start_activity(self, name: str, input: Any, options: Any, *, waits_for_end: bool = False) -> asyncio.Future[Any]:  # noqa: A002
-        raise NotImplementedError
-
-    async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
-        if not predicate():
-            raise TimeoutError(timeout_seconds)
-
-
 @pytest.fixture
-def run() -> Any:
-    fake = FakeRun()
-    token = current_workflow.set(fake)
-    yield fake
-    current_workflow.reset(token)
+def run() -> Iterator[FakeRun]:
+    with in_workflow() as fake:
+        yield fake
 
 
 def test_primitives_when_in_a_workflow_then_they_come_from_the_run(run: FakeRun) -> None:
