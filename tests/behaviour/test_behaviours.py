@@ -1,5 +1,6 @@
 """Every behaviour in every mode, and with a worker that dies right after any of its commits."""
 
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -22,16 +23,23 @@ def check(ended: Ended, expected: Ended) -> None:
     assert expected.said in ended.said
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
-@pytest.mark.parametrize("mode", MODES)
+def in_any_mode() -> Iterator[pytest.ParameterSet]:
+    """Yield modes and names of behaviours."""
+    for mode in MODES:
+        for name, behaviour in BEHAVIOURS.items():
+            reason = behaviour.only_virtual if mode == "a real host" else None
+            marks = [pytest.mark.skip(reason=f"in virtual time only: {reason}")] if reason else []
+            yield pytest.param(mode, name, marks=marks)
+
+
+@pytest.mark.broad
+@pytest.mark.parametrize(("mode", "name"), list(in_any_mode()))
 def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
     mode: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     """The same code, by the same rules: live in memory, replayed at every task, and on a host with processes."""
     behaviour = BEHAVIOURS[name]
     if mode == "a real host":
-        if behaviour.only_virtual:
-            pytest.skip(f"in virtual time only: {behaviour.only_virtual}")
         check(run_on_a_host(behaviour, request.getfixturevalue("site")), behaviour.ends)
     else:
         ended, _ = undisturbed(name) if mode == "in memory" else run_in_memory(behaviour, always_replay=True)

@@ -55,7 +55,7 @@ def leave_out(items: list[pytest.Item]) -> list[pytest.Item]:
     """Take the cases out of the list which the short form does without, and return them."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("broad") and hasattr(item, "callspec"):
+        if item.get_closest_marker("broad") and hasattr(item, "callspec") and not _may_be_skipped(item):
             tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left_out = [item for cases in tests.values() for item in _left_out(cases)]
     names = {item.nodeid for item in left_out}
@@ -83,6 +83,11 @@ def covering(cases: Sequence[Values], *, pairs: bool = False) -> list[int]:
 def _parts(case: Values, *, pairs: bool) -> Iterator[Hashable]:
     values = sorted(case.items())
     return combinations(values, 2) if pairs and len(values) > 1 else iter(values)
+
+
+def _may_be_skipped(item: pytest.Item) -> bool:
+    """Whether a case shows nothing, or only where there are emulators: others have to show its values."""
+    return any(item.get_closest_marker(name) for name in ("skip", "emulators"))
 
 
 def _left_out(cases: Sequence[pytest.Item]) -> list[pytest.Item]:

@@ -75,20 +75,20 @@ def test_form_when_asked_for_too_early_then_that_is_an_error(monkeypatch: pytest
         either(short=1, full=2)
 
 
-def case_of(test: str, number: int, marker: pytest.Mark | None, **parameters: Any) -> pytest.Item:
+def case_of(test: str, number: int, *marks: pytest.MarkDecorator, **parameters: Any) -> pytest.Item:
     """Stand in for what pytest collects."""
     spec = SimpleNamespace(params=parameters, indices=dict.fromkeys(parameters, number))
-    stand_in = SimpleNamespace(nodeid=f"{test}[{number}]", callspec=spec, get_closest_marker=lambda _name: marker)
-    return cast("pytest.Item", stand_in)
+    found = {decorator.name: decorator.mark for decorator in marks}
+    return cast("pytest.Item", SimpleNamespace(nodeid=f"{test}[{number}]", callspec=spec, get_closest_marker=found.get))
 
 
 def test_cases_when_their_test_is_broad_then_some_are_left_out_and_those_of_others_stay() -> None:
     """The marker is all that a test has to say. Values that are equal and not the same, as 1 and True, both occur."""
-    broad = pytest.mark.broad.mark
+    broad = pytest.mark.broad
     pairs = list(product(range(20), (1, True, None)))
     marked = [case_of("broad", number, broad, one=one, other=other) for number, (one, other) in enumerate(pairs)]
     unlike = [case_of("objects", number, broad, one=object()) for number in range(3)]
-    plain = [case_of("plain", number, None, one=1) for number in range(5)]
+    plain = [case_of("plain", number, one=1) for number in range(5)]
     items = [*plain, *marked, *unlike]
     left_out = forms.leave_out(cast("list[Any]", items))
     assert len(left_out) == 40
@@ -96,3 +96,17 @@ def test_cases_when_their_test_is_broad_then_some_are_left_out_and_those_of_othe
     left = [repr(cast("Any", item).callspec.params["other"]) for item in items if item in marked]
     assert set(left) == {"1", "True", "None"}
     assert all(item in items for item in [*plain, *unlike])
+
+
+def test_cases_when_some_are_skipped_then_others_show_their_values() -> None:
+    """A value that occurs only where nothing runs does not occur."""
+    marks = {0: [pytest.mark.skip()], 1: [pytest.mark.emulators]}
+    items = [
+        case_of("broad", 10 * number + name, pytest.mark.broad, *marks.get(number, []), mode=number, name=name)
+        for number in range(3)
+        for name in range(5)
+    ]
+    forms.leave_out(items)
+    run = [cast("Any", item).callspec.params for item in items[10:]]
+    assert {values["name"] for values in run} == set(range(5))
+    assert {values["mode"] for values in run} == {2}
