@@ -9,6 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 # How long `make fuzz-api` goes on.
 SECONDS ?= 600
+# The tests start a thousand interpreters: what one has compiled is kept for the others, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
 JOBS ?= 3
 
