@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from levante_core.protocol import HistoryBatch
 from tests.support.forms import either
 from tests.unit.levante.replay import other_process
-from tests.unit.levante.replay.programs import PROGRAMS, Program, lived
+from tests.unit.levante.replay.lives import lived
+from tests.unit.levante.replay.programs import PROGRAMS, Program
 
 ROOT = Path(__file__).parents[4]
 

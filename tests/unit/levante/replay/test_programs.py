@@ -13,6 +13,7 @@ from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante_core.protocol import OUTCOMES, ActivityOptions, ActivityScheduled, HistoryBatch, fold
 from tests.support.forms import either
+from tests.unit.levante.replay.lives import Live, lived, open_work
 from tests.unit.levante.replay.programs import (
     PROGRAMS,
     Act,
@@ -23,7 +24,6 @@ from tests.unit.levante.replay.programs import (
     Generate,
     Group,
     Limit,
-    Live,
     Program,
     Race,
     Sequence,
@@ -31,8 +31,6 @@ from tests.unit.levante.replay.programs import (
     Shielded,
     WaitFor,
     interpret,
-    lived,
-    open_work,
 )
 from tests.unit.levante.replay.test_run import new_run
 
