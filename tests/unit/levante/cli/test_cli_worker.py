@@ -10,8 +10,8 @@ import pytest
 
 from levante import workflow
 from levante.cli.executions import waiting
-from levante.worker.logs.console import JsonLines
 from levante.definition.definitions import get_workflow_definition
+from levante.worker.logs.console import JsonLines
 from tests.support.cli import Api, api, assert_one_line, run
 from tests.unit.levante.cli.commands import WHOAMI, WORKFLOW_SOURCE
 
