@@ -9,6 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 # How long `make fuzz-api` goes on.
 SECONDS ?= 600
+# The tests start a thousand interpreters: what one has compiled is kept for the others, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
 JOBS ?= 3
 
@@ -16,7 +18,7 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: audit map bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
@@ -79,14 +81,17 @@ pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
 	@echo "== tests"
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+test-full: override ARGS += --full
+test-full: lint types pytest ## the same with broad tests in their full form: every position, every seed, every pair
+
 fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and forbids, for ten minutes (SECONDS=600)
-	LEVANTE_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/integration/api/test_described.py $(ARGS)
+	LEVANTE_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest --full tests/integration/api/test_described.py $(ARGS)
 
 fuzz-workers: setup ## a hostile worker makes 20,000 calls at random; another workspace must not notice (REQUESTS=n for others)
 	LEVANTE_HOSTILE_REQUESTS=$(or $(REQUESTS),20000) $(BIN)/python -m pytest tests/integration/api/test_hostile_workers.py $(ARGS)
 
 test-poison: setup ## every kind of damage to every kind of stored or queued item, on SQLite and on DynamoDB (moto)
-	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --timeout 900 tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
+	LEVANTE_POISON_EVERYWHERE=1 $(BIN)/python -m pytest --full -n $(JOBS) --dist worksteal --timeout 900 tests/integration/test_poison.py tests/integration/test_poison_any.py $(ARGS)
 
 test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS='python3.12 python3.13' FILES=tests/unit/levante/replay)
 	@set -e; for python in $(or $(PYTHONS),python3.12 python3.13); do \
@@ -95,19 +100,19 @@ test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS=
 		test -x .venv-$$version/bin/python || $$python -m venv .venv-$$version; \
 		.venv-$$version/bin/python $(PIP) --upgrade 'pip>=25.1'; \
 		.venv-$$version/bin/python $(PIP) --editable . --group client --group test; \
-		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist worksteal $(or $(FILES),tests/unit/levante/replay tests/property tests/behaviour) $(ARGS); \
+		.venv-$$version/bin/python -m pytest --full -n $(JOBS) --dist worksteal $(or $(FILES),tests/unit/levante/replay tests/integration/levante/replay tests/property tests/behaviour) $(ARGS); \
 	done
 
-test: lint types pytest ## all checks: lint, types, tests
+test: lint types pytest ## all checks: lint, types, tests; broad tests in their short form
 
 test-readers: setup ## 1,000 readers come and go while 100 executions publish and the host is killed (READERS=n for others)
-	LEVANTE_TEST_READERS=$(or $(READERS),1000) $(BIN)/python -m pytest tests/e2e/test_streams.py $(ARGS)
+	LEVANTE_TEST_READERS=$(or $(READERS),1000) $(BIN)/python -m pytest --full tests/e2e/test_streams.py $(ARGS)
 
 test-aws: setup $(CLIENT_2)/.stamp ## the tests that run on AWS emulators, which are fetched into .emulators and started
 	@echo "== emulators"
 	@$(BIN)/python -m tests.support.emulators
 	@echo "== tests on emulators"
-	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest -m emulators $(ARGS)
+	LEVANTE_TEST_EMULATORS=1 $(BIN)/python -m pytest --full -m emulators $(ARGS)
 
 test-aws-quick: setup $(CLIENT_2)/.stamp ## of these, what CI runs: client 3 and crashes of workers on the deployed template
 	@echo "== emulators"
@@ -119,7 +124,7 @@ test-schedules: setup ## 10,000 random schedules compared with other libraries, 
 	LEVANTE_RANDOM_SCHEDULES=10000 $(BIN)/python -m pytest --timeout 3600 tests/unit/core/domain/schedules/test_oracle.py $(ARGS)
 
 cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain and the replayer must be at 100 %
-	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest --full --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='*/levante_core/domain/*,*/levante/replay*' --fail-under=100
 

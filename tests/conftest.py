@@ -1,26 +1,43 @@
-"""What all suites share: the AWS emulators, which tests marked `emulators` run on, and logs that are captured whole."""
+"""What all suites share: the two forms of broad tests, the emulators of AWS, and logs that are captured whole."""
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support import emulators
+from tests.support import emulators, forms
 from tests.support.deployed import Stack, deployed
 
 WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
+LEAST_MEMORY_BYTES = 4 << 30
+"""Free, for temporary directories of tests to be in memory."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="broad tests in their full form, as `make test-full` runs them")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    forms.choose(full=config.getoption("--full"))
+    config.addinivalue_line("markers", forms.MARKER)
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY_BYTES:  # most tests wait for nothing but fsync
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: programs would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "emulators: runs on an AWS emulator, which is installed when it is first wanted")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not forms.is_full() and (left_out := forms.leave_out(items)):
+        config.hook.pytest_deselected(items=left_out)
     if WANTED:
         return
     for item in items:

@@ -20,7 +20,8 @@ OPTIONS = (
 FUNCTIONS = DEFINITION + "test_activity_decorator.py::test_activity_when_the_function_cannot_be_one_then_the_import_fails"
 WRONG_OPTIONS = DEFINITION + "test_activity_decorator.py::test_activity_when_an_option_is_wrong_then_the_import_fails"
 MAPPING = DEFINITION + "test_mapping.py::test_"
-CLI = "tests/unit/levante/cli/test_cli.py::test_"
+CLI_WORKER = "tests/unit/levante/cli/test_cli_worker.py::test_"
+CLI_SETTINGS = "tests/unit/levante/cli/test_cli_refusals.py::test_settings_"
 FAILURES = "tests/unit/levante/test_errors.py::test_"
 TALK = "tests/unit/levante/test_conversational.py::test_"
 PROVIDERS = DEFINITION + "test_dependencies.py::test_"
@@ -43,6 +44,7 @@ TASK_TESTS = "tests/integration/test_tasks.py::test_"
 SCENARIOS = "tests/integration/test_scenarios.py::test_"
 DETACHED = "tests/behaviour/test_detached.py::test_"
 TIMES = "tests/unit/core/domain/schedules/test_times.py::test_"
+OVERLAPS = "tests/unit/core/services/schedules/test_schedule_overlaps.py::test_"
 SCHEDULES = "tests/unit/core/services/schedules/test_schedules.py::test_"
 E2E = "tests/e2e/test_crashes.py::test_"
 KIT = "tests/integration/test_testing_kit.py::test_"
@@ -50,7 +52,7 @@ CODEC = "tests/unit/levante/encoding/test_codec.py::test_"
 
 DEFINITIONS: Mapping[str, str] = {
     "name: form and reserved names": DEFINE,
-    "name: the prefix of the environment": CLI + "workflow_names_when_there_is_a_prefix_then_all_have_it",
+    "name: the prefix of the environment": CLI_WORKER + "workflow_names_when_there_is_a_prefix_then_all_have_it",
     "display name and description": SPEC,
     "schedules in code": "a schedule declared in code",
     "is_technical": COMPAT + "interactive.py::test_technical_workflow_when_looked_up_then_it_is_marked_as_such",
@@ -119,7 +121,7 @@ PRIMITIVES: Mapping[str, str] = {
     "unsafe.imports_passed_through, skip_determinism_enforcement": "no guard for some lines",
     "get_execution_id": "ids of children, and whose they are",
     "primitives outside of a workflow": DEFINITION
-    + "test_definitions.py::test_primitives_when_outside_a_workflow_then_they_say_so",
+    + "test_primitives.py::test_primitives_when_outside_a_workflow_then_they_say_so",
     "gather, TaskGroup, wait": "concurrency",
     "all other tools of asyncio": "locks, semaphores, queues, barriers, shields",
     "how much may be pending": OTHERWISE,
@@ -291,15 +293,15 @@ DEPENDENCIES: Mapping[str, str] = {
     "not part of the input": PROVIDERS + "input_when_read_and_written_then_dependencies_are_no_part_of_it",
 }
 WORKERS: Mapping[str, str] = {
-    "settings, and which are needed": CLI + "worker_when_a_setting_is_wrong_then_the_error_names_it",
-    "names of the vendor's variables": CLI + "settings_when_only_the_vendor_s_names_are_set_then_they_work",
+    "settings, and which are needed": CLI_WORKER + "worker_when_a_setting_is_wrong_then_the_error_names_it",
+    "names of the vendor's variables": CLI_SETTINGS + "when_only_the_vendor_s_names_are_set_then_they_work",
     "whoami": WORKING + "whoami_when_asked_then_namespace_is_the_workspace_of_the_key",
     "registration, and again when the API asks": WORKING
     + "heartbeat_when_the_worker_is_unknown_then_it_is_asked_to_register",
     "401 ends it": ACCESS + "key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carries_on",
     "detach": DETACHED + "worker_when_detached_then_it_serves_until_the_program_that_started_it_ends",
     "all imported activities": DEFINITION
-    + "test_definitions.py::test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity",
+    + "test_primitives.py::test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity",
     "workflows of a package": DEFINITION
     + "test_discovery.py::test_package_when_searched_then_its_workflows_are_found_and_no_others",
     "health": WORKER + "test_health.py::test_health_when_a_port_is_given_then_it_is_answered_until_the_worker_ends",
@@ -307,7 +309,7 @@ WORKERS: Mapping[str, str] = {
     "DEFAULT_ENFORCE_DETERMINISM": "no guard for a worker",
     "RETRY_POLICY_MAX_ATTEMPTS": "as many attempts as the worker is told",
     "MAX_CONCURRENT_ACTIVITIES": SCENARIOS + "fan_when_wider_than_the_slots_then_all_results_arrive",
-    "LOG_FORMAT": CLI + "worker_log_when_json_is_wanted_then_each_line_is_an_object",
+    "LOG_FORMAT": CLI_WORKER + "worker_log_when_json_is_wanted_then_each_line_is_an_object",
     "diagnosis and scaffolding": OTHERWISE,
 }
 LIFECYCLE: Mapping[str, str] = {
@@ -343,9 +345,9 @@ SCHEDULE: Mapping[str, str] = {
     "start_at and end_at": TIMES + "limits_when_set_then_both_are_within",
     "time zones": TIMES + "time_when_the_clock_leaves_it_out_then_it_comes_at_the_change",
     "jitter": TIMES + "jitter_when_set_then_times_are_late_by_less_than_it_and_always_the_same",
-    "overlap policies": SCHEDULES + "overlap_when_an_execution_is_still_open_then_the_policy_decides",
+    "overlap policies": OVERLAPS + "overlap_when_an_execution_is_still_open_then_the_policy_decides",
     "catch-up": SCHEDULES + "times_when_they_were_missed_then_they_are_caught_up_within_the_window",
-    "pause_on_failure": SCHEDULES + "pause_on_failure_when_an_execution_fails_then_nothing_starts_until_resumed",
+    "pause_on_failure": OVERLAPS + "pause_on_failure_when_an_execution_fails_then_nothing_starts_until_resumed",
     "encoded inputs": ENCODED + "schedule_when_code_declares_it_then_its_input_is_encoded_and_workers_agree_on_it",
 }
 TESTING: Mapping[str, str] = {

@@ -1,5 +1,6 @@
 """Every behaviour in every mode, and with a worker that dies right after any of its commits."""
 
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.behaviour.behaviours import BEHAVIOURS
 from tests.behaviour.driving import Behaviour, Ended
 from tests.behaviour.modes import MODES, run_in_memory, run_on_a_host
+from tests.support.forms import spread
 
 
 @cache
@@ -21,16 +23,23 @@ def check(ended: Ended, expected: Ended) -> None:
     assert expected.said in ended.said
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
-@pytest.mark.parametrize("mode", MODES)
+def in_any_mode() -> Iterator[pytest.ParameterSet]:
+    """Yield modes and names of behaviours."""
+    for mode in MODES:
+        for name, behaviour in BEHAVIOURS.items():
+            reason = behaviour.only_virtual if mode == "a real host" else None
+            marks = [pytest.mark.skip(reason=f"in virtual time only: {reason}")] if reason else []
+            yield pytest.param(mode, name, marks=marks)
+
+
+@pytest.mark.broad
+@pytest.mark.parametrize(("mode", "name"), list(in_any_mode()))
 def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
     mode: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     """The same code, by the same rules: live in memory, replayed at every task, and on a host with processes."""
     behaviour = BEHAVIOURS[name]
     if mode == "a real host":
-        if behaviour.only_virtual:
-            pytest.skip(f"in virtual time only: {behaviour.only_virtual}")
         check(run_on_a_host(behaviour, request.getfixturevalue("site")), behaviour.ends)
     else:
         ended, _ = undisturbed(name) if mode == "in memory" else run_in_memory(behaviour, always_replay=True)
@@ -39,12 +48,12 @@ def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
 
 @pytest.mark.parametrize("name", [name for name, one in BEHAVIOURS.items() if not one.no_deaths])
 def test_behaviour_when_its_worker_dies_after_any_commit_then_it_ends_the_same(name: str) -> None:
-    """The commit is recorded, its answer never comes, and another worker takes over: once, at every position."""
+    """The commit is recorded, its answer never comes, and another worker takes over: at any position."""
     behaviour: Behaviour = BEHAVIOURS[name]
     ended, commits = undisturbed(name)
     check(ended, behaviour.ends)
     assert commits > 0
-    for position in range(1, commits + 1):
+    for position in spread(range(1, commits + 1), 3):
         ended, _ = run_in_memory(behaviour, crashes=[position])
         check(ended, behaviour.ends)
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import levante as workflows
 from levante import workflow
 from levante.testing import ExecutionNotCompleted, WorkflowEnvironment, run_in_virtual_time
+from tests.support.forms import either
 
-EXAMPLES = int(os.environ.get("LEVANTE_RANDOM_PROGRAMS", "40"))
+EXAMPLES = int(os.environ.get("LEVANTE_RANDOM_PROGRAMS") or either(short=8, full=40))
 """A night's worth: LEVANTE_RANDOM_PROGRAMS=5000 and a longer --timeout."""
 LIMIT = workflows.RateLimit(time_window_in_sec=1, max_execution=1000)
 Program = dict[str, Any]

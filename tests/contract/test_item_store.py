@@ -29,6 +29,7 @@ from levante_core.ports.item_store import (
     Update,
     Write,
 )
+from tests.support.forms import either
 
 KEY = Key("partition", "sort")
 OTHER = Key("partition", "other")
@@ -660,7 +661,7 @@ def model_result(write: Write, old: Item | None) -> Item | None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=either(short=15, full=60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -31,6 +31,7 @@ def begun(site: LocalSite, kind: str, trace: Path) -> tuple[Process, str]:
     return worker, execution
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("kind", ["rows", "rows in a thread"])
 @pytest.mark.parametrize("rows", [0, 7, 60])
 def test_heartbeats_when_the_worker_is_stopped_at_some_moment_then_the_next_attempt_knows_the_last_row(

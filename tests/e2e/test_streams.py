@@ -22,12 +22,13 @@ import aiohttp
 import pytest
 from mistralai.client import Mistral
 
+from tests.support.forms import either
 from tests.support.processes import LocalSite
 
 HERE = Path(__file__).parent
 GUIDE = HERE.parents[1] / "docs" / "events.md"
 
-READERS = int(os.environ.get("LEVANTE_TEST_READERS", "100"))
+READERS = int(os.environ.get("LEVANTE_TEST_READERS") or either(short=30, full=100))
 EXECUTIONS = max(20, READERS // 10)
 COUNT = 10
 BEATS = {"count": COUNT, "seconds": 0.3}

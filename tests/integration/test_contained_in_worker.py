@@ -194,6 +194,7 @@ def test_queries_when_one_cannot_be_answered_then_the_others_are_and_the_run_goe
 LOOPS = ["/workers/poll", "/workers/leases", "/workers/heartbeat", "/workers/whoami", "/workers/query-answers"]
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("error", [ApiError(422, "no"), ApiError(500, "no"), RuntimeError("a bug"), ValueError("<html>")])
 @pytest.mark.parametrize("path", LOOPS)
 def test_worker_when_a_call_of_one_of_its_loops_fails_for_minutes_then_it_goes_on_afterwards(

@@ -289,6 +289,7 @@ def test_schedule_when_code_declares_it_then_its_input_is_encoded_and_workers_ag
     with_workers(tmp_path, MODES[mode](tmp_path), scenario)
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("cached", [0, 10])
 @pytest.mark.parametrize("mode", MODES)
 def test_payloads_when_encoded_then_code_sees_plain_values_and_the_service_does_not(

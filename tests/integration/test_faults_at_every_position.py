@@ -19,6 +19,7 @@ from tests.integration.faults_scenarios import (
 )
 from tests.support.faults import Fate, OneFault
 from tests.support.faulty_installation import FaultyInstallation
+from tests.support.forms import spread
 
 UNDISTURBED = {"a": 1, "b": 2, "c": 1}
 """How often each activity of the line is entered: b fails once, on its own account."""
@@ -55,10 +56,10 @@ def is_lost(event: dict[str, Any]) -> bool:
 
 
 def disturb_each(tmp_path: Path, kind: str, how: Fate, *, fast_path: bool) -> int:
-    """Run the line once for each operation of a kind, and let that one fail. Returns how many there were."""
+    """Run the line once for each operation of a kind, or for three, and let that one fail. Returns how many there were."""
     undisturbed = OneFault(kind, 0, how)
     assert run_in_virtual_time(run_line(tmp_path / "0", undisturbed, fast_path=fast_path)) == UNDISTURBED
-    for position in range(1, undisturbed.count + 1):
+    for position in spread(range(1, undisturbed.count + 1), 3):
         fault = OneFault(kind, position, how)
         runs = run_in_virtual_time(run_line(tmp_path / str(position), fault, fast_path=fast_path))
         assert fault.count >= position, f"{kind} {position} of {undisturbed.count} was never reached"

@@ -134,6 +134,7 @@ def is_reported(plant: Plant) -> bool:
     return bool(plant.engine.parking.of_execution(HOME, ExecutionId(VICTIM)))
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, (_, hows) in RECORDS.items() for how in hows])
 def test_record_of_the_feed_when_damaged_then_it_is_parked_and_goes_through_once_mended(
     plant: Plant, kind: str, how: str
@@ -197,6 +198,7 @@ BODIES = {
 }
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("queue", ["timers", "workflow", "activity"])
 def test_message_when_it_cannot_be_read_then_it_is_parked_as_it_is_and_can_be_dropped(
@@ -324,6 +326,7 @@ def test_overdue_run_when_it_cannot_be_ended_then_it_gets_out_of_the_way_and_is_
     assert [one for one in plant.parked() if one.kind == ParkedKind.DEADLINE] == []
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("document", ["definition", "state"])
 @pytest.mark.parametrize("how", UNREADABLE)
 def test_schedule_when_damaged_then_the_others_start_their_executions(plant: Plant, document: str, how: str) -> None:

@@ -15,8 +15,9 @@ from levante.definition.outputs import ActivityOutput, HandlerOutput
 from levante.definition.schemas import Owner
 from levante.errors import ErrorCode, WorkflowsException
 from tests.property.kinds import Kind, kinds, parts_of
+from tests.support.forms import either
 
-EXAMPLES = int(os.environ.get("LEVANTE_RANDOM_VALUES", "300"))
+EXAMPLES = int(os.environ.get("LEVANTE_RANDOM_VALUES") or either(short=40, full=300))
 REFUSALS = {
     ErrorCode.INVALID_ARGUMENTS_ERROR,
     ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR,

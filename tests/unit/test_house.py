@@ -10,6 +10,7 @@ from docs import make_map
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [file for top in make_map.PACKAGES for file in sorted((ROOT / top).rglob("*.py"))]
+UNIT_TESTS = sorted((ROOT / "tests" / "unit").rglob("*.py"))
 MOST_LINES = 400
 MOST_MODULES = 12
 MOST_LINES_OF_A_FUNCTION = 40
@@ -34,17 +35,25 @@ PATH = re.compile(r"`((?:core|functions|worker_runtime)/[\w/.-]+\.py)(?:::(\w+))
 def test_module_when_measured_then_it_and_its_functions_can_be_read(file: Path) -> None:
     """A longer one has a second subject."""
     text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
     assert text.count("\n") <= MOST_LINES
-    assert ast.get_docstring(ast.parse(text)), "the map has a line for each module"
-    too_long = {name: lines for name, lines in _functions(file) if lines > LONGER.get(name, MOST_LINES_OF_A_FUNCTION)}
+    assert ast.get_docstring(tree), "the map has a line for each module"
+    too_long = {name: lines for name, lines in _functions(file, tree) if lines > LONGER.get(name, MOST_LINES_OF_A_FUNCTION)}
     assert too_long == {}
+
+
+def test_files_of_unit_tests_when_measured_then_each_can_be_read() -> None:
+    """A longer one is about several things: divide it by them."""
+    assert UNIT_TESTS
+    lines = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8").count("\n") for file in UNIT_TESTS}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_exceptions_when_compared_with_the_code_then_each_is_needed_and_tight() -> None:
     """A list of exceptions that nobody needs any more lets new ones in."""
     lengths: dict[str, int] = {}
     for file in SOURCES:
-        for name, lines in _functions(file):
+        for name, lines in _functions(file, ast.parse(file.read_text(encoding="utf-8"))):
             if name in LONGER:
                 lengths[name] = max(lines, lengths.get(name, 0))
     assert lengths == LONGER
@@ -73,11 +82,11 @@ def test_places_when_a_page_names_them_then_they_are_there(page: str) -> None:
         assert not name or re.search(rf"^\s*(?:async def|def|class) {name}\b|^{name}\b", source, re.MULTILINE), (path, name)
 
 
-def _functions(file: Path) -> Iterator[tuple[str, int]]:
+def _functions(file: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield the name of each function, below its distribution's root, and how many lines it has."""
     short = file.relative_to(
         next(root for root in map(ROOT.joinpath, make_map.PACKAGES) if root in file.parents or root == file.parent).parent
     )
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{short}::{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1

@@ -205,6 +205,7 @@ def test_bound_key_when_its_token_is_for_another_deployment_then_403_and_nothing
     assert guarded.rows() == before
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("key", ["worker", "bound", "admin", "strange-worker", "stranger"])
 @pytest.mark.parametrize("forgery", FORGERIES)
 @pytest.mark.parametrize("route", BY_TOKEN, ids="-".join)
@@ -220,6 +221,7 @@ def test_token_when_it_is_not_good_then_nothing_comes_of_it_and_nothing_changes(
     assert guarded.rows() == before
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("key", ["strange-worker", "strange-bound", "stranger"])
 @pytest.mark.parametrize("route", BY_TOKEN, ids="-".join)
 def test_token_when_a_key_of_another_workspace_has_it_then_nothing_comes_of_it(
@@ -319,6 +321,7 @@ NAMING = sorted(
 NO_NAMES = ("prod#x", "prod/x", "prod@", "prod~", "prod@v@v", "a b", "x" * 600)
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize("route", NAMING, ids="-".join)
 def test_deployment_when_its_name_is_out_of_form_then_422_and_nothing_changes(

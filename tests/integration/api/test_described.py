@@ -16,9 +16,10 @@ from schemathesis.engine import events, from_schema
 from levante_api.openapi.document import TAGS
 from tests.integration.api.described import Installation, with_known
 from tests.integration.api.harness import SECRETS
+from tests.support.forms import is_full
 
 SECONDS = int(os.environ.get("LEVANTE_FUZZ_SECONDS", "0"))
-"""How long to go on; 0 for a few requests of every kind, the same each time."""
+"""How long to go on; 0 for a few requests of every kind, the same each time; the full form meets all limits of fields."""
 
 CHECKS = {
     # Who waits for a result or an answer and gets none in time is told so; the document says where that may be.
@@ -33,7 +34,7 @@ ROUTES = {"deployments", "executions", "registrations", "runs", "schedules"}
 BOUNDED: dict[str, Any] = {
     "seed": 1,
     "generation": {"max-examples": 2, "deterministic": True, "database": "none"},
-    "phases": {"stateful": {"enabled": False}},
+    "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": is_full()}},
 }
 LONG: dict[str, Any] = {"max-time": SECONDS, "generation": {"max-examples": 100_000, "database": "none"}}
 

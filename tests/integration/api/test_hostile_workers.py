@@ -13,8 +13,9 @@ from levante_core.storage.changes import concerns_dispatcher
 from levante_dispatcher.handlers import build_handlers
 from tests.integration.api.harness import Api, build, completed, outcomes
 from tests.integration.api.hostile import HostileWorker
+from tests.support.forms import either
 
-REQUESTS = int(os.environ.get("LEVANTE_HOSTILE_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("LEVANTE_HOSTILE_REQUESTS") or either(short=400, full=2000))
 SEQUENCES = 20
 
 

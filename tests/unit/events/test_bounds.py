@@ -14,8 +14,9 @@ from levante_core.services.history.showing import BATCHES_AT_ONCE
 from levante_core.storage.runs import batch_of
 from levante_events import app as module
 from levante_events.selection import MOST_PARAMETERS
+from tests.unit.events.asking import HISTORY, on_a_loop, refusal
 from tests.unit.events.events_program import EventsProgram
-from tests.unit.events.test_app import HISTORY, on_a_loop, refusal, start_frame
+from tests.unit.events.test_app import start_frame
 
 
 @on_a_loop

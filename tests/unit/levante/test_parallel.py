@@ -1,46 +1,25 @@
-"""Parallel executions driven by hand: what is refused up front, how groups are sized, which failure is told."""
+"""Parallel execution: the call, its groups, and who serves it."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 import levante as workflows
-from levante.definition.definitions import get_activity_definition, get_workflow_definition
+from levante.definition.definitions import get_activity_definition
 from levante.errors import ActivityError, InvalidArguments, RecordedError, WorkflowError, WorkflowsException
-from levante.parallel.execution import ParallelExecution
 from levante.parallel.groups import run_parallel_group
 from levante.parallel.inputs import Call, Group
 from levante.parallel.together import failing_together
-from levante.replay import run as replay_run
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowCodeFailed
 from levante.worker import _served
 from levante_core.protocol import (
-    ActivityCompleted,
-    ActivityFailed,
     ActivityOptions,
-    Command,
     Failure,
-    RunStart,
 )
 from tests.support.attempts import run_as_activity
-from tests.support.bodies import Definition
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Item(BaseModel):
-    number: int
-
-
-@workflows.activity(retry_policy_max_attempts=7)
-async def par_double(item: Item) -> int:
-    return item.number * 2
+from tests.unit.levante.items import Item, asked, child_input, par_at, par_double, par_next
 
 
 @workflows.activity()
@@ -59,53 +38,14 @@ async def par_forget(item: Item) -> None:
 
 
 @workflows.activity()
-async def par_next(before: Item | None) -> Item | None:
-    return before
-
-
-@workflows.activity()
 async def par_next_of(before: Item | None, extra_params: int) -> Item | None:
     return before if extra_params else None
-
-
-@workflows.activity()
-async def par_at(params: workflows.GetItemFromIndexParams) -> Item:
-    if params.idx == params.extra_params:
-        raise ValueError(f"no item {params.idx}")
-    return Item(number=params.idx)
 
 
 @workflows.activity()
 def par_at_in_thread(params: workflows.GetItemFromIndexParams) -> Item:
     time.sleep(0)
     return Item(number=params.idx)
-
-
-def asked(**given: Any) -> list[Command]:
-    """Return what a call with these arguments asks for."""
-    given = {"activity": par_double, **given}
-
-    async def body() -> Any:
-        return await workflows.execute_activities_in_parallel(**given)
-
-    definition: Any = Definition(body)
-    start = RunStart.model_validate({"workflow_name": "w", "input": None, "started_at": AT, "deadline_at": AT})
-    run = WorkflowRun(definition, "e", "r", start)
-    try:
-        return run.begin()
-    finally:
-        run.dispose()
-
-
-def child_input(**given: Any) -> Any:
-    """Return the input of the child that a call asks for."""
-    (scheduled,) = asked(**given)
-    assert scheduled.kind == "child_scheduled"
-    assert (scheduled.workflow_name, scheduled.is_awaited) == ("__parallel_execution__", True)
-    return scheduled.input
-
-
-# --- the call ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,135 +124,6 @@ def test_call_when_made_outside_a_workflow_then_it_is_refused() -> None:
         asyncio.run(workflows.execute_activities_in_parallel(par_double, items=[]))
 
 
-# --- the technical workflow -------------------------------------------------------------------------------------------
-
-
-class Run:
-    """A run of the technical workflow, whose activities are answered by hand."""
-
-    def __init__(self, given: Any) -> None:
-        start = {"workflow_name": "w", "input": given, "started_at": AT, "deadline_at": AT}
-        self._run = WorkflowRun(get_workflow_definition(ParallelExecution), "e", "r", RunStart.model_validate(start))
-        self.open: list[Any] = []
-        self.ending: Any = None
-        self.canceled = 0
-        self._take(self._run.begin())
-
-    def answer(self, result: Any, index: int = 0) -> None:
-        """Complete the open activity that was asked for first, or another one."""
-        self._take(self._run.apply(ActivityCompleted(seq=self.open.pop(index).seq, at=AT, result=result)))
-
-    def fail(self, message: str) -> None:
-        """Fail the open activity that was asked for first."""
-        self._take(
-            self._run.apply(ActivityFailed(seq=self.open.pop(0).seq, at=AT, failure=Failure(type="E", message=message)))
-        )
-
-    def _take(self, commands: list[Command]) -> None:
-        for command in commands:
-            if command.kind == "activity_scheduled":
-                self.open.append(command)
-            elif command.kind == "activity_cancel_requested":
-                self.canceled += 1
-            else:
-                self.ending = command
-
-    def dispose(self) -> None:
-        self._run.dispose()
-
-    def groups(self) -> list[tuple[int, int]]:
-        """Return index and size of the open groups."""
-        return [(one.input["group"]["first"], one.input["group"]["count"]) for one in self.open]
-
-
-NewRun = Callable[..., Run]
-
-
-@pytest.fixture
-def new_run() -> Iterator[NewRun]:
-    """Make runs from the arguments of calls."""
-    with ExitStack() as stack:
-
-        def new(**given: Any) -> Run:
-            run = Run(child_input(**given))
-            stack.callback(run.dispose)
-            return run
-
-        yield new
-
-
-@pytest.mark.parametrize(("result_bytes", "size"), [(10, 100), (100_000, 19), (900_000, 2), (1_900_000, 1)])
-def test_offsets_when_the_first_results_are_large_then_groups_are_small(
-    new_run: NewRun, result_bytes: int, size: int
-) -> None:
-    """Batches stay below 2 MB, by the largest of the first three results."""
-    run = new_run(get_item_from_index_activity=par_at, n_items=1000, max_concurrent_scheduled_tasks=3)
-    assert run.groups() == [(0, 1), (1, 1), (2, 1)]
-    for index, each in enumerate((1, result_bytes, 1)):
-        assert run.ending is None, index
-        run.answer(["x" * (each - 2)] if each > 1 else [1])
-    assert run.groups() == [(3, size), (3 + size, size), (3 + 2 * size, size)]
-
-
-def test_offsets_when_run_then_a_group_has_time_for_fetching_and_processing(new_run: NewRun) -> None:
-    """The attempts are those of the activity that processes."""
-    run = new_run(get_item_from_index_activity=par_at, n_items=1)
-    options = run.open[0].options
-    assert (options.start_to_close_seconds, options.retry.max_attempts) == (600, 7)
-    run.answer([0])
-    assert run.ending.result == {"result": [0]}
-
-
-@pytest.mark.parametrize("form", ["list", "chain", "offset"])
-def test_execution_when_there_are_no_items_then_it_ends_without_processing(new_run: NewRun, form: str) -> None:
-    """No items, no results."""
-    given: dict[str, dict[str, Any]] = {
-        "list": {"items": []},
-        "chain": {"get_item_from_prev_item_activity": par_next},
-        "offset": {"get_item_from_index_activity": par_at, "n_items": 0},
-    }
-    run = new_run(**given[form])
-    if form == "chain":
-        run.answer(None)
-    assert run.ending.result == {"result": []}
-
-
-def test_chain_when_items_come_then_they_are_processed_while_others_are_fetched(new_run: NewRun) -> None:
-    """The next item is asked for before the one before it is processed; all of them are processed at once."""
-    run = new_run(get_item_from_prev_item_activity=par_next)
-    for number in range(4):
-        fetch = next(index for index, one in enumerate(run.open) if one.name == "par_next")
-        before = {"number": number - 1} if number else None
-        assert run.open[fetch].input == {"before": before}
-        run.answer({"number": number}, fetch)
-    assert [one.name for one in run.open].count("par_double") == 4
-
-
-def test_execution_when_one_fails_then_the_others_are_cancelled_and_its_error_ends_it(new_run: NewRun) -> None:
-    """What runs is cancelled, what waits is never asked for; the cause is kept."""
-    run = new_run(items=[Item(number=number) for number in range(5)], max_concurrent_scheduled_tasks=3)
-    run.answer(0)
-    run.fail("broken")
-    assert run.canceled == 2
-    assert run.ending.kind == "execution_failed"
-    assert (run.ending.failure.type, run.ending.failure.cause.message) == ("ActivityError", "broken")
-
-
-def test_execution_when_what_it_has_to_keep_is_too_large_then_it_fails(
-    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Results and items left have to fit into the input of the next run; the message says what to do."""
-    monkeypatch.setattr(replay_run, "LONG_HISTORY", 4)
-    run = new_run(items=[Item(number=number) for number in range(9)], max_concurrent_scheduled_tasks=1)
-    while run.ending is None:
-        run.answer("x" * 1_500_000)
-    assert run.ending.kind == "execution_failed"
-    assert "pass a reference" in run.ending.failure.message
-
-
-# --- groups -----------------------------------------------------------------------------------------------------------
-
-
 def in_group(group: Group, *activities: Any) -> Any:
     """Run a group as an activity of a worker that serves these activities."""
     served = {one.name: one for one in map(get_activity_definition, activities)}
@@ -355,9 +166,6 @@ def test_group_when_the_worker_lacks_an_activity_then_the_error_names_it() -> No
         in_group(group_of("par_at"), par_at)
 
 
-# --- failing together -------------------------------------------------------------------------------------------------
-
-
 def recorded(name: str, *, non_retryable: bool) -> ActivityError:
     error = ActivityError(f"{name} failed", activity_name=name, attempt=1, failure_kind=Failure(type="E", message="m").kind)
     error.__cause__ = RecordedError(Failure(type="E", message=name, non_retryable=non_retryable))
@@ -390,9 +198,6 @@ def test_tasks_when_several_fail_at_once_then_one_is_told_with_its_cause(errors:
         asyncio.run(all_at_once())
     assert str(raised.value) == message
     assert raised.value.__cause__ is causes[message]
-
-
-# --- serving ----------------------------------------------------------------------------------------------------------
 
 
 def named(name: str) -> type:

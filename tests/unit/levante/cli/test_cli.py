@@ -1,27 +1,16 @@
-"""The command line against a small server that answers as the API does; the rules themselves are tested elsewhere."""
+"""Commands that start, look up, end and change."""
 
 import json
-import logging
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from levante import workflow
-from levante.cli.exits import EPILOG, Exit
+from levante.cli.exits import Exit
 from levante.client import steps, waiting
-from levante.definition.definitions import get_workflow_definition
-from levante.worker.logs.console import JsonLines
 from tests.support.cli import Api, Stream, api, assert_one_line, run
+from tests.unit.levante.cli.commands import END_STREAM, EXECUTE, ONE
 
 __all__ = ["api"]
 
@@ -43,47 +32,17 @@ KEY = {
     "created_at": "2026-11-23T00:00:00Z",
     "revoked_at": None,
 }
-ONE = "/v1/workflows/executions/e1"
-END_STREAM = "/v1/workflows/events/stream"
-EXECUTE = "/v1/workflows/w/execute"
-WHOAMI = "/v1/workflows/workers/whoami"
 EVENTS = [
     {"event_id": 1, "kind": "execution_started", "recorded_at": "2026-11-23T00:00:00Z", "workflow_name": "w"},
     {"event_id": 2, "kind": "activity_scheduled", "recorded_at": "2026-11-23T00:00:01Z", "seq": 1, "name": "charge"},
     {"event_id": 3, "kind": "activity_failed", "seq": 1, "failure": {"message": "declined", "type": "CardError"}},
 ]
-WORKFLOW_SOURCE = """
-from levante import workflow
-
-@workflow.define(name="first")
-class First:
-    @workflow.entrypoint
-    async def run(self) -> None: ...
-
-@workflow.define(name="second")
-class Second:
-    @workflow.entrypoint
-    async def run(self) -> None: ...
-"""
 
 
 @pytest.fixture(autouse=True)
 def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "FIRST_PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory whose modules are forgotten afterwards, and whose workers serve nothing of the other tests."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    others = {name: module for name, module in sys.modules.items() if not name.startswith("tests.")}
-    monkeypatch.setattr(sys, "modules", others)
-    return tmp_path
-
-
-# --- starting ---------------------------------------------------------------------------------------------------------
 
 
 def test_start_when_given_everything_then_the_request_carries_it(api: Api) -> None:
@@ -141,9 +100,6 @@ def test_start_when_its_options_are_wrong_then_it_is_wrong_usage_and_nothing_is_
     assert said in " ".join(result.stderr.split())
 
 
-# --- waiting ----------------------------------------------------------------------------------------------------------
-
-
 def test_start_when_it_waits_then_it_prints_the_result_alone(api: Api) -> None:
     """A script reads the result from stdout."""
     api.on("POST", EXECUTE, (200, RUNNING))
@@ -182,9 +138,6 @@ def test_start_when_waiting_is_refused_then_the_error_says_that_it_was_started(a
     api.on("POST", EXECUTE, (200, RUNNING))
     api.on("GET", ONE, (401, {"detail": "the key is revoked", "code": "UNAUTHENTICATED"}))
     assert_one_line(run(api, "executions", "start", "w", "--wait"), "execution e1 was started", "the key is revoked")
-
-
-# --- looking up -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -274,9 +227,6 @@ def test_ids_when_they_hold_slashes_then_they_stay_one_segment_of_the_path(api: 
     assert api.asked[0][1] == "/v1/workflows/executions/..%2Fruns%3Fx%3D1?include_search_keys=true"
 
 
-# --- changing ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("command", "method", "path"),
     [
@@ -345,224 +295,3 @@ def test_redrive_when_it_takes_several_calls_then_their_sum_is_printed(api: Api)
     assert (result.exit_code, result.stdout) == (0, "3 open executions carry on\n")
     assert [body for _, _, body, _ in api.asked] == [{}, {"after": "0:x"}]
     assert json.loads(run(api, "redrive", "--json").stdout) == {"executions": 1, "next": None}
-
-
-# --- refusals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "answer", "said"),
-    [
-        (
-            404,
-            {"detail": "no execution has the id 'e1'", "code": "WF_1100"},
-            "Error: no execution has the id 'e1' (404 WF_1100)\n",
-        ),
-        (422, {"detail": [{"loc": ["body", "x"], "msg": "wrong", "type": "t"}]}, "Error: body.x: wrong (422)\n"),
-        (401, {"detail": "who?", "code": "UNAUTHENTICATED"}, "set LEVANTE_API_KEY to a key that is not revoked"),
-        (403, {"detail": "it takes one with: admin", "code": "FORBIDDEN"}, "it takes one with: admin (403 FORBIDDEN)"),
-        (502, "<html>\n<b>", "the API answered 502: <html> <b>"),
-        (500, None, "the API answered 500: no reason was given"),
-        (422, {"detail": ["odd"]}, "the API answered 422"),
-    ],
-)
-def test_refusal_when_the_api_gives_one_then_it_is_one_line(api: Api, status: int, answer: Any, said: str) -> None:
-    """Errors are one line with what was wrong and, where that is known, what to do."""
-    api.on("GET", ONE, (status, answer))
-    assert_one_line(run(api, "executions", "get", "e1"), said)
-
-
-def test_redirect_when_it_comes_then_the_key_does_not_follow_it(api: Api) -> None:
-    """The key is for the server that the user named."""
-    api.headers["Location"] = f"{api.url}/elsewhere"
-    api.on("GET", ONE, (302, None))
-    assert_one_line(run(api, "executions", "get", "e1"), "redirects to", "LEVANTE_SERVER_URL")
-    assert len(api.asked) == 1
-
-
-def test_history_when_it_is_told_elsewhere_then_the_ticket_leads_there_and_the_key_stays(api: Api) -> None:
-    """On AWS, large ones are told by the program that streams."""
-    api.headers["Location"] = f"{api.url}/elsewhere?ticket=t"
-    api.on("GET", f"{ONE}/history", (307, None))
-    api.on("GET", "/elsewhere", (200, {"events": [], "workflow_task_failure": None}))
-    done = run(api, "executions", "history", "e1", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["events"]) == (0, [])
-    assert [authorization is None for *_, authorization in api.asked] == [False, True]
-
-
-def test_proxy_when_the_server_is_on_this_machine_then_it_is_passed_by(api: Api) -> None:
-    """A key for this machine does not leave it; elsewhere the environment says which way to go."""
-    api.on("GET", "/v1/keys", (200, {"keys": []}))
-    nowhere = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "NO_PROXY": None, "no_proxy": None}
-    assert run(api, "keys", "list", **nowhere).exit_code == 0
-    through = {**nowhere, "HTTP_PROXY": api.url, "http_proxy": api.url}
-    run("http://levante.example", "keys", "list", **through)
-    assert [asked[1] for asked in api.asked] == ["/v1/keys", "http://levante.example/v1/keys"]
-
-
-@pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"executions": 1}', None])
-@pytest.mark.parametrize("command", ["list", "start"])
-def test_success_when_it_is_not_the_api_s_then_the_error_says_so(api: Api, command: str, answer: str | None) -> None:
-    """Some other server may be at the address."""
-    api.on("GET", "/v1/workflows/runs", (200, answer))
-    api.on("POST", EXECUTE, (200, answer))
-    arguments = ["start", "w"] if command == "start" else ["list"]
-    assert_one_line(run(api, "executions", *arguments), "not what the API answers here")
-
-
-def test_server_when_nothing_answers_then_the_error_says_what_to_do() -> None:
-    """The first thing that goes wrong for a newcomer says how to go on."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        result = run(url, "workflows", "list")
-    assert_one_line(result, f"nothing answers at {url}", "start it with `levante dev` or set LEVANTE_SERVER_URL")
-
-
-@pytest.mark.parametrize(
-    ("banner", "said"),
-    [
-        (b"220 smtp.example ESMTP\r\n\r\n", "gave no HTTP answer"),
-        (b"220 smtp.example ESMTP\r\n", "broke off"),
-        (b"", "broke off"),
-    ],
-    ids=["another protocol", "half an answer", "nothing"],
-)
-def test_server_when_it_speaks_no_http_then_the_error_says_so(banner: bytes, said: str) -> None:
-    """A port may belong to something else."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(banner)
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        result = run(f"http://127.0.0.1:{listener.getsockname()[1]}", "workflows", "list")
-        thread.join()
-    assert_one_line(result, said, "is it Levante at LEVANTE_SERVER_URL?")
-
-
-def test_settings_when_only_the_vendor_s_names_are_set_then_they_work(api: Api) -> None:
-    """What is configured for the official client need not be configured again; ours come first."""
-    api.on("GET", "/v1/keys", (200, {"keys": []}))
-    vendor = {"SERVER_URL": api.url, "MISTRAL_API_KEY": "theirs"}
-    assert run("", "keys", "list", **vendor, LEVANTE_API_KEY=None, LEVANTE_SERVER_URL=None).exit_code == 0
-    assert run(api, "keys", "list", **{**vendor, "SERVER_URL": "http://127.0.0.1:1"}).exit_code == 0
-    options = ["--server-url", api.url + "/", "--api-key", "given"]
-    assert run("http://127.0.0.1:1", "keys", "list", *options).exit_code == 0
-    assert [asked[3] for asked in api.asked] == ["Bearer theirs", "Bearer lev_secret", "Bearer given"]
-
-
-@pytest.mark.parametrize(
-    ("key", "said"), [(None, "no API key"), (" ", "no API key"), ("a\nb", "copy it again"), ("é", "copy")]
-)
-def test_key_when_it_is_missing_or_damaged_then_no_request_is_made(api: Api, key: str | None, said: str) -> None:
-    """The error names the variable."""
-    assert_one_line(run(api, "workflows", "list", LEVANTE_API_KEY=key), said, "LEVANTE_API_KEY")
-    assert api.asked == []
-
-
-def test_exit_codes_when_help_is_read_then_they_are_there() -> None:
-    """The codes are part of the interface."""
-    for command in ([], ["executions", "start"], ["worker"]):
-        text = " ".join(run("", *command, "--help").stdout.split())
-        assert EPILOG in text
-
-
-# --- the worker -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [401, 403, 422])
-@pytest.mark.parametrize(("target", "served"), [(":Second", ["second"]), ("", ["first", "second"])])
-def test_worker_when_the_api_refuses_it_then_it_ends_with_one_line(
-    api: Api, place: Path, status: int, target: str, served: list[str]
-) -> None:
-    """A refusal does not go away by itself, so there is nothing to wait for."""
-    (place / "cli_shop.py").write_text(WORKFLOW_SOURCE)
-    detail = [{"loc": ["body"], "msg": "not so", "type": "t"}] if status == 422 else "not so"
-    api.on("GET", WHOAMI, (200, {"scheduler_url": "", "namespace": "n", "features": {"queues": True}}))
-    api.on("POST", "/v1/workflows/register", (status, {"detail": detail, "code": "C"}))
-    result = run(api, "worker", f"cli_shop{target}", "--deployment-name", "shop", "--worker-name", "me")
-    assert_one_line(result, f"not so ({status} C)")
-    assert api.asked[0][1] == WHOAMI, "queues are asked for when the deployment is there"
-    registered = api.asked[1][2]
-    assert [one["name"] for one in registered["definitions"] if not one["is_technical"]] == served
-    assert (registered["deployment_name"], registered["worker_name"]) == ("shop", "me")
-
-
-def test_worker_when_two_workflows_have_one_name_then_it_ends_before_it_registers(api: Api, place: Path) -> None:
-    """The SDK's own errors are one line too."""
-    (place / "cli_twins.py").write_text(WORKFLOW_SOURCE.replace('"second"', '"first"'))
-    assert_one_line(run(api, "worker", "cli_twins"), "two workflows are named 'first'")
-    assert api.asked == []
-
-
-@pytest.mark.parametrize(
-    ("environment", "said"),
-    [
-        ({"DEPLOYMENT_NAME": None}, "set DEPLOYMENT_NAME"),
-        ({"DEPLOYMENT_NAME": "a b"}, "deployment_name 'a b' is not allowed"),
-        ({"LEVANTE_API_KEY": None}, "set LEVANTE_API_KEY or MISTRAL_API_KEY"),
-        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
-    ],
-)
-def test_worker_when_a_setting_is_wrong_then_the_error_names_it(
-    api: Api, place: Path, environment: dict[str, str | None], said: str
-) -> None:
-    """Settings are checked before the user's code is imported."""
-    (place / "cli_raises.py").write_text("raise SystemError")
-    assert_one_line(run(api, "worker", "cli_raises", **environment), said)
-
-
-def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Path) -> None:
-    """SIGTERM is how a worker is ended, so it is no failure; its log is on stderr."""
-    (tmp_path / "cli_shop.py").write_text(WORKFLOW_SOURCE)
-    refs = [{"workflow_id": "i", "workflow_registration_id": name} for name in ("1", "2")]
-    registered = {
-        "has_conflicts": False,
-        "workflow_registration_ids": ["1", "2"],
-        "workflow_registration_refs": refs,
-    }
-    api.on("POST", "/v1/workflows/register", (200, registered))
-    api.on("GET", WHOAMI, (200, {"scheduler_url": "", "namespace": "n"}))
-    api.on("POST", "/v1/workflows/workers/poll", (200, {"tasks": []}))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(str(Path(one).absolute()) for one in sys.path if one),
-        "LEVANTE_SERVER_URL": api.url,
-        "LEVANTE_API_KEY": "lev_secret",
-        "DEPLOYMENT_NAME": "d",
-    }
-    command = [sys.executable, "-m", "levante", "worker", "cli_shop"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=-1, stderr=-1, text=True) as process:
-        while process.poll() is None and not any(asked[1].endswith("/poll") for asked in api.asked):
-            time.sleep(0.01)  # wait for the process, which has no clock of ours
-        process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout) == (0, ""), stderr
-    assert "first, second" in stderr
-
-
-def test_worker_log_when_json_is_wanted_then_each_line_is_an_object() -> None:
-    """LOG_FORMAT=json, for whoever reads logs by machine."""
-    error = ValueError("no")
-    record = logging.LogRecord("levante.worker", logging.ERROR, "f", 1, "it %s", ("fails",), (ValueError, error, None))
-    said = json.loads(JsonLines().format(record))
-    assert (said["level"], said["logger"], said["message"]) == ("ERROR", "levante.worker", "it fails")
-    assert said["exception"].endswith("ValueError: no")
-    assert datetime.fromisoformat(said["time"]).tzinfo
-
-
-def test_workflow_names_when_there_is_a_prefix_then_all_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two branches of one team in one deployment."""
-    monkeypatch.setenv("WORKFLOW_NAME_PREFIX", "branch-")
-
-    class Plain:
-        @workflow.entrypoint
-        async def run(self) -> None:
-            """Do nothing."""
-
-    assert get_workflow_definition(workflow.define(name="plain")(Plain)).name == "branch-plain"

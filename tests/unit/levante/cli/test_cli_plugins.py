@@ -1,6 +1,5 @@
-"""Commands of other packages, found through real entry points; and what `levante` itself imports."""
+"""Commands of other packages, found through real entry points."""
 
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,15 +74,3 @@ def test_version_when_asked_for_then_it_is_the_installed_one() -> None:
         expected = "levante, not installed: a checkout\n"
     result = CliRunner().invoke(main, ["--version"])
     assert (result.exit_code, result.stdout) == (0, expected)
-
-
-def test_command_line_when_imported_then_it_brings_neither_the_worker_nor_the_host() -> None:
-    """Commands that only talk to the API start fast."""
-    program = (
-        "import sys, levante.cli as c; c.main(['--help'], standalone_mode=False); "
-        "print(sorted({'aiohttp', 'httpx', 'uvloop', 'uvicorn', 'levante.worker', 'levante_local'} & set(sys.modules)))"
-    )
-    path = [str(Path(one).absolute()) for one in sys.path if one]
-    program = f"import sys; sys.path[:] = {path!r} + sys.path; " + program
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert output.splitlines()[-1] == "[]"

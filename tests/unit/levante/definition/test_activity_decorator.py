@@ -4,19 +4,17 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from random import Random
-from typing import Any, NoReturn
-from uuid import UUID
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from levante import ErrorCode, InvalidArguments, WorkflowsException, activity, get_activity_definition
-from levante.context import current_workflow
 from levante.definition.definitions import with_retry_defaults
 from levante_core.protocol import ActivityOptions, RetryPolicy
+from tests.support.fake_run import FakeRun, in_workflow
 
 
 class Receipt(BaseModel):
@@ -40,73 +38,10 @@ async def charge_twice(amount: int) -> int:
     return first.amount + (await charge(amount)).amount
 
 
-class FakeRun:
-    """Answers every activity with one result, and remembers what was asked for."""
-
-    execution_id = "x-1"
-    run_id = "r-1"
-    workflow_name = "fake"
-    is_replaying = False
-    events = 0
-
-    def __init__(self, result: Any) -> None:
-        self.random = Random(7)  # noqa: S311
-        self.asked: list[tuple[str, Any, ActivityOptions]] = []
-        self._result = result
-
-    def now(self) -> datetime:
-        raise NotImplementedError
-
-    def uuid4(self) -> UUID:
-        raise NotImplementedError
-
-    def all_handlers_finished(self) -> bool:
-        raise NotImplementedError
-
-    def should_continue_as_new(self) -> bool:
-        raise NotImplementedError
-
-    def patched(self, patch_id: str) -> bool:
-        raise NotImplementedError
-
-    def deprecate_patch(self, patch_id: str) -> None:
-        raise NotImplementedError
-
-    def change_search_keys(self, change: Any) -> None:
-        raise NotImplementedError
-
-    def publish(self, event: Any) -> None:
-        raise NotImplementedError
-
-    def start_child(self, child: Any) -> Any:
-        raise NotImplementedError
-
-    def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
-        raise NotImplementedError
-
-    def start_activity(
-        self,
-        name: str,
-        input: Any,  # noqa: A002
-        options: ActivityOptions,
-        *,
-        waits_for_end: bool = False,
-    ) -> asyncio.Future[Any]:
-        self.asked.append((name, input, options))
-        future = asyncio.get_running_loop().create_future()
-        future.set_result(self._result)
-        return future
-
-    async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
-        raise NotImplementedError
-
-
 @pytest.fixture
 def run() -> Iterator[FakeRun]:
-    fake = FakeRun({"amount": 3})
-    token = current_workflow.set(fake)
-    yield fake
-    current_workflow.reset(token)
+    with in_workflow({"amount": 3}) as fake:
+        yield fake
 
 
 def test_call_when_in_a_workflow_then_it_is_scheduled_and_gives_the_declared_type(run: FakeRun) -> None:
@@ -124,22 +59,14 @@ def test_call_when_arguments_do_not_fit_then_nothing_is_scheduled(run: FakeRun) 
 
 def test_call_when_the_recorded_result_does_not_fit_then_the_type_is_never_a_lie() -> None:
     """What workflow code gets has the annotated type, or nothing is got."""
-    token = current_workflow.set(FakeRun({"amount": "much"}))
-    try:
-        with pytest.raises(WorkflowsException, match="the recorded result: amount"):
-            asyncio.run(charge(5))
-    finally:
-        current_workflow.reset(token)
+    with in_workflow({"amount": "much"}), pytest.raises(WorkflowsException, match="the recorded result: amount"):
+        asyncio.run(charge(5))
 
 
 def test_plain_function_when_in_a_workflow_then_it_is_scheduled_too() -> None:
     """Plain functions are activities like async ones."""
-    fake = FakeRun("done")
-    token = current_workflow.set(fake)
-    try:
+    with in_workflow("done") as fake:
         assert asyncio.run(thread_name("a")) == "done"
-    finally:
-        current_workflow.reset(token)
     assert [name for name, _, _ in fake.asked] == ["thread_name"]
 
 

@@ -2,76 +2,20 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from random import Random
-from types import ModuleType
-from typing import Any, NoReturn
-from uuid import UUID
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
-import levante
 from levante import (
     ErrorCode,
     WorkflowsException,
-    activity,
-    get_activity_definition,
-    get_execution_id,
     get_workflow_definition,
     workflow,
 )
-from levante.context import current_workflow
-from levante.definition.definitions import discover_activities
 from levante_core.protocol import WorkflowSpec
-
-
-class Order(BaseModel):
-    sku: str
-
-
-@workflow.define(
-    name="order",
-    workflow_display_name="Order",
-    workflow_description="Sells something",
-    execution_timeout=timedelta(minutes=5),
-    search_keys=["sku", "customer.id"],
-)
-class OrderWorkflow:
-    class Change(BaseModel):  # noqa: D106
-        sku: str
-
-    def __init__(self) -> None:
-        self.sku = ""
-
-    @workflow.entrypoint
-    async def run(self, order: Order) -> int:
-        self.sku = order.sku
-        return len(order.sku)
-
-    @workflow.signal(name="rename", description="Renames it")
-    def on_rename(self, sku: str) -> None:
-        self.sku = sku
-
-    @workflow.signal()
-    async def again(self) -> None: ...
-
-    @workflow.query()
-    def sku_now(self) -> str:
-        return self.sku
-
-    @workflow.update()
-    async def change(self, change: "OrderWorkflow.Change") -> bool:
-        self.sku = change.sku
-        return True
-
-    @workflow.update()
-    def change_nested(self, change: "Change") -> bool:
-        self.sku = change.sku
-        return True
+from tests.unit.levante.definition.orders import OrderWorkflow
 
 
 def test_definition_when_described_then_the_spec_carries_everything() -> None:
@@ -339,165 +283,3 @@ def test_define_when_the_class_cannot_work_then_the_import_fails(
     with pytest.raises(WorkflowsException, match=said) as caught:
         workflow.define(name="some")(make())
     assert caught.value.code is code
-
-
-# --- in workflow code -------------------------------------------------------------------------------------------------
-
-
-class FakeRun:
-    """A run with a fixed time; conditions hold at once or never."""
-
-    execution_id = "x-1"
-    run_id = "r-1"
-    workflow_name = "fake"
-    is_replaying = False
-    events = 0
-
-    def __init__(self) -> None:
-        self.random = Random(7)  # noqa: S311
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 2, tzinfo=UTC)
-
-    def uuid4(self) -> UUID:
-        return UUID(int=self.random.getrandbits(128), version=4)
-
-    def all_handlers_finished(self) -> bool:
-        raise NotImplementedError
-
-    def should_continue_as_new(self) -> bool:
-        raise NotImplementedError
-
-    def patched(self, patch_id: str) -> bool:
-        raise NotImplementedError
-
-    def deprecate_patch(self, patch_id: str) -> None:
-        raise NotImplementedError
-
-    def change_search_keys(self, change: Any) -> None:
-        raise NotImplementedError
-
-    def publish(self, event: Any) -> None:
-        raise NotImplementedError
-
-    def start_child(self, child: Any) -> Any:
-        raise NotImplementedError
-
-    def continue_as_new(self, input: Any) -> NoReturn:  # noqa: A002
-        raise NotImplementedError
-
-    def start_activity(self, name: str, input: Any, options: Any, *, waits_for_end: bool = False) -> asyncio.Future[Any]:  # noqa: A002
-        raise NotImplementedError
-
-    async def wait_condition(self, predicate: Callable[[], bool], timeout_seconds: float | None) -> None:
-        if not predicate():
-            raise TimeoutError(timeout_seconds)
-
-
-@pytest.fixture
-def run() -> Any:
-    fake = FakeRun()
-    token = current_workflow.set(fake)
-    yield fake
-    current_workflow.reset(token)
-
-
-def test_primitives_when_in_a_workflow_then_they_come_from_the_run(run: FakeRun) -> None:
-    """Time and randomness are those of the run, so that replay sees the same."""
-    assert workflow.now() == run.now()
-    assert workflow.uuid4().version == 4
-    assert workflow.random() is run.random
-    assert get_execution_id() == "x-1"
-
-
-def test_waiting_when_in_a_workflow_then_durations_and_seconds_both_work(run: FakeRun) -> None:
-    """A timeout is a timedelta or seconds."""
-
-    async def code() -> None:
-        await workflow.sleep(0.0)
-        await workflow.sleep(timedelta(0), summary="nothing")
-        await workflow.wait_condition(lambda: True)
-        with pytest.raises(TimeoutError, match="90"):
-            await workflow.wait_condition(lambda: False, timeout=timedelta(seconds=90))
-        with pytest.raises(TimeoutError, match="5"):
-            await workflow.wait_condition(lambda: False, timeout=5)
-
-    asyncio.run(code())
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        workflow.now,
-        workflow.uuid4,
-        workflow.random,
-        lambda: asyncio.run(workflow.sleep(0)),
-        lambda: asyncio.run(workflow.wait_condition(lambda: True)),
-    ],
-    ids=["now", "uuid4", "random", "sleep", "wait_condition"],
-)
-def test_primitives_when_outside_a_workflow_then_they_say_so(call: Callable[[], Any]) -> None:
-    """Nothing quietly falls back to the real clock or to real randomness."""
-    with pytest.raises(WorkflowsException, match="only in the code of a running workflow"):
-        call()
-    assert get_execution_id() is None
-
-
-def test_unsafe_when_used_then_nothing_happens() -> None:
-    """Code written for the vendor's sandbox runs unchanged."""
-    with workflow.unsafe.imports_passed_through(), workflow.unsafe.skip_determinism_enforcement():
-        pass
-
-
-# --- activities that a worker finds -----------------------------------------------------------------------------------
-
-
-async def one() -> None: ...
-async def other() -> None: ...
-
-
-def module(**content: Any) -> ModuleType:
-    made = ModuleType("made")
-    vars(made).update(content)
-    return made
-
-
-def test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity() -> None:
-    """All imported activities are served, however often they are imported. Source: SDK contract §9."""
-    act = activity()(one)
-    found = discover_activities([module(a=act, b=len, c=OrderWorkflow), None, module(a=act)])
-    assert found == {"one": get_activity_definition(act)}
-
-
-def test_discovery_when_two_functions_have_one_name_then_it_names_both_places() -> None:
-    """Which of them runs must not depend on the order of imports."""
-    with pytest.raises(WorkflowsException, match=r"two activities are named 'shared-name': .*:\d+ and .*:\d+"):
-        discover_activities([module(a=activity(name="shared-name")(each)) for each in (one, other)])
-
-
-def test_discovery_when_a_script_is_imported_by_name_too_then_both_copies_count_as_one() -> None:
-    """A worker script that another module imports is loaded twice from the same file."""
-    copies = []
-    for name in ("first_copy", "second_copy"):
-        copy = ModuleType(name)
-        source = "from levante import activity\n@activity()\nasync def act() -> None: ...\n"
-        exec(compile(source, "worker.py", "exec"), vars(copy))  # noqa: S102
-        copies.append(copy)
-    assert list(discover_activities(copies)) == ["act"]
-
-
-# --- the package ------------------------------------------------------------------------------------------------------
-
-
-def test_package_when_everything_in_all_is_asked_for_then_it_is_there() -> None:
-    """`__all__` is complete: what is listed exists."""
-    assert all(hasattr(levante, name) for name in levante.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = levante.nothing
-
-
-def test_package_when_imported_then_the_http_client_is_not() -> None:
-    """Workflow code is light to import: the worker comes only when it is asked for."""
-    code = "import sys, levante; print([name for name in ('aiohttp', 'httpx', 'levante.worker') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.strip() == "[]"

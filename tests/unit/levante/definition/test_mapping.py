@@ -1,126 +1,33 @@
-"""Inputs and outputs as JSON: SDK contract §1."""
+"""Inputs of handlers and of activities: what fits, what does not, and what schemas say of it."""
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Any, Generic, TypeVar
-from uuid import UUID
+from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
-from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
-from typing_extensions import TypeAliasType
 
 from levante.definition.mapping import activity_input, handler_input
-from levante.definition.outputs import ActivityOutput, HandlerOutput
-from levante.definition.schemas import Owner
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException
-
-OWNER = Owner("it 'x'", ErrorCode.WORKFLOW_DEFINITION_ERROR)
-T = TypeVar("T")
-
-
-class Item(BaseModel):
-    sku: str
-    count: int = 1
-
-
-class Order(BaseModel):
-    items: list[Item]
-    note: str | None = None
-
-
-class Card(BaseModel):
-    number: str
-
-
-class Cash(BaseModel):
-    amount: int
-    number: str | None = None
-
-
-class Open(BaseModel):
-    model_config = ConfigDict(extra="allow")
-    name: str
-
-
-class Aliased(BaseModel):
-    given_name: str = Field(alias="givenName")
-
-    @computed_field
-    def greeting(self) -> str:
-        return f"hello {self.given_name}"
-
-
-class Node(BaseModel):
-    label: str
-    children: "list[Node]" = []
-
-
-class Names(RootModel[list[str]]):
-    pass
-
-
-class Box(BaseModel, Generic[T]):
-    content: T
-
-
-class Optional(BaseModel):
-    note: str = "none"
-
-
-class Color(Enum):
-    RED = "red"
-
-
-@dataclass
-class Point:
-    x: int
-    y: int = 0
-
-
-class NotJson:
-    pass
-
-
-NOT_GIVEN: Any = NotJson()
-UNCHECKED: Any = 1
-Payment = TypeAliasType("Payment", Card | Cash)
-
-
-class Handlers:
-    """One method per shape of parameters."""
-
-    def nothing(self) -> None: ...
-    def one_model(self, order: Order) -> None: ...
-    def one_primitive(self, name: str) -> None: ...
-    def optional_primitive(self, name: str | None = None) -> None: ...
-    def several(self, name: str, times: int = 2, *, loud: bool = False) -> None: ...
-    def model_and_more(self, order: Order, urgent: bool) -> None: ...  # noqa: FBT001
-    def union(self, payment: Card | Cash) -> None: ...
-    def nullable_union(self, payment: Card | Cash | None) -> None: ...
-    def nullable_default(self, card: Card | None = Card(number="0")) -> None: ...  # noqa: B008
-    def default_model(self, card: Card = Card(number="0")) -> None: ...  # noqa: B008
-    def all_defaults(self, options: Optional) -> None: ...
-    def open_model(self, thing: Open) -> None: ...
-    def aliased(self, person: Aliased) -> None: ...
-    def recursive(self, node: Node) -> None: ...
-    def root(self, names: Names) -> None: ...
-    def generic(self, box: Box[int]) -> None: ...
-    def annotated(self, order: Annotated[Order, Field(description="what to ship")]) -> None: ...
-    def model_and_rest(self, card: Card, **rest: int) -> None: ...
-    def rest(self, name: str, **rest: int) -> None: ...
-    def alias_of_union(self, payment: Payment) -> None: ...
-    def sentinel(self, color: Color = NOT_GIVEN) -> None: ...
-
-
-def bind(name: str, value: Any) -> inspect.BoundArguments:
-    method = getattr(Handlers, name)
-    args, kwargs = handler_input(OWNER, method, {}, takes_extra=True).bind(value)
-    return inspect.signature(method).bind(None, *args, **kwargs)
+from tests.unit.levante.definition.mapped import (
+    OWNER,
+    Aliased,
+    Box,
+    Card,
+    Cash,
+    Color,
+    Handlers,
+    Item,
+    Names,
+    Node,
+    NotJson,
+    Open,
+    Optional,
+    Order,
+    bind,
+    number,
+    person,
+)
 
 
 @pytest.mark.parametrize(
@@ -305,9 +212,7 @@ def test_handler_input_when_a_string_names_a_nested_class_then_the_given_names_r
 
 
 def send(order: Order, *, retries: int = 3, **labels: str) -> None: ...
-def person(who: Aliased) -> None: ...
 def anything(thing: Any) -> None: ...
-def number(value: int) -> None: ...
 
 
 def test_activity_input_when_dumped_then_it_is_keyed_by_name_even_for_one_model() -> None:
@@ -355,115 +260,3 @@ def test_activity_input_when_an_argument_is_no_json_then_the_error_says_so(value
     with pytest.raises(WorkflowsException) as caught:
         activity_input(OWNER, anything).dump((value,), {})
     assert caught.value.code is ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR
-
-
-@pytest.mark.parametrize(
-    ("hint", "value", "plain"),
-    [
-        pytest.param(int, 1, 1, id="not wrapped"),
-        pytest.param(type(None), None, None, id="nothing"),
-        pytest.param(Order, Order(items=[]), {"items": [], "note": None}, id="model"),
-        pytest.param(list[Card], [Card(number="1")], [{"number": "1"}], id="models inside"),
-        pytest.param(Point, Point(1), {"x": 1, "y": 0}, id="dataclass"),
-        pytest.param(Color, Color.RED, "red", id="enum"),
-        pytest.param(timedelta, timedelta(seconds=90), "PT1M30S", id="duration"),
-        pytest.param(datetime, datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00Z", id="time"),
-        pytest.param(UUID, UUID(int=1), "00000000-0000-0000-0000-000000000001", id="uuid"),
-        pytest.param(Decimal, Decimal("1.10"), "1.10", id="decimal"),
-        pytest.param(tuple[int, str], (1, "a"), [1, "a"], id="tuple"),
-        pytest.param(Card | Cash, Cash(amount=1), {"amount": 1, "number": None}, id="union"),
-        pytest.param(Any, {"a": [1, None]}, {"a": [1, None]}, id="JSON as it is"),
-        pytest.param(Aliased, Aliased(givenName="a"), {"given_name": "a"}, id="names of fields, nothing computed"),
-    ],
-)
-def test_activity_output_when_loaded_then_it_equals_what_was_returned(hint: Any, value: Any, plain: Any) -> None:
-    """`await act()` gives the declared type, read from what is recorded, live and on replay."""
-    output = ActivityOutput(OWNER, hint)
-    dumped = output.dump(value)
-    assert dumped == plain
-    loaded = output.load(dumped)
-    assert loaded == value
-    assert type(loaded) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("hint", "value"),
-    [(int, "x"), (Any, NotJson()), (Order, None)],
-    ids=["other type", "no JSON", "None instead of a model"],
-)
-def test_activity_output_when_it_does_not_fit_then_the_attempt_fails(hint: Any, value: Any) -> None:
-    """A result is checked before it is recorded, because it can never be changed afterwards."""
-    with pytest.raises(WorkflowsException) as caught:
-        ActivityOutput(OWNER, hint).dump(value)
-    assert caught.value.code is ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR
-
-
-def test_activity_output_when_its_type_has_changed_since_then_load_says_so() -> None:
-    """A recorded result that the new code cannot read is a bug of the new code, not a failed activity."""
-    with pytest.raises(WorkflowsException, match="the recorded result: Input should be"):
-        ActivityOutput(OWNER, int).load("x")
-
-
-@pytest.mark.parametrize(
-    ("hint", "value", "expected"),
-    [
-        pytest.param(Order, Order(items=[]), {"items": [], "note": None}, id="a model becomes an object"),
-        pytest.param(Card | None, None, None, id="None becomes null"),
-        pytest.param(int, 1, {"result": 1}, id="a primitive is wrapped"),
-        pytest.param(dict[str, int], {"a": 1}, {"result": {"a": 1}}, id="a dict is wrapped too"),
-        pytest.param(list[Card], [Card(number="1")], {"result": [{"number": "1"}]}, id="so is a list of models"),
-        pytest.param(Card | int, Card(number="1"), {"number": "1"}, id="the model of a union"),
-        pytest.param(Card | int, 1, {"result": 1}, id="the rest of a union"),
-        pytest.param(Any, Card(number="1"), {"number": "1"}, id="without annotation, the value decides"),
-        pytest.param(Node, Node(label="a"), {"label": "a", "children": []}, id="a model that refers to itself"),
-    ],
-)
-def test_entrypoint_output_when_dumped_then_it_is_wrapped_unless_model_or_none(hint: Any, value: Any, expected: Any) -> None:
-    """Source: SDK contract §1. The registered schema agrees with what is sent."""
-    output = HandlerOutput(OWNER, hint, wraps=True)
-    assert output.dump(value) == expected
-    if output.schema is not None:
-        Draft202012Validator(output.schema).validate(expected)
-
-
-@pytest.mark.parametrize("hint", [Any, type(None)], ids=["not annotated", "returns nothing"])
-def test_output_schema_when_nothing_is_known_of_the_result_then_there_is_none(hint: Any) -> None:
-    """A schema that says nothing is left out."""
-    assert HandlerOutput(OWNER, hint, wraps=True).schema is None
-
-
-def test_handler_output_when_it_does_not_wrap_then_primitives_stay_as_they_are() -> None:
-    """Queries and updates answer with the plain value."""
-    output = HandlerOutput(OWNER, Annotated[int, Field(ge=0)], wraps=False)
-    assert output.dump(1) == 1
-    assert output.schema == {"type": "integer", "minimum": 0}
-
-
-@pytest.mark.parametrize(
-    ("hint", "value", "expected"),
-    [
-        pytest.param(int, "x", "x", id="unwrapped, as the contract says"),
-        pytest.param(Card, {"a": 1}, {"a": 1}, id="a dict instead of the model"),
-        pytest.param(Card, Card.model_construct(number=UNCHECKED), {"number": 1}, id="a model that was not validated"),
-    ],
-)
-def test_handler_output_when_it_does_not_fit_its_annotation_then_it_is_logged_and_passed_on(
-    hint: Any, value: Any, expected: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The work of an execution is not lost to a wrong return annotation. The log does not quote the result."""
-    assert HandlerOutput(OWNER, hint, wraps=True).dump(value) == expected
-    assert caplog.messages == [f"{OWNER.label}: the result does not fit its annotation, passed on as it is"]
-
-
-def test_handler_output_when_it_is_no_json_then_it_is_refused() -> None:
-    """What cannot be recorded cannot be a result."""
-    with pytest.raises(WorkflowsException) as caught:
-        HandlerOutput(OWNER, Any, wraps=True).dump(NotJson())
-    assert caught.value.code is ErrorCode.UNSERIALIZABLE_PAYLOAD_ERROR
-
-
-def test_problems_when_a_secret_does_not_fit_then_its_value_is_not_in_the_message() -> None:
-    """Messages are recorded and shown; inputs may be secret."""
-    with pytest.raises(InvalidArguments) as caught:
-        bind("several", {"name": "a", "times": "hunter2"})
-    assert "hunter2" not in caught.value.message

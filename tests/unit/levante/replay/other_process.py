@@ -8,7 +8,7 @@ import pickle
 import sys
 
 from levante.replay.replayer import replay
-from tests.unit.levante.replay.programs import Live
+from tests.unit.levante.replay.lives import Live
 
 
 def main() -> None:

@@ -1,13 +1,8 @@
 """Invariant 2 over programs that nobody thought of: whatever code does and whatever happens to it, replay does the same."""
 
 import gc
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -17,7 +12,8 @@ from levante.context import current_workflow
 from levante.errors import NonDeterminismError
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante_core.protocol import OUTCOMES, ActivityOptions, ActivityScheduled, HistoryBatch, fold
-from tests.unit.levante.replay import other_process
+from tests.support.forms import either
+from tests.unit.levante.replay.lives import Live, lived, open_work
 from tests.unit.levante.replay.programs import (
     PROGRAMS,
     Act,
@@ -28,7 +24,6 @@ from tests.unit.levante.replay.programs import (
     Generate,
     Group,
     Limit,
-    Live,
     Program,
     Race,
     Sequence,
@@ -36,12 +31,8 @@ from tests.unit.levante.replay.programs import (
     Shielded,
     WaitFor,
     interpret,
-    lived,
-    open_work,
 )
 from tests.unit.levante.replay.test_run import new_run
-
-ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +43,7 @@ def _garbage_of_others_is_left_alone() -> Iterator[None]:
     gc.unfreeze()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=either(short=15, full=150))
 @given(PROGRAMS, st.data())
 def test_replay_when_a_program_has_ended_then_it_does_and_sees_the_same_again(program: Program, data: st.DataObject) -> None:
     """Replayed at once, the same code asks for the same and is told the same: nothing is left to record."""
@@ -63,7 +54,7 @@ def test_replay_when_a_program_has_ended_then_it_does_and_sees_the_same_again(pr
     assert again.seen == live.seen
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=either(short=15, full=150))
 @given(PROGRAMS, st.data())
 def test_replay_when_a_history_is_cut_anywhere_then_the_rest_happens_as_it_did(
     program: Program, data: st.DataObject
@@ -82,7 +73,7 @@ def test_replay_when_a_history_is_cut_anywhere_then_the_rest_happens_as_it_did(
     assert again.seen == live.seen
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=either(short=10, full=100))
 @given(PROGRAMS, st.data())
 def test_history_when_written_and_read_then_it_is_the_same_and_folds(program: Program, data: st.DataObject) -> None:
     """What is recorded survives its way through JSON, and the fold of it knows that nothing is open but what is."""
@@ -101,7 +92,7 @@ def replace_last(live: Live) -> Live:
     return before
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=either(short=15, full=150))
 @given(PROGRAMS, st.data())
 def test_replay_when_an_activity_was_renamed_then_the_first_event_that_differs_is_named(
     program: Program, data: st.DataObject
@@ -122,7 +113,7 @@ def test_replay_when_an_activity_was_renamed_then_the_first_event_that_differs_i
     changed.dispose()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=either(short=15, full=150))
 @given(PROGRAMS, st.data())
 def test_replay_when_code_asks_for_one_thing_more_at_the_start_then_it_is_refused(
     program: Program, data: st.DataObject
@@ -133,31 +124,6 @@ def test_replay_when_code_asks_for_one_thing_more_at_the_start_then_it_is_refuse
     with pytest.raises(NonDeterminismError, match=f"at event {FIRST_EVENT_ID}: .*'new'"):
         replay(changed, live.batches, {})
     changed.dispose()
-
-
-@pytest.mark.timeout(240)
-def test_replay_when_another_process_with_another_hash_seed_does_it_then_it_sees_the_same() -> None:
-    """Neither addresses nor hashes of texts lead anywhere: a worker on another machine has others."""
-    lives: list[tuple[Program, list[HistoryBatch], str]] = []
-
-    @settings(deadline=None, max_examples=100, database=None)
-    @given(PROGRAMS, st.data())
-    def live_through(program: Program, data: st.DataObject) -> None:
-        live = lived(program, data)
-        lives.append((program, live.batches, repr(live.seen)))
-
-    live_through()
-    for seed in ("1", "4242"):
-        done = subprocess.run(
-            [sys.executable, "-m", other_process.__name__],
-            input=pickle.dumps(lives),
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert done.stdout.decode().strip() == f"{len(lives)} replayed"
 
 
 def _renamed(program: Program, name: str) -> Program:

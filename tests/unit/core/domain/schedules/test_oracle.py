@@ -1,6 +1,6 @@
 """Random schedules compared with what croniter and dateutil say of the same ones, over simulated years.
 
-300 schedules, or as many as LEVANTE_RANDOM_SCHEDULES says: `make test-schedules` has 10,000.
+60 schedules, 300 in the full form, or as many as LEVANTE_RANDOM_SCHEDULES says: `make test-schedules` has 10,000.
 """
 
 import os
@@ -18,8 +18,9 @@ from dateutil.rrule import DAILY, FR, MO, SA, SU, TH, TU, WE, rrule
 
 from levante_core.domain.schedules.spec import ScheduleSpec
 from levante_core.domain.schedules.times import times
+from tests.support.forms import either
 
-COUNT = int(os.environ.get("LEVANTE_RANDOM_SCHEDULES", "300"))
+COUNT = int(os.environ.get("LEVANTE_RANDOM_SCHEDULES") or either(short=60, full=300))
 CHUNKS = 10
 COMPARED = 40
 """Times of each schedule."""

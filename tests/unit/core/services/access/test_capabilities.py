@@ -24,7 +24,7 @@ from levante_core.services.access.capabilities import (
 from levante_core.storage import keys
 from tests.fakes import FakeClock
 from tests.support.place import POOL, SPACE, Place
-from tests.unit.core.services.test_services import scheduled
+from tests.unit.core.services.recorded import scheduled
 
 OTHER = Workspace("other")
 

@@ -2,55 +2,19 @@
 
 import logging
 import socket
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
 
 from levante_core.domain.catalogue.schema_rules import MOST_SCHEMA_BYTES, MOST_SCHEMAS, SchemaWork
-from levante_core.errors import InvalidInput
 from levante_core.services.messages import input_validation
 from levante_core.services.messages.input_validation import (
     MOST_BYTES_TOGETHER,
-    MOST_WORK_OF_CHECK,
-    MOST_WORK_OF_LIST,
     InputChecks,
-    Problems,
-    RunBlocking,
-    refuse_schemas,
 )
 from levante_core.services.messages.schema_process import compiled
-
-AT = ("body", "input")
-HERE = ("body", "definitions", 0, "input_schema")
-
-
-class Runs:
-    """Counts the checks that run in a process of their own."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, blocking: Any) -> Problems:
-        self.count += 1
-        problems: Problems = blocking()
-        return problems
-
-
-def problems(schema: dict[str, Any], value: Any, run: RunBlocking | None = None) -> list[dict[str, Any]]:
-    try:
-        InputChecks(*([run] if run else [])).check(schema, value, name="n", at=AT)
-    except InvalidInput as refused:
-        return refused.problems
-    return []
-
-
-def refusals(*schemas: Any) -> list[dict[str, Any]]:
-    try:
-        refuse_schemas(((*HERE[:2], number, HERE[3]), schema) for number, schema in enumerate(schemas))
-    except InvalidInput as refused:
-        return refused.problems
-    return []
+from tests.support.input_checks import AT, UNION, Runs, nested, problems, refusals
 
 
 def doubled(times: int) -> dict[str, Any]:
@@ -60,30 +24,6 @@ def doubled(times: int) -> dict[str, Any]:
         below = {"$ref": f"#/$defs/t{number - 1}"}
         definitions[f"t{number}"] = {"allOf": [below, below]}
     return {"$defs": definitions, "properties": {"a": {"$ref": f"#/$defs/t{times}"}}}
-
-
-def nested(depth: int, leaf: Any, **more: Any) -> Any:
-    value = leaf
-    for _ in range(depth):
-        value = {**more, "c": value}
-    return value
-
-
-class Leaf(BaseModel):
-    kind: Literal["leaf"] = "leaf"
-
-
-class Left(BaseModel):
-    c: "Left | Right | Leaf"
-    kind: Literal["left", "both"]
-
-
-class Right(BaseModel):
-    c: "Left | Right | Leaf"
-    kind: Literal["right", "both"]
-
-
-UNION = Left.model_json_schema()
 
 
 @pytest.mark.parametrize(
@@ -215,66 +155,12 @@ def test_input_when_it_is_none_then_no_fields_are_meant_too() -> None:
     assert [one["type"] for one in problems({"type": "object", "required": ["a"]}, None)] == ["schema.required"]
 
 
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [
-        ({"pattern": "^(a+)+$"}, "a" * 50_000 + "!"),
-        ({"pattern": "^(a+)+(?!b)$"}, "a" * 50_000 + "!"),
-        ({"uniqueItems": True}, [*range(40_000), 0]),
-        ({"uniqueItems": True}, [*({"k": number} for number in range(40_000)), {"k": 0}]),
-        ({"items": {"enum": [*map(str, range(2_000)), {}]}}, ["1999"] * 100_000 + ["x"]),
-        (UNION, nested(90, 1, kind="both")),
-        ({"allOf": [{"type": "string"}] * 200}, [*range(100_000)]),
-        ({"properties": {"a": {"pattern": "(?=.*x)y"}}}, {"a": "b" * 100_000}),
-        ({"unevaluatedProperties": False, "anyOf": [{"properties": {"a": {}}}]}, {"b": 1}),
-    ],
-)
-def test_check_when_it_is_hard_then_it_ends_and_refuses(schema: dict[str, Any], value: Any) -> None:
-    """Nothing that a schema and an input can do takes for ever. The time limit of the test is what fails otherwise."""
-    assert refusals(schema) == []
-    (found, *_) = problems(schema, value)
-    assert found["loc"][:2] == ["body", "input"]
-
-
-def test_check_when_it_never_ends_then_the_caller_is_told_that_it_takes_too_long() -> None:
-    """A refusal that names no keyword would send its reader in search of one."""
-    above = nested(90, {"kind": "leaf"}, kind="both")
-    wrong = {"$defs": {**UNION["$defs"], "Leaf": False}, "$ref": UNION["$ref"]}
-    (found,) = problems(wrong, above)
-    assert (found["type"], found["loc"]) == ("schema", list(AT))
-    assert "too long" in found["msg"]
-
-
 def test_check_when_its_bound_is_small_then_no_process_is_started() -> None:
     """A process for every start of an execution would be the cost of few odd ones."""
     runs = Runs()
     assert problems(Honest.model_json_schema(), {"name": "Ada", "tags": ["a"] * 100}, runs)
     assert problems(UNION, nested(3, {"kind": "leaf"}, kind="left"), runs) == []
     assert runs.count == 0
-
-
-@pytest.mark.parametrize("is_valid", [True, False])
-def test_check_when_its_bound_is_large_then_it_runs_in_a_process_with_the_same_outcome(*, is_valid: bool) -> None:
-    """Where a check runs changes nothing of what is said."""
-    runs = Runs()
-    schema = {"items": {"allOf": [{"type": "integer"}] * 50}}
-    value = [1] * 200_000 if is_valid else [1] * 200_000 + ["x"]
-    found = problems(schema, value, runs)
-    assert runs.count == 1
-    assert [(one["loc"], one["type"]) for one in found[:1]] == ([] if is_valid else [([*AT, 200_000], "schema.type")])
-
-
-def test_check_when_the_bound_is_between_then_a_process_explains_only_what_does_not_fit() -> None:
-    """Finding out is cheap, listing is not."""
-    runs = Runs()
-    schema = {"items": {"type": "integer"}}
-    value: list[Any] = [1] * 200_000
-    size = 2 * len(value)
-    assert MOST_WORK_OF_LIST < size * SchemaWork(schema).per_byte(1) < MOST_WORK_OF_CHECK
-    assert problems(schema, value, runs) == []
-    assert runs.count == 0
-    assert problems(schema, ["x", *value], runs)
-    assert runs.count == 1
 
 
 def test_check_when_an_older_version_registered_a_schema_then_it_is_left_to_the_worker_and_said_once(

@@ -15,7 +15,7 @@ from levante_local.host import LARGE_BYTES
 from levante_local.http.gateway import event_of
 from levante_local.http.sockets import SocketLimits
 from tests.integration.api.harness import on_a_loop
-from tests.unit.local.serving import KEY, SHORT, request, serving, until
+from tests.integration.local.serving import KEY, SHORT, request, serving, until
 
 LIMITS = SocketLimits()
 START = "/v1/workflows/nobody-has-this/execute"

@@ -19,7 +19,7 @@ from levante_local import host as hosts
 from levante_local import pumps
 from levante_local.host import WORKSPACE, Host, HostSettings
 from tests.integration.api.harness import on_a_loop
-from tests.unit.local.serving import until
+from tests.integration.local.serving import until
 
 KEY = Key("p", "s")
 FOR_EVER = 3600.0

@@ -16,7 +16,7 @@ from levante_local.http.admission import AdmissionLimits
 from levante_local.http.body_room import SMALL_BYTES, BodyRoom, NoRoom, RoomLimits
 from levante_local.http.refused_keys import GuessLimits
 from tests.integration.api.harness import on_a_loop
-from tests.unit.local.serving import KEY, request, serving, until
+from tests.integration.local.serving import KEY, request, serving, until
 
 GUESS = "key-that-nobody-has-0123456789"
 RUNS = "/v1/workflows/runs"

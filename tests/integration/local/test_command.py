@@ -19,7 +19,7 @@ from levante_local.host import Host, HostSettings
 from levante_local.http.server import Listening, Tls, server_of
 from levante_local.http.sockets import Sockets
 from tests.integration.api.harness import on_a_loop
-from tests.unit.local.serving import KEY, request, serving
+from tests.integration.local.serving import KEY, request, serving
 
 
 def modes(directory: Path) -> dict[str, int]:

@@ -15,7 +15,7 @@ from levante_local import supervision
 from levante_local.host import FEED, UNREADABLE
 from levante_local.supervision import Supervisor
 from tests.integration.api.harness import on_a_loop
-from tests.unit.local.serving import KEY, Served, request, serving, until
+from tests.integration.local.serving import KEY, Served, request, serving, until
 
 
 @pytest.fixture(autouse=True)
