@@ -20,8 +20,13 @@ class Client:
     def __init__(self, connection: Connection) -> None:
         from levante.client.transport.sync_transport import SyncTransport  # noqa: PLC0415 - brings httpx: `--help` does without
 
+        self._connection = connection
         self.server = Server(connection, time.monotonic, retry_seconds=0.0)
         self._transport = SyncTransport(connection)
+
+    def another(self) -> Client:
+        """Return a client of the same API for another thread."""
+        return Client(self._connection)
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Answer:
         """Read. query: lists repeat the key."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -33,6 +34,8 @@ from levante_core.services.executions.start import RunsPage
 from levante_core.services.paging import Budget
 from levante_core.storage.runs import RunSummary
 
+MOST_LOOKED_AT = 100
+"""Open runs of a page whose blockers are shown."""
 READS_OF_A_RUN = 4
 """What finding out about the blockers of an open run counts for."""
 
@@ -72,7 +75,7 @@ class RunsQuery(Parameters):
     is_blocked: bool = False
     """Runs only that something keeps from going on."""
     include_blockers: bool = False
-    """Say what keeps each run that is open from going on."""
+    """Say what keeps each run that is open from going on, of the first 100 such runs of the page."""
     include_internal: bool = True
     """Runs of workflows that are means to others, too."""
     page_size: Limit = 50
@@ -147,7 +150,11 @@ class RunEndpoints:
             budget=budget,
         )
         rows, token = _by_end(page, query, pages) if is_by_end else (page.runs, pages.cursor(page.next_token))
-        shown = tuple(run_response(run, blockers.of(run) if query.include_blockers else None) for run in rows)
+        looked_at = {run.key.run_id for run in islice((run for run in rows if run.is_open), MOST_LOOKED_AT)}
+        shown = tuple(
+            run_response(run, blockers.of(run) if query.include_blockers and run.key.run_id in looked_at else None)
+            for run in rows
+        )
         return WorkflowExecutionListResponse(executions=shown, next_page_token=token)
 
     def _workflow_filter(self, workspace: Workspace, query: RunsQuery, budget: Budget) -> Callable[[str], bool] | None:

@@ -187,7 +187,10 @@ def test_list_when_narrowed_then_the_query_says_so(api: Api) -> None:
     narrowed = ["--workflow", "a b", "--status", "failed", "--status", "RUNNING", "--limit", "2"]
     result = run(api, "executions", "list", *narrowed)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no executions\n")
-    assert api.asked[0][1] == "/v1/workflows/runs?page_size=2&workflow_identifier=a+b&status=FAILED&status=RUNNING"
+    assert (
+        api.asked[0][1]
+        == "/v1/workflows/runs?page_size=2&workflow_identifier=a+b&status=FAILED&status=RUNNING&include_blockers=true"
+    )
 
 
 @pytest.mark.parametrize("wrong", [["--limit", "0"], ["--status", "DONE"], ["--order", "up"]])

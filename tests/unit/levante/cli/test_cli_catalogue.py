@@ -193,7 +193,7 @@ def parameters(command: click.Command) -> set[str]:
 @pytest.mark.parametrize(
     ("group", "verb", "query", "apart"),
     [
-        (executions, "list", RunsQuery, set()),
+        (executions, "list", RunsQuery, {"is_blocked", "include_blockers", "stuck"}),
         (workflows, "list", WorkflowsQuery, {"active_only", "sort_by"}),
         (workflows, "metrics", MetricsQuery, set()),
         (registrations, "list", RegistrationsQuery, {"with_workflow"}),
@@ -232,7 +232,7 @@ def test_filters_when_given_then_booleans_are_written_as_the_api_reads_them(api:
     assert [asked[1].partition("?")[2] for asked in api.asked] == [
         "limit=50&archived=true&tags=a&tags=b&deployment_status=active",
         "limit=50&archived=false",
-        "page_size=50&include_internal=false&search_key=order%3D%3D%3A7&start_time_after=T",
+        "page_size=50&include_internal=false&search_key=order%3D%3D%3A7&start_time_after=T&include_blockers=true",
     ]
 
 

@@ -206,8 +206,8 @@ def test_list_when_it_takes_several_pages_then_it_is_one_list(api: Api) -> None:
     assert (len(plain.stdout.splitlines()), "first 1005" in plain.stderr) == (1006, True)
     path = "/v1/workflows/runs"
     assert [asked[1] for asked in api.asked][:2] == [
-        f"{path}?page_size=1000&search=kite",
-        f"{path}?page_size=5&search=kite&next_page_token=t",
+        f"{path}?page_size=1000&search=kite&include_blockers=true",
+        f"{path}?page_size=5&search=kite&include_blockers=true&next_page_token=t",
     ]
 
 

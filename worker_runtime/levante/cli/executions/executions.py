@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from levante.cli.client import Client
+from levante.cli.executions.blockers import kinds_of
 from levante.cli.executions.endings import cancel, reset, terminate
 from levante.cli.executions.events import events
 from levante.cli.executions.histories import show_history
@@ -17,7 +18,7 @@ from levante.cli.operations.logs import execution_logs
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.records import print_execution
-from levante.cli.output.text import Column
+from levante.cli.output.text import Column, print_json, print_table
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -27,6 +28,7 @@ COLUMNS = [
     Column("status", "STATUS"),
     Column("start_time", "STARTED"),
     Column("end_time", "ENDED"),
+    Column("blocked_by", "BLOCKED BY"),
 ]
 
 
@@ -60,12 +62,19 @@ def get(client: Client, *, execution_id: str, as_json: bool) -> None:
 @click.option("--internal/--no-internal", "include_internal", default=None, help="With or without Levante's own workflows.")
 @click.option("--sort-by", type=click.Choice(["start_time", "end_time"]), help="Default: start_time.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: desc, the newest first.")
+@click.option("--stuck", is_flag=True, help="Only runs that something keeps from going on, such as code that fails.")
 @limit_option
 @json_option
 @with_client
-def list_(client: Client, *, limit: int, as_json: bool, **filters: Any) -> None:
-    """List runs, the newest first."""
-    RUNS.show(RUNS.read(client, given(filters), limit), COLUMNS, none="no executions", as_json=as_json)
+def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: Any) -> None:
+    """List runs, the newest first, and what keeps those that are open from going on."""
+    query = {**given(filters), "include_blockers": "true", **({"is_blocked": "true"} if stuck else {})}
+    found = RUNS.read(client, query, limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table([{**row, "blocked_by": kinds_of(row)} for row in found.rows(RUNS.rows)], COLUMNS, none="no executions")
+    RUNS.say_if_there_is_more(found)
 
 
 @executions.command()

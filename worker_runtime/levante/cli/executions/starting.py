@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from levante.cli.client import Client
+from levante.cli.executions.blockers import blockers_told
 from levante.cli.executions.events import follow_tree
 from levante.cli.exits import EPILOG, CommandFailed, NotCompleted, OutOfTime
 from levante.cli.options import INPUT_HELP, INPUT_KEYS, json_option, one_of, registration_option, with_client
@@ -60,7 +61,7 @@ def start(
         print_execution(started, as_json=as_json)
         return
     execution_id = started.field("execution_id", str)
-    with _was_started(execution_id):
+    with _was_started(execution_id), blockers_told(client, execution_id):
         if follow:
             follow_tree(client, execution_id, timeout, as_json=as_json)
         # Who has followed to the end of the time asks once more.
@@ -76,7 +77,9 @@ def start(
 def wait(client: Client, *, execution_id: str, timeout: float | None, as_json: bool) -> None:
     """Wait until an execution ends, and print its result."""
     found = client.get(execution_path(execution_id))
-    _report(execution_id, found, _end_of(client, execution_id, timeout), timeout, as_json=as_json)
+    with blockers_told(client, execution_id):
+        ended = _end_of(client, execution_id, timeout)
+    _report(execution_id, found, ended, timeout, as_json=as_json)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import click
 
-_WIPE = "\r\x1b[K"
+WIPE = "\r\x1b[K"
+"""Empties the line of a terminal."""
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
     def say(text: str) -> None:
         if is_shown:
-            click.echo(f"{_WIPE}{text}", nl=False, err=True)
+            click.echo(f"{WIPE}{text}", nl=False, err=True)
 
     try:
         yield say

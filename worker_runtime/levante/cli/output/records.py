@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import click
+
+from levante.cli.executions.blockers import messages_of
 from levante.cli.output.text import print_json, print_record
 from levante.client.answers import Answer
 
@@ -11,6 +14,7 @@ RECORD = [
     "status",
     "start_time",
     "end_time",
+    "deadline_at",
     "deployment_name",
     "build_id",
     "parent_execution_id",
@@ -29,3 +33,5 @@ def print_execution(answer: Answer, *, as_json: bool) -> None:
         return
     answer.field("execution_id", str)
     print_record({name: value for name, value in answer.value.items() if value != {}}, RECORD)
+    for message in messages_of(answer.value):
+        click.echo(f"blocked: {message}")
