@@ -44,7 +44,7 @@ def messages_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def _watch(client: Client, execution_id: str, over: threading.Event) -> None:
-    told: set[tuple[str, ...]] = set()
+    said: set[tuple[str, ...]] = set()
     pause = FIRST_LOOK_SECONDS
     own = client.another()
     try:
@@ -55,8 +55,8 @@ def _watch(client: Client, execution_id: str, over: threading.Event) -> None:
                 found = {}  # who waits for the end says what is wrong
             for blocker in _blockers(found):
                 kind = _kind(blocker)
-                if kind not in told and not over.is_set():
-                    told.add(kind)
+                if kind not in said and not over.is_set():
+                    said.add(kind)
                     click.echo(f"{WIPE if sys.stderr.isatty() else ''}{_line(blocker)}", err=True)
             pause = min(1.5 * pause, LAST_PAUSE_SECONDS)
     finally:
