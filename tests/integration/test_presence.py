@@ -66,7 +66,7 @@ class Served:
 async def served(data: Path) -> AsyncIterator[Served]:
     """Serve a host on which an execution waits for a worker."""
     host = Host(HostSettings(data, first_key=SecretStr(ADMIN), synchronous="NORMAL"))
-    host.first_key()
+    host.local_key()
     async with host.running():
         here = Served(host)
         definitions = [{"name": "greet", "task_queue": "prod", "input_schema": {}}]

@@ -39,7 +39,7 @@ from levante_core.protocol import ScheduleDefinition as Schedule
 
 if TYPE_CHECKING:
     from levante.replay.recorded import replay_history
-    from levante.worker import run_worker
+    from levante.worker import Worker, run_worker
 
 __all__ = [
     "ActivityError",
@@ -64,6 +64,7 @@ __all__ = [
     "ScheduleRange",
     "StickyWorkerSession",
     "Task",
+    "Worker",
     "WorkflowError",
     "WorkflowsException",
     "activity",
@@ -93,7 +94,7 @@ _ABSENT = {
     "get_workflow_registration_ref": "registrations are those of the API: `client.workflows.get_workflow_registrations`",
 }
 """Names of the vendor's SDK that are not here, and what is in their place."""
-_LATE = {"replay_history": "levante.replay.recorded", "run_worker": "levante.worker"}
+_LATE = {"replay_history": "levante.replay.recorded", "Worker": "levante.worker", "run_worker": "levante.worker"}
 
 
 def __getattr__(name: str) -> Any:

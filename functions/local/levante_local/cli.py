@@ -1,9 +1,13 @@
 """`levante dev`: the host as a command."""
 
+import errno
 import gc
 import logging
+import os
+import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,9 +15,10 @@ import click
 
 from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
+from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE, LOCAL_KEY, default_deployment
 from levante_local.environment import HostEnvironment
 from levante_local.host import Host, HostSettings
-from levante_local.http.server import Listening, Tls, TlsNotUsable, serve
+from levante_local.http.server import Beside, Listening, Tls, TlsNotUsable, bound, serve, server_of
 from levante_local.sqlite.schema import StoreNotOpened
 
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -28,15 +33,18 @@ EXPOSED = (
 
 
 @click.command()
+@click.argument("targets", nargs=-1, metavar="[FILE.py|PACKAGE.MODULE[:CLASS]]...")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".levante"),
+    default=DATA_DIRECTORY,
+    envvar=DATA_VARIABLE,
     show_default=True,
-    help="Directory for everything that survives a restart.",
+    help="Directory for everything that survives a restart. Default: LEVANTE_DATA, else this.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--deployment-name", help="Of the worker. Default: DEPLOYMENT_NAME, else the name of the first target.")
 @click.option("--tls-cert", type=PEM, help="Certificate for HTTPS, with its chain. Goes with --tls-key.")
 @click.option("--tls-key", type=PEM, help="Private key of the certificate, without a password.")
 @click.option(
@@ -50,20 +58,56 @@ EXPOSED = (
     "--rotate-signing-key", is_flag=True, help="Sign tokens with a new key from now on; the one before it is still good."
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
-def dev(
+def dev(  # noqa: PLR0913 - each is an option
     *,
+    targets: tuple[str, ...],
     data: Path,
     port: int,
     host: str,
+    deployment_name: str | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     retention_days: int,
     rotate_signing_key: bool,
     log_level: str,
 ) -> None:
-    """Run Levante on this machine: API, dispatcher and storage in one process."""
+    """Run Levante on this machine: API, dispatcher and storage in one process.
+
+    With TARGETS, a worker beside it serves the workflows of these files or modules, and starts again when a file changes.
+    """
     _log_warnings()
     listening = Listening(host, port, _tls(tls_cert, tls_key))
+    with _port_taken(listening) as taken:
+        application, key = _opened(data, retention_days, log_level, rotate_signing_key=rotate_signing_key)
+        server = server_of(application, listening, log_level)
+        worker = _worker(targets, listening, key, deployment_name)
+        click.echo(f"Levante listens on {listening.url}, data in {data}")
+        click.echo(f"Its API key is in {data / LOCAL_KEY}, where commands, clients and workers on this machine find it.")
+        if listening.is_exposed:
+            click.echo(EXPOSED, err=True)
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
+        problem = serve(application, server, taken, worker)
+    if problem:
+        raise click.ClickException(problem)
+
+
+@contextmanager
+def _port_taken(listening: Listening) -> Iterator[socket.socket]:
+    """Take the port before anything else is done or said. Raises: click.ClickException."""
+    try:
+        taken = bound(listening)
+    except OSError as error:
+        what = "is in use: stop what listens there, or take another one with --port"
+        reason = what if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror or error}"
+        raise click.ClickException(f"port {listening.port} of {listening.host} {reason}") from None
+    with taken:
+        yield taken
+
+
+def _opened(data: Path, retention_days: int, log_level: str, *, rotate_signing_key: bool) -> tuple[Host, str]:
+    """Open the data. Returns the host, and the key for everything on this machine. Raises: click.ClickException."""
     try:
         environment = HostEnvironment()
         settings = HostSettings(
@@ -74,21 +118,21 @@ def dev(
             retention=timedelta(days=retention_days) or None,
         )
         application = Host(settings)
-        secret = application.first_key()
+        key = application.local_key()
         if rotate_signing_key:
             click.echo(f"Signing key {application.rotate_signing_key()} signs from now on.")
     except (StoreNotOpened, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    if secret:
-        click.echo(f"First API key (shown only now):\n\n  export LEVANTE_API_KEY={secret}\n")
-    click.echo(f"Levante listens on {listening.url}, data in {data}\n  export LEVANTE_SERVER_URL={listening.url}")
-    if listening.is_exposed:
-        click.echo(EXPOSED, err=True)
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    with suppress(KeyboardInterrupt):
-        serve(application, listening, log_level)
+    return application, key
+
+
+def _worker(targets: Sequence[str], listening: Listening, key: str, deployment_name: str | None) -> Beside:
+    if not targets:
+        return nullcontext()
+    from levante_local.development.worker_process import DevWorker  # noqa: PLC0415 - brings watchfiles
+
+    deployment = deployment_name or os.environ.get("DEPLOYMENT_NAME") or default_deployment(targets[0])
+    return DevWorker(targets, {"LEVANTE_SERVER_URL": listening.url, "LEVANTE_API_KEY": key, "DEPLOYMENT_NAME": deployment})
 
 
 def _log_warnings() -> None:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from levante_core.errors import loggable
+from levante_core.protocol.local_key import LOCAL_KEY
 
 logger = logging.getLogger("levante.host")
 
@@ -13,6 +14,8 @@ PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 DATABASE = "levante.sqlite"
 PAYLOADS = "payloads"
+IGNORED = ".gitignore"
+OUR_FILES = frozenset({PAYLOADS, IGNORED, LOCAL_KEY})
 _OF_OTHERS = 0o077
 
 
@@ -24,7 +27,7 @@ def prepare_directory(directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
     entries = list(directory.iterdir())
-    ours = [entry for entry in entries if entry.name == PAYLOADS or entry.name.startswith(DATABASE)]
+    ours = [entry for entry in entries if entry.name in OUR_FILES or entry.name.startswith(DATABASE)]
     payloads = directory / PAYLOADS
     if _is_open(directory) or _is_open(payloads):
         for place, directories, files in os.walk(payloads):
@@ -39,6 +42,19 @@ def prepare_directory(directory: Path) -> None:
 def create_private(path: Path) -> None:
     """Create the file, unless it is there. What SQLite puts beside its file gets the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
+
+
+def keep_local_key(directory: Path, secret: str) -> None:
+    """Leave the key for everything on this machine, readable for its owner alone, and for no repository. Raises: OSError."""
+    _write_private(directory / LOCAL_KEY, f"{secret}\n")
+    if all(entry.name in OUR_FILES or entry.name.startswith(DATABASE) for entry in directory.iterdir()):
+        _write_private(directory / IGNORED, "# Written by Levante: data is for no repository.\n*\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    create_private(path)
+    _tighten(path)
+    path.write_text(text, encoding="ascii")
 
 
 def _is_open(path: Path) -> bool:

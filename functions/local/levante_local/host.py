@@ -18,6 +18,8 @@ from levante_api.system import HealthProblem
 from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
+from levante_core.errors import Unauthenticated
+from levante_core.protocol.local_key import LOCAL_KEY_NAME, read_local_key
 from levante_core.protocol.streams import history_in, is_stream
 from levante_core.services.access.api_keys import SECRET_PREFIX, require
 from levante_core.services.dispatch.tasks import consumer_name
@@ -29,9 +31,11 @@ from levante_dispatcher.handlers import build_handlers
 from levante_events.app import KEY_CHECK_SECONDS, EventsApp, StreamServices, StreamSettings
 from levante_local.change_watch import LocalChangeWatch
 from levante_local.clock import LocalClock
+from levante_local.data_directory import keep_local_key
 from levante_local.greenlets import call, wait_for
 from levante_local.http.admission import Admission, AdmissionLimits, refusal_of
 from levante_local.http.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
+from levante_local.http.open_requests import OpenRequests
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, ExpiryPump, QueuesPump, RedriveAtStart, SweepPump, TimersPump
 from levante_local.queues.queues import InProcessQueues
@@ -123,23 +127,43 @@ class Host:
             engine.logs,
             engine.traces,
         )
+        self._requests = OpenRequests()
         self._large = asyncio.Lock()
         self._admission = Admission(engine.api_keys, settings.admission)
         self._events = EventsApp(services, call, StreamSettings(key_check_seconds=settings.key_check_seconds))
         self._api: Callable[[dict[str, Any], object], Mapping[str, Any]] = create_app(self._engine, api)
 
-    def first_key(self) -> str | None:
-        """Make the first admin key if there is none yet. Returns its secret only when it was made just now."""
-        keys = self._engine.api_keys
-        given = self._settings.first_key
+    def local_key(self) -> str:
+        """Return the admin key for everything on this machine, which is kept in the data directory.
+
+        It is the one that was given, else the one that is kept; a new one if that is lost, damaged or revoked.
+        Raises: ValueError for a given one that is too short; OSError if it cannot be kept.
+        """
+        keys, given = self._engine.api_keys, self._settings.first_key
+        kept = read_local_key(self._settings.data)
         if given:
-            keys.ensure(WORKSPACE, Role.ADMIN, "first", given.get_secret_value())
-            return None
-        if keys.list(WORKSPACE):
-            return None
-        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
-        keys.ensure(WORKSPACE, Role.ADMIN, "first", secret)
+            secret = given.get_secret_value()
+        else:
+            secret = kept if kept and self._is_good(kept) else SECRET_PREFIX + secrets.token_urlsafe(32)
+        keys.ensure(WORKSPACE, Role.ADMIN, LOCAL_KEY_NAME, secret)
+        if kept != secret:
+            keep_local_key(self._settings.data, secret)
         return secret
+
+    def _is_good(self, secret: str) -> bool:
+        try:
+            return self._engine.api_keys.authenticate(secret).role is Role.ADMIN
+        except Unauthenticated:
+            return False
+
+    async def stop_serving(self) -> None:
+        """Answer all requests that are under way, those that wait for something too."""
+        await self._requests.stop()
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the file that this host writes is still where others would look for it."""
+        return self._store.is_in_place
 
     def rotate_signing_key(self) -> int:
         """Sign with a new key from now on. Returns its version."""
@@ -183,7 +207,8 @@ class Host:
         """Serve one request: the ASGI application."""
         match scope["type"]:
             case "http":
-                await self._serve(scope, receive, self._admission.watched(scope, send))
+                watched = self._admission.watched(scope, send)
+                await self._requests.answered(lambda answer: self._serve(scope, receive, answer), watched)
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})

@@ -109,7 +109,7 @@ def request(method: str, path: str, body: bytes = b"", *, key: str | None = None
 async def serving(data: Path, limits: SocketLimits | None = None, **settings: Any) -> AsyncIterator[Served]:
     """Serve inside the block."""
     host = Host(HostSettings(data, first_key=SecretStr(KEY), synchronous="NORMAL", **settings))
-    host.first_key()
+    host.local_key()
     sockets = Sockets(limits or replace(SocketLimits()))
     server = server_of(host, Listening("127.0.0.1", 0), "error", sockets)
     async with host.running():

@@ -2,7 +2,10 @@
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,10 +76,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Listening]:
     """What the command would serve; it returns at once."""
     asked: list[Listening] = []
 
-    def serve(application: Host, listening: Listening, _: str) -> None:
+    @contextmanager
+    def taken(listening: Listening) -> Iterator[None]:
         asked.append(listening)
+        yield
+
+    def serve(application: Host, *_: object) -> None:
         application._store.close()
 
+    monkeypatch.setattr(cli, "_port_taken", taken)
     monkeypatch.setattr(cli, "serve", serve)
     return asked
 
@@ -117,6 +125,8 @@ def test_command_when_it_listens_on_loopback_then_it_prints_where_and_warns_of_n
     code, out, err = dev(tmp_path, "--port", "8701")
     assert (code, err) == (0, "")
     assert "Levante listens on http://127.0.0.1:8701, data in " in out
+    assert f"API key is in {tmp_path / 'data' / 'api-key'}" in out
+    assert KEY not in out
     assert served == [Listening("127.0.0.1", 8701)]
 
 
@@ -181,3 +191,38 @@ async def test_host_when_it_has_a_certificate_then_callers_who_trust_it_are_answ
         writer.close()
         server.should_exit = True
         await task
+
+
+def test_command_when_the_port_is_in_use_then_it_says_so_and_does_nothing_else(tmp_path: Path) -> None:
+    """One line, before any data is made."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, out, err = dev(tmp_path, "--port", str(port))
+    assert (code, out) == (1, "")
+    assert err == f"Error: port {port} of 127.0.0.1 is in use: stop what listens there, or take another one with --port\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_when_it_is_the_hosts_own_directory_then_no_repository_takes_it(tmp_path: Path) -> None:
+    """`git status` in a project stays clean."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").touch()
+    for name in ("data", "home"):
+        host = Host(HostSettings(tmp_path / name, synchronous="NORMAL"))
+        host.local_key()
+        host._store.close()
+    assert (tmp_path / "data" / ".gitignore").read_text().endswith("*\n")
+    assert not (tmp_path / "home" / ".gitignore").exists()
+
+
+def test_data_when_it_is_deleted_or_replaced_then_the_host_knows(tmp_path: Path) -> None:
+    """What it writes after that would be lost."""
+    host = Host(HostSettings(tmp_path / "data", synchronous="NORMAL"))
+    try:
+        assert host.has_data
+        (tmp_path / "data" / "levante.sqlite").unlink()
+        seen = [host.has_data]
+        (tmp_path / "data" / "levante.sqlite").touch()
+        assert [*seen, host.has_data] == [False, False]
+    finally:
+        host._store.close()

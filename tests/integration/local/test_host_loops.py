@@ -11,6 +11,7 @@ from levante_core.errors import Unavailable
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Put
 from levante_core.ports.queues import OutgoingMessage
 from levante_core.protocol import WorkflowSpec
+from levante_core.protocol.local_key import read_local_key
 from levante_core.protocol.workers import RegisterRequest, TaskQueue
 from levante_core.services.dispatch.redrive import RedriveService
 from levante_core.services.dispatch.sender import queue_name
@@ -164,10 +165,17 @@ async def test_worker_when_it_is_gone_then_what_a_poll_of_its_own_takes_once_mor
         assert take(None) == ["a"]
 
 
-def test_first_key_when_there_is_one_then_no_further_one_is_made(tmp_path: Path) -> None:
-    """Its secret is told once, when it is made."""
+def test_local_key_when_it_is_kept_then_it_stays_and_when_it_is_lost_or_revoked_then_another_is_made(tmp_path: Path) -> None:
+    """Everything on this machine finds it in the data directory, readable for its owner alone."""
     host = new_host(tmp_path)
     with closing(host._store):
-        assert host.first_key()
-        assert host.first_key() is None
-        assert len(host._engine.api_keys.list(WORKSPACE)) == 1
+        first = host.local_key()
+        assert host.local_key() == first == read_local_key(tmp_path)
+        assert (tmp_path / "api-key").stat().st_mode & 0o777 == 0o600
+        (tmp_path / "api-key").write_text("damaged")
+        second = host.local_key()
+        assert second not in {first, "damaged"}
+        keys = host._engine.api_keys
+        keys.revoke(WORKSPACE, keys.authenticate(second).key_id)
+        assert host.local_key() not in {first, second}
+        assert [key.name for key in keys.list(WORKSPACE)] == ["local"] * 3

@@ -14,6 +14,7 @@ import click
 
 from levante.cli.exits import CommandFailed
 from levante.definition.definitions import WORKFLOW
+from levante.definition.discovery import for_workflows_alone
 
 logger = logging.getLogger("levante.cli")
 
@@ -34,11 +35,28 @@ def workflows_of(targets: Iterable[str]) -> list[type]:
 
 
 def _workflows_of(target: str) -> list[type]:
-    module_name, colon, class_name = target.partition(":")
+    place, colon, class_name = target.partition(":")
+    module_name = _module_name(place)
     if not all(part.isidentifier() for part in [*module_name.split("."), *([class_name] if colon else [])]):
-        raise click.BadParameter(f"{target!r} is not of the form package.module[:Class], such as shop.orders:Checkout")
-    module = _imported(module_name)
+        form = "package.module[:Class], such as shop.orders:Checkout"
+        raise click.BadParameter(f"{target!r} is neither a file that ends in .py nor of the form {form}")
+    with for_workflows_alone():
+        module = _imported(module_name)
     return [_named(module, class_name)] if colon else _all(module)
+
+
+def _module_name(place: str) -> str:
+    """Return the name under which a file is imported; any other text as it is. Raises: CommandFailed for a missing file."""
+    path = Path(place)
+    if path.suffix != ".py":
+        return place
+    if not path.is_file():
+        raise CommandFailed(f"there is no file {place} in {Path.cwd()}")
+    found, here = path.resolve(), Path.cwd().resolve()
+    if found.is_relative_to(here):
+        return ".".join(found.relative_to(here).with_suffix("").parts)
+    sys.path.insert(0, str(found.parent))
+    return found.stem
 
 
 def _imported(name: str) -> ModuleType:

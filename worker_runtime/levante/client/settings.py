@@ -2,6 +2,7 @@
 
 LEVANTE_API_KEY is sent to whatever server is named. MISTRAL_API_KEY may be the vendor's own key, which is worth much
 elsewhere: it is sent to this machine and to a server that was named, and never to the vendor, who is no Levante server.
+On this machine, the key that the host leaves in its data directory goes before it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from levante.client.errors import ClientMisconfigured, InvalidServerUrl
+from levante_core.protocol.local_key import DATA_DIRECTORY, LOCAL_KEY, data_directory, read_local_key
 
 DEFAULT_SERVER_URL = "http://127.0.0.1:8700"
 """Where `levante dev` listens."""
@@ -22,7 +24,10 @@ API_KEY = "LEVANTE_API_KEY"
 VENDOR_API_KEY = "MISTRAL_API_KEY"
 VENDOR_DOMAIN = "mistral.ai"
 
-HOW_TO_GET_A_KEY = "`levante dev` prints the first one, `levante keys create` makes more"
+HOW_TO_GET_A_KEY = (
+    f"`levante dev` leaves the first one in {DATA_DIRECTORY / LOCAL_KEY}, which is found from the directory it runs in; "
+    "`levante keys create` makes more"
+)
 NO_KEY = f"no API key: set {API_KEY} ({HOW_TO_GET_A_KEY})"
 
 
@@ -77,11 +82,13 @@ def _key(url: str, api_key: str | None, environment: Mapping[str, str], *, is_na
         return api_key.strip(), "an argument"
     if ours := environment.get(API_KEY, "").strip():
         return ours, API_KEY
+    is_here = is_loopback(urlsplit(url).hostname or "")
+    if is_here and (local := read_local_key(data_directory(environment))):
+        return local, str(data_directory(environment) / LOCAL_KEY)
     theirs = environment.get(VENDOR_API_KEY, "").strip()
     if theirs:
         check_vendor_key(url)
-    is_allowed = is_named or is_loopback(urlsplit(url).hostname or "")
-    return (theirs if is_allowed else ""), VENDOR_API_KEY
+    return (theirs if is_named or is_here else ""), VENDOR_API_KEY
 
 
 def _checked_url(given: str) -> str:

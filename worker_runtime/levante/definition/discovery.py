@@ -1,9 +1,11 @@
-"""Finding the workflows that there are."""
+"""Finding the workflows that there are, in modules that are imported for that alone, too."""
 
 from __future__ import annotations
 
 import pkgutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -30,3 +32,22 @@ def discover_all_workflows_in_package(package: ModuleType | str) -> list[type]:
     modules = [top, *(import_module(found.name) for found in pkgutil.walk_packages(paths, f"{top.__name__}."))]
     found = {one.name: one.cls for one in discover_workflows(modules) if one.cls.__module__.startswith(top.__name__)}
     return [found[name] for name in sorted(found) if not get_workflow_definition(found[name]).is_technical]
+
+
+_depth = 0
+
+
+@contextmanager
+def for_workflows_alone() -> Iterator[None]:
+    """Let scripts that are imported inside the block run no worker: a call of `run_worker` at their end does nothing."""
+    global _depth  # noqa: PLW0603 - one process imports one module at a time
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+
+
+def is_for_workflows_alone() -> bool:
+    """Tell whether what runs now is imported for its workflows."""
+    return _depth > 0

@@ -11,9 +11,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
+from types import TracebackType
+from typing import Self
 from uuid import uuid4
 
 from levante.definition.definitions import WorkflowDefinition, discover_activities, get_workflow_definition
+from levante.definition.discovery import is_for_workflows_alone
 from levante.encoding.settings import EncodingSettings, read_encoding_settings
 from levante.errors import ErrorCode, WorkflowsException
 from levante.parallel.execution import ParallelExecution
@@ -26,7 +29,7 @@ from levante.worker.logs.shipping import LogShipping
 from levante.worker.payloads import PLAIN, Payloads
 from levante.worker.process.end import EXTRA_SECONDS, ProcessEnd, stopping_on_signals
 from levante.worker.process.stopping import StoppedEarly, given_up_on
-from levante.worker.service import Worker
+from levante.worker.service import Worker as WorkerService
 from levante.worker.settings import WorkerSettings, read_settings
 from levante.worker.tasks.queue_source import QueueTasks
 from levante.worker.tasks.source import ApiTasks, TaskSource
@@ -36,7 +39,7 @@ from levante.worker.transport.sending import send_commits, send_reports
 from levante_core.protocol import WorkerPool
 from levante_core.protocol.queue_access import QueueAccess, QueueAccessRequest
 
-__all__ = ["run_worker"]
+__all__ = ["Worker", "run_worker"]
 
 logger = logging.getLogger("levante.worker")
 
@@ -48,6 +51,7 @@ async def run_worker(
     workflows: Sequence[type],
     *,
     detach: bool = False,
+    signals: bool = True,
     api_key: str | None = None,
     server_url: str | None = None,
     deployment_name: str | None = None,
@@ -56,28 +60,110 @@ async def run_worker(
     """Serve these workflow classes, and all activities imported so far, until SIGTERM or SIGINT.
 
     Told to stop, it lets running activities end for DRAIN_SECONDS. The process ends within two seconds after that, whatever
-    its threads and exit hooks do; with `detach`, its end is up to the caller. What is not given comes from the environment,
-    or else from `.env`: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
+    its threads and exit hooks do; with `detach`, or without `signals`, its end is up to the caller. What is not given comes
+    from the environment, or else from `.env`: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
+    Called at the end of a script that `levante worker` or `levante dev` imports, it does nothing: they serve what is in it.
 
     Args:
-        detach: Return at once with the task that serves.
+        detach: Return at once with the task that serves. A repeat stops the worker of the same deployment before, as when a
+            cell of a notebook is run again.
+        signals: Whether SIGTERM and SIGINT stop it. Without, cancel the task, or use `Worker`.
 
     Raises:
         WorkflowsException: For wrong settings or definitions, or when a provider of dependencies fails, or the API refuses
             the worker.
     """
-    given = {
-        "api_key": api_key,
-        "server_url": server_url,
-        "deployment_name": deployment_name,
-        "worker_name": worker_name,
-    }
-    settings = read_settings(given)
+    if is_for_workflows_alone():
+        return None
+    settings = _settings(api_key, server_url, deployment_name, worker_name)
     served = _served(workflows)
     if detach:
-        return asyncio.create_task(_serve(settings, served, None))
-    await _serve(settings, served, ProcessEnd(settings.drain_seconds + EXTRA_SECONDS))
+        return _detached(settings, served, signals=signals)
+    end = ProcessEnd(settings.drain_seconds + EXTRA_SECONDS) if signals else None
+    await _serve(settings, served, _Control(end, signals=signals))
     return None
+
+
+class Worker:
+    """A worker in another program, such as a web application: it serves inside the block, and stops politely at its end.
+
+        async with workflows.Worker([Checkout], deployment_name="shop"):
+            await server.serve()
+
+    Its arguments are those of `run_worker`. Signals stay with the program. Entering raises what `run_worker` raises; when
+    the worker ends by itself, as when its key is revoked, leaving does.
+    """
+
+    def __init__(
+        self,
+        workflows: Sequence[type],
+        *,
+        api_key: str | None = None,
+        server_url: str | None = None,
+        deployment_name: str | None = None,
+        worker_name: str | None = None,
+    ) -> None:
+        self._settings = _settings(api_key, server_url, deployment_name, worker_name)
+        self._served = _served(workflows)
+        self._control = _Control(None, signals=False)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._serving = asyncio.create_task(_serve(self._settings, self._served, self._control))
+        ready = asyncio.create_task(self._control.ready.wait())
+        try:
+            await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._control.stop.set()
+            raise
+        finally:
+            ready.cancel()
+        if self._serving.done():
+            await self._serving
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._control.stop.set()
+        if self._serving:
+            await self._serving
+
+
+class _Control:
+    """How a worker is told to stop, and tells that it serves. end: of the process; None leaves that to its owner."""
+
+    def __init__(self, end: ProcessEnd | None, *, signals: bool) -> None:
+        self.end = end
+        self.signals = signals
+        self.stop = asyncio.Event()
+        self.ready = asyncio.Event()
+
+
+_DETACHED: dict[tuple[str, str], tuple[asyncio.Task[None], _Control]] = {}
+"""The last detached worker of each deployment, by server and name."""
+
+
+def _detached(settings: WorkerSettings, served: dict[str, WorkflowDefinition], *, signals: bool) -> asyncio.Task[None]:
+    """Serve in a task, once the worker before it of the same deployment has ended."""
+    key, control = (settings.server_url, settings.deployment_name), _Control(None, signals=signals)
+    before = _DETACHED.get(key)
+
+    async def serve() -> None:
+        if before and not before[0].done() and before[0].get_loop() is asyncio.get_running_loop():
+            before[1].stop.set()
+            await asyncio.wait([before[0]])
+        await _serve(settings, served, control)
+
+    task = asyncio.create_task(serve())
+    _DETACHED[key] = task, control
+    return task
+
+
+def _settings(
+    api_key: str | None, server_url: str | None, deployment_name: str | None, worker_name: str | None
+) -> WorkerSettings:
+    return read_settings(
+        {"api_key": api_key, "server_url": server_url, "deployment_name": deployment_name, "worker_name": worker_name}
+    )
 
 
 def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
@@ -97,11 +183,11 @@ def _served(workflows: Sequence[type]) -> dict[str, WorkflowDefinition]:
     return served
 
 
-async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition], end: ProcessEnd | None) -> None:
-    stop = asyncio.Event()
+async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition], control: _Control) -> None:
+    stop, end = control.stop, control.end
     slots = settings.max_concurrent_activities
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="activity"))
-    with own_lines(settings), stopping_on_signals(stop, end):
+    with own_lines(settings), stopping_on_signals(stop, end) if control.signals else nullcontext():
         async with HttpApi(settings.server_url, settings.api_key.get_secret_value()) as api:
             try:
                 async with given_up_on(stop):
@@ -111,7 +197,7 @@ async def _serve(settings: WorkerSettings, served: dict[str, WorkflowDefinition]
             else:
                 health = health_server(settings.health_server_host, settings.health_server_port, settings.worker_name)
                 async with health, _shipping_logs(settings, api, end):
-                    await Worker(context).run(stop)
+                    await WorkerService(context).run(stop, control.ready)
         if end:
             end.has_stopped = True
 

@@ -62,8 +62,10 @@ class Worker:
         self._activities = ActivityTasks(context, self._changed, self._misdirected)
         self._failures = FailureLog()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
         """Serve until `stop` is set, then drain. Stopped before it has registered, it ends at once.
+
+        ready: set once it has registered.
 
         Raises: ApiError when the API refuses the worker for good; WorkflowsException when a provider fails.
         """
@@ -73,6 +75,8 @@ class Worker:
                 async with given_up_on(stop):
                     await stack.enter_async_context(self._context.runner.with_dependencies())
                     await self._registration.register()
+                    if ready:
+                        ready.set()
             except StoppedEarly:
                 logger.info("stopping: this worker has not begun to serve")
                 return

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from levante.client.errors import ClientMisconfigured
-from levante.client.settings import API_KEY, DEFAULT_SERVER_URL, check_vendor_key
+from levante.client.settings import API_KEY, DEFAULT_SERVER_URL, check_vendor_key, is_loopback
 from levante.encoding.settings import ENV_FILE, unreadable, variables
 from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol import DeploymentName, InvalidInput, WorkerPool, build_id, deployment_name, worker_name
+from levante_core.protocol.local_key import data_directory, default_deployment, read_local_key
 
 _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "server_url": ("LEVANTE_SERVER_URL", "SERVER_URL"),
@@ -93,14 +97,16 @@ class _WorkerEnvironment(WorkerSettings, BaseSettings):
     )
 
 
-def read_settings(given: Mapping[str, Any]) -> WorkerSettings:
+def read_settings(given: Mapping[str, Any], program: str | None = None) -> WorkerSettings:
     """Build the settings.
 
-    given: those that the caller set, None for the others.
+    given: those that the caller set, None for the others. program: what is served, which names a deployment on the machine
+    of the host; the script that runs, if it is not said.
     Raises: WorkflowsException, which names the variable and never holds its value.
     """
     try:
-        settings = _WorkerEnvironment(**{name: value for name, value in given.items() if value is not None})
+        chosen = {name: value for name, value in given.items() if value is not None}
+        settings = _WorkerEnvironment(**{**_found_here(chosen, program), **chosen})
         if not settings.deployment_name:
             raise _missing("deployment_name")
         if not settings.api_key.get_secret_value():
@@ -117,6 +123,22 @@ def read_settings(given: Mapping[str, Any]) -> WorkerSettings:
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(unreadable(error)) from None
     return settings
+
+
+def _found_here(given: Mapping[str, Any], program: str | None) -> dict[str, Any]:
+    """Return what need not be said on the machine of the host: its key, and a deployment named by the program."""
+    known = {**variables(), **given}
+    url = next((str(known[name]) for name in ("server_url", *_ENVIRONMENT["server_url"]) if known.get(name)), None)
+    if not is_loopback(urlsplit(url or DEFAULT_SERVER_URL).hostname or ""):
+        return {}
+    found: dict[str, Any] = {}
+    if not any(known.get(name) for name in ("api_key", API_KEY)) and (key := read_local_key(data_directory(known))):
+        found["api_key"] = key
+    if not any(known.get(name) for name in ("deployment_name", *_ENVIRONMENT["deployment_name"])):
+        script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+        if program or (script.suffix == ".py" and script.stem != "__main__"):
+            found["deployment_name"] = default_deployment(program or script.name)
+    return found
 
 
 def _check_key(settings: WorkerSettings, given: Mapping[str, Any]) -> None:

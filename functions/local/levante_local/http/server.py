@@ -4,9 +4,14 @@ import asyncio
 import ipaddress
 import logging
 import resource
+import signal
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import uvicorn
 
@@ -16,6 +21,10 @@ from levante_local.http.sockets import SocketLimits, Sockets
 
 SHUTDOWN_SECONDS = 2
 KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+LOOK_SECONDS = 2.0
+"""How often it is looked whether the data is still there."""
+Beside: TypeAlias = AbstractAsyncContextManager[object]
 FILES_BESIDE_SOCKETS = 512
 """Descriptors that are left for the database, payloads and pipes."""
 
@@ -65,8 +74,9 @@ class Listening:
             return True
 
 
-def server_of(application: Host, listening: Listening, log_level: str, sockets: Sockets) -> uvicorn.Server:
-    """Build the server."""
+def server_of(application: Host, listening: Listening, log_level: str, sockets: Sockets | None = None) -> uvicorn.Server:
+    """Build the server. sockets: what reads connections; as many as this process may have, by default."""
+    sockets = sockets or Sockets(_fitting(SocketLimits()))
     config = uvicorn.Config(
         application,
         host=listening.host,
@@ -84,24 +94,78 @@ def server_of(application: Host, listening: Listening, log_level: str, sockets: 
         proxy_headers=False,
         ws="none",
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
-def serve(application: Host, listening: Listening, log_level: str) -> None:
-    """Serve until the process is told to stop."""
-    server = server_of(application, listening, log_level, Sockets(_fitting(SocketLimits())))
+class _Server(uvicorn.Server):
+    """Leaves signals to `serve`, which ends what waits before the server does."""
 
-    async def run() -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+def bound(listening: Listening) -> socket.socket:
+    """Take the port. Raises: OSError, when somebody else has it."""
+    taken = socket.socket(socket.AF_INET6 if ":" in listening.host else socket.AF_INET)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((listening.host, listening.port))
+        taken.listen(BACKLOG)
+    except OSError:
+        taken.close()
+        raise
+    return taken
+
+
+def serve(application: Host, server: uvicorn.Server, taken: socket.socket, beside: Beside) -> str | None:
+    """Serve until the process is told to stop, or its data is gone. Returns what went wrong, if something did.
+
+    taken: the port. beside: what runs as long as requests are answered.
+    """
+
+    async def run() -> str | None:
         keep_payloads_out(*logging.getLogger("uvicorn").handlers)
         async with application.running():
-            await server.serve()
+            serving = asyncio.create_task(server.serve(sockets=[taken]))
+            stopped = asyncio.create_task(_stop_signal(server))
+            watching = asyncio.create_task(_data_is_gone(application))
+            async with beside:
+                await asyncio.wait([serving, stopped, watching], return_when=asyncio.FIRST_COMPLETED)
+            await application.stop_serving()
+            server.should_exit = True
+            await serving
+            problem = watching.result() if watching.done() else None
+            for task in (stopped, watching):
+                task.cancel()
+            return problem
 
     try:
         import uvloop  # noqa: PLC0415 - not on Windows
     except ImportError:
-        asyncio.run(run())
-    else:
-        uvloop.run(run())
+        return asyncio.run(run())
+    return uvloop.run(run())
+
+
+async def _stop_signal(server: uvicorn.Server) -> None:
+    """Wait for SIGINT or SIGTERM; a second one ends the server whatever it does."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.force_exit = stopped.is_set()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await stopped.wait()
+
+
+async def _data_is_gone(application: Host) -> str:
+    """Wait until somebody has deleted or moved the data."""
+    while application.has_data:  # noqa: ASYNC110 - the file system tells nobody
+        await asyncio.sleep(LOOK_SECONDS)
+    return "the data directory was deleted or moved: what is written now would be lost"
 
 
 def _fitting(limits: SocketLimits) -> SocketLimits:

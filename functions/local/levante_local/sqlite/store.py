@@ -82,10 +82,19 @@ class SqliteItemStore:
         except BaseException:
             os.close(self._lock)
             raise
+        self._inode = path.stat().st_ino
         self._on_unreadable = on_unreadable
         self._lending = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still at its path."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     @property
     def commits(self) -> int:

@@ -254,7 +254,7 @@ def test_completion_when_asked_for_then_the_script_is_for_that_shell(shell: str)
         ("levante executions termi", "terminate"),
         ("levante executions list --deploy", "--deployment-name"),
         ("levante executions list --status RUN", "running"),
-        ("levante dev --d", "--data"),
+        ("levante dev --da", "--data"),
     ],
 )
 def test_completion_when_a_word_is_begun_then_the_rest_is_known(words: str, completed: str) -> None:

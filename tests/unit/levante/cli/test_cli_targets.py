@@ -96,9 +96,7 @@ def test_target_when_it_cannot_be_served_then_the_error_says_why_and_where(targe
     assert "\n" not in raised.value.message
 
 
-@pytest.mark.parametrize(
-    "target", ["", ":Order", "cli_orders:", "dir/cli_orders.py", "cli_orders:A:B", ".cli_orders", "a..b"]
-)
+@pytest.mark.parametrize("target", ["", ":Order", "cli_orders:", "dir/cli_orders", "cli_orders:A:B", ".cli_orders", "a..b"])
 def test_target_when_it_is_malformed_then_it_is_wrong_usage(target: str) -> None:
     """A path of a file is not the name of a module."""
     with pytest.raises(click.BadParameter, match=r"package\.module"):
@@ -110,3 +108,43 @@ def test_import_when_it_fails_then_the_log_can_show_the_traceback(caplog: pytest
     with caplog.at_level(logging.DEBUG, logger="levante.cli"), pytest.raises(CommandFailed):
         workflows_of(["cli_raising"])
     assert "Traceback" in caplog.text
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import asyncio
+import levante as workflows
+
+@workflows.workflow.define(name="order")
+class Order:
+    @workflows.workflow.entrypoint
+    async def run(self) -> None: ...
+
+print("ran:", asyncio.run(workflows.run_worker([Order])))
+"""
+
+
+@pytest.mark.parametrize("target", ["cli_script.py", "cli_package/cli_script.py", "{elsewhere}/cli_script.py:Order"])
+def test_targets_when_a_file_is_named_then_it_is_imported_and_runs_no_worker_of_its_own(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is started with `python checkout.py` can be served by `levante worker checkout.py` as it is."""
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    for directory in (tmp_path, tmp_path / "cli_package", elsewhere):
+        (directory / "cli_script.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (workflow,) = workflows_of([target.format(elsewhere=elsewhere)])
+    assert workflow.__name__ == "Order"
+    assert capsys.readouterr().out == "ran: None\n"
+
+
+def test_targets_when_a_file_is_not_there_then_it_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that a module is missing whose name nobody wrote."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandFailed, match=r"there is no file cli_nothing\.py in "):
+        workflows_of(["cli_nothing.py"])

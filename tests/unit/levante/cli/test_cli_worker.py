@@ -62,7 +62,7 @@ def test_worker_when_two_workflows_have_one_name_then_it_ends_before_it_register
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"DEPLOYMENT_NAME": None}, "set DEPLOYMENT_NAME"),
+        ({"DEPLOYMENT_NAME": None, "LEVANTE_SERVER_URL": "https://levante.example"}, "set DEPLOYMENT_NAME"),
         ({"DEPLOYMENT_NAME": "a b"}, "deployment_name 'a b' is not allowed"),
         ({"LEVANTE_API_KEY": None}, "set LEVANTE_API_KEY or MISTRAL_API_KEY"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),

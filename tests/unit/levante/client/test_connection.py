@@ -1,5 +1,7 @@
 """Where the client finds the API and its key, and where it never sends the vendor's."""
 
+from pathlib import Path
+
 import pytest
 
 from levante.client import ClientMisconfigured, InvalidServerUrl
@@ -88,3 +90,21 @@ def test_worker_when_the_server_is_the_vendor_s_then_its_key_is_not_sent_there(m
         read_settings({"deployment_name": "d"})
     monkeypatch.setenv("SERVER_URL", ELSEWHERE)
     assert read_settings({"deployment_name": "d"}).api_key.get_secret_value() == "theirs"
+
+
+def test_connection_when_the_host_on_this_machine_has_left_its_key_then_it_goes_before_the_vendor_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found from the directory that the host runs in, or where LEVANTE_DATA says, and goes nowhere else."""
+    monkeypatch.chdir(tmp_path)
+    for directory in (".levante", "data"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "api-key").write_text(f"lev_in_{directory.strip('.')}\n")
+    assert read_connection(environment=VENDOR).api_key == "lev_in_levante"
+    elsewhere = read_connection(environment={"LEVANTE_DATA": "data"})
+    assert (elsewhere.api_key, elsewhere.key_source) == ("lev_in_data", "data/api-key")
+    assert read_connection(environment=OURS).api_key == "lev_ours"
+    assert read_connection(ELSEWHERE, environment=VENDOR).api_key == "theirs"
+    (tmp_path / ".levante" / "api-key").write_bytes(b"\xff")
+    with pytest.raises(ClientMisconfigured, match=r"`levante dev` leaves the first one in \.levante/api-key"):
+        read_connection(environment={})

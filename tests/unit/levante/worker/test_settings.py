@@ -129,3 +129,44 @@ def test_encoding_when_in_a_file_then_it_is_read_and_the_environment_goes_first(
     assert settings.payload_encryption.main_key.get_secret_value() == KEY
     assert settings.max_payload_bytes == 5000
     assert KEY not in f"{settings!r} {settings.model_dump_json()}"
+
+
+# --- on the host's own machine ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def local_key(tmp_path: Path) -> str:
+    """The key that a host has left in the working directory."""
+    (tmp_path / ".levante").mkdir()
+    (tmp_path / ".levante" / "api-key").write_text("lev_local\n")
+    return "lev_local"
+
+
+def test_settings_when_the_host_is_here_then_its_key_and_the_programs_name_are_enough(
+    local_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key to copy and no name to invent; the vendor's own key stays where it is."""
+    monkeypatch.setenv("MISTRAL_API_KEY", "theirs")
+    settings = read_settings({}, "shop/checkout.py:Checkout")
+    assert (settings.api_key.get_secret_value(), settings.deployment_name) == (local_key, "checkout")
+    monkeypatch.setattr("__main__.__file__", "/home/ann/other shop.py", raising=False)
+    assert read_settings({}).deployment_name == "other-shop"
+
+
+def test_settings_when_something_is_said_then_that_counts(local_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an argument, a variable or the file."""
+    assert local_key
+    monkeypatch.setenv("LEVANTE_API_KEY", "ours")
+    monkeypatch.setenv("TEMPORAL_DEPLOYMENT_NAME", "d")
+    settings = read_settings({}, "checkout")
+    assert (settings.api_key.get_secret_value(), settings.deployment_name) == ("ours", "d")
+    assert read_settings({"api_key": "given"}, "x").api_key.get_secret_value() == "given"
+
+
+def test_settings_when_the_host_is_elsewhere_then_the_local_key_stays_here(local_key: str) -> None:
+    """It is this host's, and nobody else's."""
+    assert local_key
+    with pytest.raises(WorkflowsException, match="deployment_name is missing"):
+        read_settings({"server_url": "https://levante.example"}, "checkout")
+    with pytest.raises(WorkflowsException, match="api_key is missing"):
+        read_settings({"server_url": "https://levante.example", "deployment_name": "d"}, "checkout")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import click
@@ -17,11 +20,14 @@ from levante.errors import WorkflowsException
 
 
 @click.command(epilog=EPILOG)
-@click.argument("targets", nargs=-1, required=True, metavar="PACKAGE.MODULE[:CLASS]...")
+@click.argument("targets", nargs=-1, required=True, metavar="FILE.py|PACKAGE.MODULE[:CLASS]...")
 @click.option("--server-url", help=SERVER_URL_HELP)
 @click.option("--api-key", help=API_KEY_HELP)
-@click.option("--deployment-name", help="The deployment that the worker belongs to. Default: DEPLOYMENT_NAME.")
+@click.option(
+    "--deployment-name", help="Default: DEPLOYMENT_NAME; on the machine of the host, else the first target's name."
+)
 @click.option("--worker-name", help="Tells workers apart. Default: WORKER_NAME, else the names of this machine and process.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop as well when standard input closes.")
 def worker(
     targets: tuple[str, ...],
     *,
@@ -29,11 +35,12 @@ def worker(
     api_key: str | None,
     deployment_name: str | None,
     worker_name: str | None,
+    until_stdin_closes: bool,
 ) -> None:
-    """Serve workflows until SIGTERM or Ctrl-C: all that a module defines, or one class of it.
+    """Serve workflows until SIGTERM or Ctrl-C: all that a file or module defines, or one class of it.
 
-    The current directory is searched for modules first. LOG_LEVEL says how much is logged, on stderr, and
-    LOG_FORMAT how: console or json.
+    A call of run_worker at the end of a file does nothing here. The current directory is searched for modules first.
+    LOG_LEVEL says how much is logged, on stderr, and LOG_FORMAT how: console or json.
     """
     from levante.worker import run_worker  # noqa: PLC0415 - brings aiohttp, which the other commands do without
     from levante.worker.logs.console import formatter  # noqa: PLC0415 - same
@@ -46,24 +53,33 @@ def worker(
         "worker_name": worker_name,
     }
     try:
-        settings = read_settings(given)
+        settings = read_settings(given, targets[0])
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(formatter(settings))
         logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
         find_modules_here()
         workflows = workflows_of(targets)
+        if until_stdin_closes:
+            threading.Thread(target=_stop_when_stdin_closes, name="stdin", daemon=True).start()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(
                 run_worker(
                     workflows,
                     server_url=server_url,
                     api_key=api_key,
-                    deployment_name=deployment_name,
+                    deployment_name=settings.deployment_name,
                     worker_name=worker_name,
                 )
             )
     except WorkflowsException as error:
         raise CommandFailed(_reason(error)) from None
+
+
+def _stop_when_stdin_closes() -> None:
+    """The program that has started this one holds the other end, and is gone when it closes."""
+    while os.read(sys.stdin.fileno(), 1):  # not by the buffer, whose lock this thread would hold when the process ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

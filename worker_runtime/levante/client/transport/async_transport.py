@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import httpx
 from httpx_sse import EventSource
@@ -75,8 +75,9 @@ class _EffectHandler(AsyncExitStack):
         match effect:
             case Send():
                 return await self._sent(effect)
-            case Pause(seconds) if seconds > 0:
-                await asyncio.sleep(seconds)
+            case Pause(seconds):
+                if seconds > 0:
+                    await asyncio.sleep(seconds)
             case Compute(function):
                 return await asyncio.to_thread(function)
             case Open():
@@ -85,6 +86,10 @@ class _EffectHandler(AsyncExitStack):
                 return await self._next()
             case Close():
                 await self.aclose()
+            case Emit():
+                raise AssertionError("whoever runs the steps hands frames on")
+            case _:
+                assert_never(effect)
         return None
 
     async def _sent(self, send: Send) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import httpx
 from httpx_sse import EventSource
@@ -76,8 +76,9 @@ class _EffectHandler(ExitStack):
         match effect:
             case Send():
                 return self._sent(effect)
-            case Pause(seconds) if seconds > 0:
-                time.sleep(seconds)
+            case Pause(seconds):
+                if seconds > 0:
+                    time.sleep(seconds)
             case Compute(function):
                 return function()
             case Open():
@@ -86,6 +87,10 @@ class _EffectHandler(ExitStack):
                 return self._next()
             case Close():
                 self.close()
+            case Emit():
+                raise AssertionError("whoever runs the steps hands frames on")
+            case _:
+                assert_never(effect)
         return None
 
     def _sent(self, send: Send) -> Response:

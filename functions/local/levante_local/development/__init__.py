@@ -1,0 +1,1 @@
+"""What `levante dev` does for whoever writes code: a worker beside the host that starts again when a file changes."""
