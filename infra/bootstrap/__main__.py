@@ -8,8 +8,11 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+try:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+except ModuleNotFoundError:
+    sys.exit("bootstrap: boto3 is missing: pip install 'levante[aws]', in a checkout pip install -e '.[aws]'")
 
 from levante_core.adapters.aws.composition import AwsSettings, build_aws_engine
 from levante_core.adapters.sqs.client import full_name

@@ -14,6 +14,7 @@ from levante.cli.executions.replay import replay
 from levante.cli.executions.runs import runs
 from levante.cli.exits import EPILOG, Exit
 from levante.cli.operations.deployments import deployments
+from levante.cli.operations.init import init
 from levante.cli.operations.keys import keys
 from levante.cli.operations.parked import parked
 from levante.cli.operations.redrive import redrive
@@ -72,6 +73,7 @@ for _command in (
     completion,
     deployments,
     executions,
+    init,
     keys,
     parked,
     redrive,

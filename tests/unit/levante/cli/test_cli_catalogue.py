@@ -44,6 +44,7 @@ METRICS: dict[str, Any] = {
     "success_count": {"value": 2},
     "error_count": {"value": 1},
     "average_latency_ms": {"value": 12.5},
+    "blocked_count": {"value": 0},
     "latency_over_time": {"value": []},
 }
 
@@ -194,7 +195,7 @@ def parameters(command: click.Command) -> set[str]:
     ("group", "verb", "query", "apart"),
     [
         (executions, "list", RunsQuery, {"is_blocked", "include_blockers", "stuck"}),
-        (workflows, "list", WorkflowsQuery, {"active_only", "sort_by"}),
+        (workflows, "list", WorkflowsQuery, {"active_only", "sort_by", "internal"}),
         (workflows, "metrics", MetricsQuery, set()),
         (registrations, "list", RegistrationsQuery, {"with_workflow"}),
         (deployments, "list", DeploymentsQuery, set()),

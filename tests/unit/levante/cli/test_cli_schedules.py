@@ -39,6 +39,10 @@ SCHEDULE: dict[str, Any] = {
     [
         (["--cron", "0 9 * * *", "--cron", "0 18 * * *"], {"cron_expressions": ["0 9 * * *", "0 18 * * *"]}),
         (["--every", "PT1H", "--jitter", "PT5M"], {"intervals": [{"every": "PT1H"}], "jitter": "PT5M"}),
+        (["--every", "10s"], {"intervals": [{"every": "PT10S"}]}),
+        (["--every", "1d2h30m+5m"], {"intervals": [{"every": "P1DT2H30M", "offset": "PT5M"}]}),
+        (["--every", "2D"], {"intervals": [{"every": "P2D"}]}),
+        (["--every", "soon"], {"intervals": [{"every": "soon"}]}),
         (["--every", "PT1H+PT5M"], {"intervals": [{"every": "PT1H", "offset": "PT5M"}]}),
         (
             ["--calendar", '{"hour": [{"start": 9}]}', "--skip", '{"month": [{"start": 8}]}', "--time-zone", "Europe/Paris"],

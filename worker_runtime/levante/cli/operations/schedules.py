@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ COLUMNS = [
     Column("last", "LAST"),
     Column("note", "NOTE", 40),
 ]
+_SHORT_DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
+"""Days, hours, minutes and seconds."""
 TIMES = ["calendars", "intervals", "cron_expressions", "skip", "start_at", "end_at", "jitter", "time_zone_name"]
 RECORD = [
     "schedule_id",
@@ -51,7 +54,7 @@ def definition_options(command: Command) -> Command:
     """Add the options that say what a schedule is."""
     options = [
         click.option("--cron", "cron_expressions", multiple=True, help="Five fields; may be repeated."),
-        click.option("--every", multiple=True, help="An ISO 8601 duration, as PT1H, or PT1H+PT5M: moved by five minutes."),
+        click.option("--every", multiple=True, help="As 10s, 1h30m or PT1H; 1h+5m is moved by five minutes."),
         click.option("--calendar", "calendars", multiple=True, help="A JSON object of ranges; may be repeated."),
         click.option("--skip", multiple=True, help="A JSON object as for --calendar: times that are left out."),
         click.option("--time-zone", "time_zone_name", help="An IANA name, as Europe/Paris. Default: UTC."),
@@ -209,7 +212,18 @@ def _definition(
 
 def _interval(text: str) -> dict[str, str]:
     every, plus, offset = text.partition("+")
-    return {"every": every, "offset": offset} if plus else {"every": every}
+    interval = {"every": _iso_duration(every)}
+    return {**interval, "offset": _iso_duration(offset)} if plus else interval
+
+
+def _iso_duration(text: str) -> str:
+    """Write `10s`, `5m` or `1h30m` as ISO 8601 has it; what is of another form is the API's to judge."""
+    found = _SHORT_DURATION.fullmatch(text.strip().lower())
+    if not found or not any(found.groups()):
+        return text
+    days, *rest = (part.upper() if part else "" for part in found.groups())
+    time = "".join(rest)
+    return f"P{days}{'T' if time else ''}{time}"
 
 
 def _say(answer: Answer, what: str, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from levante.cli.client import Client
 from levante.cli.exits import CommandFailed
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
-from levante.cli.output.text import Column, print_json, print_record, print_value
+from levante.cli.output.text import Column, print_json, print_record, print_table, print_value
 from levante.client.answers import Answer
 from levante.client.requests import in_batches, segment
 
@@ -23,7 +23,7 @@ COLUMNS = [
     Column("description", "DESCRIPTION", 60),
 ]
 RECORD = ["name", "id", "display_name", "description", "active", "archived", "is_technical", "tags", "workspace_id"]
-METRICS = ["execution_count", "success_count", "error_count", "average_latency_ms"]
+METRICS = ["execution_count", "success_count", "error_count", "average_latency_ms", "blocked_count"]
 
 names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 
@@ -34,6 +34,7 @@ def workflows() -> None:
 
 
 @workflows.command(name="list")
+@click.option("--internal", is_flag=True, help="With Levante's own workflows; --json always has them.")
 @click.option("--search", help="Only those with this in their names, description or id.")
 @click.option("--tag", "tags", multiple=True, help="Only those with this tag; may be repeated.")
 @click.option("--deployment-name", multiple=True, help="Only those that this deployment has registered; may be repeated.")
@@ -52,10 +53,15 @@ def workflows() -> None:
 @limit_option
 @json_option
 @with_client
-def list_(client: Client, *, limit: int, as_json: bool, **filters: Any) -> None:
-    """List the workflows that workers have registered."""
+def list_(client: Client, *, limit: int, as_json: bool, internal: bool, **filters: Any) -> None:
+    """List the workflows that workers have registered, without Levante's own."""
     found = WORKFLOWS.read(client, given(filters), limit)
-    WORKFLOWS.show(found, COLUMNS, none="no workflows: start a worker with `levante worker`", as_json=as_json)
+    if as_json:
+        print_json(found)
+        return
+    rows = [row for row in found.rows(WORKFLOWS.rows) if internal or not row.get("is_technical")]
+    print_table(rows, COLUMNS, none="no workflows: start a worker with `levante worker`")
+    WORKFLOWS.say_if_there_is_more(found)
 
 
 @workflows.command()
