@@ -19,7 +19,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit map bench bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: audit map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -158,6 +158,9 @@ bench-streaming: setup ## how long a token takes from an activity to a client, a
 	PYTHONPATH=. $(BIN)/python -m benchmarks.streaming
 
 # --- distribution -----------------------------------------------------------------------------------------------------
+
+bench-first-hour: ## packages, MB, import time and time to a first result, beside DBOS, Restate and Temporal (ARGS=--write)
+	$(PYTHON) benchmarks/first_hour.py $(ARGS)
 
 wheel: $(VENV)/.runtime ## build the wheel into dist/
 	@echo "== wheel"

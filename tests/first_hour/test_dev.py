@@ -64,7 +64,7 @@ class Terminal:
         child.close()
         text = child.before or ""
         assert child.exitstatus == 0, text
-        return "\n".join(line.rpartition("\x1b[K")[2] for line in text.splitlines()).strip()
+        return "\n".join(line.rpartition("\x1b[K")[2] for line in text.replace("\r\n", "\n").split("\n")).strip()
 
 
 @pytest.fixture
