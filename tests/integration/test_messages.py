@@ -166,13 +166,33 @@ def test_messages_when_the_execution_is_closed_or_unknown_then_they_are_refused(
             execution = await place.start("message-basket")
             await place.signal(execution, "close")
             await place.result(execution)
-            for say in (place.signal, place.update, place.query):
+            for say in (place.signal, place.update):
                 with pytest.raises(NotRunning, match="COMPLETED"):
                     await say(execution, "add")
+            for say in (place.signal, place.update, place.query):
                 with pytest.raises(NotFound, match="no execution"):
                     await say("nobody", "add")
             with pytest.raises(NotRunning):
                 await place.cancel(execution)
+
+    asyncio.run(scenario())
+
+
+def test_query_when_the_execution_is_closed_then_a_worker_answers_from_its_history(tmp_path: Path) -> None:
+    """As it stood at its end, whether a worker still has it in memory or not; nothing is recorded, and nothing fails."""
+
+    async def scenario() -> None:
+        async with served(tmp_path, 1000) as place:
+            execution = await place.start("message-basket")
+            await place.signal(execution, "add", {"item": "kite"})
+            await place.signal(execution, "close")
+            await place.result(execution)
+            before = await place.find(execution)
+            for _ in range(2):
+                assert await place.query(execution, "count") == 1
+            with pytest.raises(HandlerFailed):
+                await place.query(execution, "broken")
+            assert await place.find(execution) == before
 
     asyncio.run(scenario())
 

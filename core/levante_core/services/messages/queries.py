@@ -8,17 +8,17 @@ from levante_core.domain.dispatch.tasks import WorkflowTask
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import Workspace
-from levante_core.errors import NotRunning, ResultNotReady
+from levante_core.errors import ResultNotReady
 from levante_core.ports.item_store import EXPIRES_AT, Delete, Item, ItemStore, Matches, Put, Write
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.workers import QueryAnswer, QueryRequest
 from levante_core.services.catalogue.attendance import Attendance
 from levante_core.services.dispatch.sender import Dispatch
-from levante_core.services.executions.lookup import find_open_run
+from levante_core.services.executions.lookup import find_summary
 from levante_core.services.messages.handler_checks import HandlerChecks, HandlerKind, refused
 from levante_core.storage import keys
 from levante_core.storage.queries import answer_of, query_item
-from levante_core.storage.runs import RunSummary, is_open, run_id_of, summary_of
+from levante_core.storage.runs import RunSummary, is_open, run_id_of
 
 KEPT_FOR = timedelta(hours=1)
 """Queries and answers that nobody cleared away expire after this."""
@@ -47,18 +47,18 @@ class QueryService:
         self._attendance = attendance
 
     def ask(self, workspace: Workspace, execution_id: str, name: str, value: Json, seconds: float) -> Json:
-        """Return what a query handler of the latest run answers.
+        """Return what a query handler of the latest run answers, which a worker replays if it is closed.
 
         A worker that holds the execution answers within a second; else any worker of the deployment does. Where another run
         takes the place of the one that was asked, that one is asked, which costs the same once more.
-        Raises: NotFound, NotRunning, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or nobody is there
+        Raises: NotFound, InvalidInput; HandlerFailed; ResultNotReady when the time is over, or nobody is there
         who could answer. Cost: three reads, four writes, one message, and a read for every look; see ChangeWatch. One that
         is not answered within two seconds costs what `Attendance` does every two seconds.
         """
         deadline = self._clock.now() + timedelta(seconds=seconds)
         answer: QueryAnswer | None = None
         while answer is None:
-            execution = find_open_run(self._store, workspace, execution_id)
+            execution = find_summary(self._store, workspace, execution_id)
             self._checks.check(execution, HandlerKind.QUERY, name, value)
             request = QueryRequest(query_id=self._ids.uuid(), name=name, input=value)
             answer = self._answer(execution, request, deadline, seconds)
@@ -87,8 +87,13 @@ class QueryService:
             self._store.write(Put(query_item(run, request, self._expiry())))
             try:
                 self._dispatch.carry_out([_wake(execution, request.query_id, self._clock.now())])
+                was_open = execution.is_open
                 while (item := self._store.get(answered)) is None:
-                    is_replaced = self._is_replaced(run)
+                    latest = self._store.get(keys.execution(run.workspace, run.execution_id))
+                    is_replaced = latest is None or run_id_of(latest) != run.run_id
+                    if latest and was_open and not is_replaced and not is_open(latest):
+                        was_open = False  # the message may have ended with the run: whoever gets another one replays it
+                        self._dispatch.carry_out([_wake(execution, f"{request.query_id}:closed", self._clock.now())])
                     left = (deadline - self._clock.now()).total_seconds()
                     if left <= 0:
                         raise ResultNotReady(f"no worker answered the query within {seconds:g} s: ask again")
@@ -100,16 +105,6 @@ class QueryService:
             finally:
                 self._store.write_each([[Delete(asked)], [Delete(answered)]])
         return answer_of(item)
-
-    def _is_replaced(self, run: RunKey) -> bool:
-        """Tell whether the execution goes on without this run, or is gone. Raises: NotRunning once it has ended with it."""
-        item = self._store.get(keys.execution(run.workspace, run.execution_id))
-        if item is None or run_id_of(item) != run.run_id:
-            return True
-        if not is_open(item):
-            status = summary_of(item).status.value
-            raise NotRunning(f"execution {run.execution_id!r} ended before it answered: it is {status}", status)
-        return False
 
     def _expiry(self) -> int:
         return int((self._clock.now() + KEPT_FOR).timestamp())

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -168,6 +169,7 @@ class RunDriver:
         self._drop()
         loaded = await self._loaded(LoadRequest(token=self._task.token), {})
         if loaded.status is not ExecutionStatus.RUNNING or loaded.token is None:
+            await self._answers.answer_from(partial(self._new_code_of, loaded), loaded)
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
         code = self._new_code_of(loaded)
@@ -236,7 +238,7 @@ class RunDriver:
         self._start(ledger)
         if self._queries:
             queries, self._queries = self._queries, []
-            await self._answers.answer(ledger, queries)
+            await self._answers.answer(ledger.code, queries)
         if self._running and asyncio.get_running_loop().time() - self._looked_at >= LOOK_SECONDS:
             await self._look(ledger)
             return False

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from levante.errors import WorkflowsException, to_failure
+from levante.errors import NonDeterminismError, WorkflowsException, to_failure
+from levante.replay.replayer import replay
+from levante.replay.run import WorkflowCodeFailed, WorkflowRun
 from levante.worker.context import WorkerContext
-from levante.worker.runs.ledger import RunLedger
 from levante.worker.transport.splitting import send_apart
 from levante_core.protocol import Failure, WorkflowTask
-from levante_core.protocol.workers import QueryAnswer, QueryAnswersRequest, QueryRequest
+from levante_core.protocol.workers import LoadResponse, QueryAnswer, QueryAnswersRequest, QueryRequest
 
 logger = logging.getLogger("levante.worker")
+
+
+class NothingToAsk(Exception):
+    """A closed run has no state."""
+
+    def __init__(self) -> None:
+        super().__init__("the execution ended before a worker had begun it: there is nothing to ask")
 
 
 class QueryAnswers:
@@ -22,9 +30,25 @@ class QueryAnswers:
         self._context = context
         self._task = task
 
-    async def answer(self, ledger: RunLedger, queries: Sequence[QueryRequest]) -> None:
+    async def answer(self, code: WorkflowRun, queries: Sequence[QueryRequest]) -> None:
         """Call the handlers, and send what they return."""
-        await self._send([await self._encoded(self._answer(ledger, query), query.name) for query in queries])
+        await self._send([await self._encoded(self._answer(code, query), query.name) for query in queries])
+
+    async def answer_from(self, new_code: Callable[[], WorkflowRun], loaded: LoadResponse) -> None:
+        """Replay a run that is closed, if somebody asks about it, and call the handlers as it stands at its end."""
+        if not loaded.batches:
+            await self.refuse(loaded.queries, NothingToAsk())
+        if not loaded.batches or not loaded.queries:
+            return
+        code = new_code()
+        try:
+            replay(code, loaded.batches, {fact.key: fact.input for fact in loaded.facts})
+        except (WorkflowCodeFailed, NonDeterminismError) as error:
+            await self.refuse(loaded.queries, error.__cause__ or error)
+        else:
+            await self.answer(code, loaded.queries)
+        finally:
+            code.dispose()
 
     async def refuse(self, queries: Sequence[QueryRequest], error: BaseException) -> None:
         """Tell whoever asks why the code cannot be advanced: until it can, nobody could answer."""
@@ -44,10 +68,10 @@ class QueryAnswers:
         if answers:
             await send_apart(answers, send, settle)
 
-    def _answer(self, ledger: RunLedger, query: QueryRequest) -> QueryAnswer:
+    def _answer(self, code: WorkflowRun, query: QueryRequest) -> QueryAnswer:
         answer = QueryAnswer(query_id=query.query_id)
         try:
-            result = ledger.code.query(query.name, query.input)
+            result = code.query(query.name, query.input)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is for who asked
             return answer.model_copy(update={"failure": to_failure(error)})
         _, problem = self._context.payloads.check(f"the answer to query {query.name!r}", result)

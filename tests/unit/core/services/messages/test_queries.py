@@ -14,7 +14,7 @@ from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import ExecutionCompleted, ExecutionContinuedAsNew
 from levante_core.domain.names import RunId
-from levante_core.errors import HandlerFailed, NotRunning, ResultNotReady
+from levante_core.errors import HandlerFailed, ResultNotReady
 from levante_core.ports.item_store import Query
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.specs import HandlerSpec
@@ -137,29 +137,41 @@ def test_query_when_the_run_is_reset_before_it_answers_then_the_new_run_is_asked
     assert ask(place, run) == "from the start"
 
 
-def test_query_when_the_execution_ends_before_it_answers_then_it_is_refused_with_its_status(
+def test_query_when_the_execution_ends_before_it_answers_then_a_worker_is_asked_once_more(
     place: Place, meanwhile: Meanwhile, run: RunKey
 ) -> None:
-    """Nobody will answer any more."""
-    meanwhile.acts = [lambda: place.commit(run, 1, ExecutionCompleted(seq=1, result=1))]
-    with pytest.raises(NotRunning, match="ended before it answered: it is COMPLETED"):
-        ask(place, run)
+    """The message may have ended with the run; whoever gets the other one replays the run, and answers."""
+    seen: list[str] = []
+
+    def ends() -> None:
+        seen.extend(task.run_id for task in place.tasks(TaskQueue.WORKFLOW))
+        place.commit(run, 1, ExecutionCompleted(seq=1, result=1))
+
+    def answers() -> None:
+        seen.extend(task.run_id for task in place.tasks(TaskQueue.WORKFLOW))
+        answer(place, run, "at its end")()
+
+    meanwhile.acts = [ends, answers]
+    assert ask(place, run) == "at its end"
+    assert seen[-2:] == [run.run_id, run.run_id]
     assert is_clear(place, run)
 
 
-def test_query_when_the_new_run_ends_too_then_it_is_refused_with_its_status(
+def test_query_when_the_execution_is_closed_then_it_is_asked_as_it_stands_at_its_end(
     place: Place, meanwhile: Meanwhile, run: RunKey
 ) -> None:
-    """In whichever of its looks it finds that."""
-    _, replaced = continues(place, run)
+    """With one message, and the queries that wait among what its worker loads."""
+    place.engine.closing.terminate(SPACE, run.execution_id)
+    place.emptied(TaskQueue.WORKFLOW)
 
-    def ends() -> None:
-        replaced()
-        place.engine.closing.terminate(SPACE, run.execution_id)
+    def answers() -> None:
+        (task,) = place.tasks(TaskQueue.WORKFLOW)
+        loaded = place.load(run)
+        assert (task.run_id, loaded.token, len(loaded.queries)) == (run.run_id, None, 1)
+        answer(place, run, "ended")()
 
-    meanwhile.acts = [ends]
-    with pytest.raises(NotRunning, match="TERMINATED"):
-        ask(place, run)
+    meanwhile.acts = [answers]
+    assert ask(place, run) == "ended"
 
 
 def test_query_when_run_follows_run_until_the_time_is_over_then_it_ends_in_time(

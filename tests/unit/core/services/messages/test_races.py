@@ -18,10 +18,10 @@ from levante_core.domain.history.events import (
 )
 from levante_core.domain.history.run_messages import CancelRequested
 from levante_core.domain.names import ExecutionId, RunId
-from levante_core.errors import NotRunning
+from levante_core.errors import NotRunning, ResultNotReady
 from levante_core.ports.item_store import Delete, Put, Query
 from levante_core.protocol import HandlerSpec, WorkflowSpec
-from levante_core.protocol.workers import CommitOutcome, QueryAnswer, QueryRequest, RegisterRequest
+from levante_core.protocol.workers import CommitOutcome, QueryAnswer, QueryRequest, RegisterRequest, TaskQueue
 from levante_core.services.history.commits import MESSAGES_HELD_FOR
 from levante_core.services.messages.accept import MessageService
 from levante_core.storage import keys
@@ -303,16 +303,18 @@ def test_answer_when_another_worker_answers_meanwhile_then_the_first_answer_stan
     assert QueryAnswer.model_validate_json(item.documents["answer"]).result == "first"
 
 
-def test_query_when_the_run_ends_before_it_is_asked_then_its_caller_hears_so(place: Place, run: RunKey) -> None:
-    """No worker looks at the run any more, and nothing of the query is left."""
+def test_query_when_the_run_ends_before_it_is_asked_then_a_worker_is_told_again(place: Place, run: RunKey) -> None:
+    """It may have taken the message that asks while the run was open; nothing of the query is left in the end."""
 
     def end() -> None:
+        place.emptied(TaskQueue.WORKFLOW)
         place.engine.closing.terminate(SPACE, E)
 
     with (
         place.racing.before_write(end, of=lambda write: write.key.sort.startswith(keys.QUERY)),
-        pytest.raises(NotRunning, match="TERMINATED"),
+        pytest.raises(ResultNotReady, match="no worker answered the query"),
     ):
-        place.engine.queries.ask(SPACE, E, "h", {}, 10)
+        place.engine.queries.ask(SPACE, E, "h", {}, 0)
+    assert [task.run_id for task in place.tasks(TaskQueue.WORKFLOW)] == [run.run_id, run.run_id]
     left = [item.key.sort for item in place.store.query(Query(keys.history(SPACE, run.run_id))).items]
     assert not [sort for sort in left if sort.startswith((keys.QUERY, keys.QUERY_ANSWER))]
