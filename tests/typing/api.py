@@ -71,3 +71,43 @@ def handle(error: ActivityError) -> WorkflowError:
     assert_type(error.activity_name, str)
     assert_type(error.cause, BaseException | None)
     return WorkflowError(error.message, non_retryable=True)
+
+
+@activity
+async def undo(amount: int, *, currency: str = "EUR") -> str:
+    return f"{amount} {currency}"
+
+
+@activity
+def shorten(text: str) -> str:
+    return text[:10]
+
+
+@workflow.define
+class WithoutParentheses:
+    @workflow.entrypoint()
+    async def run(self, amount: int) -> str:
+        undone = assert_type(undo(amount), Coroutine[Any, Any, str])
+        await undone
+        assert_type(await undo(amount, currency="CHF"), str)
+        assert_type(await shorten("a"), str)
+        await undo("much")  # type: ignore[arg-type]
+        return ""
+
+    @workflow.signal
+    def rename(self, name: str) -> None: ...
+
+    @workflow.query
+    def count(self) -> int:
+        return 1
+
+    @workflow.update
+    async def change(self, by: int) -> int:
+        return by
+
+
+assert_type(WithoutParentheses(), WithoutParentheses)
+without = assert_type(WithoutParentheses().run(1), Coroutine[Any, Any, str])
+assert_type(WithoutParentheses().count(), int)
+changed = assert_type(WithoutParentheses().change(2), Coroutine[Any, Any, int])
+activity(retrys=3)  # type: ignore[call-overload]

@@ -21,8 +21,8 @@ LONGER: dict[str, int] = {
     "levante_local/host.py::__init__": 49,
     "levante/testing/installation.py::serving": 45,
     # options of the contract, each with its line of documentation
-    "levante/activity.py::__call__": 65,
-    "levante/workflow.py::define": 55,
+    "levante/activity.py::_decorator": 48,
+    "levante/decorators/workflows.py::define": 57,
     "levante/children.py::execute_workflow": 54,
     "levante/parallel/calling.py::execute_activities_in_parallel": 52,
     "levante/cli/operations/worker.py::worker": 45,

@@ -1,4 +1,4 @@
-"""The `@activity()` decorator: a function whose calls in a workflow are durable."""
+"""The `@activity` decorator: a function whose calls in a workflow are durable."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from levante.definition.definitions import ACTIVITY, ActivityDefinition
 from levante.definition.mapping import activity_input
 from levante.definition.outputs import ActivityOutput
 from levante.definition.schemas import Owner, problems_of, resolved_hints
+from levante.diagnostics.arguments import explained
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
 from levante_core.protocol import ActivityOptions, RateLimit, RetryPolicy
 
@@ -48,13 +49,18 @@ class ActivityDecorator(Protocol):
 
 
 class Activity:
-    """`@activity(...)`, and what an activity can learn of its attempt."""
+    """`@activity`, with options or without, and what an activity can learn of its attempt."""
 
     info = staticmethod(attempts.info)
     complete_later = staticmethod(attempts.complete_later)
     heartbeat_details = staticmethod(attempts.heartbeat_details)
 
-    def __call__(  # noqa: PLR0913 - the vendor's options, and one of ours
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
         self,
         *,
         name: str | None = None,
@@ -66,7 +72,8 @@ class Activity:
         cancellation: Cancellation = "try",
         retry_policy_max_attempts: int | None = None,
         retry_policy_backoff_coefficient: float | None = None,
-    ) -> ActivityDecorator:
+    ) -> ActivityDecorator: ...
+    def __call__(self, *functions: Callable[..., Any], **options: Any) -> Any:
         """Make a function of a module an activity: calls in workflows are recorded, retried, and once done never run again.
 
         Anywhere else a call just runs the function, without retries: an async one as it is, a plain one in a thread, which
@@ -84,44 +91,62 @@ class Activity:
         Attempts count the first one; where it is None, the retry policy is up to the worker's settings.
         Raises: WorkflowsException when the function cannot be an activity.
         """
-        retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
-
-        def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-            own_name = getattr(function, "__name__", repr(function)) if name is None else name
-            owner = Owner(f"activity {own_name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
-            _check(owner, own_name, function)
-            try:
-                options = ActivityOptions(
-                    start_to_close_seconds=start_to_close_timeout.total_seconds(),
-                    schedule_to_close_seconds=_seconds(schedule_to_close_timeout),
-                    heartbeat_seconds=_seconds(heartbeat_timeout),
-                    rate_limit=rate_limit,
-                    retry=RetryPolicy.model_validate({field: value for field, value in retry.items() if value is not None}),
-                )
-            except ValidationError as error:
-                raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
-            except AttributeError:
-                raise owner.definition_error("a timeout has to be a timedelta") from None
-            _check_duration(owner, start_to_close_timeout)
-            if problem := problem_with_cancellation(cancellation):
-                raise owner.definition_error(problem)
-            return _durable(
-                ActivityDefinition(
-                    name=own_name,
-                    function=function,
-                    is_async=inspect.iscoroutinefunction(function),
-                    options=options,
-                    input=activity_input(owner, function),
-                    output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
-                    is_sticky=sticky_to_worker,
-                    cancellation=cancellation,
-                )
-            )
-
-        return decorate
+        decorator = _decorator(**options)
+        return decorator(*functions) if functions else decorator
 
 
 activity = Activity()
+
+
+@explained("@activity")
+def _decorator(  # noqa: PLR0913 - the vendor's options, and one of ours
+    *,
+    name: str | None = None,
+    start_to_close_timeout: timedelta = timedelta(minutes=5),
+    schedule_to_close_timeout: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
+    rate_limit: RateLimit | None = None,
+    sticky_to_worker: bool = False,
+    cancellation: Cancellation = "try",
+    retry_policy_max_attempts: int | None = None,
+    retry_policy_backoff_coefficient: float | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Coroutine[Any, Any, Any]]]:
+    """Return what `Activity.__call__` decorates with."""
+    retry = {"max_attempts": retry_policy_max_attempts, "backoff_coefficient": retry_policy_backoff_coefficient}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        own_name = getattr(function, "__name__", repr(function)) if name is None else name
+        owner = Owner(f"activity {own_name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
+        _check(owner, own_name, function)
+        try:
+            options = ActivityOptions(
+                start_to_close_seconds=start_to_close_timeout.total_seconds(),
+                schedule_to_close_seconds=_seconds(schedule_to_close_timeout),
+                heartbeat_seconds=_seconds(heartbeat_timeout),
+                rate_limit=rate_limit,
+                retry=RetryPolicy.model_validate({field: value for field, value in retry.items() if value is not None}),
+            )
+        except ValidationError as error:
+            raise owner.definition_error("; ".join(problems_of(error, "its options are wrong"))) from None
+        except AttributeError:
+            raise owner.definition_error("a timeout has to be a timedelta") from None
+        _check_duration(owner, start_to_close_timeout)
+        if problem := problem_with_cancellation(cancellation):
+            raise owner.definition_error(problem)
+        return _durable(
+            ActivityDefinition(
+                name=own_name,
+                function=function,
+                is_async=inspect.iscoroutinefunction(function),
+                options=options,
+                input=activity_input(owner, function),
+                output=ActivityOutput(owner, resolved_hints(owner, function, {}).get("return", Any)),
+                is_sticky=sticky_to_worker,
+                cancellation=cancellation,
+            )
+        )
+
+    return decorate
 
 
 def _check(owner: Owner, name: str, function: Callable[..., Any]) -> None:

@@ -11,27 +11,21 @@ What is wrong with a definition is raised as WorkflowsException when its module 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import os
-import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final, Literal, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from levante.children import execute_workflow
 from levante.context import WorkflowContext, current_workflow
-from levante.definition.definitions import TECHNICAL_NAMES, WorkflowDefinition, attach
-from levante.definition.handlers import HandlerKind, UnfinishedPolicy, handlers_of, mark
-from levante.definition.schemas import Owner
+from levante.decorators.workflows import define, entrypoint, query, signal, update
 from levante.definition.search_keys import addition, removal
 from levante.determinism.guard import skipped
-from levante.errors import ErrorCode, WorkflowsException
-from levante_core.protocol import MOST_KEYS, InvalidInput, ScheduleDefinition, workflow_name
+from levante.errors import WorkflowsException
 
 __all__ = [
     "add_search_keys",
@@ -54,150 +48,6 @@ __all__ = [
     "uuid4",
     "wait_condition",
 ]
-
-_SEARCH_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-_Class = TypeVar("_Class", bound=type)
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-_AsyncMethod = TypeVar("_AsyncMethod", bound=Callable[..., Coroutine[Any, Any, Any]])
-
-
-# --- definition -------------------------------------------------------------------------------------------------------
-
-
-def define(  # noqa: PLR0913 - the vendor's options, and one of ours
-    name: str,
-    *,
-    workflow_display_name: str | None = None,
-    workflow_description: str | None = None,
-    is_technical: bool = False,
-    enforce_determinism: bool | None = None,
-    execution_timeout: timedelta = timedelta(hours=1),
-    on_behalf_of: bool = False,
-    schedules: Sequence[ScheduleDefinition] = (),
-    search_keys: Sequence[str] = (),
-) -> Callable[[_Class], _Class]:
-    """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
-
-    name: 1 to 128 letters, digits, '_' or '-', with what WORKFLOW_NAME_PREFIX puts before it.
-    execution_timeout: wall clock of the whole execution, later runs included.
-    enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
-    schedules: what workers with this code make when they register, and keep as it is here.
-    search_keys: at most 20 dotted paths into the input; what is there becomes search keys of the execution, unencrypted.
-    Raises: WorkflowsException when the class or an option cannot work.
-    """
-    full_name = name if name in TECHNICAL_NAMES else os.environ.get("WORKFLOW_NAME_PREFIX", "") + name
-
-    def decorate(cls: _Class) -> _Class:
-        owner = Owner(f"workflow {full_name!r}", ErrorCode.WORKFLOW_DEFINITION_ERROR)
-        _check_name(owner, full_name, cls)
-        _check_timeout(owner, execution_timeout)
-        _check_search_keys(owner, search_keys)
-        if on_behalf_of:
-            raise owner.definition_error("on_behalf_of needs the identities of the vendor's cloud: leave it out")
-        _check_class(owner, cls)
-        handlers = handlers_of(cls, full_name)
-        entrypoints = list(handlers[HandlerKind.ENTRYPOINT].values())
-        if len(entrypoints) != 1:
-            found = ", ".join(handler.method for handler in entrypoints) or "none"
-            raise owner.definition_error(f"needs exactly one method with @workflow.entrypoint; found: {found}")
-        definition = WorkflowDefinition(
-            name=full_name,
-            display_name=workflow_display_name,
-            description=workflow_description,
-            execution_timeout=execution_timeout,
-            enforce_determinism=enforce_determinism,
-            is_technical=is_technical,
-            search_keys=tuple(search_keys),
-            schedules=tuple(schedules or ()),
-            cls=cls,
-            entrypoint=entrypoints[0],
-            signals=handlers[HandlerKind.SIGNAL],
-            queries=handlers[HandlerKind.QUERY],
-            updates=handlers[HandlerKind.UPDATE],
-        )
-        attach(definition)
-        return cls
-
-    return decorate
-
-
-def _check_name(owner: Owner, name: str, cls: object) -> None:
-    if name in TECHNICAL_NAMES and getattr(cls, "__module__", None) != TECHNICAL_NAMES[name]:
-        raise owner.definition_error("this name is reserved")
-    try:
-        workflow_name(name)
-    except InvalidInput as error:
-        raise owner.definition_error(str(error)) from None
-
-
-def _check_timeout(owner: Owner, timeout: object) -> None:
-    if not isinstance(timeout, timedelta) or timeout <= timedelta():
-        raise owner.definition_error(f"execution_timeout has to be a positive timedelta, not {timeout!r}")
-
-
-def _check_search_keys(owner: Owner, keys: Sequence[str]) -> None:
-    if isinstance(keys, str) or len(set(keys)) < len(keys) or not all(_SEARCH_KEY.fullmatch(key) for key in keys):
-        raise owner.definition_error(f"search_keys has to list different paths, such as 'customer.id', not {keys!r}")
-    if len(keys) > MOST_KEYS:
-        raise owner.definition_error(f"search_keys has {len(keys)} paths, {MOST_KEYS} at most are possible")
-
-
-def _check_class(owner: Owner, cls: type) -> None:
-    if not isinstance(cls, type):
-        raise owner.definition_error(f"only a class can be a workflow, not {cls!r}")
-    try:
-        inspect.signature(cls).bind()
-    except TypeError as error:
-        raise owner.definition_error(f"{cls.__qualname__}() has to work without arguments: {error}") from None
-
-
-def entrypoint(method: _AsyncMethod) -> _AsyncMethod:
-    """Mark the method that is the workflow: `async def`, every parameter annotated."""
-    mark(method, HandlerKind.ENTRYPOINT, None, None)
-    return method
-
-
-def signal(
-    name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
-) -> Callable[[_Method], _Method]:
-    """Mark a method that takes signals: it returns nothing.
-
-    Args:
-        name: The method's own by default.
-        unfinished_policy: "warn" lets a run that ends before an async handler has returned say so, in the worker's log and
-            in its history; "abandon" is for handlers that may be left so. See also `all_handlers_finished`.
-    """
-    return _marking(HandlerKind.SIGNAL, name, description, unfinished_policy)
-
-
-def query(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]:
-    """Mark a method that answers queries: a plain `def` that changes nothing and returns something."""
-    return _marking(HandlerKind.QUERY, name, description)
-
-
-def update(
-    name: str | None = None, description: str | None = None, *, unfinished_policy: Literal["warn", "abandon"] = "warn"
-) -> Callable[[_Method], _Method]:
-    """Mark a method that takes updates and returns something, for which the caller waits.
-
-    Args:
-        unfinished_policy: As `signal`.
-    """
-    return _marking(HandlerKind.UPDATE, name, description, unfinished_policy)
-
-
-def _marking(
-    kind: HandlerKind, name: str | None, description: str | None, unfinished: str = UnfinishedPolicy.WARN
-) -> Callable[[_Method], _Method]:
-    def decorate(method: _Method) -> _Method:
-        mark(method, kind, name, description, unfinished_policy=unfinished)
-        return method
-
-    return decorate
-
-
-# --- in workflow code -------------------------------------------------------------------------------------------------
 
 
 def now() -> datetime:

@@ -90,6 +90,7 @@ from levante_core.domain.names import (
     worker_name,
     workflow_name,
 )
+from levante_core.domain.near_names import did_you_mean
 from levante_core.domain.payloads import is_encoded, problem_with
 from levante_core.domain.schedules.spec import (
     ScheduleCalendar,
@@ -200,6 +201,7 @@ __all__ = [
     "closing_event",
     "deployment_name",
     "describe_failure",
+    "did_you_mean",
     "execution_id",
     "fold",
     "is_encoded",

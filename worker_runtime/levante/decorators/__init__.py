@@ -1,0 +1,1 @@
+"""Decorators that make classes workflows and methods their handlers."""

@@ -1,0 +1,1 @@
+"""What newcomers get wrong: found where it happens, and said with the line and the fix."""
