@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import levante as workflows
 from levante import NonDeterminismError, replay_history
 from levante.cli import main
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 from levante_local.greenlets import call
 from tests.integration import child_workflows, message_workflows, scenarios, task_workflows
 from tests.support.direct import WORKSPACE, Installation

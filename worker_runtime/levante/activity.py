@@ -20,6 +20,7 @@ from levante.definition.mapping import activity_input
 from levante.definition.outputs import ActivityOutput
 from levante.definition.schemas import Owner, problems_of, resolved_hints
 from levante.diagnostics.arguments import explained
+from levante.diagnostics.calls import durable
 from levante.errors import ErrorCode, WorkflowsException, overdue_activity
 from levante_core.protocol import ActivityOptions, RateLimit, RetryPolicy
 
@@ -179,6 +180,7 @@ def _durable(definition: ActivityDefinition) -> Callable[..., Coroutine[Any, Any
     options = definition.options
     local_options = options.model_copy(update={"is_local": True})
 
+    @durable(f"activity {definition.name!r}")
     @functools.wraps(definition.function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         context = current_workflow.get()

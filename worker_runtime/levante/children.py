@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from levante.context import Child, ChildWorkflow, current_workflow
 from levante.definition.cancellation import Cancellation, problem_with_cancellation, unless_abandoned
 from levante.definition.definitions import WorkflowDefinition, get_workflow_definition
+from levante.diagnostics.arguments import explained
+from levante.diagnostics.calls import durable
 from levante.errors import InvalidArguments, WorkflowsException
 from levante_core.protocol import InvalidInput, ParentClosePolicy
 
@@ -61,6 +63,8 @@ class ChildHandle:
         return self._definition.load_result(await unless_abandoned(self._child.ended, self._cancellation))
 
 
+@durable("execute_workflow()")
+@explained("execute_workflow()")
 async def execute_workflow(
     workflow: type,
     params: BaseModel | Mapping[str, Any] | None = None,

@@ -16,6 +16,7 @@ from levante import workflow
 from levante.context import current_workflow
 from levante.definition.handlers import PENDING_INPUTS, SUBMIT_INPUT, HandlerKind, mark
 from levante.definition.schemas import Owner, ValueType, inlined, is_model, problems_of, schemas_of, with_definitions
+from levante.diagnostics.calls import durable
 from levante.errors import ErrorCode, WorkflowError
 from levante.tasks import Task
 from levante.values.forms import Form
@@ -98,6 +99,7 @@ def _ours(kind: HandlerKind, name: str, description: str) -> Callable[[_Method],
 class InteractiveWorkflow:
     """A workflow that can ask people for input: derive from it, and decorate the derived class as usual."""
 
+    @durable("wait_for_input()")
     async def wait_for_input(
         self,
         model: type[M],

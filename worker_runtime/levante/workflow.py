@@ -25,6 +25,8 @@ from levante.context import WorkflowContext, current_workflow
 from levante.decorators.workflows import define, entrypoint, query, signal, update
 from levante.definition.search_keys import addition, removal
 from levante.determinism.guard import skipped
+from levante.diagnostics.arguments import explained
+from levante.diagnostics.calls import durable
 from levante.errors import WorkflowsException
 
 __all__ = [
@@ -77,6 +79,8 @@ def random() -> Random:
     return _context("random").random
 
 
+@durable("workflow.sleep()")
+@explained("workflow.sleep()")
 async def sleep(duration: timedelta | float, summary: str | None = None) -> None:  # noqa: ARG001 - for readers of the code
     """Wait durably for a timedelta or seconds, as `asyncio.sleep` does in a workflow.
 
@@ -138,6 +142,8 @@ def delete_search_keys(keys: Iterable[str]) -> None:
     _context("delete_search_keys").change_search_keys(removal(keys))
 
 
+@durable("workflow.wait_condition()")
+@explained("workflow.wait_condition()")
 async def wait_condition(
     predicate: Callable[[], bool],
     timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the name is part of the programming model

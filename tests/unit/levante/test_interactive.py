@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 import levante as workflows
 from levante.definition.definitions import get_workflow_definition
 from levante.errors import WorkflowsException
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.endings import WorkflowCodeFailed
+from levante.replay.run import WorkflowRun
 from levante_core.protocol import CancelRequested, Command, RunMessage, RunStart, UpdateRequested
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -12,7 +12,7 @@ from levante.errors import ActivityError, InvalidArguments, RecordedError, Workf
 from levante.parallel.groups import run_parallel_group
 from levante.parallel.inputs import Call, Group
 from levante.parallel.together import failing_together
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 from levante.worker import _served
 from levante_core.protocol import (
     ActivityOptions,

@@ -26,6 +26,7 @@ from levante.definition.schemas import (
     union_members,
     with_definitions,
 )
+from levante.diagnostics.calls import DurableCall
 from levante.errors import InvalidArguments
 from levante.values.exact import is_json
 from levante.values.forms import Form
@@ -125,6 +126,8 @@ class KeyedInput:
         """Write values by the annotations of their parameters."""
         owner, fields, problems = self._parameters.owner, {}, list[str]()
         for name, value in values.items():
+            if type(value) is DurableCall:
+                raise value.misused(f"given as {name!r} of {owner.label}")
             value_type = self._parameters.type_of(name)
             if value_type is None:
                 problems.append(f"parameter {name!r} is unknown")

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from levante.definition.definitions import WorkflowDefinition, discover_activities, discover_workflows, with_retry_defaults
 from levante.errors import ErrorCode, RecordedError, WorkflowsException, to_failure
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.endings import WorkflowCodeFailed
+from levante.replay.run import WorkflowRun
 from levante.worker.activities.attempt import Attempt, Demand
 from levante.worker.activities.attempt_end import Deferred, Stopped, Succeeded
 from levante.worker.activities.runner import ActivityRunner

@@ -14,6 +14,8 @@ from levante.context import current_workflow
 from levante.definition.definitions import ActivityDefinition, get_activity_definition
 from levante.definition.refusals import PayloadRefused
 from levante.definition.schemas import own_type
+from levante.diagnostics.arguments import explained
+from levante.diagnostics.calls import durable
 from levante.errors import InvalidArguments, WorkflowError, WorkflowsException
 from levante.parallel.execution import ParallelExecution
 from levante.parallel.inputs import Call, ChainSource, ListSource, OffsetSource, ParallelRun, Source, as_input
@@ -68,6 +70,8 @@ async def execute_activities_in_parallel(
     max_concurrent_executions_per_worker: int = DEFAULT_LIMIT,
     extra_params: Any = None,
 ) -> list[R]: ...
+@durable("execute_activities_in_parallel()")
+@explained("execute_activities_in_parallel()")
 async def execute_activities_in_parallel(
     activity: Callable[..., Coroutine[Any, Any, Any]],
     *,

@@ -16,11 +16,13 @@ from levante.context import ChildWorkflow, current_workflow
 from levante.definition.search_keys import after_change, extraction
 from levante.determinism.guard import guard_for
 from levante.determinism.silence import silenced
+from levante.diagnostics.calls import NotAwaited, OpenCalls, open_calls
 from levante.errors import ErrorCode, WorkflowError, WorkflowsException, fails_execution, to_failure
 from levante.replay.activities import Activities
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
 from levante.replay.conditions import Conditions
+from levante.replay.endings import WorkflowCodeFailed, completion
 from levante.replay.event_loop.isolation import Isolation
 from levante.replay.event_loop.loop import MOST_ROUNDS, DeterministicLoop
 from levante.replay.messages import ContinueAsNew, Messages
@@ -37,7 +39,6 @@ from levante_core.protocol import (
     ChildStarted,
     Command,
     ExecutionCanceled,
-    ExecutionCompleted,
     ExecutionContinuedAsNew,
     ExecutionFailed,
     Failure,
@@ -69,10 +70,6 @@ LONG_HISTORY = MOST_EVENTS // 5
 """Events after which a workflow is advised to continue as new."""
 
 
-class WorkflowCodeFailed(Exception):
-    """Workflow code raised something that is a bug, not an outcome. The run stays open; `__cause__` is what was raised."""
-
-
 class WorkflowRun:
     """The live code of one run; it implements WorkflowContext. `begin` and `apply` return the commands that follow.
 
@@ -100,7 +97,9 @@ class WorkflowRun:
         self._children = Children(self._loop, self._ask, self._check_payload)
         self._conditions = Conditions(self._loop)
         self._context = copy_context()
+        self._calls = OpenCalls(self._refuse_in_query, self._forgotten)
         self._context.run(current_workflow.set, self)
+        self._context.run(open_calls.set, self._calls)
         self._instance: object = None
         self._messages = Messages(definition, execution_id, self._spawn, self._answer, rules.check)
         self._guard = guard_for(
@@ -331,6 +330,11 @@ class WorkflowRun:
         if isinstance(error, ContinueAsNew):
             self._messages.fail(error)
 
+    def _forgotten(self, problem: NotAwaited) -> None:
+        """Stop a run that has let go of a durable call. One that was recorded with it goes on as it did."""
+        if not self._is_disposed and not self.is_replaying:
+            self._messages.fail(problem)
+
     def _answer(self, number: int, result: Json, failure: Failure | None) -> None:
         if self._is_disposed:
             return
@@ -347,8 +351,11 @@ class WorkflowRun:
 
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
+        if error is None and not self.is_replaying and not self._loop.is_at_work:
+            error = self._calls.problem()
         if error is None:
-            self._commands.append(self._completion(main.result()))
+            dump = partial(self._guard.run, self._definition.dump_result, main.result())
+            self._commands.append(completion(self._next_seq(), dump, self._check))
         elif isinstance(error, asyncio.CancelledError) and self._is_cancel_requested:
             self._commands.append(ExecutionCanceled(seq=self._next_seq()))
         else:
@@ -363,19 +370,6 @@ class WorkflowRun:
         if not self._fails_on_errors and not fails_execution(error):
             raise WorkflowCodeFailed(str(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
-
-    def _completion(self, returned: Any) -> ExecutionCompleted | ExecutionFailed:
-        try:
-            result = self._guard.run(self._definition.dump_result, returned)
-        except WorkflowError as error:  # a value that cannot be recorded, whatever the code says next time
-            return ExecutionFailed(seq=self._next_seq(), failure=to_failure(error))
-        except Exception as error:
-            raise WorkflowCodeFailed(str(error)) from error
-        _, problem = self._check("the result of the workflow", result)
-        if problem:
-            failure = Failure(type="PayloadRefused", message=problem, non_retryable=True)
-            return ExecutionFailed(seq=self._next_seq(), failure=failure)
-        return ExecutionCompleted(seq=self._next_seq(), result=result)
 
     def _check_payload(self, what: str, payload: Json) -> None:
         """Refuse what is too large in the line that asks for it. Raises: WorkflowError."""

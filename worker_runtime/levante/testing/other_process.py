@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from levante.errors import NonDeterminismError
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 
 PATIENCE_SECONDS = 120.0
 MOST_SEED = 4_294_967_295

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from levante.errors import NonDeterminismError
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.recorded import replay_history
-from levante.replay.run import WorkflowCodeFailed
 from levante.testing.other_process import Difference, ReplayAnswer, ReplayCase, ReplayOrder
 
 _MAIN = "__main__"

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from levante.errors import to_failure
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 from levante.worker.activities.contained_tasks import contain_exits
 from levante.worker.context import WorkerContext
 from levante.worker.logs.failures import FailureLog

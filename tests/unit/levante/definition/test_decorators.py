@@ -1,6 +1,5 @@
 """Decorators with parentheses and without, and with options that they do not have."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,25 +74,22 @@ def test_define_when_no_name_is_given_then_the_prefix_comes_before_that_of_the_c
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("decorator", "args", "options", "said"),
     [
-        (
-            lambda: activity(retrys=3),
-            "@activity at .*test_decorators.py:.*Did you mean 'retry_policy_max_attempts'",
-        ),
-        (lambda: workflow.define(timeout=3), "@workflow.define at .*Did you mean 'execution_timeout'"),
-        (lambda: workflow.define("a", "b"), "too many positional arguments: give workflow_display_name"),
-        (lambda: workflow.signal(names="a"), "@workflow.signal at .*Did you mean 'name'"),
-        (lambda: workflow.query(unfinished_policy="warn"), "It takes .name: Any = None"),
-        (lambda: activity(wholly="other"), "It takes name, start_to_close_timeout"),
+        (activity, (), {"retrys": 3}, "@activity at .*test_decorators.py:.* Did you mean 'retry_policy_max_attempts'"),
+        (workflow.define, (), {"timeout": 3}, "@workflow.define at .*Did you mean 'execution_timeout'"),
+        (workflow.define, ("a", "b"), {}, "too many positional arguments: give workflow_display_name"),
+        (workflow.signal, (), {"names": "a"}, "@workflow.signal at .*Did you mean 'name'"),
+        (workflow.query, (), {"unfinished_policy": "warn"}, "It takes .name: Any = None"),
+        (activity, (), {"wholly": "other"}, "It takes name, start_to_close_timeout"),
     ],
 )
 def test_decorator_when_an_argument_is_wrong_then_the_line_and_what_was_meant_are_named(
-    call: Callable[[], Any], said: str
+    decorator: Any, args: tuple[Any, ...], options: dict[str, Any], said: str
 ) -> None:
     """A TypeError of Python's names neither the option that was meant nor the line."""
     with pytest.raises(InvalidArguments, match=said):
-        call()
+        decorator(*args, **options)
 
 
 def test_decorator_when_what_it_decorates_raises_a_type_error_then_that_is_not_taken_for_a_wrong_argument() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from levante.determinism.judging import ForbiddenCall
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.endings import WorkflowCodeFailed
+from levante.replay.run import WorkflowRun
 from tests.support.bodies import Definition
 from tests.unit.levante.replay.test_run import START
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from levante.errors import WorkflowError
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 from tests.unit.levante.replay.test_run import activity, completed, kinds, new_run
 
 OF_OTHER_VERSIONS = {

@@ -32,7 +32,8 @@ import pytest
 from levante import workflow
 from levante.definition.definitions import get_workflow_definition
 from levante.determinism.judging import ForbiddenCall
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.endings import WorkflowCodeFailed
+from levante.replay.run import WorkflowRun
 from tests.support.bodies import Definition
 from tests.unit.levante.replay.guarded import UTC, installed, new_run, refusal
 from tests.unit.levante.replay.test_run import START, activity, completed, kinds

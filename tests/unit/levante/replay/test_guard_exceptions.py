@@ -25,8 +25,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from levante import workflow
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.rules import RunRules
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from tests.support.bodies import Definition
 from tests.unit.levante.replay.guarded import UTC, installed, new_run, refusal
 from tests.unit.levante.replay.test_run import START, activity, completed, kinds

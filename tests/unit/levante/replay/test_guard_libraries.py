@@ -30,7 +30,8 @@ from mistralai.client import Mistral
 from levante import workflow
 from levante.determinism import clients, forbidden
 from levante.determinism.judging import ForbiddenCall
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.endings import WorkflowCodeFailed
+from levante.replay.run import WorkflowRun
 from tests.support.bodies import Definition
 from tests.unit.levante.replay.test_run import START, kinds
 

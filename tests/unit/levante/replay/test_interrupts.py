@@ -19,8 +19,9 @@ from levante.determinism.abandoned import ABANDONED
 from levante.determinism.blocks import Block, Limits, TurnTooLong, Watched
 from levante.determinism.guard import Guard
 from levante.determinism.interrupts import CodeStopped, ThreadId, interrupt
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.rules import RunRules
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from levante.worker.process.end import stopping_on_signals
 from tests.support.bodies import Body, Definition
 from tests.unit.levante.replay.test_run import START, activity, completed, kinds

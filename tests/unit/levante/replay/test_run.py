@@ -11,8 +11,9 @@ import pytest
 from levante import workflow
 from levante.context import current_workflow
 from levante.errors import InvalidArguments, NonDeterminismError
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.replayer import replay
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from levante_core.protocol import (
     ActivityCompleted,
     ActivityFailed,

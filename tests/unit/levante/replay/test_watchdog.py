@@ -12,8 +12,9 @@ import pytest
 from levante.determinism import blocks, guard, watchdog
 from levante.determinism.blocks import STALL_SECONDS, TURN_SECONDS, Block, Limits, TurnTooLong, Watched
 from levante.determinism.watchdog import Watchdog
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.rules import RunRules
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from tests.support.bodies import Body, Definition
 from tests.unit.levante.replay.test_run import START, activity, completed, kinds
 

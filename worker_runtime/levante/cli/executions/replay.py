@@ -12,8 +12,8 @@ from levante.cli.exits import EPILOG, CommandFailed, Exit
 from levante.cli.targets import find_modules_here, workflows_of
 from levante.definition.definitions import get_workflow_definition
 from levante.errors import NonDeterminismError
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.recorded import RecordedHistory
-from levante.replay.run import WorkflowCodeFailed
 
 
 @click.command(epilog=EPILOG)

@@ -138,7 +138,12 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     @property
     def has_ended(self) -> bool:
         """Whether no code is left that could do something: no task and no async generator is open."""
-        return not self._ready and not self._generators and all(task.done() for task in self._tasks)
+        return not self._ready and not self._generators and not self.is_at_work
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a task is open."""
+        return any(not task.done() for task in self._tasks)
 
     def throw_away(self, begin_turn: Callable[[], None]) -> list[object]:
         """Cancel all tasks, and report no more errors. Returns those whose code does not end, and what they wait for."""

@@ -11,9 +11,10 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 from levante.errors import NonDeterminismError, to_failure
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.replayer import replay
 from levante.replay.rules import RunRules
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from levante.worker.activities.attempt import Attempt, Demand
 from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
 from levante.worker.activities.runner import MOMENT_SECONDS

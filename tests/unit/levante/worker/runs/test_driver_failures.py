@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from levante.errors import NonDeterminismError
-from levante.replay.run import WorkflowCodeFailed
+from levante.replay.endings import WorkflowCodeFailed
 from levante.worker.transport.api import ApiError, KeyRefused
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, CodeFailed
 from levante_core.protocol.workers import QueryRequest
