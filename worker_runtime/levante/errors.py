@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,7 @@ MESSAGE_BYTES = 8 * 1024
 STACK_BYTES = 16 * 1024
 DETAILS_BYTES = 64 * 1024
 CAUSE_DEPTH = 8
+MEMBERS_SHOWN = 5
 """What is kept of an exception, so that a failure is never too large to be recorded."""
 
 _CUT = "…[cut]"
@@ -283,8 +284,22 @@ def _details(details: Json) -> Json:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return what an exception says of itself. Never raises."""
-    return _text(lambda: str(exc))
+    """Return what an exception says of itself; of a group, what its members say. Never raises."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return _text(lambda: str(exc))
+    members = list(_members(exc))
+    shown = [f"{type(each).__name__}: {text_of(each)}".removesuffix(": ") for each in members[:MEMBERS_SHOWN]]
+    more = [f"and {len(members) - MEMBERS_SHOWN} more"] if len(members) > MEMBERS_SHOWN else []
+    return f"{_text(lambda: exc.message)}: {'; '.join([*shown, *more])}"
+
+
+def _members(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group, those of groups within it among them."""
+    for member in group.exceptions:
+        if isinstance(member, BaseExceptionGroup):
+            yield from _members(member)
+        else:
+            yield member
 
 
 def _text(render: Callable[[], str]) -> str:

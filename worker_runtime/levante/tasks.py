@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from levante.context import Publish, current_activity, current_workflow
 from levante.definition.refusals import PayloadRefused
 from levante.definition.schemas import own_type
-from levante.errors import WorkflowsException
+from levante.errors import WorkflowsException, text_of
 from levante.patches import difference
 from levante.values.forms import Form
 from levante.values.losses import ValueLost
@@ -112,7 +112,7 @@ class Task(Generic[State]):
         elif isinstance(error, asyncio.CancelledError):
             self._report(TaskPhase.CANCELED)
         else:
-            self._report(TaskPhase.FAILED, message=str(error) or type(error).__name__)
+            self._report(TaskPhase.FAILED, message=text_of(error) or type(error).__name__)
 
     def _report(self, phase: TaskPhase, **said: Any) -> None:
         if self._publish is None:

@@ -90,7 +90,11 @@ SAMPLE = activity_error("charge", 3, Failure(message="declined", type="CardError
         ),
         pytest.param(
             ExceptionGroup("both", [ValueError("a"), ValueError("b")]),
-            Failure(message="both (2 sub-exceptions)", type="ExceptionGroup", cause=Failure(message="a", type="ValueError")),
+            Failure(
+                message="both: ValueError: a; ValueError: b",
+                type="ExceptionGroup",
+                cause=Failure(message="a", type="ValueError"),
+            ),
             id="the first of a group is its cause",
         ),
         pytest.param(

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from levante.definition.schemas import Owner
-from levante.errors import ErrorCode, WorkflowsException
+from levante.errors import ErrorCode, WorkflowsException, text_of
 
 __all__ = ["Dependency", "DependencyInjector", "Depends", "Injection", "check_provider", "dependency_scope"]
 
@@ -208,7 +208,7 @@ class DependencyFailed(WorkflowsException):
 
 
 def _failed(name: str, error: Exception) -> DependencyFailed:
-    failure = DependencyFailed(f"provider {name} failed: {type(error).__name__}: {error}")
+    failure = DependencyFailed(f"provider {name} failed: {type(error).__name__}: {text_of(error)}")
     failure.__cause__ = error
     return failure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from levante.errors import WorkflowError, to_failure
+from levante.errors import WorkflowError, text_of, to_failure
 from levante.replay.rules import PayloadCheck
 from levante_core.protocol import ExecutionCompleted, ExecutionFailed, Failure, Json
 
@@ -23,7 +23,7 @@ def completion(seq: int, dump: Callable[[], Json], check: PayloadCheck) -> Execu
     except WorkflowError as error:  # a value that cannot be recorded, whatever the code says next time
         return ExecutionFailed(seq=seq, failure=to_failure(error))
     except Exception as error:
-        raise WorkflowCodeFailed(str(error)) from error
+        raise WorkflowCodeFailed(text_of(error)) from error
     _, problem = check("the result of the workflow", result)
     if problem:
         return ExecutionFailed(seq=seq, failure=Failure(type="PayloadRefused", message=problem, non_retryable=True))

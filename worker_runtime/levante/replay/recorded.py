@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from levante.definition.definitions import get_workflow_definition
-from levante.errors import NonDeterminismError
+from levante.errors import NonDeterminismError, text_of
 from levante.replay.replayer import FIRST_EVENT_ID, replay
 from levante.replay.run import WorkflowRun
 from levante_core.protocol import HistoryBatch, Input, RunMessage, RunStart, message_key
@@ -105,4 +105,4 @@ def _brief(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {text_of(error)}"
