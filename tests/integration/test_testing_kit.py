@@ -249,7 +249,7 @@ async def test_environment_when_an_activity_works_in_a_thread_then_time_stands_s
 
 def test_mock_when_there_is_no_such_activity_then_the_error_lists_them() -> None:
     """A mock that mocks nothing would let the real thing run."""
-    with pytest.raises(ValueError, match=r"no activity 'charges' to mock, only: charge$"):
+    with pytest.raises(ValueError, match=r"no activity 'charges' to mock, only: charge. Did you mean 'charge'\?$"):
         WorkflowEnvironment([Chain], activities=[charge], mocks={"charges": paid})
 
 

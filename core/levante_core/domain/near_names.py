@@ -29,9 +29,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question to end a message with, such as " Did you mean 'charge'?"; empty where no known name is near."""
+    """Return the end of a message, such as ". Did you mean 'charge'?"; empty where no known name is near."""
     near = nearest(name, known)
-    return "" if near is None else f" Did you mean {near!r}?"
+    return "" if near is None else f". Did you mean {near!r}?"
 
 
 def _letters_in_common(one: str, other: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ import click
 from levante.cli.exits import CommandFailed
 from levante.definition.definitions import WORKFLOW
 from levante.definition.discovery import for_workflows_alone
+from levante.errors import text_of
+from levante_core.protocol import did_you_mean
 
 logger = logging.getLogger("levante.cli")
 
@@ -66,13 +69,20 @@ def _imported(name: str) -> ModuleType:
         missing = error.name or ""
         if f"{name}.".startswith(f"{missing}."):
             problem = f"no module {missing!r} here or among the installed packages: check the name and the directory"
-            raise CommandFailed(f"{problem} ({Path.cwd()})") from None
+            raise CommandFailed(f"{problem} ({Path.cwd()}){did_you_mean(missing, _modules_beside(missing))}") from None
         raise CommandFailed(f"module {name!r} needs {missing!r}, which is not installed ({_place(error)})") from None
     except Exception as error:
         logger.debug("importing %s failed", name, exc_info=True)
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        what = f"{type(error).__name__}: {text_of(error)}".rstrip(": ")
         hint = "LOG_LEVEL=debug shows the traceback"
         raise CommandFailed(f"importing {name!r} failed: {what} ({_place(error)}; {hint})") from None
+
+
+def _modules_beside(name: str) -> list[str]:
+    """Return the modules that there are where one is missing: in its package, or in the current directory."""
+    package, dot, _ = name.rpartition(".")
+    paths = getattr(sys.modules.get(package), "__path__", []) if dot else [str(Path.cwd())]
+    return [f"{package}{dot}{module.name}" for module in pkgutil.iter_modules(paths)]
 
 
 def _place(error: BaseException) -> str:
@@ -88,7 +98,8 @@ def _place(error: BaseException) -> str:
 def _named(module: ModuleType, class_name: str) -> type:
     if not hasattr(module, class_name):
         there = ", ".join(cls.__name__ for cls in _workflows_in(module)) or "none"
-        raise CommandFailed(f"module {module.__name__!r} has no {class_name!r}; workflows in it: {there}")
+        near = did_you_mean(class_name, (cls.__name__ for cls in _workflows_in(module)))
+        raise CommandFailed(f"module {module.__name__!r} has no {class_name!r}; workflows in it: {there}{near}")
     cls = getattr(module, class_name)
     if not isinstance(cls, type) or WORKFLOW not in vars(cls):
         raise CommandFailed(f"{module.__name__}:{class_name} is no workflow: {_DEFINE}")

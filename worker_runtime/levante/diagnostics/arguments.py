@@ -48,12 +48,17 @@ def explained(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def wrong_arguments(name: str, signature: inspect.Signature, error: TypeError, place: Place) -> InvalidArguments:
     """Build the error for a call that does not fit a signature. error: what `Signature.bind` raised."""
+    return InvalidArguments(explanation(f"{name} at {place}", signature, error))
+
+
+def explanation(name: str, signature: inspect.Signature, error: TypeError) -> str:
+    """Say what is wrong with a call, and what the function takes."""
     problem, keywords = str(error), [one.name for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY]
     unknown = _UNKNOWN.search(problem)
     meant = did_you_mean(unknown[1], signature.parameters) if unknown else ""
     if problem == "too many positional arguments" and keywords:
         problem += f": give {', '.join(keywords[:3])} by name, such as {keywords[0]}=1"
-    return InvalidArguments(f"{name} at {place}: {problem}.{meant or f' It takes {written(signature)}'}")
+    return f"{name}: {problem}{meant or f'. It takes {written(signature)}'}"
 
 
 def written(signature: inspect.Signature) -> str:

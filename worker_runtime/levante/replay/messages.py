@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from levante.definition.handlers import UnfinishedPolicy
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, fails_execution, to_failure
 from levante.replay.rules import PayloadCheck
-from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested
+from levante_core.protocol import Failure, Json, SignalReceived, UpdateRequested, did_you_mean
 
 if TYPE_CHECKING:
     from levante.definition.definitions import WorkflowDefinition
@@ -80,7 +80,8 @@ class Messages:
         """Hand a signal over. One that no method takes, or none can, is dropped: nobody could be told."""
         handler = self._definition.signals.get(signal.name)
         if handler is None:
-            logger.warning("workflow %r has no signal %r: it is dropped", self._definition.name, signal.name)
+            near = did_you_mean(signal.name, self._definition.signals)
+            logger.warning("workflow %r has no signal %r: it is dropped%s", self._definition.name, signal.name, near)
         else:
             self._start(handler, self._run_signal(instance, handler, signal))
 
@@ -139,4 +140,5 @@ class Messages:
     def _unknown(self, kind: str, name: str) -> WorkflowsException:
         known = self._definition.queries if kind == "query" else self._definition.updates
         problem = f"workflow {self._definition.name!r} has no {kind} {name!r}; it has: {', '.join(known) or 'none'}"
+        problem += did_you_mean(name, known)
         return WorkflowsException(problem, status=404, code=ErrorCode.WORKFLOW_QUERY_ERROR)

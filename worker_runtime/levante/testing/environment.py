@@ -33,6 +33,7 @@ from levante_core.domain.executions.search_keys import SearchKeys
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId
 from levante_core.ports.item_store import Change
+from levante_core.protocol import did_you_mean
 from levante_core.services.access.capabilities import AttemptGrant
 from levante_core.services.activities.reports import GrantedReport
 from levante_core.services.engine import Engine
@@ -354,7 +355,8 @@ def _with_mocks(
     for activity, function in mocks.items():
         name = activity if isinstance(activity, str) else get_activity_definition(activity).name
         if name not in served:
-            raise ValueError(f"there is no activity {name!r} to mock, only: {', '.join(sorted(served)) or 'none'}")
+            known = ", ".join(sorted(served)) or "none"
+            raise ValueError(f"there is no activity {name!r} to mock, only: {known}{did_you_mean(name, served)}")
         is_async = inspect.iscoroutinefunction(function)
         served[name] = dataclasses.replace(served[name], function=function, is_async=is_async)
     return served

@@ -10,6 +10,7 @@ from levante_core.domain import names
 from levante_core.domain.catalogue.routing import Owner, is_live
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
+from levante_core.domain.near_names import did_you_mean
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import InvalidInput, NotFound, Unavailable
 from levante_core.ports.item_store import (
@@ -47,6 +48,8 @@ from levante_core.storage import keys
 from levante_core.storage.catalogue import Deployment, Registration, Worker, WorkerGroup, Workflow
 from levante_core.storage.decoding import readable
 
+NAMES_COMPARED = 100
+"""With a workflow name that is not there, in order to find the one that was meant."""
 MOST_DEPLOYMENTS = 1_000
 MOST_NAMED = 5
 """Workflows that a warning names."""
@@ -158,15 +161,24 @@ class CatalogueService:
     # --- looking up ---------------------------------------------------------------------------------------------------
 
     def get(self, workspace: Workspace, identifier: str) -> Entry:
-        """Find a workflow by name or id, with its registrations. Raises: NotFound. Cost: one query; two more for an id."""
+        """Find a workflow by name or id, with its registrations. Raises: NotFound.
+
+        Cost: one query; two more for an id, and one for the name that may have been meant where there is none.
+        """
         entry = self._entry(workspace, WorkflowName(identifier))
         if entry is None:
             pointer = self._store.get(keys.pointer(workspace, identifier))
             if pointer:
                 entry = self._entry(workspace, records.workflow_name_of(pointer))
         if entry is None:
-            raise NotFound(f"no workflow has the name or id {identifier!r}: start a worker that serves it")
+            near = did_you_mean(identifier, self._some_names(workspace))
+            raise NotFound(f"no workflow has the name or id {identifier!r}: start a worker that serves it{near}")
         return entry
+
+    def _some_names(self, workspace: Workspace) -> list[str]:
+        """Return the names of the workflows on the first page of the listing. Cost: one query."""
+        page = self.list_workflows(workspace, limit=NAMES_COMPARED, descending=False, after=None)
+        return [workflow.name for workflow in readable(page.items, records.workflow_of)]
 
     def get_registration(self, workspace: Workspace, registration_id: str) -> tuple[Workflow, Registration]:
         """Find a registration by its id. Raises: NotFound."""

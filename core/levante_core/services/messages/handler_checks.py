@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
+from levante_core.domain.near_names import did_you_mean
 from levante_core.domain.payloads import problem_with
 from levante_core.errors import HandlerFailed, InvalidInput, LevanteError, NotFound
 from levante_core.protocol.specs import HandlerSpec, WorkflowSpec
@@ -42,7 +43,8 @@ class HandlerChecks:
             handler = next((spec for spec in handlers if spec.name == name), None)
             if handler is None:
                 known = ", ".join(spec.name for spec in handlers) or "none"
-                raise NotFound(f"workflow {entry.workflow.name!r} has no {kind} {name!r}; it has: {known}")
+                near = did_you_mean(name, (spec.name for spec in handlers))
+                raise NotFound(f"workflow {entry.workflow.name!r} has no {kind} {name!r}; it has: {known}{near}")
             _, problem = problem_with("the input", value)
             if problem:
                 raise InvalidInput.at(INPUT, problem)

@@ -28,6 +28,6 @@ def test_nearest_when_a_name_is_not_known_then_it_is_the_one_that_was_meant(writ
 
 def test_did_you_mean_when_nothing_is_near_then_nothing_is_asked() -> None:
     """A guess that is none misleads."""
-    assert did_you_mean("chekout", KNOWN) == " Did you mean 'checkout'?"
+    assert did_you_mean("chekout", KNOWN) == ". Did you mean 'checkout'?"
     assert did_you_mean("something", KNOWN) == ""
     assert did_you_mean("checkout", ()) == ""
