@@ -14,7 +14,7 @@ from levante.definition.definitions import WorkflowDefinition, get_workflow_defi
 from levante.diagnostics.arguments import explained
 from levante.diagnostics.calls import durable
 from levante.errors import InvalidArguments, WorkflowsException
-from levante_core.protocol import InvalidInput, ParentClosePolicy
+from levante_core.protocol import InvalidInput, ParentClosePolicy, did_you_mean
 
 
 class ChildHandle:
@@ -46,7 +46,8 @@ class ChildHandle:
         handler = self._definition.signals.get(name)
         if handler is None:
             known = ", ".join(sorted(self._definition.signals)) or "none"
-            raise WorkflowsException(f"workflow {self._definition.name!r} has no signal {name!r}, only: {known}")
+            problem = f"workflow {self._definition.name!r} has no signal {name!r}, only: {known}"
+            raise WorkflowsException(f"{problem}{did_you_mean(name, self._definition.signals)}")
         self._child.signal(name, handler.input.sent(params))
 
     def cancel(self) -> None:
@@ -108,6 +109,7 @@ async def execute_workflow(
         is_awaited=wait,
         execution_id=execution_id,
         timeout_seconds=execution_timeout.total_seconds() if execution_timeout else None,
+        declared_seconds=0.0 if definition.is_technical else definition.execution_timeout.total_seconds(),
         waits_for_end=cancellation == "wait",
     )
     try:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class ChildWorkflow:
     """A child to be started. execution_id: None for one that is made up. timeout_seconds: None for what it declares.
 
-    waits_for_end: when its cancellation is asked for, its end is waited for all the same.
+    declared_seconds: what it declares; 0 for one of ours. waits_for_end: when its cancellation is asked for, its end is
+    waited for all the same.
     """
 
     workflow_name: str
@@ -31,6 +32,7 @@ class ChildWorkflow:
     is_awaited: bool
     execution_id: str | None = None
     timeout_seconds: float | None = None
+    declared_seconds: float = 0.0
     waits_for_end: bool = False
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from types import FrameType
 
 OURS = frozenset({"levante", "levante_core"})
+OF_THE_GUARD = "levante.determinism."
 LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
@@ -52,6 +53,13 @@ def users_frame(frame: FrameType, package: str) -> FrameType:
         asked = asked.f_back
     frames = (caller for caller in _until_ours(asked) if not caller.f_code.co_filename.startswith("<"))
     return next((caller for caller in frames if is_users(caller, package)), frame)
+
+
+def stack_of_run(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield a frame and its callers as far as the guard, which runs the workflow."""
+    while frame is not None and not module_of(frame).startswith(OF_THE_GUARD):
+        yield frame
+        frame = frame.f_back
 
 
 def _until_ours(frame: FrameType | None) -> Iterator[FrameType]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from levante.determinism.callers import is_importing, is_library, is_users, module_of, place_of, users_frame
+from levante.determinism.callers import is_importing, is_library, is_users, module_of, place_of, stack_of_run, users_frame
 from levante.determinism.forbidden import CODE, FUNCTIONS, Kind, is_facility, written
 
-OF_THE_GUARD = "levante.determinism."
 LETS_THROUGH = "logging"
 """What handlers of log records do is no part of the workflow: some go to the network, or to a thread of theirs."""
 
@@ -54,7 +52,7 @@ def _judge(caller: FrameType | None, name: str, kind: Kind, package: str) -> For
 def _of_library(caller: FrameType | None, name: str, kind: Kind, package: str) -> ForbiddenCall | None:
     """Judge a call that a library makes: it is named by what the user's code called, or the library where that waits."""
     library = None
-    for frame in _stack(caller):
+    for frame in stack_of_run(caller):
         module = module_of(frame)
         if module == LETS_THROUGH or frame.f_code.co_name == "<module>":
             return None
@@ -64,13 +62,6 @@ def _of_library(caller: FrameType | None, name: str, kind: Kind, package: str) -
             name = _name_of(frame)
         library = library or (frame if is_library(frame) else None)
     return _forbidden(library, name, kind) if library is not None else None
-
-
-def _stack(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield a frame and its callers as far as the guard, which runs the workflow."""
-    while frame is not None and not module_of(frame).startswith(OF_THE_GUARD):
-        yield frame
-        frame = frame.f_back
 
 
 def _forbidden(frame: FrameType, name: str, kind: Kind) -> ForbiddenCall:

@@ -81,7 +81,7 @@ async def run_locally(definition: WorkflowDefinition, value: Json, timeout: time
     here, limit = _Process(), asyncio.timeout(timeout.total_seconds())
     try:
         async with limit:
-            return definition.load_result(await _Local(here, definition, value, uuid4().hex).result())
+            return definition.load_result(await _Local(here, definition, value, uuid4().hex, limit=timeout).result())
     except TimeoutError:
         if not limit.expired():
             raise
@@ -136,12 +136,15 @@ class _Local:
         value: Json,
         execution_id: str,
         asked_to_end: asyncio.Event | None = None,
+        *,
+        limit: timedelta,
     ) -> None:
         now = _now()
         start = RunStart.model_validate(
-            {"workflow_name": definition.name, "input": value, "started_at": now, "deadline_at": now}
+            {"workflow_name": definition.name, "input": value, "started_at": now, "deadline_at": now + limit}
         )
         self._here = here
+        self._limit = limit
         self._definition = definition
         self._execution_id = execution_id
         self._run_id = uuid4().hex
@@ -180,7 +183,9 @@ class _Local:
                 return end.result
             case ExecutionContinuedAsNew():
                 asked = self._asked_to_end
-                return await _Local(self._here, self._definition, end.input, self._execution_id, asked).result()
+                return await _Local(
+                    self._here, self._definition, end.input, self._execution_id, asked, limit=self._limit
+                ).result()
             case ExecutionFailed():
                 raise RecordedError(end.failure)
             case _:
@@ -283,7 +288,9 @@ class _Local:
 
     async def _child(self, scheduled: ChildScheduled) -> Outcome:
         definition = self._here.workflows[scheduled.workflow_name]
-        child = _Local(self._here, definition, scheduled.input, scheduled.execution_id)
+        own = scheduled.timeout_seconds
+        limit = definition.execution_timeout if own is None else timedelta(seconds=own)
+        child = _Local(self._here, definition, scheduled.input, scheduled.execution_id, limit=limit)
         self._children[scheduled.seq] = child
         try:
             return ChildCompleted(seq=scheduled.seq, at=_now(), result=await child.result())

@@ -17,7 +17,8 @@ from levante.definition.search_keys import after_change, extraction
 from levante.determinism.guard import guard_for
 from levante.determinism.silence import silenced
 from levante.diagnostics.calls import NotAwaited, OpenCalls, open_calls
-from levante.errors import ErrorCode, WorkflowError, WorkflowsException, fails_execution, to_failure
+from levante.diagnostics.deadlines import DeadlineWarnings
+from levante.errors import ErrorCode, WorkflowError, WorkflowsException, fails_execution, text_of, to_failure
 from levante.replay.activities import Activities
 from levante.replay.changes import Patches
 from levante.replay.children import Children, StartedChild
@@ -105,6 +106,8 @@ class WorkflowRun:
         self._guard = guard_for(
             definition, execution_id, lambda: self._last_seq + self._messages.begun, is_enforced=rules.enforces_determinism
         )
+        package = definition.cls.__module__.partition(".")[0]
+        self._deadlines = DeadlineWarnings(definition.name, execution_id, start, package)
         self._main: asyncio.Task[Any] | None = None
         self._events_seen = 0
         self._is_cancel_requested = False
@@ -138,7 +141,7 @@ class WorkflowRun:
             try:
                 self.change_search_keys(extraction(self._definition.search_keys, self._start.input))
             except WorkflowsException as error:
-                raise WorkflowCodeFailed(str(error)) from error
+                raise WorkflowCodeFailed(text_of(error)) from error
         for message in messages:
             self._hand_over(message)
         self._main = self._spawn(self._definition.run(self._instance, self._start.input))
@@ -219,6 +222,7 @@ class WorkflowRun:
         if self._is_past:
             return self._loop.create_future()
         self._check_payload(f"the input of {name}", input)
+        self._deadlines.limit(f"activity {name!r}", options.start_to_close_seconds, is_replaying=self.is_replaying)
         return self._activities.start(name, input, options, waits_for_end=waits_for_end)
 
     def continue_as_new(self, input: object) -> NoReturn:
@@ -246,6 +250,8 @@ class WorkflowRun:
     def start_child(self, child: ChildWorkflow) -> StartedChild:
         self._refuse_in_query()
         self._check_payload(f"the input of child workflow {child.workflow_name}", child.input)
+        limit = child.timeout_seconds or child.declared_seconds
+        self._deadlines.limit(f"child {child.workflow_name!r}", limit, is_replaying=self.is_replaying)
         chosen = execution_id(child.execution_id or self.uuid4().hex)
         return self._children.start(child, chosen)
 
@@ -259,7 +265,7 @@ class WorkflowRun:
         try:
             return self._watched(work)
         except BaseException as error:  # SystemExit too: an execution must not end its worker, and then the next one
-            raise WorkflowCodeFailed(str(error)) from error
+            raise WorkflowCodeFailed(text_of(error)) from error
 
     def _watched(self, work: Callable[[], T]) -> T:
         with Isolation():
@@ -368,7 +374,7 @@ class WorkflowRun:
             self._commands.append(ExecutionContinuedAsNew(seq=self._next_seq(), run_id=run_id, input=error.input))
             return
         if not self._fails_on_errors and not fails_execution(error):
-            raise WorkflowCodeFailed(str(error)) from error
+            raise WorkflowCodeFailed(text_of(error)) from error
         self._commands.append(ExecutionFailed(seq=self._next_seq(), failure=to_failure(error)))
 
     def _check_payload(self, what: str, payload: Json) -> None:
@@ -384,6 +390,7 @@ class WorkflowRun:
     def _timer_started(self, handle: asyncio.TimerHandle) -> None:
         self._refuse_in_query()
         if not self._is_past:
+            self._deadlines.timer(self._now, handle.when() - self._loop.time(), is_replaying=self.is_replaying)
             self._timers.start(handle)
 
     def _refuse_in_query(self) -> None:
