@@ -91,6 +91,7 @@ from levante_core.domain.names import (
     workflow_name,
 )
 from levante_core.domain.near_names import did_you_mean
+from levante_core.domain.payload_shapes import expected_shape, sent_shape
 from levante_core.domain.payloads import is_encoded, problem_with
 from levante_core.domain.schedules.spec import (
     ScheduleCalendar,
@@ -203,6 +204,7 @@ __all__ = [
     "describe_failure",
     "did_you_mean",
     "execution_id",
+    "expected_shape",
     "fold",
     "is_encoded",
     "message_key",
@@ -211,6 +213,7 @@ __all__ = [
     "problem_with",
     "problem_with_key",
     "problem_with_size",
+    "sent_shape",
     "task_retry_delay",
     "worker_name",
     "workflow_name",

@@ -22,11 +22,14 @@ from levante.definition.mapping import KeyedInput
 from levante.definition.outputs import ActivityOutput
 from levante.definition.parameters import Arguments
 from levante.definition.plain_calls import outcome_of
+from levante.diagnostics.calls import DurableCall
+from levante.diagnostics.places import described
 from levante.errors import ErrorCode, InvalidArguments, WorkflowsException, text_of
 from levante_core.protocol import ActivityOptions, Json, RetryPolicy, ScheduleDefinition, WorkflowSpec
 
 WORKFLOW = "__levante_workflow__"
 ACTIVITY = "__levante_activity__"
+FUNCTION = "give the decorated function itself"
 
 PARALLEL_EXECUTION = "__parallel_execution__"
 TECHNICAL_NAMES: Mapping[str, str | None] = {
@@ -161,9 +164,13 @@ def get_workflow_definition(cls: type) -> WorkflowDefinition:
     Raises:
         WorkflowsException: When the class itself has none.
     """
-    definition: WorkflowDefinition | None = vars(cls).get(WORKFLOW)
+    given: object = cls
+    definition: WorkflowDefinition | None = vars(given).get(WORKFLOW) if isinstance(given, type) else None
     if definition is None:
-        problem = f"{cls.__qualname__} is no workflow: decorate the class with @workflow.define(name=...)"
+        if isinstance(given, type):
+            problem = f"{given.__qualname__} is no workflow: decorate the class with @workflow.define(name=...)"
+        else:
+            problem = f"{described(given)} is no workflow: give the class that is decorated with @workflow.define"
         raise WorkflowsException(problem, code=ErrorCode.WORKFLOW_DEFINITION_ERROR)
     return definition
 
@@ -194,7 +201,10 @@ def get_activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
     """
     definition = find_activity_definition(function)
     if definition is None:
-        problem = f"{function!r} is no activity: decorate the function with @activity()"
+        given: object = function
+        if isinstance(given, DurableCall):
+            raise given.misused("given as the activity itself")
+        problem = f"{described(given)} is no activity: {'decorate it with @activity' if callable(given) else FUNCTION}"
         raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_DEFINITION_ERROR)
     return definition
 

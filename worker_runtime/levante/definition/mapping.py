@@ -27,11 +27,11 @@ from levante.definition.schemas import (
     with_definitions,
 )
 from levante.diagnostics.calls import DurableCall
-from levante.errors import InvalidArguments
+from levante.errors import InvalidArguments, WorkflowsException
 from levante.values.exact import is_json
 from levante.values.forms import Form
 from levante.values.losses import Comparison, ValueLost, check_no_secret, check_taken
-from levante_core.protocol import Json, JsonSchema
+from levante_core.protocol import Json, JsonSchema, expected_shape, sent_shape
 
 
 class KeyedInput:
@@ -80,9 +80,20 @@ class KeyedInput:
             other = None if key in parameters.injected else parameters.extra
             taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, other)
             taken[key] = _read(value_type, field, f"parameter {key!r}", problems)
+        if missing or (fields.keys() - parameters.named.keys() and not parameters.extra):
+            problems.append(self._shapes(value))
         if problems:
             raise _misfit(parameters.owner, problems)
         return parameters.arguments(values, extra)
+
+    def _shapes(self, value: Json) -> str:
+        """Show what is expected and what was sent: a second parameter turns a flat input into a nested one."""
+        try:
+            schema = self.schema
+        except WorkflowsException:
+            names = self._parameters.named
+            schema = {"properties": {name: {} for name in names}, "required": [*filter(self._parameters.requires, names)]}
+        return shapes(schema, value)
 
     def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Json]:
         """Return the input that stands for a call; defaults are left to whoever binds it.
@@ -172,6 +183,12 @@ class _Member:
         extra = {key: _read(self._extra, field, f"field {key!r}", problems) for key, field in rest.items()}
         return _read(self.type, own, self._place, problems), extra
 
+    def has_keys_of(self, value: Json) -> bool:
+        """Tell whether an input has the keys that the model needs, and none that nothing takes."""
+        if self._declared is None or not isinstance(value, dict):
+            return isinstance(value, dict)
+        return value.keys() >= set(self.schema.get("required", ())) and (bool(self._extra) or value.keys() <= self._declared)
+
     def check_json(self, value: Json) -> None:
         """Raises: ValidationError when the model does not take the input as a whole."""
         self.type.check_json(self._divided(value)[0])
@@ -239,6 +256,8 @@ class ModelInput:
             if not found:
                 return self._parameters.arguments({self._name: model}, extra)
             problems += found
+        if not any(member.has_keys_of(value) for member in self._members):
+            problems.append(shapes(self.schema, value))
         raise _misfit(self._parameters.owner, problems)
 
     def write(self, given: object) -> Json:
@@ -325,6 +344,11 @@ def _read(value_type: ValueType | None, field: Json, place: str, problems: list[
         return value_type.read(field)
     except ValidationError as error:
         problems += problems_of(error, place)
+
+
+def shapes(schema: JsonSchema, value: Json) -> str:
+    """Write what a schema takes, and the keys of what was sent."""
+    return f"expected is {expected_shape(schema)}, sent was {sent_shape(value)}"
 
 
 def _misfit(owner: Owner, problems: list[str]) -> InvalidArguments:

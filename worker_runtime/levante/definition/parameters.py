@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from levante.definition.dependencies import Dependency, check_provider
 from levante.definition.schemas import Owner, ValueType, resolved_hints
+from levante.diagnostics.arguments import explanation
 from levante.errors import InvalidArguments
 from levante.values.forms import Form
 
@@ -85,7 +86,7 @@ class Parameters:
         try:
             values = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise InvalidArguments(f"{self.owner.label}: {error}") from None
+            raise InvalidArguments(explanation(self.owner.label, self._signature, error)) from None
         if given := self.injected & values.keys():
             names = ", ".join(map(repr, sorted(given)))
             raise InvalidArguments(f"{self.owner.label}: a workflow cannot give {names}: providers of the worker fill that")

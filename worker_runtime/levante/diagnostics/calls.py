@@ -16,6 +16,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from levante.diagnostics.places import Place, callers_place
+from levante.errors import InvalidArguments
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -207,12 +208,24 @@ def durable(label: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Calla
             if calls is None:
                 return function(*args, **kwargs)
             calls.check()
-            make = functools.partial(function, *args, **kwargs)
-            return DurableCall(calls, make, label, function.__name__, callers_place(2))
+            place = callers_place(2)
+            make = functools.partial(_placed, place, functools.partial(function, *args, **kwargs))
+            return DurableCall(calls, make, label, function.__name__, place)
 
         return as_async(call)
 
     return decorate
+
+
+async def _placed(place: Place, call: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    """Make a call. Raises: what it raises; InvalidArguments names the line, which a task of its own would not show."""
+    try:
+        return await call()
+    except InvalidArguments as error:
+        if place.file not in error.message:
+            error.message = f"{error.message} (called at {place})"
+            error.args = (error.message,)
+        raise
 
 
 def as_async(function: Callable[P, R]) -> Callable[P, R]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+LONGEST = 200
 OURS = ("levante.", "levante_core.")
 
 
@@ -28,7 +28,9 @@ def callers_place(depth: int = 1) -> Place:
     return Place(frame.f_code.co_filename, frame.f_lineno)
 
 
-def definition_place(function: Callable[..., Any]) -> Place | None:
-    """Return where a function is defined; None for what is not written in Python."""
-    code = getattr(function, "__code__", None)
-    return Place(code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else None
+def described(value: object) -> str:
+    """Name a function with the line where it is defined, and anything else as it writes itself."""
+    code = getattr(value, "__code__", None)
+    if isinstance(code, CodeType):
+        return f"{getattr(value, '__qualname__', code.co_name)!r} ({Place(code.co_filename, code.co_firstlineno)})"
+    return repr(value)[:LONGEST]

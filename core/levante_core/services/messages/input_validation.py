@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from levante_core.domain.catalogue.schema_rules import MOST_SCHEMA_BYTES, Path, SchemaRefused, SchemaWork
 from levante_core.domain.frozen import Json
+from levante_core.domain.payload_shapes import expected_shape, sent_shape
 from levante_core.domain.payloads import MAX_PAYLOAD_DEPTH, is_encoded
 from levante_core.errors import InvalidInput, Unavailable
 from levante_core.protocol.specs import JsonSchema
@@ -70,6 +71,7 @@ class InputChecks:
         if problems and input_ is None:
             problems = self._problems(schema, known.validator, known.work, {})
         if problems:
+            problems = _with_shapes(problems, schema, input_)
             raise InvalidInput([{**problem, "loc": [*at, *problem["loc"]]} for problem in problems])
 
     def _problems(self, schema: JsonSchema, validator: Any, work: SchemaWork, value: Json) -> Problems:
@@ -82,6 +84,15 @@ class InputChecks:
 
             return problems_with(value, validator)
         return self._run_blocking(lambda: _checked_apart(schema, value))
+
+
+def _with_shapes(problems: Problems, schema: JsonSchema, input_: Json) -> Problems:
+    """Show what is expected and what was sent, without its values, where the input does not fit as a whole."""
+    at = next((index for index, problem in enumerate(problems) if not problem["loc"]), None)
+    if at is None:
+        return problems
+    shapes = f"expected is {expected_shape(schema)}, sent was {sent_shape(input_)}"
+    return [*problems[:at], {**problems[at], "msg": f"{problems[at]['msg']}: {shapes}"}, *problems[at + 1 :]]
 
 
 def refuse_schemas(schemas: Iterable[tuple[Path, JsonSchema | None]]) -> None:

@@ -186,5 +186,5 @@ def test_activity_when_the_function_cannot_be_one_then_the_import_fails(function
 
 def test_definition_when_asked_of_a_plain_function_then_it_says_what_to_do() -> None:
     """The message is the instruction."""
-    with pytest.raises(WorkflowsException, match=r"decorate the function with @activity\(\)"):
+    with pytest.raises(WorkflowsException, match=r"decorator.py:\d+\) is no activity: decorate it with @activity$"):
         get_activity_definition(generator)
