@@ -206,9 +206,12 @@ class WorkflowEnvironment:
     ) -> Execution:
         """Start an execution. params: its input, a model or the arguments by name.
 
-        Raises: what the API answers with, as an error of `levante_core.errors`.
+        Raises: what the API answers with, as an error of `levante_core.errors`; ValueError for a workflow that is not served
+        here.
         """
         definition = get_workflow_definition(workflow)
+        if all(one.name != definition.name for one in self._workflows):
+            raise ValueError(f"workflow {definition.name!r} is not served here: WorkflowEnvironment([{workflow.__name__}])")
         value = definition.entrypoint.input.write(params or {})
         started = await self._place.start(definition.name, value, execution_id=execution_id)
         execution = Execution(self._place, definition, started)

@@ -1,0 +1,18 @@
+# expect: activity 'charge' is called at .*forgotten_await.py:\d+ and never awaited.* write `await charge
+# how: run
+# mypy: ignore-errors
+from datetime import timedelta
+from levante import activity, execute_workflow, execute_activities_in_parallel, workflow
+
+
+@activity
+async def charge(amount: int, *, currency: str = "EUR") -> str:
+    return f"{amount} {currency}"
+
+
+@workflow.define
+class Mistake:
+    @workflow.entrypoint
+    async def run(self) -> str:
+        charge(1)
+        return "done"

@@ -1,0 +1,17 @@
+# expect: and compared at .*:\d+ without `await`
+# how: run
+# mypy: ignore-errors
+from datetime import timedelta
+from levante import activity, execute_workflow, execute_activities_in_parallel, workflow
+
+
+@activity
+async def charge(amount: int, *, currency: str = "EUR") -> str:
+    return f"{amount} {currency}"
+
+
+@workflow.define
+class Mistake:
+    @workflow.entrypoint
+    async def run(self) -> str:
+        return "yes" if charge(1) == "1 EUR" else "no"
