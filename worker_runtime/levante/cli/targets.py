@@ -54,7 +54,8 @@ def _module_name(place: str) -> str:
     if path.suffix != ".py":
         return place
     if not path.is_file():
-        raise CommandFailed(f"there is no file {place} in {Path.cwd()}")
+        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
+        raise CommandFailed(f"there is no file {place} in {Path.cwd()}{near}")
     found, here = path.resolve(), Path.cwd().resolve()
     if found.is_relative_to(here):
         return ".".join(found.relative_to(here).with_suffix("").parts)

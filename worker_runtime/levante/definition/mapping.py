@@ -81,7 +81,7 @@ class KeyedInput:
             taken, value_type = (values, parameters.named[key]) if key in parameters.named else (extra, other)
             taken[key] = _read(value_type, field, f"parameter {key!r}", problems)
         if missing or (fields.keys() - parameters.named.keys() and not parameters.extra):
-            problems.append(self._shapes(value))
+            raise _misfit(parameters.owner, problems, self._shapes(value))
         if problems:
             raise _misfit(parameters.owner, problems)
         return parameters.arguments(values, extra)
@@ -256,9 +256,8 @@ class ModelInput:
             if not found:
                 return self._parameters.arguments({self._name: model}, extra)
             problems += found
-        if not any(member.has_keys_of(value) for member in self._members):
-            problems.append(shapes(self.schema, value))
-        raise _misfit(self._parameters.owner, problems)
+        has_keys = any(member.has_keys_of(value) for member in self._members)
+        raise _misfit(self._parameters.owner, problems, None if has_keys else shapes(self.schema, value))
 
     def write(self, given: object) -> Json:
         """Return the input that a model or a mapping stands for, the values of which may be those of Python or JSON.
@@ -351,5 +350,6 @@ def shapes(schema: JsonSchema, value: Json) -> str:
     return f"expected is {expected_shape(schema)}, sent was {sent_shape(value)}"
 
 
-def _misfit(owner: Owner, problems: list[str]) -> InvalidArguments:
-    return InvalidArguments(f"{owner.label}: {'; '.join(problems)}", problems)
+def _misfit(owner: Owner, problems: list[str], shapes: str | None = None) -> InvalidArguments:
+    """Build the error for an input that does not fit. shapes: what is expected and sent, if the keys differ."""
+    return InvalidArguments(f"{owner.label}: {'; '.join([*problems, *([shapes] if shapes else [])])}", problems)

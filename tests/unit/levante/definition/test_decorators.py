@@ -15,12 +15,12 @@ from levante import (
 
 
 @activity
-async def charge(amount: int) -> int:
+async def bare_charge(amount: int) -> int:
     return amount
 
 
 @activity
-def render(text: str) -> str:
+def bare_render(text: str) -> str:
     return text
 
 
@@ -28,7 +28,7 @@ def render(text: str) -> str:
 class Bare:
     @workflow.entrypoint()
     async def run(self, amount: int) -> int:
-        return await charge(amount)
+        return await bare_charge(amount)
 
     @workflow.signal
     def rename(self, name: str) -> None: ...
@@ -55,8 +55,8 @@ def test_decorators_when_written_without_parentheses_then_names_are_those_of_fun
     assert [*definition.signals, *definition.queries, *definition.updates] == ["rename", "count", "change"]
     assert definition.entrypoint.method == "run"
     assert get_workflow_definition(Called).name == "Called"
-    assert get_activity_definition(charge).name == "charge"
-    assert get_activity_definition(render).is_async is False
+    assert get_activity_definition(bare_charge).name == "bare_charge"
+    assert get_activity_definition(bare_render).is_async is False
 
 
 def test_define_when_no_name_is_given_then_the_prefix_comes_before_that_of_the_class(

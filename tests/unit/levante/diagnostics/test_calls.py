@@ -22,12 +22,12 @@ START = RunStart.model_validate({"workflow_name": "w", "input": None, "started_a
 
 
 @activity
-async def charge(amount: int) -> str:
+async def forgotten_charge(amount: int) -> str:
     return f"{amount}"
 
 
 @activity
-async def ship(receipt: str) -> str:
+async def forgotten_ship(receipt: str) -> str:
     return receipt
 
 
@@ -52,18 +52,18 @@ def test_call_when_it_is_not_awaited_then_nothing_after_it_is_recorded() -> None
     """Once the await is written, the run goes on as if it had always been there."""
 
     async def forgetful() -> None:
-        charge(1)  # type: ignore[unused-coroutine]
-        await ship("a")
+        forgotten_charge(1)  # type: ignore[unused-coroutine]
+        await forgotten_ship("a")
 
     async def mended() -> None:
-        await charge(1)
-        await ship("a")
+        await forgotten_charge(1)
+        await forgotten_ship("a")
 
     error = failure_of(forgetful)
     assert isinstance(error, NotAwaited)
     line = inspect.getsourcelines(forgetful)[1] + 1
-    assert f"activity 'charge' is called at {__file__}:{line} and never awaited" in str(error)
-    assert "write `await charge(...)`" in str(error)
+    assert f"activity 'forgotten_charge' is called at {__file__}:{line} and never awaited" in str(error)
+    assert "write `await forgotten_charge(...)`" in str(error)
     assert [command.kind for command in new_run(mended).begin()] == ["activity_scheduled"]
 
 
@@ -89,10 +89,10 @@ def test_call_when_it_is_kept_to_the_end_then_the_run_does_not_complete() -> Non
     kept: list[object] = []
 
     async def body() -> str:
-        kept.append(charge(1))
+        kept.append(forgotten_charge(1))
         return "done"
 
-    assert "activity 'charge' is called at" in str(failure_of(body))
+    assert "activity 'forgotten_charge' is called at" in str(failure_of(body))
 
 
 USES: dict[str, Callable[[Any], object]] = {
@@ -111,7 +111,7 @@ def test_call_when_it_is_used_as_its_result_then_that_line_raises(how: str) -> N
     """The error comes up where the value is used, and names where it was called, too."""
 
     async def body() -> object:
-        call = charge(1)
+        call = forgotten_charge(1)
         return USES[how](call)
 
     assert f"and {how} at {__file__}:" in str(failure_of(body))
@@ -121,16 +121,16 @@ def test_call_when_it_is_an_argument_then_the_message_says_so() -> None:
     """Else it would only say that a string is expected."""
 
     async def body() -> None:
-        await ship(charge(1))  # type: ignore[arg-type]
+        await forgotten_ship(forgotten_charge(1))  # type: ignore[arg-type]
 
-    assert "given as 'receipt' of activity 'ship'" in str(failure_of(body))
+    assert "given as 'receipt' of activity 'forgotten_ship'" in str(failure_of(body))
 
 
 def test_call_when_it_is_returned_then_the_run_stays_open() -> None:
     """It is a bug to be fixed, and no value that cannot be recorded."""
 
     async def body() -> object:
-        return charge(1)
+        return forgotten_charge(1)
 
     assert "never awaited" in str(failure_of(body))
 
@@ -150,7 +150,7 @@ def test_call_when_asyncio_awaits_it_then_it_is_an_ordinary_coroutine(wait: Call
     """Whatever takes a coroutine takes a durable call."""
 
     async def body() -> object:
-        return await wait(charge(1))
+        return await wait(forgotten_charge(1))
 
     run = new_run(body)
     commands = run.begin()
@@ -163,7 +163,7 @@ def test_call_when_it_is_closed_on_purpose_then_nothing_is_missed() -> None:
     """The way to say that a call is not wanted after all."""
 
     async def body() -> None:
-        charge(1).close()
+        forgotten_charge(1).close()
 
     assert [command.kind for command in new_run(body).begin()] == ["execution_completed"]
 
@@ -172,13 +172,13 @@ def test_call_when_history_goes_on_after_it_then_replay_passes_it_over() -> None
     """Executions that were recorded before the mistake was found go on as they did."""
 
     async def forgetful() -> None:
-        charge(1)  # type: ignore[unused-coroutine]
-        await ship("a")
-        await ship("b")
+        forgotten_charge(1)  # type: ignore[unused-coroutine]
+        await forgotten_ship("a")
+        await forgotten_ship("b")
 
     async def before() -> None:
-        await ship("a")
-        await ship("b")
+        await forgotten_ship("a")
+        await forgotten_ship("b")
 
     recorded = tuple(new_run(before).begin())
     batch = HistoryBatch(index=1, commit_id="c", events=recorded)
@@ -190,21 +190,21 @@ def test_query_when_it_makes_a_durable_call_then_it_is_refused_and_the_run_goes_
     """A query changes nothing, nor does its mistake."""
 
     async def body() -> None:
-        await ship("a")
+        await forgotten_ship("a")
 
     run = new_run(body)
     run.begin()
     run._is_answering = True
     with pytest.raises(WorkflowsException, match="a query handler must not start anything"):
-        _ = run._context.run(charge, 1)
+        _ = run._context.run(forgotten_charge, 1)
     run._is_answering = False
     assert not run.is_over
 
 
 def test_calls_when_outside_a_workflow_then_they_are_plain_coroutines() -> None:
     """Python warns of those itself."""
-    call = charge(1)
+    call = forgotten_charge(1)
     assert inspect.iscoroutine(call)
     assert asyncio.run(call) == "1"
-    assert inspect.iscoroutinefunction(charge)
+    assert inspect.iscoroutinefunction(forgotten_charge)
     assert inspect.iscoroutinefunction(workflow.sleep)

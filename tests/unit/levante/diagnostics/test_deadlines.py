@@ -17,7 +17,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @activity(start_to_close_timeout=timedelta(hours=2))
-async def take_long() -> None: ...
+async def takes_two_hours() -> None: ...
 
 
 @workflow.define(execution_timeout=timedelta(days=2))
@@ -41,7 +41,7 @@ async def waits() -> None:
 
 
 async def calls() -> None:
-    await take_long()
+    await takes_two_hours()
 
 
 async def has_child() -> None:
@@ -53,7 +53,7 @@ async def has_child() -> None:
     [
         (sleeps, "this waits for 1 day"),
         (waits, "this waits for 1 day"),
-        (calls, "activity 'take_long' may take 2:00:00"),
+        (calls, "activity 'takes_two_hours' may take 2:00:00"),
         (has_child, "child 'Long' may take 2 days"),
     ],
 )
