@@ -117,10 +117,9 @@ async def execute_workflow(
     except InvalidInput as error:
         raise InvalidArguments(str(error)) from None
     handle = ChildHandle(definition, child, cancellation)
-    if wait:
-        return await handle
-    await child.started
-    return handle
+    if not wait:
+        await child.started
+    return await handle if wait else handle
 
 
 def _check_timeout(timeout: object) -> None:
