@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from levante.errors import NonDeterminismError, WorkflowsException, to_failure
+from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.replayer import replay
-from levante.replay.run import WorkflowCodeFailed, WorkflowRun
+from levante.replay.run import WorkflowRun
 from levante.worker.context import WorkerContext
 from levante.worker.transport.splitting import send_apart
 from levante_core.protocol import Failure, WorkflowTask
