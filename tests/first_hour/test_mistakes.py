@@ -5,6 +5,7 @@ import importlib
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -23,9 +24,12 @@ UNPLACED = frozenset({"attempt", "import-unplaced"})
 
 
 @pytest.fixture(autouse=True)
-def _modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
+def _modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave none of the modules behind. A copy of `sys.modules` would load extensions twice, which some refuse."""
     monkeypatch.syspath_prepend(FOLDER)
+    yield
+    for file in FILES:
+        sys.modules.pop(file.stem, None)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
