@@ -47,8 +47,8 @@ STORED = {
     *("mail_count", "mail_from", "mail_held_until", "mail_taken", "unread_mail", "MAIL_HELD_UNTIL"),
 }
 """Names of what is stored or sent, and of the constants that hold them: they outlive the code."""
-NOT_WORDS = re.compile(r"\be-mails?\b|\b0011-recheck\.md|f\"mail:\{number\}")
-"""An e-mail, the name of a page, and the key of a span, which its id is made of."""
+NOT_WORDS = re.compile(r"\b\w+(?:MetricFamily|_metric_families)\b|\be-mails?\b|\b0011-recheck\.md|f\"mail:\{number\}")
+"""Names of prometheus_client, an e-mail, the name of a page, and the key of a span, which its id is made of."""
 NAME = re.compile(r"[A-Za-z_]\w*")
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+")
 COINED = re.compile(r"(\w+) = (.+)")
