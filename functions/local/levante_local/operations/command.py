@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE
 from levante_local.operations.backup import BackupFailed, back_up
 
 
@@ -12,9 +13,10 @@ from levante_local.operations.backup import BackupFailed, back_up
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".levante"),
+    default=DATA_DIRECTORY,
+    envvar=DATA_VARIABLE,
     show_default=True,
-    help="Data directory of the host, which may be running.",
+    help="Data directory of the host, which may be running. Default: LEVANTE_DATA, else this.",
 )
 def backup(directory: Path, data: Path) -> None:
     """Copy the data directory of a host to DIRECTORY, while the host works.
