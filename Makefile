@@ -19,7 +19,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -131,6 +131,11 @@ cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain an
 	$(BIN)/python -m pytest --full --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='*/levante_core/domain/*,*/levante/replay*' --fail-under=100
+
+docs: setup ## the documentation site, into build/site; fails for a dead link or a page without a place
+	@$(BIN)/python $(PIP) --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "== build/site/index.html"
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 
