@@ -186,13 +186,14 @@ def test_async_schedules_when_called_then_they_do_the_same(server: Server) -> No
     assert [one.schedule_id for one in listed] == [shown.schedule_id]
 
 
-def test_guide_when_followed_then_the_schedule_is_made(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guide_when_followed_then_the_schedule_is_made(server: Server) -> None:
     """What docs/schedules.md shows of the client."""
     page = (Path(__file__).parents[3] / "docs" / "schedules.md").read_text(encoding="utf-8")
     example = page.split("```python\n")[1].split("```")[0]
-    monkeypatch.setenv("LEVANTE_API_KEY", server.key)
-    monkeypatch.setenv("LEVANTE_SERVER_URL", server.url)
-    exec(example, {})  # noqa: S102 - our own page
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LEVANTE_API_KEY", server.key)
+        environment.setenv("LEVANTE_SERVER_URL", server.url)
+        exec(example, {})  # noqa: S102 - our own page
     shown = get(server, "greet-in-the-morning")
     assert shown.future_executions[0].scheduled_at.minute == 30
     server.client.workflows.schedules.unschedule_workflow(schedule_id=shown.schedule_id)
