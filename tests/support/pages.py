@@ -4,7 +4,7 @@ A page says what a reader does with a block: "`name.py`:" above one names the fi
 the tests alone:
 
     <!-- skip: next "reason" -->    the next block is not run, for this reason
-    <!-- terminal: host -->         the next block has a terminal of its own, and its last command goes on there
+    <!-- terminal: host -->         the last command of the next block goes on; what follows is typed into another terminal
 """
 
 import ast
@@ -31,6 +31,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 INSTALLS = "LEVANTE_TEST_INSTALL"
 """Set where a page's own commands make the environment that the rest of it runs in."""
 PORT = "8700"
+SHELL = "shell"
 _FILE = re.compile(r"`([\w-]+\.py)`:\s*$")
 _TERMINAL = re.compile(r"<!-- terminal: (\w+) -->\s*$")
 _VARYING = [
@@ -126,9 +127,11 @@ class Terminals:
     def type(self, example: Example) -> None:
         """Type the commands of a block, and compare what they print."""
         match = _TERMINAL.search(example.document.text, 0, example.start)
-        name = match[1] if match else "shell"
+        name = match[1] if match else SHELL
+        if match and SHELL in self._open:
+            self._open[name] = self._open.pop(SHELL)
         if name not in self._open:
-            self._open[name] = _Terminal(self.directory, name, self._environment)
+            self._open[name] = _Terminal(self.directory, f"{name}-{len(self._open)}", self._environment)
         terminal = self._open[name]
         commands = _commands(str(example.parsed))
         for number, (command, printed) in enumerate(commands, 1):
