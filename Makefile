@@ -18,8 +18,8 @@ JOBS ?= 3
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -105,6 +105,10 @@ test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS=
 
 test: lint types pytest ## all checks: lint, types, tests; broad tests in their short form
 
+test-docs: setup ## README and quickstart in a new clone, installed as they say (needs the network), and all other code of the docs
+	LEVANTE_TEST_INSTALL=1 $(BIN)/python -m pytest tests/e2e/test_first_pages.py $(ARGS)
+	$(BIN)/python -m pytest tests/integration/test_pages.py tests/e2e/test_client_page.py tests/e2e/test_client_snippets.py $(ARGS)
+
 test-readers: setup ## 1,000 readers come and go while 100 executions publish and the host is killed (READERS=n for others)
 	LEVANTE_TEST_READERS=$(or $(READERS),1000) $(BIN)/python -m pytest --full tests/e2e/test_streams.py $(ARGS)
 
@@ -127,6 +131,11 @@ cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain an
 	$(BIN)/python -m pytest --full --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='*/levante_core/domain/*,*/levante/replay*' --fail-under=100
+
+docs: setup ## the documentation site, into build/site; fails for a dead link or a page without a place
+	@$(BIN)/python $(PIP) --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "== build/site/index.html"
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 

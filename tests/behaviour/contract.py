@@ -329,7 +329,7 @@ LIFECYCLE: Mapping[str, str] = {
     "routing: one owner, several, a named one": ROUTING + "choose_when_several_are_active_then_the_caller_is_told_which",
     "routing: ambiguous": EXECUTIONS + "execute_when_several_deployments_serve_it_and_none_is_named_then_409_lists_them",
     "a warning at registration": WORKING + "register_when_another_active_deployment_serves_it_then_a_warning_names_it",
-    "hardened deployments": "docs/reference/compatibility.md#what-is-otherwise-than-at-the-vendors",
+    "hardened deployments": "docs/reference/compatibility.md#differences-from-mistral-workflows",
     "how large a history may be": SIZES
     + "history_when_it_grows_without_end_then_the_log_warns_twice_and_the_execution_is_terminated",
     "an activity that is completed from outside, one of ours": "completed from outside",

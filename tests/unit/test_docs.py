@@ -53,6 +53,13 @@ def test_examples_when_they_are_commands_then_the_page_has_them_all() -> None:
     assert listed == commands - {"demo.py", "demo_aws.py"}
 
 
+def test_site_when_its_pages_are_listed_then_every_page_has_a_place() -> None:
+    """`make docs` wants that, too; this tells it sooner, and without the site's own tools."""
+    listed = re.findall(r"([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - set(listed) == set()
+
+
 @pytest.mark.parametrize(
     ("name", "page"),
     [

@@ -18,7 +18,7 @@ LONGER: dict[str, int] = {
     # what every part is built of, in one list
     "levante_core/services/engine.py::build_engine": 106,
     "levante_api/app.py::create_app": 41,
-    "levante_local/host.py::__init__": 49,
+    "levante_local/host.py::__init__": 44,
     "levante/testing/installation.py::serving": 45,
     # options of the contract, each with its line of documentation
     "levante/activity.py::_decorator": 48,

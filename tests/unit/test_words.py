@@ -18,6 +18,7 @@ FILES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
 ]
 FOLDERS = sorted({file.parent for file in FILES})
+PAGES = [page for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "decisions" not in page.parts]
 HISTORICAL = (ROOT / "docs" / "decisions", Path(__file__))
 """What was decided is told in the words of its day."""
 
@@ -42,13 +43,20 @@ GIVEN_UP_AS_NAMES = {
 }
 """Plain English in a sentence, but no name of a thing in a program."""
 PHRASES = ("told of", "tell of", "tells of")
+IN_PAGES = {
+    "the vendor": "Mistral",
+    "otherwise than": "different from",
+    "levante[local]": "an extra that there is",
+    "pip install levante": "pip install . (in a checkout), until it is published",
+}
+"""Phrases that no page for users has, and what to write instead."""
 STORED = {
     *("has_family", "HAS_FAMILY", "RECHECK"),
     *("mail_count", "mail_from", "mail_held_until", "mail_taken", "unread_mail", "MAIL_HELD_UNTIL"),
 }
 """Names of what is stored or sent, and of the constants that hold them: they outlive the code."""
-NOT_WORDS = re.compile(r"\be-mails?\b|\b0011-recheck\.md|f\"mail:\{number\}")
-"""An e-mail, the name of a page, and the key of a span, which its id is made of."""
+NOT_WORDS = re.compile(r"\b\w+(?:MetricFamily|_metric_families)\b|\be-mails?\b|\b0011-recheck\.md|f\"mail:\{number\}")
+"""Names of prometheus_client, an e-mail, the name of a page, and the key of a span, which its id is made of."""
 NAME = re.compile(r"[A-Za-z_]\w*")
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+")
 COINED = re.compile(r"(\w+) = (.+)")
@@ -66,6 +74,13 @@ def test_files_when_read_then_they_have_no_word_that_was_given_up(folder: Path) 
         found.update({f"{file}: {name}": GIVEN_UP[part] for name in names for part in _parts(name) & GIVEN_UP.keys()})
         found.update({f"{file}: {phrase}": "" for phrase in PHRASES if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)})
     assert found == {}, "write the words on the right"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_when_read_then_it_has_no_phrase_that_pages_do_without(page: Path) -> None:
+    """A stranger reads it at speed, and finds nothing that is not so."""
+    text = " ".join(page.read_text(encoding="utf-8").lower().split())
+    assert {phrase: instead for phrase, instead in IN_PAGES.items() if phrase in text} == {}, "write the words on the right"
 
 
 @pytest.mark.parametrize("place", PROGRAMS)

@@ -71,7 +71,7 @@ class EventStreamQuery(Parameters):
     workflow_event_types: Annotated[tuple[StreamEventType, ...], Field(max_length=MOST_PARAMETER_VALUES)] = ()
     """All, if none is named."""
     event_source: EventSource = EventSource.HYBRID
-    """As of one execution; not part of the vendor's API."""
+    """As of one execution; not part of Mistral's API."""
     metadata_filters: Wanted = Field(default_factory=dict)
     """A JSON object of values by name; so is every parameter that is none of these."""
 

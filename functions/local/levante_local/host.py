@@ -36,6 +36,7 @@ from levante_local.greenlets import call, wait_for
 from levante_local.http.admission import Admission, AdmissionLimits, refusal_of
 from levante_local.http.gateway import ClientGone, Receive, Scope, Send, declared_bytes, event_of, respond
 from levante_local.http.open_requests import OpenRequests
+from levante_local.operations.metrics import METRICS, HostMetrics
 from levante_local.payload_files import PayloadFiles
 from levante_local.pumps import ChangePump, ExpiryPump, QueuesPump, RedriveAtStart, SweepPump, TimersPump
 from levante_local.queues.queues import InProcessQueues
@@ -119,15 +120,10 @@ class Host:
         )
         engine = self._engine
         services = StreamServices(
-            engine.api_keys,
-            engine.tickets,
-            engine.histories,
-            engine.streams,
-            engine.tails,
-            engine.logs,
-            engine.traces,
+            engine.api_keys, engine.tickets, engine.histories, engine.streams, engine.tails, engine.logs, engine.traces
         )
         self._requests = OpenRequests()
+        self._metrics = HostMetrics(self._store, self._queues, self._supervisor)
         self._large = asyncio.Lock()
         self._admission = Admission(engine.api_keys, settings.admission)
         self._events = EventsApp(services, call, StreamSettings(key_check_seconds=settings.key_check_seconds))
@@ -231,6 +227,9 @@ class Host:
                 require(key, Role.WORKER)
                 declared_bytes(scope)
                 await self._watch_worker(key, path[len(PRESENCE_PREFIX) : -len(PRESENCE_SUFFIX)], receive, send)
+                return
+            if is_get and path == METRICS:
+                await respond(send, await self._metrics.answer(key))
                 return
             async with self._admission.body(scope, receive, key) as body:
                 if len(body) <= LARGE_BYTES:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.compat.scenarios.server import DEPLOYMENT, Server, fresh, invalid, refused
 
 INPUT = {"name": "Ada", "times": 1}
@@ -188,7 +190,10 @@ def test_guide_when_followed_then_the_schedule_is_made(server: Server) -> None:
     """What docs/schedules.md shows of the client."""
     page = (Path(__file__).parents[3] / "docs" / "schedules.md").read_text(encoding="utf-8")
     example = page.split("```python\n")[1].split("```")[0]
-    exec(example, {"client": server.client})  # noqa: S102 - our own page
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LEVANTE_API_KEY", server.key)
+        environment.setenv("LEVANTE_SERVER_URL", server.url)
+        exec(example, {})  # noqa: S102 - our own page
     shown = get(server, "greet-in-the-morning")
     assert shown.future_executions[0].scheduled_at.minute == 30
     server.client.workflows.schedules.unschedule_workflow(schedule_id=shown.schedule_id)

@@ -199,6 +199,30 @@ def test_unit_when_the_worker_is_stopped_then_it_has_time_to_drain() -> None:
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
 
 
+@pytest.mark.parametrize("name", ["levante-host.service", "levante-worker.service"])
+def test_unit_when_something_in_it_is_taken_over_then_it_can_do_little(name: str) -> None:
+    """A program that others call, or that runs others' code, has no rights beyond its own directory."""
+    service = _service(name)
+    assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
+    assert (service["ProtectSystem"], service["Restart"]) == ("strict", "always")
+
+
+def test_unit_of_the_backup_when_it_runs_then_it_copies_the_directory_of_the_host() -> None:
+    """The one has the data where the other expects it."""
+    data = re.search(r"--data (\S+)", _service("levante-host.service")["ExecStart"])
+    copied = re.search(r"--data (\S+)", _service("levante-backup.service")["ExecStart"])
+    assert data
+    assert copied
+    assert data[1] == copied[1] == f"/var/lib/{_service('levante-host.service')['StateDirectory']}"
+
+
+def _service(name: str) -> Any:
+    unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(ROOT / "infra" / name)
+    return unit["Service"]
+
+
 def _container() -> dict[str, Any]:
     (task,) = of_type(ECS, "AWS::ECS::TaskDefinition").values()
     (container,) = task["ContainerDefinitions"]

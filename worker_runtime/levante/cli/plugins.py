@@ -11,7 +11,10 @@ import click
 from levante.cli.exits import CommandFailed
 
 GROUP = "levante.commands"
-WELL_KNOWN: Mapping[str, str] = {"dev": "Run the whole service on this machine."}
+WELL_KNOWN: Mapping[str, str] = {
+    "backup": "Copy the data of a host on this machine, while it works.",
+    "dev": "Run the whole service on this machine.",
+}
 """Commands that belong to Levante though another package has them. `levante --help` imports nothing to describe them."""
 
 

@@ -1,6 +1,6 @@
 """Endpoints of activity attempts that go on outside of workers: whoever has the token of one ends it.
 
-Ours; the vendor's API has no such thing.
+Ours; Mistral's API has no such thing.
 """
 
 from dataclasses import dataclass

@@ -155,7 +155,7 @@ class DeploymentEndpoints:
         return DeploymentWorkerListResponse(workers=tuple(rows), next_cursor=pages.cursor(token))
 
     def list_deployment_builds(self, request: Request, name: str) -> DeploymentBuildsResponse:
-        """List a deployment's builds, the newest first, with what keeps each of them. Not part of the vendor's API."""
+        """List a deployment's builds, the newest first, with what keeps each of them. Not part of Mistral's API."""
         workspace = workspace_of(request)
         deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
         builds = self.engine.builds.all(workspace, deployment)

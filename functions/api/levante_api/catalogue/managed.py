@@ -1,4 +1,4 @@
-"""Endpoints of what the vendor runs for its customers, and nobody does here: they say what to do instead.
+"""Endpoints of what Mistral runs for its customers, and nobody does here: they say what to do instead.
 
 docs/reference/compatibility.md has them all.
 """

@@ -1,6 +1,6 @@
 """Workflows, registrations and deployments as clients see them. Every nullable key is always written: clients insist on it.
 
-What only the vendor's platform has (sharing, chat assistants, hardened and managed deployments) is shown as absent.
+What only Mistral's platform has (sharing, chat assistants, hardened and managed deployments) is shown as absent.
 Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 """
 

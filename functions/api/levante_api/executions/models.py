@@ -117,24 +117,24 @@ class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     search_keys: dict[str, str] | None
     """Values by search key; null unless asked for."""
     failure: Failure | None
-    """Why it failed, if it did; not part of the vendor's API."""
+    """Why it failed, if it did; not part of Mistral's API."""
     build_id: str | None
-    """Id of the build of the workers that it is pinned to; not part of the vendor's API."""
+    """Id of the build of the workers that it is pinned to; not part of Mistral's API."""
     parked: tuple[ParkedItem, ...] | None
-    """What of it could not be handled and waits for another try, 20 items at most; null if there is nothing; not part of the
-    vendor's API."""
+    """What of it could not be handled and waits for another try, 20 items at most; null if there is nothing; not part of
+    Mistral's API."""
     blockers: tuple[Blocker, ...] | None
-    """What keeps it from going on, a second after its start at the earliest; null if there is nothing; not part of the
-    vendor's API."""
+    """What keeps it from going on, a second after its start at the earliest; null if there is nothing; not part of
+    Mistral's API."""
     deadline_at: Time | None
-    """When it is ended if it has not closed by then; not part of the vendor's API."""
+    """When it is ended if it has not closed by then; not part of Mistral's API."""
 
 
 class ListedExecution(WorkflowExecutionWithoutResultResponse):
     """A run as listings show it."""
 
     blockers: tuple[Blocker, ...] | None
-    """What keeps it from going on; null unless asked for; not part of the vendor's API."""
+    """What keeps it from going on; null unless asked for; not part of Mistral's API."""
 
 
 class WorkflowExecutionListResponse(Frozen):

@@ -55,7 +55,7 @@ class WorkflowMetrics(Frozen):
     is_partial: bool
     """Whether these are the newest 5,000 executions alone, and the counts are "at least"."""
     blocked_count: ScalarMetric
-    """Of the newest 100 that are open, those that something keeps from going on; not part of the vendor's API."""
+    """Of the newest 100 that are open, those that something keeps from going on; not part of Mistral's API."""
 
 
 @dataclass(frozen=True)

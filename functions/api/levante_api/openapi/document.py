@@ -37,10 +37,10 @@ TAGS: Mapping[str, str] = {
     "metrics": "How the executions of a workflow have done.",
     "traces": "What is recorded of executions, as spans. Nothing is kept for that: they are made when somebody asks.",
     "logs": "What the code of executions and workers has logged in the last two weeks.",
-    "activities": "Attempts that go on outside of workers, ended by whoever has their token. Not part of the vendor's API.",
+    "activities": "Attempts that go on outside of workers, ended by whoever has their token. Not part of Mistral's API.",
     "workers": "What workers say and ask. Ours, but for `whoami`, `register` and `heartbeat`.",
-    "keys": "API keys of the admin's own workspace. Not part of the vendor's API.",
-    "operations": "For whoever runs this installation. Not part of the vendor's API.",
+    "keys": "API keys of the admin's own workspace. Not part of Mistral's API.",
+    "operations": "For whoever runs this installation. Not part of Mistral's API.",
     "system": "The service itself; no key is needed.",
 }
 

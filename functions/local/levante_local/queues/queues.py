@@ -16,7 +16,7 @@ from levante_core.errors import NotFound
 from levante_core.ports.queues import HeldMessage, OutgoingMessage, ReceivedMessage
 from levante_core.ports.surroundings import Clock
 from levante_local.greenlets import Signal
-from levante_local.queues.state import QueueState
+from levante_local.queues.state import QueueSizes, QueueState
 
 RESTORED_WITHIN = timedelta(seconds=10)
 """So long after the start of this process, workers may present leases that an earlier one gave them."""
@@ -95,6 +95,11 @@ class InProcessQueues:
         with self._lock:
             if queue not in self._queues:
                 self._queues[queue] = _Served(self._receipts)
+
+    def sizes(self) -> dict[str, QueueSizes]:
+        """Count the messages of each queue."""
+        with self._lock:
+            return {name: served.state.sizes() for name, served in self._queues.items()}
 
     def send(self, queue: str, messages: Sequence[OutgoingMessage]) -> None:
         """Send messages in order, all or none.

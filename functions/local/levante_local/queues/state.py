@@ -15,6 +15,18 @@ from datetime import datetime, timedelta
 from levante_core.ports.queues import DEDUPLICATION_SECONDS, HeldMessage, OutgoingMessage, ReceivedMessage
 
 
+@dataclass(frozen=True, slots=True)
+class QueueSizes:
+    """How many messages a queue has. waiting: to be taken. in_flight: taken. delayed: not to be taken yet."""
+
+    waiting: int = 0
+    in_flight: int = 0
+    delayed: int = 0
+
+    def __add__(self, other: "QueueSizes") -> "QueueSizes":
+        return QueueSizes(self.waiting + other.waiting, self.in_flight + other.in_flight, self.delayed + other.delayed)
+
+
 @dataclass(slots=True, eq=False)
 class _Group:
     """Messages of which at most one receive holds some at a time. `waiting` is a heap, in the order of acceptance."""
@@ -45,6 +57,9 @@ class _Agenda:
         self._entries: list[tuple[datetime, int, _Message]] = []
         self._order = itertools.count()
         self._outdated = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._outdated
 
     def put(self, message: _Message, due_at: datetime) -> None:
         """Let the message come back then, and not at any time set before."""
@@ -105,6 +120,12 @@ class QueueState:
     def has_held(self) -> bool:
         """Whether some message is in flight."""
         return bool(self._held)
+
+    def sizes(self) -> QueueSizes:
+        """Count the messages by what may be done with them."""
+        unnamed = sum(len(group.waiting) for group in self._available if group.name is None)
+        waiting = unnamed + sum(len(group.waiting) for group in self._groups.values())
+        return QueueSizes(waiting, len(self._held), len(self._agenda) - len(self._held))
 
     def next_due(self) -> datetime | None:
         """When the next message becomes available by itself."""

@@ -34,6 +34,7 @@ _ALL = -1
 """SQLite's LIMIT for no limit."""
 
 _GET = "SELECT attributes, indexes, documents FROM items WHERE partition = ? AND sort = ?"
+_COUNT = "SELECT count(*) FROM index_entries WHERE name = ? AND partition = ?"
 _SEQUENCES = "SELECT sequence FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _CHANGE = """
 SELECT partition, sort, old_attributes, old_indexes, old_documents, new_attributes, new_indexes, new_documents
@@ -101,6 +102,12 @@ class SqliteItemStore:
         """How many commits have changed anything; each costs one fsync."""
         return self._writer.commits
 
+    @property
+    def size_bytes(self) -> int:
+        """How large the file is, with its write-ahead log."""
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def get(self, key: Key) -> Item | None:
         """Read one item as of its last acknowledged write."""
         rows = self._fetch(_GET, (key.partition, key.sort))
@@ -164,6 +171,11 @@ class SqliteItemStore:
         items = [decode(Key(*row[1:3]), Columns(row[3], row[4], "{}")) for row in rows[:limit]]
         more = limit is not None and len(rows) > limit
         return Page(items, page_token(query, rows[len(items) - 1][:3]) if more else None)
+
+    def count(self, index: str, partition: str) -> int:
+        """Count what a partition of an index lists. Cost: reads its entries, and no items."""
+        ((count,),) = self._fetch(_COUNT, (index, partition))
+        return int(count)
 
     def delete_expired(self, until: datetime, limit: int) -> int:
         """Delete items that were to be kept until this time at most, as DynamoDB does by itself. Returns how many.

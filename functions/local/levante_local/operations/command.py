@@ -1,0 +1,30 @@
+"""`levante backup`: a backup as a command."""
+
+from pathlib import Path
+
+import click
+
+from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE
+from levante_local.operations.backup import BackupFailed, back_up
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA_DIRECTORY,
+    envvar=DATA_VARIABLE,
+    show_default=True,
+    help="Data directory of the host, which may be running. Default: LEVANTE_DATA, else this.",
+)
+def backup(directory: Path, data: Path) -> None:
+    """Copy the data directory of a host to DIRECTORY, while the host works.
+
+    The copy is consistent, and is a data directory itself: to restore it, start `levante dev --data` on it.
+    """
+    try:
+        made = back_up(data, directory)
+    except (BackupFailed, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{made.directory}: {made.database_bytes} bytes in the database, {made.payloads} payloads")
