@@ -1,11 +1,13 @@
 """Durable calls in workflow code that nobody awaits.
 
-Such a call asks for nothing, so the history has no trace of it. The run fails over it, as over any bug, before it records
-what comes after: when the `await` is written, the run goes on as if it had always been there.
+Such a call asks for nothing, so the history has no trace of it. Where a statement is the call and nothing else, the run
+fails over it, as over any bug, before it records what comes after: when the `await` is written, the run goes on as if it had
+always been there. A call that was kept may not be wanted after all, as the second of two ways to go: the log names it.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import operator
@@ -18,6 +20,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 from levante.diagnostics.places import Place, callers_place
 from levante.errors import InvalidArguments
 
+_POP_TOP = dis.opmap["POP_TOP"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -33,11 +36,11 @@ class _NoAttribute(NotAwaited, AttributeError):
 class OpenCalls:
     """The durable calls of one run that nobody has awaited yet.
 
-    check: called before each call; raises where none is possible. on_forgotten: called when the run's own code lets go of
-    one, at the line where it does.
+    check: called before each call; raises where none is possible. on_forgotten: called for each that nobody can await any
+    more, and told whether that is a bug for certain.
     """
 
-    def __init__(self, check: Callable[[], None], on_forgotten: Callable[[NotAwaited], None]) -> None:
+    def __init__(self, check: Callable[[], None], on_forgotten: Callable[[NotAwaited, bool], None]) -> None:
         self.check = check
         self._on_forgotten = on_forgotten
         self._texts: dict[int, str] = {}
@@ -54,18 +57,21 @@ class OpenCalls:
     def forget(self, call: DurableCall[Any]) -> None:
         """Take note that nobody can await the call any more.
 
-        What other code lets go of, such as a collection of garbage, is found at the end of the run: it may come at any time.
+        What other code lets go of, such as a collection of garbage, is told at the end of the run: it may come at any time.
         """
+        text = f"{call.description} and never awaited, so it does not run: {call.advice}"
+        self.remove(call)
         if open_calls.get() is self:
-            self.remove(call)
-            self._on_forgotten(NotAwaited(f"{call.description} and never awaited, so it does not run: {call.advice}"))
+            self._on_forgotten(NotAwaited(text), call.is_a_statement)
         else:
-            self._left.append(self._texts.pop(id(call), call.description))
+            self._left.append(text)
 
-    def problem(self) -> NotAwaited | None:
-        """Return what is wrong when the run has returned, and no other code of it is at work."""
-        text = next(iter([*self._left, *self._texts.values()]), None)
-        return None if text is None else NotAwaited(f"{text} and never awaited, so it does not run: write `await` before it")
+    def at_the_end(self, result: object) -> NotAwaited | None:
+        """Tell what is left when the run has returned. Returns what is wrong with its result, if that is such a call."""
+        for text in [*self._left, *(f"{text} and never awaited, so it does not run" for text in self._texts.values())]:
+            if not isinstance(result, DurableCall):
+                self._on_forgotten(NotAwaited(text), False)
+        return result.misused("returned") if isinstance(result, DurableCall) else None
 
 
 open_calls: ContextVar[OpenCalls | None] = ContextVar("levante_open_calls", default=None)
@@ -95,6 +101,12 @@ class DurableCall(Coroutine[Any, Any, R]):
     def description(self) -> str:
         """What is called, and where."""
         return f"{self._label} is called at {self._place}"
+
+    @property
+    def is_a_statement(self) -> bool:
+        """Whether what has just let go of the call is a statement that does nothing with its value."""
+        frame = sys._getframe(3)  # noqa: SLF001 - behind this property, `forget` and `__del__`
+        return frame.f_code.co_code[frame.f_lasti] == _POP_TOP
 
     @property
     def advice(self) -> str:

@@ -336,10 +336,10 @@ class WorkflowRun:
         if isinstance(error, ContinueAsNew):
             self._messages.fail(error)
 
-    def _forgotten(self, problem: NotAwaited) -> None:
-        """Stop a run that has let go of a durable call. One that was recorded with it goes on as it did."""
+    def _forgotten(self, problem: NotAwaited, is_bug: bool) -> None:  # noqa: FBT001
+        """Stop a run that has forgotten an `await`, or log it. One that was recorded with it goes on as it did."""
         if not self._is_disposed and not self.is_replaying:
-            self._messages.fail(problem)
+            self._messages.fail(problem) if is_bug else logger.warning("execution %s: %s", self.execution_id, problem)
 
     def _answer(self, number: int, result: Json, failure: Failure | None) -> None:
         if self._is_disposed:
@@ -357,8 +357,8 @@ class WorkflowRun:
 
     def _end(self, main: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
-        if error is None and not self.is_replaying and not self._loop.is_at_work:
-            error = self._calls.problem()
+        if error is None and not self._loop.is_at_work:
+            error = self._calls.at_the_end(main.result())
         if error is None:
             dump = partial(self._guard.run, self._definition.dump_result, main.result())
             self._commands.append(completion(self._next_seq(), dump, self._check))
