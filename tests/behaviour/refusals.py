@@ -117,6 +117,8 @@ async def _refuse_messages(driver: Driver) -> None:
     await driver.result()
     given = {"add": {"text": "b"}, "add_and_wait": {"text": "b", "count": 1}, "count": {}}
     for path, name in calls.items():
+        if path == "queries":
+            continue  # a worker answers these from the history
         closed = await refused(driver.call(path, {"name": name, "input": given[name]}), 409, "WF_1102")
         assert closed["status"] == "COMPLETED"
     for path in ("cancel", "terminate"):

@@ -42,7 +42,7 @@ class Approval(BaseModel):
     by: str
 
 
-@activity()
+@activity(name="called-charge")
 async def charge(cents: int) -> str:
     return f"{cents} charged"
 

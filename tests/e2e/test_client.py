@@ -91,7 +91,7 @@ def test_execution_when_it_is_talked_to_then_every_method_does_its_part(client: 
         "WORKFLOW_EXECUTION_COMPLETED",
     ]
     third = next(iter(handle.stream(after=events[1].sequence)))
-    assert (third.activity_name, third.value) == ("charge", "3 charged")
+    assert (third.activity_name, third.value) == ("called-charge", "3 charged")
     assert (handle.describe().status, handle.describe().is_open) == ("COMPLETED", False)
 
 

@@ -92,7 +92,6 @@ def test_messages_when_the_handler_or_its_input_is_wrong_then_the_answer_says_wh
     executions, execution_id = server.client.workflows.executions, server.start("counter")
     calls: list[Callable[..., Any]] = [
         executions.signal_workflow_execution,
-        executions.query_workflow_execution,
         executions.update_workflow_execution,
     ]
     for call in calls:
@@ -111,7 +110,6 @@ def test_messages_when_the_execution_is_closed_then_409_with_its_status(server: 
     server.completed(execution_id)
     calls: list[Callable[..., Any]] = [
         executions.signal_workflow_execution,
-        executions.query_workflow_execution,
         executions.update_workflow_execution,
     ]
     for call in calls:

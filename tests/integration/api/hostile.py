@@ -60,6 +60,7 @@ class HostileWorker:
         self._calls: Mapping[str, Callable[[], Any]] = {
             "/v1/workflows/register": self._registration,
             f"{WORKERS}/heartbeat": self._heartbeat,
+            f"{WORKERS}/leave": self._heartbeat,
             f"{WORKERS}/queue-access": lambda: {"deployment_name": self._deployment()},
             f"{WORKERS}/poll": self._poll,
             f"{WORKERS}/load": self._load,

@@ -95,6 +95,7 @@ CLIENT = {
 WORKER = {
     **TOKEN_HOLDER,
     ("POST", f"{WORKERS}/heartbeat"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
+    ("POST", f"{WORKERS}/leave"): {"workflow_registration_refs": [], "deployment_name": "prod", "worker_name": "w"},
     ("POST", f"{WORKERS}/logs"): {
         "deployment_name": "prod",
         "worker_name": "w",

@@ -1,8 +1,9 @@
 """Why an open execution does not go on: failing code, failing activities, and nobody who could work for it."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 from levante_core.domain.activities.retry import FailedAttempt, task_retry_delay
 from levante_core.domain.executions.blockers import Blocker, BlockerKind
@@ -17,6 +18,7 @@ from levante_core.domain.history.events import (
     HistoryEvent,
 )
 from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.errors import InconsistentHistory, loggable
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.services.catalogue.attendance import Attendance
@@ -24,6 +26,8 @@ from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts, task_failure_of
 from levante_core.storage.decoding import readable
 from levante_core.storage.runs import RunSummary, batch_of, recorded_of
+
+logger = logging.getLogger("levante.blockers")
 
 SETTLING = timedelta(seconds=1)
 """A run that started less than this ago has no blockers yet: it is being picked up."""
@@ -68,11 +72,14 @@ class Blockers:
             return ()
         first, last = keys.prefixed(keys.BATCH)
         partition = keys.history(run.key.workspace, run.key.run_id)
-        newest = [*self._store.query(Query(partition, first=first, last=last, limit=BATCHES_READ, descending=True)).items][
-            ::-1
-        ]
-        code = self._failing_code(run.key, newest[-1] if newest else None)
-        return (*code, *self._failing_activities(run.key, newest), *self._missing_workers(run))
+        query = Query(partition, first=first, last=last, limit=BATCHES_READ, descending=True)
+        newest = [*self._store.query(query).items][::-1]
+        parts = (
+            partial(self._failing_code, run.key, newest[-1] if newest else None),
+            partial(self._failing_activities, run.key, newest),
+            partial(self._missing_workers, run),
+        )
+        return tuple(blocker for part in parts for blocker in _readable_ones(part))
 
     def _failing_code(self, run: RunKey, last: Item | None) -> Iterator[Blocker]:
         """Yield why the code cannot be run on; what failed before something was recorded is over."""
@@ -117,6 +124,15 @@ class Blockers:
         missing = self._missing(run.key.workspace, run.pool, run.workflow_name)
         if missing:
             yield Blocker(kind=BlockerKind.NO_WORKER, message=missing)
+
+
+def _readable_ones(part: Callable[[], Iterator[Blocker]]) -> list[Blocker]:
+    """Return what a part finds; nothing where an item is damaged, which the run's parked items say."""
+    try:
+        return list(part())
+    except InconsistentHistory as error:
+        logger.warning("what keeps an execution from going on cannot be said: %s", loggable(error))
+        return []
 
 
 class _Recent:
