@@ -201,7 +201,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "a new run with a wrong input": Behaviour(
         Misled,
         completed(
-            "entrypoint 'run' of workflow 'behaviour-misled': parameter 'left' is missing; parameter 'right' is unknown"
+            "entrypoint 'run' of workflow 'behaviour-misled': parameter 'left' is missing; parameter 'right' is unknown; "
+            'expected is {"left": ...}, sent was {"right": ...}'
         ),
         {"left": 1},
     ),
