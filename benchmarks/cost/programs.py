@@ -27,7 +27,7 @@ from tests.support.event_sources import StreamMapping, StreamSource
 Handler = Callable[[dict[str, Any], Any], Mapping[str, Any]]
 
 BASE = "/v1/workflows"
-PRESENCE = {"/workers/heartbeat", "/workers/queue-access"}
+PRESENCE = {"/workers/heartbeat", "/workers/leave", "/workers/queue-access"}
 LOOK_SECONDS = 0.25
 
 _MEASURED_MS = re.compile(r'(?<="ms":)[0-9.]+')
