@@ -106,7 +106,7 @@ test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS=
 test: lint types pytest ## all checks: lint, types, tests; broad tests in their short form
 
 test-docs: setup ## README and quickstart in a new clone, installed as they say (needs the network), and all other code of the docs
-	LEVANTE_TEST_INSTALL=1 $(BIN)/python -m pytest tests/e2e/test_first_pages.py $(ARGS)
+	LEVANTE_TEST_INSTALL=1 $(BIN)/python -m pytest --full tests/e2e/test_first_pages.py $(ARGS)
 	$(BIN)/python -m pytest tests/integration/test_pages.py tests/e2e/test_client_page.py tests/e2e/test_client_snippets.py $(ARGS)
 
 test-readers: setup ## 1,000 readers come and go while 100 executions publish and the host is killed (READERS=n for others)
