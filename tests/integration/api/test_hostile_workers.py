@@ -70,4 +70,5 @@ def test_worker_when_it_calls_whatever_it_likes_then_a_workspace_next_door_does_
         answered[answer.status] += 1
         dispatched(api)
         canary_completes(api, number)
-    assert answered[200] > REQUESTS // SEQUENCES // 10, "a worker that gets nowhere shows nothing"
+    least = either(short=0, full=REQUESTS // SEQUENCES // 10)  # a short sequence has few calls of each kind
+    assert answered[200] > least, "a worker that gets nowhere shows nothing"
