@@ -10,6 +10,7 @@ from levante_core.ports.surroundings import Clock
 from levante_core.protocol.workers import TaskQueue
 from levante_core.services.catalogue.worker_groups import WorkerGroups
 from levante_core.services.dispatch.sender import queue_name
+from levante_core.storage.catalogue import WorkerGroup
 
 LOOK_EVERY = timedelta(seconds=2)
 LOOKS = 2
@@ -29,26 +30,32 @@ class Attendance:
 
         Cost: one query where the queues cannot tell.
         """
-        try:
-            attended = self._queues.is_attended(queue_name(workspace, pool, TaskQueue.WORKFLOW))
-        except NotFound:
-            return False
-        if attended is not None:
-            return attended
-        return any(group.build_id == pool.build_id for group in self._groups.live(workspace, pool.deployment))
+        attended = self._is_attended(workspace, pool)
+        return bool(self._live(workspace, pool)) if attended is None else attended
 
     def missing(self, workspace: Workspace, pool: WorkerPool, workflow: WorkflowName) -> str | None:
         """Say who is missing that could work for a workflow, and how to change that; None while somebody is there.
 
-        Cost: a read and a query, and what `is_served` says.
+        Cost: a query and a read at most.
         """
-        if not self.is_served(workspace, pool):
-            return describe_missing(pool)
+        attended = self._is_attended(workspace, pool)
+        groups = [] if attended is False else self._live(workspace, pool)
+        if not groups:
+            return None if attended else describe_missing(pool)
         registration_id = self._groups.registration_id(workspace, workflow, pool.deployment)
-        groups = [group for group in self._groups.live(workspace, pool.deployment) if group.build_id == pool.build_id]
-        if not groups or any(registration_id in group.registrations for group in groups):
+        if any(registration_id in group.registrations for group in groups):
             return None
         return f"none of the workers of deployment {pool.deployment!r} serves workflow {workflow!r}: start one that does"
+
+    def _is_attended(self, workspace: Workspace, pool: WorkerPool) -> bool | None:
+        """Tell whether somebody is at the queue; None where queues do not know."""
+        try:
+            return self._queues.is_attended(queue_name(workspace, pool, TaskQueue.WORKFLOW))
+        except NotFound:
+            return False
+
+    def _live(self, workspace: Workspace, pool: WorkerPool) -> list[WorkerGroup]:
+        return [group for group in self._groups.live(workspace, pool.deployment) if group.build_id == pool.build_id]
 
     def watch(self, workspace: Workspace, pool: WorkerPool) -> "Watch":
         """Begin to look every now and then whether somebody is there."""

@@ -50,26 +50,32 @@ class BlockerService:
         return self.finder().of(run)
 
     def finder(self) -> "Blockers":
-        """Return what looks at several runs, such as those of a listing, and at each deployment once."""
+        """Return what looks at several runs, such as those of a listing."""
         return Blockers(self._store, self._clock, self._attendance)
 
 
 class Blockers:
-    """Looks at runs within one request."""
+    """Looks at runs within one request, at each of them and at each deployment once."""
 
     def __init__(self, store: ItemStore, clock: Clock, attendance: Attendance) -> None:
         self._store = store
         self._now = clock.now()
         self._missing = cache(attendance.missing)
+        self._found: dict[RunKey, tuple[Blocker, ...]] = {}
 
     def of(self, run: RunSummary) -> tuple[Blocker, ...]:
         """Return what keeps a run from going on; nothing for one that is closed, or has just started.
 
-        Cost: none for those; else a read and two queries, one query more where the queues do not know who waits at them,
-        and a read or two for each activity that has failed.
+        Cost: none for those, nor for a run that was asked for before; else a read and two queries, a query and a read for
+        each deployment, and a read or two for each activity that has failed.
         """
         if not run.is_open or self._now - run.started_at < SETTLING:
             return ()
+        if run.key not in self._found:
+            self._found[run.key] = self._look(run)
+        return self._found[run.key]
+
+    def _look(self, run: RunSummary) -> tuple[Blocker, ...]:
         first, last = keys.prefixed(keys.BATCH)
         partition = keys.history(run.key.workspace, run.key.run_id)
         query = Query(partition, first=first, last=last, limit=BATCHES_READ, descending=True)
