@@ -15,7 +15,8 @@ import click
 
 from levante_core.adapters.error_logs import keep_payloads_out
 from levante_core.adapters.otlp_http import span_sender
-from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE, LOCAL_KEY, default_deployment
+from levante_core.protocol.local_key import LOCAL_KEY, default_deployment
+from levante_local.data_option import data_option
 from levante_local.environment import HostEnvironment
 from levante_local.host import Host, HostSettings
 from levante_local.http.server import Beside, Listening, Tls, TlsNotUsable, bound, serve, server_of
@@ -34,14 +35,7 @@ EXPOSED = (
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[FILE.py|PACKAGE.MODULE[:CLASS]]...")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DATA_DIRECTORY,
-    envvar=DATA_VARIABLE,
-    show_default=True,
-    help="Directory for everything that survives a restart. Default: LEVANTE_DATA, else this.",
-)
+@data_option("Directory for everything that survives a restart.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--deployment-name", help="Of the worker. Default: DEPLOYMENT_NAME, else the name of the first target.")

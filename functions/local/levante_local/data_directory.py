@@ -14,6 +14,8 @@ PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 DATABASE = "levante.sqlite"
 PAYLOADS = "payloads"
+BEING_WRITTEN = ".writing-"
+"""Begins the names of payloads that are not whole yet."""
 IGNORED = ".gitignore"
 OUR_FILES = frozenset({PAYLOADS, IGNORED, LOCAL_KEY})
 _OF_OTHERS = 0o077
@@ -49,6 +51,15 @@ def keep_local_key(directory: Path, secret: str) -> None:
     _write_private(directory / LOCAL_KEY, f"{secret}\n")
     if all(entry.name in OUR_FILES or entry.name.startswith(DATABASE) for entry in directory.iterdir()):
         _write_private(directory / IGNORED, "# Written by Levante: data is for no repository.\n*\n")
+
+
+def make_durable(path: Path) -> None:
+    """Let the content of a file, or the names in a directory, survive a power failure: neither covers the other."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_private(path: Path, text: str) -> None:

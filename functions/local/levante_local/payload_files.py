@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from levante_core.errors import InconsistentHistory, Unavailable
-from levante_local.data_directory import PRIVATE_DIRECTORY
+from levante_local.data_directory import BEING_WRITTEN, PRIVATE_DIRECTORY, make_durable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -19,7 +19,7 @@ class PayloadFiles:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
-        _make_names_durable(directory.parent)
+        make_durable(directory.parent)
         self.directory = directory
 
     def put(self, place: str, content: bytes) -> str:
@@ -85,8 +85,8 @@ class PayloadFiles:
         """Write beside the file and rename, so that nobody ever sees half of it."""
         if not directory.exists():
             directory.mkdir(exist_ok=True, mode=PRIVATE_DIRECTORY)
-            _make_names_durable(self.directory)
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".writing-")
+            make_durable(self.directory)
+        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=BEING_WRITTEN)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -97,13 +97,4 @@ class PayloadFiles:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
             raise
-        _make_names_durable(directory)
-
-
-def _make_names_durable(directory: Path) -> None:
-    """Let the names in a directory survive a power failure; fsync of a file covers its content only."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        make_durable(directory)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levante_core.errors import LevanteError
-from levante_local.data_directory import DATABASE, PAYLOADS, PRIVATE_DIRECTORY, create_private
+from levante_local.data_directory import BEING_WRITTEN, DATABASE, PAYLOADS, PRIVATE_DIRECTORY, create_private, make_durable
 
 UNFINISHED = ".unfinished"
 """Ends the name of the directory in which a backup is made. It loses it when everything is on the disk."""
-LEFT_OUT = ".writing-"
-"""Begins the names of payloads that are being written."""
 
 
 class BackupFailed(LevanteError):
@@ -51,9 +49,9 @@ def back_up(data: Path, target: Path) -> Backup:
         _copy_payloads(data / PAYLOADS, unfinished / PAYLOADS)
         _copy_database(database, unfinished / DATABASE)
         _copy_payloads(data / PAYLOADS, unfinished / PAYLOADS)
-        _make_durable(unfinished)
+        _make_tree_durable(unfinished)
         unfinished.replace(target)
-        _sync(target.absolute().parent)
+        make_durable(target.absolute().parent)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -83,22 +81,14 @@ def _copy_payloads(source: Path, target: Path) -> None:
         directory = target / Path(place).relative_to(source)
         directory.mkdir(exist_ok=True, mode=PRIVATE_DIRECTORY)
         for name in names:
-            if name.startswith(LEFT_OUT) or (directory / name).exists():
+            if name.startswith(BEING_WRITTEN) or (directory / name).exists():
                 continue
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy2(Path(place, name), directory / name)
 
 
-def _make_durable(directory: Path) -> None:
+def _make_tree_durable(directory: Path) -> None:
     for place, _, names in os.walk(directory, topdown=False):
         for name in names:
-            _sync(Path(place, name))
-        _sync(Path(place))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            make_durable(Path(place, name))
+        make_durable(Path(place))

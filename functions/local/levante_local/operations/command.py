@@ -4,20 +4,13 @@ from pathlib import Path
 
 import click
 
-from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE
+from levante_local.data_option import data_option
 from levante_local.operations.backup import BackupFailed, back_up
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DATA_DIRECTORY,
-    envvar=DATA_VARIABLE,
-    show_default=True,
-    help="Data directory of the host, which may be running. Default: LEVANTE_DATA, else this.",
-)
+@data_option("Data directory of the host, which may be running.")
 def backup(directory: Path, data: Path) -> None:
     """Copy the data directory of a host to DIRECTORY, while the host works.
 
