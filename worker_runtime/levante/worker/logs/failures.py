@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import assert_never
 
 from levante.worker.activities.attempt import Attempt
-from levante_core.protocol import Failure, FailureKind, RetryAfter, after_failure, describe_failure, task_retry_delay
+from levante_core.protocol import Failure, FailureKind, GiveUp, RetryAfter, after_failure, describe_failure, task_retry_delay
 
 logger = logging.getLogger("levante.worker")
 
@@ -25,13 +26,15 @@ class FailureLog:
             return
         work, retry = attempt.work, attempt.work.options.retry
         next_one = after_failure(retry, attempt.number, failure)
-        is_retried = isinstance(next_one, RetryAfter)
-        if isinstance(next_one, RetryAfter):
-            then = f"and is tried again in {next_one.delay.total_seconds():g} s"
-        else:
-            then = "for good"
+        match next_one:
+            case RetryAfter(delay=delay):
+                level, then = logging.WARNING, f"and is tried again in {delay.total_seconds():g} s"
+            case GiveUp():
+                level, then = logging.ERROR, "for good"
+            case _:
+                assert_never(next_one)
         logger.log(
-            logging.WARNING if is_retried else logging.ERROR,
+            level,
             "activity %s of execution %s failed at attempt %d of %d, %s: %s",
             *(work.name, attempt.execution_id, attempt.number, retry.max_attempts, then),
             self._described(work.name, failure),
