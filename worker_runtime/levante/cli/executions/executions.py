@@ -18,7 +18,7 @@ from levante.cli.operations.logs import execution_logs
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.records import print_execution
-from levante.cli.output.text import Column, print_json, print_table
+from levante.cli.output.text import Column
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -69,12 +69,13 @@ def get(client: Client, *, execution_id: str, as_json: bool) -> None:
 def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: Any) -> None:
     """List runs, the newest first, and what keeps those that are open from going on."""
     query = {**given(filters), "include_blockers": "true", **({"is_blocked": "true"} if stuck else {})}
-    found = RUNS.read(client, query, limit)
-    if as_json:
-        print_json(found)
-        return
-    print_table([{**row, "blocked_by": kinds_of(row)} for row in found.rows(RUNS.rows)], COLUMNS, none="no executions")
-    RUNS.say_if_there_is_more(found)
+    RUNS.show(
+        RUNS.read(client, query, limit),
+        COLUMNS,
+        none="no executions",
+        as_json=as_json,
+        shown=lambda rows: [{**row, "blocked_by": kinds_of(row)} for row in rows],
+    )
 
 
 @executions.command()

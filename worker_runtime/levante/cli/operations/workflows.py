@@ -11,7 +11,7 @@ from levante.cli.client import Client
 from levante.cli.exits import CommandFailed
 from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
-from levante.cli.output.text import Column, print_json, print_record, print_table, print_value
+from levante.cli.output.text import Column, print_json, print_record, print_value
 from levante.client.answers import Answer
 from levante.client.requests import in_batches, segment
 
@@ -55,13 +55,13 @@ def workflows() -> None:
 @with_client
 def list_(client: Client, *, limit: int, as_json: bool, internal: bool, **filters: Any) -> None:
     """List the workflows that workers have registered, without Levante's own."""
-    found = WORKFLOWS.read(client, given(filters), limit)
-    if as_json:
-        print_json(found)
-        return
-    rows = [row for row in found.rows(WORKFLOWS.rows) if internal or not row.get("is_technical")]
-    print_table(rows, COLUMNS, none="no workflows: start a worker with `levante worker`")
-    WORKFLOWS.say_if_there_is_more(found)
+    WORKFLOWS.show(
+        WORKFLOWS.read(client, given(filters), limit),
+        COLUMNS,
+        none="no workflows: start a worker with `levante worker`",
+        as_json=as_json,
+        shown=lambda rows: [row for row in rows if internal or not row.get("is_technical")],
+    )
 
 
 @workflows.command()

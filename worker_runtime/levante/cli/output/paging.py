@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -14,6 +14,7 @@ from levante.cli.output.progress import progress_line
 from levante.cli.output.text import Column, print_json, print_table
 from levante.client.answers import Answer
 
+Rows: TypeAlias = list[dict[str, Any]]
 MOST_ROWS = 1000
 """The most that the API gives at once."""
 
@@ -41,13 +42,14 @@ class Listing:
                 say(f"{count} rows")
         return pages[0] if len(pages) == 1 else _joined(pages)
 
-    def show(self, answer: Answer, columns: Sequence[Column], *, none: str, as_json: bool) -> None:
-        """Print an answer. none: what is said when there are no rows."""
+    def show(
+        self, answer: Answer, columns: Sequence[Column], *, none: str, as_json: bool, shown: Callable[[Rows], Rows] = list
+    ) -> None:
+        """Print an answer. none: what is said when there are no rows. shown: makes what people see of the rows."""
         if as_json:
             print_json(answer)
             return
-        rows = answer.rows(self.rows)
-        print_table(rows, columns, none=none)
+        print_table(shown(answer.rows(self.rows)), columns, none=none)
         self.say_if_there_is_more(answer)
 
     def say_if_there_is_more(self, answer: Answer) -> None:
