@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import sys
 import time
 from datetime import datetime, timedelta
+from types import ModuleType
 
 import pytest
 from pydantic import BaseModel
@@ -245,6 +247,54 @@ async def test_environment_when_an_activity_works_in_a_thread_then_time_stands_s
     async with WorkflowEnvironment([Thread], activities=[slow_in_a_thread]) as environment:
         assert await environment.execute(Thread) == "slept"
     assert asyncio.get_running_loop().time() - began < 10
+
+
+OTHER_TEST = """
+from levante import activity, workflow
+from levante.errors import WorkflowError
+
+@activity(retry_policy_max_attempts=1)
+async def charge() -> str: return "of another test"
+
+@workflow.define(name="kit-other")
+class Other:
+    @workflow.entrypoint
+    async def run(self) -> str: return await charge()
+"""
+
+
+def imported(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(OTHER_TEST, f"{name}.py", "exec"), vars(module))  # noqa: S102 - a test module of somebody else
+    return module
+
+
+@pytest.mark.levante
+async def test_activities_when_another_test_imports_one_of_the_same_name_then_each_workflow_has_that_of_its_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two files of one test session may both have a `charge`."""
+    others = imported(monkeypatch, "test_of_others")
+    async with WorkflowEnvironment([others.Other]) as environment:
+        assert await environment.execute(others.Other) == "of another test"
+    async with WorkflowEnvironment([Chain], mocks={charge: paid}) as environment:
+        assert await environment.execute(Chain) == [f"paid {number}" for number in range(5)]
+
+
+@pytest.mark.levante
+async def test_activities_when_it_is_open_which_is_meant_then_the_call_fails_and_names_the_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is chosen by the order of imports, and who does not call it is not bothered."""
+    first = imported(monkeypatch, "test_one")
+    imported(monkeypatch, "test_two")
+    monkeypatch.setattr(first.Other, "__module__", "elsewhere")
+    async with WorkflowEnvironment([first.Other]) as environment:
+        with pytest.raises(
+            ExecutionNotCompleted, match=r"\d activities are named 'charge': .*test_one.py:5 .*activities=\[...\]"
+        ):
+            await environment.execute(first.Other)
 
 
 def test_mock_when_there_is_no_such_activity_then_the_error_lists_them() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -217,16 +217,28 @@ def discover_activities(modules: Iterable[object]) -> dict[str, ActivityDefiniti
     registry.
     Raises: WorkflowsException when two functions have one name.
     """
-    found: dict[str, ActivityDefinition] = {}
+    found = activities_by_name(modules)
+    for same_name in found.values():
+        if len(same_name) > 1:
+            raise ambiguous(same_name, "give one another name")
+    return {name: definition for name, (definition,) in found.items()}
+
+
+def activities_by_name(modules: Iterable[object]) -> dict[str, list[ActivityDefinition]]:
+    """Return the activities that the globals of the modules hold: for each name the one, or all that share it."""
+    found: dict[str, dict[tuple[str, str], ActivityDefinition]] = {}
     for module in modules:
         values = list(vars(module).values()) if isinstance(module, ModuleType) else []
         for definition in filter(None, map(find_activity_definition, values)):
-            other = found.setdefault(definition.name, definition)
-            if _source(other) != _source(definition):
-                places = " and ".join(":".join(_source(each)[:2]) for each in (other, definition))
-                problem = f"two activities are named {definition.name!r}: {places}; give one another name"
-                raise WorkflowsException(problem, code=ErrorCode.ACTIVITY_DEFINITION_ERROR)
-    return found
+            found.setdefault(definition.name, {}).setdefault(_source(definition), definition)
+    return {name: list(by_source.values()) for name, by_source in found.items()}
+
+
+def ambiguous(same_name: Sequence[ActivityDefinition], advice: str) -> WorkflowsException:
+    """Return the error for a name that stands for several activities."""
+    places = " and ".join(":".join(_source(each)) for each in same_name)
+    problem = f"{len(same_name)} activities are named {same_name[0].name!r}: {places}; {advice}"
+    return WorkflowsException(problem, code=ErrorCode.ACTIVITY_DEFINITION_ERROR)
 
 
 def _source(definition: ActivityDefinition) -> tuple[str, str]:

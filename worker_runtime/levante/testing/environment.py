@@ -18,11 +18,16 @@ from pydantic import BaseModel
 from levante.definition.definitions import (
     ActivityDefinition,
     WorkflowDefinition,
+    activities_by_name,
+    ambiguous,
     discover_activities,
     get_activity_definition,
     get_workflow_definition,
 )
 from levante.definition.handlers import HandlerDefinition
+from levante.definition.mapping import activity_input
+from levante.definition.schemas import Owner
+from levante.errors import ErrorCode
 from levante.testing.history import History
 from levante.testing.installation import WORKSPACE, InProcessApi, Installation
 from levante.testing.other_process import replay_elsewhere
@@ -138,8 +143,9 @@ class WorkflowEnvironment:
             order = await environment.start(Order, OrderInput(item="tea"))
             assert await order.result() == "paid"
 
-    activities: those that the worker serves; all that are imported by default. mocks: functions in place of activities, by
-    activity or name; async or not. A provider is asked when an activity that is not mocked first needs what it gives.
+    activities: those that the worker serves; by default all that are imported, and of several with one name the one in a
+    workflow's module. mocks: functions in place of activities, by activity or name; async or not.
+    A provider is asked when an activity that is not mocked first needs what it gives.
     always_replay: no run is kept between two tasks, so each goes through its whole history.
     crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
     schedules: whether the schedules that the workflows declare are made; each time that is skipped would start executions.
@@ -161,7 +167,7 @@ class WorkflowEnvironment:
     ) -> None:
         definitions = [get_workflow_definition(cls) for cls in dict.fromkeys([*workflows, *TECHNICAL_WORKFLOWS])]
         self._workflows = definitions if schedules else [dataclasses.replace(one, schedules=()) for one in definitions]
-        self._activities = _with_mocks(_served(activities), mocks or {})
+        self._activities = _with_mocks(_served(workflows, activities), mocks or {})
         self._serving: dict[str, Any] = {
             "asks_providers_first": False,
             "max_cached_workflows": 0 if always_replay else CACHED,
@@ -346,22 +352,38 @@ async def _end(task: asyncio.Task[Any]) -> None:
         await task
 
 
-def _served(activities: Iterable[Callable[..., Any]] | None) -> dict[str, ActivityDefinition]:
-    if activities is None:
-        return discover_activities(list(sys.modules.values()))
-    return {definition.name: definition for definition in map(get_activity_definition, activities)}
+def _served(workflows: Iterable[type], activities: Iterable[Callable[..., Any]] | None) -> dict[str, ActivityDefinition]:
+    if activities is not None:
+        return {definition.name: definition for definition in map(get_activity_definition, activities)}
+    own = discover_activities([sys.modules.get(workflow.__module__) for workflow in workflows])
+    imported = activities_by_name(list(sys.modules.values()))
+    return {name: own.get(name) or _only(same_name) for name, same_name in imported.items()} | own
+
+
+def _only(same_name: list[ActivityDefinition]) -> ActivityDefinition:
+    """Return the activity, or one that says why it is not known which: other tests import activities of that name, too."""
+    if len(same_name) == 1:
+        return same_name[0]
+    problem = ambiguous(same_name, "say which one: WorkflowEnvironment(..., activities=[...])")
+
+    def fail(**_: Any) -> None:
+        raise problem
+
+    owner = Owner(f"activity {same_name[0].name!r}", ErrorCode.ACTIVITY_DEFINITION_ERROR)
+    return dataclasses.replace(same_name[0], function=fail, is_async=False, input=activity_input(owner, fail))
 
 
 def _with_mocks(
     served: dict[str, ActivityDefinition], mocks: Mapping[Callable[..., Any] | str, Callable[..., Any]]
 ) -> dict[str, ActivityDefinition]:
     for activity, function in mocks.items():
-        name = activity if isinstance(activity, str) else get_activity_definition(activity).name
-        if name not in served:
+        definition = served.get(activity) if isinstance(activity, str) else get_activity_definition(activity)
+        name = definition.name if definition else str(activity)
+        if definition is None or name not in served:
             known = ", ".join(sorted(served)) or "none"
             raise ValueError(f"there is no activity {name!r} to mock, only: {known}{did_you_mean(name, served)}")
         is_async = inspect.iscoroutinefunction(function)
-        served[name] = dataclasses.replace(served[name], function=function, is_async=is_async)
+        served[name] = dataclasses.replace(definition, function=function, is_async=is_async)
     return served
 
 

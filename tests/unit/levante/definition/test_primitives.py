@@ -89,7 +89,7 @@ def test_discovery_when_a_function_is_imported_twice_then_it_is_one_activity() -
 
 def test_discovery_when_two_functions_have_one_name_then_it_names_both_places() -> None:
     """Which of them runs must not depend on the order of imports."""
-    with pytest.raises(WorkflowsException, match=r"two activities are named 'shared-name': .*:\d+ and .*:\d+"):
+    with pytest.raises(WorkflowsException, match=r"2 activities are named 'shared-name': .*:\d+ and .*:\d+"):
         discover_activities([module(a=activity(name="shared-name")(each)) for each in (one, other)])
 
 
