@@ -259,9 +259,9 @@ class ActivityService:
             if grant.is_derived and not self._may_be_scheduled(grant):
                 return None
             return _outcome(recorded, ActivityCompleted(seq=grant.seq, at=now, result=report.result))
-        standing = self._standing(grant)
-        if standing is None:
+        if not self._is_awaited(grant):
             return None
+        standing = self._standing_of(grant, current)
         decision = after_failure(self._scheduled(grant).options.retry, grant.attempt, report.failure)
         if not isinstance(decision, RetryAfter) or not standing.is_wanted:
             failure = report.failure if standing.is_wanted else once_asked_to_end(report.failure)
@@ -302,15 +302,22 @@ class ActivityService:
 
     def _standing(self, grant: AttemptGrant) -> _Standing | None:
         """Return how an attempt stands; None if nobody waits for its outcome any more. Cost: four reads."""
-        run = grant.run
-        if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
+        if not self._is_awaited(grant):
             return None
-        if self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))):
-            return None
-        current = self._store.get(keys.attempt(run, grant.seq))
+        current = self._store.get(keys.attempt(grant.run, grant.seq))
         if current and attempt_number(current) != grant.attempt:
             return None
-        return _Standing(current, self._store.get(keys.heartbeat(run, grant.seq)))
+        return self._standing_of(grant, current)
+
+    def _is_awaited(self, grant: AttemptGrant) -> bool:
+        """Tell whether the run is open and the activity has no outcome yet. Cost: two reads, or one."""
+        run = grant.run
+        if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
+            return False
+        return self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))) is None
+
+    def _standing_of(self, grant: AttemptGrant, current: Item | None) -> _Standing:
+        return _Standing(current, self._store.get(keys.heartbeat(grant.run, grant.seq)))
 
     def _may_be_scheduled(self, grant: AttemptGrant) -> bool:
         """Tell whether the run schedules the activity, or may yet: what runs in place can end before that is recorded."""
