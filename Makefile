@@ -14,11 +14,13 @@ unexport PYTHONDONTWRITEBYTECODE
 # Processes that the tests are spread over, each with servers of its own; most of them wait. 0: none but this one.
 JOBS ?= 3
 
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
 # About five minutes of the twenty that all tests on emulators take.
 QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not methods and not test_log and not test_trace) or killed_when_another or politely or shared_by_two'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types pytest test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
+.PHONY: help setup fmt lint types pytest test-slow test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
 .PHONY: audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
@@ -77,12 +79,17 @@ types: setup ## mypy, strict
 	@echo "== types"
 	$(BIN)/mypy
 
-pytest: setup $(CLIENT_2)/.stamp ## the tests alone (ARGS='-k name')
+pytest: setup $(CLIENT_2)/.stamp ## the tests alone, without slow ones (ARGS='-k name')
 	@echo "== tests"
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
-test-full: override ARGS += --full
-test-full: lint types pytest ## the same with broad tests in their full form: every position, every seed, every pair
+test-slow: setup $(CLIENT_2)/.stamp ## tests that take a second or more each: processes that are killed, first hours, damage to every item
+	@echo "== slow tests"
+	$(PYTEST) -m slow $(ARGS)
+
+test-full: lint types $(CLIENT_2)/.stamp ## all tests, broad ones in their full form: every position, every seed, every pair
+	@echo "== all tests"
+	$(PYTEST) --full $(ARGS)
 
 fuzz-api: setup ## calls the API with whatever its OpenAPI document allows and forbids, for ten minutes (SECONDS=600)
 	LEVANTE_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest --full tests/integration/api/test_described.py $(ARGS)
@@ -103,7 +110,7 @@ test-pythons: ## replay and behaviours on the other versions of Python (PYTHONS=
 		.venv-$$version/bin/python -m pytest --full -n $(JOBS) --dist worksteal $(or $(FILES),tests/unit/levante/replay tests/integration/levante/replay tests/property tests/behaviour) $(ARGS); \
 	done
 
-test: lint types pytest ## all checks: lint, types, tests; broad tests in their short form
+test: lint types pytest ## lint, types and tests: broad ones in their short form, slow ones left to `make test-slow`
 
 test-docs: setup ## README and quickstart in a new clone, installed as they say (needs the network), and all other code of the docs
 	LEVANTE_TEST_INSTALL=1 $(BIN)/python -m pytest --full tests/e2e/test_first_pages.py $(ARGS)

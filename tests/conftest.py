@@ -13,6 +13,8 @@ from tests.support import emulators, forms
 from tests.support.deployed import Stack, deployed
 
 WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
+SLOW = [Path(__file__).parent / name for name in ("e2e", "first_hour")]
+"""Where every test starts processes, and kills some."""
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
 
 
@@ -32,16 +34,19 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: programs would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line(
+        "markers", "slow: takes half a second of CPU or more: `make test-slow` runs it, `make test` does not"
+    )
     config.addinivalue_line("markers", "emulators: runs on an AWS emulator, which is installed when it is first wanted")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not forms.is_full() and (left_out := forms.leave_out(items)):
         config.hook.pytest_deselected(items=left_out)
-    if WANTED:
-        return
     for item in items:
-        if item.get_closest_marker("emulators"):
+        if any(folder in item.path.parents for folder in SLOW):
+            item.add_marker(pytest.mark.slow)
+        if not WANTED and item.get_closest_marker("emulators"):
             item.add_marker(pytest.mark.skip(reason=NOT_WANTED))
 
 

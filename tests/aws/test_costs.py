@@ -35,6 +35,7 @@ def summary(counts: Counts) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one", "chain", "order"])
 def test_workload_when_run_then_it_costs_what_is_recorded(name: str) -> None:
     """The counts beside the meter, which the page is made from, are those of today's code: not one request more."""

@@ -46,6 +46,7 @@ def test_behaviour_when_run_in_any_mode_then_it_ends_as_the_contract_says(
         check(ended, behaviour.ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, one in BEHAVIOURS.items() if not one.no_deaths])
 def test_behaviour_when_its_worker_dies_after_any_commit_then_it_ends_the_same(name: str) -> None:
     """The commit is recorded, its answer never comes, and another worker takes over: at any position."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.behaviour.behaviours import BEHAVIOURS
 from tests.behaviour.contract import CONTRACT
-from tests.unit.test_docs import anchors
+from tests.repository.test_docs import anchors
 
 ROOT = Path(__file__).parents[2]
 LINES = [(f"{section}: {line}", evidence) for section, lines in CONTRACT.items() for line, evidence in lines.items()]

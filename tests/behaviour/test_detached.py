@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.behaviour.modes import ROOT
 from tests.support.processes import LocalSite, Process
 
 
+@pytest.mark.slow
 def test_worker_when_detached_then_it_serves_until_the_program_that_started_it_ends(site: LocalSite, tmp_path: Path) -> None:
     """`run_worker(detach=True)` returns at once, with the task that serves."""
     end = tmp_path / "end"

@@ -165,6 +165,7 @@ def ended(program: Program, *, always_replay: bool = False, crashes: Collection[
     return run_in_virtual_time(run())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS, st.data())

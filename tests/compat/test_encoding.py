@@ -312,6 +312,7 @@ def sealed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         site.close()
 
 
+@pytest.mark.slow
 def test_client_when_it_drives_a_real_worker_with_encryption_then_it_sees_all_and_the_host_nothing(
     peer: Peer, tmp_path: Path, sealed: tuple[str, LocalSite]
 ) -> None:
@@ -334,6 +335,7 @@ def test_client_when_it_drives_a_real_worker_with_encryption_then_it_sees_all_an
         assert f'"data":"{text}'.encode() not in kept
 
 
+@pytest.mark.slow
 def test_guide_when_its_snippets_run_one_after_the_other_then_they_hold() -> None:
     """What docs/encoding.md shows works, the official client's part included."""
     guide = (ROOT / "docs" / "encoding.md").read_text(encoding="utf-8")

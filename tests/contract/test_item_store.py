@@ -583,6 +583,7 @@ class TestConcurrency:
                 readings = pool.map(lambda _: store.get(KEY), range(4))
                 assert list(readings) == [item("sort", count=count)] * 4
 
+    @pytest.mark.slow
     def test_query_when_transactions_move_an_amount_never_sees_half_of_one(self, store: ItemStore) -> None:
         """Other callers see all of a transaction or nothing of it."""
         one, two = Key("accounts", "1"), Key("accounts", "2")

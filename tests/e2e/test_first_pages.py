@@ -1,6 +1,6 @@
 """README and quickstart, done as they say: each command is typed, and prints what the page shows.
 
-`make test-docs` installs as they say, too; `make test` uses the environment that the tests run in.
+`make test-docs` installs as they say, too; `make test-slow` uses the environment that the tests run in.
 """
 
 import os

@@ -74,6 +74,7 @@ async def test_pager_when_stopped_while_it_reads_then_no_further_page_is_read(pa
         assert (position.items, position.cursor) == (3, 3)
 
 
+@pytest.mark.slow
 async def test_pager_when_there_is_nothing_new_then_it_looks_again_after_the_pause() -> None:
     """New items are found by the run that is there by then, here the third."""
     began = asyncio.get_running_loop().time()

@@ -161,6 +161,7 @@ async def test_activity_when_nobody_completes_it_then_its_time_is_up_once_per_at
     assert began[11:13] != ended[11:13], "two attempts of two hours each"
 
 
+@pytest.mark.slow
 async def test_activity_when_heartbeats_come_then_it_may_take_days_and_without_them_it_fails() -> None:
     """The heartbeat timeout counts elsewhere too; the next attempt finds what the last heartbeat said."""
     async with environment() as place:

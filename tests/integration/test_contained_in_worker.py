@@ -109,6 +109,7 @@ async def until(condition: Callable[[], Awaitable[Any]], reason: str) -> Any:
     raise AssertionError(f"did not happen: {reason}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [422, 500])
 @pytest.mark.parametrize("way", ["in place", "queue"])
 def test_executions_when_what_one_has_to_record_cannot_be_kept_then_the_others_are_not_delayed(
@@ -194,6 +195,7 @@ def test_queries_when_one_cannot_be_answered_then_the_others_are_and_the_run_goe
 LOOPS = ["/workers/poll", "/workers/leases", "/workers/heartbeat", "/workers/whoami", "/workers/query-answers"]
 
 
+@pytest.mark.slow
 @pytest.mark.broad
 @pytest.mark.parametrize("error", [ApiError(422, "no"), ApiError(500, "no"), RuntimeError("a bug"), ValueError("<html>")])
 @pytest.mark.parametrize("path", LOOPS)

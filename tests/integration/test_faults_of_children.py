@@ -46,6 +46,7 @@ async def run_clan(data: Path, fault: OneFault) -> dict[str, int]:
     return runs_of(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "how"),
     [

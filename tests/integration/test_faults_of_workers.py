@@ -114,6 +114,7 @@ async def dying_again_and_again(place: FaultyInstallation, random: Random) -> As
         await asyncio.gather(dying, return_exceptions=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", spread(range(8), 2))
 def test_installation_when_everything_fails_at_times_and_workers_die_then_everything_completes_once(
     tmp_path: Path, seed: int

@@ -145,6 +145,7 @@ def test_activities_when_their_rate_is_limited_then_it_is_kept_in_this_process()
     assert times[-1] - times[0] >= 3 * 0.05, "the first one may have begun late"
 
 
+@pytest.mark.slow
 def test_workflow_when_it_ends_otherwise_then_that_is_raised() -> None:
     """An error on purpose, a bug, a time-out; and what could never go on without a server."""
     with pytest.raises(RecordedError, match="on purpose") as raised:

@@ -113,6 +113,7 @@ def test_signal_when_its_handler_runs_activities_then_they_are_durable(run: Call
     run(scenario)
 
 
+@pytest.mark.slow
 def test_signal_when_the_code_is_about_to_return_then_it_is_taken_first(run: Callable[[Scenario], None]) -> None:
     """Design, rules: a workflow that returns while an accepted signal is unread gets it first and decides again."""
 

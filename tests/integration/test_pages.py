@@ -70,6 +70,7 @@ async def test_workflow_of_a_page_when_it_is_run_to_its_end_then_it_completes(
         module.close()
 
 
+@pytest.mark.slow
 def test_pages_with_files_when_a_reader_saves_them_then_pytest_passes(tmp_path: Path) -> None:
     """Each page in a directory of its own, without any configuration."""
     tests = 0

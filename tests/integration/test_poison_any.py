@@ -225,6 +225,7 @@ def problem_with(case: Case, check: Callable[[Case], None]) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("kind", sorted(kinds_of_keys()))
 def test_item_when_anything_of_it_is_damaged_then_it_is_in_nobody_elses_way(
@@ -243,6 +244,7 @@ def test_item_when_anything_of_it_is_damaged_then_it_is_in_nobody_elses_way(
     assert [problem for problem in problems if problem] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_items_in_dynamodb_when_one_of_each_kind_is_damaged_at_once_then_they_are_in_nobody_elses_way(

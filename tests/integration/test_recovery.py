@@ -84,6 +84,7 @@ WORKFLOWS = [Flaky, Stuck, Branches]
 ACTIVITIES = [flaky, once, stuck]
 
 
+@pytest.mark.slow
 def test_retry_when_the_host_restarts_while_it_waits_then_it_is_made(tmp_path: Path) -> None:
     """Invariant 7: an attempt that waits in a queue is asked for again, with its number."""
 

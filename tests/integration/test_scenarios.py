@@ -55,6 +55,7 @@ def test_chain_when_run_then_each_activity_ran_once(tmp_path: Path, cached: int)
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_fan_when_wider_than_the_slots_then_all_results_arrive(tmp_path: Path, cached: int) -> None:
     """Activities of one run go in place and through the queue as there is room, and each counts once."""
 
@@ -152,6 +153,7 @@ def test_bug_when_the_worker_is_told_to_fail_on_errors_then_the_execution_fails_
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_many_executions_when_two_workers_share_them_then_all_complete(tmp_path: Path, cached: int) -> None:
     """Workers of a deployment are interchangeable, whoever has what in its cache."""
 
@@ -165,6 +167,7 @@ def test_many_executions_when_two_workers_share_them_then_all_complete(tmp_path:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_worker_when_killed_again_and_again_then_history_stays_right(tmp_path: Path, cached: int) -> None:
     """Invariants 3, 4 and 7: whatever line a worker dies at, the next one carries on and recorded steps are not repeated."""
 

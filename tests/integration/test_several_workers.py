@@ -50,6 +50,7 @@ class Turns:
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [0, 100])
 @pytest.mark.parametrize("workers", [2, 3, 5])
 async def test_run_when_workers_take_turns_then_none_drops_what_another_has_asked_for(

@@ -149,6 +149,7 @@ async def started_worker(place: Installation, stack: AsyncExitStack, name: str) 
     return worker
 
 
+@pytest.mark.slow
 async def test_session_when_there_are_several_workers_then_its_activities_go_to_its_worker_whoever_advances_the_run(
     tmp_path: Path,
 ) -> None:

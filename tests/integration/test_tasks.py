@@ -123,6 +123,7 @@ def test_task_when_workflow_code_fails_it_then_the_workflow_goes_on(run: Callabl
     run(scenario)
 
 
+@pytest.mark.slow
 def test_tasks_when_the_worker_is_killed_at_any_time_then_those_of_the_workflow_are_published_once(tmp_path: Path) -> None:
     """What the workflow tells is part of its history; an activity that runs again tells again, as another task."""
 

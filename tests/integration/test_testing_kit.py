@@ -311,6 +311,7 @@ def test_history_when_something_is_not_in_it_then_the_assertion_says_what_is() -
         history.assert_has("b", "a")
 
 
+@pytest.mark.slow
 def test_plugin_when_a_test_is_marked_then_it_runs_in_virtual_time(pytester: pytest.Pytester) -> None:
     """Fixtures are passed on; other tests are left alone."""
     pytester.makepyfile(
@@ -391,6 +392,7 @@ async def test_environment_when_code_depends_on_the_order_of_a_set_then_another_
     assert raised.value.event_id > 0
 
 
+@pytest.mark.slow
 @pytest.mark.levante
 async def test_environment_when_code_orders_what_it_does_then_all_hash_seeds_agree() -> None:
     """Here and for a history alone."""

@@ -58,6 +58,7 @@ async def test_trace_when_an_activity_fails_for_good_then_its_span_says_why() ->
     assert (attempt.failure, run_.failure) == ("no use to try again", None)
 
 
+@pytest.mark.slow
 async def test_trace_when_messages_come_then_they_are_spans_of_their_own() -> None:
     """Signals until they are taken, updates until they are answered; a refused one says so."""
     async with environment_of(programs) as place:

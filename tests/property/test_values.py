@@ -80,6 +80,7 @@ def as_child_result(hint: Any, value: Any) -> Any:
 BOUNDARIES = [as_argument, as_activity_result, as_input, as_one_of_several, as_child_result]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("cross", BOUNDARIES, ids=lambda cross: cross.__name__)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -31,6 +31,7 @@ NEVER_NEEDED_AT_RUN_TIME = {
 }
 
 
+@pytest.mark.slow
 def test_imports_when_linted_then_every_contract_is_kept() -> None:
     """Arrows of import point one way; the contracts are in pyproject.toml."""
     lint_imports = shutil.which("lint-imports", path=str(Path(sys.executable).parent))

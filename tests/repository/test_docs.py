@@ -60,6 +60,7 @@ def test_site_when_its_pages_are_listed_then_every_page_has_a_place() -> None:
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - set(listed) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "page"),
     [

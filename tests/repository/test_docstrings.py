@@ -63,6 +63,7 @@ LESS_KNOWN = {"CancelledError", "HandlerFailed", "InvalidResetPoint", "PayloadRe
 """Errors that a function lets through which are neither Python's nor among `levante.errors`, nor known in its module."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_docstrings_when_a_tool_reads_them_then_their_sections_name_what_there_is(module: str) -> None:
     """An editor shows what a parameter means, and no parameter that is gone."""
@@ -71,6 +72,7 @@ def test_docstrings_when_a_tool_reads_them_then_their_sections_name_what_there_i
     assert [(function.path, problem) for function in found for problem in problems(function)] == []
 
 
+@pytest.mark.slow
 def test_docstrings_when_they_have_sections_then_these_are_recognised() -> None:
     """A section that no tool takes for one would never be checked."""
     sections = {

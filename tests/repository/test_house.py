@@ -49,6 +49,7 @@ def test_files_of_unit_tests_when_measured_then_each_can_be_read() -> None:
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
+@pytest.mark.slow
 def test_exceptions_when_compared_with_the_code_then_each_is_needed_and_tight() -> None:
     """A list of exceptions that nobody needs any more lets new ones in."""
     lengths: dict[str, int] = {}
@@ -65,6 +66,7 @@ def test_package_when_its_modules_are_counted_then_they_are_few(folder: Path) ->
     assert len([file for file in folder.glob("*.py") if file.name != "__init__.py"]) <= MOST_MODULES
 
 
+@pytest.mark.slow
 def test_map_when_it_is_drawn_again_then_it_is_the_same() -> None:
     """`make map` was run."""
     page = make_map.PAGE.read_text(encoding="utf-8")

@@ -126,6 +126,7 @@ cli.dev(["--data", "data"])
 """
 
 
+@pytest.mark.slow
 def test_host_when_anything_in_it_logs_an_error_then_its_message_is_left_out(tmp_path: Path) -> None:
     """Its own parts, the event loop, libraries: one handler writes what all of them say."""
     done = subprocess.run(

@@ -24,11 +24,13 @@ def problems(file: Path, place: Path) -> list[str]:
     return [f"{one['range']['start']['line'] + 1}: {one['message']}" for one in report["generalDiagnostics"]]
 
 
+@pytest.mark.slow
 def test_client_when_checked_by_pyright_then_it_infers_the_same_types_as_mypy(tmp_path: Path) -> None:
     """The result of a workflow has a type without a word from the caller."""
     assert problems(CLIENT, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_client_when_another_type_is_expected_then_pyright_says_so(tmp_path: Path) -> None:
     """It does look at the file, and finds the packages."""
     wrong = tmp_path / "wrong.py"

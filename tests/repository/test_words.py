@@ -83,6 +83,7 @@ def test_page_when_read_then_it_has_no_phrase_that_pages_do_without(page: Path) 
     assert {phrase: instead for phrase, instead in IN_PAGES.items() if phrase in text} == {}, "write the words on the right"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PROGRAMS)
 def test_names_when_compared_with_those_given_up_then_none_of_them_is_a_variable(place: str) -> None:
     """A name is a noun that says what the thing is."""
@@ -95,6 +96,7 @@ def test_names_when_compared_with_those_given_up_then_none_of_them_is_a_variable
     assert found == {}, "write the words on the right"
 
 
+@pytest.mark.slow
 def test_classes_when_their_words_are_listed_then_the_list_is_the_one_beside() -> None:
     """Somebody looks at a new word and adds it: `word` for plain ones, `word = line of the glossary` for coined ones."""
     listed = {entry.partition(" ")[0] for entry in _entries()}

@@ -243,6 +243,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stocked]:
         close()
 
 
+@pytest.mark.slow
 def test_matrix_when_compared_with_the_openapi_document_then_endpoints_and_roles_are_the_same(stocked: Stocked) -> None:
     """An endpoint that this matrix forgets would be one whose access nobody checks."""
     operations = stocked.operations()
@@ -301,6 +302,7 @@ def test_endpoints_when_the_role_allows_them_then_they_answer(stocked: Stocked, 
         assert stocked.call(route, key).status not in (401, 403, 405, 422, 500), route
 
 
+@pytest.mark.slow
 def test_objects_when_a_key_of_another_workspace_names_them_then_404_and_nothing_changes(api: Api) -> None:
     """To another workspace an object does not exist; a 403 would tell that it does."""
     stocked = Stocked(api)
@@ -378,6 +380,7 @@ def streamed(stocked: Stocked, route: tuple[str, str], key: str | None) -> tuple
     return parts[0]["status"], json.loads(body).get("code", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", STREAMS, ids="-".join)
 def test_streams_when_asked_for_then_the_program_that_streams_lets_in_whom_the_document_says(
     api: Api, route: tuple[str, str]

@@ -173,6 +173,7 @@ def test_calls_when_refused_then_the_answer_says_so_and_nothing_has_changed(guar
         assert guarded.rows() == before, route
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key", [key for key, holder in KEY_HOLDERS.items() if holder.workspace == "home" and key != "revoked"]
 )
@@ -184,6 +185,7 @@ def test_calls_when_the_key_is_for_them_then_they_are_not_refused(api: Api, key:
             assert guarded.send(route, key).status not in (401, 403, 405, 422, 500), route
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key, holder in KEY_HOLDERS.items() if holder.workspace == "away"])
 def test_calls_when_the_key_is_of_another_workspace_then_nothing_of_this_one_changes(api: Api, key: str) -> None:
     """Names and ids of one workspace mean nothing in another, whatever the role and the deployments of a key."""

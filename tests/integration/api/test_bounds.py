@@ -87,6 +87,7 @@ def listing(api: Api, path: str, query: str, rows: str) -> Iterator[tuple[list[A
             return
 
 
+@pytest.mark.slow
 def test_listing_when_nothing_passes_its_filters_then_each_request_reads_a_bounded_number(
     stocked: Api, read: list[int]
 ) -> None:
@@ -102,6 +103,7 @@ def test_listing_when_nothing_passes_its_filters_then_each_request_reads_a_bound
         read.clear()
 
 
+@pytest.mark.slow
 def test_listing_when_its_pages_are_cut_then_together_they_have_every_row_once(stocked: Api) -> None:
     """A short page loses nothing."""
     for path, query, rows, key, count in (
@@ -117,6 +119,7 @@ def test_listing_when_its_pages_are_cut_then_together_they_have_every_row_once(s
         assert len(found) == len(set(found)) == count, (path, query)
 
 
+@pytest.mark.slow
 def test_cursor_when_sent_to_anything_but_its_own_listing_then_422_names_it(stocked: Api) -> None:
     """It is bound to workspace, listing and filters, and nobody can make one up."""
     listings = [
@@ -141,6 +144,7 @@ def test_cursor_when_sent_to_anything_but_its_own_listing_then_422_names_it(stoc
             assert is_own or answer.body["detail"][0]["loc"] == ["query", name]
 
 
+@pytest.mark.slow
 def test_redrive_when_other_workspaces_have_runs_then_next_does_not_name_them(
     stocked: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +309,7 @@ def test_registration_when_a_schedule_that_it_declares_is_refused_then_nothing_i
     assert [one["schedule_id"] for one in listed()[2]["schedules"]] == ["by-hand", "e"]
 
 
+@pytest.mark.slow
 def test_metrics_when_there_are_more_runs_than_are_read_then_they_say_so(stocked: Api) -> None:
     """A count that is not whole is called "at least"."""
     shown = stocked.call("GET", "/v1/workflows/greet/metrics").body

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from levante_api.openapi.document import ROLES
 from tests.integration.api.harness import Api
 from tests.support.cli import Api as Recorder
@@ -98,6 +100,7 @@ def is_for_clients(operation: dict[str, Any]) -> bool:
     return succeeds and "workers" not in operation["tags"] and ROLES in operation
 
 
+@pytest.mark.slow
 def test_command_line_when_compared_with_the_api_then_no_operation_is_missing(api: Api, recorder: Recorder) -> None:
     """What can be done with the API can be done in a terminal, and every command asks for something that there is."""
     known = operations(api)

@@ -79,6 +79,7 @@ def _is_a_path(context: Any, path_parameters: dict[str, Any] | None) -> bool:
     return not any("#" in value or value in ROUTES for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("tag", [None] if SECONDS else TAGS)
 def test_operations_when_called_with_all_that_they_describe_then_they_answer_as_described(

@@ -87,6 +87,7 @@ def test_parked_when_dropped_then_it_is_gone_and_a_repeat_finds_nothing(api: Api
     assert api.call("GET", "/v1/parked").body == {"parked": [], "count": 0, "next_cursor": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/v1/parked/<one>/retry", "/v1/parked/retry", "/v1/redrive"])
 def test_parked_when_its_tries_are_used_up_then_it_waits_until_it_is_asked_for(api: Api, path: str) -> None:
     """It is tried less and less often, then only by hand or by redrive, and is never lost."""

@@ -60,6 +60,7 @@ def test_runs_when_filtered_then_only_these_come(runs: Api, query: str, expected
     assert ids(runs.call("GET", "/v1/workflows/runs", query=query).body) == expected
 
 
+@pytest.mark.slow
 def test_runs_when_filtered_by_time_then_the_window_is_half_open(runs: Api) -> None:
     """From `after` on, and before `before`; what is open has not ended at any time."""
     rows = runs.call("GET", "/v1/workflows/runs", query="order=asc").body["executions"]

@@ -113,6 +113,7 @@ def test_openapi_when_a_model_is_described_then_its_fields_are_described_beside_
     assert [(name, text) for name, found in texts.items() for text in found if text in described[name]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [WorkflowGetResponse, DeploymentDetailResponse, TaskFailed, ActivityTask, WorkflowSpec])
 def test_field_docstrings_when_compared_with_those_that_another_tool_reads_then_they_are_the_same(
     model: type[BaseModel],
@@ -147,6 +148,7 @@ def _success(method: str, path: str) -> set[str]:
     return {"204" if method == "DELETE" or path.endswith(SILENT) else "200"}
 
 
+@pytest.mark.slow
 def test_openapi_when_asked_for_again_then_it_is_the_same_document(api: Api) -> None:
     """It is generated once."""
     first, second = (api.handler(api.event("GET", "/openapi.json", key=None), None)["body"] for _ in range(2))

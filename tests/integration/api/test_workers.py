@@ -231,6 +231,7 @@ def test_workflow_task_failure_when_reported_then_the_run_stays_open_and_its_his
     assert (history["status"], history["workflow_task_failure"]["failure"]["type"]) == ("RUNNING", "NonDeterminism")
 
 
+@pytest.mark.slow
 def test_commit_when_a_batch_could_never_be_right_then_it_says_so_and_nothing_is_written(api: Api) -> None:
     """Nothing follows a closing event."""
     api.register("greet")

@@ -45,6 +45,7 @@ def imported(module: str) -> frozenset[str]:
     return frozenset(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [API, DISPATCHER])
 def test_function_when_imported_then_what_is_heavy_and_not_needed_at_once_is_not_there(function: str) -> None:
     """Whoever starts the first execution after a pause waits for every import."""
@@ -57,11 +58,13 @@ def test_function_when_imported_then_the_number_of_modules_is_bounded(function: 
     assert len(imported(function)) <= MOST_MODULES[function]
 
 
+@pytest.mark.slow
 def test_dispatcher_when_imported_then_it_brings_no_http() -> None:
     """Resolvers and middlewares are the API's."""
     assert not [name for name in imported(DISPATCHER) if name.startswith("aws_lambda_powertools.event_handler")]
 
 
+@pytest.mark.slow
 def test_function_when_its_settings_are_missing_then_it_says_which() -> None:
     """A function that was deployed by hand fails at once, and its log tells why."""
     code = f"import {API}"

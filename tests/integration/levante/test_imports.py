@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_command_line_when_imported_then_it_brings_neither_the_worker_nor_the_host() -> None:
     """Commands that only talk to the API start fast."""
     program = (
@@ -17,6 +20,7 @@ def test_command_line_when_imported_then_it_brings_neither_the_worker_nor_the_ho
     assert output.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_package_when_imported_then_the_http_client_is_not() -> None:
     """Workflow code is light to import: the worker comes only when it is asked for."""
     code = "import sys, levante; print([name for name in ('aiohttp', 'httpx', 'levante.worker') if name in sys.modules])"

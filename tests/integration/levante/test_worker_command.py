@@ -22,6 +22,7 @@ def _brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.005)
 
 
+@pytest.mark.slow
 def test_worker_when_it_is_told_to_stop_then_it_ends_well(api: Api, tmp_path: Path) -> None:
     """SIGTERM is how a worker is ended, so it is no failure; its log is on stderr."""
     (tmp_path / "cli_shop.py").write_text(WORKFLOW_SOURCE)

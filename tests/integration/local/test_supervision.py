@@ -186,6 +186,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @on_a_loop
 async def test_feed_when_a_row_cannot_be_read_then_it_is_set_aside_and_the_feed_goes_on(data: Path, damage: str) -> None:

@@ -1,5 +1,6 @@
 from collections import Counter
 
+import pytest
 from benchmarks.cost.bill import bill
 from benchmarks.cost.counts import Counts, Unit
 from benchmarks.cost.deployment import read_deployment
@@ -26,6 +27,7 @@ def test_recorded_when_read_and_written_then_it_is_the_same_file_and_has_every_w
     assert recorded.workloads.keys() == WORKLOADS.keys()
 
 
+@pytest.mark.slow
 def test_deployment_when_read_then_it_has_every_function_and_alarm_of_the_template() -> None:
     """A function or an alarm that is added to the template is not forgotten in the bill."""
     deployment = read_deployment()

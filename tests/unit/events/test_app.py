@@ -119,6 +119,7 @@ async def test_stream_when_the_execution_has_ended_then_it_is_told_and_closed(pr
     ]
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_stream_when_something_is_recorded_then_it_comes_at_once(program: EventsProgram) -> None:
     """The reader waits; each write wakes it; the end ends it."""

@@ -160,6 +160,7 @@ def test_wait_for_when_the_time_is_over_gives_the_future_up(*, on_a_loop: bool) 
     assert not late.set_running_or_notify_cancel()
 
 
+@pytest.mark.slow
 def test_wait_for_when_given_up_again_and_again_keeps_nothing_alive() -> None:
     """A future that is claimed but never resolved must not hold what waited for it, nor report to its loop."""
 

@@ -29,6 +29,7 @@ def _garbage_of_others_is_left_alone() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_replay_when_another_process_with_another_hash_seed_does_it_then_it_sees_the_same() -> None:
     """Neither addresses nor hashes of texts lead anywhere: a worker on another machine has others."""

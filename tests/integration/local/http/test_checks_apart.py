@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from levante_core.errors import InvalidInput
 from levante_core.services.messages.input_validation import InputChecks
 from levante_local.greenlets import call
@@ -13,6 +15,7 @@ from levante_local.host import Host, HostSettings
 HARD = {"items": {"allOf": [{"type": "integer"}] * 50}}
 
 
+@pytest.mark.slow
 def test_check_when_it_takes_long_then_the_host_goes_on_meanwhile(tmp_path: Path) -> None:
     """Nobody waits for somebody else's input to be checked."""
     host = Host(HostSettings(data=tmp_path))

@@ -95,6 +95,7 @@ def start_of(size: int) -> bytes:
     return json.dumps({"input": {"a": "x" * (size - len(empty))}}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["declared", "chunked"])
 @on_a_loop
 async def test_body_when_it_is_at_the_limit_then_it_is_read_and_above_refused(tmp_path: Path, kind: str) -> None:
@@ -231,6 +232,7 @@ async def test_connections_when_even_the_reserve_is_full_then_the_oldest_there_g
         assert await waiting[0].is_closed()
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_reader_when_it_takes_nothing_then_its_connection_ends(tmp_path: Path) -> None:
     """What was written for it is in memory until it is taken."""

@@ -95,6 +95,7 @@ def store(path: Path) -> Iterator[SqliteItemStore]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acknowledgements", [1, 50, 400])
 def test_store_when_its_process_is_killed_keeps_every_acknowledged_write_and_no_half(
     path: Path, acknowledgements: int
@@ -118,6 +119,7 @@ def test_store_when_its_process_is_killed_keeps_every_acknowledged_write_and_no_
     assert changed - {"pairs"} == left | single
 
 
+@pytest.mark.slow
 def test_write_when_the_disk_is_full_is_unavailable_and_leaves_nothing_half_written(path: Path) -> None:
     """A commit that fails fails for everybody in it; the store works again as soon as the disk does."""
     with start(FILL_THE_DISK, path) as process:
@@ -133,6 +135,7 @@ def test_write_when_the_disk_is_full_is_unavailable_and_leaves_nothing_half_writ
         assert len(store.read_changes(None, 100)) == 2 * len(written)
 
 
+@pytest.mark.slow
 def test_store_when_another_process_has_the_file_is_refused(path: Path) -> None:
     """One process owns the file. The message names it and says what to do; when it ends, the file is free at once."""
     with start(HOLD_UNTIL_SIGNALLED, path) as process:

@@ -41,6 +41,7 @@ def test_name_when_it_is_long_then_the_error_quotes_its_beginning_only(check: Ca
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from(TaskQueue)), min_size=2, max_size=8, unique=True))
 def test_queue_names_when_anything_differs_then_they_differ_and_fit_into_sqs(
     places: list[tuple[str, str, TaskQueue]],

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import levante_core.services
 from tests.support.races import conditions_in, raced_in
 
@@ -20,11 +22,13 @@ def raced() -> set[str]:
     return set(raced_in(HERE.rglob("test_*.py")))
 
 
+@pytest.mark.slow
 def test_conditions_when_listed_then_each_is_raced_by_a_test() -> None:
     """Whoever writes a new one says what is to happen when somebody else is faster: mark its test with `races`."""
     assert sorted(conditions() - raced()) == []
 
 
+@pytest.mark.slow
 def test_races_when_listed_then_there_is_such_a_condition() -> None:
     """A test that races what was renamed, or is gone, would look as if it still did."""
     assert sorted(raced() - conditions()) == []

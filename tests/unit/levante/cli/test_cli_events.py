@@ -182,6 +182,7 @@ def test_logs_when_followed_with_options_for_lists_then_it_is_wrong_usage(api: A
     assert api.asked == []
 
 
+@pytest.mark.slow
 def test_lines_when_they_are_none_then_the_error_says_so(api: Api) -> None:
     """Some other server may be at the address."""
     api.on("GET", f"{ONE}/logs", (200, {"results": [{}], "next_cursor": None}))

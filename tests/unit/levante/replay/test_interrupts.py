@@ -238,6 +238,7 @@ def test_disposal_when_a_finally_never_ends_then_it_is_stopped(caplog: pytest.Lo
     assert ABANDONED.is_hopeless(Watched("n", "w", "p"))
 
 
+@pytest.mark.slow
 def test_disposal_when_a_task_waits_for_something_new_each_time_then_it_is_kept_and_its_code_never_runs_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -142,6 +142,7 @@ def test_error_in_a_task_when_nobody_waits_for_it_then_it_is_logged_and_the_run_
     assert "unseen" in caplog.text
 
 
+@pytest.mark.slow
 def test_garbage_when_it_is_collected_between_turns_then_no_code_of_it_runs() -> None:
     """Tasks that nobody refers to are held; what is in a cycle is gone without a word, and acts in no other run."""
     acted: list[str] = []
@@ -207,6 +208,7 @@ def test_ordinary_error_when_it_leaves_the_code_then_the_run_is_not_ended(error:
         new_run(body).begin()
 
 
+@pytest.mark.slow
 def test_dispose_when_code_cleans_up_then_nothing_reaches_the_outside(caplog: pytest.LogCaptureFixture) -> None:
     """A run that is thrown away asks for nothing more, whatever its `finally` blocks want."""
     cleaned: list[str] = []

@@ -284,6 +284,7 @@ def python_calls(action: Callable[[], object]) -> int:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocked", [True, False])
 def test_receive_when_there_are_ten_thousand_groups_works_as_little_as_with_ten(*, blocked: bool) -> None:
     """No operation looks through messages or groups, be they in flight or waiting."""

@@ -12,6 +12,7 @@ from levante_core.services.messages.input_validation import (
 from tests.support.input_checks import AT, UNION, Runs, nested, problems, refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
@@ -33,6 +34,7 @@ def test_check_when_it_is_hard_then_it_ends_and_refuses(schema: dict[str, Any], 
     assert found["loc"][:2] == ["body", "input"]
 
 
+@pytest.mark.slow
 def test_check_when_it_never_ends_then_the_caller_is_told_that_it_takes_too_long() -> None:
     """A refusal that names no keyword would send its reader in search of one."""
     above = nested(90, {"kind": "leaf"}, kind="both")

@@ -59,6 +59,7 @@ def test_look_when_reading_takes_long_then_it_ends_and_the_next_one_goes_on(
     assert found == {run.run_id for run in runs}
 
 
+@pytest.mark.slow
 def test_walk_when_it_takes_several_looks_then_the_next_one_counts_from_where_this_one_began(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

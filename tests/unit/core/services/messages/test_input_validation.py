@@ -85,6 +85,7 @@ def test_schema_when_it_is_just_within_the_limits_then_it_is_taken() -> None:
     assert refusals({"default": text + "a"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "fitting"),
     [

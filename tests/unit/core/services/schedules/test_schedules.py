@@ -132,6 +132,7 @@ def test_waiting_when_there_are_more_times_than_may_wait_then_those_beyond_are_d
     assert started(served) == ["01:00"]
 
 
+@pytest.mark.slow
 def test_times_when_an_execution_is_open_all_the_while_then_the_missed_ones_are_skipped_at_once(served: Place) -> None:
     """A week of seconds."""
     make(served, intervals=[{"every": "PT10S"}])

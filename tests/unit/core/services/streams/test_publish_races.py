@@ -31,6 +31,7 @@ from tests.unit.core.services.streams.published import (
 )
 
 
+@pytest.mark.slow
 def test_publishers_when_they_race_in_threads_then_each_event_is_published_once_in_its_place(place: Place) -> None:
     """Invariant 8: any number may publish at once while the history grows; the store's conditions order them."""
     run = begun(place)

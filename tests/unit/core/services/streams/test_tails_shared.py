@@ -110,6 +110,7 @@ async def read_all(tail: Tail, seen: list[int]) -> None:
                 return
 
 
+@pytest.mark.slow
 def test_readers_when_many_share_a_process_then_each_gets_everything_once_though_publishers_leave(place: Place) -> None:
     """Readers come at any point; the one that publishes leaves in the middle, twice; nobody publishes in vain."""
     run = begun(place)
