@@ -8,6 +8,7 @@ from levante_core.ports.queues import Queues
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.ports.task_access import TaskAccess
 from levante_core.services.access.api_keys import ApiKeyService
+from levante_core.services.access.audit import AuditService
 from levante_core.services.access.capabilities import Capabilities
 from levante_core.services.access.tickets import TicketService
 from levante_core.services.activities.rate_limits import RateLimitService
@@ -55,6 +56,7 @@ class Engine:
 
     activities: ActivityService
     api_keys: ApiKeyService
+    audit: AuditService
     blockers: BlockerService
     builds: BuildService
     capabilities: Capabilities
@@ -152,6 +154,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
+        audit=AuditService(store, clock, ids),
         blockers=blockers,
         builds=builds,
         capabilities=capabilities,

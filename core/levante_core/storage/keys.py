@@ -274,6 +274,16 @@ def build(workspace: Workspace, name: DeploymentName, build_id: str) -> Key:
     return Key(deployment(workspace, name).partition, f"{BUILD}{build_id}")
 
 
+def audit(workspace: Workspace) -> str:
+    """Partition of what was changed by hand in a workspace, in the order of time."""
+    return f"U#{workspace}"
+
+
+def audit_entry(workspace: Workspace, at: datetime, audit_id: str) -> Key:
+    """Key of a change that was asked for."""
+    return Key(audit(workspace), f"{wire_time(at)}#{audit_id}")
+
+
 def api_key(digest: str) -> Key:
     """Key of an API key, by the SHA-256 of its secret."""
     return Key(f"K#{digest}", "K")

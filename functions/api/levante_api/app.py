@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from levante_api.access.audit import AuditEndpoints
 from levante_api.access.authentication import Authentication
 from levante_api.access.keys import KeyEndpoints
 from levante_api.activities.attempts import ActivityEndpoints
@@ -84,6 +85,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             "deployments": [DeploymentEndpoints(engine), ManagedEndpoints()],
             "logs": [LogEndpoints(engine, streams)],
             "keys": [KeyEndpoints(engine)],
+            "audit": [AuditEndpoints(engine)],
             "operations": [RedriveEndpoints(engine), ParkedEndpoints(engine)],
             "schedules": [ScheduleEndpoints(engine)],
             "traces": [TraceEndpoints(engine)],

@@ -45,6 +45,7 @@ COMMANDS = [
     "keys create --name n --role client",
     "keys list",
     "keys revoke k",
+    "audit",
     "parked list",
     "parked retry p",
     "parked retry --all",

@@ -13,6 +13,7 @@ from levante.cli.executions.executions import executions
 from levante.cli.executions.replay import replay
 from levante.cli.executions.runs import runs
 from levante.cli.exits import EPILOG, Exit
+from levante.cli.operations.audit import audit
 from levante.cli.operations.deployments import deployments
 from levante.cli.operations.init import init
 from levante.cli.operations.keys import keys
@@ -70,6 +71,7 @@ def main() -> None:
 
 for _command in (
     activities,
+    audit,
     completion,
     deployments,
     executions,

@@ -1,6 +1,7 @@
 """What every request passes: who asks, may they, is the request well formed; and how errors leave."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +19,9 @@ from levante_api.http.resolver import written
 from levante_core.answers import Answer
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.limits import MAX_BODY_BYTES
-from levante_core.errors import InvalidInput, NotFound, Unauthenticated
+from levante_core.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
 from levante_core.services.access.api_keys import require, require_deployments, require_unbound
+from levante_core.services.access.audit import AuditEntry
 from levante_core.services.engine import Engine
 from levante_core.storage.catalogue import ApiKey
 
@@ -104,8 +106,23 @@ class Authentication(OpenAPIRequestValidationMiddleware):
         for field in dependant.body_params:
             arguments[field.name] = body = self._read(app, field.type_)
         self._require_deployments(app, endpoint, body)
+        entry = self._recorded(app, endpoint, body)
         app.context["_route_args"] = arguments
-        return next_middleware(app)
+        try:
+            return next_middleware(app)
+        except Exception as error:
+            if entry is not None:
+                with suppress(Unavailable):
+                    self._engine.audit.refused(app.context[API_KEY].workspace, entry, answer_to(error).status)
+            raise
+
+    def _recorded(self, app: ApiGatewayResolver, endpoint: Endpoint | None, body: BaseModel | None) -> AuditEntry | None:
+        """Keep who asks for a change before it is made, where the endpoint is one of those. Cost: a write."""
+        if endpoint is None or endpoint.audits is None:
+            return None
+        fields = body.model_dump(mode="json", include=set(endpoint.audits), exclude_none=True) if body else {}
+        details = {name: value if isinstance(value, str) else written(value) for name, value in fields.items()}
+        return self._engine.audit.record(app.context[API_KEY], endpoint.operation, app.context["_route_args"], details)
 
     def _require_deployments(self, app: ApiGatewayResolver, endpoint: Endpoint | None, body: BaseModel | None) -> None:
         """Hold a key that is bound to deployments to them. Raises: Forbidden. Cost: a read or two for each run."""

@@ -67,9 +67,9 @@ class KeyEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         return [
-            Endpoint("POST", "/v1/keys", self.create_key, ADMINS),
+            Endpoint("POST", "/v1/keys", self.create_key, ADMINS, audits=("name", "role", "deployments")),
             Endpoint("GET", "/v1/keys", self.list_keys, ADMINS),
-            Endpoint("DELETE", "/v1/keys/<key_id>", self.revoke_key, ADMINS, status=204, errors=(404,)),
+            Endpoint("DELETE", "/v1/keys/<key_id>", self.revoke_key, ADMINS, status=204, errors=(404,), audits=()),
         ]
 
     def create_key(self, request: Request, body: KeyRequest) -> NewKeyResponse:

@@ -1,6 +1,7 @@
 """Endpoints that change what users say of workflows."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -91,13 +92,14 @@ class WorkflowEditEndpoints:
         """List the endpoints of the group."""
         path = "/v1/workflows"
         workflow = f"{path}/<workflow_identifier>"
+        change = partial(Endpoint, roles=CLIENTS, errors=(404,))
         return [
-            Endpoint("PUT", f"{path}/archive", self.bulk_archive_workflows, CLIENTS),
-            Endpoint("PUT", f"{path}/unarchive", self.bulk_unarchive_workflows, CLIENTS),
-            Endpoint("PUT", workflow, self.update_workflow, CLIENTS, errors=(404,)),
-            Endpoint("POST", f"{workflow}/tags", self.add_workflow_tags, CLIENTS, status=204, errors=(404,)),
-            Endpoint("PUT", f"{workflow}/archive", self.archive_workflow, CLIENTS, errors=(404,)),
-            Endpoint("PUT", f"{workflow}/unarchive", self.unarchive_workflow, CLIENTS, errors=(404,)),
+            Endpoint("PUT", f"{path}/archive", self.bulk_archive_workflows, CLIENTS, audits=("workflow_ids",)),
+            Endpoint("PUT", f"{path}/unarchive", self.bulk_unarchive_workflows, CLIENTS, audits=("workflow_ids",)),
+            change("PUT", workflow, self.update_workflow, audits=("display_name", "description", "tags")),
+            change("POST", f"{workflow}/tags", self.add_workflow_tags, status=204, audits=("tags",)),
+            change("PUT", f"{workflow}/archive", self.archive_workflow, audits=()),
+            change("PUT", f"{workflow}/unarchive", self.unarchive_workflow, audits=()),
         ]
 
     def update_workflow(

@@ -84,9 +84,9 @@ class ParkedEndpoints:
         item = "/v1/parked/<parked_id>"
         return [
             Endpoint("GET", "/v1/parked", self.list_parked, VIEWERS),
-            Endpoint("POST", "/v1/parked/retry", self.retry_all_parked, ADMINS),
-            Endpoint("POST", f"{item}/retry", self.retry_parked, ADMINS, status=204, errors=(404,)),
-            Endpoint("DELETE", item, self.drop_parked, ADMINS, status=204, errors=(404,)),
+            Endpoint("POST", "/v1/parked/retry", self.retry_all_parked, ADMINS, audits=()),
+            Endpoint("POST", f"{item}/retry", self.retry_parked, ADMINS, status=204, errors=(404,), audits=()),
+            Endpoint("DELETE", item, self.drop_parked, ADMINS, status=204, errors=(404,), audits=()),
         ]
 
     def list_parked(self, request: Request, query: Annotated[ParkedQuery, Query()]) -> ParkedListResponse:

@@ -36,7 +36,7 @@ class RedriveEndpoints:
 
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
-        return [Endpoint("POST", "/v1/redrive", self.redrive, ADMINS)]
+        return [Endpoint("POST", "/v1/redrive", self.redrive, ADMINS, audits=())]
 
     def redrive(self, request: Request, body: RedriveRequest) -> RedriveResponse:
         """Send again, from what is recorded, whatever some of the open executions need to go on. Harmless at any time."""

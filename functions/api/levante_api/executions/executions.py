@@ -59,6 +59,7 @@ class ExecutionEndpoints:
         """List the endpoints of the group."""
         execution = "/v1/workflows/executions/<execution_id>"
         start = partial(Endpoint, "POST", roles=CLIENTS, errors=(404, 409, 504), headers=("traceparent",))
+        change = partial(Endpoint, "POST", roles=CLIENTS)
         return [
             start("/v1/workflows/<workflow_identifier>/execute", self.execute_workflow),
             start(
@@ -68,11 +69,13 @@ class ExecutionEndpoints:
             ),
             Endpoint("GET", execution, self.get_workflow_execution, READERS, errors=(404,)),
             Endpoint("GET", HISTORY, self.get_workflow_execution_history, READERS, errors=(404,), redirects=True),
-            Endpoint(
-                "POST", f"{execution}/terminate", self.terminate_workflow_execution, CLIENTS, status=204, errors=(404, 409)
+            change(f"{execution}/terminate", self.terminate_workflow_execution, status=204, errors=(404, 409), audits=()),
+            change(f"{execution}/reset", self.reset_workflow, status=204, errors=(404,), audits=("event_id", "reason")),
+            change(
+                "/v1/workflows/executions/terminate",
+                self.batch_terminate_workflow_executions,
+                audits=("execution_ids",),
             ),
-            Endpoint("POST", f"{execution}/reset", self.reset_workflow, CLIENTS, status=204, errors=(404,)),
-            Endpoint("POST", "/v1/workflows/executions/terminate", self.batch_terminate_workflow_executions, CLIENTS),
         ]
 
     def execute_workflow(

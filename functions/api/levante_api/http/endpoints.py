@@ -53,7 +53,8 @@ class Endpoint:
 
     frames: what each server-sent event is, if it answers with a stream. headers: of requests, those that it reads.
     concern: finds the deployments that a request is about, which a worker's key may be bound to; bound keys may not use what
-    has none. redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
+    has none. audits: fields of the body that the audit trail keeps beside the path; None where it keeps nothing.
+    redirects: whether large answers are elsewhere. is_refused: whether it does nothing but say what to do instead.
     """
 
     method: str
@@ -64,10 +65,16 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     concern: ConcernOf | None = None
+    audits: tuple[str, ...] | None = None
     frames: type[BaseModel] | None = None
     redirects: bool = False
     is_refused: bool = False
     is_deprecated: bool = False
+
+    @property
+    def operation(self) -> str:
+        """Its `operationId`."""
+        return self.handler.__name__
 
     @cached_property
     def summary(self) -> str:
@@ -113,7 +120,7 @@ def mount(app: OverlappingResolver, groups: Mapping[str, Iterable[Endpoints]]) -
                 description=endpoint.description,
                 responses=_responses(endpoint),
                 tags=[tag],
-                operation_id=endpoint.handler.__name__,
+                operation_id=endpoint.operation,
                 status_code=endpoint.status,
                 deprecated=endpoint.is_deprecated,
                 # An empty list would stand for the default, which is the bearer scheme.

@@ -66,13 +66,14 @@ class MessageEndpoints:
         executions = "/v1/workflows/executions"
         execution = f"{executions}/<execution_id>"
         once = partial(Endpoint, headers=(IDEMPOTENCY_KEY,))
+        change = partial(Endpoint, roles=CLIENTS)
         closed, unanswered = (404, 409), (404, 409, 504)
         return [
             once("POST", f"{execution}/signals", self.signal_workflow_execution, CLIENTS, status=202, errors=closed),
             Endpoint("POST", f"{execution}/queries", self.query_workflow_execution, CLIENTS, errors=unanswered),
             once("POST", f"{execution}/updates", self.update_workflow_execution, CLIENTS, errors=unanswered),
-            Endpoint("POST", f"{execution}/cancel", self.cancel_workflow_execution, CLIENTS, status=204, errors=closed),
-            Endpoint("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, CLIENTS),
+            change("POST", f"{execution}/cancel", self.cancel_workflow_execution, status=204, errors=closed, audits=()),
+            change("POST", f"{executions}/cancel", self.batch_cancel_workflow_executions, audits=("execution_ids",)),
         ]
 
     def signal_workflow_execution(

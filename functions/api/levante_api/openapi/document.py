@@ -40,6 +40,7 @@ TAGS: Mapping[str, str] = {
     "activities": "Attempts that go on outside of workers, ended by whoever has their token. Not part of Mistral's API.",
     "workers": "What workers say and ask. Ours, but for `whoami`, `register` and `heartbeat`.",
     "keys": "API keys of the admin's own workspace. Not part of Mistral's API.",
+    "audit": "Which key changed what. Not part of Mistral's API.",
     "operations": "For whoever runs this installation. Not part of Mistral's API.",
     "system": "The service itself; no key is needed.",
 }

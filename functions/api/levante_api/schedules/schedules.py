@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Request, Response
@@ -45,6 +46,9 @@ class SchedulesQuery(Parameters):
     """Schedules on a page; all of them, if left out."""
     next_page_token: Cursor | None = None
     """From the page before."""
+
+
+_TARGET = ("schedule_id", "workflow_identifier", "workflow_registration_id", "deployment_name")
 
 
 class WorkflowScheduleRequest(Frozen):
@@ -156,15 +160,16 @@ class ScheduleEndpoints:
         """List the endpoints of the group."""
         path = "/v1/workflows/schedules"
         schedule = f"{path}/<schedule_id>"
+        change = partial(Endpoint, roles=CLIENTS, status=204, errors=(404,))
         return [
             Endpoint("GET", path, self.get_schedules, READERS),
-            Endpoint("POST", path, self.schedule_workflow, CLIENTS, status=201, errors=(404, 409)),
+            Endpoint("POST", path, self.schedule_workflow, CLIENTS, status=201, errors=(404, 409), audits=_TARGET),
             Endpoint("GET", schedule, self.get_schedule, READERS, errors=(404,)),
-            Endpoint("DELETE", schedule, self.unschedule_workflow, CLIENTS, status=204, errors=(404,)),
-            Endpoint("PATCH", schedule, self.update_schedule, CLIENTS, errors=(404, 409)),
-            Endpoint("POST", f"{schedule}/pause", self.pause_schedule, CLIENTS, status=204, errors=(404,)),
-            Endpoint("POST", f"{schedule}/resume", self.resume_schedule, CLIENTS, status=204, errors=(404,)),
-            Endpoint("POST", f"{schedule}/trigger", self.trigger_schedule, CLIENTS, status=204, errors=(404,)),
+            change("DELETE", schedule, self.unschedule_workflow, audits=()),
+            Endpoint("PATCH", schedule, self.update_schedule, CLIENTS, errors=(404, 409), audits=()),
+            change("POST", f"{schedule}/pause", self.pause_schedule, audits=("note",)),
+            change("POST", f"{schedule}/resume", self.resume_schedule, audits=("note",)),
+            change("POST", f"{schedule}/trigger", self.trigger_schedule, audits=()),
         ]
 
     def get_schedules(self, request: Request, query: Annotated[SchedulesQuery, Query()]) -> WorkflowScheduleListResponse:
