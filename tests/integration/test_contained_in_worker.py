@@ -19,6 +19,8 @@ from levante.worker.transport.retrying import SHARED, WORK, Retries, Trouble
 from levante_core.errors import ResultNotReady
 from levante_local.greenlets import call
 
+pytestmark = pytest.mark.slow
+
 POISON = "poison"
 PATIENT_SECONDS = 2.0
 """The longest that one execution may be delayed by another one. Source: invariant 11."""
@@ -109,7 +111,6 @@ async def until(condition: Callable[[], Awaitable[Any]], reason: str) -> Any:
     raise AssertionError(f"did not happen: {reason}")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("status", [422, 500])
 @pytest.mark.parametrize("way", ["in place", "queue"])
 def test_executions_when_what_one_has_to_record_cannot_be_kept_then_the_others_are_not_delayed(
@@ -195,7 +196,6 @@ def test_queries_when_one_cannot_be_answered_then_the_others_are_and_the_run_goe
 LOOPS = ["/workers/poll", "/workers/leases", "/workers/heartbeat", "/workers/whoami", "/workers/query-answers"]
 
 
-@pytest.mark.slow
 @pytest.mark.broad
 @pytest.mark.parametrize("error", [ApiError(422, "no"), ApiError(500, "no"), RuntimeError("a bug"), ValueError("<html>")])
 @pytest.mark.parametrize("path", LOOPS)

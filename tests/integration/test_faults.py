@@ -26,6 +26,8 @@ from tests.support.direct import WORKSPACE
 from tests.support.faults import NO_FAULTS, Fate, Faults, Outage, RandomFaults
 from tests.support.faulty_installation import STREAM, FaultyInstallation
 
+pytestmark = pytest.mark.slow
+
 LINE_SECONDS = 1 + PAUSE_SECONDS + SLOW_SECONDS
 """What a line takes when nothing fails: the retry, the timer, the slow activity."""
 SOME = 4
@@ -181,7 +183,6 @@ def test_record_when_nobody_can_deal_with_it_then_it_holds_up_no_other_and_the_s
     run_in_virtual_time(scenario())
 
 
-@pytest.mark.slow
 def test_records_when_the_queues_are_out_for_minutes_then_what_was_given_up_is_sent_for(tmp_path: Path) -> None:
     """An outage that outlasts the retries of the stream loses no run: the sweep finds those that have gone quiet."""
 
@@ -209,7 +210,6 @@ async def repeat(place: FaultyInstallation, records: Sequence[dict[str, object]]
             assert answer == {"batchItemFailures": []}
 
 
-@pytest.mark.slow
 def test_records_when_repeated_hours_later_then_they_move_nothing(tmp_path: Path) -> None:
     """A stream may repeat a record for a day: after the run closed, and after its id went to a new run, open or closed."""
 

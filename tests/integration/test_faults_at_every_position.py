@@ -21,6 +21,8 @@ from tests.support.faults import Fate, OneFault
 from tests.support.faulty_installation import FaultyInstallation
 from tests.support.forms import spread
 
+pytestmark = pytest.mark.slow
+
 UNDISTURBED = {"a": 1, "b": 2, "c": 1}
 """How often each activity of the line is entered: b fails once, on its own account."""
 

@@ -12,6 +12,8 @@ from levante_core.ports.queues import OutgoingMessage
 from levante_local.queues.queues import InProcessQueues
 from tests.support.event_sources import QueueMapping, QueueSource, StreamMapping, StreamSource
 
+pytestmark = pytest.mark.slow
+
 Answer = Callable[[list[str]], Any]
 """What a function answers to the sequence numbers of a batch."""
 

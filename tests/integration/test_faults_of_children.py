@@ -12,6 +12,8 @@ from tests.support.direct import WORKSPACE
 from tests.support.faults import Fate, OneFault
 from tests.support.faulty_installation import FaultyInstallation
 
+pytestmark = pytest.mark.slow
+
 UNDISTURBED = {"left/before": 1, "x": 1, "y": 1, "1": 1, "2": 1}
 """How often each activity is entered."""
 FEWER = 2
@@ -46,7 +48,6 @@ async def run_clan(data: Path, fault: OneFault) -> dict[str, int]:
     return runs_of(key)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "how"),
     [

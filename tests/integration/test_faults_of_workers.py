@@ -24,6 +24,8 @@ from tests.support.faults import Fate, RandomFaults
 from tests.support.faulty_installation import FaultyInstallation
 from tests.support.forms import spread
 
+pytestmark = pytest.mark.slow
+
 LONG_SECONDS = 50.0
 """Longer than a lease that nobody extends."""
 
@@ -114,7 +116,6 @@ async def dying_again_and_again(place: FaultyInstallation, random: Random) -> As
         await asyncio.gather(dying, return_exceptions=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", spread(range(8), 2))
 def test_installation_when_everything_fails_at_times_and_workers_die_then_everything_completes_once(
     tmp_path: Path, seed: int

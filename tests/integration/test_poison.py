@@ -37,6 +37,8 @@ from levante_local.sqlite.store import SqliteItemStore
 from tests.support.dynamodb_tables import store_on_moto
 from tests.support.poison import DAMAGES, HOME, NEIGHBOURS, VICTIM, Plant, batch_key
 
+pytestmark = pytest.mark.slow
+
 DEPLOYMENT = NEIGHBOURS[0][1]
 POOL = WorkerPool(DEPLOYMENT)
 EVERYWHERE = bool(os.environ.get("LEVANTE_POISON_EVERYWHERE"))
@@ -134,7 +136,6 @@ def is_reported(plant: Plant) -> bool:
     return bool(plant.engine.parking.of_execution(HOME, ExecutionId(VICTIM)))
 
 
-@pytest.mark.slow
 @pytest.mark.broad
 @pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, (_, hows) in RECORDS.items() for how in hows])
 def test_record_of_the_feed_when_damaged_then_it_is_parked_and_goes_through_once_mended(
@@ -155,7 +156,6 @@ def test_record_of_the_feed_when_damaged_then_it_is_parked_and_goes_through_once
     assert plant.parked() == []
 
 
-@pytest.mark.slow
 def test_record_when_its_handler_raises_then_the_rest_of_its_batch_is_carried_out_and_it_goes_through_later(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +233,6 @@ def far_timer(plant: Plant, run: RunKey, minutes: int = 60) -> Key:
     return keys.timer(fire_at, run.run_id, "timer:2")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", OF_KINDS)
 def test_far_timer_when_damaged_then_the_timers_behind_it_fire(plant: Plant, how: str) -> None:
     """It is at the head of its line, and gets out of the way; others of its shard and of others come in time."""
@@ -283,7 +282,6 @@ def test_far_timer_when_its_kind_is_known_after_an_upgrade_then_it_fires(
 # --- deadlines, schedules, expiry -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", UNREADABLE)
 def test_overdue_run_when_its_input_cannot_be_read_then_it_times_out_all_the_same(plant: Plant, how: str) -> None:
     """Timing out, terminating and listing a run need nothing of what it was started with."""
@@ -298,7 +296,6 @@ def test_overdue_run_when_its_input_cannot_be_read_then_it_times_out_all_the_sam
     live(plant, 1, "meanwhile")
 
 
-@pytest.mark.slow
 def test_overdue_run_when_it_cannot_be_ended_then_it_gets_out_of_the_way_and_is_ended_once_it_can(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,7 +371,6 @@ def test_run_when_its_payload_is_gone_then_it_can_be_terminated_canceled_and_lis
 # --- what is parked itself --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_parked_item_when_it_is_of_a_later_version_then_it_stays_and_is_listed(plant: Plant) -> None:
     """A kind that this version does not know cannot be tried again by it, and is not lost."""
     plant.queues.send(TIMERS_QUEUE, [OutgoingMessage("{")])
@@ -447,7 +443,6 @@ def test_walk_over_open_runs_when_its_place_cannot_be_read_then_it_begins_anew(p
 # --- on DynamoDB ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["no JSON", "payload gone"])
 def test_record_on_dynamodb_when_damaged_then_it_is_parked_and_goes_through_once_mended(
     plant_on_moto: Plant, how: str
@@ -470,7 +465,6 @@ def test_record_on_dynamodb_when_damaged_then_it_is_parked_and_goes_through_once
     assert plant.parked() == []
 
 
-@pytest.mark.slow
 def test_sweep_on_dynamodb_when_a_timer_and_a_run_are_bad_then_all_else_is_done(
     plant_on_moto: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ from tests.support.forms import covering, either, is_full
 from tests.support.lived_in import OWN, SECRETS, all_items, is_of_the_victim, kind_of, kinds_of_keys, live_in, shape_of
 from tests.support.poison import HOME, NEIGHBOURS, VICTIM, Plant
 
+pytestmark = pytest.mark.slow
+
 EACH = 3
 OF_THE_DEPLOYMENT = {"W W", "W D", "I", "D D", "D W", "D G", "D B", "B"}
 """Kinds of items that executions of one deployment share: the others of it may wait until one is mended."""
@@ -46,6 +48,7 @@ READ = (
     "/v1/workflows/runs",
     "/v1/workflows/schedules",
     "/v1/keys",
+    "/v1/audit",
 )
 READ_OF_DEPLOYMENTS = (
     "/v1/workflows",
@@ -53,7 +56,7 @@ READ_OF_DEPLOYMENTS = (
     "/v1/workflows/deployments",
     "/v1/workflows/deployments/own",
 )
-ALWAYS = {"/v1/parked", "/v1/workflows/runs", "/v1/workflows/schedules", "/v1/keys", "/v1/workflows"}
+ALWAYS = {"/v1/audit", "/v1/parked", "/v1/workflows/runs", "/v1/workflows/schedules", "/v1/keys", "/v1/workflows"}
 """Listings: one item that cannot be read takes nothing from the others."""
 
 
@@ -225,7 +228,6 @@ def problem_with(case: Case, check: Callable[[Case], None]) -> str | None:
     return None
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("kind", sorted(kinds_of_keys()))
 def test_item_when_anything_of_it_is_damaged_then_it_is_in_nobody_elses_way(
@@ -244,7 +246,6 @@ def test_item_when_anything_of_it_is_damaged_then_it_is_in_nobody_elses_way(
     assert [problem for problem in problems if problem] == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_items_in_dynamodb_when_one_of_each_kind_is_damaged_at_once_then_they_are_in_nobody_elses_way(

@@ -60,6 +60,7 @@ def kinds_of_keys() -> dict[str, str]:
     """Return the kinds of all keys that `keys` makes, each with the name of what makes it."""
     sample: Mapping[str, Any] = {
         "key": RunKey(HOME, ExecutionId("e"), RunId("r")),
+        "at": EPOCH,
         "due_at": EPOCH,
         "seq": 1,
         "index": 1,
@@ -79,7 +80,9 @@ def live_in(plant: Plant) -> RunKey:
     engine, clock = plant.engine, plant.clock
     for name, secret in SECRETS.items():
         engine.api_keys.ensure(HOME, Role.ADMIN, name, secret)
-    engine.tickets.issue(engine.api_keys.list(HOME)[0], "a purpose")
+    admin, *_ = engine.api_keys.list(HOME)
+    engine.tickets.issue(admin, "a purpose")
+    engine.audit.refused(HOME, engine.audit.record(admin, "terminate_workflow_execution", {"execution_id": VICTIM}, {}), 404)
     _have_workers(plant)
     before = plant.start(HOME, OWN, VICTIM)
     plant.commit(before, OWN, ExecutionCompleted(seq=1, result=1))
