@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.middlewares.openapi_validation import O
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from levante_api.http.endpoints import API_KEY, Endpoint
+from levante_api.http.endpoints import API_KEY, Endpoint, is_optional
 from levante_api.http.problems import Refused, answer_to, unknown_route, unsupported_method
 from levante_api.http.request_log import RequestLog
 from levante_api.http.resolver import written
@@ -141,6 +141,8 @@ class Authentication(OpenAPIRequestValidationMiddleware):
         """Read the body, whatever its content type says: all that this API takes is a JSON object, typed as described."""
         try:
             text = app.current_event.decoded_body or ""
+            if not text.strip() and is_optional(model):
+                return model()
             if not text.lstrip().startswith("{"):
                 _refuse_no_object(app.current_event.json_body)
             return model.model_validate_json(text, strict=True)

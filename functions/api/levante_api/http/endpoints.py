@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from inspect import cleandoc
 from itertools import chain
 from typing import Any, Protocol, TypeAlias
@@ -128,6 +128,12 @@ def mount(app: OverlappingResolver, groups: Mapping[str, Iterable[Endpoints]]) -
             )(endpoint.handler)
             mounted.append(endpoint)
     return mounted
+
+
+@cache
+def is_optional(body: type[BaseModel]) -> bool:
+    """Tell whether a request may leave out its body: nothing in it has to be said. The official clients differ there."""
+    return not any(field.is_required() for field in body.model_fields.values())
 
 
 def key_of(request: Request) -> ApiKey:

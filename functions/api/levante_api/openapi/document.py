@@ -123,8 +123,11 @@ def _complete(operation: dict[str, Any], endpoint: Endpoint, schemas: dict[str, 
         operation[ROLES] = sorted({*endpoint.roles, Role.ADMIN})
     if endpoint.roles is not None and Role.WORKER in endpoint.roles:
         operation[BOUND_KEYS] = endpoint.concern is not None
-    if endpoint.handler.__name__ in BODIES:
-        operation["requestBody"]["content"]["application/json"]["example"] = BODIES[endpoint.handler.__name__]
+    if endpoint.operation in BODIES:
+        operation["requestBody"]["content"]["application/json"]["example"] = BODIES[endpoint.operation]
+    if body := operation.get("requestBody"):
+        named = body["content"]["application/json"]["schema"]["$ref"].removeprefix(_SCHEMAS)
+        body["required"] = bool(schemas[named].get("required"))
 
 
 def _in_path(name: str) -> dict[str, Any]:
