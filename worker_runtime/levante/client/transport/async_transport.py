@@ -15,7 +15,7 @@ from levante.client.answers import Response
 from levante.client.errors import ClientError
 from levante.client.settings import Connection
 from levante.client.steps import Close, Compute, Effect, Emit, Frame, Next, Open, Pause, Send, StepDriver, Steps
-from levante.client.transport.http_messages import built, frame_of, is_stream, response_of, trouble
+from levante.client.transport.http_messages import built, frame_of, is_stream, response_of, trouble, trusted_by
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class AsyncTransport:
 
     def __init__(self, connection: Connection, handler: httpx.AsyncBaseTransport | None = None) -> None:
         self._connection = connection
-        self._http = httpx.AsyncClient(transport=handler, trust_env=not connection.is_local)
+        self._http = httpx.AsyncClient(transport=handler, verify=trusted_by(connection), trust_env=not connection.is_local)
 
     async def run(self, steps: Steps[T]) -> T:
         """Carry steps out that emit nothing. Raises: ClientError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +20,21 @@ from levante.client.steps import Frame, Open, Send
 CONNECT_SECONDS = 10.0
 _LOST = ("Server disconnected", "peer closed connection")
 """How the library says that a connection broke off. Anything else that it finds wrong with an answer is no HTTP."""
+
+
+def trusted_by(connection: Connection) -> ssl.SSLContext:
+    """Return whose certificates are believed: nobody's where the server is on this machine and spoken to without TLS.
+
+    The list of those that are takes 40 ms to read, as long as all the rest of a command.
+    """
+    if connection.is_local and urlsplit(connection.server_url).scheme == "http":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _trusted_by_all()
+
+
+@cache
+def _trusted_by_all() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 def built(client: httpx.Client | httpx.AsyncClient, connection: Connection, wanted: Send | Open) -> httpx.Request:

@@ -15,7 +15,7 @@ from levante.client.errors import ClientError
 from levante.client.requests import EVENT_STREAM_TYPE
 from levante.client.settings import Connection
 from levante.client.steps import Close, Compute, Effect, Emit, Frame, Next, Open, Pause, Send, StepDriver, Steps
-from levante.client.transport.http_messages import built, frame_of, is_stream, response_of, trouble
+from levante.client.transport.http_messages import built, frame_of, is_stream, response_of, trouble, trusted_by
 
 SLACK_SECONDS = 1.0
 """How much longer than the time that is left a stream may be silent before that is noticed."""
@@ -28,7 +28,7 @@ class SyncTransport:
 
     def __init__(self, connection: Connection, handler: httpx.BaseTransport | None = None) -> None:
         self._connection = connection
-        self._http = httpx.Client(transport=handler, trust_env=not connection.is_local)
+        self._http = httpx.Client(transport=handler, verify=trusted_by(connection), trust_env=not connection.is_local)
 
     def run(self, steps: Steps[T]) -> T:
         """Carry steps out that emit nothing. Raises: ClientError."""
