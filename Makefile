@@ -139,9 +139,10 @@ cover: setup $(CLIENT_2)/.stamp ## the tests with branch coverage; the domain an
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='*/levante_core/domain/*,*/levante/replay*' --fail-under=100
 
-docs: setup ## the documentation site, into build/site; fails for a dead link or a page without a place
+docs: setup ## the documentation site, into build/site; fails for a dead link, a page without a place, or a file from another host
 	@$(BIN)/python $(PIP) --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python .ci/offline_site.py build/site
 	@echo "== build/site/index.html"
 
 # --- programs ---------------------------------------------------------------------------------------------------------

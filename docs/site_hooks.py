@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).parents[1]
 DOCS = "docs/"
@@ -25,7 +24,6 @@ BESIDE = {
     },
 }
 """Pages that are elsewhere in the repository, and where they are on the site."""
-SHIM = "https://unpkg.com/iframe-worker/shim"
 CODE = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
@@ -52,11 +50,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"[{match[1]}]({os.path.relpath(found, os.path.dirname(place) or '.')}{hash_}{anchor})"  # noqa: PTH120 - same
 
     return "".join(part if CODE.fullmatch(part) else LINK.sub(turned, part) for part in CODE.split(markdown))
-
-
-def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Take the one script that the theme would load from elsewhere from the site itself."""
-    return output.replace(SHIM, get_relative_url("assets/iframe-worker.js", page.url))
 
 
 def place_of(source: str) -> str | None:
