@@ -78,7 +78,8 @@ def usage(argument: click.Argument) -> str:
 def described(option: click.Option, context: click.Context) -> str:
     """Return the line of an option. It is made here because click's own differs from release to release."""
     names = [f"{name}{'' if option.is_flag else f' {value_of(option)}'}" for name in (*option.opts, *option.secondary_opts)]
-    default = f"Default: {option.get_default(context)}." if option.show_default else ""
+    shown = option.show_default if isinstance(option.show_default, str) else option.get_default(context)
+    default = f"Default: {shown}." if option.show_default else ""
     said = [option.help or "", "Required." if option.required else "", default]
     return f"- {', '.join(f'`{name}`' for name in names)}: {' '.join(one for one in said if one)}".rstrip(" :")
 

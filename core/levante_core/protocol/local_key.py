@@ -1,4 +1,4 @@
-"""What the one-machine host and those who work with it on that machine agree on: the place of its key, and names."""
+"""What the one-machine host and those who work with it on that machine agree on: where keys and settings are, and names."""
 
 import re
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from pathlib import Path
 
 DATA_DIRECTORY = Path(".levante")
 DATA_VARIABLE = "LEVANTE_DATA"
+ENV_FILE = ".env"
+"""Variables in the working directory; those of the environment go before them."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 LOCAL_KEY = "api-key"
 """Name of the file, in the data directory."""

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import click
 
-from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE
+from levante_core.protocol.local_key import DATA_DIRECTORY
+from levante_local.environment import HostEnvironment
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -16,8 +17,7 @@ def data_option(what: str) -> Callable[[Command], Command]:
     return click.option(
         "--data",
         type=click.Path(path_type=Path, file_okay=False),
-        default=DATA_DIRECTORY,
-        envvar=DATA_VARIABLE,
-        show_default=True,
-        help=f"{what} Default: LEVANTE_DATA, else this.",
+        default=lambda: HostEnvironment().data,
+        show_default=f"LEVANTE_DATA, else {DATA_DIRECTORY}",
+        help=what,
     )

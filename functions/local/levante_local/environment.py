@@ -1,9 +1,12 @@
 """What the host takes from the environment, or else from `.env` in the working directory."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from levante_core.adapters.otlp_http import ENDPOINT, HEADERS
+from levante_core.protocol.local_key import DATA_DIRECTORY, DATA_VARIABLE, ENV_FILE
 
 
 class HostEnvironment(BaseSettings):
@@ -11,13 +14,15 @@ class HostEnvironment(BaseSettings):
 
     model_config = SettingsConfigDict(
         case_sensitive=True,
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
     )
 
+    data: Path = Field(default=DATA_DIRECTORY, validation_alias=DATA_VARIABLE)
+    """Data directory, where no option says it."""
     first_key: SecretStr | None = Field(default=None, validation_alias="LEVANTE_API_KEY")
     """Secret of the first admin key; None has one made up."""
     otlp_endpoint: str | None = Field(default=None, validation_alias=ENDPOINT)

@@ -64,8 +64,8 @@ def _print_version(context: click.Context, _option: click.Parameter, is_wanted: 
 def main() -> None:
     """Durable workflows.
 
-    Server and key come from LEVANTE_SERVER_URL and LEVANTE_API_KEY (SERVER_URL and MISTRAL_API_KEY work too), or from
-    options of the commands.
+    Server and key come from options of the commands, from LEVANTE_SERVER_URL and LEVANTE_API_KEY (SERVER_URL and
+    MISTRAL_API_KEY work too) in the environment, or from the file .env in the working directory.
     """
 
 

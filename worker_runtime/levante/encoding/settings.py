@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from levante.encoding.encryption import WRONG_KEY, is_key
 from levante.encoding.errors import EncodingMisconfigured
 from levante.encoding.limits import MAX_PAYLOAD_BYTES
+from levante_core.protocol.local_key import ENV_FILE
 
-ENV_FILE = ".env"
 """In the working directory alone: a directory above it may belong to somebody else."""
 LARGE_BYTES = 1024 * 1024
 """From here on, payloads are compressed and offloaded unless the settings say otherwise."""
@@ -150,8 +150,13 @@ def read_encoding_settings(environment: Mapping[str, str] | None = None) -> Enco
 
 def variables() -> Mapping[str, str]:
     """Return what is set and not empty: the environment goes before `.env`. Raises: OSError; UnicodeDecodeError."""
+    return {**variables_in_file(), **{name: value for name, value in os.environ.items() if value}}
+
+
+def variables_in_file() -> Mapping[str, str]:
+    """Return what `.env` in the working directory sets, if it is there. Raises: OSError; UnicodeDecodeError."""
     in_file = dotenv_values(ENV_FILE) if os.path.isfile(ENV_FILE) else {}  # noqa: PTH113 - a name, as pydantic-settings takes
-    return {name: value for name, value in [*in_file.items(), *os.environ.items()] if value}
+    return {name: value for name, value in in_file.items() if value}
 
 
 def unreadable(error: OSError | UnicodeDecodeError) -> str:

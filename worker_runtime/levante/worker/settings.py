@@ -15,10 +15,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from levante.client.errors import ClientMisconfigured
 from levante.client.settings import API_KEY, DEFAULT_SERVER_URL, check_vendor_key, is_loopback
-from levante.encoding.settings import ENV_FILE, unreadable, variables
+from levante.encoding.settings import unreadable, variables
 from levante.errors import ErrorCode, WorkflowsException
 from levante_core.protocol import DeploymentName, InvalidInput, WorkerPool, build_id, deployment_name, worker_name
-from levante_core.protocol.local_key import data_directory, default_deployment, read_local_key
+from levante_core.protocol.local_key import ENV_FILE, data_directory, default_deployment, read_local_key
 
 _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "server_url": ("LEVANTE_SERVER_URL", "SERVER_URL"),
@@ -126,12 +126,17 @@ def read_settings(given: Mapping[str, Any], program: str | None = None) -> Worke
 
 
 def _found_here(given: Mapping[str, Any], program: str | None) -> dict[str, Any]:
-    """Return what need not be said on the machine of the host: its key, and a deployment named by the program."""
+    """Return our key, wherever it is set, and what need not be said on the machine of the host.
+
+    There, its own key is known, and the program names the deployment.
+    """
+    found: dict[str, Any] = {}
     known = {**variables(), **given}
+    if not known.get("api_key") and (ours := known.get(API_KEY)):
+        found["api_key"] = ours  # from `.env`, even where MISTRAL_API_KEY is in the environment
     url = next((str(known[name]) for name in ("server_url", *_ENVIRONMENT["server_url"]) if known.get(name)), None)
     if not is_loopback(urlsplit(url or DEFAULT_SERVER_URL).hostname or ""):
-        return {}
-    found: dict[str, Any] = {}
+        return found
     if not any(known.get(name) for name in ("api_key", API_KEY)) and (key := read_local_key(data_directory(known))):
         found["api_key"] = key
     if not any(known.get(name) for name in ("deployment_name", *_ENVIRONMENT["deployment_name"])):

@@ -108,3 +108,52 @@ def test_connection_when_the_host_on_this_machine_has_left_its_key_then_it_goes_
     (tmp_path / ".levante" / "api-key").write_bytes(b"\xff")
     with pytest.raises(ClientMisconfigured, match=r"`levante dev` leaves the first one in \.levante/api-key"):
         read_connection(environment={})
+
+
+# --- `.env` in the working directory ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `.env` that has not been written yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / ".env"
+
+
+@pytest.mark.parametrize(
+    ("in_file", "environment", "expected"),
+    [
+        ({**OURS, "SERVER_URL": ELSEWHERE}, {}, (ELSEWHERE, "lev_ours", "LEVANTE_API_KEY in .env")),
+        (OURS, {"LEVANTE_API_KEY": "lev_set"}, (DEFAULT_SERVER_URL, "lev_set", "LEVANTE_API_KEY")),
+        (
+            {**OURS, "LEVANTE_SERVER_URL": "http://h"},
+            {**VENDOR, "SERVER_URL": ELSEWHERE},
+            (ELSEWHERE, "lev_ours", "LEVANTE_API_KEY in .env"),
+        ),
+        ({"LEVANTE_DATA": "data"}, VENDOR, (DEFAULT_SERVER_URL, "lev_local", "data/api-key")),
+        ({**VENDOR, "SERVER_URL": ELSEWHERE}, {"SERVER_URL": ""}, (ELSEWHERE, "theirs", "MISTRAL_API_KEY in .env")),
+    ],
+)
+def test_connection_when_it_is_in_a_file_then_the_client_reads_what_the_worker_reads(
+    env_file: Path, in_file: dict[str, str], environment: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    """Whoever has written a `.env` for the worker need not export it for commands; the environment goes before it."""
+    (env_file.parent / "data").mkdir()
+    (env_file.parent / "data" / "api-key").write_text("lev_local\n")
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in in_file.items()))
+    connection = read_connection(environment=environment)
+    assert (connection.server_url, connection.api_key, connection.key_source) == expected
+
+
+def test_connection_when_the_file_names_the_vendor_then_its_key_is_not_sent_there(env_file: Path) -> None:
+    """The same as in the environment."""
+    env_file.write_text("SERVER_URL=https://api.mistral.ai\n")
+    with pytest.raises(ClientMisconfigured, match="MISTRAL_API_KEY is not sent there"):
+        read_connection(environment=VENDOR)
+
+
+def test_connection_when_the_file_cannot_be_read_then_that_is_said_and_nothing_it_holds(env_file: Path) -> None:
+    """It may hold a key."""
+    env_file.write_bytes(b"LEVANTE_API_KEY=\xff\xfe")
+    with pytest.raises(ClientMisconfigured, match=r"^\.env cannot be read: it is no UTF-8$"):
+        read_connection(environment=OURS)

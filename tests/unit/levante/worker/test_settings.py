@@ -33,13 +33,24 @@ def test_settings_when_in_several_places_then_arguments_go_before_the_environmen
     env_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever name of a setting was used; an empty variable is none."""
-    env_file.write_text("LEVANTE_API_KEY=file\nDEPLOYMENT_NAME=file\nWORKER_NAME=file\nLOG_LEVEL=debug\n")
-    monkeypatch.setenv("MISTRAL_API_KEY", "environment")
+    env_file.write_text("LEVANTE_API_KEY=file\nDEPLOYMENT_NAME=file\nBUILD_ID=file\nWORKER_NAME=file\nLOG_LEVEL=debug\n")
+    monkeypatch.setenv("TEMPORAL_WORKER_BUILD_ID", "environment")
     monkeypatch.setenv("DEPLOYMENT_NAME", "environment")
     monkeypatch.setenv("LOG_LEVEL", "")
     settings = read_settings({"deployment_name": "argument", "worker_name": None})
-    assert settings.api_key.get_secret_value() == "environment"
+    assert settings.build_id == "environment"
     assert (settings.deployment_name, settings.worker_name, settings.log_level) == ("argument", "file", "debug")
+
+
+def test_settings_when_our_key_is_in_the_file_then_it_goes_before_the_vendor_s_in_the_environment(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many programs have the vendor's key for its models; no Levante server knows it."""
+    env_file.write_text("LEVANTE_API_KEY=ours\nDEPLOYMENT_NAME=d\nLEVANTE_SERVER_URL=https://levante.example\n")
+    monkeypatch.setenv("MISTRAL_API_KEY", "theirs")
+    assert read_settings({}).api_key.get_secret_value() == "ours"
+    with pytest.raises(WorkflowsException, match="api_key is missing"):
+        read_settings({"api_key": ""})
 
 
 def test_settings_when_the_environment_has_both_names_then_ours_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:

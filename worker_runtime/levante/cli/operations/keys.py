@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from levante.cli.options import json_option, with_client
 from levante.cli.output.text import Column, print_json, print_record, print_table
 from levante.client.errors import ClientError
 from levante.client.requests import segment
-from levante.client.settings import Connection, read_connection
-from levante_core.protocol.local_key import LOCAL_KEY, LOCAL_KEY_NAME, data_directory, read_local_key
+from levante.client.settings import Connection, local_data_directory, read_connection
+from levante_core.protocol.local_key import LOCAL_KEY, LOCAL_KEY_NAME, read_local_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,28 +88,28 @@ def revoke(client: Client, *, key_id: str, as_json: bool) -> None:
 @click.option("--renew", is_flag=True, help="Make another one, which refuses the one before.")
 def local(*, renew: bool) -> None:
     """Print the key that the host on this machine has left in its data directory, LEVANTE_DATA or .levante."""
-    directory = data_directory(os.environ)
-    secret = read_local_key(directory)
-    if secret is None:
-        raise CommandFailed(f"there is no key in {directory / LOCAL_KEY}: `levante dev` leaves one there when it starts")
-    if renew:
-        secret = _renewed(read_connection(api_key=secret), directory)
+    try:
+        directory = local_data_directory()
+        secret = read_local_key(directory)
+        if secret is None:
+            raise CommandFailed(f"there is no key in {directory / LOCAL_KEY}: `levante dev` leaves one there when it starts")
+        if renew:
+            secret = _renewed(read_connection(api_key=secret), directory)
+    except ClientError as error:
+        raise CommandFailed(error.message) from None
     click.echo(secret)
 
 
 def _renewed(connection: Connection, directory: Path) -> str:
-    """Make another key, keep it, and revoke those that it replaces. Raises: CommandFailed."""
+    """Make another key, keep it, and revoke those that it replaces. Raises: CommandFailed, ClientError."""
     if not connection.is_local:
         raise CommandFailed(f"{connection.server_url} is not on this machine: leave LEVANTE_SERVER_URL out")
-    try:
-        with closing(Client(connection)) as client:
-            before = [key["key_id"] for key in client.get("/v1/keys").rows("keys") if key["name"] == LOCAL_KEY_NAME]
-            secret: str = client.post("/v1/keys", {"name": LOCAL_KEY_NAME, "role": "admin"}).field("secret", str)
-            (directory / LOCAL_KEY).write_text(f"{secret}\n", encoding="ascii")
-            for key_id in before:
-                client.delete(f"/v1/keys/{segment(key_id)}")
-    except ClientError as error:
-        raise CommandFailed(error.message) from None
+    with closing(Client(connection)) as client:
+        before = [key["key_id"] for key in client.get("/v1/keys").rows("keys") if key["name"] == LOCAL_KEY_NAME]
+        secret: str = client.post("/v1/keys", {"name": LOCAL_KEY_NAME, "role": "admin"}).field("secret", str)
+        (directory / LOCAL_KEY).write_text(f"{secret}\n", encoding="ascii")
+        for key_id in before:
+            client.delete(f"/v1/keys/{segment(key_id)}")
     return secret
 
 
