@@ -23,6 +23,7 @@ from levante.cli.operations.registrations import registrations
 from levante.cli.operations.schedules import schedules
 from levante.cli.operations.worker import worker
 from levante.cli.operations.workflows import workflows
+from levante.cli.output.color import are_colors_refused
 from levante.cli.plugins import find_plugin, plugin_names
 
 __all__ = ["main"]
@@ -41,6 +42,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C ends it without a word more, with a code of its own."""
+        ctx.color = False if are_colors_refused() else None
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

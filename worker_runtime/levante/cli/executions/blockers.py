@@ -12,6 +12,7 @@ import click
 
 from levante.cli.client import Client
 from levante.cli.exits import one_line
+from levante.cli.output.color import are_colors_refused, warning
 from levante.cli.output.progress import WIPE
 from levante.client.errors import ClientError
 from levante.client.requests import execution_path
@@ -57,10 +58,17 @@ def _watch(client: Client, execution_id: str, over: threading.Event) -> None:
                 kind = _kind(blocker)
                 if kind not in said and not over.is_set():
                     said.add(kind)
-                    click.echo(f"{WIPE if sys.stderr.isatty() else ''}{_line(blocker)}", err=True)
+                    _say(_line(blocker))
             pause = min(1.5 * pause, LAST_PAUSE_SECONDS)
     finally:
         own.close()
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr, in place of the line that says how far the work has come."""
+    is_terminal = sys.stderr.isatty()
+    text = line if are_colors_refused() else warning(line)
+    click.echo(f"{WIPE}{text}" if is_terminal else line, err=True, color=is_terminal)
 
 
 def _kind(blocker: Mapping[str, Any]) -> tuple[str, ...]:

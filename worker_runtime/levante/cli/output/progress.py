@@ -19,7 +19,7 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
     def say(text: str) -> None:
         if is_shown:
-            click.echo(f"{WIPE}{text}", nl=False, err=True)
+            click.echo(f"{WIPE}{text}", nl=False, err=True, color=True)  # wiping is no colour, which NO_COLOR would be about
 
     try:
         yield say

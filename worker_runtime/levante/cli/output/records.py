@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from levante.cli.executions.blockers import messages_of
+from levante.cli.output.color import warning
 from levante.cli.output.text import print_json, print_record
 from levante.client.answers import Answer
 
@@ -34,4 +35,4 @@ def print_execution(answer: Answer, *, as_json: bool) -> None:
     answer.field("execution_id", str)
     print_record({name: value for name, value in answer.value.items() if value != {}}, RECORD)
     for message in messages_of(answer.value):
-        click.echo(f"blocked: {message}")
+        click.echo(warning(f"blocked: {message}"))

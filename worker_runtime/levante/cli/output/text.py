@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from levante.cli.exits import one_line
+from levante.cli.output.color import colored_status, title
 from levante.client.answers import Answer
 
 _FRACTION = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+")
@@ -37,10 +38,12 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *,
         click.echo(none, err=True)
         return
     titles = [column.title for column in columns]
-    lines = [titles, *([cut(cell(row.get(column.field)), column.most) for column in columns] for row in rows)]
-    widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
+    lines = [[cut(cell(row.get(column.field)), column.most) for column in columns] for row in rows]
+    widths = [max(map(len, texts)) for texts in zip(titles, *lines, strict=True)]
+    click.echo(_aligned(titles, [title(text) for text in titles], widths))
     for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        shown = [_colored(column.field, text) for column, text in zip(columns, line, strict=True)]
+        click.echo(_aligned(line, shown, widths))
 
 
 def print_record(record: Mapping[str, Any], fields: Sequence[str]) -> None:
@@ -48,7 +51,7 @@ def print_record(record: Mapping[str, Any], fields: Sequence[str]) -> None:
     present = [name for name in fields if record.get(name) is not None]
     width = max(map(len, present), default=0)
     for name in present:
-        click.echo(f"{name.ljust(width)}  {cell(record[name])}")
+        click.echo(f"{name.ljust(width)}  {_colored(name, cell(record[name]))}")
 
 
 def print_value(value: Any) -> None:
@@ -69,6 +72,16 @@ def cell(value: Any) -> str:
             return one_line(f"{failure_type}: {message}" if failure_type else message)
         case _:
             return one_line(json.dumps(value, ensure_ascii=False))
+
+
+def _colored(field: str, text: str) -> str:
+    return colored_status(text) if field == "status" else text
+
+
+def _aligned(texts: Sequence[str], shown: Sequence[str], widths: Sequence[int]) -> str:
+    """Join the cells of a line. shown: the texts as they are printed, with colours, which take no room."""
+    cells = [one + " " * (width - len(text)) for text, one, width in zip(texts, shown, widths, strict=True)]
+    return "  ".join(cells).rstrip()
 
 
 def cut(text: str, most: int | None) -> str:
