@@ -35,22 +35,22 @@ EXPOSED = (
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[FILE.py|PACKAGE.MODULE[:CLASS]]...")
-@data_option("Directory for everything that survives a restart.")
+@data_option("Directory for all data.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--deployment-name", help="Of the worker. Default: DEPLOYMENT_NAME, else the name of the first target.")
-@click.option("--tls-cert", type=PEM, help="Certificate for HTTPS, with its chain. Goes with --tls-key.")
+@click.option(
+    "--deployment-name", help="Deployment of the worker. Default: DEPLOYMENT_NAME, else the name of the first target."
+)
+@click.option("--tls-cert", type=PEM, help="Certificate for HTTPS, with its chain. Requires --tls-key.")
 @click.option("--tls-key", type=PEM, help="Private key of the certificate, without a password.")
 @click.option(
     "--retention-days",
     type=click.IntRange(0, 3650),
     default=30,
     show_default=True,
-    help="How long closed executions are kept, with all that belongs to them. 0: for ever.",
+    help="How long to keep closed executions and all their data. 0: for ever.",
 )
-@click.option(
-    "--rotate-signing-key", is_flag=True, help="Sign tokens with a new key from now on; the one before it is still good."
-)
+@click.option("--rotate-signing-key", is_flag=True, help="Sign tokens with a new key; the previous one stays valid.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
 def dev(  # noqa: PLR0913 - each is an option
     *,
@@ -67,7 +67,7 @@ def dev(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Run Levante on this machine: API, dispatcher and storage in one process.
 
-    With TARGETS, a worker beside it serves the workflows of these files or modules, and starts again when a file changes.
+    With TARGETS, it also runs a worker that serves these files or modules and restarts when a file changes.
     """
     _log_warnings()
     listening = Listening(host, port, _tls(tls_cert, tls_key))

@@ -15,7 +15,7 @@ SHELLS: Mapping[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshCom
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete commands, options and their values.
+    """Print a script for your shell that completes commands, options and their values.
 
     For bash, put `eval "$(levante completion bash)"` into ~/.bashrc; for zsh, the same with zsh into ~/.zshrc; for fish,
     run `levante completion fish > ~/.config/fish/completions/levante.fish`.

@@ -25,17 +25,15 @@ API_KEY_HELP = (
     "MISTRAL_API_KEY is taken, but never sent to mistral.ai."
 )
 
-INPUT_HELP = "A JSON object; @FILE reads it from a file, - from standard input."
+INPUT_HELP = "A JSON object; @FILE reads a file, - reads standard input."
 INPUT_KEYS = "the parameters of the workflow's entrypoint"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's answer, JSON, as it is.")
 json_lines_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON as the API sends it, one document a line."
 )
-limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="No more rows than these."
-)
-registration_option = click.option("--registration-id", help="What one deployment has registered, instead of WORKFLOW.")
+limit_option = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Maximum number of rows.")
+registration_option = click.option("--registration-id", help="A registration of one deployment, instead of WORKFLOW.")
 
 
 def with_client(command: Callable[..., T]) -> Callable[..., T]:

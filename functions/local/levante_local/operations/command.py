@@ -14,7 +14,7 @@ from levante_local.operations.backup import BackupFailed, back_up
 def backup(directory: Path, data: Path) -> None:
     """Copy the data directory of a host to DIRECTORY, while the host works.
 
-    The copy is consistent, and is a data directory itself: to restore it, start `levante dev --data` on it.
+    The copy is consistent, and is itself a data directory: to restore it, run `levante dev --data` with it.
     """
     try:
         made = back_up(data, directory)

@@ -18,28 +18,28 @@ GONE = "nobody waits for this attempt any more: it has ended, or its time was up
 
 @click.group()
 def activities() -> None:
-    """Complete activities that go on outside of workers (`activity.complete_later()`), by the token of the attempt."""
+    """Complete activities from outside (`activity.complete_later()`), with the token of the attempt."""
 
 
 @activities.command()
 @click.argument("task_token")
-@click.option("--result", "result_text", help="JSON; @FILE reads it from a file, - from standard input. Default: null.")
+@click.option("--result", "result_text", help="JSON; @FILE reads a file, - reads standard input. Default: null.")
 @json_option
 @with_client
 def complete(client: Client, *, task_token: str, result_text: str | None, as_json: bool) -> None:
-    """Give the result of an attempt."""
+    """Complete an attempt with a result."""
     result = None if result_text is None else json_value(result_text, "--result")
     _say(client, "complete", {"task_token": task_token, "result": result}, "is_accepted", as_json=as_json)
 
 
 @activities.command()
 @click.argument("task_token")
-@click.option("--message", required=True, help="What went wrong, for people.")
-@click.option("--non-retryable", is_flag=True, help="Let no other attempt follow.")
+@click.option("--message", required=True, help="What went wrong.")
+@click.option("--non-retryable", is_flag=True, help="Do not retry the activity.")
 @json_option
 @with_client
 def fail(client: Client, *, task_token: str, message: str, non_retryable: bool, as_json: bool) -> None:
-    """Let an attempt fail; the retry policy of the activity says what follows."""
+    """Fail an attempt; the activity's retry policy decides what follows."""
     body = {"task_token": task_token, "message": message, "non_retryable": non_retryable}
     _say(client, "fail", body, "is_accepted", as_json=as_json)
 
@@ -49,7 +49,7 @@ def fail(client: Client, *, task_token: str, message: str, non_retryable: bool, 
 @json_option
 @with_client
 def heartbeat(client: Client, *, task_token: str, as_json: bool) -> None:
-    """Say that an attempt is still at work."""
+    """Send a heartbeat for an attempt."""
     _say(client, "heartbeat", {"task_token": task_token}, "is_wanted", as_json=as_json)
 
 

@@ -18,7 +18,7 @@ from levante.client.requests import execution_path, in_batches
 @json_option
 @with_client
 def cancel(client: Client, *, execution_ids: tuple[str, ...], as_json: bool) -> None:
-    """Ask executions to end; their code sees that, and may clean up."""
+    """Cancel executions; their code may clean up, or go on."""
     _each(client, "cancel", execution_ids, "is asked to end", as_json=as_json)
 
 
@@ -27,16 +27,16 @@ def cancel(client: Client, *, execution_ids: tuple[str, ...], as_json: bool) -> 
 @json_option
 @with_client
 def terminate(client: Client, *, execution_ids: tuple[str, ...], as_json: bool) -> None:
-    """End executions at once; none of their code runs any more."""
+    """End executions at once, without running their code."""
     _each(client, "terminate", execution_ids, "is terminated", as_json=as_json)
 
 
 @click.command()
 @click.argument("execution_id")
-@click.option("--event", "event_id", type=click.IntRange(min=1), required=True, help="The last event to be kept.")
-@click.option("--reason", help="For whoever reads the history.")
-@click.option("--exclude-signals", is_flag=True, help="Drop signals that came after the event.")
-@click.option("--exclude-updates", is_flag=True, help="Drop updates that came after the event.")
+@click.option("--event", "event_id", type=click.IntRange(min=1), required=True, help="The last event to keep.")
+@click.option("--reason", help="A note for the history.")
+@click.option("--exclude-signals", is_flag=True, help="Drop signals received after the event.")
+@click.option("--exclude-updates", is_flag=True, help="Drop updates received after the event.")
 @json_option
 @with_client
 def reset(
@@ -49,7 +49,7 @@ def reset(
     exclude_updates: bool,
     as_json: bool,
 ) -> None:
-    """Go on from an earlier event with a new run and the code of today; the latest run ends if it is open."""
+    """Continue from an earlier event, with a new run and today's code. The latest run ends if it is open."""
     body = {
         "event_id": event_id,
         "reason": reason,

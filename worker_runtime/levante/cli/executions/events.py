@@ -27,27 +27,27 @@ MOST_CHARACTERS = 80
 
 @click.command()
 @click.argument("execution_id")
-@click.option("--follow", is_flag=True, help="Print them as they come, until the execution has ended.")
-@click.option("--from", "first", type=click.IntRange(1), default=1, help="The first sequence number to be printed.")
+@click.option("--follow", is_flag=True, help="Print new events as they arrive, until the execution has ended.")
+@click.option("--from", "first", type=click.IntRange(1), default=1, help="First sequence number to print.")
 @click.option(
     "--of",
     type=click.Choice(list(OF)),
     default="itself",
     show_default=True,
-    help="Whose: its own; of the children that it started; or of all below it too, if it has no parent.",
+    help="Whose events: its own, its children's, or, if it has no parent, its own and those of all executions below it.",
 )
-@click.option("--type", "workflow_event_types", multiple=True, help="As ACTIVITY_TASK_FAILED; may be repeated.")
+@click.option("--type", "workflow_event_types", multiple=True, help="Event type, such as ACTIVITY_TASK_FAILED; repeatable.")
 @click.option("--scope", type=click.Choice(["workflow", "activity"]), help="Only events of this scope.")
 @click.option("--activity-name", help="Only events of activities with this name.")
-@click.option("--activity-id", help="Only events of this activity, as their task_id has it.")
-@click.option("--workflow", "workflow_name", help="Only events of executions of this workflow, by its name.")
+@click.option("--activity-id", help="Only events of this activity (the task_id of its events).")
+@click.option("--workflow", "workflow_name", help="Only events of executions of this workflow (name).")
 @click.option("--stream", help="workflow, activity, or the type of a custom task.")
 @json_lines_option
 @with_client
 def events(client: Client, *, execution_id: str, follow: bool, first: int, of: str, as_json: bool, **filters: Any) -> None:
     """Print the stream events of an execution, oldest first, with their sequence numbers.
 
-    A broken connection is made again, and goes on after the last event printed.
+    After a broken connection, it reconnects and continues after the last printed event.
     """
     query = {OF[of]: execution_id, **given(filters)}
     if follow:

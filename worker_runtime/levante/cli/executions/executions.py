@@ -34,7 +34,7 @@ COLUMNS = [
 
 @click.group()
 def executions() -> None:
-    """Start, look at, talk to and end executions."""
+    """Start, inspect, message and end executions."""
 
 
 @executions.command()
@@ -42,32 +42,39 @@ def executions() -> None:
 @json_option
 @with_client
 def get(client: Client, *, execution_id: str, as_json: bool) -> None:
-    """Show an execution as its latest run stands."""
+    """Show an execution and the state of its latest run."""
     print_execution(client.get(execution_path(execution_id), {"include_search_keys": "true"}), as_json=as_json)
 
 
 @executions.command(name="list")
-@click.option("--workflow", "workflow_identifier", help="Only runs of this workflow, a name or id.")
-@click.option("--status", multiple=True, type=click.Choice(STATUSES, case_sensitive=False), help="May be repeated.")
+@click.option("--workflow", "workflow_identifier", help="Only runs of this workflow (name or id).")
+@click.option(
+    "--status",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Only runs with this status; repeatable.",
+)
 @click.option("--deployment-name", help="Only runs on this deployment.")
-@click.option("--root", "root_execution_id", help="Only runs of this execution without parent and of all below it.")
-@click.option("--search", help="Only those with these words in an id or in the name of the workflow.")
-@click.option("--user-id", help="Only those started with this API key, or below what was; current: with yours.")
-@click.option("--search-key", multiple=True, help="KEY, KEY:SIMILAR, KEY==:VALUE or KEY== (no value); up to three times.")
-@click.option("--tag", "workflow_tags", multiple=True, help="Only runs of workflows with this tag; may be repeated.")
-@click.option("--started-after", "start_time_after", help="A time with its zone, as 2027-01-01T00:00:00Z.")
+@click.option("--root", "root_execution_id", help="Only runs of this root execution and of all executions below it.")
+@click.option("--search", help="Only those with these words in an id or in the workflow's name.")
+@click.option("--user-id", help="Only those started with this API key, directly or through a parent; current: your key.")
+@click.option("--search-key", multiple=True, help="KEY, KEY:PART, KEY==:VALUE or KEY== (no value); up to three times.")
+@click.option("--tag", "workflow_tags", multiple=True, help="Only runs of workflows with this tag; repeatable.")
+@click.option("--started-after", "start_time_after", help="A time with its zone, such as 2027-01-01T00:00:00Z.")
 @click.option("--started-before", "start_time_before", help="Same.")
 @click.option("--ended-after", "end_time_after", help="Same.")
 @click.option("--ended-before", "end_time_before", help="Same.")
-@click.option("--internal/--no-internal", "include_internal", default=None, help="With or without Levante's own workflows.")
+@click.option(
+    "--internal/--no-internal", "include_internal", default=None, help="Include or leave out Levante's own workflows."
+)
 @click.option("--sort-by", type=click.Choice(["start_time", "end_time"]), help="Default: start_time.")
-@click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: desc, the newest first.")
-@click.option("--stuck", is_flag=True, help="Only runs that something keeps from going on, such as code that fails.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: desc, newest first.")
+@click.option("--stuck", is_flag=True, help="Only blocked runs, for example because their code fails.")
 @limit_option
 @json_option
 @with_client
 def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: Any) -> None:
-    """List runs, the newest first, and what keeps those that are open from going on."""
+    """List runs, newest first, and what blocks the open ones."""
     query = {**given(filters), "include_blockers": "true", **({"is_blocked": "true"} if stuck else {})}
     RUNS.show(
         RUNS.read(client, query, limit),
@@ -83,7 +90,7 @@ def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: 
 @json_option
 @with_client
 def history(client: Client, *, execution_id: str, as_json: bool) -> None:
-    """Show what is recorded of an execution's latest run, event by event."""
+    """Show the history of an execution's latest run, event by event."""
     show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from levante.client.answers import Answer
 from levante.client.requests import IDEMPOTENCY_HEADER, execution_path
 
 input_option = click.option("--input", "input_text", help=INPUT_HELP)
-once_option = click.option("--idempotency-key", help="Sent again with the same key, it is accepted once.")
+once_option = click.option("--idempotency-key", help="A repeat with the same key changes nothing.")
 
 
 @click.command()
@@ -26,7 +26,7 @@ once_option = click.option("--idempotency-key", help="Sent again with the same k
 @json_option
 @with_client
 def signal(client: Client, *, execution_id: str, name: str, as_json: bool, **said: str | None) -> None:
-    """Send the signal NAME to an execution, which takes it when it comes to it."""
+    """Send the signal NAME to an execution."""
     answer = _send(client, f"{execution_path(execution_id)}/signals", name, **said)
     if as_json:
         print_json(answer)
@@ -41,7 +41,7 @@ def signal(client: Client, *, execution_id: str, name: str, as_json: bool, **sai
 @json_option
 @with_client
 def query(client: Client, *, execution_id: str, name: str, as_json: bool, input_text: str | None) -> None:
-    """Ask an execution the query NAME, which changes nothing, and print the answer."""
+    """Send the query NAME to an execution, and print the answer. A query changes nothing."""
     answer = _send(client, f"{execution_path(execution_id)}/queries", name, input_text)
     _print_result(answer, "query_name", as_json=as_json)
 

@@ -23,7 +23,7 @@ from levante.replay.recorded import RecordedHistory
 def replay(context: click.Context, history: Path, target: str) -> None:
     """Replay a history, as `levante executions history ID --json` prints it, against the code of its workflow.
 
-    Prints the first difference, and ends with 1, where executions with this history could not go on with this code.
+    If an execution with this history could not go on with this code, it prints the first difference and exits with 1.
     """
     try:
         recorded = RecordedHistory(_read(history))

@@ -13,7 +13,7 @@ from levante.client.requests import segment
 
 @click.group()
 def runs() -> None:
-    """Look at single runs by their ids, earlier ones too; `levante executions list` lists them."""
+    """Inspect single runs by their ids, including earlier ones. `levante executions list` lists them."""
 
 
 @runs.command()
@@ -21,7 +21,7 @@ def runs() -> None:
 @json_option
 @with_client
 def get(client: Client, *, run_id: str, as_json: bool) -> None:
-    """Show an execution as one of its runs stands."""
+    """Show an execution and the state of one of its runs."""
     print_execution(client.get(_path(run_id)), as_json=as_json)
 
 
@@ -30,7 +30,7 @@ def get(client: Client, *, run_id: str, as_json: bool) -> None:
 @json_option
 @with_client
 def history(client: Client, *, run_id: str, as_json: bool) -> None:
-    """Show what is recorded of a run, event by event."""
+    """Show the history of a run, event by event."""
     show_history(client.get(f"{_path(run_id)}/history"), as_json=as_json)
 
 

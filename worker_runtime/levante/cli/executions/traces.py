@@ -29,14 +29,14 @@ NANOSECONDS = 1_000_000_000
 @click.command()
 @click.argument("execution_id")
 @click.option(
-    "--view", type=click.Choice(list(VIEWS)), default="tree", show_default=True, help="otel: spans, as OTLP's JSON has them."
+    "--view", type=click.Choice(list(VIEWS)), default="tree", show_default=True, help="otel: spans in OTLP's JSON."
 )
-@click.option("--internal", is_flag=True, help="With --view events: what Levante itself does, too.")
-@click.option("--merged", is_flag=True, help="With --view events: each activity and custom task once, as it stands.")
+@click.option("--internal", is_flag=True, help="With --view events: include Levante's own events.")
+@click.option("--merged", is_flag=True, help="With --view events: each activity and custom task once, in its current state.")
 @json_option
 @with_client
 def trace(client: Client, *, execution_id: str, view: str, internal: bool, merged: bool, as_json: bool) -> None:
-    """Show the trace of an execution: what its latest run did, and how long each part took."""
+    """Show the trace of an execution: the steps of its latest run, and how long each took."""
     if view != "events" and (internal or merged):
         raise click.UsageError("--internal and --merged are for --view events")
     query = {"include_internal_events": "true"} if internal else {}

@@ -46,23 +46,23 @@ def deployments() -> None:
 
 @deployments.command(name="list")
 @click.option("--active", "active_only", is_flag=True, help="Only those with live workers.")
-@click.option("--workflow", "workflow_name", help="Only those that have registered this workflow, a name or id.")
-@click.option("--search", help="Only those with this in their name.")
-@click.option("--location-type", "location_types", multiple=True, help="local, k8s or managed; may be repeated.")
+@click.option("--workflow", "workflow_name", help="Only those that have registered this workflow (name or id).")
+@click.option("--search", help="Only those whose name contains this.")
+@click.option("--location-type", "location_types", multiple=True, help="local, k8s or managed; repeatable.")
 @click.option("--order-by", type=click.Choice(["updated_at", "created_at"]), help="Default: by name.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="With --order-by. Default: desc.")
 @limit_option
 @json_option
 @with_client
 def list_(client: Client, *, limit: int, as_json: bool, **filters: Any) -> None:
-    """List the deployments, those without live workers too."""
+    """List the deployments, including those without live workers."""
     found = DEPLOYMENTS.read(client, given(filters), limit)
     DEPLOYMENTS.show(found, COLUMNS, none="no deployments: start a worker with `levante worker`", as_json=as_json)
 
 
 @deployments.command()
 @click.argument("name")
-@click.option("--workflow", "workflow_name", help="Only the workers that serve this workflow, a name or id.")
+@click.option("--workflow", "workflow_name", help="Only workers that serve this workflow (name or id).")
 @json_option
 @with_client
 def get(client: Client, *, name: str, as_json: bool, **filters: str | None) -> None:
@@ -79,13 +79,13 @@ def get(client: Client, *, name: str, as_json: bool, **filters: str | None) -> N
 @deployments.command()
 @click.argument("name")
 @click.option(
-    "--status", "worker_status", type=click.Choice(["active", "inactive"]), help="Only those that live, or are gone."
+    "--status", "worker_status", type=click.Choice(["active", "inactive"]), help="Only live workers, or only stopped ones."
 )
 @limit_option
 @json_option
 @with_client
 def workers(client: Client, *, name: str, limit: int, as_json: bool, **filters: str | None) -> None:
-    """List a deployment's workers by name, gone ones too."""
+    """List a deployment's workers by name, including stopped ones."""
     listing = Listing(f"{_path(name)}/workers", "workers")
     listing.show(listing.read(client, given(filters), limit), WORKER_COLUMNS, none=NO_WORKERS, as_json=as_json)
 
@@ -95,7 +95,7 @@ def workers(client: Client, *, name: str, limit: int, as_json: bool, **filters: 
 @json_option
 @with_client
 def builds(client: Client, *, name: str, as_json: bool) -> None:
-    """List a deployment's builds, the newest first: workers of those that are drained can be stopped."""
+    """List a deployment's builds, newest first. You can stop the workers of drained builds."""
     found = client.get(f"{_path(name)}/builds")
     if as_json:
         print_json(found)

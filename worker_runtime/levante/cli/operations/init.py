@@ -19,9 +19,9 @@ HIDDEN = {"gitignore": ".gitignore"}
 @click.command(epilog=EPILOG)
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(directory: Path) -> None:
-    """Write a small project into DIRECTORY, the current one by default: a workflow, its test, and how to run and ship it.
+    """Create a small project in DIRECTORY (default: the current one), with a workflow, a test, and a Dockerfile.
 
-    No file that is there already is touched.
+    Existing files are not changed.
     """
     name = re.sub(r"[^a-z0-9-]+", "-", directory.resolve().name.lower()).strip("-") or "shop"
     texts = {directory / file: text.replace("{name}", name) for file, text in _templates().items()}

@@ -39,14 +39,15 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--role", required=True, type=click.Choice(["admin", "viewer", "client", "worker"]), help="What it may do.")
-@click.option(
-    "deployments", "--deployment", multiple=True, help="A deployment that a worker's key is for, and no other; repeatable."
-)
+@click.option("--role", required=True, type=click.Choice(["admin", "viewer", "client", "worker"]), help="Its permissions.")
+@click.option("deployments", "--deployment", multiple=True, help="Bind a worker's key to this deployment; repeatable.")
 @json_option
 @with_client
 def create(client: Client, *, name: str, role: str, deployments: tuple[str, ...], as_json: bool) -> None:
-    """Create a key, and print its secret this once. A worker's key without --deployment is for any deployment."""
+    """Create a key, and print its secret, which is not shown again.
+
+    Without --deployment, a worker's key is valid for any deployment.
+    """
     if deployments and role != "worker":
         raise click.UsageError("--deployment is for keys with the role worker: leave it out")
     bound = {"deployments": list(deployments)} if deployments else {}
@@ -63,7 +64,7 @@ def create(client: Client, *, name: str, role: str, deployments: tuple[str, ...]
 @json_option
 @with_client
 def list_(client: Client, *, as_json: bool) -> None:
-    """List the workspace's keys without their secrets, revoked ones too."""
+    """List the workspace's keys, including revoked ones, without their secrets."""
     found = client.get("/v1/keys")
     if as_json:
         print_json(found)
@@ -76,7 +77,7 @@ def list_(client: Client, *, as_json: bool) -> None:
 @json_option
 @with_client
 def revoke(client: Client, *, key_id: str, as_json: bool) -> None:
-    """Refuse a key from now on."""
+    """Revoke a key."""
     answer = client.delete(f"/v1/keys/{segment(key_id)}")
     if as_json:
         print_json(answer)
@@ -85,9 +86,9 @@ def revoke(client: Client, *, key_id: str, as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--renew", is_flag=True, help="Make another one, which refuses the one before.")
+@click.option("--renew", is_flag=True, help="Create a new key and revoke the old one.")
 def local(*, renew: bool) -> None:
-    """Print the key that the host on this machine has left in its data directory, LEVANTE_DATA or .levante."""
+    """Print the key that the host on this machine keeps in its data directory, LEVANTE_DATA or .levante."""
     try:
         directory = local_data_directory()
         secret = read_local_key(directory)

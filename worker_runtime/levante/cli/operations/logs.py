@@ -23,8 +23,8 @@ Command = Callable[..., None]
 def _options(command: Command) -> Command:
     """Add the options that both commands have."""
     options = [
-        click.option("--follow", is_flag=True, help="Print lines as they come."),
-        click.option("--after", help="No lines before this time, as 2027-01-01T00:00:00Z."),
+        click.option("--follow", is_flag=True, help="Print new lines as they arrive."),
+        click.option("--after", help="No lines before this time, such as 2027-01-01T00:00:00Z."),
         click.option("--before", help="No lines after this time; not with --follow."),
         click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: asc; not with --follow."),
         limit_option,
@@ -38,11 +38,11 @@ def _options(command: Command) -> Command:
 @click.command("logs")
 @click.argument("execution_id")
 @click.option("--run-id", help="Only lines of this run.")
-@click.option("--activity-id", help="Only lines of this activity, as the task_id of its events has it.")
+@click.option("--activity-id", help="Only lines of this activity (the task_id of its events).")
 @_options
 @with_client
 def execution_logs(client: Client, *, execution_id: str, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
-    """Print what the code of an execution has logged in the last two weeks; --follow ends when it does."""
+    """Print what an execution's code logged in the last two weeks. --follow stops when the execution has ended."""
     path = execution_path(execution_id)
     if follow:
         _follow(client, f"{path}/logs", filters, execution_id, as_json=as_json)
@@ -53,11 +53,11 @@ def execution_logs(client: Client, *, execution_id: str, follow: bool, limit: in
 @click.command("logs")
 @click.argument("name")
 @click.option("--worker-name", help="Only lines of this worker.")
-@click.option("--workflow", "workflow_name", help="Only lines of executions of this workflow, by its name.")
+@click.option("--workflow", "workflow_name", help="Only lines of executions of this workflow (name).")
 @_options
 @with_client
 def deployment_logs(client: Client, *, name: str, follow: bool, limit: int, as_json: bool, **filters: Any) -> None:
-    """Print what a deployment's workers have logged in the last two weeks; --follow begins now, or where --after says."""
+    """Print what a deployment's workers logged in the last two weeks. --follow starts now, or at --after."""
     path = f"/v1/workflows/deployments/{segment(name)}/logs"
     if follow:
         _follow(client, path, filters, None, as_json=as_json)
@@ -77,7 +77,7 @@ def _list(client: Client, path: str, filters: Mapping[str, Any], limit: int, *, 
 
 
 def _follow(client: Client, path: str, filters: Mapping[str, Any], execution_id: str | None, *, as_json: bool) -> None:
-    """Print lines as they come. Raises: click.UsageError for options that say how to list."""
+    """Print new lines as they arrive. Raises: click.UsageError for options that say how to list."""
     if filters["before"] is not None or filters["order"] is not None:
         raise click.UsageError("--before and --order are for lines that there are: leave them out with --follow")
     query = given(filters)

@@ -25,7 +25,7 @@ COLUMNS = [
 
 @click.group()
 def parked() -> None:
-    """Look at what could not be handled; with an admin's key, try it again or drop it."""
+    """List items that could not be handled. With an admin's key: retry or drop them."""
 
 
 @parked.command(name="list")
@@ -33,7 +33,7 @@ def parked() -> None:
 @json_option
 @with_client
 def list_(client: Client, *, limit: int, as_json: bool) -> None:
-    """List what could not be handled, why, and when it is tried again."""
+    """List parked items, why they failed, and when they are retried."""
     found = PARKED.read(client, {}, limit)
     if as_json:
         print_json(found)
@@ -44,11 +44,11 @@ def list_(client: Client, *, limit: int, as_json: bool) -> None:
 
 @parked.command()
 @click.argument("parked_id", required=False)
-@click.option("--all", "is_for_all", is_flag=True, help="Everything that is parked in the workspace.")
+@click.option("--all", "is_for_all", is_flag=True, help="All parked items of the workspace.")
 @json_option
 @with_client
 def retry(client: Client, *, parked_id: str | None, is_for_all: bool, as_json: bool) -> None:
-    """Try again within a minute, once what was wrong is mended."""
+    """Retry parked items within a minute. Fix the cause first."""
     if is_for_all == (parked_id is not None):
         raise click.UsageError("name one parked item, or take --all")
     if parked_id is not None:
@@ -74,7 +74,7 @@ def retry(client: Client, *, parked_id: str | None, is_for_all: bool, as_json: b
 @json_option
 @with_client
 def drop(client: Client, *, parked_id: str, as_json: bool) -> None:
-    """Forget a parked item: what it asked for is not done."""
+    """Delete a parked item without doing what it asked for."""
     answer = client.delete(f"/v1/parked/{segment(parked_id)}")
     if as_json:
         print_json(answer)

@@ -14,9 +14,9 @@ from levante.cli.output.text import print_value
 @json_option
 @with_client
 def redrive(client: Client, *, as_json: bool) -> None:
-    """Send again whatever the open executions of the workspace need to go on, with an admin's key.
+    """Send again all tasks that the workspace's open executions need. Requires an admin's key.
 
-    After queues were deleted or purged, or messages ended in a dead-letter queue. Harmless at any time.
+    Use it after queues were deleted or purged, or when messages are in a dead-letter queue. It is harmless at any time.
     """
     count, after = 0, None
     with progress_line() as say:

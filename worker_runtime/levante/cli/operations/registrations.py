@@ -37,16 +37,16 @@ RECORD = [
 
 @click.group()
 def registrations() -> None:
-    """Look at what deployments have registered."""
+    """Inspect the workflows that deployments have registered."""
 
 
 @registrations.command(name="list")
-@click.option("--workflow", "workflow_name", help="Only registrations of this workflow, by its name.")
-@click.option("--workflow-id", help="Same, by its id.")
-@click.option("--search", "workflow_search", help="Only those with this in the names, description or id of the workflow.")
+@click.option("--workflow", "workflow_name", help="Only registrations of this workflow (name).")
+@click.option("--workflow-id", help="Same (id).")
+@click.option("--search", "workflow_search", help="Only those whose workflow has this in its names, description or id.")
 @click.option("--task-queue", help="Only registrations with this task queue.")
 @click.option("--active", "active_only", is_flag=True, default=None, help="Only those that a live worker serves.")
-@click.option("--archived/--not-archived", default=None, help="Only of workflows that are archived, or are not.")
+@click.option("--archived/--not-archived", default=None, help="Only of archived workflows, or only of others.")
 @limit_option
 @json_option
 @with_client

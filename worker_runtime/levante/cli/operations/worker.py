@@ -26,8 +26,8 @@ from levante.errors import WorkflowsException
 @click.option(
     "--deployment-name", help="Default: DEPLOYMENT_NAME; on the machine of the host, else the first target's name."
 )
-@click.option("--worker-name", help="Tells workers apart. Default: WORKER_NAME, else the names of this machine and process.")
-@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop as well when standard input closes.")
+@click.option("--worker-name", help="Name in listings. Default: WORKER_NAME, else host name and process id.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Also stop when standard input closes.")
 def worker(
     targets: tuple[str, ...],
     *,
@@ -37,10 +37,10 @@ def worker(
     worker_name: str | None,
     until_stdin_closes: bool,
 ) -> None:
-    """Serve workflows until SIGTERM or Ctrl-C: all that a file or module defines, or one class of it.
+    """Run a worker until SIGTERM or Ctrl-C. It serves all workflows of the files or modules, or one class.
 
-    A call of run_worker at the end of a file does nothing here. The current directory is searched for modules first.
-    LOG_LEVEL says how much is logged, on stderr, and LOG_FORMAT how: console or json.
+    Modules are searched first in the current directory. A call of run_worker at the end of a file has no effect here. Logs
+    go to stderr; LOG_LEVEL sets their level and LOG_FORMAT their format, console or json.
     """
     from levante.worker import run_worker  # noqa: PLC0415 - brings aiohttp, which the other commands do without
     from levante.worker.logs.console import formatter  # noqa: PLC0415 - same

@@ -30,25 +30,28 @@ names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME.
 
 @click.group()
 def workflows() -> None:
-    """Look at workflows, and say something of them."""
+    """Inspect workflows, and change how they are shown."""
 
 
 @workflows.command(name="list")
-@click.option("--internal", is_flag=True, help="With Levante's own workflows; --json always has them.")
+@click.option("--internal", is_flag=True, help="Include Levante's own workflows; --json always does.")
 @click.option("--search", help="Only those with this in their names, description or id.")
-@click.option("--tag", "tags", multiple=True, help="Only those with this tag; may be repeated.")
-@click.option("--deployment-name", multiple=True, help="Only those that this deployment has registered; may be repeated.")
+@click.option("--tag", "tags", multiple=True, help="Only those with this tag; repeatable.")
+@click.option("--deployment-name", multiple=True, help="Only those registered by this deployment; repeatable.")
 @click.option(
-    "--status", "deployment_status", type=click.Choice(["active", "inactive"]), help="Served by live workers or not."
+    "--status",
+    "deployment_status",
+    type=click.Choice(["active", "inactive"]),
+    help="Only those served by live workers, or only others.",
 )
 @click.option(
     "--run-status",
     "status",
     multiple=True,
     type=click.Choice(STATUSES, case_sensitive=False),
-    help="Only those with a run like that; may be repeated.",
+    help="Only those with a run in this status; repeatable.",
 )
-@click.option("--archived/--not-archived", default=None, help="Only those that are archived, or are not.")
+@click.option("--archived/--not-archived", default=None, help="Only archived ones, or only others.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="By display name. Default: asc.")
 @limit_option
 @json_option
@@ -69,21 +72,21 @@ def list_(client: Client, *, limit: int, as_json: bool, internal: bool, **filter
 @json_option
 @with_client
 def get(client: Client, *, name: str, as_json: bool) -> None:
-    """Show the workflow NAME, a name or id."""
+    """Show the workflow NAME (name or id)."""
     _show(client.get(_path(name)), as_json=as_json)
 
 
 @workflows.command()
 @click.argument("name")
-@click.option("--display-name", help="What people see instead of the name.")
+@click.option("--display-name", help="Name to show instead.")
 @click.option("--description", help="What it is for.")
-@click.option("--tag", "tags", multiple=True, help="Its tags, instead of those that it has; may be repeated.")
-@click.option("--no-tags", is_flag=True, help="Take all tags away.")
+@click.option("--tag", "tags", multiple=True, help="Replace all tags with these; repeatable.")
+@click.option("--no-tags", is_flag=True, help="Remove all tags.")
 @click.option(
     "--as-in-code",
     multiple=True,
     type=click.Choice(["display_name", "description"]),
-    help="Show again what the code says; may be repeated.",
+    help="Show again the value from the code; repeatable.",
 )
 @json_option
 @with_client
@@ -97,7 +100,7 @@ def update(
     as_json: bool,
     **texts: str | None,
 ) -> None:
-    """Change what is shown of a workflow; what is not given stays."""
+    """Change how a workflow is shown. Options that you leave out change nothing."""
     if tags and no_tags:
         raise click.UsageError("--tag and --no-tags say two things: give one of them")
     twice = [field for field in as_in_code if texts[field] is not None]
@@ -116,7 +119,7 @@ def update(
 @json_option
 @with_client
 def tag(client: Client, *, name: str, tags: tuple[str, ...], as_json: bool) -> None:
-    """Add tags to those that a workflow has."""
+    """Add tags to a workflow."""
     answer = client.post(f"{_path(name)}/tags", {"tags": list(tags)})
     if as_json:
         print_json(answer)
@@ -129,7 +132,7 @@ def tag(client: Client, *, name: str, tags: tuple[str, ...], as_json: bool) -> N
 @json_option
 @with_client
 def archive(client: Client, *, names: tuple[str, ...], as_json: bool) -> None:
-    """Put workflows away: they work as before, and listings can leave them out."""
+    """Archive workflows. They work as before, and listings can leave them out."""
     _each(client, "archive", names, as_json=as_json)
 
 
@@ -138,13 +141,15 @@ def archive(client: Client, *, names: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @with_client
 def unarchive(client: Client, *, names: tuple[str, ...], as_json: bool) -> None:
-    """Take workflows out again."""
+    """Undo the archiving of workflows."""
     _each(client, "unarchive", names, as_json=as_json)
 
 
 @workflows.command()
 @click.argument("name")
-@click.option("--started-after", "start_time", help="A time with its zone, as 2027-01-01T00:00:00Z. Default: a day before.")
+@click.option(
+    "--started-after", "start_time", help="A time with its zone, such as 2027-01-01T00:00:00Z. Default: a day before."
+)
 @click.option("--started-before", "end_time", help="Default: now.")
 @json_option
 @with_client
