@@ -68,12 +68,13 @@ fmt: setup ## format and fix what can be fixed
 map: setup ## draw docs/map.md: a line for each module, from their docstrings
 	$(BIN)/python docs/make_map.py
 
-lint: setup ## ruff, import-linter, and the messages of new commits
+lint: setup ## ruff, import-linter, prose, and the messages of new commits
 	@echo "== lint"
 	$(BIN)/python .ci/commit_messages.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/prose.py
 
 types: setup ## mypy, strict
 	@echo "== types"

@@ -27,7 +27,7 @@ FONT = "https://fonts.gstatic.com/roboto.woff2"
         ("a.html", f"<style>@font-face {{ src: url({FONT}) }}</style>"),
         ("a.html", f'<p style="background: url({FONT})">text</p>'),
         ("assets/site.css", f"@font-face {{ src: url('{FONT}') }}"),
-        ("assets/site.css", '@import "//fonts.googleapis.com/css?family=Roboto";'),
+        ("assets/site.css", '@import "//fonts.googleapis.com/css?name=Roboto";'),
         ("assets/site.js", f'load("{CDN}")'),
         ("assets/site.js", "load('https://unpkg.com/resize-observer-polyfill')"),
     ],

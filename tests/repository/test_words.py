@@ -18,7 +18,6 @@ FILES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
 ]
 FOLDERS = sorted({file.parent for file in FILES})
-PAGES = [page for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "decisions" not in page.parts]
 HISTORICAL = (ROOT / "docs" / "decisions", Path(__file__))
 """What was decided is told in the words of its day."""
 
@@ -42,14 +41,6 @@ GIVEN_UP_AS_NAMES = {
     "gate": "authentication",
 }
 """Plain English in a sentence, but no name of a thing in a program."""
-PHRASES = ("told of", "tell of", "tells of")
-IN_PAGES = {
-    "the vendor": "Mistral",
-    "otherwise than": "different from",
-    "levante[local]": "an extra that there is",
-    "pip install levante": "pip install . (in a checkout), until it is published",
-}
-"""Phrases that no page for users has, and what to write instead."""
 STORED = {
     *("has_family", "HAS_FAMILY", "RECHECK"),
     *("mail_count", "mail_from", "mail_held_until", "mail_taken", "unread_mail", "MAIL_HELD_UNTIL"),
@@ -72,18 +63,9 @@ def test_files_when_read_then_they_have_no_word_that_was_given_up(folder: Path) 
         text = NOT_WORDS.sub("", file.read_text(encoding="utf-8"))
         names = set(NAME.findall(text)) - STORED
         found.update({f"{file}: {name}": GIVEN_UP[part] for name in names for part in _parts(name) & GIVEN_UP.keys()})
-        found.update({f"{file}: {phrase}": "" for phrase in PHRASES if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)})
     assert found == {}, "write the words on the right"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page_when_read_then_it_has_no_phrase_that_pages_do_without(page: Path) -> None:
-    """A stranger reads it at speed, and finds nothing that is not so."""
-    text = " ".join(page.read_text(encoding="utf-8").lower().split())
-    assert {phrase: instead for phrase, instead in IN_PAGES.items() if phrase in text} == {}, "write the words on the right"
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PROGRAMS)
 def test_names_when_compared_with_those_given_up_then_none_of_them_is_a_variable(place: str) -> None:
     """A name is a noun that says what the thing is."""
