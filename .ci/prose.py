@@ -79,7 +79,7 @@ def docstrings() -> Iterator[Text]:
     seen = set()
     for name in MODULES:
         module = loader.modules_collection[name]
-        for target in filter(None, (_target(module.members[str(name)]) for name in module.exports or module.members)):
+        for target in filter(None, (_target(module.members[str(name)]) for name in module.exports or _public(module))):
             if target.path in seen:
                 continue
             seen.add(target.path)
@@ -107,6 +107,10 @@ def main() -> int:
     for place, problem in found:
         sys.stderr.write(f"{place}:{problem.line}: {problem.message}\n")
     return len(found)
+
+
+def _public(module: griffe.Module) -> list[str]:
+    return [name for name in module.members if not name.startswith("_")]
 
 
 def _target(member: griffe.Object | griffe.Alias) -> griffe.Object | None:

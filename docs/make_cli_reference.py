@@ -24,7 +24,8 @@ Ids and names are arguments, everything else is an option. Inputs are JSON: in t
 or on standard input (`--input -`).
 
 Commands that call the API take `--server-url` and `--api-key`. Without these, they read `LEVANTE_SERVER_URL` and
-`LEVANTE_API_KEY` (or `SERVER_URL` and `MISTRAL_API_KEY`) from the environment or from `.env` ([settings](settings.md#worker)).
+`LEVANTE_API_KEY` (or `SERVER_URL` and `MISTRAL_API_KEY`) from the environment or from `.env`
+([settings](settings.md#worker)).
 
 - With `--json`, a command prints the API's answer: one document, or for a stream one document a line.
 - A list has at most `--limit` rows; the command reads as many pages as it needs.

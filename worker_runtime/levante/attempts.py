@@ -58,15 +58,15 @@ def complete_later(timeout: timedelta | None = None) -> NoReturn:
 
 
 def activity_heartbeat(*details: object) -> None:
-    """Say that the attempt is at work, and, if it helps the next one, how far it has come.
+    """Report that the attempt is still running, optionally with details that the next attempt can read.
 
-    May be called in threads.
+    Threads may call it.
 
-    With a `heartbeat_timeout`, an attempt that says nothing for so long has failed.
+    With a `heartbeat_timeout`, an attempt without a heartbeat for that long fails.
 
     Raises:
-        asyncio.CancelledError: When nobody waits for the activity any more, or its attempt is over.
-        PayloadRefused: For details that are too large, or no JSON as they stand, such as tuples and times.
+        asyncio.CancelledError: When the activity was cancelled, or its attempt is over.
+        PayloadRefused: For details that are too large, or not plain JSON, such as tuples and times.
         WorkflowsException: Outside activities.
     """
     context = _context("activity_heartbeat")

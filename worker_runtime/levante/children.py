@@ -18,9 +18,9 @@ from levante_core.protocol import InvalidInput, ParentClosePolicy, did_you_mean
 
 
 class ChildHandle:
-    """A child that has started. Awaiting it returns its result; it may be awaited again.
+    """A child that has started. Awaiting it returns its result, as often as you like.
 
-    Raises where it is awaited: ChildWorkflowError.
+    Awaiting it raises ChildWorkflowError if the child fails.
     """
 
     def __init__(self, definition: WorkflowDefinition, child: Child, cancellation: Cancellation) -> None:
@@ -34,7 +34,7 @@ class ChildHandle:
         return str(self._child.scheduled.execution_id)
 
     def signal(self, name: str, params: BaseModel | Mapping[str, Any] | None = None) -> None:
-        """Send the child a signal: it gets it once, after what was sent before, unless it has ended.
+        """Send the child a signal. It receives it once, after earlier ones, unless it has ended.
 
         Args:
             params: The arguments of its handler, a model or a mapping.
@@ -51,9 +51,9 @@ class ChildHandle:
         self._child.signal(name, handler.input.sent(params))
 
     def cancel(self) -> None:
-        """Ask the child to end; whoever awaits it gets CancelledError. A repeat is harmless.
+        """Cancel the child; code that awaits it gets CancelledError. A repeat is harmless.
 
-        With cancellation="wait" they get it when the child has ended, and its result if it did not end because of this.
+        With cancellation="wait", the code gets it when the child has ended, or its result if it completed all the same.
         """
         self._child.ended.cancel()
 
@@ -76,17 +76,17 @@ async def execute_workflow(
     parent_close_policy: ParentClosePolicy | None = None,
     cancellation: Cancellation = "try",
 ) -> Any:
-    """Run a workflow as a child of the one that calls this; elsewhere, in this process and without a server.
+    """Run a workflow as a child of the calling workflow; outside workflows, in this process and without a server.
 
-    Without a server nothing is recorded, and no signal, update or query can reach it: see `levante.inprocess.execution`.
+    Without a server, nothing is recorded, and signals, updates and queries cannot reach it.
 
     params: the child's input, a model or a mapping with the keys that its entrypoint takes. execution_timeout: None for what
-    the child declares. execution_id: None makes one up, the same on every replay. wait: True returns the child's result,
-    False a ChildHandle once the child has started. parent_close_policy: what becomes of the child if this run ends first;
-    by default it is terminated, or with wait=False left alone. cancellation: what becomes of the child when the code that
-    awaits it is cancelled: with "try" it is asked to end, and CancelledError is raised at once; with "wait" it is asked to
-    end, and the code waits until it has, for CancelledError if it was cancelled, or else its result or error; with "abandon"
-    it goes on, and CancelledError is raised at once.
+    the child declares. execution_id: None derives one, the same on every replay. wait: True returns the child's result,
+    False a ChildHandle once the child has started. parent_close_policy: what happens to the child if this run ends first; by
+    default it is terminated, or with wait=False abandoned. cancellation: what happens to the child when the code that awaits
+    it is cancelled. "try" cancels the child and raises CancelledError at once. "wait" cancels the child and waits for its
+    end: CancelledError if it was cancelled, otherwise its result or error. "abandon" leaves the child running and raises
+    CancelledError at once.
     Raises: ChildWorkflowError, or without a server RecordedError; InvalidArguments; WorkflowsException for wait=False
     outside a workflow.
     """

@@ -184,7 +184,7 @@ current_activity: ContextVar[ActivityContext | None] = ContextVar("levante_activ
 
 @contextmanager
 def run_activities_locally() -> Iterator[None]:
-    """Let the activities that are called in the block run in the worker that runs the workflow, however long they take.
+    """Run the activities called in the block in the worker that runs the workflow, however long they take.
 
     For work of less than a second. Heartbeat timeouts and rate limits do not apply there. An attempt after the first one
     may run in any worker, and so may the first one while it is unsure which worker is to go on with the execution.

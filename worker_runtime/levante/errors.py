@@ -60,7 +60,7 @@ class ErrorCode(StrEnum):
 
 
 class WorkflowsException(Exception):
-    """A definition, an argument or a call of the service is wrong. Where it leaves workflow code, it counts as a bug."""
+    """A definition, an argument or a call of the service is wrong. If it leaves workflow code, it counts as a bug."""
 
     def __init__(
         self,
@@ -92,9 +92,9 @@ class InvalidArguments(WorkflowsException):
 
 
 class WorkflowError(Exception):
-    """Raised on purpose: fails the execution in a workflow, fails the attempt in an activity.
+    """Raise it on purpose: in a workflow it fails the execution, in an activity the attempt.
 
-    non_retryable: an activity is not tried again. details: JSON for whoever reads the failure.
+    non_retryable: the activity is not retried. details: JSON that is stored with the failure.
     """
 
     def __init__(self, message: str, *, non_retryable: bool = False, details: Json = None) -> None:
@@ -105,7 +105,7 @@ class WorkflowError(Exception):
 
 
 class RecordedError(WorkflowError):
-    """What is left of an exception that was raised elsewhere. `failure.type` names its class."""
+    """An exception from another process or run, as recorded. `failure.type` names its class."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, non_retryable=failure.non_retryable, details=failure.details)
@@ -113,7 +113,7 @@ class RecordedError(WorkflowError):
 
 
 class ActivityError(Exception):
-    """An activity failed for good. attempt: the last one made; 0 if that is not known. `cause` holds what it raised."""
+    """An activity failed for good. attempt: number of the last attempt; 0 if unknown. `cause` holds its exception."""
 
     def __init__(self, message: str, *, activity_name: str, attempt: int, failure_kind: FailureKind) -> None:
         super().__init__(message)
@@ -124,7 +124,7 @@ class ActivityError(Exception):
 
     @property
     def cause(self) -> BaseException | None:
-        """What the activity raised; its own causes follow by `__cause__`."""
+        """The activity's exception; its own causes follow as `__cause__`."""
         return self.__cause__
 
 
@@ -143,14 +143,14 @@ class ChildWorkflowError(Exception):
 
     @property
     def cause(self) -> BaseException | None:
-        """What the child raised; its own causes follow by `__cause__`."""
+        """The child's exception; its own causes follow as `__cause__`."""
         return self.__cause__
 
 
 class NonDeterminismError(Exception):
-    """Workflow code asked for something else than what is recorded. Ends no execution: fixed code carries on.
+    """The commands of workflow code differ from the history. The execution stays open for fixed code.
 
-    event_id: of the first event that differs, from 1 on; recorded, asked: what the two say there.
+    event_id: the first event that differs, from 1 on; recorded, asked: the event and the command there.
     """
 
     def __init__(self, message: str, *, event_id: int = 0, recorded: str = "", asked: str = "") -> None:

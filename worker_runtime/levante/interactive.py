@@ -106,17 +106,17 @@ class InteractiveWorkflow:
         label: str | None = None,
         timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the name is part of the programming model
     ) -> M:
-        """Ask for an input, and wait until a valid one is submitted.
+        """Wait until a person submits a valid input.
 
-        Several may be waited for at once.
+        A workflow can wait for several inputs at once.
 
         Args:
-            model: What the input has to be; its JSON schema is what clients see.
+            model: The model of the input; clients see its JSON schema.
             label: For people.
             timeout: A timedelta or seconds. The wait is a custom task of type `wait_for_input`.
 
         Raises:
-            TimeoutError: When the time is over.
+            TimeoutError: When the timeout has passed.
             WorkflowsException: Outside a workflow, or when the model has no JSON schema.
         """
         wait = _new_wait(model, label)

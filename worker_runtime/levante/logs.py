@@ -3,8 +3,8 @@
 import logging
 
 logger = logging.getLogger("levante.code")
-"""As any logger of the standard library: `logger.info("order %s", order_id, extra={"customer": "c1"})`.
+"""A logger of the standard library: `logger.info("order %s", order_id, extra={"customer": "c1"})`.
 
-What is logged in workflows and activities, by this logger or another one, is shown on the worker's stderr, and kept with
-the execution (`GET /v1/workflows/executions/{id}/logs`). Lines of workflow code that is replayed are not kept again.
+Lines that workflows and activities log, with this logger or another one, go to the worker's stderr and are stored with the
+execution (`GET /v1/workflows/executions/{id}/logs`). Replay does not repeat them.
 """

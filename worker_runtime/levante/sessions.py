@@ -17,7 +17,7 @@ NOWHERE = "local"
 
 
 class StickyWorkerSession(BaseModel):
-    """A worker, for as long as its process lives. May be passed on, to children too. task_queue: names it."""
+    """A worker, for as long as its process lives. Can be passed on, also to children. task_queue: its name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,24 +32,24 @@ async def _begin_session() -> StickyWorkerSession:
 
 
 async def get_sticky_worker_session() -> StickyWorkerSession:
-    """Choose a worker, any that is free, and name it.
+    """Choose a free worker, and return a session with it.
 
     Raises:
-        ActivityError: When no worker could be asked.
+        ActivityError: When there was no worker.
     """
     return await _begin_session()
 
 
 @asynccontextmanager
 async def run_sticky_worker_session(session: StickyWorkerSession | None = None) -> AsyncIterator[StickyWorkerSession]:
-    """Let the sticky activities that are called in the block run in one worker: that of the session, or a new one's.
+    """Run the sticky activities called in the block in one worker: that of the session, or of a new one.
 
         async with workflows.run_sticky_worker_session():
             path = await download(url)
             return await convert(path)
 
-    Blocks may be nested; the inner one counts. An activity whose worker is gone fails with an ActivityError after a minute
-    or two, whatever its retry policy: begin another session then, and be prepared that nothing is left of what was there.
+    Blocks may be nested; the inner one counts. If the worker is gone, an activity fails with an ActivityError after a minute
+    or two, whatever its retry policy. Then begin another session; nothing of the old one is left.
     """
     chosen = session or await get_sticky_worker_session()
     token = current_session.set(chosen.task_queue)

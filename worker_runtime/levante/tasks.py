@@ -29,16 +29,16 @@ logger = logging.getLogger("levante.task")
 
 
 class Task(Generic[State]):
-    """A task with a type and, if wanted, a state; everything that happens to it is published.
+    """A task with a type and optionally a state; all its changes are published.
 
         async with task("answer", {"text": ""}) as answer:
             async for token in model:
                 await answer.update_state({"text": answer.state["text"] + token})
 
-    Entering publishes that it has started, leaving that it has completed, with its last state; an exception that leaves the
-    block publishes that it has failed, and goes on its way. Publishing never fails nor slows the work: an event over 1 MB is
-    logged and left out. An activity's events are in the stream before its outcome.
-    Raises where it is entered: WorkflowsException outside workflows and activities.
+    Entering the block publishes the start, leaving it publishes the completion with the last state, and an exception
+    publishes the failure. Publishing never fails and never slows the work: an event over 1 MB is logged and left out. An
+    activity's events are in the stream before its outcome.
+    Entering it raises WorkflowsException outside workflows and activities.
     """
 
     def __init__(self, type: str, state: State | None = None, id: str | None = None) -> None:  # noqa: A002 - the contract's names
@@ -50,19 +50,19 @@ class Task(Generic[State]):
 
     @property
     def id(self) -> str:
-        """The task's id; made up when it is entered, unless it was given."""
+        """The task's id; generated on entry, unless you pass one."""
         if self._id is None:
             raise WorkflowsException("a task has no id before it is entered")
         return self._id
 
     @property
     def type(self) -> str:
-        """The task's type, which is the name of the stream that its events are in."""
+        """The task's type, which is also the name of its events' stream."""
         return self._type
 
     @property
     def state(self) -> State | None:
-        """The state as it was set last."""
+        """The current state."""
         return self._state
 
     async def set_state(self, state: State) -> None:
@@ -129,9 +129,9 @@ def task(type: str, state: State | None = None, id: str | None = None) -> Task[S
     """Make a task.
 
     Args:
-        type: What clients select its events by.
+        type: The type, by which clients select its events.
         state: A model or JSON.
-        id: None makes one up.
+        id: None generates one.
     """
     return Task(type, state, id)
 
@@ -140,7 +140,7 @@ def task_from(state: State, type: str | None = None, id: str | None = None) -> T
     """Make a task whose type is the title of its state's model.
 
     Raises:
-        WorkflowsException: When the state is no model.
+        WorkflowsException: When the state is not a model.
     """
     if type is None and not isinstance(state, BaseModel):
         raise WorkflowsException("task_from() reads the type off a model: for another state, give the type")

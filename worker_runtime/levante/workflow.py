@@ -1,11 +1,11 @@
-"""The namespace `workflow`: decorators that define workflows, and what workflow code may ask for.
+"""The namespace `workflow`: decorators that define workflows, and functions for workflow code.
 
     @workflow.define(name="order")
     class Order:
         @workflow.entrypoint
         async def run(self, item: str) -> str: ...
 
-What is wrong with a definition is raised as WorkflowsException when its module is imported.
+A wrong definition raises WorkflowsException when its module is imported.
 """
 
 from __future__ import annotations
@@ -95,17 +95,17 @@ async def sleep(duration: timedelta | float, summary: str | None = None) -> None
 
 
 def continue_as_new(params: BaseModel | Mapping[str, Any] | None = None) -> NoReturn:
-    """End this run, and go on as a new one of the same execution, with an empty history.
+    """End this run, and continue as a new run of the same execution, with an empty history.
 
     Never returns.
 
     Args:
-        params: The input of the new run, a model or a mapping whose keys are those that the entrypoint takes. What was sent
-            to the execution and not taken yet is the new run's.
+        params: The input of the new run, a model or a mapping with the keys that the entrypoint takes. Messages that were
+            not received yet go to the new run.
 
     Raises:
         InvalidArguments: For an input that the entrypoint does not take.
-        PayloadRefused: For one that would not arrive as it is.
+        PayloadRefused: For an input that would not arrive unchanged.
         WorkflowsException: Outside a workflow.
     """
     _context("continue_as_new").continue_as_new(params)
@@ -121,23 +121,23 @@ def should_continue_as_new() -> bool:
 
 
 def add_search_keys(search_keys: Mapping[str, str | None]) -> None:
-    """Let the execution be found by more keys, or by other values of those it has.
+    """Add search keys to the execution, or change their values.
 
     Args:
         search_keys: At most 20 in all, of 256 characters, without ':' and not ending with '='; values of 8,192 characters,
             longer ones are cut; 64 KiB together. None: the key without a value. They are never encrypted.
 
     Raises:
-        WorkflowsException: For keys that cannot be, and outside a workflow.
+        WorkflowsException: For invalid keys, and outside a workflow.
     """
     _context("add_search_keys").change_search_keys(addition(search_keys))
 
 
 def delete_search_keys(keys: Iterable[str]) -> None:
-    """Let the execution no longer be found by some keys; those that it does not have are passed over.
+    """Remove search keys from the execution; keys that it does not have are ignored.
 
     Raises:
-        WorkflowsException: For keys that cannot be, and outside a workflow.
+        WorkflowsException: For invalid keys, and outside a workflow.
     """
     _context("delete_search_keys").change_search_keys(removal(keys))
 
@@ -149,25 +149,25 @@ async def wait_condition(
     timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the name is part of the programming model
     timeout_summary: str | None = None,  # noqa: ARG001 - for readers of the code
 ) -> None:
-    """Wait until the predicate holds; it is looked at again after everything that happens to the workflow.
+    """Wait until the predicate holds. It is called again after every event of the workflow.
 
     Args:
         timeout: A timedelta or seconds.
         timeout_summary: For people; not recorded.
 
     Raises:
-        TimeoutError: When the time is over.
+        TimeoutError: When the timeout has passed.
         WorkflowsException: Outside a workflow.
     """
     await _context("wait_condition").wait_condition(predicate, None if timeout is None else _seconds(timeout))
 
 
 def all_handlers_finished() -> bool:
-    """Tell whether no handler of a signal or an update is at work, but for the one that asks.
+    """Tell whether no handler of a signal or an update is running, except the caller.
 
         await workflow.wait_condition(workflow.all_handlers_finished)
 
-    before the end of a workflow lets handlers return that wait for something.
+    before the end of a workflow lets waiting handlers return.
 
     Raises:
         WorkflowsException: Outside a workflow.
@@ -176,13 +176,13 @@ def all_handlers_finished() -> bool:
 
 
 def patched(patch_id: str) -> bool:
-    """Tell whether to take the new side of a change of this code; the same answer for as long as the run lives.
+    """Tell whether to take the new branch of a change in the code; the answer stays the same for the whole run.
 
         if workflow.patched("ask-twice"):
             await ask(question)
 
-    True in runs that come to this line for the first time, and in those that took the new side; False in runs that were past
-    it before the change was made. Once no such run is open, call `deprecate_patch` with the id in place of this.
+    True in runs that reach this line for the first time, and in those that took the new branch; False in runs that had
+    passed it before the change. When no such run is open, replace this call with `deprecate_patch`.
 
     Raises:
         WorkflowsException: Outside a workflow.
@@ -191,7 +191,7 @@ def patched(patch_id: str) -> bool:
 
 
 def deprecate_patch(patch_id: str) -> None:
-    """Say that only the new side of a change is left; once no run from before this line is open, remove the line.
+    """Declare that only the new branch of a change is left. When no run from before this line is open, remove the line.
 
     Raises:
         WorkflowsException: Outside a workflow.

@@ -36,9 +36,9 @@ class AsyncClient:
     """Starts executions, talks to them and waits for their results. For any number of tasks of one event loop.
 
     url, api_key: by default LEVANTE_SERVER_URL and LEVANTE_API_KEY, as the command line reads them (docs/client.md).
-    encoding: how payloads are encoded; by default as workers read it from the environment. timeout: seconds for one request.
-    retry_for: seconds for which a call is made again while nothing answers or the API cannot take it; no call is carried
-    out twice. transport: in place of the network, for tests.
+    encoding: how payloads are encoded; by default from the same variables as in workers. timeout: seconds for one request.
+    retry_for: seconds for which a call is repeated while the server does not answer or is unavailable; no call takes effect
+    twice. transport: replaces the network in tests.
     Close it, or use it in an `async with` block. Methods raise: ClientError.
     """
 
@@ -81,10 +81,10 @@ class AsyncClient:
 
         Args:
             workflow: As above. Type checkers know what an entrypoint returns, and a class whose entrypoint is named `run`.
-            input: A model, or a mapping with the keys that the entrypoint takes; checked before any request where the class
-                is known.
-            execution_id: Made up, if left out.
-            deployment: Which, if several serve the workflow.
+            input: A model, or a mapping with the keys that the entrypoint takes. If the class is known, it is checked before
+                any request.
+            execution_id: Generated, if left out.
+            deployment: The deployment, if several serve the workflow.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -135,11 +135,11 @@ class AsyncClient:
         deployment: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Start an execution, and return its result as the entrypoint returned it. The rest as `start`.
+        """Start an execution as `start` does, and return its result as the entrypoint returned it.
 
         Args:
-            workflow: As of `start`; so are input, execution_id and deployment.
-            timeout: Seconds to wait; None for as long as it takes. The execution goes on when they are over.
+            workflow: As for `start`, like input, execution_id and deployment.
+            timeout: Seconds to wait; None for no limit. The execution goes on after a timeout.
 
         Raises:
             WorkflowExecutionFailed: It ended without a result.
@@ -155,7 +155,7 @@ class AsyncClient:
     @overload
     def handle(self, execution_id: str, workflow: type | str | None = None) -> AsyncHandle[Any]: ...
     def handle(self, execution_id: str, workflow: AnyWorkflow | None = None) -> AsyncHandle[Any]:
-        """Return a handle of an execution that was started before. No request is made."""
+        """Return a handle of an existing execution, without a request."""
         called, definition = workflow_named("" if workflow is None else workflow)
         return AsyncHandle(self, execution_id, called, definition)
 
@@ -191,7 +191,7 @@ class AsyncHandle(Generic[Out]):
         """Wait for the end of the execution, and return its result.
 
         Args:
-            timeout: Seconds; None for as long as it takes.
+            timeout: Seconds to wait; None for no limit.
 
         Raises:
             WorkflowExecutionFailed: It ended without a result.
@@ -201,7 +201,7 @@ class AsyncHandle(Generic[Out]):
         return result
 
     async def describe(self) -> ExecutionDescription:
-        """Return how the execution stands."""
+        """Return the current state of the execution."""
         return await self._transport.run(self._operations.describe(self.execution_id))
 
     async def signal(self, signal: AnyHandler, input: Input = None, *, idempotency_key: str | None = None) -> None:
@@ -210,7 +210,7 @@ class AsyncHandle(Generic[Out]):
         Args:
             signal: As above.
             input: A model, or a mapping with the keys that the handler takes.
-            idempotency_key: Sent again with the same key, it is taken once.
+            idempotency_key: A repeat with the same key changes nothing.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -224,7 +224,7 @@ class AsyncHandle(Generic[Out]):
     @overload
     async def query(self, query: str, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any: ...
     async def query(self, query: AnyHandler, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any:
-        """Ask a query, by its method or its name, and return what it returned.
+        """Send a query, by its method or its name, and return the answer.
 
         Args:
             query: As above.
@@ -270,13 +270,13 @@ class AsyncHandle(Generic[Out]):
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Send an update, by its method or its name, and return what it returned.
+        """Send an update, by its method or its name, and return the answer.
 
         Args:
             update: As above.
             input: A model, or a mapping with the keys that the handler takes.
-            timeout: Seconds to wait; None for as long as it takes.
-            idempotency_key: Sent again with the same key, it is carried out once, and the first answer is returned.
+            timeout: Seconds to wait; None for no limit.
+            idempotency_key: A repeat with the same key changes nothing and returns the first answer.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -288,7 +288,7 @@ class AsyncHandle(Generic[Out]):
         return await self._transport.run(self._operations.update(self.execution_id, called, input, idempotency_key, timeout))
 
     async def cancel(self) -> None:
-        """Ask the execution to end; its code sees that, and may clean up. A repeat is harmless.
+        """Cancel the execution; its code may clean up, or go on. A repeat is harmless.
 
         Raises:
             ExecutionClosed: The execution has ended.
@@ -296,7 +296,7 @@ class AsyncHandle(Generic[Out]):
         await self._transport.run(self._operations.end(self.execution_id, "cancel"))
 
     async def terminate(self) -> None:
-        """End the execution at once; none of its code runs any more.
+        """End the execution at once, without running its code.
 
         Raises:
             ExecutionClosed: The execution has ended.
@@ -306,16 +306,16 @@ class AsyncHandle(Generic[Out]):
     async def stream(
         self, *, of: Of = "itself", types: Sequence[str] = (), after: int = 0, timeout: float | None = None
     ) -> AsyncIterator[ExecutionEvent]:
-        """Yield the events of the execution, those there are and those to come, until it has ended.
+        """Yield past and new events of the execution, until it has ended.
 
-        A broken connection is made again, and goes on after the last event.
+        After a broken connection, it reconnects and continues after the last event.
 
         Args:
             of: Whose events: its own, those of the children that it started, or of the whole tree below an execution without
                 parent.
-            types: Only these.
+            types: Only events of these types.
             after: The `sequence` of the last event seen.
-            timeout: Seconds; None for as long as it takes.
+            timeout: Seconds to wait; None for no limit.
         """
         wanted = EventFilter(of, tuple(types), after)
         async with aclosing(self._transport.emitted(self._operations.stream(self.execution_id, wanted, timeout))) as frames:

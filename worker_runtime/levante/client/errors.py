@@ -18,14 +18,14 @@ class ClientError(WorkflowsException):
 
 
 class ClientMisconfigured(ClientError):
-    """The address or the API key is missing or cannot be one; no request was made."""
+    """The address or the API key is missing or invalid; no request was made."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=422)
 
 
 class InvalidServerUrl(ClientMisconfigured):
-    """The address of the server cannot be one."""
+    """The address of the server is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Problem:
 class InvalidInput(ClientError, InvalidArguments):
     """The input does not fit the workflow or its handler; the same input can never succeed.
 
-    It is found here where the class of the workflow is known, before any request, or else by the API.
+    If the workflow's class is known, the client finds it before any request, otherwise the API does.
     """
 
     def __init__(
@@ -128,14 +128,14 @@ class WorkflowExecutionFailed(_WithFailure):
 
 
 class NotReady(ClientError, TimeoutError):
-    """The result, or the answer to a message, is not there within the time. The execution goes on."""
+    """The result, or the answer to a message, did not arrive in time. The execution goes on."""
 
     def __init__(self, message: str, status: int = 504, code: ErrorCode | str = ErrorCode.WORKFLOW_TIMEOUT_ERROR) -> None:
         super().__init__(message, status, code)
 
 
 class Unavailable(ClientError):
-    """The API cannot take the call at present. retry_after: seconds that it asks for, if it does."""
+    """The API is unavailable at present. retry_after: the seconds to wait, if the API says so."""
 
     is_temporary = True
 
@@ -154,7 +154,7 @@ class Unreachable(ClientError):
 
 
 class TimedOut(Unreachable):
-    """The request was made, and is not answered in time."""
+    """The request was sent, and the answer did not arrive in time."""
 
 
 class StreamBroken(ClientError):
@@ -166,7 +166,7 @@ class StreamBroken(ClientError):
 
 
 class UnexpectedAnswer(ClientError):
-    """The answer is none of the API's: most likely another server is at the address."""
+    """The answer is not from the API: most likely another server is at the address."""
 
     SHOWN_CHARACTERS = 500
 

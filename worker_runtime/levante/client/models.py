@@ -22,7 +22,7 @@ class _Shown(BaseModel):
 
 
 class ExecutionDescription(_Shown):
-    """An execution as its latest run stands. result: as JSON, undecoded; `Handle.result` gives it as it was returned."""
+    """An execution and the state of its latest run. result: JSON, not decoded; `Handle.result` returns it decoded."""
 
     execution_id: str
     workflow_name: str
@@ -40,7 +40,7 @@ class ExecutionDescription(_Shown):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still open."""
         return self.status in OPEN_STATUSES
 
 
@@ -65,18 +65,18 @@ class ExecutionEvent(_Shown):
 
     @property
     def activity_name(self) -> str | None:
-        """Of the activity that it is about, if it is about one."""
+        """Name of the activity, if the event belongs to one."""
         return self.attributes.get("activity_name")
 
     @property
     def value(self) -> Json:
-        """The result, the payload or the input that it carries, as JSON; None if it carries none."""
+        """The event's result, payload or input, as JSON; None if it has none."""
         carried = self.attributes.get(self.value_attribute or "")
         return carried.get("value") if isinstance(carried, dict) else None
 
     @property
     def message(self) -> str | None:
-        """Why something failed, if this is about a failure."""
+        """The message of the failure, if the event is one."""
         failure = self.attributes.get("failure")
         return failure.get("message") if isinstance(failure, dict) else None
 

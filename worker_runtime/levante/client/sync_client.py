@@ -33,12 +33,12 @@ R = TypeVar("R")
 
 
 class Client:
-    """Starts executions, talks to them and waits for their results. For any number of threads.
+    """Starts executions, sends them messages and waits for their results. Any number of threads may use it.
 
     url, api_key: by default LEVANTE_SERVER_URL and LEVANTE_API_KEY, as the command line reads them (docs/client.md).
-    encoding: how payloads are encoded; by default as workers read it from the environment. timeout: seconds for one request.
-    retry_for: seconds for which a call is made again while nothing answers or the API cannot take it; no call is carried
-    out twice. transport: in place of the network, for tests.
+    encoding: how payloads are encoded; by default from the same variables as in workers. timeout: seconds for one request.
+    retry_for: seconds for which a call is repeated while the server does not answer or is unavailable; no call takes effect
+    twice. transport: replaces the network in tests.
     Close it, or use it in a `with` block. Methods raise: ClientError.
     """
 
@@ -81,10 +81,10 @@ class Client:
 
         Args:
             workflow: As above. Type checkers know what an entrypoint returns, and a class whose entrypoint is named `run`.
-            input: A model, or a mapping with the keys that the entrypoint takes; checked before any request where the class
-                is known.
-            execution_id: Made up, if left out.
-            deployment: Which, if several serve the workflow.
+            input: A model, or a mapping with the keys that the entrypoint takes. If the class is known, it is checked before
+                any request.
+            execution_id: Generated, if left out.
+            deployment: The deployment, if several serve the workflow.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -135,11 +135,11 @@ class Client:
         deployment: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Start an execution, and return its result as the entrypoint returned it. The rest as `start`.
+        """Start an execution as `start` does, and return its result as the entrypoint returned it.
 
         Args:
-            workflow: As of `start`; so are input, execution_id and deployment.
-            timeout: Seconds to wait; None for as long as it takes. The execution goes on when they are over.
+            workflow: As for `start`, like input, execution_id and deployment.
+            timeout: Seconds to wait; None for no limit. The execution goes on after a timeout.
 
         Raises:
             WorkflowExecutionFailed: It ended without a result.
@@ -155,7 +155,7 @@ class Client:
     @overload
     def handle(self, execution_id: str, workflow: type | str | None = None) -> Handle[Any]: ...
     def handle(self, execution_id: str, workflow: AnyWorkflow | None = None) -> Handle[Any]:
-        """Return a handle of an execution that was started before. No request is made."""
+        """Return a handle of an existing execution, without a request."""
         called, definition = workflow_named("" if workflow is None else workflow)
         return Handle(self, execution_id, called, definition)
 
@@ -187,7 +187,7 @@ class Handle(Generic[Out]):
         """Wait for the end of the execution, and return its result.
 
         Args:
-            timeout: Seconds; None for as long as it takes.
+            timeout: Seconds to wait; None for no limit.
 
         Raises:
             WorkflowExecutionFailed: It ended without a result.
@@ -197,7 +197,7 @@ class Handle(Generic[Out]):
         return result
 
     def describe(self) -> ExecutionDescription:
-        """Return how the execution stands."""
+        """Return the current state of the execution."""
         return self._transport.run(self._operations.describe(self.execution_id))
 
     def signal(self, signal: AnyHandler, input: Input = None, *, idempotency_key: str | None = None) -> None:
@@ -206,7 +206,7 @@ class Handle(Generic[Out]):
         Args:
             signal: As above.
             input: A model, or a mapping with the keys that the handler takes.
-            idempotency_key: Sent again with the same key, it is taken once.
+            idempotency_key: A repeat with the same key changes nothing.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -220,7 +220,7 @@ class Handle(Generic[Out]):
     @overload
     def query(self, query: str, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any: ...
     def query(self, query: AnyHandler, input: Input = None, *, timeout: float = REQUEST_SECONDS) -> Any:
-        """Ask a query, by its method or its name, and return what it returned.
+        """Send a query, by its method or its name, and return the answer.
 
         Args:
             query: As above.
@@ -266,13 +266,13 @@ class Handle(Generic[Out]):
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """Send an update, by its method or its name, and return what it returned.
+        """Send an update, by its method or its name, and return the answer.
 
         Args:
             update: As above.
             input: A model, or a mapping with the keys that the handler takes.
-            timeout: Seconds to wait; None for as long as it takes.
-            idempotency_key: Sent again with the same key, it is carried out once, and the first answer is returned.
+            timeout: Seconds to wait; None for no limit.
+            idempotency_key: A repeat with the same key changes nothing and returns the first answer.
 
         Raises:
             InvalidInput: The input does not fit.
@@ -284,7 +284,7 @@ class Handle(Generic[Out]):
         return self._transport.run(self._operations.update(self.execution_id, called, input, idempotency_key, timeout))
 
     def cancel(self) -> None:
-        """Ask the execution to end; its code sees that, and may clean up. A repeat is harmless.
+        """Cancel the execution; its code may clean up, or go on. A repeat is harmless.
 
         Raises:
             ExecutionClosed: The execution has ended.
@@ -292,7 +292,7 @@ class Handle(Generic[Out]):
         self._transport.run(self._operations.end(self.execution_id, "cancel"))
 
     def terminate(self) -> None:
-        """End the execution at once; none of its code runs any more.
+        """End the execution at once, without running its code.
 
         Raises:
             ExecutionClosed: The execution has ended.
@@ -302,16 +302,16 @@ class Handle(Generic[Out]):
     def stream(
         self, *, of: Of = "itself", types: Sequence[str] = (), after: int = 0, timeout: float | None = None
     ) -> Iterator[ExecutionEvent]:
-        """Yield the events of the execution, those there are and those to come, until it has ended.
+        """Yield past and new events of the execution, until it has ended.
 
-        A broken connection is made again, and goes on after the last event.
+        After a broken connection, it reconnects and continues after the last event.
 
         Args:
             of: Whose events: its own, those of the children that it started, or of the whole tree below an execution without
                 parent.
-            types: Only these.
+            types: Only events of these types.
             after: The `sequence` of the last event seen.
-            timeout: Seconds; None for as long as it takes.
+            timeout: Seconds to wait; None for no limit.
         """
         wanted = EventFilter(of, tuple(types), after)
         with closing(self._transport.emitted(self._operations.stream(self.execution_id, wanted, timeout))) as frames:

@@ -44,7 +44,7 @@ class TodoListItem:
         id: str | None = None,  # noqa: A002 - the contract's name
         status: TodoStatus = "todo",
     ) -> None:
-        """id: None makes one up."""
+        """id: None generates one."""
         self.id = new_id() if id is None else id
         self.title = title
         self.description = description

@@ -53,14 +53,14 @@ def define(  # noqa: PLR0913 - the vendor's options, and one of ours
     schedules: Sequence[ScheduleDefinition] = (),
     search_keys: Sequence[str] = (),
 ) -> Any:
-    """Make a class a workflow; it has exactly one entrypoint, and an instance is made without arguments for each run.
+    """Make a class a workflow. It has exactly one entrypoint; each run creates an instance without arguments.
 
     name: 1 to 128 letters, digits, '_' or '-', with what WORKFLOW_NAME_PREFIX puts before it; the class's own by default.
-    execution_timeout: wall clock of the whole execution, later runs included.
-    enforce_determinism: False lets calls through that differ on replay; None leaves it to the worker.
-    schedules: what workers with this code make when they register, and keep as it is here.
-    search_keys: at most 20 dotted paths into the input; what is there becomes search keys of the execution, unencrypted.
-    Raises: WorkflowsException when the class or an option cannot work.
+    execution_timeout: limit of the whole execution, including later runs.
+    enforce_determinism: False allows calls that differ on replay; None uses the worker's setting.
+    schedules: created and updated by workers with this code when they register.
+    search_keys: at most 20 dotted paths into the input; their values become search keys of the execution, unencrypted.
+    Raises: WorkflowsException for an invalid class or option.
     """
 
     def decorate(cls: _Class) -> _Class:
@@ -148,13 +148,13 @@ def signal(
 ) -> Callable[[_Method], _Method]: ...
 @explained("@workflow.signal")
 def signal(name: Any = None, description: str | None = None, *, unfinished_policy: _Unfinished = "warn") -> Any:
-    """Mark a method that takes signals: it returns nothing.
+    """Mark a method that handles signals. It returns nothing.
 
     Args:
         name: The method's own by default.
         description: For people.
-        unfinished_policy: "warn" lets a run that ends before an async handler has returned say so, in the worker's log and
-            in its history; "abandon" is for handlers that may be left so. See also `all_handlers_finished`.
+        unfinished_policy: "warn": a run that ends before an async handler has returned says so, in the worker's log and in
+            its history; "abandon": the handler may be abandoned. See also `all_handlers_finished`.
     """
     return _marked(HandlerKind.SIGNAL, name, description, unfinished_policy)
 
@@ -165,7 +165,7 @@ def query(method: _Method, /) -> _Method: ...
 def query(name: str | None = None, description: str | None = None) -> Callable[[_Method], _Method]: ...
 @explained("@workflow.query")
 def query(name: Any = None, description: str | None = None) -> Any:
-    """Mark a method that answers queries: a plain `def` that changes nothing and returns something."""
+    """Mark a method that answers queries: a plain `def` that returns a value and changes nothing."""
     return _marked(HandlerKind.QUERY, name, description)
 
 
@@ -177,7 +177,7 @@ def update(
 ) -> Callable[[_Method], _Method]: ...
 @explained("@workflow.update")
 def update(name: Any = None, description: str | None = None, *, unfinished_policy: _Unfinished = "warn") -> Any:
-    """Mark a method that takes updates and returns something, for which the caller waits.
+    """Mark a method that handles updates. The caller waits for the value that it returns.
 
     Args:
         name: The method's own by default.

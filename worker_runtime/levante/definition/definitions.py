@@ -197,7 +197,7 @@ def get_activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
     """Return the definition of an activity.
 
     Raises:
-        WorkflowsException: When the function is none.
+        WorkflowsException: When the function is not an activity.
     """
     definition = find_activity_definition(function)
     if definition is None:

@@ -63,7 +63,7 @@ def Depends(provider: Callable[..., Awaitable[T]], /) -> T: ...
 @overload
 def Depends(provider: Callable[..., T], /) -> T: ...
 def Depends(provider: Provider, /) -> Any:  # noqa: N802 - the name is part of the programming model
-    """Let a provider fill a parameter of an activity or of another provider, whose default this is.
+    """Fill a parameter of an activity, or of another provider, from a provider.
 
         @activity()
         async def charge(order: str, db: Database = Depends(get_db)) -> str: ...
@@ -282,7 +282,7 @@ class DependencyInjector:
         async with DependencyInjector({get_db: FakeDatabase}).with_dependencies():
             assert await charge("order-1") == "paid"
 
-    overrides: for each provider, the one to be asked in its place, also by the providers that depend on it.
+    overrides: maps a provider to its replacement, which is also used for providers that depend on it.
     """
 
     def __init__(self, overrides: Mapping[Provider, Provider] | None = None) -> None:
@@ -293,9 +293,9 @@ class DependencyInjector:
 
     @asynccontextmanager
     async def with_dependencies(self) -> AsyncIterator[None]:
-        """Share what providers give among all that is called, and all workers that are started, inside the block.
+        """Share dependencies among all activities called and all workers started inside the block.
 
-        Providers are asked when first needed, and what they gave is torn down at the end of the block.
+        Providers are called when first needed, and torn down at the end of the block.
         """
         async with _new_scope(self._overrides):
             yield

@@ -15,7 +15,7 @@ __all__ = ["discover_all_workflows_in_package", "get_registered_workflow_names"]
 
 
 def get_registered_workflow_names() -> list[str]:
-    """Return the names of all workflows that are imported, our technical ones left out, in order."""
+    """Return the names of all imported workflows in order, without Levante's own."""
     found = discover_workflows(list(sys.modules.values()))
     return sorted({definition.name for definition in found if not definition.is_technical})
 

@@ -86,15 +86,15 @@ async def execute_activities_in_parallel(
     """Run an activity for each of many items, in a child workflow of its own. Results keep the order of the items.
 
     The items are one of these:
-    - `items`: they are known. max_concurrent_scheduled_tasks are handled at once.
-    - `get_item_from_prev_item_activity`: called with the item before, None at first, until it returns None. Items are
-      processed while others are fetched, however many these are. It gets extra_params if it has a parameter of that name.
+    - `items`: a list. max_concurrent_scheduled_tasks of them run at once.
+    - `get_item_from_prev_item_activity`: called with the previous item, None at first, until it returns None. Items are
+      processed while others are fetched. It receives extra_params if it has a parameter of that name.
     - `get_item_from_index_activity` and `n_items`: called with GetItemFromIndexParams. Groups of at most
       max_concurrent_executions_per_worker items are fetched and processed in one attempt, which is repeated as a whole;
       max_concurrent_scheduled_tasks groups at once.
 
-    An item is the argument of an activity with one parameter, else a mapping of parameters. An activity annotated to return
-    None gives None. The first failure cancels what is running.
+    An item is the argument of an activity with one parameter, else a mapping of parameters. If the activity is annotated to
+    return None, results are None. The first failure cancels what is running.
     Raises: ChildWorkflowError, whose cause is the error of the activity; WorkflowError for an item that does not fit;
     InvalidArguments for a call that cannot work; WorkflowsException outside a workflow.
     """

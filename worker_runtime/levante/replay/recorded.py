@@ -62,15 +62,15 @@ class RecordedHistory:
 
 
 def replay_history(history: Mapping[str, Any] | str | Path, workflow: type) -> None:
-    """Replay a recorded history against today's code of its workflow: a test of a change.
+    """Replay a recorded history against today's code of its workflow, to test a change.
 
     Args:
         history: What `levante executions history ID --json` prints, or the path of a file that holds that.
 
     Raises:
         NonDeterminismError: With the first difference.
-        WorkflowCodeFailed: When the code raises; its cause is what that was.
-        ValueError: When this is no history, or one of another workflow.
+        WorkflowCodeFailed: When the code raises an exception, which is its cause.
+        ValueError: When this is not a history of the workflow.
     """
     document = history if isinstance(history, Mapping) else from_json(Path(history).read_bytes())
     RecordedHistory(document).replay(workflow)

@@ -53,7 +53,7 @@ LOOKS = 4
 
 
 class ExecutionNotCompleted(Exception):
-    """An execution that was waited for ended otherwise. failure: what is recorded of it, if anything is."""
+    """The execution ended without completing. failure: its recorded failure, if any."""
 
     def __init__(self, execution_id: str, status: ExecutionStatus, failure: Failure | None) -> None:
         super().__init__(f"execution {execution_id} is {status}" + (f": {failure.message}" if failure else ""))
@@ -70,10 +70,10 @@ class Execution:
         self._definition = definition
 
     async def result(self) -> Any:
-        """Wait for the end, and return what the workflow returned, as its own type.
+        """Wait for the end, and return the result with the workflow's own type.
 
         Raises:
-            ExecutionNotCompleted: When it ended otherwise.
+            ExecutionNotCompleted: When it ended in another way.
         """
         execution = await self._place.result(self.id, YEARS_SECONDS)
         if execution.status is not ExecutionStatus.COMPLETED or execution.ending is None:
@@ -81,11 +81,11 @@ class Execution:
         return self._definition.load_result(execution.ending.result)
 
     async def status(self) -> ExecutionStatus:
-        """Return how the execution is."""
+        """Return the status of the execution."""
         return (await call(self._place.engine.executions.get, WORKSPACE, self.id)).status
 
     async def search_keys(self) -> SearchKeys:
-        """Return what the execution is found by."""
+        """Return the search keys of the execution."""
         return (await call(self._place.engine.executions.get, WORKSPACE, self.id)).search_keys
 
     async def signal(self, name: str, **arguments: object) -> None:
@@ -95,7 +95,7 @@ class Execution:
         )
 
     async def update(self, name: str, **arguments: object) -> Any:
-        """Call an update, and return its answer as JSON.
+        """Send an update, and return its answer as JSON.
 
         Raises:
             HandlerFailed: When it is refused or fails.
@@ -104,7 +104,7 @@ class Execution:
         return await call(self._place.engine.messages.update, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def query(self, name: str, **arguments: object) -> Any:
-        """Ask a query, and return its answer as JSON.
+        """Send a query, and return its answer as JSON.
 
         Raises:
             HandlerFailed: When its handler does.
@@ -113,7 +113,7 @@ class Execution:
         return await call(self._place.engine.queries.ask, WORKSPACE, self.id, name, value, YEARS_SECONDS)
 
     async def cancel(self) -> None:
-        """Ask the workflow to end."""
+        """Cancel the execution."""
         await call(self._place.engine.messages.cancel, WORKSPACE, self.id)
 
     async def terminate(self) -> None:
@@ -123,16 +123,16 @@ class Execution:
     async def reset(
         self, event_id: int, *, reason: str | None = None, exclude_signals: bool = False, exclude_updates: bool = False
     ) -> None:
-        """Go on from an earlier event with a new run.
+        """Continue from an earlier event with a new run.
 
         Raises:
-            InvalidResetPoint: When nothing can go on from that event.
+            InvalidResetPoint: When a run cannot continue from that event.
         """
         request = ResetRequest(event_id, reason, exclude_signals, exclude_updates)
         await call(self._place.engine.resets.reset, WORKSPACE, self.id, request)
 
     async def history(self) -> History:
-        """Return what is recorded of the latest run by now."""
+        """Return the history of the latest run so far."""
         return History(await self._place.history(self.id))
 
 
@@ -143,15 +143,15 @@ class WorkflowEnvironment:
             order = await environment.start(Order, OrderInput(item="tea"))
             assert await order.result() == "paid"
 
-    activities: those that the worker serves; by default all that are imported, and of several with one name the one in a
-    workflow's module. mocks: functions in place of activities, by activity or name; async or not.
-    A provider is asked when an activity that is not mocked first needs what it gives.
-    always_replay: no run is kept between two tasks, so each goes through its whole history.
+    activities: those that the worker serves; by default all imported ones. If several have the same name, the one in a
+    workflow's module counts. mocks: replacements of activities, by activity or name; async or not.
+    A provider is called when an activity that is not mocked first needs it.
+    always_replay: no run is kept between two tasks, so each task replays the whole history.
     crashes: numbers of commits, from 1 on, right after each of which the worker dies and another one takes over.
-    schedules: whether the schedules that the workflows declare are made; each time that is skipped would start executions.
-    hash_seeds: at the end of the block, what was started in it is replayed in a process for each of them, where sets have
-    other orders; a difference is raised there, as a NonDeterminismError.
-    On a loop of `run_in_virtual_time`, or with the pytest plugin's mark, hours of timers and timeouts pass at once.
+    schedules: whether to create the schedules that the workflows declare; skipped time then starts executions.
+    hash_seeds: at the end of the block, one process per seed replays everything started in it, with another order of sets; a
+    difference raises NonDeterminismError.
+    With `run_in_virtual_time`, or the pytest plugin's mark, hours of timers and timeouts pass at once.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class WorkflowEnvironment:
 
     @property
     def commits(self) -> int:
-        """How many commits workers have made by now, as `crashes` counts them."""
+        """Number of commits so far, as `crashes` counts them."""
         return self._commits
 
     async def start(
@@ -229,7 +229,7 @@ class WorkflowEnvironment:
         return await (await self.start(workflow, params, **given)).result()
 
     def execution(self, workflow: type, execution_id: str) -> Execution:
-        """Return an execution by its id, such as a child's; whether there is one shows when it is asked something."""
+        """Return an execution by its id, such as a child's. Whether it exists shows at the first call."""
         return Execution(self._place, get_workflow_definition(workflow), execution_id)
 
     async def scheduled(self) -> list[Execution]:
@@ -240,16 +240,16 @@ class WorkflowEnvironment:
         return [Execution(self._place, known[workflow], execution_id) for _, workflow, execution_id in sorted(fired)]
 
     async def complete_activity(self, task_token: str, result: Any = None) -> bool:
-        """End an attempt that goes on elsewhere. result: as JSON. Tells whether somebody waits for it still."""
+        """Complete an attempt from outside. result: JSON. Returns whether the attempt was still waited for."""
         return await self._end(GrantedReport(self._attempt(task_token), result))
 
     async def fail_activity(self, task_token: str, message: str, *, non_retryable: bool = False) -> bool:
-        """Let an attempt fail that goes on elsewhere. Tells whether somebody waits for it still."""
+        """Fail an attempt from outside. Returns whether the attempt was still waited for."""
         failure = Failure(message=message, type="ApplicationError", non_retryable=non_retryable)
         return await self._end(GrantedReport(self._attempt(task_token), failure=failure))
 
     async def heartbeat_activity(self, task_token: str, *details: Any) -> bool:
-        """Say that an attempt is at work that goes on elsewhere. Tells whether somebody waits for it still."""
+        """Send a heartbeat for an attempt from outside. Returns whether the attempt is still waited for."""
         return await call(self._place.engine.activities.heartbeat, self._attempt(task_token), details)
 
     def _attempt(self, task_token: str) -> AttemptGrant:

@@ -23,7 +23,7 @@ class History:
 
     @property
     def activities(self) -> list[str]:
-        """The names of the activities that were asked for, in order."""
+        """The names of the activities that the workflow called, in order."""
         return [event["name"] for event in self.of_kind("activity_scheduled")]
 
     def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
@@ -31,7 +31,7 @@ class History:
         return [event for event in self.events if event["kind"] == kind]
 
     def assert_has(self, *kinds: str) -> None:
-        """Check that events of these kinds are there, in this order, whatever is between them.
+        """Check that the history has events of these kinds in this order, whatever is between them.
 
         Raises:
             AssertionError: When they are not.

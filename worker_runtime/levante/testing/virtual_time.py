@@ -83,6 +83,6 @@ class LoopClock:
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
-    """Do what `asyncio.run` does, in virtual time."""
+    """Run a coroutine like `asyncio.run`, in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)

@@ -59,15 +59,15 @@ async def run_worker(
 ) -> asyncio.Task[None] | None:
     """Serve these workflow classes, and all activities imported so far, until SIGTERM or SIGINT.
 
-    Told to stop, it lets running activities end for DRAIN_SECONDS. The process ends within two seconds after that, whatever
-    its threads and exit hooks do; with `detach`, or without `signals`, its end is up to the caller. What is not given comes
+    When stopped, it gives running activities DRAIN_SECONDS to end. The process ends within two seconds after that, whatever
+    its threads and exit hooks do; with `detach`, or without `signals`, it keeps running. Arguments that you leave out come
     from the environment, or else from `.env`: LEVANTE_SERVER_URL, LEVANTE_API_KEY, DEPLOYMENT_NAME, WORKER_NAME, ...
-    Called at the end of a script that `levante worker` or `levante dev` imports, it does nothing: they serve what is in it.
+    At the end of a script that `levante worker` or `levante dev` imports, it does nothing, because they serve the script.
 
     Args:
-        detach: Return at once with the task that serves. A repeat stops the worker of the same deployment before, as when a
-            cell of a notebook is run again.
-        signals: Whether SIGTERM and SIGINT stop it. Without, cancel the task, or use `Worker`.
+        detach: Return at once with the serving task. Another call replaces the worker of the same deployment, as when a
+            notebook cell runs again.
+        signals: Whether SIGTERM and SIGINT stop it. If not, cancel the task, or use `Worker`.
 
     Raises:
         WorkflowsException: For wrong settings or definitions, or when a provider of dependencies fails, or the API refuses
@@ -85,7 +85,7 @@ async def run_worker(
 
 
 class Worker:
-    """A worker in another program, such as a web application: it serves inside the block, and stops politely at its end.
+    """A worker inside another program, such as a web application. It runs inside the block, and drains at its end.
 
         async with workflows.Worker([Checkout], deployment_name="shop"):
             await server.serve()

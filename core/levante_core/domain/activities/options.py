@@ -9,12 +9,12 @@ from levante_core.domain.frozen import Frozen
 
 
 class RateLimit(Frozen):
-    """So many attempts begin in so many seconds, evenly spread, over all workers of a deployment."""
+    """A maximum number of attempts in a period, evenly spread, over all workers of a deployment."""
 
     time_window_in_sec: Annotated[int, Field(ge=1, le=3600)]
-    """How many seconds the limit is about."""
+    """Length of the period in seconds."""
     max_execution: Annotated[int, Field(ge=1, le=100_000)]
-    """How many attempts begin in that time."""
+    """Maximum number of attempts that start in that period."""
     key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """What shares the limit; null for the activity alone. Source: SDK contract, section 2 (read 2026-11-23)."""
 

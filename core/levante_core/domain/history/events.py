@@ -78,7 +78,7 @@ class TimerCanceled(Frozen):
 
 
 class ParentClosePolicy(StrEnum):
-    """What becomes of a child when the run that started it ends first."""
+    """What happens to a child when the run that started it ends first."""
 
     TERMINATE = "terminate"
     REQUEST_CANCEL = "request_cancel"
