@@ -31,6 +31,7 @@ from levante_core.services.dispatch.timers import DueService
 from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.expiry import ExpiryService
+from levante_core.services.executions.explain import ExplainService
 from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
@@ -68,6 +69,7 @@ class Engine:
     due: DueService
     effects: EffectService
     executions: ExecutionService
+    explanations: ExplainService
     histories: HistoryService
     logs: LogService
     messages: MessageService
@@ -166,6 +168,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
         effects=effects,
         executions=executions,
+        explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
         logs=LogService(store, clock),
         messages=messages,

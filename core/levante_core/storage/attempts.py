@@ -17,6 +17,8 @@ from levante_core.storage.decoding import moment, moment_if_any, number, reader
 from levante_core.storage.runs import ASKS_FOR_WORK, Recorded, recorded_of
 
 IS_CANCEL_REQUESTED = "is_cancel_requested"
+HEARTBEAT_AT = "heartbeat_at"
+"""Attribute of heartbeats; an older version wrote none."""
 DEADLINE_AT = "deadline_at"
 """Attribute of attempts that go on elsewhere."""
 MOST_FAILURES = 20
@@ -78,9 +80,13 @@ def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
 
 
-def heartbeat_update(run: RunKey, seq: int, details: Sequence[Json]) -> Update:
+def heartbeat_update(run: RunKey, seq: int, at: datetime, details: Sequence[Json]) -> Update:
     """Write the last heartbeat of an activity."""
-    return Update(keys.heartbeat(run, seq), set_documents={"details": _DETAILS.dump_json(tuple(details)).decode()})
+    return Update(
+        keys.heartbeat(run, seq),
+        set_attributes={HEARTBEAT_AT: wire_time(at)},
+        set_documents={"details": _DETAILS.dump_json(tuple(details)).decode()},
+    )
 
 
 def cancel_request(run: RunKey, seq: int) -> Update:
@@ -92,6 +98,12 @@ def cancel_request(run: RunKey, seq: int) -> Update:
 def details_of(item: Item) -> tuple[Json, ...]:
     """Read what the last heartbeat of an activity said; nothing if it has sent none."""
     return _DETAILS.validate_json(item.documents.get("details", "[]"))
+
+
+@reader
+def heartbeat_of(item: Item) -> tuple[int, datetime | None]:
+    """Read of which activity a heartbeat is, and when it came; None if none has, or an older version took it."""
+    return int(item.key.sort.removeprefix(keys.HEARTBEAT)), moment_if_any(item.attributes, HEARTBEAT_AT)
 
 
 @reader

@@ -46,6 +46,7 @@ READ = {
     ("GET", "/v1/workflows/runs"): None,
     ("GET", "/v1/workflows/executions/e1"): None,
     ("GET", "/v1/workflows/executions/e1/history"): None,
+    ("GET", "/v1/workflows/executions/e1/explain"): None,
     ("GET", "/v1/workflows/executions/e1/stream"): None,
     ("GET", "/v1/workflows/runs/{run}"): None,
     ("GET", "/v1/workflows/runs/{run}/history"): None,

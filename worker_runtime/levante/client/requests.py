@@ -73,6 +73,11 @@ def describe(execution_id: str, *, with_search_keys: bool = False) -> Request:
     return Request("GET", execution_path(execution_id), query, is_repeatable=True)
 
 
+def explain(execution_id: str) -> Request:
+    """Say what an execution waits for."""
+    return Request("GET", f"{execution_path(execution_id)}/explain", is_repeatable=True)
+
+
 def send(execution_id: str, kind: str, name: str, value: Json, request_id: str | None = None) -> Request:
     """Send a message. kind: signals, queries or updates. request_id: by which a repeat of it is known."""
     body = {"name": name} if value is None else {"name": name, "input": value}

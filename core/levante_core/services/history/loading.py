@@ -1,6 +1,6 @@
 """Reading a run's history from the item store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -162,14 +162,18 @@ class OpenRun:
 def read_open_run(store: ItemStore, run: RunKey, pool: WorkerPool) -> OpenRun:
     """Read what an open run waits for. Raises: InconsistentHistory. Cost: three queries, or more for large histories."""
     history = read_history(store, run)
-    state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
-    untaken = [fact for fact in history.facts if fact.key not in state.taken]
     partition = keys.history(run.workspace, run.run_id)
     first, last = keys.prefixed(keys.ATTEMPT)
     later = [attempt_of(item) for item in read_all(store, Query(partition, first=first, last=last))]
-    retries = {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]}
     last_at = max([*history.recorded_at, *history.facts_recorded_at, *(retry.recorded_at for retry in later)], default=None)
-    return OpenRun(OpenWork(state, untaken, retries), last_at)
+    return OpenRun(open_work(history, later, run, pool), last_at)
+
+
+def open_work(history: History, later: Iterable[AttemptEnded], run: RunKey, pool: WorkerPool) -> OpenWork:
+    """Return what a run waits for. later: what its attempt items say. Raises: InconsistentHistory."""
+    state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
+    untaken = [fact for fact in history.facts if fact.key not in state.taken]
+    return OpenWork(state, untaken, {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]})
 
 
 def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[AttemptEnded]:
