@@ -32,6 +32,7 @@ from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.expiry import ExpiryService
 from levante_core.services.executions.explain import ExplainService
+from levante_core.services.executions.interventions import InterventionService
 from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
@@ -71,6 +72,7 @@ class Engine:
     executions: ExecutionService
     explanations: ExplainService
     histories: HistoryService
+    interventions: InterventionService
     logs: LogService
     messages: MessageService
     metrics: MetricsService
@@ -170,6 +172,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         executions=executions,
         explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
+        interventions=InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts),
         logs=LogService(store, clock),
         messages=messages,
         metrics=MetricsService(executions, clock, blockers),

@@ -1,4 +1,4 @@
-"""Attempts of activities and of workflow tasks as items: which one is the current one, how others ended, what they said."""
+"""Attempts of activities and of workflow tasks as items: which one is current, how others ended, what was done by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
@@ -21,6 +22,8 @@ HEARTBEAT_AT = "heartbeat_at"
 """Attribute of heartbeats; an older version wrote none."""
 DEADLINE_AT = "deadline_at"
 """Attribute of attempts that go on elsewhere."""
+BY_HAND = "by_hand"
+"""Document of facts that were given by hand."""
 MOST_FAILURES = 20
 """So many failed attempts of an activity are kept, the last ones."""
 
@@ -138,6 +141,22 @@ def attempt_of(item: Item) -> AttemptEnded:
         attempt=attempt_number(item),
         is_deferred=attributes.get(DEADLINE_AT) is not None,
     )
+
+
+def noted_by_hand(fact: Item, by_hand: ByHand | None) -> Item:
+    """Note on a fact who has given it by hand, if somebody has."""
+    return replace(fact, documents={**fact.documents, BY_HAND: by_hand.model_dump_json()}) if by_hand else fact
+
+
+def is_by_hand(fact: Item) -> bool:
+    """Whether a fact was given by hand."""
+    return BY_HAND in fact.documents
+
+
+@reader
+def by_hand_of(fact: Item) -> ByHand | None:
+    """Read who has given a fact by hand; None if it came about otherwise."""
+    return ByHand.model_validate_json(fact.documents[BY_HAND]) if is_by_hand(fact) else None
 
 
 def task_failure_item(recorded: Recorded, attempt: int, failure: Failure) -> Item:

@@ -16,7 +16,7 @@ from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.waits import Actor, Observed, Remedy, Wait, WaitKind, waits_of
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import ActivityScheduled, ChildScheduled, TimerStarted
-from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed
+from levante_core.domain.history.notes import CodeFailed
 from levante_core.domain.history.run_messages import CancelRequested
 from levante_core.domain.history.transitions import ActivityState
 from levante_core.domain.names import Workspace
@@ -28,7 +28,7 @@ from levante_core.protocol.workers import TaskQueue
 from levante_core.services.dispatch.sender import group_of, queue_name
 from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.lookup import find_summary
-from levante_core.services.history.loading import History, open_work, read_all, read_history
+from levante_core.services.history.loading import History, failed_in_place, open_work, read_all, read_history
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts, free_at_of, heartbeat_of
 from levante_core.storage.catalogue import registration_of
@@ -101,7 +101,7 @@ class ExplainService:
             started_at=run.started_at,
             asked_at=dict(_asked_at(history)),
             facts_at={fact.key: at for fact, at in zip(history.facts, history.facts_recorded_at, strict=True)},
-            failed={**dict(_failed_in_place(history)), **dict(_failed(attempts))},
+            failed={failed.seq: failed for failed in [*failed_in_place(history), *_failed(attempts)]},
             heartbeats=dict(_heartbeats(heartbeats)),
             workers=dict(self._workers(run, work, now)),
             places=dict(self._places(run, work, now)),
@@ -170,19 +170,9 @@ def _asked_at(history: History) -> Iterator[tuple[int, datetime]]:
                 yield event.seq, at
 
 
-def _failed_in_place(history: History) -> Iterator[tuple[int, FailedAttempt]]:
-    """Yield how attempts in place ended that the queue follows; what was stopped on purpose has not failed."""
-    for batch, at in zip(history.batches, history.recorded_at, strict=True):
-        for event in batch.events:
-            if isinstance(event, ActivityHandedOver) and event.failure and event.attempt > 1:
-                attempt, failure = event.attempt - 1, event.failure
-                yield event.activity, FailedAttempt(seq=event.activity, attempt=attempt, at=at, failure=failure)
-
-
-def _failed(attempts: Sequence[Item]) -> Iterator[tuple[int, FailedAttempt]]:
+def _failed(attempts: Sequence[Item]) -> Iterator[FailedAttempt]:
     for failed in readable(attempts, failed_attempts):
-        if failed:
-            yield failed[-1].seq, failed[-1]
+        yield from failed[-1:]
 
 
 def _heartbeats(items: Sequence[Item]) -> Iterator[tuple[int, datetime]]:

@@ -21,6 +21,7 @@ from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch.effects import EffectService
 from levante_core.services.executions.lookup import find_execution
 from levante_core.services.history.loading import History, read_history
+from levante_core.storage.attempts import noted_by_hand
 from levante_core.storage.runs import (
     ASKS_FOR_WORK,
     Recorded,
@@ -139,7 +140,7 @@ def _copies(
     for batch, at in zip(batches, history.recorded_at, strict=False):
         yield batch_item(Recorded(new.key, new.pool, at), batch, asks_for_work=False)
     for fact, at in facts:
-        yield _silent(fact_item(Recorded(new.key, new.pool, at), fact))
+        yield _silent(noted_by_hand(fact_item(Recorded(new.key, new.pool, at), fact), history.by_hand.get(fact.key)))
 
 
 def _silent(item: Item) -> Item:

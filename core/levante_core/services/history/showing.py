@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from levante_core.domain.dispatch.tasks import Fact
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history.events import FactTaken, HistoryEvent, Input, MessagesTaken
 from levante_core.domain.history.run_messages import RunMessage, message_key
 from levante_core.domain.history.state import fact_in, messages_in
 from levante_core.domain.names import Workspace
-from levante_core.ports.item_store import ItemStore, Query
+from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.services.executions.lookup import find_execution, find_run
-from levante_core.services.history.loading import History, last_batch, read_all
+from levante_core.services.history.loading import History, given_by_hand, last_batch, read_all
 from levante_core.storage import keys
 from levante_core.storage.attempts import task_failure_of
 from levante_core.storage.decoding import missing_batch
@@ -35,7 +36,8 @@ class ShownHistory:
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events, numbered, facts in the places where they were taken.
 
-        `taken_until` is the same number for all messages that were taken at once. Raises: InconsistentHistory.
+        `taken_until` is the same number for all messages that were taken at once; `by_hand` says of an outcome who has given
+        it by hand. Raises: InconsistentHistory.
         """
         for event_id, event in enumerate(self._unnumbered(), 1):
             event["event_id"] = event_id
@@ -48,9 +50,11 @@ class ShownHistory:
     def _unnumbered(self) -> Iterator[dict[str, Any]]:
         start = self._execution.start
         yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        for entry, taken_until, recorded_at in _entries(_pieces(self._store, self._execution.key)):
-            together = {"taken_until": taken_until} if taken_until else {}
-            yield {**entry.model_dump(mode="json"), **together, "recorded_at": wire_time(recorded_at)}
+        for entry in _entries(_pieces(self._store, self._execution.key)):
+            together = {"taken_until": entry.taken_until} if entry.taken_until else {}
+            by_hand = {"by_hand": entry.by_hand.model_dump(mode="json")} if entry.by_hand else {}
+            recorded_at = wire_time(entry.recorded_at)
+            yield {**entry.event.model_dump(mode="json"), **together, **by_hand, "recorded_at": recorded_at}
 
 
 class HistoryService:
@@ -92,19 +96,29 @@ class HistoryService:
 
 def shown(history: History) -> Iterator[tuple[HistoryEvent | RunMessage, datetime]]:
     """Yield the events, facts in the places where they were taken, and when each was recorded there."""
-    return ((entry, recorded_at) for entry, _, recorded_at in _entries([history]))
+    return ((entry.event, entry.recorded_at) for entry in _entries([history]))
 
 
-def _entries(pieces: Iterable[History]) -> Iterator[tuple[HistoryEvent | RunMessage, int | None, datetime]]:
-    """Yield events, for messages the number up to which they were taken at once, and when each was recorded."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An event in its place. taken_until: of messages, the number up to which they were taken at once."""
+
+    event: HistoryEvent | RunMessage
+    recorded_at: datetime
+    taken_until: int | None
+    by_hand: ByHand | None
+
+
+def _entries(pieces: Iterable[History]) -> Iterator[_Entry]:
     taken = 0
     for piece in pieces:
         facts = {fact.key: fact.input for fact in piece.facts}
         for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
             for event in batch.events:
                 until = event.until if isinstance(event, MessagesTaken) else None
+                by_hand = piece.by_hand.get(event.fact) if isinstance(event, FactTaken) else None
                 for entry in _resolved(event, facts, taken):
-                    yield entry, until, recorded_at
+                    yield _Entry(entry, recorded_at, until, by_hand)
                 taken = until or taken
 
 
@@ -121,21 +135,22 @@ def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
         events = [event for batch in batches for event in batch.events]
         outcomes = {event.fact for event in events if isinstance(event, FactTaken)}
         until = max((event.until for event in events if isinstance(event, MessagesTaken)), default=taken)
-        facts = [*_outcomes(store, run, outcomes), *_messages(store, run, taken, until)]
+        taken_facts = list(_outcomes(store, run, outcomes))
+        facts = (*map(fact_of, taken_facts), *_messages(store, run, taken, until))
         taken = until
-        yield History(batches, tuple(recorded_of(item).at for item in page.items), tuple(facts), ())
+        yield History(batches, tuple(recorded_of(item).at for item in page.items), facts, (), given_by_hand(taken_facts))
         index += len(batches)
         if page.next is None:
             return
 
 
-def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator[Fact]:
+def _outcomes(store: ItemStore, run: RunKey, names: Collection[str]) -> Iterator[Item]:
     """Read these facts; those that lie between them are left out."""
     if names:
         first, last = keys.fact(run, min(names)), keys.fact(run, max(names))
         for item in read_all(store, Query(first.partition, first=first.sort, last=last.sort, limit=BATCHES_AT_ONCE)):
             if item.key.sort.removeprefix(keys.FACT) in names:
-                yield fact_of(item)
+                yield item
 
 
 def _messages(store: ItemStore, run: RunKey, after: int, until: int) -> Iterator[Fact]:

@@ -1,8 +1,11 @@
 """What an execution waits for, as people read it, and the commands that repair by hand."""
 
 import json
+from typing import Any
 
-from tests.support.cli import Api, api, run
+import pytest
+
+from tests.support.cli import Api, api, assert_one_line, run
 from tests.unit.levante.cli.commands import ONE
 
 __all__ = ["api"]
@@ -28,8 +31,60 @@ def test_explain_when_asked_then_each_entry_says_who_acts(api: Api) -> None:
     assert lines[0] == "RUNNING: S."
     assert lines[2] == "timer: timer 2 fires later"
     assert lines[3] == "  since 2026-01-01T00:00:00 UTC, until 2026-01-01T01:00:00 UTC, goes on by itself"
+    assert lines[4] == "  levante executions skip-timer e1 2"
     assert "  an operator has to act" in lines
     assert "  somebody" in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy", "command"),
+    [
+        ("activity_failing", "retry", "retry-activity e1 1"),
+        ("rate_limited", "complete", "complete-activity e1 1 --result JSON"),
+        ("activity_running", "fail", "fail-activity e1 1 --message TEXT"),
+        ("child", "complete", "complete-child e1 1 --result JSON"),
+        ("code_failing", "reset", "reset e1 --event EVENT"),
+    ],
+)
+def test_explain_when_something_can_be_done_then_the_command_is_shown(
+    api: Api, kind: str, remedy: str, command: str
+) -> None:
+    """To be copied."""
+    wait = {"kind": kind, "message": "m", "seq": 1, "actor": "nobody", "remedies": [remedy]}
+    api.on("GET", f"{ONE}/explain", (200, {**ANSWER, "waits": [wait]}))
+    assert run(api, "executions", "explain", "e1").stdout.splitlines()[-1] == f"  levante executions {command}"
+
+
+REASON = ("--reason", "because")
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "body"),
+    [
+        (["retry-activity", "e1", "1"], "activities/1/retry", {}),
+        (["retry-activity", "e1", "1", *REASON], "activities/1/retry", {"reason": "because"}),
+        (["complete-activity", "e1", "1", "--result", "null"], "activities/1/complete", {"result": None}),
+        (["fail-activity", "e1", "1", "--message", "m"], "activities/1/fail", {"message": "m"}),
+        (["fail-activity", "e1", "1", "--message", "m", "--type", "T"], "activities/1/fail", {"message": "m", "type": "T"}),
+        (["skip-timer", "e1", "2", *REASON], "timers/2/skip", {"reason": "because"}),
+        (["complete-child", "e1", "3", "--result", "[1]"], "children/3/complete", {"result": [1]}),
+        (["fail-child", "e1", "3", "--message", "m"], "children/3/fail", {"message": "m"}),
+    ],
+)
+def test_repair_when_asked_for_then_the_request_says_so(
+    api: Api, command: list[str], path: str, body: dict[str, Any]
+) -> None:
+    """What is not given is not sent; null is a result."""
+    api.on("POST", f"{ONE}/{path}", (204, None))
+    result = run(api, "executions", *command)
+    assert (result.exit_code, "recorded as done by hand" in result.stdout) == (0, True)
+    assert api.asked[0][2] == body
+
+
+def test_repair_when_it_is_refused_then_one_line_says_why(api: Api) -> None:
+    """And what can be done."""
+    api.on("POST", f"{ONE}/activities/1/retry", (409, {"detail": "it runs", "code": "NOT_APPLICABLE"}))
+    assert_one_line(run(api, "executions", "retry-activity", "e1", "1"), "it runs (409 NOT_APPLICABLE)")
 
 
 def test_explain_when_asked_for_json_then_it_is_the_answer(api: Api) -> None:

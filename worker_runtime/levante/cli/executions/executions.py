@@ -19,6 +19,7 @@ from levante.cli.options import STATUSES, given, json_option, limit_option, with
 from levante.cli.output.paging import Listing
 from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
+from levante.cli.repairs.by_hand import COMMANDS as REPAIRS
 from levante.cli.repairs.explaining import explain
 from levante.client.requests import execution_path
 
@@ -88,6 +89,6 @@ def history(client: Client, *, execution_id: str, as_json: bool) -> None:
     show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
 
 
-for _command in (start, wait, explain, signal, query, update, cancel, terminate, reset, events, trace):
+for _command in (start, wait, explain, signal, query, update, cancel, terminate, reset, events, trace, *REPAIRS):
     executions.add_command(_command)
 executions.add_command(execution_logs, "logs")

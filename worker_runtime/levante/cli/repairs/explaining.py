@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import click
@@ -22,6 +23,20 @@ ACTORS = {
 }
 
 
+HELP = {
+    ("activity", "retry"): "retry-activity {id} {seq}",
+    ("activity", "complete"): "complete-activity {id} {seq} --result JSON",
+    ("activity", "fail"): "fail-activity {id} {seq} --message TEXT",
+    ("rate", "complete"): "complete-activity {id} {seq} --result JSON",
+    ("rate", "fail"): "fail-activity {id} {seq} --message TEXT",
+    ("timer", "skip"): "skip-timer {id} {seq}",
+    ("child", "complete"): "complete-child {id} {seq} --result JSON",
+    ("child", "fail"): "fail-child {id} {seq} --message TEXT",
+    ("", "reset"): "reset {id} --event EVENT",
+}
+"""The command that is a remedy, by what is repaired."""
+
+
 @click.command()
 @click.argument("execution_id")
 @json_option
@@ -36,11 +51,17 @@ def explain(client: Client, *, execution_id: str, as_json: bool) -> None:
     click.echo(one_line(f"{answer.field('status', str)}: {answer.field('summary', str)}"))
     for wait in answer.rows("waits"):
         click.echo("")
-        for line in _lines(wait):
+        for line in _lines(execution_id, wait):
             click.echo(line)
 
 
-def _lines(wait: Mapping[str, Any]) -> Iterator[str]:
+def _lines(execution_id: str, wait: Mapping[str, Any]) -> Iterator[str]:
     yield one_line(f"{wait.get('kind')}: {wait.get('message')}")
     times = [f"{name} {cell(wait[name]).rstrip('Z')} UTC" for name in ("since", "until") if wait.get(name)]
     yield f"  {', '.join([*times, ACTORS.get(str(wait.get('actor')), str(wait.get('actor')))])}"
+    kind = str(wait.get("kind"))
+    what = kind if kind in ("timer", "child") else kind.partition("_")[0]
+    for remedy in wait.get("remedies") or ():
+        command = HELP.get((what, remedy)) or HELP.get(("", remedy))
+        if command:
+            yield "  " + one_line(f"levante executions {command.format(id=quote(execution_id), seq=wait.get('seq'))}")

@@ -1,0 +1,95 @@
+"""Explain and repairs by hand over HTTP: what is asked, what is answered, what is refused."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api.harness import Answer, Api
+
+E1 = "/v1/workflows/executions/e1"
+WAIT_FIELDS = {
+    *("kind", "message", "since", "until", "seq", "name", "attempt", "max_attempts", "failure", "worker", "heartbeat_at"),
+    *("child_execution_id", "signals", "updates", "actor", "remedies"),
+}
+
+
+@pytest.fixture
+def waiting(api: Api) -> Api:
+    """Start an execution that waits for an activity (1), a timer (2) and a child (3)."""
+    api.register("greet")
+    api.start("e1")
+    (task,) = api.poll()
+    scheduled = {"kind": "activity_scheduled", "seq": 1, "name": "charge", "input": {}}
+    timer = {"kind": "timer_started", "seq": 2, "fire_at": "2099-01-01T00:00:00Z"}
+    child = {"kind": "child_scheduled", "seq": 3, "workflow_name": "greet", "execution_id": "c1", "input": {"a": 1}}
+    api.commit(task, scheduled, timer, {**child, "close_policy": "abandon"})
+    return api
+
+
+def explained(api: Api, key: str = "viewer") -> Answer:
+    """Explain the execution."""
+    return api.call("GET", f"{E1}/explain", key=key)
+
+
+def test_explain_when_a_viewer_asks_then_every_field_is_there(waiting: Api) -> None:
+    """What does not apply is null, so that typed clients need not look whether it is there."""
+    answer = explained(waiting)
+    assert (answer.status, answer.body.keys()) == (200, {"execution_id", "run_id", "status", "summary", "waits"})
+    assert (answer.body["execution_id"], answer.body["status"]) == ("e1", "RUNNING")
+    assert [wait["kind"] for wait in answer.body["waits"]] == ["activity_queued", "timer", "child"]
+    assert all(wait.keys() == WAIT_FIELDS for wait in answer.body["waits"])
+    assert waiting.call("GET", "/v1/workflows/executions/nobody/explain").status == 404
+
+
+BODIES: dict[str, Any] = {
+    "activities/1/complete": {"result": {"paid": 1}, "reason": "by telephone"},
+    "activities/1/fail": {"message": "no"},
+    "timers/2/skip": {},
+    "children/3/complete": {"result": None},
+    "children/3/fail": {"message": "no", "type": "Lost"},
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_repair_when_done_and_repeated_then_204_and_it_is_waited_for_no_longer(waiting: Api, path: str) -> None:
+    """A worker takes in the outcome."""
+    seq = int(path.split("/")[1])
+    for _ in range(2):
+        answer = waiting.call("POST", f"{E1}/{path}", BODIES[path], key="client")
+        assert (answer.status, answer.body) == (204, None)
+    waits = explained(waiting).body["waits"]
+    assert waits[0]["kind"] == "workflow_task_queued"
+    assert seq not in [wait["seq"] for wait in waits]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("activities/1/retry", {}, 409, "NOT_APPLICABLE"),
+        ("activities/2/complete", {"result": 1}, 404, "WF_1100"),
+        ("timers/1/skip", {}, 404, "WF_1100"),
+        ("timers/x/skip", {}, 404, "WF_1100"),
+        ("timers/-1/skip", {}, 404, "WF_1100"),
+        ("activities/1/complete", {}, 422, "WF_1001"),
+        ("activities/1/complete", {"result": 1, "why": "x"}, 422, "WF_1001"),
+        ("activities/1/fail", {"message": ""}, 422, "WF_1001"),
+        ("timers/2/skip", {"reason": "x" * 1001}, 422, "WF_1001"),
+    ],
+)
+def test_repair_when_it_cannot_be_done_then_the_answer_says_so_and_nothing_changes(
+    waiting: Api, path: str, body: Any, status: int, code: str
+) -> None:
+    """With what can be done."""
+    before = explained(waiting).body
+    answer = waiting.call("POST", f"{E1}/{path}", body, key="client")
+    assert answer.status == status
+    assert answer.body.get("code", "WF_1001") == code
+    assert explained(waiting).body == before
+
+
+def test_repair_when_the_execution_has_ended_then_409_says_how(waiting: Api) -> None:
+    """Nothing can be repaired any more."""
+    waiting.call("POST", f"{E1}/terminate")
+    answer = waiting.call("POST", f"{E1}/timers/2/skip", {})
+    assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "WF_1102", "TERMINATED")
+    assert (explained(waiting).body["status"], explained(waiting).body["waits"]) == ("TERMINATED", [])
