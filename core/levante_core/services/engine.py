@@ -70,6 +70,7 @@ class Engine:
     due: DueService
     effects: EffectService
     executions: ExecutionService
+    expiry: ExpiryService
     explanations: ExplainService
     histories: HistoryService
     interventions: InterventionService
@@ -154,7 +155,8 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         conflicts=conflicts,
     )
     streams = StreamService(store, conflicts)
-    effects = EffectService(dispatch, activities, children, schedules, ExpiryService(store, clock, streams))
+    expiry = ExpiryService(store, clock, streams)
+    effects = EffectService(dispatch, activities, children, schedules, expiry)
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
@@ -170,6 +172,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
         effects=effects,
         executions=executions,
+        expiry=expiry,
         explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
         interventions=InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts),

@@ -20,6 +20,7 @@ from levante_api.dispatch.workers import WorkerEndpoints
 from levante_api.executions.executions import ExecutionEndpoints
 from levante_api.executions.explain import ExplainEndpoints
 from levante_api.executions.interventions import InterventionEndpoints
+from levante_api.executions.reruns import RerunEndpoints
 from levante_api.executions.runs import RunEndpoints
 from levante_api.http.endpoints import Endpoint, Endpoints, mount
 from levante_api.http.problems import answer_to
@@ -93,6 +94,7 @@ def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) 
             ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
             ExplainEndpoints(engine),
             InterventionEndpoints(engine),
+            RerunEndpoints(engine),
             MessageEndpoints(engine, settings.max_wait_seconds),
         ],
         "runs": [RunEndpoints(engine, streams)],

@@ -93,3 +93,45 @@ def test_repair_when_the_execution_has_ended_then_409_says_how(waiting: Api) -> 
     answer = waiting.call("POST", f"{E1}/timers/2/skip", {})
     assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "WF_1102", "TERMINATED")
     assert (explained(waiting).body["status"], explained(waiting).body["waits"]) == ("TERMINATED", [])
+
+
+# --- where it can go on anew, once more, deleted ----------------------------------------------------------------------
+
+
+def test_reset_points_when_listed_page_by_page_then_each_is_there_once(api: Api) -> None:
+    """And is one that a reset takes."""
+    api.register("greet")
+    api.start("e1")
+    (task,) = api.poll()
+    api.commit(task, {"kind": "activity_scheduled", "seq": 1, "name": "charge", "input": {}})
+    first = api.call("GET", f"{E1}/reset-points", query="limit=1", key="viewer").body
+    assert ([point["kind"] for point in first["points"]], first["next_after"]) == (["execution_started"], 1)
+    second = api.call("GET", f"{E1}/reset-points", query="limit=1&after=1").body
+    assert ([(point["event_id"], point["name"]) for point in second["points"]], second["next_after"]) == (
+        [(2, "charge")],
+        None,
+    )
+    assert api.call("POST", f"{E1}/reset", {"event_id": 2}).status == 204
+    assert api.call("GET", f"{E1}/reset-points", query="limit=0").status == 422
+
+
+def test_rerun_when_asked_for_then_the_answer_is_that_of_a_start(api: Api) -> None:
+    """With the input of before, or another one that fits."""
+    api.register("greet")
+    api.start("e1")
+    answer = api.call("POST", f"{E1}/rerun", {"execution_id": "e2"}, key="client")
+    assert (answer.status, answer.body["execution_id"], answer.body["status"]) == (200, "e2", "RUNNING")
+    assert api.call("POST", f"{E1}/rerun", {"execution_id": "e2"}).status == 409
+    assert api.call("POST", f"{E1}/rerun", {"input": {"a": "no number"}}).status == 422
+    assert api.call("POST", f"{E1}/rerun", {"input": {"a": 1}, "encoded_input": {}}).status == 422
+
+
+def test_delete_when_the_execution_has_ended_then_204_and_it_is_gone(api: Api) -> None:
+    """An open one is not deleted."""
+    api.register("greet")
+    api.start("e1")
+    refused = api.call("DELETE", E1, key="client")
+    assert (refused.status, refused.body["code"]) == (409, "NOT_APPLICABLE")
+    api.call("POST", f"{E1}/terminate")
+    assert api.call("DELETE", E1, key="client").status == 204
+    assert [api.call(method, E1).status for method in ("GET", "DELETE")] == [404, 404]

@@ -15,6 +15,7 @@ from levante_api.executions.models import (
     WorkflowExecutionSyncResponse,
     WorkflowHistoryResponse,
     execution_response,
+    given_input,
     not_completed,
     status_response,
 )
@@ -26,7 +27,6 @@ from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace, deployment_name
-from levante_core.domain.payloads import is_encoded
 from levante_core.errors import InvalidInput, LevanteError, ResultNotReady
 from levante_core.protocol.streams import HISTORY
 from levante_core.services.engine import Engine
@@ -155,18 +155,13 @@ class ExecutionEndpoints:
 
 
 def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartRequest:
-    if body.encoded_input is not None and body.input is not None:
-        raise InvalidInput.at(("body", "encoded_input"), "there is an input too: send one of them")
-    if body.encoded_input is not None and not is_encoded(body.encoded_input):
-        problem = "this is no encoded payload: it needs b64payload, and encoding_options"
-        raise InvalidInput.at(("body", "encoded_input"), problem)
     if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
         problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
         raise InvalidInput.at(("body", "task_queue"), problem)
     if body.task_queue:
         deployment_name(body.task_queue, "task_queue")
     return StartRequest(
-        input=body.input if body.encoded_input is None else body.encoded_input,
+        input=given_input(body.input, body.encoded_input),
         execution_id=body.execution_id,
         deployment_name=body.deployment_name or body.task_queue,
         user_id=user_of(request),

@@ -91,3 +91,31 @@ def test_explain_when_asked_for_json_then_it_is_the_answer(api: Api) -> None:
     """As the API gave it."""
     api.on("GET", f"{ONE}/explain", (200, ANSWER))
     assert json.loads(run(api, "executions", "explain", "e1", "--json").stdout) == ANSWER
+
+
+def test_reset_points_when_listed_then_each_is_a_row(api: Api) -> None:
+    """As many as are wanted, page by page."""
+    point = {"event_id": 4, "kind": "activity_completed", "name": "charge", "recorded_at": "2026-01-01T00:00:00Z"}
+    page = {"execution_id": "e1", "run_id": "r", "points": [point], "next_after": 4}
+    api.on("GET", f"{ONE}/reset-points", (200, page), (200, {**page, "next_after": None}))
+    lines = run(api, "executions", "reset-points", "e1").stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["EVENT", "RECORDED", "KIND", "NAME"],
+        *2 * [["4", "2026-01-01T00:00:00Z", "activity_completed", "charge"]],
+    ]
+    assert api.asked[1][1] == f"{ONE}/reset-points?limit=49&after=4"
+
+
+def test_rerun_when_asked_for_then_what_is_not_given_is_not_sent(api: Api) -> None:
+    """The input and the id stay what they were, or are made up."""
+    api.on("POST", f"{ONE}/rerun", (200, {"execution_id": "e2", "status": "RUNNING"}))
+    assert "e2" in run(api, "executions", "rerun", "e1").stdout
+    run(api, "executions", "rerun", "e1", "--execution-id", "e2", "--input", '{"n": 1}')
+    assert [body for _, _, body, _ in api.asked] == [{}, {"execution_id": "e2", "input": {"n": 1}}]
+
+
+def test_delete_when_done_then_it_says_so(api: Api) -> None:
+    """Nothing else is answered."""
+    api.on("DELETE", ONE, (204, None))
+    assert run(api, "executions", "delete", "e1").stdout == "execution e1 is deleted\n"
+    assert run(api, "executions", "delete", "e1", "--json").stdout == ""

@@ -21,6 +21,7 @@ from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
 from levante.cli.repairs.by_hand import COMMANDS as REPAIRS
 from levante.cli.repairs.explaining import explain
+from levante.cli.repairs.reruns import delete, rerun, reset_points
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -89,6 +90,22 @@ def history(client: Client, *, execution_id: str, as_json: bool) -> None:
     show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
 
 
-for _command in (start, wait, explain, signal, query, update, cancel, terminate, reset, events, trace, *REPAIRS):
+for _command in (
+    start,
+    wait,
+    explain,
+    signal,
+    query,
+    update,
+    cancel,
+    terminate,
+    reset,
+    reset_points,
+    rerun,
+    delete,
+    events,
+    trace,
+    *REPAIRS,
+):
     executions.add_command(_command)
 executions.add_command(execution_logs, "logs")
