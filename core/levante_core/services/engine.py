@@ -37,6 +37,7 @@ from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
+from levante_core.services.history.pages import HistoryPages
 from levante_core.services.history.showing import HistoryService
 from levante_core.services.messages.accept import MessageService
 from levante_core.services.messages.handler_checks import HandlerChecks
@@ -73,6 +74,7 @@ class Engine:
     expiry: ExpiryService
     explanations: ExplainService
     histories: HistoryService
+    history_pages: HistoryPages
     interventions: InterventionService
     logs: LogService
     messages: MessageService
@@ -132,27 +134,13 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     trace_export = TraceExport(traces, clock, send_spans)
     blockers = BlockerService(store, clock, attendance)
     executions = ExecutionService(
-        store,
-        clock,
-        ids,
-        watch,
-        dispatch=dispatch,
-        catalogue=catalogue,
-        inputs=inputs,
-        is_traced=trace_export.is_on,
+        store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs, is_traced=trace_export.is_on
     )
     messages = MessageService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
     children = ChildService(store, clock, dispatch=dispatch, executions=executions, closing=closing, messages=messages)
     activities = ActivityService(store, clock, dispatch)
     schedules = ScheduleService(
-        store,
-        clock,
-        ids,
-        dispatch=dispatch,
-        executions=executions,
-        closing=closing,
-        messages=messages,
-        conflicts=conflicts,
+        store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, messages=messages, conflicts=conflicts
     )
     streams = StreamService(store, conflicts)
     expiry = ExpiryService(store, clock, streams)
@@ -175,6 +163,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         expiry=expiry,
         explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
+        history_pages=HistoryPages(store, clock, watch),
         interventions=InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts),
         logs=LogService(store, clock),
         messages=messages,

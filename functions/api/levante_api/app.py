@@ -97,7 +97,7 @@ def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) 
             RerunEndpoints(engine),
             MessageEndpoints(engine, settings.max_wait_seconds),
         ],
-        "runs": [RunEndpoints(engine, streams)],
+        "runs": [RunEndpoints(engine, settings.max_wait_seconds, streams)],
         "metrics": [MetricsEndpoints(engine)],
         "activities": [ActivityEndpoints(engine)],
         "events": [EventEndpoints(engine, streams)],

@@ -135,3 +135,29 @@ def test_delete_when_the_execution_has_ended_then_204_and_it_is_gone(api: Api) -
     api.call("POST", f"{E1}/terminate")
     assert api.call("DELETE", E1, key="client").status == 204
     assert [api.call(method, E1).status for method in ("GET", "DELETE")] == [404, 404]
+
+
+# --- histories page by page -------------------------------------------------------------------------------------------
+
+
+def test_history_when_read_page_by_page_then_the_pages_are_the_whole(waiting: Api) -> None:
+    """From either end, of an execution and of its run, for whoever may read."""
+    whole = waiting.call("GET", f"{E1}/history").body
+    assert whole["next_after"] is None
+    run = f"/v1/workflows/runs/{whole['run_id']}/history"
+    for path in (f"{E1}/history", run):
+        first = waiting.call("GET", path, query="limit=3", key="viewer").body
+        second = waiting.call("GET", path, query=f"limit=3&after={first['next_after']}").body
+        assert [*first["events"], *second["events"]] == whole["events"]
+        assert (first.keys(), second["next_after"]) == (whole.keys(), None)
+        newest = waiting.call("GET", path, query="order=desc&kinds=timer_started&kinds=child_scheduled").body
+        assert [event["kind"] for event in newest["events"]] == ["child_scheduled", "timer_started"]
+    bare = waiting.call("GET", f"{E1}/history", query="include_payloads=false").body
+    assert not any("input" in event for event in bare["events"])
+    assert waiting.call("GET", f"{E1}/history", query="after=4&wait_seconds=0").body["events"] == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "order=up", "kinds=nothing", "wait_seconds=-1", "after=-1"])
+def test_history_when_the_page_is_none_then_422(waiting: Api, query: str) -> None:
+    """A filter that is not applied would lie."""
+    assert waiting.call("GET", f"{E1}/history", query=query).status == 422

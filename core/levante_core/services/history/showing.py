@@ -1,6 +1,6 @@
 """Histories as they are shown: one flat list of events, whole."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,22 +39,11 @@ class ShownHistory:
         `taken_until` is the same number for all messages that were taken at once; `by_hand` says of an outcome who has given
         it by hand. Raises: InconsistentHistory.
         """
-        for event_id, event in enumerate(self._unnumbered(), 1):
-            event["event_id"] = event_id
-            yield event
+        return events_after(self._store, self._execution)
 
     def whole(self) -> dict[str, Json]:
         """Return all of it as JSON."""
         return {**self.head, "events": list(self.events())}
-
-    def _unnumbered(self) -> Iterator[dict[str, Any]]:
-        start = self._execution.start
-        yield {"kind": "execution_started", **start.model_dump(mode="json"), "recorded_at": wire_time(start.started_at)}
-        for entry in _entries(_pieces(self._store, self._execution.key)):
-            together = {"taken_until": entry.taken_until} if entry.taken_until else {}
-            by_hand = {"by_hand": entry.by_hand.model_dump(mode="json")} if entry.by_hand else {}
-            recorded_at = wire_time(entry.recorded_at)
-            yield {**entry.event.model_dump(mode="json"), **together, **by_hand, "recorded_at": recorded_at}
 
 
 class HistoryService:
@@ -63,15 +52,23 @@ class HistoryService:
     def __init__(self, store: ItemStore) -> None:
         self._store = store
 
+    def find(self, workspace: Workspace, execution_id: str) -> Execution:
+        """Return an execution with its latest run. Raises: NotFound."""
+        return find_execution(self._store, workspace, execution_id)
+
+    def find_run(self, workspace: Workspace, run_id: str) -> Execution:
+        """Return an execution as one of its runs stands. Raises: NotFound."""
+        return find_run(self._store, workspace, run_id)
+
     def show(self, workspace: Workspace, execution_id: str) -> ShownHistory:
         """Read the latest run's history. Raises: NotFound."""
-        return self._of(find_execution(self._store, workspace, execution_id))
+        return self.of(self.find(workspace, execution_id))
 
     def show_run(self, workspace: Workspace, run_id: str) -> ShownHistory:
         """Read the history of one run. Raises: NotFound."""
-        return self._of(find_run(self._store, workspace, run_id))
+        return self.of(self.find_run(workspace, run_id))
 
-    def _of(self, execution: Execution) -> ShownHistory:
+    def of(self, execution: Execution) -> ShownHistory:
         """Read a history. `workflow_task_failure` says why the run cannot be advanced at present, if it cannot."""
         last = last_batch(self._store, execution.key)
         advanced_at = recorded_of(last).at if last else execution.start.started_at
@@ -80,6 +77,7 @@ class HistoryService:
             "run_id": execution.key.run_id,
             "status": execution.status.value,
             "workflow_task_failure": self._task_failure(execution, advanced_at),
+            "next_after": None,
         }
         return ShownHistory(head, execution, self._store)
 
@@ -92,6 +90,41 @@ class HistoryService:
         if recorded_at < advanced_at:
             return None
         return {"attempt": attempt, "recorded_at": wire_time(recorded_at), "failure": failure.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a history can be read from: event_id is that of the last event up to the end of the batch with this index.
+
+    taken: number of the last message that was taken up to there. Histories are only added to, so it stays good for ever.
+    """
+
+    event_id: int = 0
+    index: int = 0
+    taken: int = 0
+
+
+def events_after(
+    store: ItemStore,
+    execution: Execution,
+    start: Checkpoint = Checkpoint(),
+    note: Callable[[Checkpoint], None] = lambda _: None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run from a checkpoint on, as they are shown. note: takes each further checkpoint."""
+    event_id, taken = start.event_id, start.taken
+    if event_id == 0:
+        begun = execution.start
+        event_id, recorded_at = 1, wire_time(begun.started_at)
+        began = {"kind": "execution_started", **begun.model_dump(mode="json"), "recorded_at": recorded_at}
+        yield {**began, "event_id": event_id}
+    for piece in _pieces(store, execution.key, start):
+        for entry in _entries([piece], taken):
+            event_id += 1
+            yield {**_written(entry), "event_id": event_id}
+        events = (event for batch in piece.batches for event in batch.events)
+        taken = max((event.until for event in events if isinstance(event, MessagesTaken)), default=taken)
+        if piece.batches:
+            note(Checkpoint(event_id, piece.batches[-1].index, taken))
 
 
 def shown(history: History) -> Iterator[tuple[HistoryEvent | RunMessage, datetime]]:
@@ -109,8 +142,13 @@ class _Entry:
     by_hand: ByHand | None
 
 
-def _entries(pieces: Iterable[History]) -> Iterator[_Entry]:
-    taken = 0
+def _written(entry: _Entry) -> dict[str, Any]:
+    together = {"taken_until": entry.taken_until} if entry.taken_until else {}
+    by_hand = {"by_hand": entry.by_hand.model_dump(mode="json")} if entry.by_hand else {}
+    return {**entry.event.model_dump(mode="json"), **together, **by_hand, "recorded_at": wire_time(entry.recorded_at)}
+
+
+def _entries(pieces: Iterable[History], taken: int = 0) -> Iterator[_Entry]:
     for piece in pieces:
         facts = {fact.key: fact.input for fact in piece.facts}
         for batch, recorded_at in zip(piece.batches, piece.recorded_at, strict=True):
@@ -122,9 +160,9 @@ def _entries(pieces: Iterable[History]) -> Iterator[_Entry]:
                 taken = until or taken
 
 
-def _pieces(store: ItemStore, run: RunKey) -> Iterator[History]:
+def _pieces(store: ItemStore, run: RunKey, start: Checkpoint) -> Iterator[History]:
     """Read a history in pieces of BATCHES_AT_ONCE, each with the facts that it takes. Raises: InconsistentHistory."""
-    index = taken = 0
+    index, taken = start.index, start.taken
     while True:
         first, last = keys.batch(run, index + 1), keys.prefixed(keys.BATCH)[1]
         page = store.query(Query(first.partition, first=first.sort, last=last, limit=BATCHES_AT_ONCE))

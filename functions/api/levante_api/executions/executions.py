@@ -22,7 +22,7 @@ from levante_api.executions.models import (
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
+from levante_api.streams.redirects import Histories, HistoryQuery, StreamRedirects
 from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -108,10 +108,11 @@ class ExecutionEndpoints:
         self,
         request: Request,
         execution_id: str,
-        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+        query: Annotated[HistoryQuery, Query()],
     ) -> Response[WorkflowHistoryResponse]:
-        """Get the history of an execution's latest run."""
-        return shown_or_redirected(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
+        """Get the history of an execution's latest run, whole or page by page."""
+        find = partial(self.engine.histories.find, workspace_of(request), execution_id)
+        return Histories(self.engine, self.streams, self.max_wait_seconds).answer(find, request, query)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""

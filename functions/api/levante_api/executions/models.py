@@ -173,7 +173,7 @@ class TaskFailure(Frozen):
 
 
 class WorkflowHistoryResponse(Frozen):
-    """The history of a run, whole."""
+    """The history of a run, or a page of it."""
 
     execution_id: str
     """Id of the execution."""
@@ -185,6 +185,8 @@ class WorkflowHistoryResponse(Frozen):
     """Why the run cannot be advanced at present; null if it can."""
     events: tuple[ShownEvent, ...]
     """Its events, in order."""
+    next_after: int | None
+    """The `after` of the next page; null if nothing is left by now."""
 
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:

@@ -119,3 +119,15 @@ def test_delete_when_done_then_it_says_so(api: Api) -> None:
     api.on("DELETE", ONE, (204, None))
     assert run(api, "executions", "delete", "e1").stdout == "execution e1 is deleted\n"
     assert run(api, "executions", "delete", "e1", "--json").stdout == ""
+
+
+def test_history_when_a_page_is_wanted_then_it_says_what_leads_on(api: Api) -> None:
+    """Without options, the whole of it is asked for."""
+    event = {"event_id": 7, "kind": "timer_fired", "seq": 2, "recorded_at": "2026-01-01T00:00:00Z"}
+    api.on("GET", f"{ONE}/history", (200, {"events": [event], "next_after": 7}), (200, {"events": [], "next_after": None}))
+    options = ["--after", "9", "--order", "desc", "--kind", "timer_fired", "--kind", "timer_started", "--no-payloads"]
+    result = run(api, "executions", "history", "e1", *options)
+    assert result.stderr == "there is more: --after 7\n"
+    run(api, "executions", "history", "e1")
+    query = "after=9&order=desc&kinds=timer_fired&kinds=timer_started&include_payloads=false"
+    assert [path for _, path, _, _ in api.asked] == [f"{ONE}/history?{query}", f"{ONE}/history"]

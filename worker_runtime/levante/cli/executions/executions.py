@@ -83,11 +83,17 @@ def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: 
 
 @executions.command()
 @click.argument("execution_id")
+@click.option("--after", type=click.IntRange(0), help="Only events behind this one, in the order that is wanted.")
+@click.option("--limit", type=click.IntRange(1, 1000), help="No more events than these; the whole history without it.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="desc: the newest first.")
+@click.option("--kind", "kinds", multiple=True, help="Only events of this kind; may be repeated.")
+@click.option("--payloads/--no-payloads", "include_payloads", default=None, help="With or without inputs and results.")
+@click.option("--wait", "wait_seconds", type=click.FloatRange(0, 60), help="Seconds to wait for an event, if none is there.")
 @json_option
 @with_client
-def history(client: Client, *, execution_id: str, as_json: bool) -> None:
+def history(client: Client, *, execution_id: str, as_json: bool, **page: Any) -> None:
     """Show what is recorded of an execution's latest run, event by event."""
-    show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
+    show_history(client.get(f"{execution_path(execution_id)}/history", given(page)), as_json=as_json)
 
 
 for _command in (
