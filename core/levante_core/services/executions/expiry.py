@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from levante_core.domain.dispatch.plan import Expired, PayloadsExpired, RunExpired
-from levante_core.domain.names import Workspace
+from levante_core.domain.names import RunId, Workspace
 from levante_core.errors import NotApplicable, Unavailable
-from levante_core.ports.item_store import ConditionFailed, Delete, DocumentStore, Key, Matches, Query, Update
+from levante_core.ports.item_store import ConditionFailed, Delete, DocumentStore, Key, Query, Update
 from levante_core.ports.surroundings import Clock
 from levante_core.services.executions.lookup import find_summary
 from levante_core.services.history.loading import read_all
@@ -52,8 +52,8 @@ class ExpiryService:
         execution = keys.execution(workspace, run.key.execution_id)
         earlier = [item.key for item in read_all(self._store, Query(execution.partition, first=first, last=last))]
         for key in earlier:
-            self._delete_run(key, Matches({"is_open": False}))
-        if not self._delete_run(execution, closed_run(run.key.run_id)):
+            self._delete_run(key, RunId(key.sort.removeprefix(keys.EARLIER_RUN)))
+        if not self._delete_run(execution, run.key.run_id):
             raise NotApplicable(f"execution {execution_id!r} was started anew meanwhile")
 
     def _require_parent_has_ended(self, run: RunSummary) -> None:
@@ -64,8 +64,9 @@ class ExpiryService:
             problem = f"execution {run.key.execution_id!r} is a child of {parent.execution_id!r}, which is open"
             raise NotApplicable(f"{problem}: delete it once that has ended")
 
-    def _delete_run(self, key: Key, unchanged: Matches) -> bool:
-        """Delete the item of a run, and let the change feed know that it leaves something behind."""
+    def _delete_run(self, key: Key, run_id: RunId) -> bool:
+        """Delete the item of a closed run, and let the change feed know that it leaves something behind."""
+        unchanged = closed_run(run_id)
         try:
             self._store.write(Update(key, set_attributes={LEAVES_MORE: True}, condition=unchanged))
             self._store.write(Delete(key, unchanged))

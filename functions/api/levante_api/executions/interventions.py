@@ -50,7 +50,7 @@ class InterventionEndpoints:
     def table(self) -> list[Endpoint]:
         """List the endpoints of the group."""
         execution = "/v1/workflows/executions/<execution_id>"
-        repair = partial(Endpoint, "POST", roles=CLIENTS, status=204, errors=(404, 409))
+        repair = partial(Endpoint, "POST", roles=CLIENTS, status=204, errors=(404, 409), audits=("type", "reason"))
         return [
             repair(f"{execution}/activities/<seq>/retry", self.retry_activity),
             repair(f"{execution}/activities/<seq>/complete", self.complete_activity_by_hand),

@@ -71,8 +71,8 @@ class RerunEndpoints:
         execution = "/v1/workflows/executions/<execution_id>"
         return [
             Endpoint("GET", f"{execution}/reset-points", self.list_reset_points, READERS, errors=(404,)),
-            Endpoint("POST", f"{execution}/rerun", self.rerun, CLIENTS, errors=(404, 409)),
-            Endpoint("DELETE", execution, self.delete_workflow_execution, CLIENTS, status=204, errors=(404, 409)),
+            Endpoint("POST", f"{execution}/rerun", self.rerun, CLIENTS, errors=(404, 409), audits=("execution_id",)),
+            Endpoint("DELETE", execution, self.delete_workflow_execution, CLIENTS, status=204, errors=(404, 409), audits=()),
         ]
 
     def list_reset_points(

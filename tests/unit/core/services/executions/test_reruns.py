@@ -166,7 +166,7 @@ def test_delete_when_an_execution_is_open_or_its_parent_is_then_it_is_refused(pl
     place.engine.expiry.delete(SPACE, "c1")
 
 
-@races("expiry.delete Matches", "expiry.delete closed_run")
+@races("expiry._delete_run closed_run")
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 def test_delete_when_the_id_is_used_again_meanwhile_then_the_new_execution_stays(place: Place, nth: int) -> None:
     """What was looked at is not what is there any more."""
