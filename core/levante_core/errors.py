@@ -88,6 +88,10 @@ class NotRunning(LevanteError):
         super().__init__(message)
 
 
+class NotApplicable(LevanteError):
+    """A repair by hand cannot be done as things stand; the message says what can be."""
+
+
 class HandlerFailed(LevanteError):
     """A query or an update reached its handler, which raised. `failure`: what it raised, as JSON."""
 
@@ -145,6 +149,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     NotFound: HttpAnswer(404, "WF_1100"),
     AlreadyRunning: HttpAnswer(409, "WF_1101"),
     NotRunning: HttpAnswer(409, "WF_1102"),
+    NotApplicable: HttpAnswer(409, "NOT_APPLICABLE"),
     HandlerFailed: HttpAnswer(409, "HANDLER_FAILED"),
     AmbiguousWorkflow: HttpAnswer(409, "AMBIGUOUS_WORKFLOW"),
     ResultNotReady: HttpAnswer(504, "WF_1103", retryable=True),

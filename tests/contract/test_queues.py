@@ -61,6 +61,18 @@ class TestBothKinds:
         queues.delete(queue, [message.receipt])
         assert queues.is_attended(queue) in {False, None}
 
+    def test_consumer_of_when_a_group_has_a_message_in_flight_then_it_is_who_holds_it_if_that_can_be_known(
+        self, queues: Queues
+    ) -> None:
+        """A queue that cannot tell names nobody."""
+        queues.send(FIFO, [to("g", "a"), to("h", "b")])
+        assert queues.consumer_of(FIFO, "g") is None
+        (message,) = queues.receive(FIFO, limit=1, wait_seconds=0, visibility_seconds=VISIBILITY_SECONDS, consumer="c")
+        assert queues.consumer_of(FIFO, "g") in {"c", None}
+        assert queues.consumer_of(FIFO, "h") is None
+        queues.delete(FIFO, [message.receipt])
+        assert queues.consumer_of(FIFO, "g") is None
+
     @pytest.mark.parametrize("queue", [FIFO, STANDARD])
     def test_receive_when_visibility_ended_returns_it_again(
         self, queues: Queues, queues_and_time: QueuesAndTime, queue: str

@@ -80,7 +80,9 @@ def test_commands_when_a_page_names_them_then_they_exist(page: Path) -> None:
     reference = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
     commands = set(re.findall(r"^#+ levante ([a-z -]+)$", reference, re.MULTILINE))
     nouns = {command.split()[0] for command in commands if " " in command}
-    named = re.findall(r"(?:^\$ |`)levante ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(
+        r"(?:^\$ |`)levante ([a-z]+)(?: ([a-z]+(?:-[a-z]+)*))?", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert {f"{noun} {verb}" if verb and noun in nouns else noun for noun, verb in named} - commands == set()
 
 

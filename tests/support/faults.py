@@ -277,6 +277,10 @@ class FaultyQueues:
         """See Queues."""
         return self._queues.is_attended(queue)
 
+    def consumer_of(self, queue: str, group: str) -> str | None:
+        """See Queues."""
+        return self._queues.consumer_of(queue, group)
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """See Queues."""
         delete = partial(self._queues.delete, queue, receipts)

@@ -7,7 +7,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 
 from levante import workflow
-from levante.client import AsyncClient, AsyncHandle, Client, ExecutionDescription, ExecutionEvent, Handle
+from levante.client import AsyncClient, AsyncHandle, Client, ExecutionDescription, ExecutionEvent, Explanation, Handle
 
 
 class Order(BaseModel):
@@ -65,6 +65,7 @@ def blocking(client: Client) -> None:
     assert_type(handle.update(Checkout.rename, {"name": "x"}), str)
     assert_type(handle.update(Checkout.on_add, Order(cents=1), timeout=1), date)
     assert_type(handle.describe(), ExecutionDescription)
+    assert_type(handle.explain(), Explanation)
     assert_type(handle.stream(), Iterator[ExecutionEvent])
     handle.signal(Checkout.approve, {"by": "me"})
     handle.signal(Checkout.reject, {"by": "me"})

@@ -86,6 +86,10 @@ class Queues(Protocol):
         """Tell whether somebody waits for messages of the queue, or holds some, at this moment; None if nobody can know."""
         ...
 
+    def consumer_of(self, queue: str, group: str) -> str | None:
+        """Name the consumer that holds a message of a group; None if nobody does, or nobody can know."""
+        ...
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored."""
         ...

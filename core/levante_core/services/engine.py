@@ -31,10 +31,13 @@ from levante_core.services.dispatch.timers import DueService
 from levante_core.services.executions.blockers import BlockerService
 from levante_core.services.executions.close import ClosingService
 from levante_core.services.executions.expiry import ExpiryService
+from levante_core.services.executions.explain import ExplainService
+from levante_core.services.executions.interventions import InterventionService
 from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
+from levante_core.services.history.pages import HistoryPages
 from levante_core.services.history.showing import HistoryService
 from levante_core.services.messages.accept import MessageService
 from levante_core.services.messages.handler_checks import HandlerChecks
@@ -68,7 +71,11 @@ class Engine:
     due: DueService
     effects: EffectService
     executions: ExecutionService
+    expiry: ExpiryService
+    explanations: ExplainService
     histories: HistoryService
+    history_pages: HistoryPages
+    interventions: InterventionService
     logs: LogService
     messages: MessageService
     metrics: MetricsService
@@ -127,30 +134,17 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     trace_export = TraceExport(traces, clock, send_spans)
     blockers = BlockerService(store, clock, attendance)
     executions = ExecutionService(
-        store,
-        clock,
-        ids,
-        watch,
-        dispatch=dispatch,
-        catalogue=catalogue,
-        inputs=inputs,
-        is_traced=trace_export.is_on,
+        store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs, is_traced=trace_export.is_on
     )
     messages = MessageService(store, clock, watch, dispatch=dispatch, checks=checks, conflicts=conflicts)
     children = ChildService(store, clock, dispatch=dispatch, executions=executions, closing=closing, messages=messages)
     activities = ActivityService(store, clock, dispatch)
     schedules = ScheduleService(
-        store,
-        clock,
-        ids,
-        dispatch=dispatch,
-        executions=executions,
-        closing=closing,
-        messages=messages,
-        conflicts=conflicts,
+        store, clock, ids, dispatch=dispatch, executions=executions, closing=closing, messages=messages, conflicts=conflicts
     )
     streams = StreamService(store, conflicts)
-    effects = EffectService(dispatch, activities, children, schedules, ExpiryService(store, clock, streams))
+    expiry = ExpiryService(store, clock, streams)
+    effects = EffectService(dispatch, activities, children, schedules, expiry)
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
@@ -166,7 +160,11 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
         effects=effects,
         executions=executions,
+        expiry=expiry,
+        explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
+        history_pages=HistoryPages(store, clock, watch),
+        interventions=InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts),
         logs=LogService(store, clock),
         messages=messages,
         metrics=MetricsService(executions, clock, blockers),

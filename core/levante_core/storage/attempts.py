@@ -1,4 +1,4 @@
-"""Attempts of activities and of workflow tasks as items: which one is the current one, how others ended, what they said."""
+"""Attempts of activities and of workflow tasks as items: which one is current, how others ended, what was done by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Json, wire_time
@@ -17,8 +18,12 @@ from levante_core.storage.decoding import moment, moment_if_any, number, reader
 from levante_core.storage.runs import ASKS_FOR_WORK, Recorded, recorded_of
 
 IS_CANCEL_REQUESTED = "is_cancel_requested"
+HEARTBEAT_AT = "heartbeat_at"
+"""Attribute of heartbeats; an older version wrote none."""
 DEADLINE_AT = "deadline_at"
 """Attribute of attempts that go on elsewhere."""
+BY_HAND = "by_hand"
+"""Document of facts that were given by hand."""
 MOST_FAILURES = 20
 """So many failed attempts of an activity are kept, the last ones."""
 
@@ -78,9 +83,13 @@ def failed_attempts(item: Item) -> tuple[FailedAttempt, ...]:
     return _FAILED_ATTEMPTS.validate_json(item.documents["failures"])
 
 
-def heartbeat_update(run: RunKey, seq: int, details: Sequence[Json]) -> Update:
+def heartbeat_update(run: RunKey, seq: int, at: datetime, details: Sequence[Json]) -> Update:
     """Write the last heartbeat of an activity."""
-    return Update(keys.heartbeat(run, seq), set_documents={"details": _DETAILS.dump_json(tuple(details)).decode()})
+    return Update(
+        keys.heartbeat(run, seq),
+        set_attributes={HEARTBEAT_AT: wire_time(at)},
+        set_documents={"details": _DETAILS.dump_json(tuple(details)).decode()},
+    )
 
 
 def cancel_request(run: RunKey, seq: int) -> Update:
@@ -92,6 +101,12 @@ def cancel_request(run: RunKey, seq: int) -> Update:
 def details_of(item: Item) -> tuple[Json, ...]:
     """Read what the last heartbeat of an activity said; nothing if it has sent none."""
     return _DETAILS.validate_json(item.documents.get("details", "[]"))
+
+
+@reader
+def heartbeat_of(item: Item) -> tuple[int, datetime | None]:
+    """Read of which activity a heartbeat is, and when it came; None if none has, or an older version took it."""
+    return int(item.key.sort.removeprefix(keys.HEARTBEAT)), moment_if_any(item.attributes, HEARTBEAT_AT)
 
 
 @reader
@@ -126,6 +141,22 @@ def attempt_of(item: Item) -> AttemptEnded:
         attempt=attempt_number(item),
         is_deferred=attributes.get(DEADLINE_AT) is not None,
     )
+
+
+def noted_by_hand(fact: Item, by_hand: ByHand | None) -> Item:
+    """Note on a fact who has given it by hand, if somebody has."""
+    return replace(fact, documents={**fact.documents, BY_HAND: by_hand.model_dump_json()}) if by_hand else fact
+
+
+def is_by_hand(fact: Item) -> bool:
+    """Whether a fact was given by hand."""
+    return BY_HAND in fact.documents
+
+
+@reader
+def by_hand_of(fact: Item) -> ByHand | None:
+    """Read who has given a fact by hand; None if it came about otherwise."""
+    return ByHand.model_validate_json(fact.documents[BY_HAND]) if is_by_hand(fact) else None
 
 
 def task_failure_item(recorded: Recorded, attempt: int, failure: Failure) -> Item:

@@ -128,6 +128,11 @@ def heartbeat(key: RunKey, seq: int) -> Key:
     return Key(history(key.workspace, key.run_id), f"{HEARTBEAT}{seq:08d}")
 
 
+def rate_limit_name(shared_key: str | None, activity_name: str) -> str:
+    """Name the rate limit of an activity: the one of a key that it shares with others, else its own."""
+    return f"key#{shared_key}" if shared_key else f"activity#{activity_name}"
+
+
 def rate_limit(workspace: Workspace, deployment: DeploymentName, name: str) -> Key:
     """Key of a rate limit."""
     return Key(f"B#{workspace}#{deployment}#{name}", "B")

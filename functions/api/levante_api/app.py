@@ -18,8 +18,11 @@ from levante_api.dispatch.parked import ParkedEndpoints
 from levante_api.dispatch.redrive import RedriveEndpoints
 from levante_api.dispatch.workers import WorkerEndpoints
 from levante_api.executions.executions import ExecutionEndpoints
+from levante_api.executions.explain import ExplainEndpoints
+from levante_api.executions.interventions import InterventionEndpoints
+from levante_api.executions.reruns import RerunEndpoints
 from levante_api.executions.runs import RunEndpoints
-from levante_api.http.endpoints import Endpoint, mount
+from levante_api.http.endpoints import Endpoint, Endpoints, mount
 from levante_api.http.problems import answer_to
 from levante_api.http.request_log import RequestLog
 from levante_api.http.resolver import OverlappingResolver, written
@@ -67,30 +70,7 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     Its requests may overlap as `OverlappingResolver` describes. It never raises an Exception.
     """
     app, log = OverlappingResolver(), RequestLog(quiet=settings.quiet)
-    streams = StreamRedirects(engine.tickets, settings.streams_at) if settings.streams_at else None
-    endpoints = mount(
-        app,
-        {
-            "system": [SystemEndpoints(settings.version, settings.problems, lambda: _document(app, endpoints, settings))],
-            "executions": [
-                ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
-                MessageEndpoints(engine, settings.max_wait_seconds),
-            ],
-            "runs": [RunEndpoints(engine, streams)],
-            "metrics": [MetricsEndpoints(engine)],
-            "activities": [ActivityEndpoints(engine)],
-            "events": [EventEndpoints(engine, streams)],
-            "workers": [WorkerEndpoints(engine, settings.features)],
-            "workflows": [WorkflowEndpoints(engine), WorkflowEditEndpoints(engine), RegistrationEndpoints(engine)],
-            "deployments": [DeploymentEndpoints(engine), ManagedEndpoints()],
-            "logs": [LogEndpoints(engine, streams)],
-            "keys": [KeyEndpoints(engine)],
-            "audit": [AuditEndpoints(engine)],
-            "operations": [RedriveEndpoints(engine), ParkedEndpoints(engine)],
-            "schedules": [ScheduleEndpoints(engine)],
-            "traces": [TraceEndpoints(engine)],
-        },
-    )
+    endpoints = mount(app, _groups(engine, settings, lambda: _document(app, endpoints, settings)))
     app.use([Authentication(engine, endpoints, log)])
 
     def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -103,6 +83,34 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
             return {"statusCode": answer.status, "headers": headers, "body": written(answer.body), "isBase64Encoded": False}
 
     return handle
+
+
+def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) -> Mapping[str, Sequence[Endpoints]]:
+    """List all endpoints, by the tags that they have in the OpenAPI document."""
+    streams = StreamRedirects(engine.tickets, settings.streams_at) if settings.streams_at else None
+    return {
+        "system": [SystemEndpoints(settings.version, settings.problems, document)],
+        "executions": [
+            ExecutionEndpoints(engine, settings.max_wait_seconds, streams),
+            ExplainEndpoints(engine),
+            InterventionEndpoints(engine),
+            RerunEndpoints(engine),
+            MessageEndpoints(engine, settings.max_wait_seconds),
+        ],
+        "runs": [RunEndpoints(engine, settings.max_wait_seconds, streams)],
+        "metrics": [MetricsEndpoints(engine)],
+        "activities": [ActivityEndpoints(engine)],
+        "events": [EventEndpoints(engine, streams)],
+        "workers": [WorkerEndpoints(engine, settings.features)],
+        "workflows": [WorkflowEndpoints(engine), WorkflowEditEndpoints(engine), RegistrationEndpoints(engine)],
+        "deployments": [DeploymentEndpoints(engine), ManagedEndpoints()],
+        "logs": [LogEndpoints(engine, streams)],
+        "keys": [KeyEndpoints(engine)],
+        "audit": [AuditEndpoints(engine)],
+        "operations": [RedriveEndpoints(engine), ParkedEndpoints(engine)],
+        "schedules": [ScheduleEndpoints(engine)],
+        "traces": [TraceEndpoints(engine)],
+    }
 
 
 def _document(app: OverlappingResolver, endpoints: list[Endpoint], settings: ApiSettings) -> str:

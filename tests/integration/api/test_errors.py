@@ -16,6 +16,7 @@ from levante_core.errors import (
     InvalidInput,
     InvalidSchedule,
     LevanteError,
+    NotApplicable,
     NotFound,
     NotRunning,
     NotStorable,
@@ -55,6 +56,7 @@ CASES: list[tuple[Exception, int, dict[str, Any]]] = [
     ),
     (AlreadyRunning("it runs"), 409, {"detail": "it runs", "code": "WF_1101"}),
     (NotRunning("it ended", "FAILED"), 409, {"detail": "it ended", "code": "WF_1102", "status": "FAILED"}),
+    (NotApplicable("it runs"), 409, {"detail": "it runs", "code": "NOT_APPLICABLE"}),
     (
         HandlerFailed("it raised", {"message": "m"}),
         409,

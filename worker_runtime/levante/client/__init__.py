@@ -34,7 +34,7 @@ from levante.client.errors import (
 
 if TYPE_CHECKING:
     from levante.client.async_client import AsyncClient, AsyncHandle
-    from levante.client.models import ExecutionDescription, ExecutionEvent
+    from levante.client.models import ExecutionDescription, ExecutionEvent, Explanation, Wait
     from levante.client.sync_client import Client, Handle
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "ExecutionClosed",
     "ExecutionDescription",
     "ExecutionEvent",
+    "Explanation",
     "Forbidden",
     "Handle",
     "HandlerFailed",
@@ -63,6 +64,7 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",
+    "Wait",
     "WorkflowExecutionFailed",
 ]
 
@@ -72,7 +74,9 @@ _LATE = {
     "Client": "levante.client.sync_client",
     "ExecutionDescription": "levante.client.models",
     "ExecutionEvent": "levante.client.models",
+    "Explanation": "levante.client.models",
     "Handle": "levante.client.sync_client",
+    "Wait": "levante.client.models",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
-from levante.client.models import ExecutionDescription, ExecutionEvent
+from levante.client.models import ExecutionDescription, ExecutionEvent, Explanation
 from levante.client.operations import EventFilter, Of, Operations
 from levante.client.settings import read_connection
 from levante.client.steps import REQUEST_SECONDS, RETRY_SECONDS
@@ -203,6 +203,10 @@ class AsyncHandle(Generic[Out]):
     async def describe(self) -> ExecutionDescription:
         """Return the current state of the execution."""
         return await self._transport.run(self._operations.describe(self.execution_id))
+
+    async def explain(self) -> Explanation:
+        """Return what the execution waits for, who has to act, and what can be done by hand."""
+        return await self._transport.run(self._operations.explain(self.execution_id))
 
     async def signal(self, signal: AnyHandler, input: Input = None, *, idempotency_key: str | None = None) -> None:
         """Send a signal, by its method or its name; it is durable on return.

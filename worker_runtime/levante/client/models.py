@@ -44,6 +44,42 @@ class ExecutionDescription(_Shown):
         return self.status in OPEN_STATUSES
 
 
+class Wait(_Shown):
+    """Something that an open execution waits for. What does not apply is None.
+
+    kind: such as `timer`, `activity_failing` or `no_worker`, see docs/guides/troubleshooting.md. until: when it is over, or
+    changes, by itself. seq: of the activity, timer or child, by which repairs name it. actor: who has to act. remedies: the
+    repairs by hand that apply.
+    """
+
+    kind: str
+    message: str
+    since: datetime | None = None
+    until: datetime | None = None
+    seq: int | None = None
+    name: str | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    failure: Failure | None = None
+    worker: str | None = None
+    heartbeat_at: datetime | None = None
+    child_execution_id: str | None = None
+    signals: tuple[str, ...] | None = None
+    updates: tuple[str, ...] | None = None
+    actor: str
+    remedies: tuple[str, ...] = ()
+
+
+class Explanation(_Shown):
+    """What an execution waits for: nothing only once it has ended. summary: one sentence."""
+
+    execution_id: str
+    run_id: str
+    status: str
+    summary: str
+    waits: tuple[Wait, ...]
+
+
 class ExecutionEvent(_Shown):
     """What happened in an execution. sequence: its place in the stream, ascending. type: such as ACTIVITY_TASK_COMPLETED.
 
@@ -93,6 +129,14 @@ def description_in(answer: Answer) -> ExecutionDescription:
         return ExecutionDescription.model_validate(shown)
     except (ValidationError, TypeError, AttributeError):
         raise UnexpectedAnswer(f"this is no execution: {answer.text}") from None
+
+
+def explanation_in(answer: Answer) -> Explanation:
+    """Read what an execution waits for. Raises: UnexpectedAnswer."""
+    try:
+        return Explanation.model_validate(answer.value)
+    except ValidationError:
+        raise UnexpectedAnswer(f"this explains no execution: {answer.text}") from None
 
 
 def event_in(text: str) -> ExecutionEvent:

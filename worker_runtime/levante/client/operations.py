@@ -12,7 +12,15 @@ from typing import Any, Literal, TypeAlias
 from levante.client import requests
 from levante.client.answers import Answer
 from levante.client.errors import InvalidInput, NotReady, Problem, TimedOut
-from levante.client.models import ExecutionDescription, ExecutionEvent, description_in, event_in, result_in
+from levante.client.models import (
+    ExecutionDescription,
+    ExecutionEvent,
+    Explanation,
+    description_in,
+    event_in,
+    explanation_in,
+    result_in,
+)
 from levante.client.requests import Request
 from levante.client.settings import Connection
 from levante.client.steps import Compute, Frame, Pause, Server, Steps, call, end, start
@@ -101,6 +109,10 @@ class Operations:
     def describe(self, execution_id: str) -> Steps[ExecutionDescription]:
         """Show an execution. Raises: ClientError."""
         return description_in((yield from call(self.server, requests.describe(execution_id, with_search_keys=True))))
+
+    def explain(self, execution_id: str) -> Steps[Explanation]:
+        """Say what an execution waits for. Raises: ClientError."""
+        return explanation_in((yield from call(self.server, requests.explain(execution_id))))
 
     def end(self, execution_id: str, verb: str) -> Steps[None]:
         """Cancel or terminate an execution. Raises: ClientError."""

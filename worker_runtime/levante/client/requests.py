@@ -73,6 +73,17 @@ def describe(execution_id: str, *, with_search_keys: bool = False) -> Request:
     return Request("GET", execution_path(execution_id), query, is_repeatable=True)
 
 
+def explain(execution_id: str) -> Request:
+    """Say what an execution waits for."""
+    return Request("GET", f"{execution_path(execution_id)}/explain", is_repeatable=True)
+
+
+def repair(execution_id: str, path: str, body: Mapping[str, Any]) -> Request:
+    """Repair something by hand. path: below the execution, such as `timers/3/skip`. body: what is None is left out."""
+    said = {name: value for name, value in body.items() if value is not None or name == "result"}
+    return Request("POST", f"{execution_path(execution_id)}/{path}", body=said, is_repeatable=True)
+
+
 def send(execution_id: str, kind: str, name: str, value: Json, request_id: str | None = None) -> Request:
     """Send a message. kind: signals, queries or updates. request_id: by which a repeat of it is known."""
     body = {"name": name} if value is None else {"name": name, "input": value}

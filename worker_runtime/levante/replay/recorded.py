@@ -17,7 +17,7 @@ from levante_core.protocol import HistoryBatch, Input, RunMessage, RunStart, mes
 
 CONTEXT_EVENTS = 4
 """Events shown before the one that differs."""
-NOT_RECORDED = ("event_id", "recorded_at", "taken_until")
+NOT_RECORDED = ("event_id", "recorded_at", "taken_until", "by_hand")
 """What the API adds to events."""
 
 _RUN_MESSAGE: TypeAdapter[RunMessage] = TypeAdapter(RunMessage)

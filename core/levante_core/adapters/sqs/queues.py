@@ -157,6 +157,10 @@ class SqsQueues:
         """See Queues: SQS does not say who waits. Cost: none."""
         return None
 
+    def consumer_of(self, queue: str, group: str) -> str | None:  # noqa: ARG002 - the port's
+        """See Queues: SQS does not say who holds what. Cost: none."""
+        return None
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored.
 

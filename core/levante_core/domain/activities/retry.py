@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import Field
 
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.frozen import Frozen, Time
 from levante_core.domain.limits import LONGEST_SECONDS
@@ -46,6 +48,8 @@ class FailedAttempt(Frozen):
     attempt: int
     at: Time
     failure: Failure
+    retried_by_hand: Annotated[ByHand | None, Field(exclude_if=lambda by_hand: by_hand is None)] = None
+    """Who has let the attempt after it begin at once."""
 
 
 def task_retry_delay(attempt: int) -> timedelta:

@@ -29,7 +29,7 @@ class RateLimitService:
 
         Raises: Unavailable. Cost: a read and a write.
         """
-        name = f"key#{request.rate_limit.key}" if request.rate_limit.key else f"activity#{request.activity_name}"
+        name = keys.rate_limit_name(request.rate_limit.key, request.activity_name)
         key = keys.rate_limit(workspace, request.deployment_name.deployment, name)
         interval = timedelta(seconds=request.rate_limit.interval_seconds)
         for _ in self._conflicts.attempts():

@@ -149,7 +149,7 @@ class ActivityService:
         standing = self._standing(grant)
         if standing is None:
             return False
-        self._store.write(heartbeat_update(grant.run, grant.seq, details))
+        self._store.write(heartbeat_update(grant.run, grant.seq, self._clock.now(), details))
         if standing.deferral and standing.deferral.heartbeat_seconds:
             self._defer(standing.deferral, standing.failed)
         return standing.is_wanted

@@ -22,6 +22,7 @@ from levante_core.domain.dispatch.tasks import (
     TimerDue,
     WorkflowTask,
 )
+from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.names import Workspace
 from levante_core.domain.worker_pool import WorkerPool
 from levante_core.errors import NotFound, Unavailable
@@ -58,12 +59,15 @@ def message(task: WorkflowTask | ActivityTask, deduplication_id: str) -> Outgoin
     body = task.model_dump_json()
     if len(body.encode()) > MAX_TASK_BYTES:
         body = _without_payload(task).model_dump_json()
-    group = task.execution_id if isinstance(task, WorkflowTask) else f"{task.run_id}:{task.seq}"
-    return OutgoingMessage(body, _group_id(f"{task.workspace}:{group}"), deduplication_id)
+    return OutgoingMessage(body, group_of(task.run, task.seq if isinstance(task, ActivityTask) else None), deduplication_id)
 
 
-def _group_id(name: str) -> str:
-    """Keep within the length that SQS allows without letting two names share a group."""
+def group_of(run: RunKey, seq: int | None) -> str:
+    """Name the group of an execution's workflow tasks, or of the tasks of one of its activities.
+
+    Within the length that SQS allows, and no two share a group.
+    """
+    name = f"{run.workspace}:{run.execution_id if seq is None else f'{run.run_id}:{seq}'}"
     return name if len(name) <= MAX_GROUP_LENGTH else hashlib.sha256(name.encode()).hexdigest()
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from levante_core.domain.dispatch.plan import OpenWork, RunStarted, outstanding, plan
 from levante_core.domain.dispatch.tasks import Fact
-from levante_core.domain.executions.execution import Execution, Reset, close, resumed
+from levante_core.domain.executions.execution import Execution, Reset, RunKey, close, resumed
 from levante_core.domain.executions.reset import carried, kept, points
 from levante_core.domain.executions.search_keys import after
 from levante_core.domain.history.events import ExecutionTerminated
@@ -21,6 +22,8 @@ from levante_core.services.conflicts import Conflicts
 from levante_core.services.dispatch.effects import EffectService
 from levante_core.services.executions.lookup import find_execution
 from levante_core.services.history.loading import History, read_history
+from levante_core.services.history.showing import shown
+from levante_core.storage.attempts import noted_by_hand
 from levante_core.storage.runs import (
     ASKS_FOR_WORK,
     Recorded,
@@ -42,6 +45,16 @@ class ResetRequest:
     reason: str | None = None
     exclude_signals: bool = False
     exclude_updates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPoint:
+    """An event that an execution can go on from without what follows it. name: of what it is about, if that has one."""
+
+    event_id: int
+    kind: str
+    name: str | None
+    recorded_at: datetime
 
 
 class ResetService:
@@ -78,6 +91,17 @@ class ResetService:
             if execution.key.run_id == run_id or self._reset(execution, run_id, request):
                 return
         raise Unavailable(f"execution {execution_id!r} is advancing too fast to be reset: try again")
+
+    def points(self, workspace: Workspace, execution_id: str, *, after: int, limit: int) -> tuple[RunKey, list[ResetPoint]]:
+        """List the events from which the latest run can go on anew, in order, of those that follow an event.
+
+        Raises: NotFound. Cost: reads the history.
+        """
+        execution = find_execution(self._store, workspace, execution_id)
+        history = read_history(self._store, execution.key)
+        valid = {point.event_id for point in points(history.batches, {fact.key: fact.input for fact in history.facts})}
+        found = (point for point in _events(execution, history) if point.event_id in valid and point.event_id > after)
+        return execution.key, list(islice(found, limit))
 
     def _reset(self, old: Execution, run_id: RunId, request: ResetRequest) -> bool:
         """Write copies that nobody sees, then put the new run in the old one's place. Tells whether that was possible."""
@@ -132,6 +156,17 @@ class ResetService:
         return True
 
 
+def _events(execution: Execution, history: History) -> Iterator[ResetPoint]:
+    """Yield all events, with their names: of an outcome, that of what was asked for."""
+    start, names = execution.start, dict[int, str]()
+    yield ResetPoint(1, "execution_started", start.workflow_name, start.started_at)
+    for event_id, (event, recorded_at) in enumerate(shown(history), 2):
+        seq, name = getattr(event, "seq", None), getattr(event, "name", None) or getattr(event, "workflow_name", None)
+        if name and seq:
+            names[seq] = name
+        yield ResetPoint(event_id, event.kind, name or names.get(seq or 0), recorded_at)
+
+
 def _copies(
     new: Execution, history: History, batches: Sequence[HistoryBatch], facts: Iterable[tuple[Fact, datetime]]
 ) -> Iterator[Item]:
@@ -139,7 +174,7 @@ def _copies(
     for batch, at in zip(batches, history.recorded_at, strict=False):
         yield batch_item(Recorded(new.key, new.pool, at), batch, asks_for_work=False)
     for fact, at in facts:
-        yield _silent(fact_item(Recorded(new.key, new.pool, at), fact))
+        yield _silent(noted_by_hand(fact_item(Recorded(new.key, new.pool, at), fact), history.by_hand.get(fact.key)))
 
 
 def _silent(item: Item) -> Item:

@@ -17,8 +17,8 @@ from levante_core.domain.frozen import Json, wire_time
 from levante_core.domain.history.events import ChildScheduled
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import DeploymentName, ExecutionId, WorkflowName, Workspace
-from levante_core.domain.payloads import problem_with
-from levante_core.errors import AlreadyRunning, InvalidInput, NotFound, ResultNotReady
+from levante_core.domain.payloads import is_encoded, problem_with
+from levante_core.errors import AlreadyRunning, InvalidInput, NotApplicable, NotFound, ResultNotReady
 from levante_core.ports.item_store import AFTER_ALL, Absent, ConditionFailed, Item, ItemStore, Page, Put, Query
 from levante_core.ports.surroundings import ChangeWatch, Clock, Ids
 from levante_core.protocol.specs import JsonSchema
@@ -38,6 +38,7 @@ from levante_core.storage.runs import (
     closed_run,
     ending_of,
     execution_item,
+    execution_of,
     is_open,
     run_id_of,
     summary_of,
@@ -101,6 +102,30 @@ class ExecutionService:
         Cost: one query, one write; one more read and a transaction where the id was used before.
         """
         return self._start(workspace, self._catalogue.get(workspace, workflow), request)
+
+    def rerun(self, workspace: Workspace, execution_id: str, request: StartRequest) -> Execution:
+        """Start an execution with the workflow, deployment, attributes and, unless another is given, the input of this one.
+
+        The input is that of its first run, where it continued as new, as long as that is kept. Raises: NotApplicable for an
+        input that is encoded for its own id alone; as `start`. Cost: as `start`, and a read or two.
+        """
+        old = self.get(workspace, execution_id)
+        value = request.input
+        if value is None:
+            value = self._first_run(old).start.input
+            if is_encoded(value) and request.execution_id != execution_id:
+                problem = f"the input of execution {execution_id!r} is encoded for that id alone"
+                raise NotApplicable(f"{problem}: give an input, or rerun it under the same id once it has ended")
+        tracing = old.tracing.model_copy(update={"traceparent": None, "is_exported": False})
+        deployment = old.pool.deployment
+        return self.start(
+            workspace, old.workflow_name, replace(request, input=value, deployment_name=deployment, tracing=tracing)
+        )
+
+    def _first_run(self, execution: Execution) -> Execution:
+        run_id = execution.start.first_run_id
+        item = run_item_if_any(self._store, replace(execution.key, run_id=run_id)) if run_id else None
+        return execution_of(item) if item else execution
 
     def start_registration(self, workspace: Workspace, registration_id: str, request: StartRequest) -> Execution:
         """Start an execution of exactly this registration. Raises: as `start`."""

@@ -1,12 +1,14 @@
 """Reading a run's history from the item store."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded, OpenWork
 from levante_core.domain.dispatch.tasks import Fact
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.notes import ActivityHandedOver
 from levante_core.domain.history.run_messages import message_key
@@ -15,7 +17,7 @@ from levante_core.domain.worker_pool import WorkerPool
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.storage import keys
-from levante_core.storage.attempts import attempt_of
+from levante_core.storage.attempts import attempt_of, by_hand_of, is_by_hand
 from levante_core.storage.decoding import missing_batch
 from levante_core.storage.queries import query_of
 from levante_core.storage.runs import batch_of, document_bytes, fact_of, recorded_of
@@ -32,12 +34,16 @@ PAGE_ITEMS = 100
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Batches in order, facts by key, taken or not, and when each of them was recorded."""
+    """Batches in order, facts by key, taken or not, and when each of them was recorded.
+
+    by_hand: who has given facts by hand, by the key of the fact.
+    """
 
     batches: tuple[HistoryBatch, ...]
     recorded_at: tuple[datetime, ...]
     facts: tuple[Fact, ...]
     facts_recorded_at: tuple[datetime, ...]
+    by_hand: Mapping[str, ByHand] = field(default_factory=dict)
 
 
 def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_from: int = 0) -> History:
@@ -60,7 +66,14 @@ def read_history(store: ItemStore, run: RunKey, *, after_index: int = 0, open_fr
         recorded_at=_times(batch_items),
         facts=tuple(fact_of(item) for item in fact_items),
         facts_recorded_at=_times(fact_items),
+        by_hand=given_by_hand(fact_items),
     )
+
+
+def given_by_hand(facts: Iterable[Item]) -> dict[str, ByHand]:
+    """Return who has given facts by hand, by the key of the fact."""
+    given = ((fact_of(item).key, by_hand_of(item)) for item in facts if is_by_hand(item))
+    return {key: by_hand for key, by_hand in given if by_hand}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +175,26 @@ class OpenRun:
 def read_open_run(store: ItemStore, run: RunKey, pool: WorkerPool) -> OpenRun:
     """Read what an open run waits for. Raises: InconsistentHistory. Cost: three queries, or more for large histories."""
     history = read_history(store, run)
-    state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
-    untaken = [fact for fact in history.facts if fact.key not in state.taken]
     partition = keys.history(run.workspace, run.run_id)
     first, last = keys.prefixed(keys.ATTEMPT)
     later = [attempt_of(item) for item in read_all(store, Query(partition, first=first, last=last))]
-    retries = {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]}
     last_at = max([*history.recorded_at, *history.facts_recorded_at, *(retry.recorded_at for retry in later)], default=None)
-    return OpenRun(OpenWork(state, untaken, retries), last_at)
+    return OpenRun(open_work(history, later, run, pool), last_at)
+
+
+def open_work(history: History, later: Iterable[AttemptEnded], run: RunKey, pool: WorkerPool) -> OpenWork:
+    """Return what a run waits for. later: what its attempt items say. Raises: InconsistentHistory."""
+    state = fold(history.batches, {fact.key: fact.input for fact in history.facts})
+    untaken = [fact for fact in history.facts if fact.key not in state.taken]
+    return OpenWork(state, untaken, {retry.seq: retry for retry in [*_handed_over(history, run, pool), *later]})
+
+
+def failed_in_place(history: History) -> Iterator[FailedAttempt]:
+    """Yield how attempts in place ended that the queue follows; what was stopped on purpose has not failed."""
+    for batch, at in zip(history.batches, history.recorded_at, strict=True):
+        for event in batch.events:
+            if isinstance(event, ActivityHandedOver) and event.failure and event.attempt > 1:
+                yield FailedAttempt(seq=event.activity, attempt=event.attempt - 1, at=at, failure=event.failure)
 
 
 def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[AttemptEnded]:

@@ -15,18 +15,18 @@ from levante_api.executions.models import (
     WorkflowExecutionSyncResponse,
     WorkflowHistoryResponse,
     execution_response,
+    given_input,
     not_completed,
     status_response,
 )
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
+from levante_api.streams.redirects import Histories, HistoryQuery, StreamRedirects
 from levante_core.domain.executions.execution import Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace, deployment_name
-from levante_core.domain.payloads import is_encoded
 from levante_core.errors import InvalidInput, LevanteError, ResultNotReady
 from levante_core.protocol.streams import HISTORY
 from levante_core.services.engine import Engine
@@ -108,10 +108,11 @@ class ExecutionEndpoints:
         self,
         request: Request,
         execution_id: str,
-        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+        query: Annotated[HistoryQuery, Query()],
     ) -> Response[WorkflowHistoryResponse]:
-        """Get the history of an execution's latest run."""
-        return shown_or_redirected(self.engine.histories.show(workspace_of(request), execution_id), request, self.streams)
+        """Get the history of an execution's latest run, whole or page by page."""
+        find = partial(self.engine.histories.find, workspace_of(request), execution_id)
+        return Histories(self.engine, self.streams, self.max_wait_seconds).answer(find, request, query)
 
     def terminate_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """End an execution at once; its workflow code gets no say."""
@@ -155,18 +156,13 @@ class ExecutionEndpoints:
 
 
 def _start_request(request: Request, body: WorkflowExecutionRequest) -> StartRequest:
-    if body.encoded_input is not None and body.input is not None:
-        raise InvalidInput.at(("body", "encoded_input"), "there is an input too: send one of them")
-    if body.encoded_input is not None and not is_encoded(body.encoded_input):
-        problem = "this is no encoded payload: it needs b64payload, and encoding_options"
-        raise InvalidInput.at(("body", "encoded_input"), problem)
     if body.task_queue and body.deployment_name and body.task_queue != body.deployment_name:
         problem = "task_queue is the older name of deployment_name, and the two differ: send one of them"
         raise InvalidInput.at(("body", "task_queue"), problem)
     if body.task_queue:
         deployment_name(body.task_queue, "task_queue")
     return StartRequest(
-        input=body.input if body.encoded_input is None else body.encoded_input,
+        input=given_input(body.input, body.encoded_input),
         execution_id=body.execution_id,
         deployment_name=body.deployment_name or body.task_queue,
         user_id=user_of(request),

@@ -16,6 +16,8 @@ from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import described
+from levante_core.domain.payloads import is_encoded
+from levante_core.errors import InvalidInput
 from levante_core.storage.parked import Parked
 from levante_core.storage.runs import RunSummary
 
@@ -171,7 +173,7 @@ class TaskFailure(Frozen):
 
 
 class WorkflowHistoryResponse(Frozen):
-    """The history of a run, whole."""
+    """The history of a run, or a page of it."""
 
     execution_id: str
     """Id of the execution."""
@@ -183,6 +185,8 @@ class WorkflowHistoryResponse(Frozen):
     """Why the run cannot be advanced at present; null if it can."""
     events: tuple[ShownEvent, ...]
     """Its events, in order."""
+    next_after: int | None
+    """The `after` of the next page; null if nothing is left by now."""
 
 
 def execution_response(execution: Execution, *, with_search_keys: bool = False) -> WorkflowExecutionResponse:
@@ -241,6 +245,16 @@ def run_response(run: RunSummary, blockers: Sequence[Blocker] | None = None) -> 
         total_duration_ms=_milliseconds(run.started_at, run.ended_at),
         blockers=None if blockers is None else tuple(blockers),
     )
+
+
+def given_input(plain: Json, encoded: Json) -> Json:
+    """Return the one of both inputs that is given. Raises: InvalidInput."""
+    if encoded is not None and plain is not None:
+        raise InvalidInput.at(("body", "encoded_input"), "there is an input too: send one of them")
+    if encoded is not None and not is_encoded(encoded):
+        problem = "this is no encoded payload: it needs b64payload, and encoding_options"
+        raise InvalidInput.at(("body", "encoded_input"), problem)
+    return plain if encoded is None else encoded
 
 
 def possible(wanted: Statuses) -> set[ExecutionStatus] | None:

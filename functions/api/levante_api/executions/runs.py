@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from levante_api.executions.models import (
 )
 from levante_api.http.endpoints import READERS, Endpoint, user_named, workspace_of
 from levante_api.http.paging import Cursors, cursors, page_of
-from levante_api.streams.redirects import HistoryQuery, StreamRedirects, shown_or_redirected
+from levante_api.streams.redirects import Histories, HistoryQuery, StreamRedirects
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Limit, Moment, Parameters, Search, wire_time
 from levante_core.domain.names import WorkflowName, Workspace
 from levante_core.errors import InvalidInput
@@ -86,9 +86,10 @@ class RunsQuery(Parameters):
 
 @dataclass(frozen=True)
 class RunEndpoints:
-    """Lists and shows runs. streams: as in `ExecutionEndpoints`."""
+    """Lists and shows runs. max_wait_seconds, streams: as in `ExecutionEndpoints`."""
 
     engine: Engine
+    max_wait_seconds: float
     streams: StreamRedirects | None
 
     def table(self) -> list[Endpoint]:
@@ -112,10 +113,11 @@ class RunEndpoints:
         self,
         request: Request,
         run_id: str,
-        query: Annotated[HistoryQuery, Query()],  # noqa: ARG002 - there is nothing to decode, and no harm in asking
+        query: Annotated[HistoryQuery, Query()],
     ) -> Response[WorkflowHistoryResponse]:
-        """Get the history of a run."""
-        return shown_or_redirected(self.engine.histories.show_run(workspace_of(request), run_id), request, self.streams)
+        """Get the history of one run, the latest or an earlier one, whole or page by page."""
+        find = partial(self.engine.histories.find_run, workspace_of(request), run_id)
+        return Histories(self.engine, self.streams, self.max_wait_seconds).answer(find, request, query)
 
     def list_runs(self, request: Request, query: Annotated[RunsQuery, Query()]) -> WorkflowExecutionListResponse:
         """List runs by the time of their start or end. A page before the last one is full, unless 5,000 were read for it."""

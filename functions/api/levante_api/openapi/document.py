@@ -63,7 +63,10 @@ _PATH: Mapping[str, str] = {
     "deployment_id": "Id of a deployment.",
     "key_id": "Id of an API key; not its secret.",
     "parked_id": "Id of a parked item.",
+    "seq": "Number of the command that asked for it: `seq` of what the execution waits for.",
 }
+_NUMBERS = {"seq"}
+"""Parameters in paths that are numbers."""
 _HEADERS: Mapping[str, str] = {
     "idempotency-key": "1 to 200 printable ASCII characters. Requests that have the same are accepted once.",
     "last-event-id": "Go on after this: the `id` of the last event that was received.",
@@ -131,7 +134,10 @@ def _complete(operation: dict[str, Any], endpoint: Endpoint, schemas: dict[str, 
 
 
 def _in_path(name: str) -> dict[str, Any]:
-    return {**_parameter("path", name, {"type": "string", "minLength": 1}, _PATH[name]), "required": True}
+    schema: Mapping[str, Json] = {"type": "string", "minLength": 1}
+    if name in _NUMBERS:
+        schema = {"type": "integer", "minimum": 1}
+    return {**_parameter("path", name, schema, _PATH[name]), "required": True}
 
 
 def _in_query(endpoint: Endpoint, schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:

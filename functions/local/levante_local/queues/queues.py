@@ -150,6 +150,11 @@ class InProcessQueues:
         with self._change(queue) as (_, now):
             return self._queues[queue].is_attended(now)
 
+    def consumer_of(self, queue: str, group: str) -> str | None:
+        """See Queues. Raises: NotFound for an unknown queue."""
+        with self._change(queue) as (state, _):
+            return state.consumer_of(group)
+
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
         """Remove messages that were dealt with. A lost receipt is ignored. Raises: NotFound for an unknown queue."""
         with self._change(queue) as (state, _):

@@ -159,6 +159,13 @@ class QueueState:
         group = self._groups.get(group_name)
         return group is not None and group.held > 0
 
+    def consumer_of(self, group_name: str) -> str | None:
+        """Name who holds a message of a group, if somebody does."""
+        if not self.is_held(group_name):
+            return None
+        consumers = (message.consumer for message in self._held.values() if message.group.name == group_name)
+        return next(consumers, None)
+
     def restore(self, held: HeldMessage, now: datetime, visible_again_at: datetime) -> None:
         """Hold a message of a queue that was lost, before whatever waits in its group."""
         name = held.group

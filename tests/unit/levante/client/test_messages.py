@@ -20,6 +20,7 @@ from levante.client import (
     Handle,
     HandlerFailed,
     NotReady,
+    UnexpectedAnswer,
 )
 from levante.client import errors as client_errors
 from levante.encoding import EncodingSettings, EncryptionMode, EncryptionSettings, PayloadCodec, PayloadContext
@@ -123,6 +124,17 @@ def test_describe_when_asked_then_it_is_typed(use: Use, api: Api) -> None:
     api.on("GET", ONE, (200, {**RUNNING, "search_keys": {"a": "b"}}))
     found = use("describe", of="e1")
     assert (found.status, found.is_open, found.search_keys) == ("RUNNING", True, {"a": "b"})
+
+
+def test_explain_when_asked_then_it_is_typed(use: Use, api: Api) -> None:
+    """What a later version adds is passed over."""
+    wait = {"kind": "timer", "message": "m", "until": "2026-01-01T00:00:00Z", "seq": 1, "actor": "nobody", "new": 1}
+    answer = {"execution_id": "e1", "run_id": "r", "status": "RUNNING", "summary": "s", "waits": [wait]}
+    api.on("GET", f"{ONE}/explain", (200, answer), (200, {"waits": []}))
+    found = use("explain", of="e1")
+    assert (found.summary, found.waits[0].kind, found.waits[0].until.year) == ("s", "timer", 2026)
+    with pytest.raises(UnexpectedAnswer):
+        use("explain", of="e1")
 
 
 def frame(sequence: int, event_type: str = "ACTIVITY_TASK_COMPLETED", **attributes: Any) -> str:

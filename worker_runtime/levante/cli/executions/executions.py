@@ -19,6 +19,9 @@ from levante.cli.options import STATUSES, given, json_option, limit_option, with
 from levante.cli.output.paging import Listing
 from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
+from levante.cli.repairs.by_hand import COMMANDS as REPAIRS
+from levante.cli.repairs.explaining import explain
+from levante.cli.repairs.reruns import delete, rerun, reset_points
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -87,13 +90,35 @@ def list_(client: Client, *, limit: int, as_json: bool, stuck: bool, **filters: 
 
 @executions.command()
 @click.argument("execution_id")
+@click.option("--after", type=click.IntRange(0), help="Only events behind this one, in the order that is wanted.")
+@click.option("--limit", type=click.IntRange(1, 1000), help="No more events than these; the whole history without it.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="desc: the newest first.")
+@click.option("--kind", "kinds", multiple=True, help="Only events of this kind; may be repeated.")
+@click.option("--payloads/--no-payloads", "include_payloads", default=None, help="With or without inputs and results.")
+@click.option("--wait", "wait_seconds", type=click.FloatRange(0, 60), help="Seconds to wait for an event, if none is there.")
 @json_option
 @with_client
-def history(client: Client, *, execution_id: str, as_json: bool) -> None:
+def history(client: Client, *, execution_id: str, as_json: bool, **page: Any) -> None:
     """Show the history of an execution's latest run, event by event."""
-    show_history(client.get(f"{execution_path(execution_id)}/history"), as_json=as_json)
+    show_history(client.get(f"{execution_path(execution_id)}/history", given(page)), as_json=as_json)
 
 
-for _command in (start, wait, signal, query, update, cancel, terminate, reset, events, trace):
+for _command in (
+    start,
+    wait,
+    explain,
+    signal,
+    query,
+    update,
+    cancel,
+    terminate,
+    reset,
+    reset_points,
+    rerun,
+    delete,
+    events,
+    trace,
+    *REPAIRS,
+):
     executions.add_command(_command)
 executions.add_command(execution_logs, "logs")

@@ -27,6 +27,8 @@ def show_history(found: Answer, *, as_json: bool) -> None:
         return
     events = [{**event, "about": _about(event)} for event in found.rows("events")]
     print_table(events, COLUMNS, none="no events")
+    if found.value.get("next_after") is not None:
+        click.echo(f"there is more: --after {found.value['next_after']}", err=True)
     failure = found.value.get("workflow_task_failure")
     if failure:
         click.echo(f"cannot be advanced at present: {cell(failure.get('failure', failure))}")
