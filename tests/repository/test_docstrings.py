@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Iterator
+from functools import cache
 
 import griffe
 import pytest
@@ -18,11 +19,20 @@ MODULES = {
 """Where users import from. Names: what to look at where a module does not say itself what is public."""
 
 
+@cache
+def read_once() -> griffe.GriffeLoader:
+    """Read the package with what it imports: that takes seconds."""
+    loader = griffe.GriffeLoader(allow_inspection=False)
+    loader.load("levante")
+    loader.resolve_aliases(external=True)
+    return loader
+
+
 def functions(module: str) -> Iterator[griffe.Function]:
     """Yield the public functions of a module, and the public methods of its public classes, wherever they are defined."""
-    loaded = griffe.load(module, allow_inspection=False, resolve_aliases=True, resolve_external=True)
-    for name in MODULES[module] or loaded.exports or ():
-        member = loaded.members[str(name)]
+    read = read_once().modules_collection[module]
+    for name in MODULES[module] or read.exports or ():
+        member = read.members[str(name)]
         target = member.final_target if isinstance(member, griffe.Alias) else member
         if isinstance(target, griffe.Function):
             yield target

@@ -74,7 +74,7 @@ class InterventionService:
     # --- outcomes -----------------------------------------------------------------------------------------------------
 
     def complete_activity(self, command: Command, result: Json) -> None:
-        """Give an activity a result. An attempt that runs is told to stop, and how it ends changes nothing."""
+        """Give an activity a result. A running attempt stops at its next heartbeat; its outcome changes nothing."""
         self._record(command, "activity", lambda at: ActivityCompleted(seq=command.seq, at=at, result=result))
 
     def fail_activity(self, command: Command, message: str, kind: str | None = None) -> None:

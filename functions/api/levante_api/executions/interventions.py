@@ -67,14 +67,14 @@ class InterventionEndpoints:
     def complete_activity_by_hand(
         self, request: Request, execution_id: str, seq: str, body: CompletionByHandBody
     ) -> Response[None]:
-        """Give an activity a result. An attempt that runs is told to stop, and how it ends changes nothing."""
+        """Give an activity a result. A running attempt stops at its next heartbeat; its outcome changes nothing."""
         complete = partial(self.engine.interventions.complete_activity, result=body.result)
         return self._carry_out(complete, request, execution_id, seq, body)
 
     def fail_activity_by_hand(
         self, request: Request, execution_id: str, seq: str, body: FailureByHandBody
     ) -> Response[None]:
-        """Let an activity fail for good. An attempt that runs is told to stop, and how it ends changes nothing."""
+        """Let an activity fail for good. A running attempt stops at its next heartbeat; its outcome changes nothing."""
         fail = partial(self.engine.interventions.fail_activity, message=body.message, kind=body.type)
         return self._carry_out(fail, request, execution_id, seq, body)
 
