@@ -252,7 +252,7 @@ def _over_the_queue(run: Observed, wait: Wait, which: str, *, is_of_session: boo
     if seq in run.workers:
         return _running(wait, f"{which} runs on worker {run.workers[seq]}", worker=run.workers[seq], since=None)
     began_at = wait.since or run.started_at
-    if wait.heartbeat_at and wait.heartbeat_at >= began_at:
+    if wait.heartbeat_at and wait.heartbeat_at > began_at:
         return _running(wait, f"{which} runs; its last heartbeat came at {wire_time(wait.heartbeat_at)}")
     if seq in run.places:
         message = f"{which} waits for its rate limit; the next free place is at {wire_time(run.places[seq])}"
