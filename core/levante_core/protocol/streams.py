@@ -11,6 +11,8 @@ EXECUTION_STREAM = "/v1/workflows/executions/<execution_id>/stream"
 HISTORY = "/v1/workflows/executions/<execution_id>/history"
 RUN_HISTORY = "/v1/workflows/runs/<run_id>/history"
 
+PAGE_PARAMETERS = frozenset({"after", "limit", "order", "kinds", "include_payloads", "wait_seconds"})
+"""Query parameters of histories that ask for a page."""
 TICKET_PARAMETER = "ticket"
 """Query parameter of callers that the API sent on."""
 
@@ -53,3 +55,9 @@ def history_in(path: str) -> tuple[str | None, str | None]:
     """Return the execution, or the run, that a path asks the history of; twice None if it asks for something else."""
     of_execution, of_run = _HISTORY.fullmatch(path), _RUN_HISTORY.fullmatch(path)
     return of_execution and of_execution[1], of_run and of_run[1]
+
+
+def is_whole_history(path: str, query_string: str) -> bool:
+    """Tell whether an address asks for a history as a whole; pages of one are the API's."""
+    given = {name for name, _ in parse_qsl(query_string, keep_blank_values=True)}
+    return any(history_in(path)) and not given & PAGE_PARAMETERS

@@ -20,7 +20,7 @@ from levante_core.adapters.system import RandomIds
 from levante_core.domain.names import Workspace
 from levante_core.errors import Unauthenticated
 from levante_core.protocol.local_key import LOCAL_KEY_NAME, read_local_key
-from levante_core.protocol.streams import history_in, is_stream
+from levante_core.protocol.streams import is_stream, is_whole_history
 from levante_core.services.access.api_keys import SECRET_PREFIX, require
 from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine, build_engine
@@ -219,7 +219,7 @@ class Host:
         """Look at the key first, then at the body: what nobody may send is not read."""
         path, is_get = scope["path"], scope["method"] == "GET"
         try:
-            if is_get and (is_stream(path) or any(history_in(path))):
+            if is_get and (is_stream(path) or is_whole_history(path, scope["query_string"].decode("latin-1"))):
                 await self._events(scope, receive, send)
                 return
             key = self._admission.key_of(scope)

@@ -14,7 +14,7 @@ from levante_api.http.problems import unknown_route
 from levante_api.http.resolver import written
 from levante_core.domain.executions.execution import Execution
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Limit, Parameters
-from levante_core.protocol.streams import TICKET_PARAMETER, ticket_purpose
+from levante_core.protocol.streams import PAGE_PARAMETERS, TICKET_PARAMETER, ticket_purpose
 from levante_core.services.access.tickets import TicketService
 from levante_core.services.engine import Engine
 from levante_core.services.history.pages import PageRequest
@@ -48,8 +48,7 @@ class HistoryQuery(Parameters):
     @property
     def page(self) -> PageRequest | None:
         """The page that is asked for; None for the whole history."""
-        asked = (self.after, self.limit, self.order, self.kinds, self.include_payloads, self.wait_seconds)
-        if all(one is None for one in asked):
+        if all(getattr(self, name) is None for name in PAGE_PARAMETERS):
             return None
         return PageRequest(
             after=self.after,
