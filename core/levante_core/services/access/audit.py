@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace
-from levante_core.ports.item_store import AFTER_ALL, EXPIRES_AT, Absent, Item, ItemStore, Matches, Put, Query, Scalar, Update
+from levante_core.ports.item_store import AFTER_ALL, EXPIRES_AT, Item, ItemStore, Put, Query, Scalar, Update
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.services.paging import scan
 from levante_core.storage import keys
@@ -72,13 +72,13 @@ class AuditService:
         at = self._clock.now()
         shown = {name: value[:MOST_CHARACTERS] for name, value in details.items()}
         entry = AuditEntry(self._ids.uuid(), at, key.key_id, key.name, key.role, operation, dict(target), shown)
-        self._store.write(Put(_item(key.workspace, entry), Absent()))
+        self._store.write(Put(_item(key.workspace, entry)))
         return entry
 
     def refused(self, workspace: Workspace, entry: AuditEntry, status: int) -> None:
         """Keep that nothing came of it. Cost: a write."""
         key = keys.audit_entry(workspace, entry.at, entry.audit_id)
-        self._store.write(Update(key, {"refused_with": status}, condition=Matches()))
+        self._store.write(Update(key, {"refused_with": status}))
 
     def list(
         self, workspace: Workspace, wanted: AuditFilter, limit: int, after: str | None
