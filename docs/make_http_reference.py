@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from levante_api.app import ApiSettings, create_app
+from levante_api.app import bare_document
 from levante_api.openapi.document import BOUND_KEYS, ROLES, reached
-from levante_core.services.engine import Engine
 
 PAGE = Path(__file__).parent / "reference" / "http.md"
 
@@ -45,12 +44,7 @@ def page() -> str:
 
 
 def _document() -> Any:
-    """Return the OpenAPI document; nothing but the routes is needed for it, so there is no installation behind."""
-    http = {"method": "GET", "path": "/openapi.json"}
-    context = {"http": http, "stage": "$default"}
-    event = {"version": "2.0", "rawPath": "/openapi.json", "headers": {}, "requestContext": context}
-    answer = create_app(cast("Engine", None), ApiSettings(version="", quiet=True))(event, None)
-    return json.loads(answer["body"])
+    return json.loads(bare_document())
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:

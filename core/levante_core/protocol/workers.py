@@ -57,7 +57,7 @@ class WhoAmI(Frozen):
     """Whether that address wants TLS."""
     features: Mapping[str, Json] = Field(default_factory=dict)
     """What the installation offers. `presence`: the host watches the worker's connection. `queues`: workers may take tasks
-    from the queues themselves."""
+    from the queues themselves. `role`: what the key may do."""
 
 
 class DeploymentLocation(Frozen):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 from levante_api.access.audit import AuditEndpoints
 from levante_api.access.authentication import Authentication
@@ -14,6 +14,7 @@ from levante_api.catalogue.managed import ManagedEndpoints
 from levante_api.catalogue.registrations import RegistrationEndpoints
 from levante_api.catalogue.workflow_edits import WorkflowEditEndpoints
 from levante_api.catalogue.workflows import WorkflowEndpoints
+from levante_api.console.site import ConsoleSite
 from levante_api.dispatch.parked import ParkedEndpoints
 from levante_api.dispatch.redrive import RedriveEndpoints
 from levante_api.dispatch.workers import WorkerEndpoints
@@ -72,10 +73,11 @@ def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
     app, log = OverlappingResolver(), RequestLog(quiet=settings.quiet)
     endpoints = mount(app, _groups(engine, settings, lambda: _document(app, endpoints, settings)))
     app.use([Authentication(engine, endpoints, log)])
+    console = ConsoleSite(settings.streams_at)
 
     def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
         try:
-            return app.resolve(event, context)
+            return console.answer(event) or app.resolve(event, context)
         except Exception as error:  # noqa: BLE001 - what has gone wrong outside of authentication fails closed
             log.failed(error, route="(none)", request_id="")
             answer = answer_to(error)
@@ -111,6 +113,16 @@ def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) 
         "schedules": [ScheduleEndpoints(engine)],
         "traces": [TraceEndpoints(engine)],
     }
+
+
+def bare_document(version: str = "") -> str:
+    """Return the OpenAPI document without an installation: nothing but the routes is needed for it."""
+    http = {"method": "GET", "path": "/openapi.json"}
+    context = {"http": http, "stage": "$default"}
+    event = {"version": "2.0", "rawPath": "/openapi.json", "headers": {}, "requestContext": context}
+    answer = create_app(cast("Engine", None), ApiSettings(version=version, quiet=True))(event, None)
+    document: str = answer["body"]
+    return document
 
 
 def _document(app: OverlappingResolver, endpoints: list[Endpoint], settings: ApiSettings) -> str:

@@ -77,6 +77,7 @@ def dev(  # noqa: PLR0913 - each is an option
         worker = _worker(targets, listening, key, deployment_name)
         click.echo(f"Levante listens on {listening.url}, data in {data}")
         click.echo(f"Its API key is in {data / LOCAL_KEY}, where commands, clients and workers on this machine find it.")
+        click.echo(f"Console: {_console(listening, key, is_seen_by_a_person=sys.stdout.isatty())}")
         if listening.is_exposed:
             click.echo(EXPOSED, err=True)
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -127,6 +128,12 @@ def _worker(targets: Sequence[str], listening: Listening, key: str, deployment_n
 
     deployment = deployment_name or os.environ.get("DEPLOYMENT_NAME") or default_deployment(targets[0])
     return DevWorker(targets, {"LEVANTE_SERVER_URL": listening.url, "LEVANTE_API_KEY": key, "DEPLOYMENT_NAME": deployment})
+
+
+def _console(listening: Listening, key: str, *, is_seen_by_a_person: bool) -> str:
+    """Return the address of the console; on a terminal, one that signs in. Keys are kept out of what may be a log."""
+    page = f"{listening.url}/console/"
+    return f"{page}#key={key}" if is_seen_by_a_person else page
 
 
 def _log_warnings() -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from aws_lambda_powertools.event_handler import Request
 
 from levante_api.access import concerns
-from levante_api.http.endpoints import READERS, WORKERS, Endpoint, user_of, workspace_of
+from levante_api.http.endpoints import READERS, WORKERS, Endpoint, key_of, user_of, workspace_of
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.domain.schedules.spec import check_id
@@ -105,11 +105,9 @@ class WorkerEndpoints:
 
     def whoami(self, request: Request) -> WhoAmI:
         """Tell whose key this is. There is no scheduler to connect to: all work comes through this API."""
-        return WhoAmI(
-            scheduler_url="",
-            namespace=workspace_of(request),
-            features={**self.features, **({"queues": True} if self.engine.tasks.lends_access else {})},
-        )
+        role = {"role": key_of(request).role}
+        queues = {"queues": True} if self.engine.tasks.lends_access else {}
+        return WhoAmI(scheduler_url="", namespace=workspace_of(request), features={**self.features, **role, **queues})
 
     def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and the schedules that its code declares. A repeat is harmless."""

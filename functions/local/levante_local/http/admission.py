@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from levante_api.console.site import is_console
 from levante_core.answers import answer_to
 from levante_core.errors import Unauthenticated, loggable
 from levante_core.services.access.api_keys import ApiKeyService, shown_key
@@ -54,7 +55,8 @@ class Admission:
 
     def key_of(self, scope: Scope) -> ApiKey | None:
         """Return the key of a request; None where none is needed. Raises: Unauthenticated."""
-        if (scope["method"], scope["path"]) in OPEN:
+        method, path = scope["method"], scope["path"]
+        if (method, path) in OPEN or is_console(method, path, _header(scope, b"accept")):
             return None
         scheme, _, secret = _authorization(scope).partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
@@ -97,5 +99,9 @@ def refusal_of(error: Exception) -> dict[str, Any]:
 
 
 def _authorization(scope: Scope) -> str:
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    return _header(scope, b"authorization")
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    found = [value for name, value in scope["headers"] if name == wanted]
     return ",".join(value.decode("latin-1") for value in found)

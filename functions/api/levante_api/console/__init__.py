@@ -1,0 +1,1 @@
+"""The web console, as the API serves it."""
