@@ -37,7 +37,7 @@ class Approval(BaseModel):
     limit_cents: int = Field(10_000, ge=0)
 
 
-@workflows.activity(retry_policy_max_attempts=50, retry_policy_backoff_coefficient=1)
+@workflows.activity(retry_policy_max_attempts=1000, retry_policy_backoff_coefficient=1.5)
 async def charge(customer: str, cents: int) -> str:
     """Charge the customer: refused as long as the file that the environment names is there."""
     if os.path.exists(os.environ["SHOP_BROKEN"]):  # noqa: ASYNC240, PTH110 - a look at a file

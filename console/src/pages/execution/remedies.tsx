@@ -1,0 +1,111 @@
+/** The buttons that help an execution which waits: each says what it does before it does it. */
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { parseJson } from "../../api/json";
+import { repair, repairPath } from "../../api/explain";
+import type { Wait } from "../../api/explain";
+import { Dialog } from "../../ui/dialog";
+import { Problem } from "../../ui/parts";
+import { say } from "../../ui/toasts";
+import { ResetDialog } from "./reset-dialog";
+import type { Execution } from "./use-execution";
+
+const REMEDIES: Record<string, { label: string; done: string; needs: "nothing" | "result" | "failure" | "reason" }> = {
+  retry: { label: "Retry now", done: "The next attempt begins now", needs: "nothing" },
+  complete: { label: "Complete…", done: "Completed by hand", needs: "result" },
+  fail: { label: "Fail…", done: "Failed by hand", needs: "failure" },
+  skip: { label: "Skip the wait", done: "The timer fires now", needs: "nothing" },
+  resume: { label: "Resume", done: "It goes on", needs: "nothing" },
+};
+
+interface Props {
+  remedy: string;
+  wait: Wait;
+  execution: Execution;
+  isDisabled: boolean;
+}
+
+export function Remedy({ remedy, wait, execution, isDisabled }: Props) {
+  const [isOpen, setOpen] = useState(false);
+  const known = REMEDIES[remedy];
+  const path = repairPath(wait, remedy);
+  const apply = useRepair(execution.execution_id, wait, path ?? "", known?.done ?? "Done");
+  const close = () => setOpen(false);
+  if (remedy === "reset")
+    return (
+      <>
+        <button type="button" className="button small" disabled={isDisabled} onClick={() => setOpen(true)}>
+          Reset…
+        </button>
+        {isOpen && <ResetDialog executionId={execution.execution_id} onClose={close} />}
+      </>
+    );
+  if (!known || !path) return null;
+  const act = () => (known.needs === "nothing" ? apply.mutate({}) : setOpen(true));
+  return (
+    <>
+      <button type="button" className="button small" disabled={isDisabled || apply.isPending} onClick={act}>
+        {known.label}
+      </button>
+      {apply.error && !isOpen && <Problem error={apply.error} />}
+      {isOpen && <OutcomeDialog kind={known.needs} wait={wait} apply={apply} onClose={close} />}
+    </>
+  );
+}
+
+function useRepair(executionId: string, wait: Wait, path: string, done: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: object) => repair(executionId, path, wait, body),
+    onSuccess: () => {
+      say(done);
+      return queries.invalidateQueries({ queryKey: ["execution", executionId] });
+    },
+  });
+}
+
+interface OutcomeProps {
+  kind: string;
+  wait: Wait;
+  apply: ReturnType<typeof useRepair>;
+  onClose: () => void;
+}
+
+/** Asks for the result or the failure that is recorded in place of the one that does not come. */
+function OutcomeDialog({ kind, wait, apply, onClose }: OutcomeProps) {
+  const [text, setText] = useState(kind === "result" ? "null" : "");
+  const [reason, setReason] = useState("");
+  const [problem, setProblem] = useState<string | null>(null);
+  const submit = () => {
+    const why = reason ? { reason } : {};
+    try {
+      apply.mutate(kind === "result" ? { result: parseJson(text), ...why } : { message: text, ...why }, { onSuccess: onClose });
+      setProblem(null);
+    } catch (error) {
+      setProblem(`This is no JSON: ${String(error)}`);
+    }
+  };
+  return (
+    <Dialog title={kind === "result" ? `Complete ${wait.name ?? wait.kind} by hand` : `Fail ${wait.name ?? wait.kind} by hand`} onClose={onClose}>
+      <p className="quiet">The workflow sees this as the outcome. The history records that it was done by hand, by whom and why.</p>
+      <div className="field">
+        <label htmlFor="outcome">{kind === "result" ? "Result, as JSON" : "Message of the error"}</label>
+        <textarea id="outcome" className="textarea" value={text} aria-invalid={problem !== null} onChange={(event) => setText(event.target.value)} />
+        {problem && <span className="problem">{problem}</span>}
+      </div>
+      <div className="field">
+        <label htmlFor="reason">Reason</label>
+        <input id="reason" className="input" value={reason} onChange={(event) => setReason(event.target.value)} />
+      </div>
+      {apply.error && <Problem error={apply.error} />}
+      <div className="buttons">
+        <button type="button" className="button" onClick={onClose}>
+          Back
+        </button>
+        <button type="button" className="button primary" disabled={apply.isPending || !text} onClick={submit}>
+          {kind === "result" ? "Complete" : "Fail"}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,71 @@
+/** Goes on from an earlier event, with a new run and the code of today. */
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { ApiError, post } from "../../api/client";
+import { isObject } from "../../api/json";
+import { Dialog } from "../../ui/dialog";
+import { Problem } from "../../ui/parts";
+import { say } from "../../ui/toasts";
+import { clockTime } from "../../ui/time";
+import { namesOf, subjectOf, titleOf } from "./events";
+import { useHistory } from "./use-execution";
+
+const MOST_LISTED = 300;
+
+export function ResetDialog({ executionId, onClose }: { executionId: string; onClose: () => void }) {
+  const history = useHistory(executionId);
+  const [eventId, setEventId] = useState("1");
+  const [reason, setReason] = useState("");
+  const queries = useQueryClient();
+  const reset = useMutation({
+    mutationFn: () =>
+      post("/v1/workflows/executions/{execution_id}/reset", {
+        params: { execution_id: executionId },
+        body: { event_id: Number(eventId), reason: reason || null, exclude_signals: false, exclude_updates: false },
+      }),
+    onSuccess: async () => {
+      say(`A new run goes on from event ${eventId}`);
+      await queries.invalidateQueries({ queryKey: ["execution", executionId] });
+      onClose();
+    },
+  });
+  const events = history.data?.events ?? [];
+  const names = namesOf(events);
+  const valid = validIn(reset.error);
+  const choices = (valid ? events.filter((event) => valid.includes(event.event_id)) : events).slice(-MOST_LISTED);
+  return (
+    <Dialog title="Reset the execution" onClose={onClose}>
+      <p className="quiet">A new run keeps the history up to an event, and goes on from there with the code of today. A run that is open ends.</p>
+      <div className="field">
+        <label htmlFor="event">Last event that is kept</label>
+        <select id="event" className="select" value={eventId} onChange={(event) => setEventId(event.target.value)}>
+          {choices.map((event) => (
+            <option key={event.event_id} value={event.event_id}>
+              {`${event.event_id} · ${titleOf(event.kind)} · ${clockTime(event.recorded_at)} ${subjectOf(event, names)}`.slice(0, 90)}
+            </option>
+          ))}
+        </select>
+      </div>
+      <div className="field">
+        <label htmlFor="why">Reason</label>
+        <input id="why" className="input" value={reason} onChange={(event) => setReason(event.target.value)} />
+      </div>
+      {reset.error && <Problem error={reset.error} />}
+      <div className="buttons">
+        <button type="button" className="button" onClick={onClose}>
+          Back
+        </button>
+        <button type="button" className="button primary" disabled={reset.isPending || !eventId} onClick={() => reset.mutate()}>
+          Reset
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+/** The events that the server names as possible, once it has refused another. */
+function validIn(error: unknown): number[] | null {
+  if (!(error instanceof ApiError) || !isObject(error.body)) return null;
+  const valid = error.body.valid_reset_events;
+  return Array.isArray(valid) ? valid.map(Number) : null;
+}

@@ -1,0 +1,116 @@
+/** What takes time in a run, and a scale on which idle stretches take little room. Pure functions. */
+import { isObject } from "../../api/json";
+import type { Tone } from "../../ui/parts";
+import type { HistoryEvent } from "./events";
+
+export interface Span {
+  key: string;
+  name: string;
+  kind: "activity" | "timer" | "child" | "message" | "task";
+  start: number;
+  /** Undefined while it goes on. */
+  end?: number;
+  tone: Tone;
+  attempts: number;
+}
+
+export function spansOf(events: readonly HistoryEvent[]): Span[] {
+  const spans = new Map<string, Span>();
+  let before = events[0] ? Date.parse(events[0].recorded_at) : 0;
+  let recorded = before;
+  for (const event of events) {
+    const at = Date.parse(event.recorded_at);
+    if (at > recorded) [before, recorded] = [recorded, at];
+    const begun = beginningOf(event, at);
+    if (begun) spans.set(begun.key, begun);
+    else end(spans, event, at, before);
+  }
+  return [...spans.values()];
+}
+
+function beginningOf(event: HistoryEvent, start: number): Span | null {
+  const seq = String(event.seq);
+  const open = { start, tone: "running" as Tone, attempts: 1 };
+  switch (event.kind) {
+    case "activity_scheduled":
+      return { ...open, key: seq, name: String(event.name), kind: "activity" };
+    case "timer_started":
+      return { ...open, key: seq, name: "timer", kind: "timer", tone: "quiet" };
+    case "child_scheduled":
+      return { ...open, key: seq, name: String(event.workflow_name), kind: "child" };
+    case "signal_received":
+    case "update_requested":
+    case "cancel_requested": {
+      const at = Date.parse(String(event.at));
+      const name = event.name ? String(event.name) : "cancel request";
+      return { key: `m${String(event.number)}`, name, kind: "message", start: at, end: at, tone: "warn", attempts: 1 };
+    }
+    case "task_published":
+      if (!isObject(event.event) || event.event.phase !== "started") return null;
+      return { ...open, key: `t${String(event.event.task_id)}`, name: String(event.event.task_type), kind: "task" };
+    default:
+      return null;
+  }
+}
+
+/** before: what was recorded last before this event's batch: an outcome in the batch of its beginning has lasted from then. */
+function end(spans: Map<string, Span>, event: HistoryEvent, recorded: number, before: number): void {
+  const span = spans.get(keyOf(event));
+  if (!span) return;
+  if (event.kind === "activity_handed_over") {
+    span.attempts = Number(event.attempt);
+    return;
+  }
+  if (!/_(completed|failed|fired|canceled)$|^task_published$/.test(event.kind)) return;
+  if (isObject(event.event) && event.event.phase === "in_progress") return;
+  const at = event.at ? Date.parse(String(event.at)) : recorded;
+  if (at < span.start) span.start = Math.min(before, at);
+  span.end = at;
+  const phase = isObject(event.event) ? String(event.event.phase) : event.kind;
+  span.tone = /failed|timed_out/.test(phase) ? "bad" : /cancel/.test(phase) ? "warn" : span.kind === "timer" ? "quiet" : "good";
+  span.attempts = Math.max(span.attempts, Number(event.attempt ?? 1));
+}
+
+function keyOf(event: HistoryEvent): string {
+  if (isObject(event.event)) return `t${String(event.event.task_id)}`;
+  return String(event.activity ?? event.timer ?? event.child ?? event.seq);
+}
+
+export interface Scale {
+  /** Where a time is, as a percentage of the width. */
+  at: (time: number) => number;
+  gaps: { from: number; to: number; milliseconds: number }[];
+}
+
+const IDLE_PART = 0.15;
+const IDLE_WIDTH = 0.08;
+
+/** A scale from first to last on which stretches without activities and children are cut short. */
+export function scaleOf(spans: readonly Span[], first: number, last: number): Scale {
+  const inside = (time: number) => Math.min(Math.max(time, first), last);
+  const times = new Set([first, last, ...spans.flatMap((span) => [inside(span.start), inside(span.end ?? last)])]);
+  const marks = [...times].sort((one, other) => one - other);
+  const total = Math.max(last - first, 1);
+  const busy = spans.filter((span) => span.kind === "activity" || span.kind === "child");
+  const stretches = marks.slice(1).map((to, index) => {
+    const from = marks[index] ?? first;
+    const isIdle = to - from > total * IDLE_PART && !busy.some((span) => span.start < to && (span.end ?? last) > from);
+    return { from, to, isIdle };
+  });
+  const work = stretches.filter((one) => !one.isIdle).reduce((sum, one) => sum + one.to - one.from, 0) || total;
+  const widths = stretches.map((one) => (one.isIdle ? Math.min(work * IDLE_WIDTH, one.to - one.from) : one.to - one.from));
+  const all = widths.reduce((sum, width) => sum + width, 0) || 1;
+  const starts: number[] = [0];
+  for (const width of widths) starts.push((starts.at(-1) ?? 0) + (width / all) * 100);
+  const at = (time: number) => {
+    const index = Math.max(0, stretches.findIndex((one) => inside(time) <= one.to));
+    const stretch = stretches[index];
+    if (!stretch) return 0;
+    const [from = 0, to = 100] = [starts[index], starts[index + 1]];
+    return from + ((inside(time) - stretch.from) / Math.max(stretch.to - stretch.from, 1)) * (to - from);
+  };
+  const gaps = stretches.flatMap((one, index) =>
+    one.isIdle ? [{ from: starts[index] ?? 0, to: starts[index + 1] ?? 100, milliseconds: one.to - one.from }] : [],
+  );
+  return { at, gaps };
+}

@@ -1,0 +1,115 @@
+/** Why an execution does not go on: one sentence, then everything that it waits for, each with what helps. */
+import { Link } from "wouter";
+import type { Explanation, Wait } from "../../api/explain";
+import { useWho } from "../../api/who";
+import { Badge, Card, Problem } from "../../ui/parts";
+import type { Tone } from "../../ui/parts";
+import { Ago, Countdown } from "../../ui/time";
+import { FailureView } from "./failure";
+import { Remedy } from "./remedies";
+import type { Execution } from "./use-execution";
+import { useExplanation } from "./use-execution";
+
+const KINDS: Record<string, [Tone, string]> = {
+  starting: ["running", "Starting"],
+  workflow_task_queued: ["running", "Queued"],
+  activity_queued: ["running", "Activity queued"],
+  activity_running: ["running", "Activity runs"],
+  activity_failing: ["warn", "Activity fails"],
+  rate_limited: ["warn", "Rate limit"],
+  timer: ["running", "Timer"],
+  child: ["running", "Child"],
+  condition: ["running", "Condition"],
+  code_failing: ["bad", "Code fails"],
+  no_worker: ["bad", "No worker"],
+  parked: ["bad", "Parked"],
+  cancel_requested: ["warn", "Being cancelled"],
+  paused: ["warn", "Paused"],
+};
+const ACTORS: Record<string, string> = {
+  nobody: "Goes on by itself",
+  worker: "A worker has to act",
+  caller: "A caller has to act",
+  operator: "An operator has to act",
+  developer: "A developer has to act",
+};
+const MOST_SHOWN = 20;
+
+export function Why({ execution }: { execution: Execution }) {
+  const { data, error } = useExplanation(execution);
+  if (error) return <Problem error={error} />;
+  if (!data) return null;
+  return <Explained explanation={data} execution={execution} />;
+}
+
+function Explained({ explanation, execution }: { explanation: Explanation; execution: Execution }) {
+  const { summary, waits } = explanation;
+  const tone = KINDS[waits[0]?.kind ?? ""]?.[0] ?? "running";
+  return (
+    <div className={`why card ${tone}`}>
+      <Card title={<>Why it waits</>}>
+        <p className="card-body" style={{ paddingBottom: waits.length ? 8 : 16 }} data-testid="summary">
+          {summary}
+        </p>
+        <div className="waits">
+          {waits.slice(0, MOST_SHOWN).map((wait, index) => (
+            <WaitRow key={`${wait.kind}-${wait.seq ?? index}`} wait={wait} execution={execution} />
+          ))}
+        </div>
+        {waits.length > MOST_SHOWN && <p className="card-body quiet">And {waits.length - MOST_SHOWN} more.</p>}
+      </Card>
+    </div>
+  );
+}
+
+function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
+  const [tone, title] = KINDS[wait.kind] ?? ["running" as Tone, wait.kind.replaceAll("_", " ")];
+  const { mayWrite } = useWho();
+  return (
+    <div className="wait">
+      <span className={`wait-mark ${tone}`} />
+      <div className="stack tight">
+        <div>
+          <Badge tone={tone}>{title}</Badge> {wait.name && <strong>{wait.name}</strong>} <span>{wait.message}</span>
+        </div>
+        <div className="quiet small">
+          <Details wait={wait} />
+        </div>
+        {wait.failure && <FailureView failure={wait.failure} />}
+      </div>
+      <div className="wait-side">
+        {wait.remedies.map((remedy) => (
+          <Remedy key={remedy} remedy={remedy} wait={wait} execution={execution} isDisabled={!mayWrite} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Details({ wait }: { wait: Wait }) {
+  const attempt = wait.attempt ? `attempt ${wait.attempt}${wait.max_attempts ? ` of ${wait.max_attempts}` : ""}` : null;
+  const parts = [
+    ACTORS[wait.actor] ?? wait.actor,
+    attempt,
+    wait.since && (
+      <>
+        since <Ago at={wait.since} />
+      </>
+    ),
+    wait.until && (
+      <>
+        {wait.kind.includes("failing") ? "next attempt" : "due"} <Countdown until={wait.until} />
+      </>
+    ),
+    wait.worker && <>worker {wait.worker}</>,
+    wait.child_execution_id && <Link href={`/executions/${wait.child_execution_id}`}>{wait.child_execution_id}</Link>,
+    wait.signals?.length ? <>signals {wait.signals.join(", ")}</> : null,
+    wait.updates?.length ? <>updates {wait.updates.join(", ")}</> : null,
+  ].filter(Boolean);
+  return parts.map((part, index) => (
+    <span key={index}>
+      {index > 0 && " · "}
+      {part}
+    </span>
+  ));
+}
