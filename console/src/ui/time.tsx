@@ -27,15 +27,14 @@ export function useNow(): number {
 
 export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
 export function exactTime(iso: string): string {
   return exact.format(new Date(iso));
 }
 
 export function clockTime(iso: string): string {
-  const date = new Date(iso);
-  return `${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  return clock.format(new Date(iso));
 }
 
 const UNITS: readonly [number, string][] = [

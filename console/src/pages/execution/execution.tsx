@@ -80,7 +80,7 @@ function Head({ execution }: { execution: Execution }) {
         facts={[
           ["Workflow", <Link href={`/workflows/${execution.workflow_name}`}>{execution.workflow_name}</Link>],
           ["Deployment", execution.deployment_name && <Link href={`/deployments/${execution.deployment_name}`}>{execution.deployment_name}</Link>],
-          ["Build", execution.build_id],
+          ...(execution.build_id ? [["Build", execution.build_id] as [string, React.ReactNode]] : []),
           ["Started", <Ago at={execution.start_time} />],
           [execution.end_time ? "Duration" : "Running for", <Lasting from={execution.start_time} until={execution.end_time} />],
           ...(execution.deadline_at && !execution.end_time ? [["Ended at the latest", <Ago at={execution.deadline_at} />] as [string, React.ReactNode]] : []),

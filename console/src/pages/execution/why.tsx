@@ -2,7 +2,7 @@
 import { Link } from "wouter";
 import type { Explanation, Wait } from "../../api/explain";
 import { useWho } from "../../api/who";
-import { Badge, Card, Problem } from "../../ui/parts";
+import { Badge, Problem } from "../../ui/parts";
 import type { Tone } from "../../ui/parts";
 import { Ago, Countdown } from "../../ui/time";
 import { FailureView } from "./failure";
@@ -46,19 +46,18 @@ function Explained({ explanation, execution }: { explanation: Explanation; execu
   const { summary, waits } = explanation;
   const tone = KINDS[waits[0]?.kind ?? ""]?.[0] ?? "running";
   return (
-    <div className={`why card ${tone}`}>
-      <Card title={<>Why it waits</>}>
-        <p className="card-body" style={{ paddingBottom: waits.length ? 8 : 16 }} data-testid="summary">
-          {summary}
-        </p>
-        <div className="waits">
-          {waits.slice(0, MOST_SHOWN).map((wait, index) => (
-            <WaitRow key={`${wait.kind}-${wait.seq ?? index}`} wait={wait} execution={execution} />
-          ))}
-        </div>
-        {waits.length > MOST_SHOWN && <p className="card-body quiet">And {waits.length - MOST_SHOWN} more.</p>}
-      </Card>
-    </div>
+    <section className={`why card ${tone}`} aria-labelledby="why">
+      <div className="card-head">
+        <h2 id="why">Why it waits</h2>
+      </div>
+      {(waits.length !== 1 || summary !== waits[0]?.message) && <p className="why-summary">{summary}</p>}
+      <div className="waits">
+        {waits.slice(0, MOST_SHOWN).map((wait, index) => (
+          <WaitRow key={`${wait.kind}-${wait.seq ?? index}`} wait={wait} execution={execution} />
+        ))}
+      </div>
+      {waits.length > MOST_SHOWN && <p className="card-body quiet">And {waits.length - MOST_SHOWN} more.</p>}
+    </section>
   );
 }
 

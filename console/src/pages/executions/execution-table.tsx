@@ -63,7 +63,7 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
                 </Link>
                 <Stuck run={run} />
               </td>
-              <td>{run.workflow_name}</td>
+              <td className="nowrap">{run.workflow_name}</td>
               <td className="quiet">{run.deployment_name ?? "–"}</td>
               <td className="quiet">
                 <Ago at={run.start_time} />
@@ -89,7 +89,7 @@ function Stuck({ run }: { run: Run }) {
   const blocker = run.blockers?.[0];
   if (!blocker) return null;
   return (
-    <div className="small quiet" style={{ marginTop: 3 }}>
+    <div className="small quiet clamp" style={{ marginTop: 3 }} title={blocker.message}>
       <Badge tone={blocker.kind === "activity_failing" ? "warn" : "bad"}>{REASONS[blocker.kind] ?? blocker.kind}</Badge>{" "}
       {blocker.message}
     </div>
