@@ -4,11 +4,11 @@ import { Suspense, lazy } from "react";
 import { Route, Router, Switch } from "wouter";
 import { ApiError } from "./api/client";
 import { useSession } from "./api/session";
-import { WhoContext, useWhoAmI } from "./api/who";
+import { NOBODY, WhoContext, useWhoAmI } from "./api/who";
 import { HomePage } from "./pages/home/home";
 import { ExecutionsPage } from "./pages/executions/executions";
 import { useHashPath } from "./routing/hash";
-import { Empty, Loading } from "./ui/parts";
+import { Empty, Loading, Problem } from "./ui/parts";
 import { Shell } from "./ui/shell";
 import { SignIn } from "./ui/sign-in";
 import { Toasts } from "./ui/toasts";
@@ -48,18 +48,21 @@ export function App() {
 function SignedIn() {
   const { key, isRefused } = useSession();
   const who = useWhoAmI(key);
-  const isOut = key === null || isRefused;
-  const isUnknown = key !== null && who.data === undefined;
+  // A page that was there before the key was refused stays as it is, with all that is typed in it.
+  const known = key === null ? undefined : who.data;
   return (
-    <WhoContext value={who.data ?? { workspace: "", role: "", mayWrite: false, isAdmin: false }}>
-      <Shell>{!isOut || who.data ? <Pages isUnknown={isUnknown} /> : null}</Shell>
-      {isOut && <SignIn isRefused={isRefused} />}
+    <WhoContext value={known && !who.isPlaceholderData ? known : NOBODY}>
+      <Shell>{known ? <Pages /> : key !== null && !isRefused ? <Unknown error={who.error} /> : null}</Shell>
+      {(key === null || isRefused) && <SignIn isRefused={isRefused} />}
     </WhoContext>
   );
 }
 
-function Pages({ isUnknown }: { isUnknown: boolean }) {
-  if (isUnknown) return <Loading />;
+function Unknown({ error }: { error: Error | null }) {
+  return error ? <Problem error={error} /> : <Loading />;
+}
+
+function Pages() {
   return (
     <Suspense fallback={<Loading />}>
       <Switch>

@@ -17,7 +17,7 @@ export type Query = Record<string, string | number | boolean | readonly string[]
 export type Params = Record<string, string>;
 
 /** The root of the installation: the console is always one folder below it, whatever is in front of both. */
-export const ROOT = new URL("..", location.href.split("#")[0]);
+export const ROOT = new URL("..", globalThis.location?.href.split("#")[0] ?? "http://localhost/console/");
 
 export class ApiError extends Error {
   constructor(

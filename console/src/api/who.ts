@@ -11,7 +11,7 @@ export interface Who {
   isAdmin: boolean;
 }
 
-const NOBODY: Who = { workspace: "", role: "", mayWrite: false, isAdmin: false };
+export const NOBODY: Who = { workspace: "", role: "", mayWrite: false, isAdmin: false };
 export const WhoContext = createContext<Who>(NOBODY);
 
 export function useWho(): Who {
@@ -20,11 +20,12 @@ export function useWho(): Who {
 
 /** Asks once a key. Until the answer is there, nothing may be written. */
 export function useWhoAmI(key: string | null) {
-  return useQuery({
+  return useQuery<Who>({
     queryKey: ["whoami", key],
     enabled: key !== null,
     staleTime: Infinity,
-    queryFn: async ({ signal }): Promise<Who> => {
+    placeholderData: (before) => before,
+    queryFn: async ({ signal }) => {
       const answer = await get("/v1/workflows/workers/whoami", { signal });
       const role = String(answer.features.role ?? "");
       return {

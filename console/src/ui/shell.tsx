@@ -1,4 +1,5 @@
 /** The side bar with the way to each page, and who is signed in. */
+import { useQueryClient } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
@@ -67,6 +68,11 @@ function isAt(path: string, href: string): boolean {
 function Foot() {
   const who = useWho();
   const { key } = useSession();
+  const queries = useQueryClient();
+  const signOut = () => {
+    setKey(null);
+    queries.clear(); // whoever signs in next sees nothing of this
+  };
   const [theme, setTheme] = useState<Theme>(chosenTheme);
   const choose = (chosen: Theme) => {
     applyTheme(chosen);
@@ -88,7 +94,7 @@ function Foot() {
       {key && (
         <div className="side-row">
           <span title={`Workspace ${who.workspace}`}>{who.role ? `Role ${who.role}` : "Signed in"}</span>
-          <button type="button" className="button small" onClick={() => setKey(null)}>
+          <button type="button" className="button small" onClick={signOut}>
             Sign out
           </button>
         </div>

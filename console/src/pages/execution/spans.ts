@@ -85,16 +85,28 @@ export interface Scale {
 const IDLE_PART = 0.15;
 const IDLE_WIDTH = 0.08;
 
-/** A scale from first to last on which stretches without activities and children are cut short. */
-export function scaleOf(spans: readonly Span[], first: number, last: number): Scale {
+/** The times in which any of these goes on, as stretches that do not touch. */
+function merged(spans: readonly Span[], last: number): [number, number][] {
+  const stretches: [number, number][] = [];
+  for (const span of [...spans].sort((one, other) => one.start - other.start)) {
+    const before = stretches.at(-1);
+    const end = span.end ?? last;
+    if (before && span.start <= before[1]) before[1] = Math.max(before[1], end);
+    else stretches.push([span.start, end]);
+  }
+  return stretches;
+}
+
+/** A scale from first to last on which stretches without activities and children are cut short; its marks are those of the spans that are shown. */
+export function scaleOf(spans: readonly Span[], first: number, last: number, shown = spans): Scale {
   const inside = (time: number) => Math.min(Math.max(time, first), last);
-  const times = new Set([first, last, ...spans.flatMap((span) => [inside(span.start), inside(span.end ?? last)])]);
+  const times = new Set([first, last, ...shown.flatMap((span) => [inside(span.start), inside(span.end ?? last)])]);
   const marks = [...times].sort((one, other) => one - other);
   const total = Math.max(last - first, 1);
-  const busy = spans.filter((span) => span.kind === "activity" || span.kind === "child");
+  const busy = merged(spans.filter((span) => span.kind === "activity" || span.kind === "child"), last);
   const stretches = marks.slice(1).map((to, index) => {
     const from = marks[index] ?? first;
-    const isIdle = to - from > total * IDLE_PART && !busy.some((span) => span.start < to && (span.end ?? last) > from);
+    const isIdle = to - from > total * IDLE_PART && !busy.some(([start, end]) => start < to && end > from);
     return { from, to, isIdle };
   });
   const work = stretches.filter((one) => !one.isIdle).reduce((sum, one) => sum + one.to - one.from, 0) || total;

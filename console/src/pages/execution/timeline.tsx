@@ -13,7 +13,8 @@ export function Timeline({ events, endedAt }: { events: readonly HistoryEvent[];
   const now = useNow();
   const first = events[0] ? Date.parse(events[0].recorded_at) : now;
   const last = endedAt ? Date.parse(endedAt) : Math.max(now, first + 1);
-  const scale = scaleOf(spans, first, last);
+  const shown = useMemo(() => spans.slice(0, MOST_LINES), [spans]);
+  const scale = useMemo(() => scaleOf(spans, first, last, shown), [spans, shown, first, last]);
   if (spans.length === 0)
     return (
       <Empty title="Nothing has taken time yet">
@@ -23,7 +24,7 @@ export function Timeline({ events, endedAt }: { events: readonly HistoryEvent[];
   return (
     <div className="card-body">
       <div className="timeline" role="list">
-        {spans.slice(0, MOST_LINES).map((span) => (
+        {shown.map((span) => (
           <Line key={span.key} span={span} scale={scale} last={last} />
         ))}
         <div />

@@ -34,7 +34,7 @@ export default function StartPage() {
   const deployment = address.get("deployment") ?? origin.data?.deployment ?? all[0]?.deployment_name ?? "";
   const chosen = all.find((one) => one.deployment_name === deployment) ?? all[0];
   return (
-    <div className="page">
+    <div className="page narrow">
       <div>
         <div className="crumbs">
           <Link href="/executions">Executions</Link> / {from ? <Link href={`/executions/${from}`}>{from}</Link> : "New"}

@@ -91,7 +91,8 @@ function OneField({ field, ...props }: Props & { field: Field }) {
   const id = useId();
   const problem = props.problems.get(props.place ?? "");
   const common = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-hint`, required: props.isRequired && field.kind !== "text" };
-  const hint = [field.schema.description, props.isRequired ? null : "Optional."].filter(Boolean).join(" ");
+  const hint = field.schema.description ? String(field.schema.description) : "";
+  const more = props.isRequired || field.kind === "boolean" ? null : <span className="label-more"> optional</span>;
   if (field.kind === "boolean")
     return (
       <div className="field">
@@ -104,7 +105,10 @@ function OneField({ field, ...props }: Props & { field: Field }) {
     );
   return (
     <div className="field">
-      <label htmlFor={id}>{titleOf(props)}</label>
+      <label htmlFor={id}>
+        {titleOf(props)}
+        {more}
+      </label>
       <Control field={field} common={common} value={props.value} onChange={props.onChange} />
       <Below id={id} hint={hint} problem={problem} />
     </div>
