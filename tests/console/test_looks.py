@@ -109,17 +109,9 @@ def _long_history() -> dict[str, Any]:
         outcome = {"failure": failure} if seq % 2500 == 0 else {"result": f"row {seq} is stored"}
         kind = "activity_failed" if "failure" in outcome else "activity_completed"
         events.append({"kind": kind, "seq": seq, "at": times[2 * seq - 1], "attempt": 1, **outcome})
-    numbered = [
-        {**event, "event_id": number, "recorded_at": times[number - 1]}
-        for number, event in enumerate(events[:MANY_EVENTS], 1)
-    ]
-    return {
-        "execution_id": "import-1",
-        "run_id": "r",
-        "status": "COMPLETED",
-        "workflow_task_failure": None,
-        "events": numbered,
-    }
+    for number, event in enumerate(events, 1):
+        event.update(event_id=number, recorded_at=times[number - 1])
+    return {"execution_id": "import-1", "run_id": "r", "status": "COMPLETED", "events": events[:MANY_EVENTS]}
 
 
 @pytest.mark.skipif(os.environ.get("LEVANTE_PICTURES") != "1", reason="draws docs/assets/console anew: LEVANTE_PICTURES=1")

@@ -7,6 +7,8 @@ import { scaleOf, spansOf } from "./spans";
 import type { Scale, Span } from "./spans";
 
 const MOST_LINES = 150;
+/** Of the width, for a label. */
+const ROOM = 25;
 
 export function Timeline({ events, endedAt }: { events: readonly HistoryEvent[]; endedAt: string | null }) {
   const spans = useMemo(() => spansOf(events), [events]);
@@ -42,12 +44,17 @@ export function Timeline({ events, endedAt }: { events: readonly HistoryEvent[];
   );
 }
 
+/** A label stands where there is room: right of its bar, left of it, or inside. */
+function besides(from: number, to: number) {
+  if (to <= 100 - ROOM) return { left: `${to}%` };
+  return from >= ROOM ? { right: `${100 - from}%`, paddingRight: 6 } : { left: `${from}%` };
+}
+
 function Line({ span, scale, last }: { span: Span; scale: Scale; last: number }) {
   const from = scale.at(span.start);
   const to = scale.at(span.end ?? last);
   const tries = span.attempts > 1 ? `, ${span.attempts} attempts` : "";
   const lasted = `${duration((span.end ?? last) - span.start)}${tries}`;
-  const isLate = to > 70;
   return (
     <>
       <div className="timeline-name" title={`${span.kind} ${span.name}`} role="listitem">
@@ -62,7 +69,7 @@ function Line({ span, scale, last }: { span: Span; scale: Scale; last: number })
           style={{ left: `${from}%`, width: `${Math.max(to - from, 0)}%` }}
           title={`${span.name}: ${lasted}`}
         />
-        <div className="timeline-label number" style={isLate ? { right: `${100 - from}%`, paddingRight: 6 } : { left: `${to}%` }}>
+        <div className={`timeline-label number ${from < ROOM && to > 100 - ROOM ? "inside" : ""}`} style={besides(from, to)}>
           {span.kind === "message" ? "" : lasted}
         </div>
       </div>

@@ -35,9 +35,9 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
             )}
             <th>Status</th>
             <th>Execution</th>
-            <th>Workflow</th>
-            <th>Deployment</th>
-            <th>Started</th>
+            <th className="wide-only">Workflow</th>
+            <th className="wide-only">Deployment</th>
+            <th className="wide-only">Started</th>
             <th className="end">Duration</th>
           </tr>
         </thead>
@@ -63,9 +63,9 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
                 </Link>
                 <Stuck run={run} />
               </td>
-              <td className="nowrap">{run.workflow_name}</td>
-              <td className="quiet">{run.deployment_name ?? "–"}</td>
-              <td className="quiet">
+              <td className="nowrap wide-only">{run.workflow_name}</td>
+              <td className="quiet wide-only">{run.deployment_name ?? "–"}</td>
+              <td className="quiet wide-only">
                 <Ago at={run.start_time} />
               </td>
               <td className="end">

@@ -78,7 +78,7 @@ function SearchBox({ text, change }: { text: string; change: (text: string) => v
       className="input"
       type="search"
       aria-label="Search"
-      placeholder="Id, workflow, or search key like order:42"
+      placeholder="Id, workflow or key:value"
       value={typed}
       onChange={(event) => setTyped(event.target.value)}
     />
