@@ -53,7 +53,7 @@ function besides(from: number, to: number) {
 function Line({ span, scale, last }: { span: Span; scale: Scale; last: number }) {
   const from = scale.at(span.start);
   const to = scale.at(span.end ?? last);
-  const tries = span.attempts > 1 ? `, ${span.attempts} attempts` : "";
+  const tries = span.end !== undefined && span.attempts > 1 ? `, ${span.attempts} attempts` : "";
   const lasted = `${duration((span.end ?? last) - span.start)}${tries}`;
   return (
     <>

@@ -38,7 +38,7 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
             <th className="wide-only">Workflow</th>
             <th className="wide-only">Deployment</th>
             <th className="wide-only">Started</th>
-            <th className="end">Duration</th>
+            <th className="end wide-only">Duration</th>
           </tr>
         </thead>
         <tbody>
@@ -68,7 +68,7 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
               <td className="quiet wide-only">
                 <Ago at={run.start_time} />
               </td>
-              <td className="end">
+              <td className="end wide-only">
                 <Lasting from={run.start_time} until={run.end_time} />
               </td>
             </tr>
