@@ -76,6 +76,21 @@ export function Countdown({ until }: { until: string }) {
   );
 }
 
+const ISO = /(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z)/;
+
+/** A text of the server's, its times written as all others on the page. */
+export function Said({ text }: { text: string }) {
+  return text.split(ISO).map((part, index) =>
+    index % 2 ? (
+      <time key={index} dateTime={part} title={part} className="nowrap number">
+        {exactTime(part)}
+      </time>
+    ) : (
+      part
+    ),
+  );
+}
+
 /** How long something takes or has taken, and goes on counting while it has no end. */
 export function Lasting({ from, until }: { from: string; until?: string | null }) {
   const current = useNow();

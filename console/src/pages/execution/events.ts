@@ -42,8 +42,14 @@ export function namesOf(events: readonly HistoryEvent[]): Map<number, string> {
 export function subjectOf(event: HistoryEvent, names: ReadonlyMap<number, string>): string {
   const failure = isObject(event.failure) ? failureLine(event.failure) : null;
   const name = nameOf(event, names);
-  const parts = [name, failure ?? detailOf(event)].filter(Boolean);
+  const parts = [name, failure ?? detailOf(event), isObject(event.by_hand) ? handOf(event.by_hand) : ""].filter(Boolean);
   return parts.join(" · ");
+}
+
+/** Who gave an outcome by hand, and why. */
+function handOf(hand: { [key: string]: Json }): string {
+  const why = hand.reason ? `: ${String(hand.reason)}` : "";
+  return `by hand, by ${String(hand.key_name ?? hand.key_id)}${why}`;
 }
 
 function nameOf(event: HistoryEvent, names: ReadonlyMap<number, string>): string {

@@ -73,7 +73,7 @@ function OneExecution({ id, tab }: { id: string; tab: string }) {
 }
 
 function Head({ execution }: { execution: Execution }) {
-  const keys = Object.entries(execution.search_keys ?? {});
+  const keys = Object.entries(execution.search_keys ?? {}).filter(([name]) => !name.startsWith("internal."));
   return (
     <div className="card card-body">
       <Facts

@@ -7,13 +7,13 @@ import { Dialog } from "../../ui/dialog";
 import { Problem } from "../../ui/parts";
 import { say } from "../../ui/toasts";
 import { clockTime } from "../../ui/time";
-import { namesOf, subjectOf, titleOf } from "./events";
-import { useHistory } from "./use-execution";
+import { titleOf } from "./events";
+import { useResetPoints } from "./reset-points";
 
 const MOST_LISTED = 300;
 
 export function ResetDialog({ executionId, onClose }: { executionId: string; onClose: () => void }) {
-  const history = useHistory(executionId);
+  const points = useResetPoints(executionId);
   const [eventId, setEventId] = useState("1");
   const [reason, setReason] = useState("");
   const queries = useQueryClient();
@@ -29,19 +29,18 @@ export function ResetDialog({ executionId, onClose }: { executionId: string; onC
       onClose();
     },
   });
-  const events = history.data?.events ?? [];
-  const names = namesOf(events);
   const valid = validIn(reset.error);
-  const choices = (valid ? events.filter((event) => valid.includes(event.event_id)) : events).slice(-MOST_LISTED);
+  const all = points.data ?? [];
+  const choices = (valid ? all.filter((point) => valid.includes(point.event_id)) : all).slice(-MOST_LISTED);
   return (
     <Dialog title="Reset the execution" onClose={onClose}>
       <p className="quiet">A new run keeps the history up to an event, and goes on from there with the code of today. A run that is open ends.</p>
       <div className="field">
         <label htmlFor="event">Last event that is kept</label>
         <select id="event" className="select" value={eventId} onChange={(event) => setEventId(event.target.value)}>
-          {choices.map((event) => (
-            <option key={event.event_id} value={event.event_id}>
-              {`${event.event_id} · ${titleOf(event.kind)} · ${clockTime(event.recorded_at)} ${subjectOf(event, names)}`.slice(0, 90)}
+          {choices.map((point) => (
+            <option key={point.event_id} value={point.event_id}>
+              {[point.event_id, titleOf(point.kind), point.name, clockTime(point.recorded_at)].filter(Boolean).join(" · ")}
             </option>
           ))}
         </select>
@@ -50,6 +49,7 @@ export function ResetDialog({ executionId, onClose }: { executionId: string; onC
         <label htmlFor="why">Reason</label>
         <input id="why" className="input" value={reason} onChange={(event) => setReason(event.target.value)} />
       </div>
+      {points.error && <Problem error={points.error} />}
       {reset.error && <Problem error={reset.error} />}
       <div className="buttons">
         <button type="button" className="button" onClick={onClose}>

@@ -83,7 +83,7 @@ export interface Scale {
 }
 
 const IDLE_PART = 0.15;
-const IDLE_WIDTH = 0.08;
+const IDLE_WIDTH = 0.15;
 
 /** The times in which any of these goes on, as stretches that do not touch. */
 function merged(spans: readonly Span[], last: number): [number, number][] {
@@ -106,7 +106,7 @@ export function scaleOf(spans: readonly Span[], first: number, last: number, sho
   const busy = merged(spans.filter((span) => span.kind === "activity" || span.kind === "child"), last);
   const stretches = marks.slice(1).map((to, index) => {
     const from = marks[index] ?? first;
-    const isIdle = to - from > total * IDLE_PART && !busy.some(([start, end]) => start < to && end > from);
+    const isIdle = busy.length > 0 && to - from > total * IDLE_PART && !busy.some(([start, end]) => start < to && end > from);
     return { from, to, isIdle };
   });
   const work = stretches.filter((one) => !one.isIdle).reduce((sum, one) => sum + one.to - one.from, 0) || total;

@@ -4,7 +4,7 @@ import type { Explanation, Wait } from "../../api/explain";
 import { useWho } from "../../api/who";
 import { Badge, Problem } from "../../ui/parts";
 import type { Tone } from "../../ui/parts";
-import { Ago, Countdown } from "../../ui/time";
+import { Ago, Countdown, Said } from "../../ui/time";
 import { FailureView } from "./failure";
 import { Remedy } from "./remedies";
 import type { Execution } from "./use-execution";
@@ -34,6 +34,7 @@ const ACTORS: Record<string, string> = {
   developer: "A developer has to act",
 };
 const MOST_SHOWN = 20;
+const SUBMIT_INPUT = "__submit_input";
 
 export function Why({ execution }: { execution: Execution }) {
   const { data, error } = useExplanation(execution);
@@ -50,7 +51,11 @@ function Explained({ explanation, execution }: { explanation: Explanation; execu
       <div className="card-head">
         <h2 id="why">Why it waits</h2>
       </div>
-      {(waits.length !== 1 || summary !== waits[0]?.message) && <p className="why-summary">{summary}</p>}
+      {(waits.length !== 1 || !isSame(summary, waits[0]?.message)) && (
+        <p className="why-summary">
+          <Said text={summary} />
+        </p>
+      )}
       <div className="waits">
         {waits.slice(0, MOST_SHOWN).map((wait, index) => (
           <WaitRow key={`${wait.kind}-${wait.seq ?? index}`} wait={wait} execution={execution} />
@@ -61,6 +66,11 @@ function Explained({ explanation, execution }: { explanation: Explanation; execu
   );
 }
 
+/** The summary of a single wait says the same again, as a sentence. */
+function isSame(summary: string, message: string | undefined): boolean {
+  return summary.replace(/\.$/, "").toLowerCase() === message?.replace(/\.$/, "").toLowerCase();
+}
+
 function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
   const [tone, title] = KINDS[wait.kind] ?? ["running" as Tone, wait.kind.replaceAll("_", " ")];
   const { mayWrite } = useWho();
@@ -69,7 +79,7 @@ function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
       <span className={`wait-mark ${tone}`} />
       <div className="stack tight">
         <div>
-          <Badge tone={tone}>{title}</Badge> {wait.name && <strong>{wait.name}</strong>} <span>{wait.message}</span>
+          <Badge tone={tone}>{title}</Badge> {wait.name && <strong>{wait.name}</strong>} <Said text={wait.message} />
         </div>
         <div className="quiet small">
           <Details wait={wait} />
@@ -77,11 +87,28 @@ function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
         {wait.failure && <FailureView failure={wait.failure} />}
       </div>
       <div className="wait-side">
+        <Talk wait={wait} execution={execution} />
         {wait.remedies.map((remedy) => (
           <Remedy key={remedy} remedy={remedy} wait={wait} execution={execution} isDisabled={!mayWrite} />
         ))}
       </div>
     </div>
+  );
+}
+
+/** A condition is met by a message: the way to where it is sent. */
+function Talk({ wait, execution }: { wait: Wait; execution: Execution }) {
+  if (wait.updates?.includes(SUBMIT_INPUT))
+    return (
+      <Link className="button small" href="/inbox">
+        Answer in the inbox
+      </Link>
+    );
+  if (!wait.signals?.length && !wait.updates?.length) return null;
+  return (
+    <Link className="button small" href={`/executions/${execution.execution_id}/messages`}>
+      Messages
+    </Link>
   );
 }
 
