@@ -200,7 +200,7 @@ test-console: console setup ## the console in Chromium, against a real host and 
 	@echo "== console: functions"
 	@$(NPM) run --silent test
 	@echo "== console: journeys"
-	LEVANTE_TEST_CONSOLE=1 $(BIN)/python -m pytest tests/console $(ARGS)
+	LEVANTE_TEST_CONSOLE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/console $(ARGS)
 
 # --- distribution -----------------------------------------------------------------------------------------------------
 

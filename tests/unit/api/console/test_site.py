@@ -60,9 +60,7 @@ def test_page_when_the_browser_has_it_then_it_is_not_sent_again(built: Path) -> 
     assert (again["statusCode"], again["body"]) == (304, "")
 
 
-@pytest.mark.parametrize(
-    "name", ["../secret.txt", "assets/../../secret.txt", "assets/..", "other/app-1a.js"]
-)
+@pytest.mark.parametrize("name", ["../secret.txt", "assets/../../secret.txt", "assets/..", "other/app-1a.js"])
 def test_file_when_its_name_leads_elsewhere_then_there_is_none(built: Path, name: str) -> None:
     """Only what was built is served."""
     answer = ConsoleSite(built=built).answer(event(f"/console/{name}"))
