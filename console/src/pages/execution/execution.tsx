@@ -10,7 +10,8 @@ import { DownloadHistory } from "./download";
 import { History as HistoryView } from "./history";
 import { Messages } from "./messages";
 import { Overview } from "./overview";
-import { useExecution, useHistory, useLive } from "./use-execution";
+import { useHistory } from "./history-pages";
+import { useExecution, useLive } from "./use-execution";
 import type { Execution } from "./use-execution";
 import { Why } from "./why";
 

@@ -3,7 +3,8 @@ import { Card, Loading } from "../../ui/parts";
 import { JsonView } from "../../ui/json-view";
 import { FailureView } from "./failure";
 import { Timeline } from "./timeline";
-import type { Execution, History } from "./use-execution";
+import type { History } from "./history-pages";
+import type { Execution } from "./use-execution";
 
 export function Overview({ execution, history }: { execution: Execution; history: History | undefined }) {
   const events = history?.events;

@@ -1,6 +1,6 @@
 /** Where an execution can be reset to. A server that does not list the points refuses those that are none, and names the others. */
 import { useQuery } from "@tanstack/react-query";
-import { ApiError, get, send } from "../../api/client";
+import { ApiError, send } from "../../api/client";
 import { namesOf } from "./events";
 import type { HistoryEvent } from "./events";
 
@@ -24,8 +24,8 @@ export function useResetPoints(executionId: string) {
         return await listed(params, signal);
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 404) throw error;
-        const { events } = await get(`${EXECUTION}/history`, { params, signal });
-        return fromHistory(events as HistoryEvent[]);
+        const { events } = await send<{ events: HistoryEvent[] }>("GET", `${EXECUTION}/history`, { params, signal });
+        return fromHistory(events);
       }
     },
   });

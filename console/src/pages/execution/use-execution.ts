@@ -5,7 +5,6 @@ import { explain } from "../../api/explain";
 import { get } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import { follow } from "../../api/stream";
-import type { HistoryEvent } from "./events";
 
 export type Execution = Schemas["WorkflowExecutionResponse"];
 const EXECUTION = "/v1/workflows/executions/{execution_id}";
@@ -28,19 +27,6 @@ export function useExplanation(execution: Execution) {
     enabled: execution.status === "RUNNING",
     queryFn: ({ signal }) => explain(execution, signal),
     refetchInterval: 2000,
-  });
-}
-
-export interface History {
-  events: HistoryEvent[];
-  workflow_task_failure: Schemas["WorkflowHistoryResponse"]["workflow_task_failure"];
-}
-
-export function useHistory(id: string) {
-  return useQuery({
-    queryKey: ["execution", id, "history"],
-    structuralSharing: false, // comparing tens of thousands of events takes longer than showing them
-    queryFn: ({ signal }) => get(`${EXECUTION}/history`, { params: { execution_id: id }, signal }) as Promise<History>,
   });
 }
 

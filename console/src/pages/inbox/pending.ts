@@ -4,6 +4,7 @@ import { get } from "../../api/client";
 import { isObject } from "../../api/json";
 import type { Schema } from "../../ui/schema-form/schema";
 import type { HistoryEvent } from "../execution/events";
+import { eventsOfKind } from "../execution/history-pages";
 
 /** Set by `InteractiveWorkflow` while it waits. */
 const WAITING = "internal.execution.state==:waiting_for_input";
@@ -26,9 +27,8 @@ export function usePending() {
       const runs = await get("/v1/workflows/runs", { query: { status: ["RUNNING"], search_key: [WAITING], page_size: MOST_SHOWN } as never, signal });
       const found = await Promise.all(
         runs.executions.map(async (run) => {
-          const params = { execution_id: run.execution_id };
-          const history = await get("/v1/workflows/executions/{execution_id}/history", { params, signal });
-          return pendingIn(history.events as HistoryEvent[], run.execution_id, run.workflow_name);
+          const events = await eventsOfKind(run.execution_id, "task_published", signal);
+          return pendingIn(events, run.execution_id, run.workflow_name);
         }),
       );
       return { pending: found.flat(), hasMore: runs.next_page_token !== null };

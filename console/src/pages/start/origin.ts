@@ -1,7 +1,7 @@
 /** The execution that is run again: its workflow, where it ran, and its input as the history has it. */
 import { useQuery } from "@tanstack/react-query";
 import { get } from "../../api/client";
-import type { Json } from "../../api/json";
+import { firstEvent } from "../execution/history-pages";
 
 export function useOrigin(id: string | null) {
   return useQuery({
@@ -10,11 +10,10 @@ export function useOrigin(id: string | null) {
     staleTime: Infinity,
     queryFn: async ({ signal }) => {
       const params = { execution_id: id ?? "" };
-      const [execution, history] = await Promise.all([
+      const [execution, started] = await Promise.all([
         get("/v1/workflows/executions/{execution_id}", { params, signal }),
-        get("/v1/workflows/executions/{execution_id}/history", { params, signal }),
+        firstEvent(id ?? "", signal),
       ]);
-      const started = history.events[0] as { input?: Json } | undefined;
       return { workflow: execution.workflow_name, deployment: execution.deployment_name, input: started?.input };
     },
   });
