@@ -11,7 +11,8 @@ type PathsOf<M extends Method> = {
 }[keyof paths];
 type JsonOf<R> = R extends { content: { "application/json": infer T } } ? T : never;
 type Answer<O> = O extends { responses: infer R } ? JsonOf<R[keyof R & (200 | 201 | 202)]> : never;
-type BodyOf<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? B : undefined;
+type BodyOf<O> = O extends { requestBody?: infer R } ? JsonBody<NonNullable<R>> : undefined;
+type JsonBody<R> = [R] extends [never] ? undefined : R extends { content: { "application/json": infer B } } ? B : undefined;
 type QueryOf<O> = O extends { parameters: { query?: infer Q } } ? Q : never;
 export type Query = Record<string, string | number | boolean | readonly string[] | null | undefined>;
 export type Params = Record<string, string>;

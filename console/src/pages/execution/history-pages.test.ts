@@ -16,4 +16,5 @@ test("a page without events leaves the same list, so that nothing is drawn anew"
 
 test("a whole history takes the place of what is known", () => {
   expect(joined(history(1, 2), history(1, 2, 3)).events).toHaveLength(3);
+  expect(joined(history(1, 2), { ...history(1, 2, 3), next_after: null }).events).toHaveLength(3);
 });

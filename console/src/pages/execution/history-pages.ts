@@ -53,7 +53,9 @@ function pageOf(id: string, after: number, signal: AbortSignal): Promise<Page> {
 /** Add a page to what is known; a whole history takes its place. */
 export function joined(known: History | undefined, page: Page): History {
   const { next_after, ...rest } = page;
-  if (!known || next_after === undefined) return rest;
+  const first = page.events[0]?.event_id ?? Infinity;
+  const last = known?.events.at(-1)?.event_id ?? 0;
+  if (!known || next_after === undefined || first <= last) return rest;
   return { ...rest, events: page.events.length ? [...known.events, ...page.events] : known.events };
 }
 

@@ -10,7 +10,7 @@ import { say } from "../../ui/toasts";
 import { ResetDialog } from "./reset-dialog";
 import type { Execution } from "./use-execution";
 
-const REMEDIES: Record<string, { label: string; done: string; needs: "nothing" | "result" | "failure" | "reason" }> = {
+const REMEDIES: Record<string, { label: string; done: string; needs: "nothing" | "result" | "failure" }> = {
   retry: { label: "Retry now", done: "The next attempt begins now", needs: "nothing" },
   complete: { label: "Complete…", done: "Completed by hand", needs: "result" },
   fail: { label: "Fail…", done: "Failed by hand", needs: "failure" },
@@ -18,39 +18,43 @@ const REMEDIES: Record<string, { label: string; done: string; needs: "nothing" |
   resume: { label: "Resume", done: "It goes on", needs: "nothing" },
 };
 
-interface Props {
+/** A remedy that somebody has chosen, for the wait as it was then: it may have moved on meanwhile. */
+export interface Chosen {
+  remedy: string;
+  wait: Wait;
+}
+
+interface ButtonProps {
   remedy: string;
   wait: Wait;
   execution: Execution;
   isDisabled: boolean;
+  /** Opens the dialog of a remedy that asks for something. */
+  onChoose: (chosen: Chosen) => void;
 }
 
-export function Remedy({ remedy, wait, execution, isDisabled }: Props) {
-  const [isOpen, setOpen] = useState(false);
+export function RemedyButton({ remedy, wait, execution, isDisabled, onChoose }: ButtonProps) {
   const known = REMEDIES[remedy];
   const path = repairPath(wait, remedy);
   const apply = useRepair(execution.execution_id, wait, path ?? "", known?.done ?? "Done");
-  const close = () => setOpen(false);
-  if (remedy === "reset")
-    return (
-      <>
-        <button type="button" className="button small" disabled={isDisabled} onClick={() => setOpen(true)}>
-          Reset…
-        </button>
-        {isOpen && <ResetDialog executionId={execution.execution_id} onClose={close} />}
-      </>
-    );
-  if (!known || !path) return null;
-  const act = () => (known.needs === "nothing" ? apply.mutate({}) : setOpen(true));
+  const isReset = remedy === "reset";
+  if (!isReset && (!known || !path)) return null;
+  const act = () => (known?.needs === "nothing" ? apply.mutate({}) : onChoose({ remedy, wait }));
   return (
     <>
       <button type="button" className="button small" disabled={isDisabled || apply.isPending} onClick={act}>
-        {known.label}
+        {isReset ? "Reset…" : known?.label}
       </button>
-      {apply.error && !isOpen && <Problem error={apply.error} />}
-      {isOpen && <OutcomeDialog kind={known.needs} wait={wait} apply={apply} onClose={close} />}
+      {apply.error && <Problem error={apply.error} />}
     </>
   );
+}
+
+export function RemedyDialog({ chosen, execution, onClose }: { chosen: Chosen; execution: Execution; onClose: () => void }) {
+  const { remedy, wait } = chosen;
+  const apply = useRepair(execution.execution_id, wait, repairPath(wait, remedy) ?? "", REMEDIES[remedy]?.done ?? "Done");
+  if (remedy === "reset") return <ResetDialog executionId={execution.execution_id} onClose={onClose} />;
+  return <OutcomeDialog kind={REMEDIES[remedy]?.needs ?? "failure"} wait={wait} apply={apply} onClose={onClose} />;
 }
 
 function useRepair(executionId: string, wait: Wait, path: string, done: string) {

@@ -1,4 +1,5 @@
 /** Why an execution does not go on: one sentence, then everything that it waits for, each with what helps. */
+import { useState } from "react";
 import { Link } from "wouter";
 import type { Explanation, Wait } from "../../api/explain";
 import { useWho } from "../../api/who";
@@ -6,7 +7,8 @@ import { Badge, Problem } from "../../ui/parts";
 import type { Tone } from "../../ui/parts";
 import { Ago, Countdown, Said } from "../../ui/time";
 import { FailureView } from "./failure";
-import { Remedy } from "./remedies";
+import { RemedyButton, RemedyDialog } from "./remedies";
+import type { Chosen } from "./remedies";
 import type { Execution } from "./use-execution";
 import { useExplanation } from "./use-execution";
 
@@ -45,6 +47,7 @@ export function Why({ execution }: { execution: Execution }) {
 
 function Explained({ explanation, execution }: { explanation: Explanation; execution: Execution }) {
   const { summary, waits } = explanation;
+  const [chosen, setChosen] = useState<Chosen | null>(null);
   const tone = KINDS[waits[0]?.kind ?? ""]?.[0] ?? "running";
   return (
     <section className={`why card ${tone}`} aria-labelledby="why">
@@ -58,9 +61,10 @@ function Explained({ explanation, execution }: { explanation: Explanation; execu
       )}
       <div className="waits">
         {waits.slice(0, MOST_SHOWN).map((wait, index) => (
-          <WaitRow key={`${wait.kind}-${wait.seq ?? index}`} wait={wait} execution={execution} />
+          <WaitRow key={wait.seq ?? `${wait.kind}-${index}`} wait={wait} execution={execution} onChoose={setChosen} />
         ))}
       </div>
+      {chosen && <RemedyDialog chosen={chosen} execution={execution} onClose={() => setChosen(null)} />}
       {waits.length > MOST_SHOWN && <p className="card-body quiet">And {waits.length - MOST_SHOWN} more.</p>}
     </section>
   );
@@ -71,7 +75,13 @@ function isSame(summary: string, message: string | undefined): boolean {
   return summary.replace(/\.$/, "").toLowerCase() === message?.replace(/\.$/, "").toLowerCase();
 }
 
-function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
+interface RowProps {
+  wait: Wait;
+  execution: Execution;
+  onChoose: (chosen: Chosen) => void;
+}
+
+function WaitRow({ wait, execution, onChoose }: RowProps) {
   const [tone, title] = KINDS[wait.kind] ?? ["running" as Tone, wait.kind.replaceAll("_", " ")];
   const { mayWrite } = useWho();
   return (
@@ -89,7 +99,7 @@ function WaitRow({ wait, execution }: { wait: Wait; execution: Execution }) {
       <div className="wait-side">
         <Talk wait={wait} execution={execution} />
         {wait.remedies.map((remedy) => (
-          <Remedy key={remedy} remedy={remedy} wait={wait} execution={execution} isDisabled={!mayWrite} />
+          <RemedyButton key={remedy} remedy={remedy} wait={wait} execution={execution} isDisabled={!mayWrite} onChoose={onChoose} />
         ))}
       </div>
     </div>

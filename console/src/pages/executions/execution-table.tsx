@@ -8,10 +8,12 @@ interface Props {
   rows: readonly Run[];
   /** Ids that are ticked; undefined where nothing can be done with them. */
   selected?: ReadonlySet<string>;
+  /** What these are, for those who cannot see it. */
+  label?: string;
   onSelect?: (selected: ReadonlySet<string>) => void;
 }
 
-export function ExecutionTable({ rows, selected, onSelect }: Props) {
+export function ExecutionTable({ rows, selected, onSelect, label = "Executions" }: Props) {
   const ids = rows.map((run) => run.execution_id);
   const toggle = (id: string) => {
     const next = new Set(selected);
@@ -19,7 +21,7 @@ export function ExecutionTable({ rows, selected, onSelect }: Props) {
     onSelect?.(next);
   };
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Executions">
+    <div className="table-wrap" tabIndex={0} role="region" aria-label={label}>
       <table className="table">
         <thead>
           <tr>

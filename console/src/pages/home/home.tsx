@@ -61,7 +61,7 @@ function Listed({ title, runs, href, empty }: { title: string; runs: Runs; href:
   const rows = runs.data?.pages[0]?.executions ?? [];
   return (
     <Card title={title} side={rows.length > MOST_LISTED ? <Link href={href}>All</Link> : undefined}>
-      {runs.isPending ? <Loading rows={3} /> : rows.length ? <ExecutionTable rows={rows.slice(0, MOST_LISTED)} /> : <Empty title={empty} />}
+      {runs.isPending ? <Loading rows={3} /> : rows.length ? <ExecutionTable rows={rows.slice(0, MOST_LISTED)} label={title} /> : <Empty title={empty} />}
     </Card>
   );
 }
