@@ -1,18 +1,9 @@
 """What is stuck is repaired where it is seen: without the command line, and recorded as done by hand."""
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import Console, Shop
+from tests.console.conftest import Console
 from tests.console.test_journeys import status_of
-
-EXPLAIN = "/v1/workflows/executions/{execution_id}/explain"
-
-
-@pytest.fixture(autouse=True)
-def _repairs_are_there(shop: Shop) -> None:
-    if EXPLAIN not in shop.site.call("GET", "/openapi.json")["paths"]:
-        pytest.skip("this API neither explains nor repairs: the console shows what blocks an execution, and no buttons")
 
 
 def test_activity_when_retried_after_a_fix_then_the_execution_goes_on_at_once(console: Console) -> None:

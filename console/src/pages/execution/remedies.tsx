@@ -3,29 +3,28 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { parseJson } from "../../api/json";
 import { repair, repairPath } from "../../api/explain";
-import type { Wait } from "../../api/explain";
+import type { Remedy, Wait } from "../../api/explain";
 import { Dialog } from "../../ui/dialog";
 import { Problem } from "../../ui/parts";
 import { say } from "../../ui/toasts";
 import { ResetDialog } from "./reset-dialog";
 import type { Execution } from "./use-execution";
 
-const REMEDIES: Record<string, { label: string; done: string; needs: "nothing" | "result" | "failure" }> = {
+const REMEDIES: Partial<Record<Remedy, { label: string; done: string; needs: "nothing" | "result" | "failure" }>> = {
   retry: { label: "Retry now", done: "The next attempt begins now", needs: "nothing" },
   complete: { label: "Complete…", done: "Completed by hand", needs: "result" },
   fail: { label: "Fail…", done: "Failed by hand", needs: "failure" },
   skip: { label: "Skip the wait", done: "The timer fires now", needs: "nothing" },
-  resume: { label: "Resume", done: "It goes on", needs: "nothing" },
 };
 
 /** A remedy that somebody has chosen, for the wait as it was then: it may have moved on meanwhile. */
 export interface Chosen {
-  remedy: string;
+  remedy: Remedy;
   wait: Wait;
 }
 
 interface ButtonProps {
-  remedy: string;
+  remedy: Remedy;
   wait: Wait;
   execution: Execution;
   isDisabled: boolean;

@@ -25,7 +25,7 @@ export function useExplanation(execution: Execution) {
   return useQuery({
     queryKey: ["execution", execution.execution_id, "explanation"],
     enabled: execution.status === "RUNNING",
-    queryFn: ({ signal }) => explain(execution, signal),
+    queryFn: ({ signal }) => explain(execution.execution_id, signal),
     refetchInterval: 2000,
   });
 }

@@ -1,7 +1,7 @@
 /** Why an execution does not go on: one sentence, then everything that it waits for, each with what helps. */
 import { useState } from "react";
 import { Link } from "wouter";
-import type { Explanation, Wait } from "../../api/explain";
+import type { Explanation, Wait, WaitKind } from "../../api/explain";
 import { useWho } from "../../api/who";
 import { Badge, Problem } from "../../ui/parts";
 import type { Tone } from "../../ui/parts";
@@ -12,7 +12,7 @@ import type { Chosen } from "./remedies";
 import type { Execution } from "./use-execution";
 import { useExplanation } from "./use-execution";
 
-const KINDS: Record<string, [Tone, string]> = {
+const KINDS: Record<WaitKind, [Tone, string]> = {
   starting: ["running", "Starting"],
   workflow_task_queued: ["running", "Queued"],
   activity_queued: ["running", "Activity queued"],
@@ -26,9 +26,8 @@ const KINDS: Record<string, [Tone, string]> = {
   no_worker: ["bad", "No worker"],
   parked: ["bad", "Parked"],
   cancel_requested: ["warn", "Being cancelled"],
-  paused: ["warn", "Paused"],
 };
-const ACTORS: Record<string, string> = {
+const ACTORS: Record<Wait["actor"], string> = {
   nobody: "Goes on by itself",
   worker: "A worker has to act",
   caller: "A caller has to act",
@@ -48,7 +47,7 @@ export function Why({ execution }: { execution: Execution }) {
 function Explained({ explanation, execution }: { explanation: Explanation; execution: Execution }) {
   const { summary, waits } = explanation;
   const [chosen, setChosen] = useState<Chosen | null>(null);
-  const tone = KINDS[waits[0]?.kind ?? ""]?.[0] ?? "running";
+  const tone = waits[0] ? KINDS[waits[0].kind][0] : "running";
   return (
     <section className={`why card ${tone}`} aria-labelledby="why">
       <div className="card-head">
@@ -82,7 +81,7 @@ interface RowProps {
 }
 
 function WaitRow({ wait, execution, onChoose }: RowProps) {
-  const [tone, title] = KINDS[wait.kind] ?? ["running" as Tone, wait.kind.replaceAll("_", " ")];
+  const [tone, title] = KINDS[wait.kind];
   const { mayWrite } = useWho();
   return (
     <div className="wait">
@@ -125,7 +124,7 @@ function Talk({ wait, execution }: { wait: Wait; execution: Execution }) {
 function Details({ wait }: { wait: Wait }) {
   const attempt = wait.attempt ? `attempt ${wait.attempt}${wait.max_attempts ? ` of ${wait.max_attempts}` : ""}` : null;
   const parts = [
-    ACTORS[wait.actor] ?? wait.actor,
+    ACTORS[wait.actor],
     attempt,
     wait.since && (
       <>
