@@ -15,6 +15,8 @@ from tests.support.processes import LocalSite, Refused, wait_until
 
 WANTED = os.environ.get("LEVANTE_TEST_CONSOLE") == "1"
 NOT_WANTED = "needs the built console and a browser: `make test-console`, or set LEVANTE_TEST_CONSOLE=1"
+DRAWS = os.environ.get("LEVANTE_PICTURES") == "1"
+DRAWN_AT = Path("/tmp/shop")  # noqa: S108 - what pictures show of a failure's place
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HERE = Path(__file__).parent
 VIEWPORT = {"width": 1280, "height": 860}
@@ -73,7 +75,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     payment_is_down = directory / "payment-is-down"
     try:
         site.start_host()
-        site.start_worker("shop.py", HERE, SHOP_BROKEN=str(payment_is_down))
+        if DRAWS:
+            DRAWN_AT.mkdir(exist_ok=True)
+            shutil.copy(HERE / "shop.py", DRAWN_AT)
+        site.start_worker("shop.py", DRAWN_AT if DRAWS else HERE, SHOP_BROKEN=str(payment_is_down))
         site.wait_for_workers(1)
         viewer = site.call("POST", "/v1/keys", {"name": "look", "role": "viewer"})["secret"]
         yield Shop(site, payment_is_down, viewer)
