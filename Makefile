@@ -24,7 +24,7 @@ QUICK_AWS := tests/compat tests/e2e/test_crashes.py -k '(client_3 and not method
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types pytest test-slow test-full fuzz-api fuzz-workers test-poison test-pythons test test-docs test-readers test-aws test-aws-quick test-schedules cover demo demo-aws
-.PHONY: console test-console audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
+.PHONY: console npm-reachable test-console audit docs map bench bench-first-hour bench-quick bench-cost bench-replay bench-streaming bench-values wheel wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -189,6 +189,9 @@ console/node_modules/.stamp: console/package-lock.json $(VENV)/.node
 	@echo "== console: its libraries"
 	@$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
+
+npm-reachable: $(VENV)/.node
+	@$(NPM) view --silent react version >/dev/null
 
 console: console/node_modules/.stamp ## build the web console, which the API serves at /console/
 	@echo "== console"
