@@ -32,6 +32,7 @@ def test_key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carr
     worker = site.start_worker("steps", HERE, LEVANTE_API_KEY=made["secret"])
     site.wait_for_workers(1)
     execution = site.start("steps", {"path": str(trace), "count": 30, "seconds": 0.4})
+    all_steps_seconds = 30 * 0.4
     wait_until(partial(has_ended, trace, 4), "four steps have ended")
     site.call("DELETE", f"/v1/keys/{made['key_id']}")
     assert worker.wait() == 1
@@ -41,7 +42,7 @@ def test_key_when_revoked_mid_run_then_its_worker_stops_cleanly_and_another_carr
     assert made["secret"] not in said
     recorded = recorded_steps(site.history(execution))
     site.start_worker("steps", HERE)
-    assert site.wait_for_result(execution, site.recovery_seconds) == {"result": 30}
+    assert site.wait_for_result(execution, site.recovery_seconds + all_steps_seconds) == {"result": 30}
     assert_nothing_recorded_ran_again(trace, recorded, 30)
 
 
