@@ -303,6 +303,15 @@ def test_mock_when_there_is_no_such_activity_then_the_error_lists_them() -> None
         WorkflowEnvironment([Chain], activities=[charge], mocks={"charges": paid})
 
 
+@pytest.mark.levante
+async def test_worker_when_it_runs_in_an_environment_then_no_call_of_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails in the background is tried again for ever, and fills a year of virtual time with it."""
+    with caplog.at_level("WARNING", "levante"):
+        async with WorkflowEnvironment([Thread], activities=[slow_in_a_thread]) as environment:
+            assert await environment.execute(Thread) == "slept"
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_history_when_something_is_not_in_it_then_the_assertion_says_what_is() -> None:
     """In order: what comes too early does not count."""
     history = History({"events": [{"kind": "a"}, {"kind": "b"}]})

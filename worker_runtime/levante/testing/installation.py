@@ -39,6 +39,7 @@ from levante_core.protocol.workers import DeliveredTask, PollRequest, TaskQueue
 from levante_core.services.dispatch.tasks import consumer_name
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.executions.start import StartRequest
+from levante_core.storage.catalogue import ApiKey, Role
 from levante_core.storage.changes import concerns_dispatcher
 from levante_dispatcher.handlers import build_handlers
 from levante_local.change_watch import LocalChangeWatch
@@ -64,7 +65,7 @@ class InProcessApi(Api):
     def __init__(self, engine: Engine, calls: Counter[str] | None = None) -> None:
         self.engine = engine
         self.calls: Counter[str] = Counter() if calls is None else calls
-        key = SimpleNamespace(workspace=WORKSPACE, key_id=KEY_ID)
+        key = ApiKey(KEY_ID, "", WORKSPACE, Role.WORKER, "worker", engine.clock.now())
         self._request = SimpleNamespace(context={API_KEY: key})
         endpoints = WorkerEndpoints(engine, features={})
         self._handlers = {one.path.removeprefix(_BASE): one.handler for one in endpoints.table()}
