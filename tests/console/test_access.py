@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-from playwright.sync_api import expect
-
 from tests.console.conftest import Console
+from tests.console.expecting import expect
 from tests.console.pages import all_pages
 from tests.support.processes import Refused, Site, wait_until
 

@@ -3,9 +3,8 @@
 import re
 from typing import Any
 
-from playwright.sync_api import expect
-
 from tests.console.conftest import HERE, Console
+from tests.console.expecting import expect
 from tests.support.processes import wait_until
 
 MOST_EXACT = 2**63 - 1

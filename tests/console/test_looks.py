@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from levante_api.console.site import BUILT
 from levante_core.domain.frozen import wire_time
 from tests.console.conftest import HERE, Console, Shop, new_console
+from tests.console.expecting import expect
 from tests.console.pages import all_pages
 
 ROOT = HERE.parents[1]

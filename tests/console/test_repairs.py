@@ -1,8 +1,7 @@
 """What is stuck is repaired where it is seen: without the command line, and recorded as done by hand."""
 
-from playwright.sync_api import expect
-
 from tests.console.conftest import Console
+from tests.console.expecting import expect
 from tests.console.test_journeys import status_of
 
 
