@@ -109,6 +109,8 @@ class ExecutionService:
         The input is that of its first run, where it continued as new, as long as that is kept. Raises: NotApplicable for an
         input that is encoded for its own id alone; as `start`. Cost: as `start`, and a read or two.
         """
+        if request.execution_id is not None:
+            names.execution_id(request.execution_id)
         old = self.get(workspace, execution_id)
         value = request.input
         if value is None:
