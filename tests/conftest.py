@@ -15,6 +15,8 @@ from tests.support.deployed import Stack, deployed
 WANTED = os.environ.get("LEVANTE_TEST_EMULATORS") == "1"
 SLOW = [Path(__file__).parent / name for name in ("e2e", "first_hour")]
 """Where every test starts processes, and kills some."""
+SLOW_SECONDS = 300
+"""The limit of a slow test that names none: machines that test are busy, and it is to end what hangs, nothing else."""
 NOT_WANTED = "runs on an AWS emulator: `make test-aws`, or set LEVANTE_TEST_EMULATORS=1"
 
 
@@ -46,6 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if any(folder in item.path.parents for folder in SLOW):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
         if not WANTED and item.get_closest_marker("emulators"):
             item.add_marker(pytest.mark.skip(reason=NOT_WANTED))
 
