@@ -14,6 +14,7 @@ from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.history.events import ActivityScheduled, ChildScheduled, FactTaken, TimerStarted
 from levante_core.errors import NotApplicable, NotFound
+from levante_core.protocol.workers import CommitOutcome, TaskQueue
 from levante_core.services.engine import build_engine
 from levante_core.services.executions.interventions import Command
 from levante_core.services.history.pages import PageRequest
@@ -87,6 +88,29 @@ def test_repairs_when_done_on_a_table_then_each_is_recorded_once(place_and_store
     place.commit(run, 2, *(FactTaken(fact=keys.outcome_fact(seq)) for seq in (1, 2, 3)))
     page = place.engine.history_pages.read(lambda: place.engine.histories.find(SPACE, "e"), PageRequest(descending=True))[1]
     assert [event.get("by_hand", {}).get("key_name") for event in page.events[:4]] == ["ann", "ann", "ann", None]
+
+
+def test_run_when_paused_on_a_table_then_the_stream_sends_for_it_again_once_it_is_resumed(
+    place_and_store: tuple[Place, StoreWithStream],
+) -> None:
+    """With a transaction each; what was dropped meanwhile is asked for by the record that says that it was resumed."""
+    place, store = place_and_store
+    run = waiting(place)
+    key = ApiKey("k1", "digest", SPACE, Role.CLIENT, "ann", place.clock.now())
+    for _ in range(2):
+        place.engine.pausing.pause(SPACE, "e", key, "the bank is away")
+    assert kinds(place) == ["paused", "activity_queued", "timer", "child"]
+    assert place.commit(run, 2, FactTaken(fact="00000001")) is CommitOutcome.CONFLICT
+    place.lose_messages()
+    before = store.read_changes(None, 1000)[-1].sequence
+    for _ in range(2):
+        place.engine.pausing.resume(SPACE, "e", key)
+    assert [task.verify for task in place.tasks(TaskQueue.WORKFLOW)] == [True]
+    for change in store.read_changes(before, 1000):
+        for record in records_of(change):
+            place.engine.effects.carry_out(plan(record))
+    assert kinds(place) == ["activity_queued", "timer", "child"]
+    assert [task.attempt for task in place.tasks(TaskQueue.ACTIVITY)] == [1]
 
 
 def test_execution_when_it_is_deleted_on_a_table_then_the_stream_leads_to_the_rest(

@@ -58,7 +58,14 @@ from levante_core.domain.history.events import (
     UpdateCompleted,
     UpdateFailed,
 )
-from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.history.notes import (
+    ActivityHandedOver,
+    CodeFailed,
+    ExecutionPaused,
+    ExecutionResumed,
+    HandlersUnfinished,
+    HistoryGrewLarge,
+)
 from levante_core.domain.history.run_messages import (
     RUN_MESSAGES,
     CancelRequested,
@@ -144,6 +151,8 @@ __all__ = [
     "ExecutionContinuedAsNew",
     "ExecutionFailed",
     "ExecutionId",
+    "ExecutionPaused",
+    "ExecutionResumed",
     "ExecutionStatus",
     "Fact",
     "FactTaken",

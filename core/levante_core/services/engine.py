@@ -34,6 +34,7 @@ from levante_core.services.executions.expiry import ExpiryService
 from levante_core.services.executions.explain import ExplainService
 from levante_core.services.executions.interventions import InterventionService
 from levante_core.services.executions.metrics import MetricsService
+from levante_core.services.executions.pausing import PausingService
 from levante_core.services.executions.reset import ResetService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
@@ -81,6 +82,7 @@ class Engine:
     metrics: MetricsService
     outside_events: OutsideEventService
     parking: Parking
+    pausing: PausingService
     queries: QueryService
     rate_limits: RateLimitService
     repair: RepairService
@@ -144,7 +146,9 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     )
     streams = StreamService(store, conflicts)
     expiry = ExpiryService(store, clock, streams)
-    effects = EffectService(dispatch, activities, children, schedules, expiry)
+    effects = EffectService(
+        store, clock, dispatch=dispatch, activities=activities, children=children, schedules=schedules, expiry=expiry
+    )
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
@@ -170,6 +174,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         metrics=MetricsService(executions, clock, blockers),
         outside_events=OutsideEventService(store, streams, conflicts),
         parking=parking,
+        pausing=PausingService(store, clock, ids, dispatch=dispatch, conflicts=conflicts),
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),
         rate_limits=RateLimitService(store, clock, conflicts),
         repair=RepairService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),

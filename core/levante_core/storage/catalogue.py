@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from levante_core.domain.catalogue.builds import Build
 from levante_core.domain.catalogue.routing import is_live
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
@@ -137,6 +138,10 @@ class ApiKey:
     created_at: datetime
     revoked_at: datetime | None = None
     deployments: tuple[DeploymentName, ...] = ()
+
+    def by_hand(self, at: datetime, reason: str | None) -> ByHand:
+        """Say of what is done with this key who does it. reason: why, for people."""
+        return ByHand(at=at, key_id=self.key_id, key_name=self.name, role=self.role.value, reason=reason)
 
 
 def workflow_item(workflow: Workflow) -> Item:

@@ -37,6 +37,8 @@ SEARCH_KEYS = "search_keys"
 HAS_FAMILY = "has_family"
 """Attribute of runs with a parent, children or a schedule, which concern the dispatcher when they end too."""
 HAS_CHILDREN = "has_children"
+PAUSED_AT = "paused_at"
+"""Attribute of open runs that are paused."""
 HAS_PARKED = "has_parked"
 """Attribute of executions of which something was parked, at whatever time."""
 
@@ -65,6 +67,7 @@ class RunSummary:
     is_cancel_requested: bool = False
     mail_held_until: datetime | None = None
     has_parked: bool = False
+    paused_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -94,8 +97,8 @@ def earlier_run_item(execution: Execution) -> Item:
 
 
 def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
-    run, start, ending = execution.key, execution.start, execution.ending
-    held_until, parent = execution.mail_held_until, execution.parent
+    run, start, ending, parent = execution.key, execution.start, execution.ending, execution.parent
+    held_until, paused_at = execution.mail_held_until, execution.paused_at
     attributes: dict[str, Scalar] = {
         "workspace": run.workspace,
         "execution_id": run.execution_id,
@@ -119,14 +122,14 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
         "is_cancel_requested": execution.is_cancel_requested,
         SEARCH_KEYS: search_keys_text(execution.search_keys),
         MAIL_HELD_UNTIL: wire_time(held_until) if held_until else None,
+        **({PAUSED_AT: wire_time(paused_at)} if paused_at else {}),
         "started_at": wire_time(start.started_at),
         "deadline_at": wire_time(start.deadline_at),
         "ended_at": None,
         **(closing_attributes(execution.status, ending) if ending else {}),
     }
-    documents = {"start": start.model_dump_json(), "tracing": execution.tracing.model_dump_json(exclude_defaults=True)}
-    if ending:
-        documents["ending"] = ending_document(ending)
+    tracing, ended = execution.tracing.model_dump_json(exclude_defaults=True), ending and ending_document(ending)
+    documents = {"start": start.model_dump_json(), "tracing": tracing, **({"ending": ended} if ended else {})}
     place = keys.listed_run(start.started_at, run.run_id)
     listed = {
         keys.RUNS: Key(run.workspace, place),
@@ -221,6 +224,7 @@ def execution_of(item: Item) -> Execution:
         tracing=Tracing.model_validate_json(item.documents["tracing"]),
         ending=ending_of(item),
         has_parked=summary.has_parked,
+        paused_at=summary.paused_at,
     )
 
 
@@ -285,6 +289,7 @@ def summary_of(item: Item) -> RunSummary:
         is_cancel_requested=bool(attributes.get("is_cancel_requested")),
         mail_held_until=moment_if_any(attributes, MAIL_HELD_UNTIL),
         has_parked=bool(attributes.get(HAS_PARKED)),
+        paused_at=moment_if_any(attributes, PAUSED_AT),
     )
 
 

@@ -79,6 +79,8 @@ CLIENT = {
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
     ("POST", "/v1/workflows/executions/e1/rerun"): {},
     ("DELETE", "/v1/workflows/executions/e1"): None,
+    ("POST", "/v1/workflows/executions/e1/pause"): {},
+    ("POST", "/v1/workflows/executions/e1/resume"): {},
     ("POST", "/v1/workflows/executions/e1/activities/1/retry"): {},
     **{("POST", f"/v1/workflows/executions/e1/{of}/1/complete"): {"result": 1} for of in ("activities", "children")},
     **{("POST", f"/v1/workflows/executions/e1/{of}/1/fail"): {"message": "x"} for of in ("activities", "children")},

@@ -36,6 +36,8 @@ COMMANDS = [
     f"{E} terminate e1",
     f"{E} reset e1 --event 1",
     f"{E} explain e1",
+    f"{E} pause e1",
+    f"{E} resume e1",
     f"{E} retry-activity e1 1",
     f"{E} complete-activity e1 1 --result 1",
     f"{E} fail-activity e1 1 --message x",

@@ -17,8 +17,10 @@ from levante_core.protocol import HistoryBatch, Input, RunMessage, RunStart, mes
 
 CONTEXT_EVENTS = 4
 """Events shown before the one that differs."""
-NOT_RECORDED = ("event_id", "recorded_at", "taken_until", "by_hand")
+NOT_RECORDED = frozenset({"event_id", "recorded_at", "taken_until", "by_hand"})
 """What the API adds to events."""
+RECORD_BY_HAND = frozenset({"execution_paused", "execution_resumed"})
+"""Kinds of events that say themselves who did it."""
 
 _RUN_MESSAGE: TypeAdapter[RunMessage] = TypeAdapter(RunMessage)
 
@@ -93,7 +95,8 @@ def _messages_in(events: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Inp
 
 
 def _bare(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in event.items() if name not in NOT_RECORDED}
+    beside = NOT_RECORDED - {"by_hand"} if event["kind"] in RECORD_BY_HAND else NOT_RECORDED
+    return {name: value for name, value in event.items() if name not in beside}
 
 
 def _about(event: Mapping[str, Any]) -> str:

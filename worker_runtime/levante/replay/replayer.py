@@ -15,6 +15,8 @@ from levante_core.protocol import (
     ChildScheduled,
     CodeFailed,
     Command,
+    ExecutionPaused,
+    ExecutionResumed,
     FactTaken,
     HistoryBatch,
     HistoryEvent,
@@ -56,7 +58,7 @@ def replay(run: WorkflowRun, batches: Iterable[HistoryBatch], facts: Mapping[str
     live_from = _first_unrecorded(events)
     run.patches.replays(frozenset(event.patch_id for event in events if isinstance(event, PatchRecorded)))
     run.patches.is_replaying = live_from > 0
-    first = events[0] if events else None
+    first = next((event for event in events if not isinstance(event, ExecutionPaused | ExecutionResumed)), None)
     asked = deque(run.begin(messages_in(facts, 0, first.until) if isinstance(first, MessagesTaken) else ()))
     mail_taken, is_unrecorded = 0, True
     event_id = FIRST_EVENT_ID - 1

@@ -19,12 +19,13 @@ from levante_core.domain.history.events import (
     ChildFailed,
     ChildScheduled,
     ChildSignaled,
+    FactTaken,
     HistoryEvent,
     TimerCanceled,
     TimerFired,
     TimerStarted,
 )
-from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.notes import ActivityHandedOver, ExecutionResumed
 from levante_core.domain.history.run_messages import RUN_MESSAGES
 from levante_core.domain.history.state import HistoryBatch, RunState
 from levante_core.domain.history.transitions import ActivityState
@@ -196,6 +197,18 @@ class LookAtSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class SendOutstanding:
+    """Send for everything that a run waits for: while it was paused, it was not sent for, or dropped.
+
+    resumed_in: index of the batch that says that it was resumed.
+    """
+
+    run: RunKey
+    pool: WorkerPool
+    resumed_in: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRest:
     """Delete what belonged to something that is gone."""
 
@@ -205,7 +218,7 @@ class DeleteRest:
 MessageEffect: TypeAlias = SendTask | SendLater
 ChildEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | LeaveChildren
 """What is between executions."""
-Effect: TypeAlias = MessageEffect | CancelActivity | ChildEffect | LookAtSchedule | DeleteRest
+Effect: TypeAlias = MessageEffect | CancelActivity | ChildEffect | LookAtSchedule | SendOutstanding | DeleteRest
 
 
 def plan(record: Record) -> list[Effect]:
@@ -278,6 +291,9 @@ def _appended(record: BatchAppended) -> Iterator[Effect]:
                 yield CancelChild(run, event.execution_id, event.child)
             case ChildSignaled():
                 yield SignalChild(run, event)
+            case ExecutionResumed():
+                yield advance(run, pool.without_session, f"resumed{record.batch.index}")
+                yield SendOutstanding(run, pool, record.batch.index)
             case _:
                 pass
 
@@ -301,6 +317,8 @@ def resolved_in(events: Iterable[HistoryEvent]) -> Iterator[int]:
                 yield event.activity
             case TimerCanceled():
                 yield event.timer
+            case FactTaken(fact=key) if key.isdigit():  # the outcome of the command with this seq
+                yield int(key)
             case _:
                 pass
 
@@ -315,6 +333,11 @@ def task_id(task: ActivityTask) -> str:
     return f"{task.run_id}:{task.seq}:{task.attempt}{deadline}"
 
 
+def advance(run: RunKey, pool: WorkerPool, why: str) -> SendTask:
+    """Let some worker look at a run. why: tells this task from others that ask for the same."""
+    return SendTask(WorkflowTask.of(run, pool, NEVER_FRESH, verify=True), f"{run.run_id}:{why}")
+
+
 @dataclass(frozen=True, slots=True)
 class OpenWork:
     """What is known of an open run. untaken: facts not in its history yet. retries: by seq, attempts that follow others."""
@@ -327,19 +350,19 @@ class OpenWork:
 def outstanding(run: RunKey, pool: WorkerPool, work: OpenWork, now: datetime) -> list[Effect]:
     """Return what an open run needs to go on when every message may have been lost.
 
-    A workflow task only if somebody has to look at the run: nothing is recorded yet, a fact waits, or the claim of an owner
+    A workflow task only if somebody has to look at the run: no step is recorded yet, a fact waits, or the claim of an owner
     may have died with its message. Queued activities and timers that no fact answers are asked for again; all of it is to be
-    checked on arrival.
+    checked on arrival. Of a run that is paused, timers and children alone go on.
     """
     state = work.state
     effects: list[Effect] = []
     owned = [activity for activity in state.activities.values() if activity.state is ActivityState.OWNED]
-    if state.last_index == 0 or owned or any(not state.is_void(fact.input) for fact in work.untaken):
-        effects.append(SendTask(WorkflowTask.of(run, pool, NEVER_FRESH, verify=True), f"{run.run_id}:advance"))
+    if not state.paused and (not state.has_begun or owned or any(not state.is_void(fact.input) for fact in work.untaken)):
+        effects.append(advance(run, pool, "advance"))
     answered = {fact.input.seq for fact in work.untaken if not isinstance(fact.input, RUN_MESSAGES)}
     ended = {fact.input.seq for fact in work.untaken if isinstance(fact.input, ChildCompleted | ChildFailed)}
     for seq, activity in state.activities.items():
-        if activity.state is ActivityState.QUEUED and seq not in answered:
+        if activity.state is ActivityState.QUEUED and seq not in answered and not state.paused:
             retry = work.retries.get(seq)
             attempt, due_at = (retry.attempt, retry.due_at) if retry else (activity.attempt, NEVER_FRESH)
             scheduled_in = activity.batch_index

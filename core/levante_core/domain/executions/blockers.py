@@ -15,6 +15,8 @@ class BlockerKind(StrEnum):
     """An activity has failed, and is tried again."""
     NO_WORKER = "no_worker"
     """No worker of its deployment, or build, is there."""
+    PAUSED = "paused"
+    """Somebody has paused it."""
 
 
 class Blocker(Frozen):
@@ -25,7 +27,7 @@ class Blocker(Frozen):
     message: str
     """What is wrong and what to do about it, in one line."""
     since: Time | None = None
-    """When the last attempt failed; null for no_worker."""
+    """When the last attempt failed, or it was paused; null for no_worker."""
     attempt: int | None = None
     """The attempt that failed last, from 1 on."""
     next_attempt_at: Time | None = None

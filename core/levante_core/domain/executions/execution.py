@@ -111,7 +111,7 @@ class Execution:
 
     has_children: the run has asked for some. mail_held_until: about to end, it takes no more messages before this time.
     user_id: of the API key that started it, or its root, or made its schedule; None for schedules that code declares.
-    has_parked: something of the execution was parked, at whatever time.
+    has_parked: something of the execution was parked, at whatever time. paused_at: since when the run is paused, if it is.
     """
 
     key: RunKey
@@ -130,6 +130,7 @@ class Execution:
     tracing: Tracing = NO_TRACING
     ending: Ending | None = None
     has_parked: bool = False
+    paused_at: datetime | None = None
 
     @property
     def workflow_name(self) -> WorkflowName:
@@ -201,6 +202,7 @@ def resumed(execution: Execution, key: RunKey, reset: Reset, at: datetime, *, ma
         has_children=False,
         is_cancel_requested=False,
         mail_held_until=None,
+        paused_at=None,
     )
 
 

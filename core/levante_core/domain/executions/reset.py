@@ -20,7 +20,8 @@ class Point:
 def points(batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> Iterator[Point]:
     """Yield where a run could go on from anew: wherever nothing is left of it that another run could not take up.
 
-    That is any end of a batch at which no child is open, for a child reports to the run that started it.
+    That is any end of a batch at which no child is open, for a child reports to the run that started it, and at which the
+    run is not paused.
     """
     state, event_id = RunState(), 1
     yield Point(event_id, 0)
@@ -32,7 +33,7 @@ def points(batches: Iterable[HistoryBatch], facts: Mapping[str, Input]) -> Itera
         if isinstance(batch.events[-1], CLOSINGS):
             return
         state.append(batch, facts)
-        if not state.children:
+        if not state.children and not state.paused:
             yield Point(event_id, batch.index)
 
 

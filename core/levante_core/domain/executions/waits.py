@@ -8,6 +8,7 @@ from enum import StrEnum
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded, OpenWork
 from levante_core.domain.dispatch.tasks import Fact
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.failure import Failure, describe_failure
 from levante_core.domain.frozen import Frozen, Time, wire_time
 from levante_core.domain.history.events import (
@@ -57,6 +58,8 @@ class WaitKind(StrEnum):
     """Something of it could not be handled."""
     CANCEL_REQUESTED = "cancel_requested"
     """It is asked to end, and its code has not ended yet."""
+    PAUSED = "paused"
+    """It is paused, until somebody resumes it."""
 
 
 class Actor(StrEnum):
@@ -87,6 +90,8 @@ class Remedy(StrEnum):
     """Let the timer fire now."""
     RESET = "reset"
     """Go on from an earlier event of the history."""
+    RESUME = "resume"
+    """Let the execution go on."""
 
 
 class Wait(Frozen):
@@ -162,7 +167,10 @@ def waits_of(run: Observed) -> list[Wait]:
 def _waits(run: Observed) -> Iterator[Wait]:
     state = run.work.state
     news = [fact for fact in run.work.untaken if not state.is_void(fact.input)]
-    yield from _workflow_task(run, news)
+    if state.paused:
+        yield _paused(state.paused, news)
+    else:
+        yield from _workflow_task(run, news)
     answered = {fact.input.seq for fact in news if isinstance(fact.input, ENDS)}
     yield from (_activity(run, seq, one) for seq, one in sorted(state.activities.items()) if seq not in answered)
     yield from (_timer(run, timer) for seq, timer in sorted(state.timers.items()) if seq not in answered)
@@ -171,16 +179,30 @@ def _waits(run: Observed) -> Iterator[Wait]:
         message = "it is asked to end, and its code has not ended yet: it may be cleaning up"
         since = run.cancel_requested_at
         yield Wait(kind=WaitKind.CANCEL_REQUESTED, message=message, since=since, actor=Actor.WORKER)
-    has_code_to_run = state.last_index == 0 or bool(news) or run.code_failure is not None or run.is_code_failing
+    has_code_to_run = (
+        state.paused or not state.has_begun or bool(news) or run.code_failure is not None or run.is_code_failing
+    )
     is_busy = has_code_to_run or state.activities or state.children
     if not is_busy and (run.signals or run.updates or not state.timers):
         yield _condition(run, may_only=bool(state.timers))
 
 
+def _paused(by_hand: ByHand, news: Sequence[Fact]) -> Wait:
+    why = f": {by_hand.reason}" if by_hand.reason else ""
+    meanwhile = f"; meanwhile: {_named([fact.input for fact in news])}" if news else ""
+    return Wait(
+        kind=WaitKind.PAUSED,
+        message=f"it was paused with key {by_hand.key_name!r}{why}; resume it, and it goes on{meanwhile}",
+        since=by_hand.at,
+        actor=Actor.OPERATOR,
+        remedies=(Remedy.RESUME,),
+    )
+
+
 def _workflow_task(run: Observed, news: Sequence[Fact]) -> Iterator[Wait]:
     """Say why the code has to be run by a worker, if it has to be."""
     worker = run.workers.get(None)
-    if run.work.state.last_index == 0:
+    if not run.work.state.has_begun:
         message = "it has been started, and waits for a worker to begin it"
         yield Wait(kind=WaitKind.STARTING, message=message, since=run.started_at, worker=worker, actor=Actor.WORKER)
     elif news:
@@ -241,6 +263,9 @@ def _activity(run: Observed, seq: int, activity: OpenActivity) -> Wait:
         return _running(wait, f"{which} runs on worker {owner}, which advances the execution", worker=owner)
     if retry and retry.is_deferred:
         return _elsewhere(wait, which, retry)
+    if run.work.state.paused and seq not in run.workers:
+        message = f"{which} is held back as the execution is paused, unless a worker had begun it before"
+        return wait.model_copy(update={"message": message, "actor": Actor.OPERATOR})
     if retry and retry.due_at > run.now:
         return _backing_off(wait, retry, last)
     return _over_the_queue(run, wait, which, is_of_session=options.session is not None)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.failure import Failure
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.numbers import Seconds, Seq
@@ -49,4 +50,23 @@ class HistoryGrewLarge(Frozen):
     kind: Literal["history_grew_large"] = "history_grew_large"
 
 
-Note: TypeAlias = ActivityHandedOver | CodeFailed | HandlersUnfinished | HistoryGrewLarge
+class ExecutionPaused(Frozen):
+    """The execution is paused: until it is resumed, no step of it is recorded, and no attempt of its activities begins."""
+
+    kind: Literal["execution_paused"] = "execution_paused"
+    by_hand: ByHand
+    """Who paused it, when and why."""
+
+
+class ExecutionResumed(Frozen):
+    """The execution goes on, with all that has come in while it was paused."""
+
+    kind: Literal["execution_resumed"] = "execution_resumed"
+    by_hand: ByHand
+    """Who resumed it, when and why."""
+
+
+Note: TypeAlias = (
+    ActivityHandedOver | CodeFailed | HandlersUnfinished | HistoryGrewLarge | ExecutionPaused | ExecutionResumed
+)
+NOTES = (ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge, ExecutionPaused, ExecutionResumed)

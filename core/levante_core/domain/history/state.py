@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias, assert_never
 
 from pydantic import Field
 
+from levante_core.domain.executions.by_hand import ByHand
 from levante_core.domain.executions.search_keys import SearchKeysChanged
 from levante_core.domain.frozen import Frozen
 from levante_core.domain.history.events import (
@@ -23,6 +24,8 @@ from levante_core.domain.history.events import (
     ChildSignaled,
     ChildStarted,
     Closing,
+    ExecutionTerminated,
+    ExecutionTimedOut,
     FactTaken,
     HistoryEvent,
     Input,
@@ -36,7 +39,15 @@ from levante_core.domain.history.events import (
     UpdateCompleted,
     UpdateFailed,
 )
-from levante_core.domain.history.notes import ActivityHandedOver, CodeFailed, HandlersUnfinished, HistoryGrewLarge
+from levante_core.domain.history.notes import (
+    NOTES,
+    ActivityHandedOver,
+    CodeFailed,
+    ExecutionPaused,
+    ExecutionResumed,
+    HandlersUnfinished,
+    HistoryGrewLarge,
+)
 from levante_core.domain.history.run_messages import (
     RUN_MESSAGES,
     CancelRequested,
@@ -59,6 +70,8 @@ from levante_core.domain.history.transitions import (
 from levante_core.domain.numbers import Seq
 from levante_core.errors import InconsistentHistory
 
+MAY_FOLLOW_PAUSE = (*NOTES, ExecutionTerminated, ExecutionTimedOut)
+"""What may be recorded of a run that is paused: how it ends from outside, and where the attempts in place have gone."""
 MOST_EVENTS = 51_200
 MOST_BYTES = 50 * 1024 * 1024
 """So much a history may hold (REST contract §1.5). A run that would have more is terminated."""
@@ -147,7 +160,8 @@ class OpenChild:
 class RunState:
     """The open work of a run after the events applied so far. `facts`: what was seen of the facts, by key.
 
-    updates: numbers of those without an answer. mail_taken: number of the last message taken.
+    updates: numbers of those without an answer. mail_taken: number of the last message taken. paused: since when the run
+    is, by whom; None if it is not. has_begun: a worker has recorded something.
     """
 
     status: ExecutionStatus = ExecutionStatus.RUNNING
@@ -158,6 +172,8 @@ class RunState:
     updates: set[int] = field(default_factory=set)
     mail_taken: int = 0
     taken: set[str] = field(default_factory=set)
+    paused: ByHand | None = None
+    has_begun: bool = False
 
     def append(self, batch: HistoryBatch, facts: Mapping[str, Input]) -> None:
         """Apply the next batch. `facts` must hold what the batch takes. Raises: InconsistentHistory."""
@@ -188,8 +204,13 @@ class RunState:
         """Apply one event of the batch with this index."""
         if self.status is not ExecutionStatus.RUNNING:
             raise InconsistentHistory(f"{event.kind} follows the end of the run")
+        if self.paused and not isinstance(event, MAY_FOLLOW_PAUSE):
+            raise InconsistentHistory(f"{event.kind} was recorded while the run was paused")
+        self.has_begun |= not isinstance(event, (ExecutionPaused, ExecutionResumed))
         if isinstance(event, CLOSINGS):
             self.status = step(EXECUTION, self.status, event.kind)
+        elif isinstance(event, ExecutionPaused | ExecutionResumed):
+            self.paused = event.by_hand if isinstance(event, ExecutionPaused) else None
         elif isinstance(event, FactTaken):
             self._take(event.fact, batch_index, facts)
         elif isinstance(event, MessagesTaken):

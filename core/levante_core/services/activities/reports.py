@@ -17,6 +17,7 @@ from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork
 from levante_core.domain.executions.failure import Failure, FailureKind
 from levante_core.domain.frozen import Json
 from levante_core.domain.history.events import ActivityCompleted, ActivityFailed, ActivityScheduled
+from levante_core.domain.history.notes import ExecutionPaused
 from levante_core.domain.history.state import HistoryBatch
 from levante_core.errors import NotFound
 from levante_core.ports.item_store import Absent, AbsentOrMatches, ConditionFailed, Item, ItemStore, Put
@@ -38,7 +39,7 @@ from levante_core.storage.attempts import (
     heartbeat_update,
     is_cancel_requested,
 )
-from levante_core.storage.runs import Recorded, batch_of, fact_item, is_open_run, outcome_fact
+from levante_core.storage.runs import PAUSED_AT, Recorded, batch_of, fact_item, is_open_run, outcome_fact
 
 WORKER_LOST = Failure(
     kind=FailureKind.WORKER_LOST,
@@ -81,10 +82,12 @@ class _Standing:
     """What is recorded of an activity whose outcome is waited for: the attempt that is current, and what was said of it.
 
     attempt: None for the first one. said: the last heartbeat, and whether the activity is asked to end.
+    is_paused: the run is.
     """
 
     attempt: Item | None
     said: Item | None
+    is_paused: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -123,7 +126,8 @@ class ActivityService:
 
         A task that was delivered before ended in a lost worker; that is recorded like any other failure, and the attempt
         that follows, if one does, has a message of its own. So is the end of the time of an attempt that goes on elsewhere,
-        and that an attempt was never begun because the activity is asked to end.
+        and that an attempt was never begun because the activity is asked to end. None begins while its run is paused; it is
+        sent for when that is resumed.
         """
         standing = self._standing(grant)
         if standing is None:
@@ -136,6 +140,8 @@ class ActivityService:
             return None
         if not standing.is_wanted:
             self.report([GrantedReport(grant, failure=ACTIVITY_CANCELED)])
+            return None
+        if standing.is_paused:
             return None
         work = task.work or self._scheduled(grant)
         details = details_of(standing.said) if standing.said else ()  # of an attempt 1 as well, if it was handed back
@@ -259,9 +265,10 @@ class ActivityService:
             if grant.is_derived and not self._may_be_scheduled(grant):
                 return None
             return _outcome(recorded, ActivityCompleted(seq=grant.seq, at=now, result=report.result))
-        if not self._is_awaited(grant):
+        awaiting = self._awaiting(grant)
+        if awaiting is None:
             return None
-        standing = self._standing_of(grant, current)
+        standing = self._standing_of(grant, current, awaiting)
         decision = after_failure(self._scheduled(grant).options.retry, grant.attempt, report.failure)
         if not isinstance(decision, RetryAfter) or not standing.is_wanted:
             failure = report.failure if standing.is_wanted else once_asked_to_end(report.failure)
@@ -302,27 +309,35 @@ class ActivityService:
 
     def _standing(self, grant: AttemptGrant) -> _Standing | None:
         """Return how an attempt stands; None if nobody waits for its outcome any more. Cost: four reads."""
-        if not self._is_awaited(grant):
+        awaiting = self._awaiting(grant)
+        if awaiting is None:
             return None
         current = self._store.get(keys.attempt(grant.run, grant.seq))
         if current and attempt_number(current) != grant.attempt:
             return None
-        return self._standing_of(grant, current)
+        return self._standing_of(grant, current, awaiting)
 
-    def _is_awaited(self, grant: AttemptGrant) -> bool:
-        """Tell whether the run is open and the activity has no outcome yet. Cost: two reads, or one."""
+    def _awaiting(self, grant: AttemptGrant) -> Item | None:
+        """Return the item of the run if that is open, and the activity has no outcome yet. Cost: two reads, or one."""
         run = grant.run
-        if not is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
-            return False
-        return self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))) is None
+        item = self._store.get(keys.execution(run.workspace, run.execution_id))
+        if not is_open_run(item, run.run_id) or self._store.get(keys.fact(run, keys.outcome_fact(grant.seq))):
+            return None
+        return item
 
-    def _standing_of(self, grant: AttemptGrant, current: Item | None) -> _Standing:
-        return _Standing(current, self._store.get(keys.heartbeat(grant.run, grant.seq)))
+    def _standing_of(self, grant: AttemptGrant, current: Item | None, awaiting: Item) -> _Standing:
+        said = self._store.get(keys.heartbeat(grant.run, grant.seq))
+        return _Standing(current, said, is_paused=awaiting.attributes.get(PAUSED_AT) is not None)
 
     def _may_be_scheduled(self, grant: AttemptGrant) -> bool:
-        """Tell whether the run schedules the activity, or may yet: what runs in place can end before that is recorded."""
+        """Tell whether the run schedules the activity, or may yet: what runs in place can end before that is recorded.
+
+        Where the run was paused before it was, it is scheduled once the run goes on.
+        """
         item = self._store.get(keys.batch(grant.run, grant.scheduled_in))
-        return item is None or _work_in(batch_of(item), grant.seq) is not None
+        batch = batch_of(item) if item else None
+        is_there_yet = batch is None or any(isinstance(event, ExecutionPaused) for event in batch.events)
+        return is_there_yet or (batch is not None and _work_in(batch, grant.seq) is not None)
 
     def _scheduled(self, grant: AttemptGrant) -> ActivityWork:
         item = self._store.get(keys.batch(grant.run, grant.scheduled_in))

@@ -12,17 +12,24 @@ from levante_core.domain.dispatch.plan import (
     LookAtSchedule,
     MessageEffect,
     SendLater,
+    SendOutstanding,
     SendTask,
     SignalChild,
     StartChild,
     TellParent,
+    outstanding,
 )
 from levante_core.errors import Unavailable
+from levante_core.ports.item_store import ItemStore
+from levante_core.ports.surroundings import Clock
 from levante_core.services.activities.reports import ActivityService
 from levante_core.services.children.lifecycle import ChildService
 from levante_core.services.dispatch.sender import Dispatch
 from levante_core.services.executions.expiry import ExpiryService
+from levante_core.services.history.loading import read_open_run
 from levante_core.services.schedules.schedules import ScheduleService
+from levante_core.storage import keys
+from levante_core.storage.runs import is_open_run
 
 
 class EffectService:
@@ -30,12 +37,17 @@ class EffectService:
 
     def __init__(
         self,
+        store: ItemStore,
+        clock: Clock,
+        *,
         dispatch: Dispatch,
         activities: ActivityService,
         children: ChildService,
         schedules: ScheduleService,
         expiry: ExpiryService,
     ) -> None:
+        self._store = store
+        self._clock = clock
         self._dispatch = dispatch
         self._activities = activities
         self._children = children
@@ -75,9 +87,18 @@ class EffectService:
                 self._activities.cancel(effect)
             case LookAtSchedule():
                 self._schedules.look(effect.workspace, effect.schedule_id)
+            case SendOutstanding():
+                self._send_outstanding(effect)
             case StartChild() | CancelChild() | SignalChild() | TellParent() | LeaveChildren():
                 self._children.carry_out(effect)
             case DeleteRest():
                 self._expiry.delete_rest(effect.expired)
             case _:
                 assert_never(effect)
+
+    def _send_outstanding(self, effect: SendOutstanding) -> None:
+        """Send for all that an open run waits for. Cost: a read, and those of its history."""
+        run = effect.run
+        if is_open_run(self._store.get(keys.execution(run.workspace, run.execution_id)), run.run_id):
+            work = read_open_run(self._store, run, effect.pool).work
+            self.carry_out(outstanding(run, effect.pool, work, self._clock.now()), salt=f":resumed{effect.resumed_in}")

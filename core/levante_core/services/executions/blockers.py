@@ -17,7 +17,7 @@ from levante_core.domain.history.events import (
     FactTaken,
     HistoryEvent,
 )
-from levante_core.domain.history.notes import ActivityHandedOver
+from levante_core.domain.history.notes import ActivityHandedOver, ExecutionPaused, ExecutionResumed
 from levante_core.errors import InconsistentHistory, loggable
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.ports.surroundings import Clock
@@ -81,6 +81,7 @@ class Blockers:
         query = Query(partition, first=first, last=last, limit=BATCHES_READ, descending=True)
         newest = [*self._store.query(query).items][::-1]
         parts = (
+            partial(_pause, newest),
             partial(self._failing_code, run.key, newest[-1] if newest else None),
             partial(self._failing_activities, run.key, newest),
             partial(self._missing_workers, run),
@@ -130,6 +131,17 @@ class Blockers:
         missing = self._missing(run.key.workspace, run.pool, run.workflow_name)
         if missing:
             yield Blocker(kind=BlockerKind.NO_WORKER, message=missing)
+
+
+def _pause(newest: list[Item]) -> Iterator[Blocker]:
+    """Yield that a run is paused: as long as it is, little is recorded."""
+    events = [event for item in newest for event in batch_of(item).events]
+    last = next((event for event in reversed(events) if isinstance(event, ExecutionPaused | ExecutionResumed)), None)
+    if isinstance(last, ExecutionPaused):
+        by_hand = last.by_hand
+        why = f": {by_hand.reason}" if by_hand.reason else ""
+        message = f"it was paused with key {by_hand.key_name!r}{why}; resume it, and it goes on"
+        yield Blocker(kind=BlockerKind.PAUSED, message=message, since=by_hand.at)
 
 
 def _readable_ones(part: Callable[[], Iterator[Blocker]]) -> list[Blocker]:

@@ -209,8 +209,8 @@ def _blocking(blockers: Sequence[Blocker]) -> Iterator[Wait]:
                 )
             case BlockerKind.NO_WORKER:
                 yield Wait(kind=WaitKind.NO_WORKER, message=blocker.message, actor=Actor.OPERATOR)
-            case BlockerKind.ACTIVITY_FAILING:
-                pass  # the history says the same, and which activity it is
+            case BlockerKind.ACTIVITY_FAILING | BlockerKind.PAUSED:
+                pass  # the history says the same, and more
             case _:
                 assert_never(blocker.kind)
 
@@ -226,7 +226,14 @@ def _parked(parked: Parked) -> Wait:
     )
 
 
-_FIRST = (WaitKind.CODE_FAILING, WaitKind.PARKED, WaitKind.ACTIVITY_FAILING, WaitKind.CANCEL_REQUESTED)
+_FIRST = (
+    WaitKind.PAUSED,
+    WaitKind.NO_WORKER,
+    WaitKind.CODE_FAILING,
+    WaitKind.PARKED,
+    WaitKind.ACTIVITY_FAILING,
+    WaitKind.CANCEL_REQUESTED,
+)
 """What has gone wrong, or was asked for, is shown before what takes its course."""
 
 
@@ -235,8 +242,8 @@ def _ranked(waits: Sequence[Wait]) -> list[Wait]:
     needs_worker = any(wait.actor in (Actor.WORKER, Actor.DEVELOPER) for wait in waits)
 
     def rank(wait: Wait) -> int:
-        if wait.kind is WaitKind.NO_WORKER:
-            return -1 if needs_worker else len(WaitKind)
+        if wait.kind is WaitKind.NO_WORKER and not needs_worker:
+            return len(WaitKind)
         return _FIRST.index(wait.kind) if wait.kind in _FIRST else len(_FIRST)
 
     return sorted(waits, key=rank)

@@ -53,8 +53,7 @@ class Command:
 
     def by_hand(self, at: datetime) -> ByHand:
         """Say who does it."""
-        key = self.key
-        return ByHand(at=at, key_id=key.key_id, key_name=key.name, role=key.role.value, reason=self.reason)
+        return self.key.by_hand(at, self.reason)
 
 
 class InterventionService:
@@ -121,6 +120,8 @@ class InterventionService:
         for _ in self._conflicts.attempts():
             run = find_open_run(self._store, command.workspace, command.execution_id)
             history, work = self._open_work(run)
+            if work.state.paused:
+                raise NotApplicable(f"execution {command.execution_id!r} is paused: its attempts begin when it is resumed")
             retry, now = _retry(work, command.seq), self._clock.now()
             if retry.due_at <= now:
                 return

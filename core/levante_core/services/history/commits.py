@@ -12,6 +12,7 @@ from levante_core.domain.executions.failure import Failure
 from levante_core.domain.executions.search_keys import problem_with_size
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import ChildScheduled, ExecutionContinuedAsNew, ExecutionTerminated
+from levante_core.domain.history.notes import ExecutionPaused, ExecutionResumed
 from levante_core.domain.history.run_messages import RUN_MESSAGES, CancelRequested, message_key
 from levante_core.domain.history.state import MOST_BYTES, MOST_EVENTS, HistoryBatch, closing_event
 from levante_core.domain.history.transitions import ExecutionStatus
@@ -145,6 +146,8 @@ class CommitService:
             closing = closing_event(commit.batch.events)
         except InconsistentHistory as error:
             raise InvalidInput.at(("body", "commits", "batch", "events"), str(error)) from None
+        if any(isinstance(event, ExecutionPaused | ExecutionResumed) for event in commit.batch.events):
+            raise InvalidInput.at(("body", "commits", "batch", "events"), "workers neither pause executions nor resume them")
         problem = problem_with_size(commit.search_keys) if commit.search_keys else None
         if problem:
             raise InvalidInput.at(("body", "commits", "search_keys"), problem)

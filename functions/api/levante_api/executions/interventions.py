@@ -1,4 +1,4 @@
-"""Endpoints of repairs by hand: of activities, timers and children of an execution's latest run."""
+"""Endpoints of repairs by hand: of an execution's latest run, its activities, timers and children."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +52,8 @@ class InterventionEndpoints:
         execution = "/v1/workflows/executions/<execution_id>"
         repair = partial(Endpoint, "POST", roles=CLIENTS, status=204, errors=(404, 409), audits=("type", "reason"))
         return [
+            repair(f"{execution}/pause", self.pause_workflow_execution),
+            repair(f"{execution}/resume", self.resume_workflow_execution),
             repair(f"{execution}/activities/<seq>/retry", self.retry_activity),
             repair(f"{execution}/activities/<seq>/complete", self.complete_activity_by_hand),
             repair(f"{execution}/activities/<seq>/fail", self.fail_activity_by_hand),
@@ -59,6 +61,18 @@ class InterventionEndpoints:
             repair(f"{execution}/children/<seq>/complete", self.complete_child),
             repair(f"{execution}/children/<seq>/fail", self.fail_child),
         ]
+
+    def pause_workflow_execution(self, request: Request, execution_id: str, body: ByHandBody) -> Response[None]:
+        """Record no step of an execution until it is resumed. Timers, messages and its time limit count on meanwhile."""
+        key = key_of(request)
+        self.engine.pausing.pause(key.workspace, execution_id, key, body.reason)
+        return no_content()
+
+    def resume_workflow_execution(self, request: Request, execution_id: str, body: ByHandBody) -> Response[None]:
+        """Let a paused execution go on, with all that has come in meanwhile."""
+        key = key_of(request)
+        self.engine.pausing.resume(key.workspace, execution_id, key, body.reason)
+        return no_content()
 
     def retry_activity(self, request: Request, execution_id: str, seq: str, body: ByHandBody) -> Response[None]:
         """Let the next attempt of an activity that has failed begin now."""

@@ -130,6 +130,8 @@ class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
     Mistral's API."""
     deadline_at: Time | None
     """When it is ended if it has not closed by then; not part of Mistral's API."""
+    paused_at: Time | None
+    """Since when it is paused, whose status is still RUNNING; null if it is not; not part of Mistral's API."""
 
 
 class ListedExecution(WorkflowExecutionWithoutResultResponse):
@@ -225,6 +227,7 @@ def status_response(
         parked=tuple(map(parked_item, parked)) or None,
         blockers=tuple(blockers) or None,
         deadline_at=execution.deadline_at,
+        paused_at=execution.paused_at if execution.is_open else None,
     )
 
 

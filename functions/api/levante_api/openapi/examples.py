@@ -16,6 +16,8 @@ BODIES: Mapping[str, Json] = {
     "batch_terminate_workflow_executions": {"execution_ids": ["order-4711", "order-4712"]},
     "reset_workflow": {"event_id": 4, "reason": "the address was wrong", "exclude_signals": False, "exclude_updates": False},
     "rerun": {"execution_id": "order-4711-again", "input": _INPUT},
+    "pause_workflow_execution": {"reason": "the bank is away until ten"},
+    "resume_workflow_execution": {"reason": "the bank is back"},
     "retry_activity": {"reason": "the bank answers again"},
     "complete_activity_by_hand": {"result": {"payment": "p-1"}, "reason": "the bank said by telephone that it has paid"},
     "fail_activity_by_hand": {"message": "the card was reported as stolen", "type": "CardStolen"},

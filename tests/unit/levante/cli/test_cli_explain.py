@@ -66,6 +66,8 @@ REASON = ("--reason", "because")
         (["complete-activity", "e1", "1", "--result", "null"], "activities/1/complete", {"result": None}),
         (["fail-activity", "e1", "1", "--message", "m"], "activities/1/fail", {"message": "m"}),
         (["fail-activity", "e1", "1", "--message", "m", "--type", "T"], "activities/1/fail", {"message": "m", "type": "T"}),
+        (["pause", "e1", *REASON], "pause", {"reason": "because"}),
+        (["resume", "e1", *REASON], "resume", {"reason": "because"}),
         (["skip-timer", "e1", "2", *REASON], "timers/2/skip", {"reason": "because"}),
         (["complete-child", "e1", "3", "--result", "[1]"], "children/3/complete", {"result": [1]}),
         (["fail-child", "e1", "3", "--message", "m"], "children/3/fail", {"message": "m"}),

@@ -16,17 +16,33 @@ from levante.client.requests import repair
 
 def _command(function: Callable[..., None]) -> click.Command:
     """Make a command about one thing that an execution waits for, as what all of them take."""
+    return _of_execution(click.argument("seq", type=click.IntRange(1))(function))
+
+
+def _of_execution(function: Callable[..., None]) -> click.Command:
+    """Make a command about an execution."""
     reason = click.option("--reason", help="Why, for whoever reads the history.")
     wrapped = with_client(function)
     for add in (json_option, reason):
         wrapped = add(wrapped)
-    wrapped = click.argument("seq", type=click.IntRange(1))(wrapped)
     return click.command(name=function.__name__.replace("_", "-"))(click.argument("execution_id")(wrapped))
 
 
 _result = click.option("--result", required=True, help="JSON; @FILE reads it from a file, - from standard input.")
 _message = click.option("--message", required=True, help="What went wrong, for people.")
 _type = click.option("--type", "kind", help="Type of the failure, as workflow code can tell it from others.")
+
+
+@_of_execution
+def pause(client: Client, *, execution_id: str, reason: str | None, as_json: bool) -> None:
+    """Record no step of an execution until it is resumed. Timers and its time limit count on meanwhile."""
+    _send(client, execution_id, "pause", {"reason": reason}, f"execution {execution_id} is paused", as_json=as_json)
+
+
+@_of_execution
+def resume(client: Client, *, execution_id: str, reason: str | None, as_json: bool) -> None:
+    """Let a paused execution go on, with all that has come in meanwhile."""
+    _send(client, execution_id, "resume", {"reason": reason}, f"execution {execution_id} goes on", as_json=as_json)
 
 
 @_command
@@ -95,4 +111,4 @@ def _send(client: Client, execution_id: str, path: str, body: Mapping[str, Any],
         click.echo(f"{done}, recorded as done by hand")
 
 
-COMMANDS = (retry_activity, complete_activity, fail_activity, skip_timer, complete_child, fail_child)
+COMMANDS = (pause, resume, retry_activity, complete_activity, fail_activity, skip_timer, complete_child, fail_child)

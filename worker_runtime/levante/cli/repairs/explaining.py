@@ -33,6 +33,7 @@ HELP = {
     ("child", "complete"): "complete-child {id} {seq} --result JSON",
     ("child", "fail"): "fail-child {id} {seq} --message TEXT",
     ("", "reset"): "reset {id} --event EVENT",
+    ("", "resume"): "resume {id}",
 }
 """The command that is a remedy, by what is repaired."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, assert_never
 from uuid import uuid4
@@ -15,25 +15,21 @@ from levante.replay.endings import WorkflowCodeFailed
 from levante.replay.replayer import replay
 from levante.replay.rules import RunRules
 from levante.replay.run import WorkflowRun
-from levante.worker.activities.attempt import Attempt, Demand
-from levante.worker.activities.attempt_end import AttemptEnd, Deferred, Failed, Stopped, Succeeded
+from levante.worker.activities.attempt import Attempt
+from levante.worker.activities.attempt_end import AttemptEnd
 from levante.worker.activities.runner import MOMENT_SECONDS
 from levante.worker.context import WorkerContext
 from levante.worker.runs.history_size import recorded_bytes
-from levante.worker.runs.ledger import OWNER_LOST, RunLedger
+from levante.worker.runs.ledger import OWNER_LOST, STOPPED, RunLedger
 from levante.worker.runs.loading import load_whole
+from levante.worker.runs.paused import PausedRun, record_notes
 from levante.worker.runs.queries import QueryAnswers
 from levante.worker.tasks.leases import Leases
 from levante.worker.transport.api import KeyRefused
 from levante_core.protocol import (
-    OUTCOMES,
-    ActivityCompleted,
-    ActivityHandedOver,
     ActivityWork,
     ExecutionStatus,
     Fact,
-    Failure,
-    FailureKind,
     HistoryBatch,
     HistoryEvent,
     RunState,
@@ -57,7 +53,6 @@ LOOK_SECONDS = 1.0
 """How often a worker that runs activities in place looks for new facts; timers due sooner are waited for."""
 COMMIT_BYTES = 3 * 1024 * 1024
 """Results taken into one batch, the last one not counted: with it the batch stays below what one call may carry."""
-STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
 
 
 class WorkflowUnknown(Exception):
@@ -88,7 +83,7 @@ class RunDriver:
         self._task = task
         self._receipts = tuple(receipts)
         self._running: dict[int, asyncio.Task[AttemptEnd]] = {}
-        self._demands: dict[int, Demand] = {}
+        self._attempts: dict[int, Attempt] = {}
         self._is_stopping = False
         self._is_dealt_with = False
         self._is_redelivered = False
@@ -162,22 +157,28 @@ class RunDriver:
         if self.ledger and (self.ledger.lacks_messages or self.ledger.lacks_history):
             await self._look(self.ledger)
 
-    async def _load(self, had: Sequence[HistoryEvent] = ()) -> None:
+    async def _load(self, had: Sequence[HistoryEvent] = (), refused: Sequence[HistoryEvent] = ()) -> None:
         """Start from what is recorded. Nothing runs in place until a commit shows that this worker is the one to go on.
 
-        had: how attempts in place ended, as far as that could not be recorded.
+        had: how attempts in place ended, as far as that could not be recorded. refused: the same as another writer refused
+        it, which counts if that was who paused the run.
         """
-        self._drop()
+        self._forget()
         loaded = await self._loaded(LoadRequest(token=self._task.token), {})
         if loaded.status is not ExecutionStatus.RUNNING or loaded.token is None:
+            self._cancel_running()
             await self._answers.answer_from(partial(self._new_code_of, loaded), loaded)
             return
         inputs = {fact.key: fact.input for fact in loaded.facts}
-        code = self._new_code_of(loaded)
         state = fold(loaded.batches, inputs)
+        if state.paused:
+            await self._leave_paused(loaded, state, [*had, *refused])
+            return
+        self._cancel_running()
+        code = self._new_code_of(loaded)
         ledger = self.ledger = RunLedger(code, state, self._context, loaded.token, recorded_bytes(loaded, state))
         self._queries += loaded.queries
-        if loaded.batches:
+        if state.has_begun:
             ledger.ask(replay(code, loaded.batches, inputs))
         else:
             ledger.begin(loaded.facts, lost_at=self._context.now() if self._is_redelivered else None)
@@ -186,11 +187,20 @@ class RunDriver:
             ledger.regain(event)
         ledger.give_up_claims(OWNER_LOST, self._context.now())
 
-    async def _reload(self, had: Sequence[HistoryEvent] = ()) -> None:
+    async def _reload(self, had: Sequence[HistoryEvent] = (), refused: Sequence[HistoryEvent] = ()) -> None:
         """Somebody else wrote: start from what is recorded, unless it is somebody else's turn now. Raises: LeaseIsLost."""
-        self._drop()
+        self._forget()
         await self._leases.confirm(self._receipts)
-        await self._load(had)
+        await self._load(had, refused)
+
+    async def _leave_paused(self, loaded: LoadResponse, state: RunState, had: Sequence[HistoryEvent]) -> None:
+        """Answer who asks, see out what runs in place, and leave the run as it is, unless it is resumed meanwhile."""
+        await self._answers.answer_from(partial(self._new_code_of, loaded), loaded)
+        paused = PausedRun(self._context, state, self._attempts, self._stop_now)
+        running, self._running = self._running, {}
+        notes = await paused.see_out(running, had)
+        if notes and not await record_notes(self._context, self._task.token, notes):
+            await self._load(notes)
 
     async def _look(self, ledger: RunLedger) -> None:
         """Take new facts; if somebody else has advanced the run, start from what is recorded."""
@@ -201,7 +211,7 @@ class RunDriver:
             open_from=ledger.open_from,
             mail_from=ledger.state.mail_taken + 1,
         )
-        loaded = await self._loaded(request, _children_of(ledger))
+        loaded = await self._loaded(request, ledger.open_children)
         self._queries = list(loaded.queries)
         if loaded.batches or loaded.status is not ExecutionStatus.RUNNING:
             await self._reload()
@@ -214,7 +224,7 @@ class RunDriver:
         return await self._context.payloads.decoded_load(loaded, self._task.execution_id, children)
 
     async def _decoded(self, facts: Sequence[Fact], ledger: RunLedger) -> Sequence[Fact]:
-        return await self._context.payloads.decoded_facts(facts, self._task.execution_id, _children_of(ledger))
+        return await self._context.payloads.decoded_facts(facts, self._task.execution_id, ledger.open_children)
 
     def _new_code_of(self, loaded: LoadResponse) -> WorkflowRun:
         return self._new_code(loaded.start.workflow_name, self._task.model_copy(update={"start": loaded.start}))
@@ -264,9 +274,9 @@ class RunDriver:
                 del self._running[seq]
             elif task.done():
                 del self._running[seq]
-                room -= _resolve(ledger, seq, task.result(), now)
+                room -= ledger.settle(seq, task.result(), now)
             elif activity.is_cancel_requested:
-                self._demands[seq].end()
+                self._attempts[seq].demand.end()
         if self._stop_now.done() and self._running:
             self._cancel_running()
             ledger.give_up_claims(STOPPED, None)
@@ -288,7 +298,7 @@ class RunDriver:
                 number, scheduled_in = activity.attempt, activity.batch_index
                 token = attempt_token(ledger.token, seq=seq, scheduled_in=scheduled_in, attempt=number)
                 attempt = Attempt(task.execution_id, task.run_id, task.deployment_name, seq, number, token, work)
-                self._demands[seq] = attempt.demand
+                self._attempts[seq] = attempt
                 self._running[seq] = asyncio.create_task(self._context.runner.run(attempt))
         ledger.to_start.clear()
 
@@ -330,11 +340,11 @@ class RunDriver:
                 if is_closed:
                     self._drop()
             case CommitOutcome.UNREAD_MESSAGES:
-                await self._reload([event for event in ledger.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))])
+                await self._reload(ledger.ends_in_place)
             case CommitOutcome.IMPOSSIBLE:
                 raise CommitImpossible(result.problem or "the batch could never be recorded")
             case CommitOutcome.CONFLICT | CommitOutcome.REFUSED:
-                await self._reload()
+                await self._reload(refused=ledger.ends_in_place)
             case _:
                 assert_never(result.outcome)
 
@@ -366,8 +376,11 @@ class RunDriver:
             await self._submit(ledger, ())
 
     def _drop(self) -> None:
-        """Forget the live code."""
+        """Forget the live code, and what runs in place."""
         self._cancel_running()
+        self._forget()
+
+    def _forget(self) -> None:
         if self.ledger:
             self.ledger.code.dispose()
         self.ledger = None
@@ -376,25 +389,3 @@ class RunDriver:
         for task in self._running.values():
             task.cancel()
         self._running.clear()
-
-
-def _resolve(ledger: RunLedger, seq: int, end: AttemptEnd, now: datetime) -> int:
-    """Tell the code how an attempt ended. Returns how many bytes it brings."""
-    match end:
-        case Succeeded(result, _, size_bytes):
-            ledger.resolve(ActivityCompleted(seq=seq, at=now, result=result))
-            return size_bytes
-        case Failed(failure):
-            ledger.retry(seq, failure, now)
-        case Deferred():
-            ledger.defer(seq)
-        case Stopped():
-            ledger.stopped(seq, STOPPED)
-        case _:
-            assert_never(end)
-    return 0
-
-
-def _children_of(ledger: RunLedger) -> dict[int, str]:
-    """Return the execution ids of the open children, by the seq of the command that asked for them."""
-    return {seq: child.scheduled.execution_id for seq, child in ledger.state.children.items()}

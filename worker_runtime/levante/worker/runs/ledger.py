@@ -57,6 +57,7 @@ OWNER_LOST = Failure(
     type="WorkerLost",
     message="the worker that ran this attempt in place is gone",
 )
+STOPPED = Failure(kind=FailureKind.WORKER_LOST, type="WorkerStopped", message="the worker was told to stop")
 NOTHING_OPEN = MOST_PLACES
 """Above every seq: no outcome is of interest."""
 
@@ -122,16 +123,28 @@ class RunLedger:
         return min([*self.state.activities, *self.state.timers, *self.state.children], default=NOTHING_OPEN)
 
     @property
+    def open_children(self) -> dict[int, str]:
+        """Execution ids of the open children, by the seq of the command that asked for them."""
+        return {seq: child.scheduled.execution_id for seq, child in self.state.children.items()}
+
+    @property
+    def ends_in_place(self) -> list[HistoryEvent]:
+        """How attempts in place ended, of what is pending."""
+        return [event for event in self.pending if isinstance(event, (*OUTCOMES, ActivityHandedOver))]
+
+    @property
     def next_timer_at(self) -> datetime | None:
         """When the first open timer is due."""
         return min((timer.fire_at for timer in self.state.timers.values()), default=None)
 
     def begin(self, facts: Iterable[Fact] = (), *, lost_at: datetime | None = None) -> None:
-        """Start the code, with the messages that are among these facts; outcomes cannot be among them.
+        """Start the code, with the messages that are among these facts.
 
         lost_at: when it was noticed that a worker is lost that may have run in place what the code asks for, all unrecorded.
-        That counts as one attempt of each activity; those that have no other are recorded as failed at this time.
+        That counts as one attempt of each activity; those that have no other, and whose outcome is not among these facts,
+        are recorded as failed at this time.
         """
+        facts = tuple(facts)
         messages = self._next_messages(facts)
         if messages:
             self._append(MessagesTaken(until=messages[-1].number))
@@ -143,8 +156,9 @@ class RunLedger:
         self._lost = 1
         self.ask(self.code.begin(messages))
         self._lost = 0
+        ended = {fact.input.seq for fact in facts if isinstance(fact.input, OUTCOMES)}
         for seq, activity in list(self.state.activities.items()):
-            if activity.scheduled.options.retry.max_attempts == 1:
+            if activity.scheduled.options.retry.max_attempts == 1 and seq not in ended:
                 self.resolve(ActivityFailed(seq=seq, at=lost_at, failure=OWNER_LOST))
 
     def take(self, facts: Iterable[Fact]) -> None:
@@ -183,12 +197,27 @@ class RunLedger:
         if not self.state.is_void(outcome):
             self._input(outcome, outcome)
 
+    def settle(self, seq: int, end: AttemptEnd, at: datetime) -> int:
+        """Record how an attempt in place ended. Returns how many bytes it brings."""
+        match end:
+            case Succeeded(result, _, size_bytes):
+                self.resolve(ActivityCompleted(seq=seq, at=at, result=result))
+                return size_bytes
+            case Failed(failure):
+                self.retry(seq, failure, at)
+            case Deferred():
+                self.defer(seq)
+            case Stopped():
+                self.stopped(seq, STOPPED)
+            case _:
+                assert_never(end)
+        return 0
+
     def regain(self, event: HistoryEvent) -> None:
         """Take in once more how an attempt in place ended, which was not recorded with the batch that was refused."""
         match event:
             case ActivityHandedOver(activity=seq):
-                activity = self.state.activities.get(seq)
-                if activity and activity.state is ActivityState.OWNED and not activity.is_cancel_requested:
+                if seq in self._claimed() and not self.state.activities[seq].is_cancel_requested:
                     self._hand_over(seq, event.attempt, event.delay_seconds, event.failure)
             case _:
                 if isinstance(event, OUTCOMES):

@@ -18,8 +18,9 @@ from levante.worker.context import WorkerContext
 from levante.worker.process.spawning import spawned
 from levante.worker.tasks.intake import Intake
 from levante.worker.tasks.misdirected import Misdirected
-from levante.worker.transport.api import UNAVAILABLE, ApiError, ApiUnreachable, KeyRefused
-from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, Failure, WorkflowTask
+from levante.worker.transport.api import ApiError
+from levante.worker.transport.reporting import report_end
+from levante_core.protocol import OLD_AFTER_SECONDS, ActivityTask, WorkflowTask
 from levante_core.protocol.activities import ActivityReport, CheckRequest
 from levante_core.protocol.workers import DeliveredTask, HandBack, TaskQueue
 
@@ -27,8 +28,6 @@ logger = logging.getLogger("levante.worker")
 
 TIMES_LEFT = 6
 """So often a task is left to other workers that may have its activity; then its attempt fails, as nobody has it."""
-MESSAGE_CHARACTERS = 4000
-"""Of what the API said, in a failure that is recorded."""
 
 
 def is_fresh(task: WorkflowTask | ActivityTask, now: datetime) -> bool:
@@ -97,9 +96,11 @@ class ActivityTasks:
                 case Stopped():
                     self._stopped.append((delivered, intake))
                 case Succeeded(_, sent):
-                    await self._report(attempt, ActivityReport(token=task.token, result=sent, receipt=delivered.receipt))
+                    report = ActivityReport(token=task.token, result=sent, receipt=delivered.receipt)
+                    await report_end(self._context.reports, attempt, report)
                 case Failed(failure):
-                    await self._report(attempt, ActivityReport(token=task.token, failure=failure, receipt=delivered.receipt))
+                    report = ActivityReport(token=task.token, failure=failure, receipt=delivered.receipt)
+                    await report_end(self._context.reports, attempt, report)
                 case _:
                     assert_never(end)
 
@@ -113,23 +114,6 @@ class ActivityTasks:
             return False
         key = f"{task.run_id}:{task.seq}" if isinstance(task, ActivityTask) else task.run_id
         return await self._misdirected.times(key, f"activity {name!r}") < TIMES_LEFT
-
-    async def _report(self, attempt: Attempt, report: ActivityReport) -> None:
-        """Report how an attempt ended. An outcome that the API cannot record is a failed attempt, which says why.
-
-        Raises: ApiError if the API cannot record that either, or is away; when the lease ends, the attempt counts as lost.
-        """
-        try:
-            await self._context.reports.submit(report.model_dump_json().encode())
-        except (KeyRefused, ApiUnreachable):
-            raise
-        except Exception as error:
-            logger.exception("the outcome of activity %d of execution %s is not recorded", attempt.seq, attempt.execution_id)
-            is_refused = isinstance(error, ApiError) and error.status not in {*UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR}
-            message = f"the outcome of the attempt could not be recorded: {error}"[:MESSAGE_CHARACTERS]
-            failure = Failure(type="OutcomeNotRecorded", message=message, non_retryable=is_refused)
-            failed = report.model_copy(update={"result": None, "failure": failure})
-            await self._context.reports.submit(failed.model_dump_json().encode())
 
     async def _run_decoded(self, attempt: Attempt) -> AttemptEnd:
         """Run an attempt whose payloads are encoded; what cannot be decoded fails as if the activity had."""

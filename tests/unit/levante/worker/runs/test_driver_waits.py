@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from levante.worker.activities.runner import MOMENT_SECONDS
-from levante.worker.runs.driver import COMMIT_BYTES, LOOK_SECONDS, STOPPED
+from levante.worker.runs.driver import COMMIT_BYTES, LOOK_SECONDS
+from levante.worker.runs.ledger import STOPPED
 from levante_core.protocol import ActivityCompleted, ActivityHandedOver, ActivityScheduled, HistoryEvent, TimerFired
 from levante_core.protocol.capabilities import Capability
 from tests.support.worker_context import Held

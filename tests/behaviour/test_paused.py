@@ -1,0 +1,102 @@
+"""Executions that are paused and resumed, at any time: nothing is recorded meanwhile, and nothing lost or done twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import levante as workflows
+from levante.testing import ExecutionNotCompleted, WorkflowEnvironment, run_in_virtual_time
+from tests.behaviour.driving import Driver, Refused
+from tests.behaviour.modes import Memory
+from tests.behaviour.random_programs import LIMIT, PROGRAMS, Child, Program, Random, hopeless
+from tests.support.forms import either
+
+SUCCESSES: Counter[str] = Counter()
+"""How often each activity has come to its end, by its id."""
+Pauses = Sequence[tuple[float, float]]
+"""Seconds until a pause, and how long it is."""
+
+
+@workflows.activity(name="random-step", retry_policy_max_attempts=10)
+async def step(value: int, fails: int) -> int:
+    """Take a while; fail so often, then return the value."""
+    await asyncio.sleep(value / 20)
+    if workflows.activity.info().attempt <= fails:
+        raise RuntimeError("not yet")
+    SUCCESSES[workflows.activity.info().activity_id] += 1
+    return value
+
+
+@workflows.activity(name="random-queued", rate_limit=LIMIT, retry_policy_max_attempts=10)
+async def queued(value: int) -> int:
+    """Take a while, never in place."""
+    await asyncio.sleep(value / 20)
+    SUCCESSES[workflows.activity.info().activity_id] += 1
+    return value
+
+
+def ended(
+    program: Program, pauses: Pauses = (), *, always_replay: bool = False, crashes: Collection[int] = ()
+) -> tuple[Any, int]:
+    """Run a program, and pause it. Returns its result, or what it failed with, and how many commits that took."""
+
+    async def run() -> tuple[Any, int]:
+        SUCCESSES.clear()
+        async with WorkflowEnvironment(
+            [Random, Child], activities=[step, queued, hopeless], always_replay=always_replay, crashes=crashes
+        ) as environment:
+            execution = await environment.start(Random, {"program": program})
+            await execution.signal("go")
+            pausing = asyncio.create_task(paused(Driver(Memory(environment), execution.id), pauses))
+            try:
+                result = await execution.result()
+            except ExecutionNotCompleted as error:
+                result = str(error.failure)
+            await pausing
+            history = await execution.history()
+            history.replay(Random)
+            return result, environment.commits
+
+    return run_in_virtual_time(run())
+
+
+async def paused(driver: Driver, pauses: Pauses) -> None:
+    """Pause an execution for a while, again and again, and see that nothing is recorded of it meanwhile."""
+    for before, long in pauses:
+        await driver.place.sleep(before)
+        with suppress(Refused):
+            await driver.call("pause", {"reason": "a test"})
+            seen = await driver.kinds()
+            await driver.place.sleep(long)
+            assert set((await driver.kinds())[len(seen) :]) <= {"activity_handed_over"}
+            state = await driver.get()
+            assert (state["status"], state["blockers"][0]["kind"]) == ("RUNNING", "paused")
+            explained = await driver.place.call("GET", f"/v1/workflows/executions/{driver.execution_id}/explain")
+            assert (explained["waits"][0]["kind"], explained["waits"][0]["remedies"]) == ("paused", ["resume"])
+            await driver.call("resume", {})
+
+
+TIMES = st.floats(0, 3, allow_nan=False)
+PAUSES = st.lists(st.tuples(TIMES, TIMES.map(lambda seconds: seconds + 1.1)), min_size=1, max_size=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@settings(max_examples=either(short=15, full=100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(PROGRAMS, PAUSES, st.data())
+def test_program_when_paused_at_random_then_it_ends_as_if_it_had_not_been(
+    program: Program, pauses: Pauses, data: st.DataObject
+) -> None:
+    """A live worker's work is not done twice; nor does it matter who dies meanwhile."""
+    quiet, commits = ended(program)
+    assert ended(program, pauses)[0] == quiet
+    assert set(SUCCESSES.values()) <= {1}
+    assert ended(program, pauses, always_replay=True)[0] == quiet
+    crashes = data.draw(st.sets(st.integers(1, commits + 2), max_size=2), label="crashes")
+    assert ended(program, pauses, crashes=crashes)[0] == quiet
