@@ -174,6 +174,26 @@ def test_executions_when_some_are_chosen_then_they_are_ended_together_after_a_qu
     assert console.shop.site.status(ids[2]) == "RUNNING"
 
 
+def test_execution_when_paused_then_it_says_so_and_goes_on_once_it_is_resumed(console: Console) -> None:
+    """With the reason, on the page and in the list: a paused execution does not look like one that runs."""
+    stuck = console.shop.stuck_order("grace")
+    page = console.page
+    console.open(f"/executions/{stuck}")
+    page.get_by_role("button", name="Pause…").click()
+    page.get_by_label("Reason").fill("the bank is away")
+    page.get_by_role("button", name="Pause it").click()
+    why = page.get_by_role("region", name="Why it waits")
+    expect(why).to_contain_text("the bank is away")
+    expect(page.locator(".page-head")).to_contain_text("Paused")
+    expect(page.get_by_role("button", name="Pause…")).to_have_count(0)
+    console.shop.mend()
+    console.open("/executions?blocked=1")
+    expect(page.get_by_role("row").filter(has_text=stuck)).to_contain_text("Paused")
+    console.open(f"/executions/{stuck}")
+    why.get_by_role("button", name="Resume").click()
+    expect(status_of(page)).to_have_text("Completed", timeout=40_000)
+
+
 def test_schedule_when_paused_then_why_is_shown_and_it_can_be_triggered_once(console: Console) -> None:
     """And resumed."""
     schedule = console.shop.new_id("nightly")

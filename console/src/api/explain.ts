@@ -22,6 +22,7 @@ const ACTIVITY = {
 } as const;
 const TIMER = { skip: `${EXECUTION}/timers/{seq}/skip` } as const;
 const CHILD = { complete: `${EXECUTION}/children/{seq}/complete`, fail: `${EXECUTION}/children/{seq}/fail` } as const;
+const PAUSED = { resume: `${EXECUTION}/resume` } as const;
 type Paths = Partial<Record<Remedy, keyof paths>>;
 
 const REPAIRS: Partial<Record<WaitKind, Paths>> = {
@@ -31,6 +32,7 @@ const REPAIRS: Partial<Record<WaitKind, Paths>> = {
   rate_limited: ACTIVITY,
   timer: TIMER,
   child: CHILD,
+  paused: PAUSED,
 };
 
 /** Where a remedy of a wait is applied; null for what has a dialog of its own. */

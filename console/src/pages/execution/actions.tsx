@@ -8,10 +8,11 @@ import { Dialog } from "../../ui/dialog";
 import { Problem } from "../../ui/parts";
 import { say } from "../../ui/toasts";
 import { CommandsDialog, quoted } from "./commands";
+import { PauseDialog } from "./pause-dialog";
 import { ResetDialog } from "./reset-dialog";
 import type { Execution } from "./use-execution";
 
-type Open = "cancel" | "terminate" | "reset" | "commands" | null;
+type Open = "pause" | "cancel" | "terminate" | "reset" | "commands" | null;
 
 export function Actions({ execution }: { execution: Execution }) {
   const [open, setOpen] = useState<Open>(null);
@@ -38,6 +39,11 @@ export function Actions({ execution }: { execution: Execution }) {
       </button>
       {isOpen && (
         <>
+          {!execution.paused_at && (
+            <button type="button" className="button" disabled={!mayWrite} onClick={() => setOpen("pause")}>
+              Pause…
+            </button>
+          )}
           <button type="button" className="button" disabled={!mayWrite} onClick={() => setOpen("cancel")}>
             Cancel…
           </button>
@@ -47,6 +53,7 @@ export function Actions({ execution }: { execution: Execution }) {
         </>
       )}
       {(open === "cancel" || open === "terminate") && <EndDialog verb={open} id={id} onClose={close} />}
+      {open === "pause" && <PauseDialog id={id} onClose={close} />}
       {open === "reset" && <ResetDialog executionId={id} onClose={close} />}
       {open === "commands" && <CommandsDialog call={callOf(execution)} onClose={close} />}
     </div>

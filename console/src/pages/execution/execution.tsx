@@ -1,7 +1,7 @@
 /** One execution: where it stands, why it waits, and everything that is recorded of it. */
 import { Link, useParams } from "wouter";
 import { ApiError } from "../../api/client";
-import { Copy, Empty, Facts, Loading, Problem, Status } from "../../ui/parts";
+import { Badge, Copy, Empty, Facts, Loading, Problem, Status } from "../../ui/parts";
 import { JsonView } from "../../ui/json-view";
 import { Ago, Lasting } from "../../ui/time";
 import { Actions } from "./actions";
@@ -54,6 +54,7 @@ function OneExecution({ id, tab }: { id: string; tab: string }) {
             <h1>{execution.execution_id}</h1>
             <Copy text={execution.execution_id} label="Copy the id" />
             <Status status={execution.status} />
+            {execution.paused_at && <Badge tone="warn">Paused</Badge>}
           </div>
           <Actions execution={execution} />
         </div>

@@ -14,6 +14,7 @@ const REMEDIES: Partial<Record<Remedy, { label: string; done: string; needs: "no
   retry: { label: "Retry now", done: "The next attempt begins now", needs: "nothing" },
   complete: { label: "Complete…", done: "Completed by hand", needs: "result" },
   fail: { label: "Fail…", done: "Failed by hand", needs: "failure" },
+  resume: { label: "Resume", done: "It goes on", needs: "nothing" },
   skip: { label: "Skip the wait", done: "The timer fires now", needs: "nothing" },
 };
 

@@ -26,6 +26,7 @@ const KINDS: Record<WaitKind, [Tone, string]> = {
   no_worker: ["bad", "No worker"],
   parked: ["bad", "Parked"],
   cancel_requested: ["warn", "Being cancelled"],
+  paused: ["warn", "Paused"],
 };
 const ACTORS: Record<Wait["actor"], string> = {
   nobody: "Goes on by itself",

@@ -85,6 +85,7 @@ const REASONS: Record<string, string> = {
   code_failing: "Code fails",
   activity_failing: "Activity fails",
   no_worker: "No worker",
+  paused: "Paused",
 };
 
 function Stuck({ run }: { run: Run }) {
@@ -92,7 +93,7 @@ function Stuck({ run }: { run: Run }) {
   if (!blocker) return null;
   return (
     <div className="small quiet clamp" style={{ marginTop: 3 }} title={blocker.message}>
-      <Badge tone={blocker.kind === "activity_failing" ? "warn" : "bad"}>{REASONS[blocker.kind] ?? blocker.kind}</Badge>{" "}
+      <Badge tone={blocker.kind === "activity_failing" || blocker.kind === "paused" ? "warn" : "bad"}>{REASONS[blocker.kind] ?? blocker.kind}</Badge>{" "}
       {blocker.message}
     </div>
   );
