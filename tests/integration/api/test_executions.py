@@ -7,6 +7,7 @@ import pytest
 
 from levante_api.app import create_app
 from levante_api.streams import redirects as elsewhere_module
+from levante_local.payload_files import PayloadFiles
 from tests.integration.api.harness import SETTINGS, Api, completed, failed, outcomes
 
 NOW = "2026-01-01T00:00:00.000000Z"
@@ -15,9 +16,9 @@ OTHER = "00-33333333333333333333333333333333-4444444444444444-00"
 ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 
 KEYS_OF_AN_EXECUTION = {
-    "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "workflow_id",
-    "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys", "failure", "build_id",
-    "parked", "blockers", "deadline_at",
+    "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "input",
+    "workflow_id", "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys",
+    "failure", "build_id", "parked", "blockers", "deadline_at",
 }  # fmt: skip
 
 
@@ -37,6 +38,7 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "start_time": NOW,
         "end_time": None,
         "result": None,
+        "input": None,
         "workflow_id": registered["workflow_registration_refs"][0]["workflow_id"],
         "deployment_name": "prod",
         "parent_execution_id": None,
@@ -286,3 +288,38 @@ def test_execute_when_the_wait_is_over_then_504_says_what_was_in_the_way(api: Ap
     seconds = {"wait_for_result": True, "timeout_seconds": 0}
     detail = api.call("POST", "/v1/workflows/greet/execute", {"input": {"a": 1}, **seconds}).body["detail"]
     assert "it goes on: ask for it again; no worker of deployment 'prod' is there: start one (`levante worker" in detail
+
+
+def test_get_when_asked_for_the_input_then_it_is_that_of_the_latest_run(api: Api) -> None:
+    """Whoever wants to start the same again need not read the history."""
+    api.register("greet")
+    api.start("e1")
+    path = "/v1/workflows/executions/e1"
+    assert api.call("GET", path, key="viewer", query="include_input=true").body["input"] == {"a": 1}
+    assert api.call("GET", path, key="viewer").body["input"] is None
+    (delivered,) = api.poll()
+    api.commit(delivered, completed({}))
+    closed = api.call("GET", path, key="viewer", query="include_input=true").body
+    assert (closed["status"], closed["input"]) == ("COMPLETED", {"a": 1})
+
+
+def test_get_when_nobody_asks_for_the_input_then_a_large_one_is_not_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input over 64 KiB is kept apart: polling the status does not pay for it, and whoever asks for it pays once."""
+    read: list[str] = []
+    get = PayloadFiles.get
+
+    def counted(files: PayloadFiles, place: str, sha256: str) -> bytes:
+        read.append(sha256)
+        return get(files, place, sha256)
+
+    monkeypatch.setattr(PayloadFiles, "get", counted)
+    api.register("any", input_schema={})
+    large = {"text": "x" * 100_000}
+    started = api.call("POST", "/v1/workflows/any/execute", {"execution_id": "e1", "input": large})
+    assert started.status == 200, started
+    read.clear()
+    path = "/v1/workflows/executions/e1"
+    assert api.call("GET", path).body["input"] is None
+    assert read == []
+    assert api.call("GET", path, query="include_input=true").body["input"] == large
+    assert len(read) == 1

@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from levante_core.domain.activities.retry import FailedAttempt, task_retry_delay
 from levante_core.domain.executions.blockers import Blocker, BlockerKind
-from levante_core.domain.executions.execution import RunKey
+from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.executions.failure import describe_failure
 from levante_core.domain.history.events import (
     ActivityCancelRequested,
@@ -45,7 +45,7 @@ class BlockerService:
         self._clock = clock
         self._attendance = attendance
 
-    def of(self, run: RunSummary) -> tuple[Blocker, ...]:
+    def of(self, run: RunSummary | Execution) -> tuple[Blocker, ...]:
         """Return what keeps a run from going on. Cost: see `Blockers.of`."""
         return self.finder().of(run)
 
@@ -63,7 +63,7 @@ class Blockers:
         self._missing = cache(attendance.missing)
         self._found: dict[RunKey, tuple[Blocker, ...]] = {}
 
-    def of(self, run: RunSummary) -> tuple[Blocker, ...]:
+    def of(self, run: RunSummary | Execution) -> tuple[Blocker, ...]:
         """Return what keeps a run from going on; nothing for one that is closed, or has just started.
 
         Cost: none for those, nor for a run that was asked for before; else a read and two queries, a query and a read for
@@ -75,7 +75,7 @@ class Blockers:
             self._found[run.key] = self._look(run)
         return self._found[run.key]
 
-    def _look(self, run: RunSummary) -> tuple[Blocker, ...]:
+    def _look(self, run: RunSummary | Execution) -> tuple[Blocker, ...]:
         first, last = keys.prefixed(keys.BATCH)
         partition = keys.history(run.key.workspace, run.key.run_id)
         query = Query(partition, first=first, last=last, limit=BATCHES_READ, descending=True)
@@ -127,7 +127,7 @@ class Blockers:
         item = self._store.get(keys.batch(run, scheduled_in)) if scheduled_in else None
         return _names(batch_of(item).events).get(seq) if item else None
 
-    def _missing_workers(self, run: RunSummary) -> Iterator[Blocker]:
+    def _missing_workers(self, run: RunSummary | Execution) -> Iterator[Blocker]:
         missing = self._missing(run.key.workspace, run.pool, run.workflow_name)
         if missing:
             yield Blocker(kind=BlockerKind.NO_WORKER, message=missing)

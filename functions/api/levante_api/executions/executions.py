@@ -23,7 +23,7 @@ from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, u
 from levante_api.http.problems import Refused, answer_to
 from levante_api.observability import traceparent
 from levante_api.streams.redirects import Histories, HistoryQuery, StreamRedirects
-from levante_core.domain.executions.execution import Execution, Tracing
+from levante_core.domain.executions.execution import Ending, Execution, Tracing
 from levante_core.domain.frozen import Parameters
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, Workspace, deployment_name
@@ -32,6 +32,7 @@ from levante_core.protocol.streams import HISTORY
 from levante_core.services.engine import Engine
 from levante_core.services.executions.reset import ResetRequest
 from levante_core.services.executions.start import StartRequest
+from levante_core.storage.runs import RunSummary
 
 DEFAULT_WAIT_SECONDS = 25.0
 """How long a caller waits for a result who does not say."""
@@ -42,6 +43,8 @@ class ExecutionQuery(Parameters):
 
     include_search_keys: bool = False
     """Show what it can be found by; null otherwise."""
+    include_input: bool = False
+    """Show the input of its latest run; null otherwise."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,26 @@ class ExecutionEndpoints:
     ) -> WorkflowExecutionResponse:
         """Get an execution as its latest run stands."""
         workspace = workspace_of(request)
-        run, ending = self.engine.executions.status(workspace, execution_id)
+        run, ending = self._found(workspace, execution_id, with_input=query.include_input)
         parked = self.engine.parking.of_execution(workspace, run.key.execution_id) if run.has_parked else ()
         blockers = self.engine.blockers.of(run)
-        return status_response(run, ending, parked, blockers, with_search_keys=query.include_search_keys)
+        return status_response(
+            run,
+            ending,
+            parked,
+            blockers,
+            with_search_keys=query.include_search_keys,
+            with_input=query.include_input,
+        )
+
+    def _found(
+        self, workspace: Workspace, execution_id: str, *, with_input: bool
+    ) -> tuple[Execution | RunSummary, Ending | None]:
+        """Return an execution, with its input only if that is wanted: a large one is another read."""
+        if not with_input:
+            return self.engine.executions.status(workspace, execution_id)
+        execution = self.engine.executions.get(workspace, execution_id)
+        return execution, execution.ending
 
     def get_workflow_execution_history(
         self,

@@ -116,6 +116,8 @@ class WorkflowExecutionResponse(WorkflowExecutionWithoutResultResponse):
 
     result: Json
     """What the workflow returned; null unless it is COMPLETED."""
+    input: Json
+    """Input of its latest run; null unless asked for; not part of Mistral's API."""
     search_keys: dict[str, str] | None
     """Values by search key; null unless asked for."""
     failure: Failure | None
@@ -151,7 +153,7 @@ class WorkflowExecutionListResponse(Frozen):
 
 
 class ShownEvent(Frozen):
-    """An event of a history. What else it has depends on its kind."""
+    """An event of a history. Which fields it has depends on its kind."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -203,8 +205,9 @@ def status_response(
     blockers: Sequence[Blocker] = (),
     *,
     with_search_keys: bool = False,
+    with_input: bool = False,
 ) -> WorkflowExecutionResponse:
-    """Show an execution of which its input need not be there. parked: what of it could not be handled."""
+    """Show an execution. with_input: shows the input, which a summary does not have. parked: what could not be handled."""
     run = execution.key
     ended_at = ending.ended_at if ending else None
     return WorkflowExecutionResponse(
@@ -221,6 +224,7 @@ def status_response(
         user_id=execution.user_id,
         total_duration_ms=_milliseconds(execution.started_at, ended_at),
         result=ending.result if ending else None,
+        input=execution.start.input if with_input and isinstance(execution, Execution) else None,
         search_keys={key: value or "" for key, value in execution.search_keys.items()} if with_search_keys else None,
         failure=ending.failure if ending else None,
         build_id=execution.pool.build_id,
