@@ -36,7 +36,8 @@ def page() -> str:
         sections.append(f"## {tag['name']}\n\n{tag['description']}\n")
         sections += [_operation(m, path, one) for m, path, one in operations if tag["name"] in one["tags"]]
     public = reached([one for _, _, one in operations if WORKERS not in one["tags"]], schemas)
-    sections.append("## Models\n\nFields without a default are required. Answers have all of them.\n")
+    required = "Fields without a default are required. Answers have all of them, save what events of a history may lack."
+    sections.append(f"## Models\n\n{required}\n")
     sections += [_model(name, schemas[name]) for name in sorted(public)]
     sections.append("## Models of workers\n\nWhat workers say and ask, beside the above.\n")
     sections += [_model(name, schemas[name]) for name in sorted(schemas.keys() - public)]

@@ -1,9 +1,10 @@
 /** What the events of a history say, in words: pure functions, for the history and the timeline alike. */
-import { isObject, writeJson } from "../../api/json";
-import type { Json } from "../../api/json";
+import { writeJson } from "../../api/json";
+import type { Schemas } from "../../api/client";
 import type { Tone } from "../../ui/parts";
 
-export type HistoryEvent = { kind: string; event_id: number; recorded_at: string } & { [name: string]: Json };
+/** Any event; its kind says which fields it has. */
+export type HistoryEvent = Schemas["ShownEvent"];
 
 export const GROUPS: readonly [string, string, (kind: string) => boolean][] = [
   ["", "All events", () => true],
@@ -32,52 +33,69 @@ export function titleOf(kind: string): string {
 export function namesOf(events: readonly HistoryEvent[]): Map<number, string> {
   const names = new Map<number, string>();
   for (const event of events) {
-    if (event.kind === "activity_scheduled") names.set(Number(event.seq), String(event.name));
-    if (event.kind === "child_scheduled") names.set(Number(event.seq), String(event.execution_id));
+    if (event.kind === "activity_scheduled") names.set(event.seq, event.name);
+    if (event.kind === "child_scheduled") names.set(event.seq, event.execution_id);
   }
   return names;
 }
 
 /** What an event is about, in one line. */
 export function subjectOf(event: HistoryEvent, names: ReadonlyMap<number, string>): string {
-  const failure = isObject(event.failure) ? failureLine(event.failure) : null;
-  const name = nameOf(event, names);
-  const parts = [name, failure ?? detailOf(event), isObject(event.by_hand) ? handOf(event.by_hand) : ""].filter(Boolean);
-  return parts.join(" · ");
+  const failure = "failure" in event && event.failure ? failureLine(event.failure) : null;
+  const hand = "by_hand" in event && event.by_hand ? handOf(event.by_hand) : "";
+  return [nameOf(event, names), failure ?? detailOf(event), hand].filter(Boolean).join(" · ");
 }
 
 /** Who gave an outcome by hand, and why. */
-function handOf(hand: { [key: string]: Json }): string {
-  const why = hand.reason ? `: ${String(hand.reason)}` : "";
-  return `by hand, by ${String(hand.key_name ?? hand.key_id)}${why}`;
+function handOf(hand: Schemas["ByHand"]): string {
+  return `by hand, by ${hand.key_name}${hand.reason ? `: ${hand.reason}` : ""}`;
 }
 
 function nameOf(event: HistoryEvent, names: ReadonlyMap<number, string>): string {
-  if (typeof event.name === "string") return event.name;
-  if (event.kind === "execution_started") return String(event.workflow_name);
-  const seq = Number(event.activity ?? event.child ?? event.seq);
-  if (isObject(event.event)) return `${String(event.event.task_type)} ${String(event.event.phase)}`;
-  return names.get(seq) ?? (event.timer !== undefined || event.kind.startsWith("timer_") ? `#${String(event.timer ?? event.seq)}` : "");
+  switch (event.kind) {
+    case "execution_started":
+      return event.workflow_name;
+    case "task_published":
+      return `${event.event.task_type} ${event.event.phase}`;
+    case "timer_started":
+    case "timer_fired":
+      return `#${event.seq}`;
+    case "timer_canceled":
+      return `#${event.timer}`;
+    default:
+      return "name" in event ? event.name : (names.get(seqOf(event) ?? 0) ?? "");
+  }
+}
+
+/** The seq of the command that an event is about; undefined for what is about none. */
+export function seqOf(event: HistoryEvent): number | undefined {
+  if ("activity" in event) return event.activity;
+  if ("timer" in event) return event.timer;
+  if ("child" in event) return event.child;
+  return "seq" in event ? event.seq : undefined;
 }
 
 function detailOf(event: HistoryEvent): string {
-  for (const member of ["result", "input", "values", "fire_at", "handlers"]) {
-    const value = event[member];
-    if (value !== undefined && value !== null) return member === "fire_at" ? `due ${String(value)}` : brief(value);
-  }
-  return "";
+  if ("result" in event && !isNothing(event.result)) return brief(event.result);
+  if ("input" in event && !isNothing(event.input)) return brief(event.input);
+  if (event.kind === "search_keys_changed") return brief(event.values);
+  if (event.kind === "timer_started") return `due ${event.fire_at}`;
+  return event.kind === "handlers_unfinished" ? brief(event.handlers) : "";
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 const BRIEF_CHARACTERS = 160;
 
-export function brief(value: Json): string {
+export function brief(value: unknown): string {
   const text = writeJson(value);
   return text.length > BRIEF_CHARACTERS ? `${text.slice(0, BRIEF_CHARACTERS)}…` : text;
 }
 
-function failureLine(failure: { [key: string]: Json }): string {
-  const type = failure.type ? `${String(failure.type)}: ` : "";
-  return `${type}${String(failure.message)}`;
+function failureLine(failure: Schemas["Failure-Output"]): string {
+  return `${failure.type ? `${failure.type}: ` : ""}${failure.message}`;
 }
 
 /** Events that match a group and a text, whatever its case. */

@@ -5,11 +5,7 @@ import { send } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import type { HistoryEvent } from "./events";
 
-export interface History {
-  run_id: string;
-  events: readonly HistoryEvent[];
-  workflow_task_failure: Schemas["WorkflowHistoryResponse"]["workflow_task_failure"];
-}
+export type History = Pick<Schemas["WorkflowHistoryResponse"], "run_id" | "workflow_task_failure"> & { events: readonly HistoryEvent[] };
 
 /** next_after: absent where the server answers with the whole history, whatever it is asked for. */
 type Page = History & { next_after?: number | null };
@@ -59,14 +55,8 @@ export function joined(known: History | undefined, page: Page): History {
   return { ...rest, events: page.events.length ? [...known.events, ...page.events] : known.events };
 }
 
-/** The first event of a history, which has the input. */
-export async function firstEvent(id: string, signal: AbortSignal): Promise<HistoryEvent | undefined> {
-  const page: Page = await send("GET", PATH, { params: { execution_id: id }, query: { limit: 1 }, signal });
-  return page.events[0];
-}
-
 /** The events of one kind. */
-export async function eventsOfKind(id: string, kind: string, signal: AbortSignal): Promise<HistoryEvent[]> {
+export async function eventsOfKind(id: string, kind: HistoryEvent["kind"], signal: AbortSignal): Promise<HistoryEvent[]> {
   const found: HistoryEvent[] = [];
   let after: number | null | undefined = 0;
   while (typeof after === "number") {

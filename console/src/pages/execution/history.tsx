@@ -5,7 +5,7 @@ import { Empty } from "../../ui/parts";
 import { JsonView } from "../../ui/json-view";
 import { clockTime, exactTime } from "../../ui/time";
 import { FailureView } from "./failure";
-import type { Failure } from "../../api/explain";
+import type { Json } from "../../api/json";
 import { GROUPS, filtered, namesOf, subjectOf, titleOf, toneOf } from "./events";
 import type { HistoryEvent } from "./events";
 
@@ -100,8 +100,8 @@ function Row({ event, names, isOpen, onToggle }: RowProps) {
       </button>
       {isOpen && (
         <div className="history-more stack tight">
-          {rest.failure && <FailureView failure={rest.failure as unknown as Failure} />}
-          <JsonView value={rest} label={`Event ${event_id}`} />
+          {"failure" in event && event.failure && <FailureView failure={event.failure} />}
+          <JsonView value={rest as Json} label={`Event ${event_id}`} />
         </div>
       )}
     </>

@@ -1,5 +1,6 @@
 /** The first look: timeline, input, and what came of it. */
 import { Card, Loading } from "../../ui/parts";
+import type { Json } from "../../api/json";
 import { JsonView } from "../../ui/json-view";
 import { FailureView } from "./failure";
 import { Timeline } from "./timeline";
@@ -8,13 +9,13 @@ import type { Execution } from "./use-execution";
 
 export function Overview({ execution, history }: { execution: Execution; history: History | undefined }) {
   const events = history?.events;
-  const started = events?.[0];
+  const started = events?.find((event) => event.kind === "execution_started");
   return (
     <div className="stack">
       <Card title="Timeline">{events ? <Timeline events={events} endedAt={execution.end_time} /> : <Loading />}</Card>
       <div className="columns">
         <Card title="Input">
-          <div className="card-body">{started ? <JsonView value={started.input ?? null} label="Input" /> : <Loading rows={2} />}</div>
+          <div className="card-body">{started ? <JsonView value={(started.input ?? null) as Json} label="Input" /> : <Loading rows={2} />}</div>
         </Card>
         <Card title={execution.failure ? "Failure" : "Result"}>
           <div className="card-body">

@@ -1,6 +1,6 @@
 /** What takes time in a run, and a scale on which idle stretches take little room. Pure functions. */
-import { isObject } from "../../api/json";
 import type { Tone } from "../../ui/parts";
+import { seqOf } from "./events";
 import type { HistoryEvent } from "./events";
 
 export interface Span {
@@ -29,25 +29,24 @@ export function spansOf(events: readonly HistoryEvent[]): Span[] {
 }
 
 function beginningOf(event: HistoryEvent, start: number): Span | null {
-  const seq = String(event.seq);
   const open = { start, tone: "running" as Tone, attempts: 1 };
   switch (event.kind) {
     case "activity_scheduled":
-      return { ...open, key: seq, name: String(event.name), kind: "activity" };
+      return { ...open, key: String(event.seq), name: event.name, kind: "activity" };
     case "timer_started":
-      return { ...open, key: seq, name: "timer", kind: "timer", tone: "quiet" };
+      return { ...open, key: String(event.seq), name: "timer", kind: "timer", tone: "quiet" };
     case "child_scheduled":
-      return { ...open, key: seq, name: String(event.workflow_name), kind: "child" };
+      return { ...open, key: String(event.seq), name: event.workflow_name, kind: "child" };
     case "signal_received":
     case "update_requested":
     case "cancel_requested": {
-      const at = Date.parse(String(event.at));
-      const name = event.name ? String(event.name) : "cancel request";
-      return { key: `m${String(event.number)}`, name, kind: "message", start: at, end: at, tone: "warn", attempts: 1 };
+      const at = Date.parse(event.at);
+      const name = event.kind === "cancel_requested" ? "cancel request" : event.name;
+      return { key: `m${event.number}`, name, kind: "message", start: at, end: at, tone: "warn", attempts: 1 };
     }
     case "task_published":
-      if (!isObject(event.event) || event.event.phase !== "started") return null;
-      return { ...open, key: `t${String(event.event.task_id)}`, name: String(event.event.task_type), kind: "task" };
+      if (event.event.phase !== "started") return null;
+      return { ...open, key: `t${event.event.task_id}`, name: event.event.task_type, kind: "task" };
     default:
       return null;
   }
@@ -58,22 +57,21 @@ function end(spans: Map<string, Span>, event: HistoryEvent, recorded: number, be
   const span = spans.get(keyOf(event));
   if (!span) return;
   if (event.kind === "activity_handed_over") {
-    span.attempts = Number(event.attempt);
+    span.attempts = event.attempt;
     return;
   }
-  if (!/_(completed|failed|fired|canceled)$|^task_published$/.test(event.kind)) return;
-  if (isObject(event.event) && event.event.phase === "in_progress") return;
-  const at = event.at ? Date.parse(String(event.at)) : recorded;
+  const task = event.kind === "task_published" ? event.event : null;
+  if (task ? task.phase === "in_progress" : !/_(completed|failed|fired|canceled)$/.test(event.kind)) return;
+  const at = "at" in event ? Date.parse(event.at) : recorded;
   if (at < span.start) span.start = Math.min(before, at);
   span.end = at;
-  const phase = isObject(event.event) ? String(event.event.phase) : event.kind;
+  const phase = task?.phase ?? event.kind;
   span.tone = /failed|timed_out/.test(phase) ? "bad" : /cancel/.test(phase) ? "warn" : span.kind === "timer" ? "quiet" : "good";
-  span.attempts = Math.max(span.attempts, Number(event.attempt ?? 1));
+  span.attempts = Math.max(span.attempts, "attempt" in event ? event.attempt : 1);
 }
 
 function keyOf(event: HistoryEvent): string {
-  if (isObject(event.event)) return `t${String(event.event.task_id)}`;
-  return String(event.activity ?? event.timer ?? event.child ?? event.seq);
+  return event.kind === "task_published" ? `t${event.event.task_id}` : String(seqOf(event));
 }
 
 export interface Scale {

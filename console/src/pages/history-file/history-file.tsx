@@ -101,5 +101,5 @@ export function readHistory(name: string, text: string): Opened {
   const events = Array.isArray(value) ? value : head.events;
   if (!Array.isArray(events) || !events.every((one) => isObject(one) && typeof one.kind === "string" && typeof one.recorded_at === "string"))
     throw new Error(`${name} is no history: it has no list of events, each with its kind and the time when it was recorded.`);
-  return { name, head, events: events as HistoryEvent[] };
+  return { name, head, events: events as unknown as HistoryEvent[] };
 }

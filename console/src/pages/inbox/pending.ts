@@ -39,9 +39,10 @@ export function usePending() {
 /** The waits of a history that have begun and not ended. */
 export function pendingIn(events: readonly HistoryEvent[], executionId: string, workflow: string): Pending[] {
   const waits = new Map<string, Pending>();
-  for (const { kind, event, recorded_at } of events) {
-    if (kind !== "task_published" || !isObject(event) || event.task_type !== "wait_for_input") continue;
-    const taskId = String(event.task_id);
+  for (const shown of events) {
+    if (shown.kind !== "task_published" || shown.event.task_type !== "wait_for_input") continue;
+    const { event, recorded_at } = shown;
+    const taskId = event.task_id;
     if (event.phase !== "started") waits.delete(taskId);
     else if (isObject(event.payload) && isObject(event.payload.input_schema)) {
       const label = typeof event.payload.label === "string" ? event.payload.label : null;

@@ -1,7 +1,6 @@
-/** The execution that is run again: its workflow, where it ran, and its input as the history has it. */
+/** The execution that is run again: its workflow, where it ran, and its input. */
 import { useQuery } from "@tanstack/react-query";
 import { get } from "../../api/client";
-import { firstEvent } from "../execution/history-pages";
 
 export function useOrigin(id: string | null) {
   return useQuery({
@@ -10,11 +9,8 @@ export function useOrigin(id: string | null) {
     staleTime: Infinity,
     queryFn: async ({ signal }) => {
       const params = { execution_id: id ?? "" };
-      const [execution, started] = await Promise.all([
-        get("/v1/workflows/executions/{execution_id}", { params, signal }),
-        firstEvent(id ?? "", signal),
-      ]);
-      return { workflow: execution.workflow_name, deployment: execution.deployment_name, input: started?.input };
+      const execution = await get("/v1/workflows/executions/{execution_id}", { params, query: { include_input: true }, signal });
+      return { workflow: execution.workflow_name, deployment: execution.deployment_name, input: execution.input };
     },
   });
 }

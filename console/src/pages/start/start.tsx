@@ -61,7 +61,7 @@ export default function StartPage() {
         </Empty>
       )}
       {chosen && (!from || origin.data) && (
-        <StartForm key={`${chosen.id}-${from ?? ""}`} workflow={workflow} registration={chosen} input={origin.data?.input} />
+        <StartForm key={`${chosen.id}-${from ?? ""}`} workflow={workflow} registration={chosen} input={origin.data?.input as Json | undefined} />
       )}
     </div>
   );

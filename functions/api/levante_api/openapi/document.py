@@ -18,6 +18,7 @@ from levante_api.http.problems import ErrorBody, InvalidBody
 from levante_api.http.resolver import OverlappingResolver, written
 from levante_api.openapi.examples import BODIES
 from levante_api.openapi.field_docstrings import field_docstrings, unwrapped
+from levante_api.openapi.history_events import SHOWN_EVENTS, event_schemas
 from levante_core.domain.frozen import Frozen, Json
 from levante_core.protocol.stream_messages import EventFrame, LogFrame
 from levante_core.storage.catalogue import Role
@@ -76,6 +77,8 @@ _CONSTANT = "Always the same: it tells this model from others."
 _SCHEMAS = "#/components/schemas/"
 _PARTIAL = {model.__name__ for model in (ErrorBody, InvalidBody, EventFrame, LogFrame)}
 """Answers that leave out what they do not say."""
+_EVENTS = {model.__name__ for model in SHOWN_EVENTS}
+"""They say themselves which of their fields are always there."""
 
 
 def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], version: str) -> str:
@@ -98,6 +101,7 @@ def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], ve
         paths[path] = document["paths"][path]
         _complete(paths[path][endpoint.method.lower()], endpoint, schemas)
     document["paths"] = paths
+    schemas.update(event_schemas(schemas, f"{_SCHEMAS}{{model}}"))
     models = {(model.__name__, *sorted(model.model_fields)): model for model in _below(Frozen)}
     for schema in schemas.values():
         model = models.get((schema.get("title", ""), *sorted(schema.get("properties", ()))))
@@ -106,7 +110,7 @@ def openapi_document(app: OverlappingResolver, endpoints: Iterable[Endpoint], ve
     used = reached(paths, schemas)
     operations = [operation for path in paths.values() for operation in path.values()]
     asked = reached([operation.get("requestBody") for operation in operations], schemas)
-    for name in used - asked - _PARTIAL:
+    for name in used - asked - _PARTIAL - _EVENTS:
         if "properties" in schemas[name]:
             schemas[name]["required"] = list(schemas[name]["properties"])
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(used)}
