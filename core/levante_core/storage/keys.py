@@ -19,6 +19,9 @@ REPAIR = Key("RECHECK", "R")
 CAPABILITY_KEYS = Key("CAPABILITIES", "K")
 """What the installation signs capabilities with."""
 
+COUNTING_PLACE = Key("STATISTICS", "N")
+"""How far the runs that have ended are counted."""
+
 EXECUTION = "X"
 EARLIER_RUN = "R#"
 ACCEPTED = "M#"
@@ -46,7 +49,10 @@ BUILD = "B#"
 RUNS = "runs"
 RUNS_BY_WORKFLOW = "runs_by_workflow"
 DUE = "due"
-"""What is due by itself: open runs at their deadlines, schedules when something is to be done, parked items."""
+"""What is due by itself: open runs at their deadlines, schedules when something is to be done, parked items.
+
+Closed runs are listed too, in the order in which they ended, to be counted.
+"""
 WORKFLOWS = "workflows"
 REGISTRATIONS = "registrations"
 DEPLOYMENTS = "deployments"
@@ -201,6 +207,26 @@ def timers(number: int) -> str:
 def open_runs(number: int) -> str:
     """Partition of a shard's open runs in the index DUE, in the order of their deadlines."""
     return f"OPEN#{number}"
+
+
+def closed_runs(number: int) -> str:
+    """Partition of a shard's closed runs in the index DUE, in the order in which they ended."""
+    return f"CLOSED#{number}"
+
+
+def closed_run_entry(ended_at: datetime, run_id: RunId) -> Key:
+    """Place of a closed run in the index DUE."""
+    return Key(closed_runs(shard(run_id)), f"{wire_time(ended_at)}#{run_id}")
+
+
+def hour_statistics(workspace: Workspace, hour: datetime) -> Key:
+    """Key of what ended in one hour."""
+    return Key(statistics(workspace), wire_time(hour))
+
+
+def statistics(workspace: Workspace) -> str:
+    """Partition of a workspace's statistics, by hour."""
+    return f"N#{workspace}"
 
 
 def schedule(workspace: Workspace, schedule_id: str) -> Key:

@@ -82,7 +82,7 @@ def execution_item(execution: Execution) -> Item:
     """Write an execution's latest run as the execution item."""
     run, start = execution.key, execution.start
     key = keys.execution(run.workspace, run.execution_id)
-    return _run_item(key, execution, {keys.DUE: open_run_entry(run, start)} if execution.is_open else {})
+    return _run_item(key, execution, open_run_entry(run, start))
 
 
 def as_earlier_run(item: Item) -> Item:
@@ -93,10 +93,10 @@ def as_earlier_run(item: Item) -> Item:
 
 def earlier_run_item(execution: Execution) -> Item:
     """Write a closed run as an earlier run, beside the execution item that a new run takes."""
-    return _run_item(keys.earlier_run(execution.key), execution, {})
+    return _run_item(keys.earlier_run(execution.key), execution)
 
 
-def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
+def _run_item(key: Key, execution: Execution, open_entry: Key | None = None) -> Item:
     run, start, ending, parent = execution.key, execution.start, execution.ending, execution.parent
     held_until, paused_at = execution.mail_held_until, execution.paused_at
     attributes: dict[str, Scalar] = {
@@ -131,11 +131,10 @@ def _run_item(key: Key, execution: Execution, indexes: dict[str, Key]) -> Item:
     tracing, ended = execution.tracing.model_dump_json(exclude_defaults=True), ending and ending_document(ending)
     documents = {"start": start.model_dump_json(), "tracing": tracing, **({"ending": ended} if ended else {})}
     place = keys.listed_run(start.started_at, run.run_id)
-    listed = {
-        keys.RUNS: Key(run.workspace, place),
-        keys.RUNS_BY_WORKFLOW: Key(f"{run.workspace}#{start.workflow_name}", place),
-    }
-    return Item(key, attributes, documents, {**listed, **indexes})
+    by_workflow = Key(f"{run.workspace}#{start.workflow_name}", place)
+    due = keys.closed_run_entry(ending.ended_at, run.run_id) if ending else open_entry
+    indexes = {keys.RUNS: Key(run.workspace, place), keys.RUNS_BY_WORKFLOW: by_workflow, keys.DUE: due}
+    return Item(key, attributes, documents, {name: entry for name, entry in indexes.items() if entry})
 
 
 def open_run_entry(run: RunKey, start: RunStart) -> Key:

@@ -48,7 +48,7 @@ def closing_write(
             **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},
-        set_indexes={keys.DUE: None},
+        set_indexes={keys.DUE: keys.closed_run_entry(ending.ended_at, run.run_id)},
         condition=open_run(run, **unchanged),
     )
 
