@@ -72,6 +72,10 @@ class FlakySqs:
             raise NO_QUEUE
         return {"QueueUrl": f"url/{parameters['QueueName']}"}
 
+    def get_queue_attributes(self, **parameters: Any) -> Mapping[str, Any]:
+        self._asked("get_queue_attributes", parameters)
+        return {"Attributes": {}}
+
     def send_message_batch(self, **parameters: Any) -> Mapping[str, Any]:
         failing = self._asked("send_message_batch", parameters)
         return self._each(parameters, failing, "MessageBody", self.accepted.append)

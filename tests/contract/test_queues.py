@@ -61,6 +61,19 @@ class TestBothKinds:
         queues.delete(queue, [message.receipt])
         assert queues.is_attended(queue) in {False, None}
 
+    @pytest.mark.parametrize("queue", [FIFO, STANDARD])
+    def test_backlog_when_messages_come_and_go_then_they_are_counted(self, queues: Queues, queue: str) -> None:
+        """What waits and what is in flight are told apart; a queue that cannot tell an age says nothing of it."""
+        empty = queues.backlog(queue)
+        assert (empty.waiting, empty.in_flight, empty.oldest_sent_at) == (0, 0, None)
+        queues.send(queue, [to(group, group) if queue == FIFO else OutgoingMessage(group) for group in "abc"])
+        (message, *_) = receive(queues, queue, limit=1)
+        counted = queues.backlog(queue)
+        assert (counted.waiting, counted.in_flight) == (2, 1)
+        assert counted.oldest_sent_at in {message.sent_at, None}
+        queues.delete(queue, [message.receipt])
+        assert queues.backlog(queue).in_flight == 0
+
     def test_consumer_of_when_a_group_has_a_message_in_flight_then_it_is_who_holds_it_if_that_can_be_known(
         self, queues: Queues
     ) -> None:

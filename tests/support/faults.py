@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from levante_core.errors import Unavailable
 from levante_core.ports.item_store import ConditionFailed, Item, ItemStore, Key, Page, Query, Write
-from levante_core.ports.queues import HeldMessage, OutgoingMessage, Queues, ReceivedMessage
+from levante_core.ports.queues import Backlog, HeldMessage, OutgoingMessage, Queues, ReceivedMessage
 
 T = TypeVar("T")
 
@@ -272,6 +272,10 @@ class FaultyQueues:
         """See Queues."""
         extend = partial(self._queues.extend, queue, receipts, visibility_seconds)
         return self._operations.carry_out("extend", extend, part=_nothing, lost=[])
+
+    def backlog(self, queue: str) -> Backlog:
+        """See Queues."""
+        return self._queues.backlog(queue)
 
     def is_attended(self, queue: str) -> bool | None:
         """See Queues."""

@@ -49,6 +49,19 @@ class HeldMessage:
     consumer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many messages a queue has. waiting: to be taken. in_flight: taken. delayed: not to be taken yet.
+
+    oldest_sent_at: of those that wait; None if there is none, or if the adapter cannot tell.
+    """
+
+    waiting: int = 0
+    in_flight: int = 0
+    delayed: int = 0
+    oldest_sent_at: datetime | None = None
+
+
 class Queues(Protocol):
     """All queues of an installation, by name.
 
@@ -80,6 +93,10 @@ class Queues(Protocol):
 
     def extend(self, queue: str, receipts: Sequence[str], visibility_seconds: float) -> list[str]:
         """Let messages stay invisible for so long from now; 0 hands them back at once. Returns the lost receipts."""
+        ...
+
+    def backlog(self, queue: str) -> Backlog:
+        """Count the messages of the queue; of adapters that only know so approximately."""
         ...
 
     def is_attended(self, queue: str) -> bool | None:

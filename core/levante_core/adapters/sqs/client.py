@@ -47,6 +47,10 @@ class SqsClient(Protocol):
         """Create a queue."""
         ...
 
+    def get_queue_attributes(self, **parameters: Any) -> Mapping[str, Any]:
+        """Read what a queue is like, and how much it holds."""
+        ...
+
     def get_queue_url(self, **parameters: Any) -> Mapping[str, Any]:
         """Find a queue."""
         ...

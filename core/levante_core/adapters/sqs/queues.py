@@ -16,7 +16,7 @@ from levante_core.adapters.message_rules import check_message, is_fifo
 from levante_core.adapters.sqs.batches import MOST_IN_A_BATCH, batches, in_tens, outgoing
 from levante_core.adapters.sqs.client import SqsClient, check_prefix, full_name, queue_attributes, sqs_client
 from levante_core.errors import LevanteError, NotFound
-from levante_core.ports.queues import HeldMessage, OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import Backlog, HeldMessage, OutgoingMessage, ReceivedMessage
 from levante_core.protocol.workers import MAX_POLL_SECONDS
 
 __all__ = ["SqsQueues", "sqs_client"]
@@ -26,6 +26,12 @@ _SETTLING_SECONDS = 1.0
 
 _NO_QUEUE = {"NonExistentQueue", "QueueDoesNotExist"}
 _OTHER_ATTRIBUTES = {"QueueAlreadyExists", "QueueNameExists"}
+_COUNTS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+"""What waits, what is in flight, what is delayed."""
 _LOST = {"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"}
 """Why a receipt is refused. InvalidParameterValue: it has expired, or its message was in flight for twelve hours.
 
@@ -152,6 +158,16 @@ class SqsQueues:
         visibility = {"VisibilityTimeout": ceil(visibility_seconds)}
         what = f"extending leases of queue {queue}"
         return self._lost(queue, what, self._client.change_message_visibility_batch, receipts, visibility)
+
+    def backlog(self, queue: str) -> Backlog:
+        """See Queues: approximately, within a minute, without the age of the oldest message, which only CloudWatch has.
+
+        Raises: NotFound; Unavailable. Cost: one request. Source: SQS API, GetQueueAttributes (read 2026-12-01).
+        """
+        request = partial(self._client.get_queue_attributes, QueueUrl=self.url(queue), AttributeNames=list(_COUNTS))
+        counts = self._answer(queue, self._repeats(f"counting queue {queue}"), request).get("Attributes", {})
+        waiting, in_flight, delayed = (int(counts.get(name, 0)) for name in _COUNTS)
+        return Backlog(waiting, in_flight, delayed)
 
     def is_attended(self, queue: str) -> bool | None:  # noqa: ARG002 - the port's
         """See Queues: SQS does not say who waits. Cost: none."""

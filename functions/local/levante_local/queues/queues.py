@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from levante_core.adapters.message_rules import check_message
 from levante_core.errors import NotFound
-from levante_core.ports.queues import HeldMessage, OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import Backlog, HeldMessage, OutgoingMessage, ReceivedMessage
 from levante_core.ports.surroundings import Clock
 from levante_local.greenlets import Signal
 from levante_local.queues.state import QueueSizes, QueueState
@@ -144,6 +144,11 @@ class InProcessQueues:
                 until = now + timedelta(seconds=visibility_seconds)
                 return [receipt for receipt in receipts if not state.extend(receipt, until)]
             return [receipt for receipt in receipts if not state.hand_back(receipt)]
+
+    def backlog(self, queue: str) -> Backlog:
+        """See Queues. Raises: NotFound for an unknown queue."""
+        with self._change(queue) as (state, _):
+            return state.backlog()
 
     def is_attended(self, queue: str) -> bool:
         """See Queues. Raises: NotFound for an unknown queue."""

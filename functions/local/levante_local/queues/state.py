@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from levante_core.ports.queues import DEDUPLICATION_SECONDS, HeldMessage, OutgoingMessage, ReceivedMessage
+from levante_core.ports.queues import DEDUPLICATION_SECONDS, Backlog, HeldMessage, OutgoingMessage, ReceivedMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,13 @@ class QueueState:
         unnamed = sum(len(group.waiting) for group in self._available if group.name is None)
         waiting = unnamed + sum(len(group.waiting) for group in self._groups.values())
         return QueueSizes(waiting, len(self._held), len(self._agenda) - len(self._held))
+
+    def backlog(self) -> Backlog:
+        """Count the messages, and say since when the oldest of those waits that may be taken."""
+        groups = [*self._groups.values(), *(group for group in self._available if group.name is None)]
+        sent = (message.sent_at for group in groups for _, message in group.waiting)
+        sizes = self.sizes()
+        return Backlog(sizes.waiting, sizes.in_flight, sizes.delayed, min(sent, default=None))
 
     def next_due(self) -> datetime | None:
         """When the next message becomes available by itself."""
