@@ -49,6 +49,7 @@ READ = (
     "/v1/workflows/schedules",
     "/v1/keys",
     "/v1/audit",
+    "/v1/statistics",
 )
 READ_OF_DEPLOYMENTS = (
     "/v1/workflows",
@@ -56,7 +57,15 @@ READ_OF_DEPLOYMENTS = (
     "/v1/workflows/deployments",
     "/v1/workflows/deployments/own",
 )
-ALWAYS = {"/v1/audit", "/v1/parked", "/v1/workflows/runs", "/v1/workflows/schedules", "/v1/keys", "/v1/workflows"}
+ALWAYS = {
+    "/v1/audit",
+    "/v1/statistics",
+    "/v1/parked",
+    "/v1/workflows/runs",
+    "/v1/workflows/schedules",
+    "/v1/keys",
+    "/v1/workflows",
+}
 """Listings: one item that cannot be read takes nothing from the others."""
 
 

@@ -19,7 +19,9 @@ from levante_core.domain.history.events import (
     TimerFired,
     TimerStarted,
 )
+from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import ExecutionId, RunId, WorkflowName
+from levante_core.domain.observability.statistics import ClosedRun, Totals
 from levante_core.domain.schedules.spec import ScheduleDefinition
 from levante_core.domain.streams.events import OutsideTask, StreamEventType
 from levante_core.domain.worker_pool import WorkerPool
@@ -32,11 +34,18 @@ from levante_core.protocol.workers import QueryAnswer, QueryRequest, RegisterReq
 from levante_core.services.access.capabilities import AttemptGrant
 from levante_core.services.activities.reports import GrantedReport
 from levante_core.services.dispatch.sender import TIMERS_QUEUE
+from levante_core.services.observability.statistics import hour_start
 from levante_core.services.schedules.schedules import Target
 from levante_core.services.streams.external_events import OutsideEvent
 from levante_core.storage import keys
 from levante_core.storage.attempts import task_failure_item
 from levante_core.storage.catalogue import Role
+from levante_core.storage.observability.statistics import (
+    CountingPlace,
+    HourStatistics,
+    counting_place_item,
+    hour_item,
+)
 from levante_core.storage.queries import query_item
 from levante_core.storage.runs import Recorded, fact_item, outcome_fact
 from tests.support.poison import HOME, NEIGHBOURS, VICTIM, Plant
@@ -112,6 +121,7 @@ def live_in(plant: Plant) -> RunKey:
     plant.queues.send(TIMERS_QUEUE, [OutgoingMessage("{")])
     plant.fire()
     _have_a_walk(plant)
+    _have_statistics(plant)
     plant.round()
     return run
 
@@ -165,6 +175,17 @@ def _have_a_walk(plant: Plant) -> None:
     at = plant.clock.now().isoformat()
     place = f'{{"shard": 1, "after": null, "began_at": "{at}", "before": "{at}"}}'
     plant.items.write(Put(Item(keys.REPAIR, {}, {"place": place})))
+
+
+def _have_statistics(plant: Plant) -> None:
+    """Count a run, as if it had ended in the hour before."""
+    ended_at = plant.clock.now() - timedelta(hours=1)
+    place = keys.closed_run_entry(ended_at, RunId("r")).sort
+    totals = Totals()
+    totals.count(ClosedRun(0, place, "w-own", ExecutionStatus.COMPLETED, ended_at, ended_at, activities=(("a", 1.0),)))
+    hour = hour_start(ended_at)
+    plant.items.write(Put(hour_item(HourStatistics(HOME, hour, totals, {0: place}))))
+    plant.items.write(Put(counting_place_item(CountingPlace(places={0: place}, unchecked_since=hour))))
 
 
 def all_items(plant: Plant) -> Iterator[Item]:

@@ -14,6 +14,7 @@ from levante_core.services.access.tickets import TicketService
 from levante_core.services.activities.rate_limits import RateLimitService
 from levante_core.services.activities.reports import ActivityService
 from levante_core.services.catalogue.attendance import Attendance
+from levante_core.services.catalogue.backlog import BacklogService
 from levante_core.services.catalogue.builds import BuildService
 from levante_core.services.catalogue.declared_schedules import DeclaredSchedules
 from levante_core.services.catalogue.edits import WorkflowEdits
@@ -44,8 +45,10 @@ from levante_core.services.messages.accept import MessageService
 from levante_core.services.messages.handler_checks import HandlerChecks
 from levante_core.services.messages.input_validation import InputChecks, RunBlocking
 from levante_core.services.messages.queries import QueryService
+from levante_core.services.observability.costs import CostService
 from levante_core.services.observability.export import SendSpans, TraceExport
 from levante_core.services.observability.logs import LogService
+from levante_core.services.observability.statistics import StatisticsService
 from levante_core.services.observability.traces import TraceService
 from levante_core.services.schedules.schedules import ScheduleService
 from levante_core.services.streams.activity_events import TaskEventService
@@ -61,6 +64,7 @@ class Engine:
     activities: ActivityService
     api_keys: ApiKeyService
     audit: AuditService
+    backlog: BacklogService
     blockers: BlockerService
     builds: BuildService
     capabilities: Capabilities
@@ -68,6 +72,7 @@ class Engine:
     clock: Clock
     closing: ClosingService
     commits: CommitService
+    costs: CostService
     dispatch: Dispatch
     due: DueService
     effects: EffectService
@@ -90,6 +95,7 @@ class Engine:
     resets: ResetService
     schedules: ScheduleService
     declared_schedules: DeclaredSchedules
+    statistics: StatisticsService
     streams: StreamService
     tails: TailService
     task_events: TaskEventService
@@ -118,8 +124,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
 
     fast_path: whether the API dispatches what it writes; the change feed does so in any case. access: how workers reach the
     queues themselves; None where they are reached through the API alone. send_spans: exports the traces of runs that end.
-    retention: how long closed runs are kept, with all that belongs to them; None for ever.
-    run_blocking: waits for another process without holding up this one.
+    retention: how long closed runs and what belongs to them are kept; None for ever. run_blocking: waits for a process.
     """
     capabilities = Capabilities(store, clock, ids)
     dispatch = Dispatch(store, queues, clock, capabilities, fast_path=fast_path)
@@ -128,13 +133,11 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     closing = ClosingService(store, clock, ids, conflicts, retention=retention)
     groups = WorkerGroups(store, clock)
     builds = BuildService(store, clock, groups)
-    attendance = Attendance(queues, groups, clock)
     catalogue = CatalogueService(store, queues, clock, ids, builds=builds, groups=groups, conflicts=conflicts)
-    inputs = InputChecks(run_blocking)
-    checks = HandlerChecks(catalogue, inputs)
+    checks = HandlerChecks(catalogue, inputs := InputChecks(run_blocking))
     traces = TraceService(store)
     trace_export = TraceExport(traces, clock, send_spans)
-    blockers = BlockerService(store, clock, attendance)
+    blockers = BlockerService(store, clock, attendance := Attendance(queues, groups, clock))
     executions = ExecutionService(
         store, clock, ids, watch, dispatch=dispatch, catalogue=catalogue, inputs=inputs, is_traced=trace_export.is_on
     )
@@ -153,12 +156,14 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
         audit=AuditService(store, clock, ids),
+        backlog=BacklogService(queues, builds),
         blockers=blockers,
         builds=builds,
         capabilities=capabilities,
         catalogue=catalogue,
         clock=clock,
         closing=closing,
+        costs=CostService(store),
         commits=CommitService(store, clock, dispatch, capabilities, retention=retention),
         dispatch=dispatch,
         due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
@@ -182,6 +187,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
         declared_schedules=DeclaredSchedules(schedules, executions),
+        statistics=StatisticsService(store, clock, conflicts),
         streams=streams,
         tails=TailService(streams, clock, watch),
         task_events=TaskEventService(store, streams, conflicts),

@@ -28,14 +28,17 @@ from levante_api.http.problems import answer_to
 from levante_api.http.request_log import RequestLog
 from levante_api.http.resolver import OverlappingResolver, written
 from levante_api.messages.messages import MessageEndpoints
+from levante_api.observability.costs import CostEndpoints
 from levante_api.observability.logs import LogEndpoints
 from levante_api.observability.metrics import MetricsEndpoints
+from levante_api.observability.statistics import StatisticsEndpoints
 from levante_api.observability.traces import TraceEndpoints
 from levante_api.schedules.schedules import ScheduleEndpoints
 from levante_api.streams.events import EventEndpoints
 from levante_api.streams.redirects import StreamRedirects
 from levante_api.system import HealthProblem, SystemEndpoints
 from levante_core.domain.frozen import Json
+from levante_core.domain.observability.costs import PRICES, CostUnit
 from levante_core.services.engine import Engine
 
 LambdaHandler = Callable[[dict[str, Any], object], dict[str, Any]]
@@ -52,7 +55,8 @@ def _installed_version() -> str:
 class ApiSettings:
     """features: for workers, in `whoami`. streams_at: address of the program that streams, if it is another one.
 
-    quiet: log errors only. problems: what does not work at present, for the health check.
+    quiet: log errors only. problems: what does not work at present, for the health check. prices: US dollars for one of each
+    unit that AWS bills.
 
     max_wait_seconds: longest wait for a result; API Gateway gives up after 30 s (quotas of HTTP APIs, read 2026-11-23).
     """
@@ -63,6 +67,7 @@ class ApiSettings:
     quiet: bool = False
     streams_at: str | None = None
     problems: Callable[[], Sequence[HealthProblem]] = tuple
+    prices: Mapping[CostUnit, float] = field(default_factory=lambda: PRICES)
 
 
 def create_app(engine: Engine, settings: ApiSettings) -> LambdaHandler:
@@ -100,7 +105,7 @@ def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) 
             MessageEndpoints(engine, settings.max_wait_seconds),
         ],
         "runs": [RunEndpoints(engine, settings.max_wait_seconds, streams)],
-        "metrics": [MetricsEndpoints(engine)],
+        "metrics": [MetricsEndpoints(engine), StatisticsEndpoints(engine), CostEndpoints(engine, settings.prices)],
         "activities": [ActivityEndpoints(engine)],
         "events": [EventEndpoints(engine, streams)],
         "workers": [WorkerEndpoints(engine, settings.features)],

@@ -67,12 +67,12 @@ class _Dispatcher:
         return {**process_partial_response(dict(event), handle, processor)}
 
     def sweep(self, _event: Event, _: object) -> dict[str, Any]:
-        """Do what was out of the reach of messages, try again what is parked, and look after what was lost.
+        """Do what no message reached, try again what is parked, look after what was lost, and count what has ended.
 
         None of them waits for another. Raises: the last error of one that could not be done.
         """
         count, problem = 0, None
-        for part in (self._engine.due.sweep, self._retry_parked, self._engine.repair.sweep):
+        for part in (self._engine.due.sweep, self._retry_parked, self._engine.repair.sweep, self._engine.statistics.sweep):
             try:
                 found = part()
             except Exception as error:

@@ -43,6 +43,7 @@ READ = {
     ("GET", "/v1/workflows/deployments/prod"): None,
     ("GET", "/v1/workflows/deployments/prod/workers"): None,
     ("GET", "/v1/workflows/deployments/prod/builds"): None,
+    ("GET", "/v1/workflows/deployments/prod/backlog"): None,
     ("GET", "/v1/workflows/runs"): None,
     ("GET", "/v1/workflows/executions/e1"): None,
     ("GET", "/v1/workflows/executions/e1/history"): None,
@@ -59,6 +60,8 @@ READ = {
     ("GET", "/v1/workflows/schedules"): None,
     ("GET", "/v1/workflows/schedules/s1"): None,
     ("GET", f"{WORKERS}/whoami"): None,
+    ("GET", "/v1/statistics"): None,
+    ("GET", "/v1/workflows/executions/e1/cost"): None,
 }
 TOKEN_HOLDER = {
     ("POST", "/v1/workflows/activities/complete"): {"task_token": TOKEN},

@@ -81,6 +81,10 @@ COMMANDS = [
     f"{W} tag w t",
     f"{W} archive w",
     f"{W} unarchive w",
+    "stats workflows",
+    "stats activities",
+    "stats backlog d",
+    "stats cost e1",
     f"{W} metrics w",
 ]
 OTHERWISE = {

@@ -25,6 +25,7 @@ from levante.cli.operations.worker import worker
 from levante.cli.operations.workflows import workflows
 from levante.cli.output.color import are_colors_refused
 from levante.cli.plugins import find_plugin, plugin_names
+from levante.cli.statistics.stats import stats
 
 __all__ = ["main"]
 
@@ -85,6 +86,7 @@ for _command in (
     replay,
     runs,
     schedules,
+    stats,
     worker,
     workflows,
 ):

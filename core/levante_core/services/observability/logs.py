@@ -23,7 +23,7 @@ from levante_core.services.executions.lookup import find_deployment, find_execut
 from levante_core.services.history.loading import read_all
 from levante_core.services.paging import Budget
 from levante_core.storage import keys
-from levante_core.storage.logs import lines_item, lines_of
+from levante_core.storage.observability.logs import lines_item, lines_of
 
 KEPT_FOR = timedelta(days=14)
 LATE = timedelta(seconds=60)

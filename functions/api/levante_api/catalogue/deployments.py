@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from levante_api.catalogue.models import (
+    DeploymentBacklogResponse,
     DeploymentBuildResponse,
     DeploymentBuildsResponse,
     DeploymentDetailResponse,
@@ -17,6 +19,7 @@ from levante_api.catalogue.models import (
     DeploymentResponse,
     DeploymentWorkerListResponse,
     DeploymentWorkerResponse,
+    QueueBacklogResponse,
 )
 from levante_api.catalogue.serving import Serving
 from levante_api.http.endpoints import READERS, Endpoint, refuse_unsupported, workspace_of
@@ -27,6 +30,7 @@ from levante_core.domain.frozen import Cursor, Limit, Parameters, Search, wire_t
 from levante_core.domain.names import DeploymentName, Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Item, Page
+from levante_core.services.catalogue.backlog import QueueBacklog
 from levante_core.services.engine import Engine
 from levante_core.services.paging import MOST_READ, Budget, scan
 from levante_core.storage.catalogue import Deployment, Worker, deployment_of, worker_of
@@ -89,6 +93,7 @@ class DeploymentEndpoints:
         return [
             Endpoint("GET", path, self.list_deployments, READERS),
             Endpoint("GET", f"{path}/<name>", self.get_deployment, READERS, errors=(404,)),
+            Endpoint("GET", f"{path}/<name>/backlog", self.get_deployment_backlog, READERS, errors=(404,)),
             Endpoint("GET", f"{path}/<name>/builds", self.list_deployment_builds, READERS, errors=(404,)),
             Endpoint("GET", f"{path}/<name>/workers", self.list_deployment_workers, READERS, errors=(404,)),
         ]
@@ -178,6 +183,18 @@ class DeploymentEndpoints:
             is_partial=open_runs.is_partial,
         )
 
+    def get_deployment_backlog(self, request: Request, name: str) -> DeploymentBacklogResponse:
+        """Count the tasks that wait for a deployment's workers, and those that they have. Not part of Mistral's API."""
+        workspace, now = workspace_of(request), self.engine.clock.now()
+        deployment = self.engine.catalogue.get_deployment(workspace, DeploymentName(name)).name
+        found = self.engine.backlog.of_deployment(workspace, deployment)
+        return DeploymentBacklogResponse(
+            deployment_name=deployment,
+            queues=tuple(_backlog(queue, now) for queue in found),
+            waiting=sum(queue.backlog.waiting for queue in found),
+            in_flight=sum(queue.backlog.in_flight for queue in found),
+        )
+
     def _page(self, workspace: Workspace, limit: int, after: str | None) -> Page:
         return self.engine.catalogue.list_deployments(workspace, limit=limit, after=after)
 
@@ -219,6 +236,19 @@ def _shown(deployment: Deployment, workers: list[Worker], serving: Serving) -> D
         worker_count=len(workers),
         active_worker_count=len(live),
         locations=tuple(sorted({worker.location.location_type for worker in workers if worker.location})),
+    )
+
+
+def _backlog(queue: QueueBacklog, now: datetime) -> QueueBacklogResponse:
+    oldest = queue.backlog.oldest_sent_at
+    return QueueBacklogResponse(
+        queue=queue.queue,
+        build_id=queue.build_id,
+        waiting=queue.backlog.waiting,
+        in_flight=queue.backlog.in_flight,
+        delayed=queue.backlog.delayed,
+        oldest_waiting_since=oldest,
+        oldest_waiting_seconds=None if oldest is None else max(0.0, (now - oldest).total_seconds()),
     )
 
 

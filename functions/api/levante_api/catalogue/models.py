@@ -8,7 +8,7 @@ from typing import Literal
 
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
-from levante_core.protocol.workers import DeploymentLocation
+from levante_core.protocol.workers import DeploymentLocation, TaskQueue
 from levante_core.storage import catalogue as records
 
 
@@ -303,3 +303,35 @@ def code_definition(spec: WorkflowSpec) -> WorkflowCodeDefinition:
         execution_timeout=spec.execution_timeout.total_seconds(),
         plugin_metadata=spec.plugin_metadata,
     )
+
+
+class QueueBacklogResponse(Frozen):
+    """How much waits in one queue of a deployment."""
+
+    queue: TaskQueue
+    """Which of the two queues: of workflow tasks, or of activity tasks."""
+    build_id: str | None
+    """Build of the workers that take from it; null for those that have no build."""
+    waiting: int
+    """Tasks that a worker may take."""
+    in_flight: int
+    """Tasks that workers have."""
+    delayed: int
+    """Tasks that nobody may take yet."""
+    oldest_waiting_since: Time | None
+    """Since when the oldest task waits; null if none does, and on AWS, where CloudWatch knows."""
+    oldest_waiting_seconds: float | None
+    """The same, as seconds until now."""
+
+
+class DeploymentBacklogResponse(Frozen):
+    """How much waits for the workers of a deployment."""
+
+    deployment_name: str
+    """Name of the deployment."""
+    queues: tuple[QueueBacklogResponse, ...]
+    """Its queues, of the workers without a build and of the 20 newest builds; those of sticky sessions are left out."""
+    waiting: int
+    """Tasks that a worker may take, in all of them; approximately on AWS."""
+    in_flight: int
+    """Tasks that workers have, in all of them; approximately on AWS."""

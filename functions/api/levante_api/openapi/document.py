@@ -35,7 +35,7 @@ TAGS: Mapping[str, str] = {
     "events": "What happens in executions, listed or streamed.",
     "schedules": "Executions that start by themselves.",
     "deployments": "Named groups of workers.",
-    "metrics": "How the executions of a workflow have done.",
+    "metrics": "How executions have done. Statistics of a workspace are not part of Mistral's API.",
     "traces": "What is recorded of executions, as spans. Nothing is kept for that: they are made when somebody asks.",
     "logs": "What the code of executions and workers has logged in the last two weeks.",
     "activities": "Attempts that go on outside of workers, ended by whoever has their token. Not part of Mistral's API.",
