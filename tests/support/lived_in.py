@@ -47,7 +47,7 @@ from levante_core.storage.observability.statistics import (
     hour_item,
 )
 from levante_core.storage.queries import query_item
-from levante_core.storage.runs import Recorded, fact_item, outcome_fact
+from levante_core.storage.runs import Recorded, closed_run_entry, fact_item, outcome_fact
 from tests.support.poison import HOME, NEIGHBOURS, VICTIM, Plant
 
 OWN = NEIGHBOURS[0][1]
@@ -71,6 +71,7 @@ def kinds_of_keys() -> dict[str, str]:
         "key": RunKey(HOME, ExecutionId("e"), RunId("r")),
         "at": EPOCH,
         "due_at": EPOCH,
+        "hour": EPOCH,
         "seq": 1,
         "index": 1,
         "first": 1,
@@ -180,7 +181,7 @@ def _have_a_walk(plant: Plant) -> None:
 def _have_statistics(plant: Plant) -> None:
     """Count a run, as if it had ended in the hour before."""
     ended_at = plant.clock.now() - timedelta(hours=1)
-    place = keys.closed_run_entry(ended_at, RunId("r")).sort
+    place = closed_run_entry(RunKey(HOME, ExecutionId(VICTIM), RunId("r")), ended_at).sort
     totals = Totals()
     totals.count(ClosedRun(0, place, "w-own", ExecutionStatus.COMPLETED, ended_at, ended_at, activities=(("a", 1.0),)))
     hour = hour_start(ended_at)

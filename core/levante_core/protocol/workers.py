@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import from_json
 
 from levante_core.domain.dispatch.tasks import ActivityTask, Fact, WorkflowTask
@@ -57,7 +57,7 @@ class WhoAmI(Frozen):
     """Whether that address wants TLS."""
     features: Mapping[str, Json] = Field(default_factory=dict)
     """What the installation offers. `presence`: the host watches the worker's connection. `queues`: workers may take tasks
-    from the queues themselves. `role`: what the key may do."""
+    from the queues themselves. `slots`: heartbeats may say how many are in use. `role`: what the key may do."""
 
 
 class DeploymentLocation(Frozen):
@@ -112,6 +112,15 @@ class RegisterResponse(Frozen):
     """Names of workflows that other active deployments serve too."""
 
 
+class ActivitySlots(Frozen):
+    """How many activity attempts a worker runs at a time."""
+
+    total: Annotated[int, Field(ge=0, le=1_000_000)]
+    """How many it can run at a time."""
+    in_use: Annotated[int, Field(ge=0, le=1_000_000)]
+    """How many it runs, or has waiting for a slot."""
+
+
 class HeartbeatRequest(Frozen):
     """Sent every 10 s; a worker counts as active for 50 s after it."""
 
@@ -123,6 +132,13 @@ class HeartbeatRequest(Frozen):
     """Name of the worker."""
     build_id: BuildText | None = None
     """Build of the worker."""
+    activity_slots: ActivitySlots | None = None
+    """Its slots for activities; only for installations that offer `slots`, as others refuse what they do not know."""
+
+    @model_serializer(mode="wrap")
+    def _without_slots_that_are_not_said(self, write: SerializerFunctionWrapHandler) -> dict[str, Json]:
+        written: dict[str, Json] = write(self)
+        return {name: value for name, value in written.items() if name != "activity_slots" or value is not None}
 
 
 class HeartbeatResponse(Frozen):

@@ -16,7 +16,7 @@ from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import DeploymentName, WorkflowName, Workspace
 from levante_core.ports.item_store import EXPIRES_AT, Item, Key, Scalar
 from levante_core.protocol.specs import WorkflowSpec
-from levante_core.protocol.workers import DeploymentLocation
+from levante_core.protocol.workers import ActivitySlots, DeploymentLocation
 from levante_core.storage import keys
 from levante_core.storage.decoding import flag, moment, moment_if_any, number, readable, reader, text, text_if_any
 
@@ -85,7 +85,7 @@ class Deployment:
 class Worker:
     """A worker process, by its name. registrations: ids of what it serves. build_id: None if it takes what is not pinned.
 
-    session: of this start of it. left_at: when it said that it stops.
+    session: of this start of it. left_at: when it said that it stops. slots: as its last heartbeat said, if it did.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Worker:
     build_id: str | None = None
     session: str | None = None
     left_at: datetime | None = None
+    slots: ActivitySlots | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Tell whether it was heard of recently enough, and has not said since that it stops."""
@@ -104,6 +105,7 @@ class Worker:
 
 
 LEFT_AT = "left_at"
+SLOTS, SLOTS_IN_USE = "activity_slots", "activity_slots_in_use"
 WORKER_KEPT_FOR = timedelta(days=7)
 """A worker is shown for so long after its last heartbeat."""
 
@@ -267,6 +269,8 @@ def worker_item(workspace: Workspace, worker: Worker) -> Item:
         "build_id": worker.build_id,
         "session": worker.session,
         LEFT_AT: wire_time(worker.left_at) if worker.left_at else None,
+        SLOTS: worker.slots.total if worker.slots else None,
+        SLOTS_IN_USE: worker.slots.in_use if worker.slots else None,
         EXPIRES_AT: expires_at(worker.last_heartbeat_at + WORKER_KEPT_FOR),
     }
     return Item(keys.worker(workspace, worker.deployment_name, worker.name, worker.build_id), attributes)
@@ -287,7 +291,14 @@ def worker_of(item: Item) -> Worker:
         build_id=text_if_any(attributes, "build_id"),
         session=text_if_any(attributes, "session"),
         left_at=moment_if_any(attributes, LEFT_AT),
+        slots=_slots_of(attributes),
     )
+
+
+def _slots_of(attributes: Mapping[str, Scalar]) -> ActivitySlots | None:
+    if attributes.get(SLOTS) is None:
+        return None
+    return ActivitySlots(total=number(attributes, SLOTS), in_use=number(attributes, SLOTS_IN_USE))
 
 
 def worker_group_item(workspace: Workspace, group: WorkerGroup, *, heard_until: datetime, expires: datetime) -> Item:

@@ -214,11 +214,6 @@ def closed_runs(number: int) -> str:
     return f"CLOSED#{number}"
 
 
-def closed_run_entry(ended_at: datetime, run_id: RunId) -> Key:
-    """Place of a closed run in the index DUE."""
-    return Key(closed_runs(shard(run_id)), f"{wire_time(ended_at)}#{run_id}")
-
-
 def hour_statistics(workspace: Workspace, hour: datetime) -> Key:
     """Key of what ended in one hour."""
     return Key(statistics(workspace), wire_time(hour))

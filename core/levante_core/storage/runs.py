@@ -132,7 +132,7 @@ def _run_item(key: Key, execution: Execution, open_entry: Key | None = None) -> 
     documents = {"start": start.model_dump_json(), "tracing": tracing, **({"ending": ended} if ended else {})}
     place = keys.listed_run(start.started_at, run.run_id)
     by_workflow = Key(f"{run.workspace}#{start.workflow_name}", place)
-    due = keys.closed_run_entry(ending.ended_at, run.run_id) if ending else open_entry
+    due = closed_run_entry(run, ending.ended_at) if ending else open_entry
     indexes = {keys.RUNS: Key(run.workspace, place), keys.RUNS_BY_WORKFLOW: by_workflow, keys.DUE: due}
     return Item(key, attributes, documents, {name: entry for name, entry in indexes.items() if entry})
 
@@ -140,6 +140,11 @@ def _run_item(key: Key, execution: Execution, open_entry: Key | None = None) -> 
 def open_run_entry(run: RunKey, start: RunStart) -> Key:
     """Return the place of an open run in the index DUE."""
     return Key(keys.open_runs(keys.shard(run.run_id)), f"{wire_time(start.deadline_at)}#{run.run_id}")
+
+
+def closed_run_entry(run: RunKey, ended_at: datetime) -> Key:
+    """Return the place of a closed run in the index DUE."""
+    return Key(keys.closed_runs(keys.shard(run.run_id)), f"{wire_time(ended_at)}#{run.run_id}")
 
 
 def run_pointer_item(run: RunKey) -> Item:

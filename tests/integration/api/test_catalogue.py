@@ -11,7 +11,7 @@ REGISTRATION = {"id", "definition", "workflow_id", "deployment_id", "task_queue"
                 "compatible_with_chat_assistant"}  # fmt: skip
 DEPLOYMENT = {"id", "name", "is_active", "created_at", "last_heartbeat", "updated_at", "is_hardened", "owner", "location",
               "worker_count", "active_worker_count", "locations", "managed"}  # fmt: skip
-WORKER = {"name", "created_at", "last_heartbeat", "updated_at", "is_active", "location"}
+WORKER = {"name", "created_at", "last_heartbeat", "updated_at", "is_active", "location", "activity_slots"}
 
 
 @pytest.fixture

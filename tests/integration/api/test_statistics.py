@@ -115,6 +115,18 @@ def test_backlog_when_there_is_no_such_deployment_then_404(api: Api) -> None:
     assert api.call("GET", BACKLOG, key="stranger").status == 404
 
 
+def test_slots_when_a_heartbeat_says_how_many_are_in_use_then_the_worker_is_shown_with_them(api: Api) -> None:
+    """With the write that the heartbeat makes anyway; a worker of an earlier version says nothing."""
+    refs = api.register("greet")["workflow_registration_refs"]
+    body = {"workflow_registration_refs": refs, "deployment_name": "prod", "worker_name": "w1"}
+    path, workers = "/v1/workflows/workers/heartbeat", "/v1/workflows/deployments/prod/workers"
+    for slots in (None, {"total": 10, "in_use": 3}, {"total": 10, "in_use": 0}, None):
+        said = {**body, "activity_slots": slots} if slots else body
+        assert api.call("POST", path, said, key="worker").body == {"all_active": True}
+        (shown,) = api.call("GET", workers, key="viewer").body["workers"]
+        assert shown["activity_slots"] == slots
+
+
 # --- what one execution costs -------------------------------------------------------------------------------------------
 
 

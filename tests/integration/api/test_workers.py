@@ -33,14 +33,19 @@ def report(task: dict[str, Any], **outcome: Any) -> dict[str, Any]:
 def test_whoami_when_asked_then_namespace_is_the_workspace_of_the_key(api: Api, key: str) -> None:
     """Workers and the client's payload encoding both ask for it."""
     body = api.call("GET", f"{WORKERS}/whoami", key=key).body
-    assert body == {"scheduler_url": "", "namespace": "home", "tls": False, "features": {"presence": True, "role": key}}
+    assert body == {
+        "scheduler_url": "",
+        "namespace": "home",
+        "tls": False,
+        "features": {"presence": True, "slots": True, "role": key},
+    }
 
 
 def test_whoami_when_queues_can_be_reached_then_workers_hear_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """They ask for access once they have registered: a deployment that nobody has registered has no queues."""
     monkeypatch.setattr(api.engine.tasks, "_access", object())
     body = api.call("GET", f"{WORKERS}/whoami", key="worker").body
-    assert body["features"] == {"presence": True, "role": "worker", "queues": True}
+    assert body["features"] == {"presence": True, "slots": True, "role": "worker", "queues": True}
     answer = api.call("POST", f"{WORKERS}/queue-access", {"deployment_name": "prod"}, key="worker")
     assert (answer.status, answer.body["code"]) == (404, "WF_1100")
 

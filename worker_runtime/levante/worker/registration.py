@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from random import uniform
+from typing import Any
 
 import aiohttp
 
@@ -33,7 +34,7 @@ class Registration:
         self._context = context
         self._session = session
         self._present = present
-        self._is_watched: bool | None = None
+        self._features: Mapping[str, Any] | None = None
         self._registered: RegisterResponse | None = None
 
     async def register(self) -> None:
@@ -72,8 +73,16 @@ class Registration:
 
     async def _beat(self) -> None:
         await asyncio.sleep(self._context.heartbeat_seconds)
-        if not (await self._context.api.heartbeat(self._heartbeat())).all_active:
+        slots = self._context.runner.slots if (await self._offered()).get("slots") else None
+        heartbeat = self._heartbeat().model_copy(update={"activity_slots": slots})
+        if not (await self._context.api.heartbeat(heartbeat)).all_active:
             await self.register()
+
+    async def _offered(self) -> Mapping[str, Any]:
+        """Return what the installation offers; asked once."""
+        if self._features is None:
+            self._features = (await self._context.api.whoami()).features
+        return self._features
 
     def _heartbeat(self) -> HeartbeatRequest:
         settings = self._context.settings
@@ -85,9 +94,7 @@ class Registration:
         )
 
     async def _be_present(self) -> None:
-        if self._is_watched is None:
-            self._is_watched = bool((await self._context.api.whoami()).features.get("presence"))
-        if not self._is_watched:
+        if not (await self._offered()).get("presence"):
             await asyncio.Event().wait()
         try:
             await self._context.api.hold_presence(self._context.worker_id, self._present)

@@ -134,10 +134,11 @@ class CatalogueService:
         served = tuple(ref.workflow_registration_id for ref in request.workflow_registration_refs)
         build = _build(request.build_id)
         key = keys.worker(workspace, deployment, names.worker_name(request.worker_name), build)
-        worker = records.worker_item(
-            workspace, Worker(request.worker_name, deployment, self._clock.now(), self._clock.now(), served, None)
-        )
-        names_of_beat = ("last_heartbeat_at", "registrations", records.LEFT_AT, EXPIRES_AT)
+        now = self._clock.now()
+        known = Worker(request.worker_name, deployment, now, now, served, None, slots=request.activity_slots)
+        worker = records.worker_item(workspace, known)
+        slots = (records.SLOTS, records.SLOTS_IN_USE)
+        names_of_beat = ("last_heartbeat_at", "registrations", records.LEFT_AT, EXPIRES_AT, *slots)
         beat = {name: worker.attributes[name] for name in names_of_beat}
         update = Update(key, set_attributes=beat, condition=Matches())
         try:

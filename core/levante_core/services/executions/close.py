@@ -21,6 +21,7 @@ from levante_core.storage.runs import (
     Recorded,
     RunSummary,
     batch_item,
+    closed_run_entry,
     closing_attributes,
     deadline_of,
     ending_document,
@@ -48,7 +49,7 @@ def closing_write(
             **(more or {}),
         },
         set_documents={"ending": ending_document(ending)},
-        set_indexes={keys.DUE: keys.closed_run_entry(ending.ended_at, run.run_id)},
+        set_indexes={keys.DUE: closed_run_entry(run, ending.ended_at)},
         condition=open_run(run, **unchanged),
     )
 

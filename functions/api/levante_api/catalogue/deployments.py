@@ -260,4 +260,5 @@ def _worker(worker: Worker, serving: Serving) -> DeploymentWorkerResponse:
         updated_at=worker.last_heartbeat_at,
         is_active=serving.is_live(worker),
         location=worker.location,
+        activity_slots=worker.slots,
     )

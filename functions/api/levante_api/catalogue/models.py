@@ -8,7 +8,7 @@ from typing import Literal
 
 from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.protocol.specs import HandlerSpec, JsonSchema, WorkflowSpec
-from levante_core.protocol.workers import DeploymentLocation, TaskQueue
+from levante_core.protocol.workers import ActivitySlots, DeploymentLocation, TaskQueue
 from levante_core.storage import catalogue as records
 
 
@@ -245,6 +245,8 @@ class DeploymentWorkerResponse(Frozen):
     """Whether it is alive."""
     location: DeploymentLocation | None
     """Where it runs, as far as the worker says."""
+    activity_slots: ActivitySlots | None
+    """Its slots for activities at its last heartbeat; null until it has said so; not part of Mistral's API."""
 
 
 class DeploymentDetailResponse(DeploymentResponse):

@@ -107,7 +107,8 @@ class WorkerEndpoints:
         """Tell whose key this is. There is no scheduler to connect to: all work comes through this API."""
         role = {"role": key_of(request).role}
         queues = {"queues": True} if self.engine.tasks.lends_access else {}
-        return WhoAmI(scheduler_url="", namespace=workspace_of(request), features={**self.features, **role, **queues})
+        features = {**self.features, "slots": True, **role, **queues}
+        return WhoAmI(scheduler_url="", namespace=workspace_of(request), features=features)
 
     def register(self, request: Request, body: RegisterRequest) -> RegisterResponse:
         """Record what a worker serves, and the schedules that its code declares. A repeat is harmless."""

@@ -11,7 +11,7 @@ import levante as workflows
 from levante.testing import run_in_virtual_time
 from levante.worker.registration import PRESENCE_RETRY_SECONDS, Registration
 from levante.worker.transport.api import ApiError, KeyRefused
-from levante_core.protocol.workers import HeartbeatRequest, RegisterRequest
+from levante_core.protocol.workers import ActivitySlots, HeartbeatRequest, RegisterRequest
 from tests.support.worker_context import WORKER, Surroundings
 
 HEARTBEAT, REGISTER, WHOAMI = "/workers/heartbeat", "/register", "/workers/whoami"
@@ -167,3 +167,24 @@ def test_presence_when_the_host_is_back_then_workers_do_not_come_all_at_once() -
 
     run(scenario)
     assert 10 <= len(times) <= 21
+
+
+@pytest.mark.parametrize(("features", "is_said"), [({}, False), ({"slots": True}, True)], ids=["older", "offers slots"])
+def test_heartbeat_when_the_installation_knows_slots_then_it_says_how_many_are_in_use(
+    features: dict[str, bool], *, is_said: bool
+) -> None:
+    """An installation of an earlier version would refuse a field that it does not know, even if it is null."""
+
+    async def scenario(registering: Registering) -> None:
+        registering.api.features = features
+        runner = registering.context.runner
+        async with runner._slots.one():
+            total = runner.slots.total
+            await registering.registration.register()
+            await for_seconds(registering.registration.heartbeat(), 25)
+        first, *_ = registering.api.said[HEARTBEAT]
+        assert first.activity_slots == (ActivitySlots(total=total, in_use=1) if is_said else None)
+        assert ("activity_slots" in first.model_dump_json()) == is_said
+        assert len(registering.api.said[WHOAMI]) == 1
+
+    run(scenario)

@@ -9,7 +9,7 @@ import click
 from levante.cli.client import Client
 from levante.cli.operations.logs import deployment_logs
 from levante.cli.options import given, json_option, limit_option, with_client
-from levante.cli.output.paging import Listing
+from levante.cli.output.paging import Listing, Rows
 from levante.cli.output.text import Column, print_json, print_record, print_table
 from levante.client.requests import segment
 
@@ -25,6 +25,7 @@ RECORD = ["name", "id", "is_active", "active_worker_count", "worker_count", "cre
 WORKER_COLUMNS = [
     Column("name", "WORKER"),
     Column("is_active", "ACTIVE"),
+    Column("slots", "SLOTS IN USE"),
     Column("created_at", "FIRST SEEN"),
     Column("last_heartbeat", "LAST HEARTBEAT"),
 ]
@@ -73,7 +74,7 @@ def get(client: Client, *, name: str, as_json: bool, **filters: str | None) -> N
         return
     found.field("name", str)
     print_record(found.value, RECORD)
-    print_table(found.rows("workers"), WORKER_COLUMNS, none=NO_WORKERS)
+    print_table(_with_slots(found.rows("workers")), WORKER_COLUMNS, none=NO_WORKERS)
 
 
 @deployments.command()
@@ -87,7 +88,8 @@ def get(client: Client, *, name: str, as_json: bool, **filters: str | None) -> N
 def workers(client: Client, *, name: str, limit: int, as_json: bool, **filters: str | None) -> None:
     """List a deployment's workers by name, including stopped ones."""
     listing = Listing(f"{_path(name)}/workers", "workers")
-    listing.show(listing.read(client, given(filters), limit), WORKER_COLUMNS, none=NO_WORKERS, as_json=as_json)
+    found = listing.read(client, given(filters), limit)
+    listing.show(found, WORKER_COLUMNS, none=NO_WORKERS, as_json=as_json, shown=_with_slots)
 
 
 @deployments.command()
@@ -104,6 +106,13 @@ def builds(client: Client, *, name: str, as_json: bool) -> None:
         if found.value.get("is_partial"):
             rows = [{**row, "open_executions": f"{row['open_executions']}+"} for row in rows]
         print_table(rows, BUILD_COLUMNS, none="no builds: set BUILD_ID for the workers of the deployment")
+
+
+def _with_slots(rows: Rows) -> Rows:
+    """Add to each worker how many of its slots are in use, as it said with its last heartbeat."""
+    slots = [row.get("activity_slots") for row in rows]
+    used = [f"{one['in_use']} of {one['total']}" if one else None for one in slots]
+    return [{**row, "slots": shown} for row, shown in zip(rows, used, strict=True)]
 
 
 def _path(name: str) -> str:

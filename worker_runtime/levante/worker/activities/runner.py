@@ -32,6 +32,7 @@ from levante.worker.transport.api import Api, KeyRefused
 from levante.worker.transport.batcher import Batcher
 from levante_core.protocol import ActivityOptions
 from levante_core.protocol.activities import DeferRequest, PermitRequest
+from levante_core.protocol.workers import ActivitySlots
 
 MOMENT_SECONDS = 0.2
 """How long something may stay unrecorded while it runs in place."""
@@ -92,6 +93,11 @@ class ActivityRunner:
     def has(self, name: str) -> bool:
         """Tell whether the worker has this activity."""
         return name in self._definitions
+
+    @property
+    def slots(self) -> ActivitySlots:
+        """How many attempts may run at a time, and how many run or wait for that."""
+        return ActivitySlots(total=self._slots.count, in_use=self._slots.load)
 
     @property
     def free_slots(self) -> int:
