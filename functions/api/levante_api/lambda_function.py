@@ -8,6 +8,6 @@ from levante_core.adapters.aws.lambda_handlers import FUNCTION_NAME, OF_THE_GATE
 
 _settings = read_aws_settings(os.environ)
 _engine, _ = build_aws_engine(_settings)
-_app = create_app(_engine, ApiSettings(quiet=_settings.is_quiet, streams_at=_settings.streams_at))
+_app = create_app(_engine, ApiSettings(quiet=_settings.is_quiet, streams_at=_settings.streams_at, prices=_settings.prices))
 
 handler = Observer(_settings, os.environ[FUNCTION_NAME])(_app, correlation_id_path=OF_THE_GATEWAY)

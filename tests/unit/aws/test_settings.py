@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from levante_core.adapters.aws.composition import AwsSettings, LentRole, WrongSettings, read_aws_settings
+from levante_core.domain.observability.costs import PRICES, CostUnit
 
 LEAST = {
     "LEVANTE_TABLE": "t",
@@ -90,3 +91,19 @@ def test_settings_when_the_retention_is_no_number_of_days_then_that_is_said(give
     """Nothing is deleted by a guess."""
     with pytest.raises(WrongSettings, match=f"LEVANTE_RETENTION_DAYS is '{given}'"):
         read_aws_settings({**LEAST, "LEVANTE_RETENTION_DAYS": given})
+
+
+def test_settings_when_prices_are_said_then_they_take_the_place_of_list_prices() -> None:
+    """An account may pay less, and most regions cost more."""
+    settings = read_aws_settings({**LEAST, "LEVANTE_PRICES": '{"write_unit": 0.5}'})
+    assert settings.prices == {**PRICES, CostUnit.WRITE_UNIT: 0.5}
+    assert read_aws_settings(LEAST).prices == read_aws_settings({**LEAST, "LEVANTE_PRICES": ""}).prices == PRICES
+
+
+@pytest.mark.parametrize(
+    "given", ["{", "1", '{"write_unit": -1}', '{"write_unit": "x"}', '{"unheard_of": 1}', '{"write_unit": NaN}']
+)
+def test_settings_when_prices_cannot_be_read_then_that_is_said(given: str) -> None:
+    """Nothing costs nothing by a typing error."""
+    with pytest.raises(WrongSettings, match="LEVANTE_PRICES cannot be read: it takes a JSON object"):
+        read_aws_settings({**LEAST, "LEVANTE_PRICES": given})

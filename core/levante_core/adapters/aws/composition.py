@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from levante_core.adapters.aws.s3 import S3Payloads, s3_client
@@ -13,6 +13,7 @@ from levante_core.adapters.offloading import OffloadingStore
 from levante_core.adapters.otlp_http import WrongEndpoint, span_sender
 from levante_core.adapters.sqs.queues import SqsQueues, sqs_client
 from levante_core.adapters.system import PollingWatch, RandomIds, SystemClock
+from levante_core.domain.observability.costs import PRICES, CostUnit, prices_from
 from levante_core.services.engine import Engine, build_engine
 from levante_core.services.observability.export import SendSpans
 
@@ -62,6 +63,7 @@ class AwsSettings:
     streams_at: str | None = None
     send_spans: SendSpans | None = None
     retention: timedelta | None = None
+    prices: Mapping[CostUnit, float] = field(default_factory=lambda: PRICES)
 
     @property
     def is_quiet(self) -> bool:
@@ -85,6 +87,7 @@ def read_aws_settings(environment: Mapping[str, str]) -> AwsSettings:
         streams_at=reader.optional("LEVANTE_STREAMS_URL"),
         send_spans=reader.span_sender(),
         retention=reader.days("LEVANTE_RETENTION_DAYS", DEFAULT_RETENTION_DAYS),
+        prices=reader.prices("LEVANTE_PRICES"),
     )
     reader.finish()
     return settings
@@ -156,6 +159,14 @@ class _Reader:
             return timedelta(days=int(given)) or None
         self._problems.append(f"{name} is {given!r}: it takes whole days up to {MOST_RETENTION_DAYS}, or 0 for no end")
         return None
+
+    def prices(self, name: str) -> Mapping[CostUnit, float]:
+        given = self._environment.get(name)
+        try:
+            return prices_from(given) if given else PRICES
+        except ValueError as error:
+            self._problems.append(f"{name} cannot be read: {error}")
+            return PRICES
 
     def span_sender(self) -> SendSpans | None:
         try:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil
+from typing import Annotated, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 WRITE_BYTES = 1024
 """Of an item, that one write request unit pays for. Source: DynamoDB developer guide (read 2026-11-23)."""
@@ -39,6 +42,18 @@ PRICES: Mapping[CostUnit, float] = {
     CostUnit.QUEUE_REQUEST: 0.5e-6,
 }
 """US dollars for one, list prices of us-east-1. Source: docs/cost.md, Prices (2026-11-23)."""
+_Price: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_PRICES: TypeAdapter[dict[CostUnit, _Price]] = TypeAdapter(dict[CostUnit, _Price])
+
+
+def prices_from(text: str) -> Mapping[CostUnit, float]:
+    """Read prices that differ from the list, as a JSON object of units and US dollars for one. Raises: ValueError."""
+    try:
+        given = _PRICES.validate_json(text)
+    except ValidationError as error:
+        units = ", ".join(CostUnit)
+        raise ValueError(f"it takes a JSON object of numbers from 0 on, for some of {units}") from error
+    return {**PRICES, **given}
 
 
 def units_of(size_bytes: int) -> int:
