@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from levante_core.ports.item_store import Item, Json
+from levante_core.storage.decoding import reader
 
 OFFLOAD_BYTES = 64 * 1024
 """Documents over this go to the payload store and leave a reference."""
@@ -30,3 +31,9 @@ def references(item: Item) -> Iterator[str]:
 def has_payloads(item: Item) -> bool:
     """Tell whether something of an item is kept elsewhere."""
     return any(True for _ in references(item))
+
+
+@reader
+def document_bytes(item: Item) -> int:
+    """Return the length of an item's documents."""
+    return sum(map(len, item.documents.values()))

@@ -388,12 +388,6 @@ def message_number_of(item: Item) -> int:
 
 
 @reader
-def document_bytes(item: Item) -> int:
-    """Return the length of an item's documents."""
-    return sum(map(len, item.documents.values()))
-
-
-@reader
 def _run_key(item: Item) -> RunKey:
     attributes = item.attributes
     return RunKey(

@@ -38,7 +38,7 @@ def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fa
     assert document["info"]["title"] == "Levante"
     assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     operations = {(method.upper(), path): op for path, item in document["paths"].items() for method, op in item.items()}
-    assert len({op["operationId"] for op in operations.values()}) == len(operations) == 104
+    assert len({op["operationId"] for op in operations.values()}) == len(operations) == 106
     for (method, path), operation in operations.items():
         responses = operation["responses"]
         refused = operation["summary"].startswith("Always refused")

@@ -19,8 +19,9 @@ from levante_core.protocol.workers import LoadRequest, QueryRequest
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, by_hand_of, is_by_hand
 from levante_core.storage.decoding import missing_batch
+from levante_core.storage.large_documents import document_bytes
 from levante_core.storage.queries import query_of
-from levante_core.storage.runs import batch_of, document_bytes, fact_of, recorded_of
+from levante_core.storage.runs import batch_of, fact_of, recorded_of
 
 PAGE_BYTES = 3 * 1024 * 1024
 """Documents in one part of a history, or a single larger one: an answer of a Lambda function holds 6 MB, quotes escaped.

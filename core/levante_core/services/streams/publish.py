@@ -22,9 +22,9 @@ from levante_core.services.executions.lookup import find_summary, summary_if_any
 from levante_core.services.history.loading import read_all
 from levante_core.storage import keys, streams
 from levante_core.storage.attempts import failed_attempts, task_failure_of
+from levante_core.storage.large_documents import document_bytes
 from levante_core.storage.runs import (
     batch_of,
-    document_bytes,
     execution_of,
     fact_of,
     recorded_of,

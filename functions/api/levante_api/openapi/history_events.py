@@ -64,8 +64,8 @@ _RECORDED = [event for event in get_args(get_args(HistoryEvent)[0]) if event not
 SHOWN_EVENTS: tuple[type[BaseModel], ...] = (ExecutionStartedEvent, *map(_shown, [*_RECORDED, *RUN_MESSAGES]))
 """A model for each kind of event."""
 
-_LEFT_OUT = {"by_hand", "input", "result"}
-"""Fields that an event may come without: on request, or because there is nothing to say."""
+_PAYLOADS = {"input", "result"}
+"""Fields that an event comes without if nobody wants them."""
 
 
 def event_schemas(existing: Mapping[str, Any], template: str) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def event_schemas(existing: Mapping[str, Any], template: str) -> dict[str, Any]:
             text = text.replace(f'"{template.format(model=name)}"', f'"{template.format(model=name)}-Output"')
     described: dict[str, Any] = from_json(text)
     for model in SHOWN_EVENTS:
+        left_out = _PAYLOADS | ({"by_hand"} if issubclass(model, _ShownOutcome) else set())
         fields = described[model.__name__]["properties"]
-        described[model.__name__]["required"] = [field for field in fields if field not in _LEFT_OUT]
+        described[model.__name__]["required"] = [field for field in fields if field not in left_out]
     return {name: part for name, part in described.items() if name not in existing or name == ShownEvent.__name__}

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "activity": 1,
     "at": EPOCH,
     "attempt": 2,
+    "by_hand": ByHand(at=EPOCH, key_id="k", key_name="ops", role="admin"),
     "child": 1,
     "close_policy": "abandon",
     "event": TaskEvent(task_id="t1", task_type="progress", phase=TaskPhase.STARTED, payload={"a": 1}),
