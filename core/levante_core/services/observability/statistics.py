@@ -7,14 +7,15 @@ twice. Who looks reads these items, and what has ended since.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.names import Workspace
 from levante_core.domain.observability.statistics import ClosedRun, Totals
-from levante_core.errors import Unavailable
+from levante_core.errors import Unavailable, loggable
 from levante_core.ports.item_store import AFTER_ALL, ConditionFailed, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.services.conflicts import Conflicts
@@ -112,13 +113,17 @@ class StatisticsService:
         return Statistics(first, now, totals, is_partial=False)
 
     def _count(self, shard: int, after: str, now: datetime, budget: "_Budget") -> str:
-        """Count the runs of a shard that follow a place. Returns the place of the last one."""
+        """Count the runs of a shard that follow a place. Returns the place of the last one.
+
+        What cannot be written of one workspace and hour is left to the check of that hour. Raises: Unavailable.
+        """
         if not budget.is_left(self._clock.now()):
             return after
         for page in self._closed.pages(shard, after, wire_time(now - LATE)):
-            for workspace, runs in self._closed.sampled(shard, page.runs).items():
-                for hour, of_hour in _by_hour(runs).items():
-                    self._add(workspace, hour, of_hour)
+            found = self._closed.sampled(shard, page.runs)
+            hours = [(workspace, *hour) for workspace, runs in found.items() for hour in _by_hour(runs).items()]
+            for workspace, hour, runs in hours:
+                _contained(workspace, partial(self._add, workspace, hour, runs))
             after = page.last
             budget.spend(page.looked_at)
             if not budget.is_left(self._clock.now()):
@@ -159,13 +164,14 @@ class StatisticsService:
                 for listed in page.runs:
                     found[listed.run.key.workspace].append((shard, listed))
         for workspace, runs in found.items():
-            known = self._read_hour(workspace, hour)
-            if known.totals.runs < len(runs):
-                logger.warning("workspace %s: %d runs were counted late", workspace, len(runs) - known.totals.runs)
-                self._recount(known, runs)
+            _contained(workspace, partial(self._recount, workspace, hour, runs))
 
-    def _recount(self, known: HourStatistics, runs: Sequence[tuple[int, Listed]]) -> None:
-        """Put a new count in the place of an hour's; what is known of activities stays."""
+    def _recount(self, workspace: Workspace, hour: datetime, runs: Sequence[tuple[int, Listed]]) -> None:
+        """Put a new count in the place of an hour's, if it is larger; what is known of activities stays."""
+        known = self._read_hour(workspace, hour)
+        if known.totals.runs >= len(runs):
+            return
+        logger.warning("workspace %s: %d runs were counted late", workspace, len(runs) - known.totals.runs)
         fresh = replace(known, counted={}, totals=Totals())
         for shard in range(keys.SHARDS):
             of_shard = [listed for one, listed in runs if one == shard]
@@ -214,6 +220,16 @@ class _Budget:
 
     def is_left(self, now: datetime) -> bool:
         return self._left > 0 and now < self._deadline
+
+
+def _contained(workspace: Workspace, count: Callable[[], None]) -> None:
+    """Count something of a workspace. What is wrong with it holds up no other. Raises: Unavailable, for the next sweep."""
+    try:
+        count()
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this workspace's
+        logger.warning("runs of workspace %s cannot be counted: %s", workspace, loggable(error))
 
 
 def hour_start(at: datetime) -> datetime:

@@ -16,7 +16,7 @@ from levante_core.domain.history.events import (
 from levante_core.domain.names import RunId, Workspace
 from levante_core.domain.observability.histogram import quantile
 from levante_core.domain.observability.statistics import of_name
-from levante_core.errors import Unavailable
+from levante_core.errors import NotStorable, Unavailable
 from levante_core.ports.item_store import Item, ItemStore, Put, Write
 from levante_core.protocol import WorkflowSpec
 from levante_core.protocol.workers import RegisterRequest
@@ -24,7 +24,7 @@ from levante_core.services.executions.reset import ResetRequest
 from levante_core.services.executions.start import StartRequest
 from levante_core.services.observability.statistics import LATE, StatisticsService, hour_start
 from levante_core.storage import keys
-from levante_core.storage.observability.statistics import CountingPlace, counting_place_item
+from levante_core.storage.observability.statistics import CountingPlace, HourStatistics, counting_place_item
 from tests.support.place import DEPLOYMENT, HOUR, SPACE, Place
 from tests.unit.core.services.observability.counting import (
     MINUTE,
@@ -320,3 +320,30 @@ def test_statistics_when_activities_end_then_a_sample_says_how_long_they_took(pl
     assert sum(charge.values()) == sum(ship.values()) == counted.sampled
     assert quantile(charge, 0.5) == pytest.approx(8, rel=0.05)
     assert quantile(ship, 0.5) == pytest.approx(2, rel=0.05)
+
+
+def test_statistics_when_those_of_one_workspace_cannot_be_written_then_the_others_are_counted(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up nobody, and is made good when its hour is counted once more."""
+    other = Workspace("other")
+    spec = WorkflowSpec(name="w", task_queue="d", input_schema={}, execution_timeout=HOUR)
+    request = RegisterRequest(definitions=(spec,), deployment_name=DEPLOYMENT, worker_name="w")
+    place.engine.catalogue.register(other, request)
+    key = place.engine.executions.start(other, "w", StartRequest(execution_id="e")).key
+    place.commit(key, 1, ExecutionCompleted(seq=1, result=None))
+    runs(place, 3)
+    write = StatisticsService._is_written
+
+    def refused(service: StatisticsService, hour: HourStatistics) -> bool:
+        if hour.workspace == other:
+            raise NotStorable("it is too large")
+        return write(service, hour)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(StatisticsService, "_is_written", refused)
+        sweep_later(place)
+    assert (stored(place).runs, stored(place, other).runs) == (3, 0)
+    for _ in range(30):
+        sweep_later(place)
+    assert (stored(place).runs, stored(place, other).runs) == (3, 1)
