@@ -18,7 +18,7 @@ ALL_ZERO = "00-00000000000000000000000000000000-2222222222222222-01"
 KEYS_OF_AN_EXECUTION = {
     "workflow_name", "execution_id", "root_execution_id", "status", "start_time", "end_time", "result", "input",
     "workflow_id", "deployment_name", "parent_execution_id", "run_id", "user_id", "total_duration_ms", "search_keys",
-    "failure", "build_id", "parked", "blockers", "deadline_at",
+    "failure", "build_id", "parked", "blockers", "deadline_at", "paused_at",
 }  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def test_execute_when_started_then_every_key_is_there_and_what_is_open_is_null(a
         "parked": None,
         "blockers": None,
         "deadline_at": "2026-01-01T01:00:00.000000Z",
+        "paused_at": None,
     }
 
 
