@@ -36,6 +36,7 @@ from levante_core.services.executions.interventions import InterventionService
 from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.pausing import PausingService
 from levante_core.services.executions.reset import ResetService
+from levante_core.services.executions.selection import SelectionService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
 from levante_core.services.history.pages import HistoryPages
@@ -89,6 +90,7 @@ class Engine:
     redrive: RedriveService
     resets: ResetService
     schedules: ScheduleService
+    selection: SelectionService
     declared_schedules: DeclaredSchedules
     streams: StreamService
     tails: TailService
@@ -181,6 +183,7 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
         resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
         schedules=schedules,
+        selection=SelectionService(catalogue, blockers),
         declared_schedules=DeclaredSchedules(schedules, executions),
         streams=streams,
         tails=TailService(streams, clock, watch),
