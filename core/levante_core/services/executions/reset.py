@@ -14,7 +14,7 @@ from levante_core.domain.history.events import ExecutionTerminated
 from levante_core.domain.history.run_messages import message_key
 from levante_core.domain.history.state import HistoryBatch, fold
 from levante_core.domain.names import RunId, Workspace
-from levante_core.errors import InvalidResetPoint, Unavailable
+from levante_core.errors import InvalidResetPoint, NotApplicable, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put, Write
 from levante_core.ports.surroundings import Clock, Ids
 from levante_core.services.catalogue.builds import BuildService
@@ -39,12 +39,18 @@ from levante_core.storage.runs import (
 
 @dataclass(frozen=True, slots=True)
 class ResetRequest:
-    """event_id: the last event to be kept. Signals and updates that came after it are the new run's, unless excluded."""
+    """event_id: the last event to be kept; None for the last that an execution can go on from.
 
-    event_id: int
+    Signals and updates that came after it are the new run's, unless excluded. new_run_id: by which a repeat is recognised.
+    only_run: the run that is meant; a later one of the execution is left alone.
+    """
+
+    event_id: int | None
     reason: str | None = None
     exclude_signals: bool = False
     exclude_updates: bool = False
+    new_run_id: RunId | None = None
+    only_run: RunId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,17 @@ class ResetService:
     def reset(self, workspace: Workspace, execution_id: str, request: ResetRequest) -> None:
         """Go on from this event with a new run, which replays what is kept; the latest run ends if it is open.
 
-        Raises: NotFound, InvalidResetPoint, Unavailable. Cost: reads the history, writes what is kept of it, a transaction.
+        Raises: NotFound, InvalidResetPoint, Unavailable; NotApplicable if the run that is meant is not the latest.
+        Cost: reads the history, writes what is kept of it, a transaction.
         """
-        run_id = RunId(self._ids.uuid())
+        run_id = request.new_run_id or RunId(self._ids.uuid())
         for _ in self._conflicts.attempts():
             execution = find_execution(self._store, workspace, execution_id)
-            if execution.key.run_id == run_id or self._reset(execution, run_id, request):
+            if execution.key.run_id == run_id:
+                return
+            if request.only_run not in {None, execution.key.run_id}:
+                raise NotApplicable(f"execution {execution_id!r} has gone on as run {execution.key.run_id} meanwhile")
+            if self._reset(execution, run_id, request):
                 return
         raise Unavailable(f"execution {execution_id!r} is advancing too fast to be reset: try again")
 
@@ -108,15 +119,16 @@ class ResetService:
         history = read_history(self._store, old.key)
         facts = {fact.key: fact.input for fact in history.facts}
         indexes = {point.event_id: point.index for point in points(history.batches, facts)}
-        if request.event_id not in indexes:
-            raise InvalidResetPoint(request.event_id, sorted(indexes))
-        until = indexes[request.event_id]
+        event_id = max(indexes) if request.event_id is None else request.event_id
+        if event_id not in indexes:
+            raise InvalidResetPoint(event_id, sorted(indexes))
+        until = indexes[event_id]
         state = fold(history.batches[:until], facts)
         messages = carried(
             facts, state, old.mail_count, signals=not request.exclude_signals, updates=not request.exclude_updates
         )
         seed = old.start.reset.seed if old.start.reset else old.key.run_id
-        reset = Reset(run_id=old.key.run_id, event_id=request.event_id, batches=until, seed=seed, reason=request.reason)
+        reset = Reset(run_id=old.key.run_id, event_id=event_id, batches=until, seed=seed, reason=request.reason)
         key, now = replace(old.key, run_id=run_id), self._clock.now()
         found_by = after(old.start.search_keys, (event for batch in history.batches[:until] for event in batch.events))
         newest = self._builds.newest(key.workspace, old.pool)
