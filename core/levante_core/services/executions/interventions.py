@@ -122,8 +122,7 @@ class InterventionService:
         for _ in self._conflicts.attempts():
             run = find_open_run(self._store, command.workspace, command.execution_id)
             history, work = self._open_work(run)
-            if work.state.paused:
-                raise NotApplicable(f"execution {command.execution_id!r} is paused: its attempts begin when it is resumed")
+            _refuse_paused(command.execution_id, work)
             retry, now = _retry(work, command.seq), self._clock.now()
             if retry.due_at <= now or self._begin_now(run, history, work, retry, command.by_hand(now)):
                 return
@@ -138,6 +137,7 @@ class InterventionService:
         for _ in self._conflicts.attempts():
             run = find_open_run(self._store, workspace, execution_id)
             (history, work), now = self._open_work(run), self._clock.now()
+            _refuse_paused(execution_id, work)
             failing = [retry for retry in map(partial(_retry_if_any, work), sorted(work.retries)) if retry]
             done = {retry.seq for retry in failing if self._is_done(run, retry, by_hand)}
             waiting = [retry for retry in failing if retry.due_at > now and retry.seq not in done]
@@ -235,6 +235,11 @@ def _retry(work: OpenWork, seq: int) -> AttemptEnded:
     if retry.is_deferred:
         raise NotApplicable(f"attempt {retry.attempt} of activity {seq} goes on elsewhere: complete it or let it fail")
     return retry
+
+
+def _refuse_paused(execution_id: str, work: OpenWork) -> None:
+    if work.state.paused:
+        raise NotApplicable(f"execution {execution_id!r} is paused: its attempts begin when it is resumed")
 
 
 def _retry_if_any(work: OpenWork, seq: int) -> AttemptEnded | None:
