@@ -18,6 +18,13 @@ BODIES: Mapping[str, Json] = {
     "rerun": {"execution_id": "order-4711-again", "input": _INPUT},
     "pause_workflow_execution": {"reason": "the bank is away until ten"},
     "resume_workflow_execution": {"reason": "the bank is back"},
+    "preview_batch": {"filter": {"workflow_identifier": "checkout", "status": ["FAILED"]}},
+    "start_batch": {
+        "batch_id": "checkout-after-the-outage",
+        "filter": {"workflow_identifier": "checkout", "status": ["FAILED"], "start_time_after": "2026-01-31T09:30:00Z"},
+        "action": {"kind": "reset", "to": "last"},
+        "reason": "the bank answers again",
+    },
     "retry_activity": {"reason": "the bank answers again"},
     "complete_activity_by_hand": {"result": {"payment": "p-1"}, "reason": "the bank said by telephone that it has paid"},
     "fail_activity_by_hand": {"message": "the card was reported as stolen", "type": "CardStolen"},
