@@ -25,6 +25,7 @@ from levante.cli.operations.worker import worker
 from levante.cli.operations.workflows import workflows
 from levante.cli.output.color import are_colors_refused
 from levante.cli.plugins import find_plugin, plugin_names
+from levante.cli.repairs.batches import batch
 
 __all__ = ["main"]
 
@@ -74,6 +75,7 @@ def main() -> None:
 for _command in (
     activities,
     audit,
+    batch,
     completion,
     deployments,
     executions,
