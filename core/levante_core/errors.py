@@ -77,7 +77,7 @@ class ScheduleExists(LevanteError):
 
 
 class BatchJobExists(LevanteError):
-    """A batch job that was asked for something else has this id."""
+    """A batch job with another filter, action, input or reason has this id."""
 
 
 class AlreadyRunning(LevanteError):
