@@ -15,6 +15,7 @@ from levante_core.services.executions.reset import ResetRequest
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts
+from levante_core.storage.catalogue import ApiKey, Role
 from tests.support.place import SPACE, Place
 
 BUG = Failure(message="it broke")
@@ -74,6 +75,15 @@ def test_retry_of_all_when_nothing_waits_then_it_is_refused(place: Place) -> Non
     place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}))
     with pytest.raises(NotApplicable, match="no activity"):
         place.engine.interventions.retry_failing(SPACE, E, by(place))
+
+
+def test_retry_of_all_when_the_execution_is_paused_then_it_is_refused(place: Place, failing: RunKey) -> None:
+    """Its attempts begin when it is resumed."""
+    key = ApiKey("k1", "digest", SPACE, Role.CLIENT, "ann", place.clock.now())
+    place.engine.pausing.pause(SPACE, E, key)
+    with pytest.raises(NotApplicable, match="paused"):
+        place.engine.interventions.retry_failing(SPACE, E, by(place))
+    assert retried(place, failing, 1) == [None]
 
 
 def test_retry_of_all_when_an_attempt_begins_and_fails_meanwhile_then_the_one_after_it_is_made_now(
