@@ -9,6 +9,7 @@ from levante_core.domain.executions.criteria import RunCriteria
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import RunId, Workspace
+from levante_core.errors import Unavailable
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.services.executions.run_filter import RunFilter
 from levante_core.services.history.loading import read_all
@@ -25,12 +26,14 @@ class Candidate:
     """A run that was looked at. position: in the order of starts. run: None if the job is not about it.
 
     is_latest: whether it is the latest of its execution. is_reset: whether an earlier try of the same step has reset it.
+    error: why nobody can tell whether the job is about it.
     """
 
     position: str
     run: RunSummary | None = None
     is_latest: bool = True
     is_reset: bool = False
+    error: Exception | None = None
 
 
 class Candidates:
@@ -40,23 +43,33 @@ class Candidates:
         self._store = store
 
     def of_job(self, job: BatchJob, wanted: RunFilter, budget: Budget) -> Iterator[Candidate]:
-        """Yield what follows on the job's position. Cost: as `before`; two reads for an earlier run where the job resets."""
+        """Yield what follows on the job's position. Raises: Unavailable. Cost: as `before`.
+
+        Two reads more for each run that was replaced otherwise than by continuing as new, where the job resets.
+        """
         criteria, at, position = job.request.criteria, job.created_at, job.progress.position
-        is_reset_job = job.request.action.kind == "reset"
         found = self.before(job.workspace, at, criteria=criteria, wanted=wanted, budget=budget, position=position)
         for candidate in found:
-            run = candidate.run
-            if run is None:
+            if candidate.run is None or candidate.error:
                 yield candidate
-            elif candidate.is_latest:
-                is_own = is_reset_job and run.key.run_id == job.derived_id(run.key.execution_id)
-                yield Candidate(candidate.position) if is_own else candidate
-            elif is_reset_job and self._is_reset_by(job, run):
-                yield replace(candidate, is_reset=True)
-            elif run.status is ExecutionStatus.CONTINUED_AS_NEW and run.ended_at and run.ended_at >= at:
-                yield candidate
-            else:
-                yield Candidate(candidate.position)
+                continue
+            try:
+                yield self._judged(job, candidate, candidate.run)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this execution's
+                yield replace(candidate, error=error)
+
+    def _judged(self, job: BatchJob, candidate: Candidate, run: RunSummary) -> Candidate:
+        """Tell whether the run stands for its execution: it was the latest when the job was started, and is not its own."""
+        is_reset_job = job.request.action.kind == "reset"
+        none = Candidate(candidate.position)
+        if candidate.is_latest:
+            is_own = is_reset_job and run.key.run_id == job.derived_id(run.key.execution_id)
+            return none if is_own else candidate
+        if run.status is ExecutionStatus.CONTINUED_AS_NEW:
+            return candidate if run.ended_at and run.ended_at >= job.created_at else none
+        return replace(candidate, is_reset=True) if is_reset_job and self._is_reset_by(job, run) else none
 
     def before(
         self,
@@ -70,7 +83,8 @@ class Candidates:
     ) -> Iterator[Candidate]:
         """Yield the runs that started before a time, those that are not wanted too. position: of the last that was seen.
 
-        What ended since then counts as open. One that cannot be read is left out. Cost: index queries; spends the budget.
+        What ended since then counts as open. One that cannot be read is left out. Raises: Unavailable.
+        Cost: index queries, and what the filter looks up; spends the budget.
         """
         index, partition = keys.RUNS, str(workspace)
         if criteria.workflow_identifier is not None:
@@ -82,9 +96,10 @@ class Candidates:
             return
         for item in read_all(self._store, Query(partition, index=index, first=first, last=last, limit=READ_AT_ONCE)):
             budget.spend()
-            found = next(readable([item], summary_of), None)
-            is_wanted = found is not None and wanted.matches(_as_of(at, found))
-            yield Candidate(item.indexes[index].sort, found if is_wanted else None, item.key.sort == keys.EXECUTION)
+            candidate = Candidate(item.indexes[index].sort, is_latest=item.key.sort == keys.EXECUTION)
+            for run in readable([item], summary_of):
+                candidate = _filtered(candidate, run, wanted, at)
+            yield candidate
 
     def _is_reset_by(self, job: BatchJob, run: RunSummary) -> bool:
         """Tell whether it was this job that put another run in the place of this one."""
@@ -92,6 +107,16 @@ class Candidates:
         latest = self._store.get(keys.execution(own.workspace, own.execution_id))
         item = latest if latest and run_id_of(latest) == own.run_id else self._store.get(keys.earlier_run(own))
         return item is not None and _is_reset_of(item, run)
+
+
+def _filtered(candidate: Candidate, run: RunSummary, wanted: RunFilter, at: datetime) -> Candidate:
+    """Return the candidate with the run, if it is wanted. Raises: Unavailable."""
+    try:
+        return replace(candidate, run=run) if wanted.matches(_as_of(at, run)) else candidate
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this execution's
+        return replace(candidate, run=run, error=error)
 
 
 def _as_of(at: datetime, run: RunSummary) -> RunSummary:

@@ -11,6 +11,7 @@ from levante_core.domain.batch_jobs.request import BatchRequest, RerunAction, Si
 from levante_core.domain.executions.criteria import RunCriteria
 from levante_core.domain.frozen import Json
 from levante_core.domain.names import Workspace
+from levante_core.domain.payloads import problem_with
 from levante_core.errors import BatchJobExists, InvalidInput, NotApplicable, NotFound, Unavailable
 from levante_core.ports.item_store import Absent, ConditionFailed, Item, ItemStore, Put, Query
 from levante_core.ports.surroundings import Clock, Ids
@@ -186,6 +187,9 @@ def _check(request: BatchRequest, value: Json, *, everything: bool) -> None:
         raise InvalidInput.at(("body", "filter"), problem)
     if value is not None and not isinstance(request.action, SignalAction | RerunAction):
         raise InvalidInput.at(("body", "input"), f"{request.action.kind} takes no input: leave it out")
+    _, unfit = problem_with("the input", value)
+    if unfit:
+        raise InvalidInput.at(("body", "input"), unfit)
 
 
 def _same(item: Item, request: BatchRequest, value: Json) -> BatchJob:

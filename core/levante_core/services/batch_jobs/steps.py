@@ -142,6 +142,9 @@ class BatchJobSteps:
     def _deal_with(self, job: BatchJob, value: Json, candidate: Candidate, run: RunSummary, tally: _Tally) -> None:
         """Act on one execution. Raises: Unavailable, unless it is so for too long, which is recorded as a failure."""
         is_first = tally.count == 0
+        if candidate.error:
+            self._fail(run, candidate.error, tally)
+            return
         if is_first and job.progress.beginnings > MOST_BEGINNINGS:
             self._fail(run, InconsistentHistory("the process ended each time it was tried"), tally)
             return

@@ -30,18 +30,17 @@ _SKIPPED: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 
 def batch_job_item(job: BatchJob, value: Json) -> Item:
     """Write a job that begins. value: the input of its action."""
-    document = to_json(value).decode()
-    attributes: dict[str, Scalar] = {
-        "workspace": job.workspace,
-        "batch_id": job.batch_id,
-        LEAVES_MORE: is_large(document),
-        **_attributes(job),
-    }
     documents = {
         "request": job.request.model_dump_json(),
         "requested": job.requested.model_dump_json(),
-        "input": document,
+        "input": to_json(value).decode(),
         **_documents(job),
+    }
+    attributes: dict[str, Scalar] = {
+        "workspace": job.workspace,
+        "batch_id": job.batch_id,
+        LEAVES_MORE: any(map(is_large, documents.values())),
+        **_attributes(job),
     }
     return Item(keys.batch_job(job.workspace, job.batch_id), attributes, documents, {keys.DUE: _due_entry(job)})
 
