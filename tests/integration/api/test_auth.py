@@ -83,6 +83,7 @@ CLIENT = {
     ("POST", "/v1/workflows/executions/e1/reset"): {"event_id": 1},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
     ("POST", "/v1/workflows/executions/e1/rerun"): {},
+    ("POST", "/v1/workflows/executions/e1/fork"): {"event_id": 1},
     ("DELETE", "/v1/workflows/executions/e1"): None,
     ("POST", "/v1/workflows/executions/e1/pause"): {},
     ("POST", "/v1/workflows/executions/e1/resume"): {},

@@ -46,6 +46,7 @@ COMMANDS = [
     f"{E} fail-child e1 1 --message x",
     f"{E} reset-points e1",
     f"{E} rerun e1",
+    f"{E} fork e1 --event 1",
     f"{E} delete e1",
     f"{E} events e1",
     f"{E} logs e1",

@@ -15,6 +15,7 @@ BODIES: Mapping[str, Json] = {
     "batch_cancel_workflow_executions": {"execution_ids": ["order-4711", "order-4712"]},
     "batch_terminate_workflow_executions": {"execution_ids": ["order-4711", "order-4712"]},
     "reset_workflow": {"event_id": 4, "reason": "the address was wrong", "exclude_signals": False, "exclude_updates": False},
+    "fork": {"event_id": 4, "execution_id": "order-4711-what-if", "reason": "what if the card had been refused"},
     "rerun": {"execution_id": "order-4711-again", "input": _INPUT},
     "pause_workflow_execution": {"reason": "the bank is away until ten"},
     "resume_workflow_execution": {"reason": "the bank is back"},

@@ -22,7 +22,7 @@ from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
 from levante.cli.repairs.by_hand import COMMANDS as REPAIRS
 from levante.cli.repairs.explaining import explain
-from levante.cli.repairs.reruns import delete, rerun, reset_points
+from levante.cli.repairs.reruns import delete, fork, rerun, reset_points
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -96,6 +96,7 @@ for _command in (
     reset,
     reset_points,
     rerun,
+    fork,
     delete,
     events,
     trace,
