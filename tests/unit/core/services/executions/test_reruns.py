@@ -108,7 +108,6 @@ def test_fork_when_repeated_then_there_is_one_and_another_id_is_refused_where_it
         fork(place, event_id=3, new_id="g")
 
 
-@races("reset.fork Absent")
 def test_fork_when_somebody_else_takes_the_id_meanwhile_then_that_one_stands(place: Place) -> None:
     """Whoever was faster with the same is as good."""
     run = begun(place)
