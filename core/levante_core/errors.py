@@ -76,6 +76,10 @@ class ScheduleExists(LevanteError):
     """A schedule has this id."""
 
 
+class BatchJobExists(LevanteError):
+    """A batch job with another filter, action, input or reason has this id."""
+
+
 class AlreadyRunning(LevanteError):
     """An open execution has this id."""
 
@@ -144,6 +148,7 @@ HTTP_ANSWERS: Mapping[type[LevanteError], HttpAnswer] = {
     InvalidSchedule: HttpAnswer(422, "WF_1200"),
     ScheduleNotFound: HttpAnswer(404, "WF_1201"),
     ScheduleExists: HttpAnswer(409, "WF_1200"),
+    BatchJobExists: HttpAnswer(409, "BATCH_EXISTS"),
     Unauthenticated: HttpAnswer(401, "UNAUTHENTICATED"),
     Forbidden: HttpAnswer(403, "FORBIDDEN"),
     NotFound: HttpAnswer(404, "WF_1100"),

@@ -185,6 +185,12 @@ def test_roles_when_they_reach_task_queues_then_these_are_they() -> None:
     }
 
 
+def test_roles_when_their_functions_list_by_index_then_they_may() -> None:
+    """Listings of the API, what is due, and the runs that batch jobs act on."""
+    listing = {one.role for one in STATEMENTS for resource in one.resources if resource.endswith("/index/*")}
+    assert listing == {"ApiRole", "SweepRole", "TimersRole"}
+
+
 @pytest.mark.parametrize(("own", "other"), NEIGHBOURS)
 @pytest.mark.parametrize("statement", OF_QUEUES)
 def test_role_when_there_is_another_installation_then_it_reaches_its_own_task_queues_only(

@@ -50,6 +50,9 @@ READ = (
     "/v1/keys",
     "/v1/audit",
     "/v1/statistics",
+    "/v1/batches",
+    "/v1/batches/batch",
+    "/v1/batches/batch/failures",
 )
 READ_OF_DEPLOYMENTS = (
     "/v1/workflows",
@@ -58,13 +61,8 @@ READ_OF_DEPLOYMENTS = (
     "/v1/workflows/deployments/own",
 )
 ALWAYS = {
-    "/v1/audit",
-    "/v1/statistics",
-    "/v1/parked",
-    "/v1/workflows/runs",
-    "/v1/workflows/schedules",
-    "/v1/keys",
-    "/v1/workflows",
+    *("/v1/audit", "/v1/batches", "/v1/statistics", "/v1/parked", "/v1/keys"),
+    *("/v1/workflows", "/v1/workflows/runs", "/v1/workflows/schedules"),
 }
 """Listings: one item that cannot be read takes nothing from the others."""
 

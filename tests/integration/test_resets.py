@@ -10,11 +10,14 @@ import pytest
 import levante as workflows
 from levante import workflow
 from levante.testing import Execution, ExecutionNotCompleted, WorkflowEnvironment
+from levante.testing.installation import WORKSPACE
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.history.events import TimerStarted
+from levante_core.domain.names import ExecutionId
 from levante_core.errors import InvalidResetPoint, NotFound, Unavailable
 from levante_core.protocol.workers import CommitOutcome, TaskQueue
-from levante_core.services.executions.reset import ResetRequest, ResetService
+from levante_core.services.executions.reset import ForkRequest, ResetRequest, ResetService
+from levante_local.greenlets import call
 from tests.support.faults import Fate, FaultyStore, OneFault, Operations
 from tests.support.place import HOUR, SPACE, new_place
 
@@ -114,6 +117,32 @@ async def test_execution_when_reset_anywhere_then_what_is_kept_does_not_run_agai
             assert [one["kind"] for one in history.events[: len(kept)]] == [one["kind"] for one in kept]
             assert history.events[0]["reset"]["reason"] == "on purpose"
             history.replay(Chain)
+
+
+@pytest.mark.levante
+async def test_execution_when_forked_anywhere_then_the_other_one_ends_alike_and_this_one_does_not_notice() -> None:
+    """Random numbers are the same, too, and what is kept does not run again."""
+    ran: Counter[int] = Counter()
+
+    def count(number: int) -> int:
+        ran[number] += 1
+        return number
+
+    async with WorkflowEnvironment([Chain], mocks={step: count}) as environment:
+        first = await environment.start(Chain)
+        result = await first.result()
+        before = (await first.history()).events
+        for event_id in await valid_events(first):
+            ran.clear()
+            done = [one for one in before if one["event_id"] <= event_id and one["kind"] == "activity_completed"]
+            place = environment._place
+            request = ForkRequest(ResetRequest(event_id), ExecutionId(f"fork-{event_id}"))
+            await call(place.engine.resets.fork, WORKSPACE, first.id, request)
+            forked = Execution(place, workflows.get_workflow_definition(Chain), f"fork-{event_id}")
+            assert await forked.result() == result
+            assert sum(ran.values()) == 4 - len(done)
+            (await forked.history()).replay(Chain)
+        assert (await first.history()).events == before
 
 
 @pytest.mark.levante

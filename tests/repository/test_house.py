@@ -16,7 +16,7 @@ MOST_MODULES = 12
 MOST_LINES_OF_A_FUNCTION = 40
 LONGER: dict[str, int] = {
     # what every part is built of, in one list
-    "levante_core/services/engine.py::build_engine": 101,
+    "levante_core/services/engine.py::build_engine": 111,
     "levante_local/host.py::__init__": 44,
     "levante/testing/installation.py::serving": 45,
     # options of the contract, each with its line of documentation

@@ -2,10 +2,13 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_type_hints
 
 from levante_core.domain.activities.options import RateLimit
+from levante_core.domain.batch_jobs.job import BatchFailure, PageOutcome, after_page
+from levante_core.domain.batch_jobs.request import BatchRequest
 from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import RunKey
 from levante_core.domain.executions.failure import Failure
@@ -39,6 +42,8 @@ from levante_core.services.schedules.schedules import Target
 from levante_core.services.streams.external_events import OutsideEvent
 from levante_core.storage import keys
 from levante_core.storage.attempts import task_failure_item
+from levante_core.storage.batch_jobs.failures import failures_item
+from levante_core.storage.batch_jobs.jobs import progress_update
 from levante_core.storage.catalogue import Role
 from levante_core.storage.observability.statistics import (
     CountingPlace,
@@ -119,6 +124,7 @@ def live_in(plant: Plant) -> RunKey:
     plant.items.write(Put(task_failure_item(recorded, 1, Failure(message="no"))))
     _have_a_stream(plant, run)
     _have_a_schedule(plant)
+    _have_a_batch_job(plant)
     plant.queues.send(TIMERS_QUEUE, [OutgoingMessage("{")])
     plant.fire()
     _have_a_walk(plant)
@@ -169,6 +175,19 @@ def _have_a_schedule(plant: Plant) -> None:
         {"input": None, "cron_expressions": ["*/5 * * * *"], "schedule_id": "schedule"}
     )
     plant.engine.schedules.create(HOME, Target(WorkflowName("w-own"), OWN), definition)
+
+
+def _have_a_batch_job(plant: Plant) -> None:
+    """Leave a job in the middle, after a page on which the victim failed; its next step comes within a minute."""
+    admin, *_ = plant.engine.api_keys.list(HOME)
+    document = {"criteria": {"search": VICTIM}, "action": {"kind": "signal", "name": "no such signal"}}
+    request = BatchRequest.model_validate(document)
+    job = plant.engine.batch_jobs.start(admin, "batch", request, {"a": 1})
+    now = plant.clock.now()
+    failure = BatchFailure(execution_id=ExecutionId(VICTIM), run_id=RunId("r"), at=now, reason="it has none")
+    after = after_page(job, PageOutcome("", failures=[failure]), now)
+    after = replace(after, progress=replace(after.progress, due_at=now + timedelta(seconds=30)))
+    plant.items.write(progress_update(job, after), Put(failures_item(job, [failure], now)))
 
 
 def _have_a_walk(plant: Plant) -> None:

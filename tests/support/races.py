@@ -13,8 +13,11 @@ from levante_core.ports.surroundings import PayloadStore
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
-CONDITIONS = ("Absent", "Matches", "AbsentOrMatches", "open_run", "open_run_as_read", "closed_run", "unchanged_run")
-"""What makes a condition of a write, functions of `storage.runs` included."""
+CONDITIONS = (
+    *("Absent", "Matches", "AbsentOrMatches", "open_run", "open_run_as_read", "closed_run", "unchanged_run"),
+    "progress_update",
+)
+"""What makes a condition of a write, functions of the storage included."""
 
 
 class RacingStore(OffloadingStore):

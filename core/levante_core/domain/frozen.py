@@ -13,6 +13,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError, to_json
@@ -70,17 +72,25 @@ Time: TypeAlias = Annotated[
 """An aware UTC time."""
 
 
+_AWARE = TypeAdapter(AwareDatetime)
 _NUMBER = re.compile(r"\s*[-+]?[\d._]+(?:[eE][-+]?\d+)?\s*")
 
 
-def _not_a_number(text: Any) -> Any:
-    if isinstance(text, str) and _NUMBER.fullmatch(text):
+def _moment(value: Any) -> Any:
+    """Read a time as it is written, in strict bodies too: what a validator has had is no JSON any more."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise ValueError("a time is written as in 2026-01-31T09:30:00Z")
-    return text
+    if not isinstance(value, str):
+        return value
+    try:
+        return _AWARE.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise PydanticCustomError("datetime_parsing", "{problem}", {"problem": first["msg"]}) from None
 
 
-Moment: TypeAlias = Annotated[Time, BeforeValidator(_not_a_number)]
-"""A time in a query; a number is none, whatever it may count."""
+Moment: TypeAlias = Annotated[Time, BeforeValidator(_moment)]
+"""A time as callers write it, in queries and filters; a number is none, whatever it may count."""
 
 
 class Frozen(BaseModel):

@@ -26,6 +26,7 @@ _FORMS = {
     ),
     "build_id": (re.compile(r"[A-Za-z0-9_.-]{1,64}"), "1 to 64 letters, digits, '_', '.' or '-'"),
     "schedule_id": (re.compile(r"[A-Za-z0-9_-]{1,200}"), "1 to 200 letters, digits, '_' or '-'"),
+    "batch_id": (re.compile(r"[A-Za-z0-9_-]{1,128}"), "1 to 128 letters, digits, '_' or '-'"),
     "worker_name": (re.compile(r"[A-Za-z0-9_.:@-]{1,256}"), "1 to 256 letters, digits, '_', '.', ':', '@' or '-'"),
 }
 
@@ -72,6 +73,11 @@ def build_id(text: str) -> str:
 def schedule_id(text: str) -> str:
     """Check the form of a schedule id, which the ids of its executions begin with. Raises: InvalidInput."""
     return of_form("schedule_id", text)
+
+
+def batch_id(text: str) -> str:
+    """Check the form of the id of a batch job. Raises: InvalidInput."""
+    return of_form("batch_id", text)
 
 
 def worker_name(text: str) -> str:

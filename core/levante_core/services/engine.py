@@ -13,6 +13,9 @@ from levante_core.services.access.capabilities import Capabilities
 from levante_core.services.access.tickets import TicketService
 from levante_core.services.activities.rate_limits import RateLimitService
 from levante_core.services.activities.reports import ActivityService
+from levante_core.services.batch_jobs.acting import BatchActions
+from levante_core.services.batch_jobs.jobs import BatchJobService
+from levante_core.services.batch_jobs.steps import BatchJobSteps
 from levante_core.services.catalogue.attendance import Attendance
 from levante_core.services.catalogue.backlog import BacklogService
 from levante_core.services.catalogue.builds import BuildService
@@ -37,6 +40,7 @@ from levante_core.services.executions.interventions import InterventionService
 from levante_core.services.executions.metrics import MetricsService
 from levante_core.services.executions.pausing import PausingService
 from levante_core.services.executions.reset import ResetService
+from levante_core.services.executions.selection import SelectionService
 from levante_core.services.executions.start import ExecutionService
 from levante_core.services.history.commits import CommitService
 from levante_core.services.history.pages import HistoryPages
@@ -65,6 +69,8 @@ class Engine:
     api_keys: ApiKeyService
     audit: AuditService
     backlog: BacklogService
+    batch_jobs: BatchJobService
+    batch_steps: BatchJobSteps
     blockers: BlockerService
     builds: BuildService
     capabilities: Capabilities
@@ -94,6 +100,7 @@ class Engine:
     redrive: RedriveService
     resets: ResetService
     schedules: ScheduleService
+    selection: SelectionService
     declared_schedules: DeclaredSchedules
     statistics: StatisticsService
     streams: StreamService
@@ -152,11 +159,18 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
     effects = EffectService(
         store, clock, dispatch=dispatch, activities=activities, children=children, schedules=schedules, expiry=expiry
     )
+    interventions = InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts)
+    resets = ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention)
+    selection = SelectionService(catalogue, blockers)
+    actions = BatchActions(store, executions, closing, messages, resets, interventions)
+    steps = BatchJobSteps(store, clock, dispatch=dispatch, selection=selection, actions=actions)
     return Engine(
         activities=activities,
         api_keys=ApiKeyService(store, clock, ids),
         audit=AuditService(store, clock, ids),
         backlog=BacklogService(queues, builds),
+        batch_jobs=BatchJobService(store, clock, ids, catalogue=catalogue, selection=selection, conflicts=conflicts),
+        batch_steps=steps,
         blockers=blockers,
         builds=builds,
         capabilities=capabilities,
@@ -166,14 +180,16 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         costs=CostService(store),
         commits=CommitService(store, clock, dispatch, capabilities, retention=retention),
         dispatch=dispatch,
-        due=DueService(store, clock, dispatch=dispatch, closing=closing, schedules=schedules, parking=parking),
+        due=DueService(
+            store, clock, dispatch=dispatch, closing=closing, schedules=schedules, batch_jobs=steps, parking=parking
+        ),
         effects=effects,
         executions=executions,
         expiry=expiry,
         explanations=ExplainService(store, queues, clock, blockers),
         histories=HistoryService(store),
         history_pages=HistoryPages(store, clock, watch),
-        interventions=InterventionService(store, clock, dispatch=dispatch, conflicts=conflicts),
+        interventions=interventions,
         logs=LogService(store, clock),
         messages=messages,
         metrics=MetricsService(executions, clock, blockers),
@@ -183,9 +199,10 @@ def build_engine(  # noqa: PLR0913 - what every program has to say
         queries=QueryService(store, clock, ids, watch, dispatch=dispatch, checks=checks, attendance=attendance),
         rate_limits=RateLimitService(store, clock, conflicts),
         repair=RepairService(store, clock, effects=effects, activities=activities, builds=builds, parking=parking),
-        redrive=RedriveService(store, clock, ids, effects=effects, parking=parking),
-        resets=ResetService(store, clock, ids, effects=effects, builds=builds, conflicts=conflicts, retention=retention),
+        redrive=RedriveService(store, clock, ids, effects=effects, batch_jobs=steps, parking=parking),
+        resets=resets,
         schedules=schedules,
+        selection=selection,
         declared_schedules=DeclaredSchedules(schedules, executions),
         statistics=StatisticsService(store, clock, conflicts),
         streams=streams,

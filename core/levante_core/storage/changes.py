@@ -16,6 +16,7 @@ from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.ports.item_store import Change, Item, Scalar
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of
+from levante_core.storage.batch_jobs.jobs import advanced_of, steps_of
 from levante_core.storage.decoding import readable, reader
 from levante_core.storage.large_documents import has_payloads
 from levante_core.storage.runs import (
@@ -42,12 +43,17 @@ def records_of(change: Change) -> list[Record]:
         return list(_expired(old)) if old else []
     if partition.startswith("X#"):
         return list(_of_run(new, old, sort))
-    if not partition.startswith("H#"):
-        return []
-    if sort.startswith(keys.ATTEMPT):
-        return [] if _is_as_before(_due, new, old) else [attempt_of(new)]
-    record = _recorded(new, sort) if old is None else None
+    if keys.is_batch_job(change.key):
+        record: Record | None = None if _is_as_before(steps_of, new, old) else advanced_of(new)
+    else:
+        record = _of_history(new, old, sort) if partition.startswith("H#") else None
     return [record] if record else []
+
+
+def _of_history(new: Item, old: Item | None, sort: str) -> Record | None:
+    if sort.startswith(keys.ATTEMPT):
+        return None if _is_as_before(_due, new, old) else attempt_of(new)
+    return _recorded(new, sort) if old is None else None
 
 
 @reader

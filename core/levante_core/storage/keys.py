@@ -36,6 +36,7 @@ QUERY = "FQ#"
 QUERY_ANSWER = "QA#"
 TASK_FAILURE = "W"
 _STREAM = "S#"
+_BATCH_JOB = "J#"
 STREAM_HEAD = "H"
 STREAM_EVENTS = "E#"
 STREAM_EVENT_ID = "I#"
@@ -49,10 +50,12 @@ BUILD = "B#"
 RUNS = "runs"
 RUNS_BY_WORKFLOW = "runs_by_workflow"
 DUE = "due"
-"""What is due by itself: open runs at their deadlines, schedules when something is to be done, parked items.
+"""What is due by itself: open runs at their deadlines, schedules when something is to be done, parked items, batch jobs.
 
 Closed runs are listed too, in the order in which they ended, to be counted.
 """
+DUE_BATCH_JOBS = "BATCHES"
+"""Partition of all running batch jobs in the index DUE, in the order in which somebody looks whether they stand still."""
 WORKFLOWS = "workflows"
 REGISTRATIONS = "registrations"
 DEPLOYMENTS = "deployments"
@@ -237,6 +240,31 @@ def schedules(workspace: Workspace) -> str:
 def due_schedules(number: int) -> str:
     """Partition of a shard's schedules in the index DUE, in the order in which something is to be done."""
     return f"SCHEDULES#{number}"
+
+
+def batch_job(workspace: Workspace, batch_id: str) -> Key:
+    """Key of a batch job."""
+    return Key(batch_jobs(workspace), batch_id)
+
+
+def batch_jobs(workspace: Workspace) -> str:
+    """Partition of a workspace's batch jobs."""
+    return f"{_BATCH_JOB}{workspace}"
+
+
+def is_batch_job(key: Key) -> bool:
+    """Tell whether an item is a batch job."""
+    return key.partition.startswith(_BATCH_JOB)
+
+
+def batch_failures(workspace: Workspace, batch_id: str, first: int) -> Key:
+    """Key of some failures of a batch job, by the number of the first one."""
+    return Key(all_batch_failures(workspace, batch_id), f"{first:08d}")
+
+
+def all_batch_failures(workspace: Workspace, batch_id: str) -> str:
+    """Partition of the failures of a batch job, in the order in which they came."""
+    return f"JF#{workspace}#{batch_id}"
 
 
 def parked(workspace: Workspace, parked_id: str) -> Key:

@@ -9,6 +9,7 @@ from levante_api.access.audit import AuditEndpoints
 from levante_api.access.authentication import Authentication
 from levante_api.access.keys import KeyEndpoints
 from levante_api.activities.attempts import ActivityEndpoints
+from levante_api.batch_jobs.batch_jobs import BatchJobEndpoints
 from levante_api.catalogue.deployments import DeploymentEndpoints
 from levante_api.catalogue.managed import ManagedEndpoints
 from levante_api.catalogue.registrations import RegistrationEndpoints
@@ -105,6 +106,7 @@ def _groups(engine: Engine, settings: ApiSettings, document: Callable[[], str]) 
             MessageEndpoints(engine, settings.max_wait_seconds),
         ],
         "runs": [RunEndpoints(engine, settings.max_wait_seconds, streams)],
+        "batches": [BatchJobEndpoints(engine)],
         "metrics": [MetricsEndpoints(engine), StatisticsEndpoints(engine), CostEndpoints(engine, settings.prices)],
         "activities": [ActivityEndpoints(engine)],
         "events": [EventEndpoints(engine, streams)],

@@ -79,6 +79,9 @@ class Installation:
         for one in SCHEDULES:
             schedule = {"schedule_id": one, "input": {"a": 1}, "cron_expressions": ["0 9 * * *"]}
             self.send("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
+        for one in ("batch-1", "batch-2"):
+            job = {"batch_id": one, "filter": {"search": CLOSED[0]}, "action": {"kind": "rerun"}}
+            self.send("POST", "/v1/batches", job)
         keys = [self.send("POST", "/v1/keys", {"name": "spare", "role": "client"})["key_id"] for _ in range(4)]
         executions, workflows = [*OPEN, *CLOSED], ["greet", "part", *(ref["workflow_id"] for ref in refs)]
         runs = [one["run_id"] for one in started]
@@ -101,6 +104,7 @@ class Installation:
             "time_zone_name": [None, "Europe/Paris"],
             "encoded_input": [None],
             "key_id": keys,
+            "batch_id": ["batch-1", "batch-2"],
             "parked_id": [self._parked(number) for number in range(12)],
             "task_token": tokens[:1],
             "token": tokens,

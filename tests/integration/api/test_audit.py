@@ -21,6 +21,7 @@ IN_HISTORIES = {
     "signal_workflow_execution",
     "update_workflow_execution",
     "query_workflow_execution",
+    "preview_batch",
 }
 """Operations of clients that the history of an execution tells, or that change nothing. So do those that workers may use."""
 

@@ -62,7 +62,11 @@ READ = {
     ("GET", f"{WORKERS}/whoami"): None,
     ("GET", "/v1/statistics"): None,
     ("GET", "/v1/workflows/executions/e1/cost"): None,
+    ("GET", "/v1/batches"): None,
+    ("GET", "/v1/batches/b1"): None,
+    ("GET", "/v1/batches/b1/failures"): None,
 }
+PREVIEW = {("POST", "/v1/batches/preview"): {"filter": {"search": "e1"}}}
 TOKEN_HOLDER = {
     ("POST", "/v1/workflows/activities/complete"): {"task_token": TOKEN},
     ("POST", "/v1/workflows/activities/fail"): {"task_token": TOKEN, "message": "x"},
@@ -70,6 +74,7 @@ TOKEN_HOLDER = {
 }
 CLIENT = {
     **TOKEN_HOLDER,
+    **PREVIEW,
     ("POST", "/v1/workflows/greet/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/registrations/{registration}/execute"): {"input": {"a": 1}},
     ("POST", "/v1/workflows/executions/terminate"): {"execution_ids": ["e1"]},
@@ -81,6 +86,7 @@ CLIENT = {
     ("POST", "/v1/workflows/executions/e1/reset"): {"event_id": 1},
     ("POST", "/v1/workflows/executions/e1/terminate"): None,
     ("POST", "/v1/workflows/executions/e1/rerun"): {},
+    ("POST", "/v1/workflows/executions/e1/fork"): {"event_id": 1},
     ("DELETE", "/v1/workflows/executions/e1"): None,
     ("POST", "/v1/workflows/executions/e1/pause"): {},
     ("POST", "/v1/workflows/executions/e1/resume"): {},
@@ -88,6 +94,8 @@ CLIENT = {
     **{("POST", f"/v1/workflows/executions/e1/{of}/1/complete"): {"result": 1} for of in ("activities", "children")},
     **{("POST", f"/v1/workflows/executions/e1/{of}/1/fail"): {"message": "x"} for of in ("activities", "children")},
     ("POST", "/v1/workflows/executions/e1/timers/1/skip"): {},
+    ("POST", "/v1/batches"): {"filter": {"search": "e1"}, "action": {"kind": "signal", "name": "x"}, "input": {}},
+    ("POST", "/v1/batches/b1/abort"): None,
     ("PUT", "/v1/workflows/greet"): {"description": "x"},
     ("POST", "/v1/workflows/greet/tags"): {"tags": ["x"]},
     ("PUT", "/v1/workflows/greet/archive"): None,
@@ -155,7 +163,7 @@ WORKER = {
         "worker_name": "w",
     },
 }
-VIEWER: dict[tuple[str, str], Any] = {("GET", "/v1/audit"): None, ("GET", "/v1/parked"): None}
+VIEWER: dict[tuple[str, str], Any] = {**PREVIEW, ("GET", "/v1/audit"): None, ("GET", "/v1/parked"): None}
 ADMIN = {
     ("POST", "/v1/parked/retry"): {},
     ("POST", "/v1/parked/{parked}/retry"): None,
@@ -201,6 +209,8 @@ class Stocked:
         run_id = api.start("e1")["run_id"]
         schedule = {"input": {"a": 1}, "schedule_id": "s1"}
         api.call("POST", "/v1/workflows/schedules", {"workflow_identifier": "greet", "schedule": schedule})
+        job = {"batch_id": "b1", "filter": {"search": "e1"}, "action": {"kind": "cancel"}}
+        assert api.call("POST", "/v1/batches", job).status == 200
         key, _ = api.engine.api_keys.create(api.home, Role.CLIENT, "spare")
         run, capabilities = RunKey(api.home, ExecutionId("e1"), RunId(run_id)), api.engine.capabilities
         prod = WorkerPool.parse("prod")

@@ -17,7 +17,7 @@ from levante_core.domain.names import Workspace
 from levante_core.protocol.capabilities import Capability
 from levante_local.http.admission import OPEN
 from tests.integration.api.harness import AWAY, HOME, KEY_HOLDERS, Answer, Api, build, completed, outcomes
-from tests.integration.api.test_auth import BATCH, EVERYTHING, WORKERS, Stocked
+from tests.integration.api.test_auth import BATCH, EVERYTHING, PREVIEW, WORKERS, Stocked
 
 Route: TypeAlias = tuple[str, str]
 WHOAMI = ("GET", f"{WORKERS}/whoami")
@@ -160,7 +160,7 @@ def test_worker_routes_when_they_do_not_say_what_they_are_about_then_bound_keys_
 def test_viewers_when_they_may_use_a_route_then_it_is_one_that_reads(guarded: Guarded) -> None:
     """A viewer changes nothing, and reads all that is not about keys."""
     viewed = {route for route, one in guarded.operations.items() if "viewer" in one.get("x-levante-roles", ())}
-    assert viewed == {route for route in EVERYTHING if route[0] == "GET" and route[1] != "/v1/keys"}
+    assert viewed == {*PREVIEW, *(route for route in EVERYTHING if route[0] == "GET" and route[1] != "/v1/keys")}
 
 
 @pytest.mark.parametrize("key", [*NOBODY, *KEY_HOLDERS])

@@ -38,7 +38,7 @@ def test_openapi_when_asked_for_then_every_operation_says_how_it_succeeds_and_fa
     assert document["info"]["title"] == "Levante"
     assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     operations = {(method.upper(), path): op for path, item in document["paths"].items() for method, op in item.items()}
-    assert len({op["operationId"] for op in operations.values()}) == len(operations) == 106
+    assert len({op["operationId"] for op in operations.values()}) == len(operations) == 113
     for (method, path), operation in operations.items():
         responses = operation["responses"]
         refused = operation["summary"].startswith("Always refused")
@@ -132,9 +132,9 @@ def test_field_docstrings_when_compared_with_those_that_another_tool_reads_then_
 
 
 SUCCESSES = {"200", "201", "202", "204", "307"}
-BODILESS = ("}/terminate", "}/cancel", "}/archive", "}/unarchive", "{parked_id}/retry", "}/drop")
+BODILESS = ("}/abort", "}/terminate", "}/cancel", "}/archive", "}/unarchive", "{parked_id}/retry", "}/drop")
 """What takes no body."""
-SILENT = ("}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags", "}/retry", "}/drop")
+SILENT = ("}/abort", "}/terminate", "}/cancel", "}/reset", "}/pause", "}/resume", "}/trigger", "}/tags", "}/retry", "}/drop")
 REPAIRS = ("}/complete", "}/fail", "}/skip")
 """What answers with none."""
 

@@ -25,6 +25,7 @@ from levante.cli.operations.worker import worker
 from levante.cli.operations.workflows import workflows
 from levante.cli.output.color import are_colors_refused
 from levante.cli.plugins import find_plugin, plugin_names
+from levante.cli.repairs.batches import batch
 from levante.cli.statistics.stats import stats
 
 __all__ = ["main"]
@@ -75,6 +76,7 @@ def main() -> None:
 for _command in (
     activities,
     audit,
+    batch,
     completion,
     deployments,
     executions,

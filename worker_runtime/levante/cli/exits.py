@@ -23,8 +23,8 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.OK: "done",
     Exit.FAILED: "refused by the API, out of reach, or failed here",
     Exit.USAGE: "wrong usage",
-    Exit.NOT_COMPLETED: "the execution that was waited for ended without completing",
-    Exit.OUT_OF_TIME: "the execution that was waited for was still open after --timeout",
+    Exit.NOT_COMPLETED: "what was waited for, an execution or a batch job, ended without completing, or with failures",
+    Exit.OUT_OF_TIME: "what was waited for was still open after --timeout",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
 

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from levante_core.domain.dispatch.tasks import ActivityTask, ActivityWork, DeadlineDue, Delayed, Fact, TimerDue, WorkflowTask
+from levante_core.domain.dispatch.tasks import (
+    ActivityTask,
+    ActivityWork,
+    BatchJobDue,
+    DeadlineDue,
+    Delayed,
+    Fact,
+    TimerDue,
+    WorkflowTask,
+)
 from levante_core.domain.epoch import EPOCH
 from levante_core.domain.executions.execution import Parent, RunKey, RunStart
 from levante_core.domain.frozen import wire_time
@@ -101,6 +110,13 @@ class RunClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchJobAdvanced:
+    """A batch job was started, or has taken a step, and goes on."""
+
+    due: BatchJobDue
+
+
+@dataclass(frozen=True, slots=True)
 class RunExpired:
     """A closed run was deleted, because its time was over. is_latest: the whole execution went with it."""
 
@@ -118,7 +134,7 @@ class PayloadsExpired:
 
 
 Expired: TypeAlias = RunExpired | PayloadsExpired
-Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed | Expired
+Record: TypeAlias = RunStarted | BatchAppended | FactRecorded | AttemptEnded | RunClosed | BatchJobAdvanced | Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +237,7 @@ ChildEffect: TypeAlias = StartChild | CancelChild | SignalChild | TellParent | L
 Effect: TypeAlias = MessageEffect | CancelActivity | ChildEffect | LookAtSchedule | SendOutstanding | DeleteRest
 
 
-def plan(record: Record) -> list[Effect]:
+def plan(record: Record) -> list[Effect]:  # noqa: PLR0911 - one for each kind of record
     """Return what the record asks for. A repeat of the effects is harmless at any later time."""
     match record:
         case RunStarted():
@@ -244,6 +260,8 @@ def plan(record: Record) -> list[Effect]:
                 is_deferred=record.is_deferred,
             )
             return [_when_due(task, record.recorded_at)]
+        case BatchJobAdvanced(due):
+            return [SendLater(due)]
         case RunExpired() | PayloadsExpired():
             return [DeleteRest(record)]
         case _:

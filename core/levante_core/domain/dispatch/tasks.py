@@ -175,9 +175,20 @@ class ScheduleDue(Frozen):
     fresh_at: Time
 
 
+class BatchJobDue(Frozen):
+    """A batch job takes its next step at `fresh_at`."""
+
+    kind: Literal["batch_job_due"] = "batch_job_due"
+    workspace: Workspace
+    batch_id: str
+    step: int | None
+    """How many steps there were before; None for whichever it is at."""
+    fresh_at: Time
+
+
 DelayedOfRun: TypeAlias = ActivityTask | TimerDue | DeadlineDue
 """What can wait in the timers queue or, beyond its reach, in a timer item."""
-Delayed: TypeAlias = DelayedOfRun | ScheduleDue
+Delayed: TypeAlias = DelayedOfRun | ScheduleDue | BatchJobDue
 """What can wait in the timers queue."""
 
 WORKFLOW_TASK: TypeAdapter[WorkflowTask] = TypeAdapter(WorkflowTask)

@@ -13,6 +13,7 @@ from levante_core.domain.names import Workspace
 from levante_core.errors import InvalidInput
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.ports.surroundings import Clock, Ids
+from levante_core.services.batch_jobs.steps import BatchJobSteps
 from levante_core.services.dispatch.containment import each_by_itself
 from levante_core.services.dispatch.effects import EffectService
 from levante_core.services.dispatch.parking import Parking
@@ -35,13 +36,23 @@ class Redriven:
 
 
 class RedriveService:
-    """Sends tasks for open runs, with ids of their own so that deduplication never swallows them."""
+    """Sends tasks for open runs, with ids of their own so that deduplication never swallows them, and for batch jobs."""
 
-    def __init__(self, store: ItemStore, clock: Clock, ids: Ids, *, effects: EffectService, parking: Parking) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        ids: Ids,
+        *,
+        effects: EffectService,
+        batch_jobs: BatchJobSteps,
+        parking: Parking,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._effects = effects
+        self._batch_jobs = batch_jobs
         self._parking = parking
 
     def redrive(self) -> int:
@@ -68,6 +79,8 @@ class RedriveService:
 
         Raises: InvalidInput for another `after`; Unavailable if none of them could be sent for.
         """
+        if after is None:
+            self._batch_jobs.redrive(workspace)
         phase, _, place = (after or "0:").partition(":")
         if phase == PARKED and workspace is not None:
             rest = self._parking.retry_page(workspace, place or None)

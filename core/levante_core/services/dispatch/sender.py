@@ -15,6 +15,7 @@ from typing import assert_never
 from levante_core.domain.dispatch.plan import MessageEffect, Record, SendLater, SendTask, plan
 from levante_core.domain.dispatch.tasks import (
     ActivityTask,
+    BatchJobDue,
     DeadlineDue,
     Delayed,
     DelayedOfRun,
@@ -138,7 +139,7 @@ class Dispatch:
         delay = max(timedelta(), due.fresh_at - self._clock.now())
         if delay <= timedelta(seconds=MAX_DELAY_SECONDS):
             return OutgoingMessage(due.model_dump_json(), delay_seconds=ceil(delay.total_seconds()))
-        if isinstance(due, ScheduleDue):
+        if isinstance(due, ScheduleDue | BatchJobDue):
             return None  # the index tells the sweep when
         key = keys.timer(due.fresh_at, due.run_id, _timer_name(due))
         with suppress(ConditionFailed):

@@ -12,12 +12,14 @@ from levante_core.domain.dispatch.plan import FactRecorded, SendLater, SendTask,
 from levante_core.domain.dispatch.tasks import (
     DELAYED,
     ActivityTask,
+    BatchJobDue,
     DeadlineDue,
     Delayed,
     DelayedOfRun,
     ScheduleDue,
     TimerDue,
 )
+from levante_core.domain.epoch import EPOCH
 from levante_core.domain.frozen import wire_time
 from levante_core.domain.history.events import TimerFired
 from levante_core.errors import InconsistentHistory, Unavailable
@@ -35,6 +37,7 @@ from levante_core.ports.item_store import (
 )
 from levante_core.ports.queues import MAX_DELAY_SECONDS
 from levante_core.ports.surroundings import Clock
+from levante_core.services.batch_jobs.steps import BatchJobSteps
 from levante_core.services.dispatch.containment import each_by_itself
 from levante_core.services.dispatch.parking import Parking
 from levante_core.services.dispatch.sender import Dispatch
@@ -42,6 +45,7 @@ from levante_core.services.executions.close import ClosingService
 from levante_core.services.history.loading import read_all
 from levante_core.services.schedules.schedules import SWEEP_REACH, ScheduleService
 from levante_core.storage import keys
+from levante_core.storage.batch_jobs.jobs import job_at
 from levante_core.storage.parked import NEVER, ParkedKind, owner_in, owner_of_text
 from levante_core.storage.runs import Recorded, fact_item, is_open_run, open_run_as_read, outcome_fact, summary_of
 from levante_core.storage.schedules import due_of
@@ -62,6 +66,7 @@ class DueService:
         dispatch: Dispatch,
         closing: ClosingService,
         schedules: ScheduleService,
+        batch_jobs: BatchJobSteps,
         parking: Parking,
     ) -> None:
         self._store = store
@@ -69,6 +74,7 @@ class DueService:
         self._dispatch = dispatch
         self._closing = closing
         self._schedules = schedules
+        self._batch_jobs = batch_jobs
         self._parking = parking
 
     def handle(self, body: str) -> None:
@@ -86,6 +92,8 @@ class DueService:
                 self._closing.time_out(due.run)
             case ScheduleDue():
                 self._schedules.look(due.workspace, due.schedule_id)
+            case BatchJobDue():
+                self._batch_jobs.step(due)
             case _:
                 assert_never(due)
 
@@ -94,7 +102,7 @@ class DueService:
         self._parking.park(ParkedKind.TIMER, owner_of_text(body), body, error)
 
     def sweep(self) -> None:
-        """Move timers that have come within reach of the queue, remind schedules, and end executions that are overdue.
+        """Move timers within reach of the queue, remind schedules, revive batch jobs, and end executions that are overdue.
 
         Each of them by itself: one that cannot be handled is parked, and the sweep goes on. Several sweeps at once do the
         same work twice, harmlessly.
@@ -103,23 +111,26 @@ class DueService:
         now = self._clock.now()
         soon = wire_time(now + timedelta(seconds=MAX_DELAY_SECONDS))
         problem: Exception | None = None
+        parts = [partial(self._revive_batch_jobs, wire_time(now))]
         for shard in range(keys.SHARDS):
-            for part in (
+            parts += [
                 partial(self._move_timers, keys.timers(shard), soon),
                 partial(self._end_overdue, shard, wire_time(now)),
                 partial(self._remind_schedules, keys.due_schedules(shard), wire_time(now + SWEEP_REACH)),
-            ):
-                try:
-                    part()
-                except Exception as error:
-                    logger.exception("a part of the sweep could not be done; the next sweep does it")
-                    problem = error
+            ]
+        for part in parts:
+            try:
+                part()
+            except Exception as error:
+                logger.exception("a part of the sweep could not be done; the next sweep does it")
+                problem = error
         if problem:
             raise problem
 
     def next_sweep_at(self) -> datetime | None:
-        """Return when the next sweep has something to do; None while nothing waits for one. Cost: 16 reads."""
-        times = []
+        """Return when the next sweep has something to do; None while nothing waits for one. Cost: 17 reads."""
+        jobs = self._store.query(Query(keys.DUE_BATCH_JOBS, index=keys.DUE, limit=1)).items
+        times = [datetime.fromisoformat(item.indexes[keys.DUE].sort.partition("#")[0]) for item in jobs]
         for shard in range(keys.SHARDS):
             for item in self._store.query(Query(keys.timers(shard), limit=1)).items:
                 due_at = datetime.fromisoformat(item.key.sort.partition("#")[0])
@@ -158,7 +169,7 @@ class DueService:
     def _wanted(self, timer: Item) -> Sequence[Delayed]:
         """Read a timer; nothing if the run that it is of has ended: what is deleted by now must not come back."""
         due = DELAYED.validate_json(timer.documents["due"])
-        return [due] if isinstance(due, ScheduleDue) or self._is_open(due) else []
+        return [due] if isinstance(due, ScheduleDue | BatchJobDue) or self._is_open(due) else []
 
     def _park_timer(self, timer: Item, error: Exception) -> None:
         """Park a timer; of one whose payload is gone, that there was one: the looks after quiet runs ask for it again."""
@@ -184,6 +195,17 @@ class DueService:
         listed = read_all(self._store, Query(partition, index=keys.DUE, last=until + AFTER_ALL, limit=SWEEP_PAGE))
         each_by_itself(listed, lambda item: due.append(due_of(item)), park)
         self._send(due)
+
+    def _revive_batch_jobs(self, until: str) -> None:
+        """Ask again for the steps of batch jobs that were not heard of."""
+
+        def park(item: Item, error: Exception) -> None:
+            workspace, batch_id = job_at(item.key)
+            due = BatchJobDue(workspace=workspace, batch_id=batch_id, step=None, fresh_at=EPOCH)
+            self.park(due.model_dump_json(), error)
+
+        listed = list(read_all(self._store, Query(keys.DUE_BATCH_JOBS, index=keys.DUE, last=until, limit=SWEEP_PAGE)))
+        each_by_itself(listed, lambda item: self._batch_jobs.revive(*job_at(item.key)), park)
 
     def _send(self, due: Sequence[Delayed]) -> None:
         """Send messages, all together; what is wrong with one of them is found by sending each by itself."""

@@ -5,8 +5,10 @@ an ordinary one. Beside it stands who did it, when and why.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded, FactRecorded, OpenWork
@@ -120,24 +122,52 @@ class InterventionService:
         for _ in self._conflicts.attempts():
             run = find_open_run(self._store, command.workspace, command.execution_id)
             history, work = self._open_work(run)
-            if work.state.paused:
-                raise NotApplicable(f"execution {command.execution_id!r} is paused: its attempts begin when it is resumed")
+            _refuse_paused(command.execution_id, work)
             retry, now = _retry(work, command.seq), self._clock.now()
-            if retry.due_at <= now:
+            if retry.due_at <= now or self._begin_now(run, history, work, retry, command.by_hand(now)):
                 return
-            item = self._store.get(keys.attempt(run.key, command.seq))
-            session = work.state.activities[command.seq].scheduled.options.session
-            following = replace(retry, pool=run.pool.for_session(session), recorded_at=now, due_at=now)
-            failed = _noted(failed_attempts(item) if item else _in_place(history, command.seq), command.by_hand(now))
-            recorded = Recorded(run.key, following.pool, now)
-            unchanged = Matches({"attempt": retry.attempt, "due_at": wire_time(retry.due_at)}) if item else Absent()
-            try:
-                self._store.write(Put(attempt_item(recorded, following, failed), unchanged))
-            except ConditionFailed:
-                continue
-            self._dispatch.dispatch_now([following])
-            return
         raise Unavailable(f"activity {command.seq} of execution {command.execution_id!r} changes too fast: try again")
+
+    def retry_failing(self, workspace: Workspace, execution_id: str, by_hand: ByHand) -> None:
+        """Let the next attempts of all activities that have failed begin now, of each once for the same key and reason.
+
+        by_hand: by whom, and why; its time is set here. Raises: NotApplicable if no activity waits for another attempt.
+        Cost: as `retry_activity`, and a read and a write for each activity after the first one.
+        """
+        for _ in self._conflicts.attempts():
+            run = find_open_run(self._store, workspace, execution_id)
+            (history, work), now = self._open_work(run), self._clock.now()
+            _refuse_paused(execution_id, work)
+            failing = [retry for retry in map(partial(_retry_if_any, work), sorted(work.retries)) if retry]
+            done = {retry.seq for retry in failing if self._is_done(run, retry, by_hand)}
+            waiting = [retry for retry in failing if retry.due_at > now and retry.seq not in done]
+            if not done and not waiting:
+                raise NotApplicable(f"no activity of execution {execution_id!r} waits for another attempt")
+            noted = by_hand.model_copy(update={"at": now})
+            if all(self._begin_now(run, history, work, retry, noted) for retry in waiting):
+                return
+        raise Unavailable(f"the activities of execution {execution_id!r} change too fast: try again")
+
+    def _begin_now(self, run: RunSummary, history: History, work: OpenWork, retry: AttemptEnded, by_hand: ByHand) -> bool:
+        """Let an attempt begin now; nothing happens, and the answer is no, if it has changed meanwhile."""
+        now, item = by_hand.at, self._store.get(keys.attempt(run.key, retry.seq))
+        session = work.state.activities[retry.seq].scheduled.options.session
+        following = replace(retry, pool=run.pool.for_session(session), recorded_at=now, due_at=now)
+        failed = _noted(failed_attempts(item) if item else _in_place(history, retry.seq), by_hand)
+        recorded = Recorded(run.key, following.pool, now)
+        unchanged = Matches({"attempt": retry.attempt, "due_at": wire_time(retry.due_at)}) if item else Absent()
+        try:
+            self._store.write(Put(attempt_item(recorded, following, failed), unchanged))
+        except ConditionFailed:
+            return False
+        self._dispatch.dispatch_now([following])
+        return True
+
+    def _is_done(self, run: RunSummary, retry: AttemptEnded, by_hand: ByHand) -> bool:
+        """Tell whether this was retried before by the same key, for the same reason."""
+        item = self._store.get(keys.attempt(run.key, retry.seq))
+        notes = [attempt.retried_by_hand for attempt in failed_attempts(item)] if item else []
+        return any(note and (note.key_id, note.reason) == (by_hand.key_id, by_hand.reason) for note in notes)
 
     def _open_work(self, run: RunSummary) -> tuple[History, OpenWork]:
         history = read_history(self._store, run.key)
@@ -205,6 +235,18 @@ def _retry(work: OpenWork, seq: int) -> AttemptEnded:
     if retry.is_deferred:
         raise NotApplicable(f"attempt {retry.attempt} of activity {seq} goes on elsewhere: complete it or let it fail")
     return retry
+
+
+def _refuse_paused(execution_id: str, work: OpenWork) -> None:
+    if work.state.paused:
+        raise NotApplicable(f"execution {execution_id!r} is paused: its attempts begin when it is resumed")
+
+
+def _retry_if_any(work: OpenWork, seq: int) -> AttemptEnded | None:
+    """Return the attempt that may begin now; None if there is none."""
+    with suppress(NotFound, NotApplicable):
+        return _retry(work, seq)
+    return None
 
 
 def _in_place(history: History, seq: int) -> Sequence[FailedAttempt]:

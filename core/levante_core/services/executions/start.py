@@ -53,13 +53,14 @@ NEWEST_RUNS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a caller asks to be started. user_id: of its API key."""
+    """What a caller asks to be started. user_id: of its API key. is_id_new: whether the id may not have been used before."""
 
     input: Json = None
     execution_id: str | None = None
     deployment_name: str | None = None
     tracing: Tracing = NO_TRACING
     user_id: str | None = None
+    is_id_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class ExecutionService:
 
     def _start(self, workspace: Workspace, entry: Entry, request: StartRequest) -> Execution:
         execution = self._made(workspace, entry, request)
-        self._put(execution)
+        self._put(execution, is_id_new=request.is_id_new)
         self._dispatch.dispatch_now([RunStarted(execution.key, execution.pool, execution.start)])
         return execution
 
@@ -325,14 +326,14 @@ class ExecutionService:
             tracing=request.tracing.model_copy(update={"is_exported": self._is_traced}),
         )
 
-    def _put(self, execution: Execution) -> None:
-        """Take the id: it is free, or its last run is closed and becomes an earlier run."""
+    def _put(self, execution: Execution, *, is_id_new: bool = False) -> None:
+        """Take the id: it is free or, unless it has to be new, its last run is closed and becomes an earlier run."""
         item = execution_item(execution)
         try:
             self._store.write(Put(item, Absent()))
         except ConditionFailed as refused:
             existing = refused.existing[0]
-            if existing is None or is_open(existing):
+            if existing is None or is_id_new or is_open(existing):
                 raise _taken(execution) from None
         else:
             return

@@ -77,8 +77,8 @@ class AuditEndpoints:
     def list_audit_entries(self, request: Request, query: Annotated[AuditQuery, Query()]) -> AuditResponse:
         """List which key changed what, the newest first.
 
-        Kept for 400 days are terminations, cancellations, resets, repairs, and all changes of schedules, workflows, keys and
-        parked items. What starts an execution and the messages to it are in its history.
+        Kept for 400 days are terminations, cancellations, resets, repairs, batch jobs, and all changes of schedules,
+        workflows, keys and parked items. What starts an execution and the messages to it are in its history.
         """
         pages = cursors(self.engine.capabilities, request, "audit", query)
         wanted = AuditFilter(query.since, query.until, user_named(request, query.key_id), query.operation)

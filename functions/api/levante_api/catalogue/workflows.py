@@ -17,9 +17,9 @@ from levante_api.catalogue.models import (
     workflow_response,
 )
 from levante_api.catalogue.serving import Serving
-from levante_api.executions.models import Statuses, possible
 from levante_api.http.endpoints import READERS, Endpoint, workspace_of
 from levante_api.http.paging import cursors
+from levante_core.domain.executions.criteria import Statuses, possible
 from levante_core.domain.executions.search import is_found
 from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Cursor, Limit, Parameters, Search
 from levante_core.domain.names import WorkflowName

@@ -5,7 +5,7 @@ Source: the REST contract, §10 (docs/reference; read 2026-11-23).
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictBool
 
@@ -13,7 +13,7 @@ from levante_api.dispatch.parked import ParkedItem, parked_item
 from levante_core.domain.executions.blockers import Blocker
 from levante_core.domain.executions.execution import Ending, Execution
 from levante_core.domain.executions.failure import Failure
-from levante_core.domain.frozen import MOST_PARAMETER_VALUES, Frozen, Json, Time
+from levante_core.domain.frozen import Frozen, Json, Time
 from levante_core.domain.history.transitions import ExecutionStatus
 from levante_core.domain.names import described
 from levante_core.domain.payloads import is_encoded
@@ -23,12 +23,6 @@ from levante_core.storage.runs import RunSummary
 
 Id = Annotated[str, Field(min_length=1, json_schema_extra=described("execution_id"))]
 Deployment = Annotated[str, Field(min_length=1, json_schema_extra=described("deployment_name"))]
-
-
-Statuses: TypeAlias = Annotated[
-    tuple[ExecutionStatus | Literal["RETRYING_AFTER_ERROR"], ...] | None, Field(max_length=MOST_PARAMETER_VALUES)
-]
-"""What listings are asked for. RETRYING_AFTER_ERROR is a status that no run of ours ever has."""
 
 
 class WorkflowExecutionRequest(Frozen):
@@ -262,11 +256,6 @@ def given_input(plain: Json, encoded: Json) -> Json:
         problem = "this is no encoded payload: it needs b64payload, and encoding_options"
         raise InvalidInput.at(("body", "encoded_input"), problem)
     return plain if encoded is None else encoded
-
-
-def possible(wanted: Statuses) -> set[ExecutionStatus] | None:
-    """Return those statuses that a run may have; None for any."""
-    return {status for status in wanted if isinstance(status, ExecutionStatus)} if wanted else None
 
 
 def not_completed(execution: Execution) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from aws_lambda_powertools.event_handler import Request, Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from levante_api.executions.models import Id, WorkflowExecutionResponse, execution_response, given_input
+from levante_api.executions.models import Id, ResetInvocationBody, WorkflowExecutionResponse, execution_response, given_input
 from levante_api.http.endpoints import CLIENTS, READERS, Endpoint, no_content, user_of, workspace_of
 from levante_core.domain.frozen import Frozen, Json, Limit, Parameters, Time
 from levante_core.services.engine import Engine
+from levante_core.services.executions.reset import ForkRequest, ResetRequest
 from levante_core.services.executions.start import StartRequest
 
 
@@ -60,9 +61,16 @@ class RerunBody(Frozen):
     """Instead of `input`, one that only the workers can read."""
 
 
+class ForkBody(ResetInvocationBody):
+    """Where an execution is forked."""
+
+    execution_id: Id | None = None
+    """Id of the new execution; made here, if left out."""
+
+
 @dataclass(frozen=True)
 class RerunEndpoints:
-    """Lists reset points, starts executions once more, and deletes them."""
+    """Lists reset points, forks executions, starts them once more, and deletes them."""
 
     engine: Engine
 
@@ -72,6 +80,7 @@ class RerunEndpoints:
         return [
             Endpoint("GET", f"{execution}/reset-points", self.list_reset_points, READERS, errors=(404,)),
             Endpoint("POST", f"{execution}/rerun", self.rerun, CLIENTS, errors=(404, 409), audits=("execution_id",)),
+            Endpoint("POST", f"{execution}/fork", self.fork, CLIENTS, errors=(404, 409), audits=("execution_id",)),
             Endpoint("DELETE", execution, self.delete_workflow_execution, CLIENTS, status=204, errors=(404, 409), audits=()),
         ]
 
@@ -97,6 +106,12 @@ class RerunEndpoints:
         value = given_input(body.input, body.encoded_input)
         wanted = StartRequest(input=value, execution_id=body.execution_id, user_id=user_of(request))
         return execution_response(self.engine.executions.rerun(workspace_of(request), execution_id, wanted))
+
+    def fork(self, request: Request, execution_id: str, body: ForkBody) -> WorkflowExecutionResponse:
+        """Start another execution that goes on from an event of this one, which does not notice."""
+        wanted = ResetRequest(body.event_id, body.reason, body.exclude_signals, body.exclude_updates)
+        fork = ForkRequest(wanted, body.execution_id, user_of(request))
+        return execution_response(self.engine.resets.fork(workspace_of(request), execution_id, fork))
 
     def delete_workflow_execution(self, request: Request, execution_id: str) -> Response[None]:
         """Delete a closed execution, its history and, if it is a root, its events.

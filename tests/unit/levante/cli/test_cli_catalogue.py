@@ -15,6 +15,8 @@ from levante.cli.operations.deployments import deployments
 from levante.cli.operations.registrations import registrations
 from levante.cli.operations.schedules import schedules
 from levante.cli.operations.workflows import workflows
+from levante.cli.repairs.batches import batch
+from levante_api.batch_jobs.models import BatchJobsQuery
 from levante_api.catalogue.deployments import DeploymentQuery, DeploymentsQuery, WorkersQuery
 from levante_api.catalogue.registrations import RegistrationsQuery
 from levante_api.catalogue.workflows import WorkflowsQuery
@@ -23,6 +25,7 @@ from levante_api.observability.logs import DeploymentLogsQuery, ExecutionLogsQue
 from levante_api.observability.metrics import MetricsQuery
 from levante_api.observability.traces import TraceEventsQuery
 from levante_api.schedules.schedules import SchedulesQuery
+from levante_core.domain.executions.criteria import RunCriteria
 from levante_core.protocol.stream_messages import EventStreamQuery
 from tests.support.cli import Api, api, assert_one_line, run
 
@@ -195,6 +198,8 @@ def parameters(command: click.Command) -> set[str]:
     ("group", "verb", "query", "apart"),
     [
         (executions, "list", RunsQuery, {"is_blocked", "include_blockers", "stuck"}),
+        (batch, "preview", RunCriteria, {"is_blocked", "stuck"}),
+        (batch, "list", BatchJobsQuery, set()),
         (workflows, "list", WorkflowsQuery, {"active_only", "sort_by", "internal"}),
         (workflows, "metrics", MetricsQuery, set()),
         (registrations, "list", RegistrationsQuery, {"with_workflow"}),

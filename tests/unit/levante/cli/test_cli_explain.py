@@ -116,6 +116,19 @@ def test_rerun_when_asked_for_then_what_is_not_given_is_not_sent(api: Api) -> No
     assert [body for _, _, body, _ in api.asked] == [{}, {"execution_id": "e2", "input": {"n": 1}}]
 
 
+def test_fork_when_asked_for_then_it_says_what_goes_on_from_where(api: Api) -> None:
+    """As `reset` does, into another id."""
+    api.on("POST", f"{ONE}/fork", (200, {"execution_id": "e2", "status": "RUNNING"}))
+    assert "e2" in run(api, "executions", "fork", "e1", "--event", "4", "--execution-id", "e2", "--exclude-signals").stdout
+    (sent,) = [body for _, _, body, _ in api.asked]
+    assert (sent["event_id"], sent["execution_id"], sent["exclude_signals"], sent["exclude_updates"]) == (
+        4,
+        "e2",
+        True,
+        False,
+    )
+
+
 def test_delete_when_done_then_it_says_so(api: Api) -> None:
     """Nothing else is answered."""
     api.on("DELETE", ONE, (204, None))

@@ -10,18 +10,19 @@ from levante.cli.client import Client
 from levante.cli.executions.blockers import kinds_of
 from levante.cli.executions.endings import cancel, reset, terminate
 from levante.cli.executions.events import events
+from levante.cli.executions.filters import filter_options
 from levante.cli.executions.histories import show_history
 from levante.cli.executions.messages import query, signal, update
 from levante.cli.executions.starting import start, wait
 from levante.cli.executions.traces import trace
 from levante.cli.operations.logs import execution_logs
-from levante.cli.options import STATUSES, given, json_option, limit_option, with_client
+from levante.cli.options import given, json_option, limit_option, with_client
 from levante.cli.output.paging import Listing
 from levante.cli.output.records import print_execution
 from levante.cli.output.text import Column
 from levante.cli.repairs.by_hand import COMMANDS as REPAIRS
 from levante.cli.repairs.explaining import explain
-from levante.cli.repairs.reruns import delete, rerun, reset_points
+from levante.cli.repairs.reruns import delete, fork, rerun, reset_points
 from levante.client.requests import execution_path
 
 RUNS = Listing("/v1/workflows/runs", "executions", next="next_page_token", size="page_size", cursor="next_page_token")
@@ -50,29 +51,9 @@ def get(client: Client, *, execution_id: str, as_json: bool) -> None:
 
 
 @executions.command(name="list")
-@click.option("--workflow", "workflow_identifier", help="Only runs of this workflow (name or id).")
-@click.option(
-    "--status",
-    multiple=True,
-    type=click.Choice(STATUSES, case_sensitive=False),
-    help="Only runs with this status; repeatable.",
-)
-@click.option("--deployment-name", help="Only runs on this deployment.")
-@click.option("--root", "root_execution_id", help="Only runs of this root execution and of all executions below it.")
-@click.option("--search", help="Only those with these words in an id or in the workflow's name.")
-@click.option("--user-id", help="Only those started with this API key, directly or through a parent; current: your key.")
-@click.option("--search-key", multiple=True, help="KEY, KEY:PART, KEY==:VALUE or KEY== (no value); up to three times.")
-@click.option("--tag", "workflow_tags", multiple=True, help="Only runs of workflows with this tag; repeatable.")
-@click.option("--started-after", "start_time_after", help="A time with its zone, such as 2027-01-01T00:00:00Z.")
-@click.option("--started-before", "start_time_before", help="Same.")
-@click.option("--ended-after", "end_time_after", help="Same.")
-@click.option("--ended-before", "end_time_before", help="Same.")
-@click.option(
-    "--internal/--no-internal", "include_internal", default=None, help="Include or leave out Levante's own workflows."
-)
+@filter_options
 @click.option("--sort-by", type=click.Choice(["start_time", "end_time"]), help="Default: start_time.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: desc, newest first.")
-@click.option("--stuck", is_flag=True, help="Only blocked runs, for example because their code fails.")
 @limit_option
 @json_option
 @with_client
@@ -115,6 +96,7 @@ for _command in (
     reset,
     reset_points,
     rerun,
+    fork,
     delete,
     events,
     trace,

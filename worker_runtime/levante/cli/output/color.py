@@ -16,6 +16,7 @@ OF_STATUS: Mapping[str, str] = {
     "TIMED_OUT": "red",
     "TERMINATED": "red",
     "CANCELED": "yellow",
+    "ABORTED": "yellow",
 }
 
 

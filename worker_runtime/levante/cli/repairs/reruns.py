@@ -52,6 +52,23 @@ def rerun(client: Client, *, execution_id: str, new_id: str | None, input_text: 
 
 @click.command()
 @click.argument("execution_id")
+@click.option(
+    "--event", "event_id", type=click.IntRange(1), required=True, help="The last event of the history that is kept."
+)
+@click.option("--execution-id", "new_id", help="Id of the new execution; made up, if left out.")
+@click.option("--reason", help="Why, for whoever reads the history.")
+@click.option("--exclude-signals", is_flag=True, help="Leave out the signals after that event.")
+@click.option("--exclude-updates", is_flag=True, help="Leave out the updates after that event.")
+@json_option
+@with_client
+def fork(client: Client, *, execution_id: str, new_id: str | None, as_json: bool, **given: Any) -> None:
+    """Start another execution that goes on from an event of this one, which does not notice."""
+    body = {**given, **({"execution_id": new_id} if new_id else {})}
+    print_execution(client.post(f"{execution_path(execution_id)}/fork", body), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id")
 @json_option
 @with_client
 def delete(client: Client, *, execution_id: str, as_json: bool) -> None:

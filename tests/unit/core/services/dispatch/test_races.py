@@ -108,6 +108,7 @@ def test_deadline_when_it_is_put_out_of_the_way_and_its_run_ends_meanwhile_then_
         dispatch=engine.dispatch,
         closing=NoClosing(),
         schedules=engine.schedules,
+        batch_jobs=engine.batch_steps,
         parking=engine.parking,
     )
 

@@ -279,7 +279,7 @@ def test_retry_when_no_attempt_waits_then_it_is_refused_and_says_why(
     assert place.racing.get(keys.attempt(run, 1)) == before
 
 
-@races("interventions.retry_activity Matches")
+@races("interventions._begin_now Matches")
 def test_retry_when_the_attempt_begins_and_fails_meanwhile_then_the_one_after_it_is_made_now(
     place: Place, run: RunKey
 ) -> None:
@@ -293,7 +293,7 @@ def test_retry_when_the_attempt_begins_and_fails_meanwhile_then_the_one_after_it
     assert [one.attempt for one in failed_attempts(item)] == [1, 2]
 
 
-@races("interventions.retry_activity Absent")
+@races("interventions._begin_now Absent")
 def test_retry_when_somebody_else_does_the_same_meanwhile_then_one_task_is_sent(place: Place) -> None:
     """The first one is told in the item."""
     run = place.start()

@@ -16,9 +16,10 @@ from levante_core.domain.history.events import (
     MessagesTaken,
 )
 from levante_core.domain.names import ExecutionId, RunId
-from levante_core.errors import AlreadyRunning, InvalidInput, NotApplicable, NotFound, Unavailable
+from levante_core.errors import AlreadyRunning, InvalidInput, InvalidResetPoint, NotApplicable, NotFound, Unavailable
 from levante_core.ports.item_store import Query
-from levante_core.services.executions.reset import ResetRequest
+from levante_core.protocol.workers import TaskQueue
+from levante_core.services.executions.reset import ForkRequest, ResetRequest
 from levante_core.services.executions.start import StartRequest
 from levante_core.storage import keys
 from tests.support.engines import another, carry_out_changes
@@ -63,6 +64,79 @@ def test_points_when_an_outcome_is_the_last_event_then_its_activity_is_named(pla
     done = ActivityCompleted(seq=1, at=place.clock.now(), result=1)
     place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}, owner="w"), done)
     assert points(place)[-1] == (3, "activity_completed", "charge")
+
+
+# --- forks ------------------------------------------------------------------------------------------------------------
+
+
+def fork(place: Place, event_id: int = 2, new_id: str = "f", engine: Any = None, **more: Any) -> Any:
+    """Fork the execution."""
+    request = ForkRequest(ResetRequest(event_id, **more), ExecutionId(new_id), "u")
+    return (engine or place.engine).resets.fork(SPACE, EXECUTION, request)
+
+
+def test_fork_when_made_then_it_is_an_execution_of_its_own_with_the_history_up_to_there(place: Place) -> None:
+    """The other one goes on, and both wait for the same."""
+    run = begun(place)
+    place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}))
+    place.lose_messages()
+    before = place.kinds(run)
+    forked = fork(place, reason="what if")
+    assert (forked.key.execution_id, forked.root_execution_id, forked.parent, forked.user_id) == ("f", "f", None, "u")
+    assert (forked.start.reset.run_id, forked.start.reset.event_id, forked.start.reset.reason) == (run.run_id, 2, "what if")
+    assert place.kinds(forked.key) == ["execution_started", "activity_scheduled"]
+    assert {task.execution_id for task in place.tasks(TaskQueue.ACTIVITY)} == {"f"}
+    assert (place.kinds(run), place.status(run)) == (before, "RUNNING")
+    assert place.engine.executions.execution_of_run(SPACE, forked.key.run_id) == "f"
+    place.commit(forked.key, 2, COMPLETED)
+    assert (place.status(forked.key), place.status(run)) == ("COMPLETED", "RUNNING")
+
+
+def test_fork_when_repeated_then_there_is_one_and_another_id_is_refused_where_it_is_taken(place: Place) -> None:
+    """What is there already is never replaced, closed or not."""
+    run = begun(place)
+    place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}))
+    place.start(execution_id="other")
+    forked = fork(place)
+    assert fork(place).key == forked.key
+    for taken in ("other", EXECUTION):
+        with pytest.raises(NotApplicable, match="take another id"):
+            fork(place, new_id=taken)
+    with pytest.raises(NotApplicable, match="take another id"):
+        fork(place, event_id=1)
+    with pytest.raises(InvalidResetPoint):
+        fork(place, event_id=3, new_id="g")
+
+
+def test_fork_when_somebody_else_takes_the_id_meanwhile_then_that_one_stands(place: Place) -> None:
+    """Whoever was faster with the same is as good."""
+    run = begun(place)
+    place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}))
+    with place.racing.before_write(lambda: place.start(execution_id="f")), pytest.raises(NotApplicable):
+        fork(place)
+    with place.racing.before_write(lambda: fork(place, new_id="g", engine=another(place))):
+        assert fork(place, new_id="g").start.reset.event_id == 2
+
+
+def test_fork_when_payloads_are_encoded_then_it_is_refused_and_says_what_can_be_done(place: Place) -> None:
+    """No worker could read them under another id."""
+    place.start(execution_id=EXECUTION, input={"b64payload": "eA==", "encoding_options": ["encrypted"]})
+    with pytest.raises(NotApplicable, match="encoded for its own id alone"):
+        fork(place, event_id=1)
+
+
+@pytest.mark.parametrize("how", [Fate.REFUSED, Fate.UNANSWERED])
+@pytest.mark.parametrize("position", [1, 2])
+def test_fork_when_its_process_dies_then_a_repeat_makes_one(place: Place, how: Fate, position: int) -> None:
+    """Copies that nobody sees do no harm; what was not sent is found by the sweep."""
+    run = begun(place)
+    place.commit(run, 1, ActivityScheduled(seq=1, name="charge", input={}))
+    place.lose_messages()
+    with pytest.raises(Unavailable):
+        fork(place, engine=another(place, OneFault("write", position, how, is_armed=True)))
+    forked = fork(place)
+    carry_out_changes(place, place.engine)
+    assert {task.run_id for task in place.tasks(TaskQueue.WORKFLOW) if task.execution_id == "f"} == {forked.key.run_id}
 
 
 # --- once more --------------------------------------------------------------------------------------------------------
