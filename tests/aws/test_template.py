@@ -122,6 +122,18 @@ def test_streams_when_a_limit_is_given_then_it_is_theirs_and_without_one_nothing
     assert TEMPLATE["Conditions"]["HasEventsConcurrency"] == {"Fn::Not": [{"Fn::Equals": [parameter, ""]}]}
 
 
+def test_streams_when_origins_are_given_then_their_pages_may_read_them_and_without_any_none_may() -> None:
+    """The console of an installation is at the API's origin, and streams are at another one."""
+    url = TEMPLATE["Resources"]["EventsFunction"]["Properties"]["FunctionUrlConfig"]
+    condition, cors, otherwise = url["Cors"]["Fn::If"]
+    assert (condition, otherwise) == ("HasConsoleOrigins", {"Ref": "AWS::NoValue"})
+    assert cors["AllowOrigins"] == {"Ref": "ConsoleOrigins"}
+    assert cors["AllowMethods"] == ["GET"]
+    assert "last-event-id" in cors["AllowHeaders"]
+    assert "AllowCredentials" not in cors
+    assert TEMPLATE["Parameters"]["ConsoleOrigins"]["Default"] == ""
+
+
 def test_worker_role_when_lent_then_it_may_do_what_a_session_allows_and_no_more() -> None:
     """A session may do what both the role and its policy allow; a role that may do more would only be a risk."""
     own = {one.sid: list(one.actions) for one in STATEMENTS if one.role == "WorkerRole"}

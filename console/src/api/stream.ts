@@ -10,6 +10,8 @@ export interface Frame {
 }
 
 const AGAIN_MILLISECONDS = 1500;
+/** Where nothing has ever come, such as from a server that lets this page not read its streams, it is asked for less and less. */
+const LONGEST_PAUSE_MILLISECONDS = 60_000;
 
 /** Read a stream until it ends by itself or `signal` aborts; comes again from where it was when the connection is lost. */
 export async function follow(
@@ -17,16 +19,20 @@ export async function follow(
   options: { params: Params; query?: Query; signal: AbortSignal; onFrame: (frame: Frame) => void },
 ): Promise<void> {
   let last: string | null = null;
+  let pause = AGAIN_MILLISECONDS;
   while (!options.signal.aborted) {
     try {
       for await (const frame of frames(path, options, last)) {
         last = frame.id ?? last;
+        pause = AGAIN_MILLISECONDS;
         options.onFrame(frame);
       }
       return;
     } catch (error) {
       if (options.signal.aborted || isFinal(error)) return;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
+      const wait = pause;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      pause = Math.min(2 * pause, LONGEST_PAUSE_MILLISECONDS);
     }
   }
 }
