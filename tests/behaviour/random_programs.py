@@ -1,6 +1,8 @@
 """Random programs over the constructs of the programming model, as workflows that interpret them."""
 
 import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -14,18 +16,37 @@ Program = dict[str, Any]
 """One construct: `do` says which, `parts` are the programs within, `value` is a number."""
 
 
+@dataclass
+class Pace:
+    """How long activities take: for so many seconds each unit of their value. ended: how often each has, by its id."""
+
+    seconds: float = 0.0
+    ended: Counter[str] = field(default_factory=Counter)
+
+
+PACE = Pace()
+
+
+async def _taking_its_time(value: int, fails: int = 0) -> int:
+    if PACE.seconds:
+        await asyncio.sleep(PACE.seconds * value)
+    info = workflows.activity.info()
+    if info.attempt <= fails:
+        raise RuntimeError("not yet")
+    PACE.ended[info.activity_id] += 1
+    return value
+
+
 @workflows.activity(name="random-step", retry_policy_max_attempts=10)
 async def step(value: int, fails: int) -> int:
     """Fail so often, then return the value."""
-    if workflows.activity.info().attempt <= fails:
-        raise RuntimeError("not yet")
-    return value
+    return await _taking_its_time(value, fails)
 
 
 @workflows.activity(name="random-queued", rate_limit=LIMIT, retry_policy_max_attempts=10)
 async def queued(value: int) -> int:
     """Return the value, never in place."""
-    return value
+    return await _taking_its_time(value)
 
 
 @workflows.activity(name="random-hopeless", retry_policy_max_attempts=2)

@@ -1,8 +1,7 @@
 """Executions that are paused and resumed, at any time: nothing is recorded meanwhile, and nothing lost or done twice."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,35 +9,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import levante as workflows
 from levante.testing import ExecutionNotCompleted, WorkflowEnvironment, run_in_virtual_time
 from tests.behaviour.driving import Driver, Refused
 from tests.behaviour.modes import Memory
-from tests.behaviour.random_programs import LIMIT, PROGRAMS, Child, Program, Random, hopeless
+from tests.behaviour.random_programs import PACE, PROGRAMS, Child, Program, Random, hopeless, queued, step
 from tests.support.forms import either
 
-SUCCESSES: Counter[str] = Counter()
-"""How often each activity has come to its end, by its id."""
 Pauses = Sequence[tuple[float, float]]
 """Seconds until a pause, and how long it is."""
 
 
-@workflows.activity(name="random-step", retry_policy_max_attempts=10)
-async def step(value: int, fails: int) -> int:
-    """Take a while; fail so often, then return the value."""
-    await asyncio.sleep(value / 20)
-    if workflows.activity.info().attempt <= fails:
-        raise RuntimeError("not yet")
-    SUCCESSES[workflows.activity.info().activity_id] += 1
-    return value
+SECONDS = 0.05
+"""Each unit of an activity's value takes so long."""
 
 
-@workflows.activity(name="random-queued", rate_limit=LIMIT, retry_policy_max_attempts=10)
-async def queued(value: int) -> int:
-    """Take a while, never in place."""
-    await asyncio.sleep(value / 20)
-    SUCCESSES[workflows.activity.info().activity_id] += 1
-    return value
+@pytest.fixture(autouse=True)
+def _slowly() -> Iterator[None]:
+    PACE.seconds = SECONDS
+    yield
+    PACE.seconds = 0.0
 
 
 def ended(
@@ -47,7 +36,7 @@ def ended(
     """Run a program, and pause it. Returns its result, or what it failed with, and how many commits that took."""
 
     async def run() -> tuple[Any, int]:
-        SUCCESSES.clear()
+        PACE.ended.clear()
         async with WorkflowEnvironment(
             [Random, Child], activities=[step, queued, hopeless], always_replay=always_replay, crashes=crashes
         ) as environment:
@@ -96,7 +85,7 @@ def test_program_when_paused_at_random_then_it_ends_as_if_it_had_not_been(
     """A live worker's work is not done twice; nor does it matter who dies meanwhile."""
     quiet, commits = ended(program)
     assert ended(program, pauses)[0] == quiet
-    assert set(SUCCESSES.values()) <= {1}
+    assert set(PACE.ended.values()) <= {1}
     assert ended(program, pauses, always_replay=True)[0] == quiet
     crashes = data.draw(st.sets(st.integers(1, commits + 2), max_size=2), label="crashes")
     assert ended(program, pauses, crashes=crashes)[0] == quiet
