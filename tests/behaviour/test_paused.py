@@ -77,7 +77,7 @@ PAUSES = st.lists(st.tuples(TIMES, TIMES.map(lambda seconds: seconds + 1.1)), mi
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@settings(max_examples=either(short=15, full=100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=either(short=8, full=100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS, PAUSES, st.data())
 def test_program_when_paused_at_random_then_it_ends_as_if_it_had_not_been(
     program: Program, pauses: Pauses, data: st.DataObject
