@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(
-    scope="session", params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(300)])]
+    scope="session", params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(900)])]
 )
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An installation with a worker of each deployment; that of GONE_DEPLOYMENT has registered and gone."""

@@ -20,7 +20,7 @@ def local_site(tmp_path: Path) -> Iterator[LocalSite]:
         site.close()
 
 
-@pytest.fixture(params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(300)])])
+@pytest.fixture(params=["local", pytest.param("deployed", marks=[pytest.mark.emulators, pytest.mark.timeout(900)])])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """An installation without workers."""
     if request.param == "local":

@@ -126,7 +126,7 @@ def test_executions_shared_by_two_workers_then_both_take_part_and_all_complete(s
     assert sum(count(trace, "end").values()) == 2 * many
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_worker_frozen_past_its_lease_when_it_wakes_then_it_changes_nothing(site: Site, tmp_path: Path) -> None:
     """Invariant 1: who lost the lease commits late and is refused; the history of the other one stands."""
     trace = tmp_path / "trace"

@@ -190,7 +190,7 @@ def check(site: Site, directory: Path, kill: Callable[[], None], names: set[str]
     assert still_open >= names - SHORT
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_constructs_when_their_worker_is_killed_in_the_middle_then_they_end_the_same(site: Site, tmp_path: Path) -> None:
     """Invariants 3 and 7: a worker that comes after it takes everything up.
 
