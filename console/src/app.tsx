@@ -21,6 +21,8 @@ const SchedulesPage = lazy(() => import("./pages/schedules/schedules"));
 const SchedulePage = lazy(() => import("./pages/schedules/schedule"));
 const DeploymentsPage = lazy(() => import("./pages/deployments/deployments"));
 const DeploymentPage = lazy(() => import("./pages/deployments/deployment"));
+const BatchesPage = lazy(() => import("./pages/batches/batches"));
+const BatchPage = lazy(() => import("./pages/batches/batch"));
 const InboxPage = lazy(() => import("./pages/inbox/inbox"));
 const HistoryFilePage = lazy(() => import("./pages/history-file/history-file"));
 
@@ -76,6 +78,8 @@ function Pages() {
         <Route path="/schedules/:id" component={SchedulePage} />
         <Route path="/deployments" component={DeploymentsPage} />
         <Route path="/deployments/:name" component={DeploymentPage} />
+        <Route path="/batches" component={BatchesPage} />
+        <Route path="/batches/:id" component={BatchPage} />
         <Route path="/inbox" component={InboxPage} />
         <Route path="/history-file" component={HistoryFilePage} />
         <Route>

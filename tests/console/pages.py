@@ -11,6 +11,9 @@ def all_pages(shop: Shop) -> list[tuple[str, str]]:
     times = {"input": {"number": 1}, "intervals": [{"every": "PT1H"}]}
     body = {"workflow_identifier": "echo", "schedule_id": schedule, "schedule": times}
     shop.site.call("POST", "/v1/workflows/schedules", body)
+    batch = shop.new_id("batch")
+    job = {"batch_id": batch, "filter": {"search": batch}, "action": {"kind": "retry"}, "reason": "the bank is back"}
+    shop.site.call("POST", "/v1/batches", job)
     return [
         ("home", "/"),
         ("executions", "/executions"),
@@ -26,6 +29,8 @@ def all_pages(shop: Shop) -> list[tuple[str, str]]:
         ("schedule", f"/schedules/{schedule}"),
         ("workers", "/deployments"),
         ("deployment", "/deployments/shop"),
+        ("batches", "/batches"),
+        ("batch", f"/batches/{batch}"),
         ("inbox", "/inbox"),
         ("history-file", "/history-file"),
     ]

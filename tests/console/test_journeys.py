@@ -8,6 +8,8 @@ from tests.console.expecting import expect
 from tests.support.processes import wait_until
 
 MOST_EXACT = 2**63 - 1
+MANY = 60
+"""Executions that are acted on together: more than a page of the list has."""
 
 
 def status_of(page: Any) -> Any:
@@ -159,6 +161,20 @@ def test_execution_when_reset_from_a_step_then_a_new_run_goes_on_from_there(cons
     expect(status_of(page)).to_have_text("Completed")
 
 
+def test_execution_when_forked_from_a_step_then_another_one_goes_on_and_this_one_stays(console: Console) -> None:
+    """What if it had gone on otherwise: without touching what has happened."""
+    done = console.shop.order("fork")
+    wait_until(lambda: console.shop.site.status(done) == "COMPLETED", f"{done} is complete")
+    page = console.page
+    console.open(f"/executions/{done}")
+    page.get_by_role("button", name="Reset…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("In another execution").check()
+    dialog.get_by_role("button", name="Fork").click()
+    expect(page.locator("h1")).not_to_have_text(done)
+    expect(status_of(page)).to_have_text("Completed", timeout=20_000)
+
+
 def test_executions_when_some_are_chosen_then_they_are_ended_together_after_a_question(console: Console) -> None:
     """What cannot be taken back asks first."""
     mark = console.shop.new_id("batch")
@@ -172,6 +188,30 @@ def test_executions_when_some_are_chosen_then_they_are_ended_together_after_a_qu
     expect(page.get_by_text("2 terminated")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="Terminated")).to_have_count(2)
     assert console.shop.site.status(ids[2]) == "RUNNING"
+
+
+def test_executions_when_a_filter_finds_many_then_a_job_acts_on_all_and_tells_of_the_odd_ones(console: Console) -> None:
+    """All that a filter finds, more than a page shows, with the reason; what it does not apply to is counted."""
+    mark = console.shop.new_id("many")
+    site = console.shop.site
+    ids = [site.start("echo", {"number": number}, execution_id=f"{mark}-{number:03}") for number in range(MANY)]
+    wait_until(lambda: all(site.status(one) == "COMPLETED" for one in ids), "all are complete", seconds=60)
+    waiting = site.start("reminder", {"days": 3}, execution_id=f"{mark}-odd")
+    page = console.page
+    console.open(f"/executions?q={mark}")
+    page.get_by_role("button", name="All that match…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"{MANY + 1} executions match")
+    dialog.get_by_label("What").select_option("rerun")
+    dialog.get_by_label("Reason").fill("the price was wrong")
+    dialog.get_by_role("button", name=f"Run again: {MANY + 1} executions").click()
+    expect(page.locator(".page-head .badge").first).to_have_text("Completed", timeout=30_000)
+    expect(page.locator(".facts")).to_contain_text(f"{MANY}")
+    expect(page.locator(".facts")).to_contain_text("1 (1 still open)")
+    expect(page.locator(".facts")).to_contain_text("the price was wrong")
+    assert site.status(waiting) == "RUNNING"
+    page.get_by_role("link", name="Batch jobs").first.click()
+    expect(page.get_by_role("row").filter(has_text=mark)).to_contain_text("the price was wrong")
 
 
 def test_execution_when_paused_then_it_says_so_and_goes_on_once_it_is_resumed(console: Console) -> None:

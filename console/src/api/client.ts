@@ -40,7 +40,7 @@ export function get<P extends PathsOf<"get">>(
 
 export function post<P extends PathsOf<"post">>(
   path: P,
-  options: { params?: Params; body?: BodyOf<paths[P]["post"]> } = {},
+  options: { params?: Params; body?: BodyOf<paths[P]["post"]>; signal?: AbortSignal } = {},
 ): Promise<Answer<paths[P]["post"]>> {
   return send("POST", path, options);
 }

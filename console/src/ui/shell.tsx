@@ -15,6 +15,7 @@ const PAGES: readonly [string, string, string][] = [
   ["/inbox", "Inbox", "M2.500 9 4.500 3h7l2 6v4h-11zM2.500 9H6l1 1.500h2L10 9h3.500"],
   ["/workflows", "Workflows", "M3 3h4v4H3zM9 9h4v4H9zM5 7v4h4"],
   ["/schedules", "Schedules", "M8 2.500a5.500 5.500 0 1 0 0 11 5.500 5.500 0 0 0 0-11zM8 5v3.200l2 1.300"],
+  ["/batches", "Batch jobs", "M3 5h7M3 8h7M3 11h4M12 9.500v4M10 11.500l2 2 2-2"],
   ["/deployments", "Workers", "M3 3h10v4H3zM3 9h10v4H3zM5.500 5h.01M5.500 11h.01"],
   ["/history-file", "History file", "M4 2.500h5l3 3v8H4zM9 2.500v3h3"],
 ];

@@ -5,6 +5,7 @@ import { useQuery as useAddress } from "../../routing/hash";
 import { Card, Empty, Loading, Problem } from "../../ui/parts";
 import { useWho } from "../../api/who";
 import { BatchBar } from "./batch-bar";
+import { BatchDialog } from "./batch-dialog";
 import { ExecutionTable } from "./execution-table";
 import { Filters } from "./filters";
 import { queryOf, useRuns } from "./runs";
@@ -13,6 +14,7 @@ export function ExecutionsPage() {
   const [address, change] = useAddress();
   const runs = useRuns(queryOf(address));
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const [isBatch, setBatch] = useState(false);
   const { mayWrite } = useWho();
   const rows = runs.data?.pages.flatMap((page) => page.executions) ?? [];
   return (
@@ -20,11 +22,17 @@ export function ExecutionsPage() {
       <div className="page-head">
         <h1>Executions</h1>
         {mayWrite && (
-          <Link href="/start" className="button primary">
-            Start a workflow
-          </Link>
+          <div className="buttons">
+            <button type="button" className="button" disabled={rows.length === 0} onClick={() => setBatch(true)}>
+              All that match…
+            </button>
+            <Link href="/start" className="button primary">
+              Start a workflow
+            </Link>
+          </div>
         )}
       </div>
+      {isBatch && <BatchDialog query={queryOf(address)} onClose={() => setBatch(false)} />}
       <Filters address={address} change={change} />
       {runs.error && <Problem error={runs.error} />}
       {selected.size > 0 && <BatchBar selected={selected} onDone={() => setSelected(new Set())} />}
