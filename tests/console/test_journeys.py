@@ -204,11 +204,26 @@ def test_executions_when_a_filter_finds_many_then_a_job_acts_on_all_and_tells_of
     expect(dialog).to_contain_text(f"{MANY + 1} executions match")
     dialog.get_by_label("What").select_option("rerun")
     dialog.get_by_label("Reason").fill("the price was wrong")
+    sent: list[str] = []
+
+    def lose_the_first_answer(route: Any) -> None:
+        sent.append(route.request.post_data_json["batch_id"])
+        answer = route.fetch()
+        away = {"status": 503, "content_type": "application/json", "body": '{"detail": "away", "code": "UNAVAILABLE"}'}
+        route.fulfill(**(away if len(sent) == 1 else {"response": answer}))
+
+    page.route(
+        re.compile(r"/v1/batches$"),
+        lambda route: lose_the_first_answer(route) if route.request.method == "POST" else route.continue_(),
+    )
+    dialog.get_by_role("button", name=f"Run again: {MANY + 1} executions").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
     dialog.get_by_role("button", name=f"Run again: {MANY + 1} executions").click()
     expect(page.locator(".page-head .badge").first).to_have_text("Completed", timeout=30_000)
     expect(page.locator(".facts")).to_contain_text(f"{MANY}")
     expect(page.locator(".facts")).to_contain_text("1 (1 still open)")
     expect(page.locator(".facts")).to_contain_text("the price was wrong")
+    assert (len(sent), len(set(sent))) == (2, 1)
     assert site.status(waiting) == "RUNNING"
     page.get_by_role("link", name="Batch jobs").first.click()
     expect(page.get_by_role("row").filter(has_text=mark)).to_contain_text("the price was wrong")

@@ -24,13 +24,14 @@ export function BatchDialog({ query, onClose }: { query: RunsQuery; onClose: () 
   const [kind, setKind] = useState<Kind>("retry");
   const [signal, setSignal] = useState({ name: "", input: "" });
   const [reason, setReason] = useState("");
+  const [batchId] = useState(newId);
   const filter = filterFrom(query);
   const preview = useQuery({
     queryKey: ["batch-preview", filter],
     queryFn: ({ signal: aborted }) => post("/v1/batches/preview", { body: { filter }, signal: aborted }),
   });
   const starting = useMutation({
-    mutationFn: () => post("/v1/batches", { body: bodyOf(kind, signal, reason, filter) }),
+    mutationFn: () => post("/v1/batches", { body: { ...bodyOf(kind, signal, reason, filter), batch_id: batchId } }),
     onSuccess: (job) => go(`/batches/${job.batch_id}`),
   });
   const found = preview.data;
@@ -70,6 +71,11 @@ export function BatchDialog({ query, onClose }: { query: RunsQuery; onClose: () 
       </div>
     </Dialog>
   );
+}
+
+/** One for each dialog: whoever presses the button again, because no answer came, starts the same job. */
+function newId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 interface Signal {
