@@ -271,7 +271,7 @@ def plan(record: Record) -> list[Effect]:  # noqa: PLR0911 - one for each kind o
 def _started(record: RunStarted) -> Iterator[Effect]:
     start, pool = record.start, record.pool.without_session
     if start.reset:
-        yield SendTask(WorkflowTask.of(record.run, pool, NEVER_FRESH, verify=True), f"{record.run.run_id}:start")
+        yield advance(record.run, pool, "start")
     else:
         task = WorkflowTask.of(record.run, pool, start.started_at, start=start)
         yield SendTask(task, f"{record.run.run_id}:start")

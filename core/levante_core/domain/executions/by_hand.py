@@ -16,3 +16,9 @@ class ByHand(Frozen):
     """Role of the key."""
     reason: str | None = None
     """Why, for people; null if nobody said so."""
+
+
+def describe_pause(paused: ByHand) -> str:
+    """Say of an execution who has paused it, and what to do about it. One line, without a full stop."""
+    why = f": {paused.reason}" if paused.reason else ""
+    return f"it was paused with key {paused.key_name!r}{why}; resume it, and it goes on"

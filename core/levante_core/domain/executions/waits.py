@@ -8,7 +8,7 @@ from enum import StrEnum
 from levante_core.domain.activities.retry import FailedAttempt
 from levante_core.domain.dispatch.plan import AttemptEnded, OpenWork
 from levante_core.domain.dispatch.tasks import Fact
-from levante_core.domain.executions.by_hand import ByHand
+from levante_core.domain.executions.by_hand import ByHand, describe_pause
 from levante_core.domain.executions.failure import Failure, describe_failure
 from levante_core.domain.frozen import Frozen, Time, wire_time
 from levante_core.domain.history.events import (
@@ -188,11 +188,10 @@ def _waits(run: Observed) -> Iterator[Wait]:
 
 
 def _paused(by_hand: ByHand, news: Sequence[Fact]) -> Wait:
-    why = f": {by_hand.reason}" if by_hand.reason else ""
     meanwhile = f"; meanwhile: {_named([fact.input for fact in news])}" if news else ""
     return Wait(
         kind=WaitKind.PAUSED,
-        message=f"it was paused with key {by_hand.key_name!r}{why}; resume it, and it goes on{meanwhile}",
+        message=f"{describe_pause(by_hand)}{meanwhile}",
         since=by_hand.at,
         actor=Actor.OPERATOR,
         remedies=(Remedy.RESUME,),

@@ -7,6 +7,7 @@ from functools import cache, partial
 
 from levante_core.domain.activities.retry import FailedAttempt, task_retry_delay
 from levante_core.domain.executions.blockers import Blocker, BlockerKind
+from levante_core.domain.executions.by_hand import describe_pause
 from levante_core.domain.executions.execution import Execution, RunKey
 from levante_core.domain.executions.failure import describe_failure
 from levante_core.domain.history.events import (
@@ -22,6 +23,7 @@ from levante_core.errors import InconsistentHistory, loggable
 from levante_core.ports.item_store import Item, ItemStore, Query
 from levante_core.ports.surroundings import Clock
 from levante_core.services.catalogue.attendance import Attendance
+from levante_core.services.history.loading import failed_before
 from levante_core.storage import keys
 from levante_core.storage.attempts import attempt_of, failed_attempts, task_failure_of
 from levante_core.storage.decoding import readable
@@ -138,10 +140,7 @@ def _pause(newest: list[Item]) -> Iterator[Blocker]:
     events = [event for item in newest for event in batch_of(item).events]
     last = next((event for event in reversed(events) if isinstance(event, ExecutionPaused | ExecutionResumed)), None)
     if isinstance(last, ExecutionPaused):
-        by_hand = last.by_hand
-        why = f": {by_hand.reason}" if by_hand.reason else ""
-        message = f"it was paused with key {by_hand.key_name!r}{why}; resume it, and it goes on"
-        yield Blocker(kind=BlockerKind.PAUSED, message=message, since=by_hand.at)
+        yield Blocker(kind=BlockerKind.PAUSED, message=describe_pause(last.by_hand), since=last.by_hand.at)
 
 
 def _readable_ones(part: Callable[[], Iterator[Blocker]]) -> list[Blocker]:
@@ -176,11 +175,9 @@ class _Recent:
     def handed_over(self) -> Iterator[tuple[FailedAttempt, datetime]]:
         """Yield the first attempts that failed in place and are followed by others, and when those are due."""
         for batch, at in self._batches:
-            for event in batch.events:
-                if not isinstance(event, ActivityHandedOver) or not event.failure or event.attempt == 1:
-                    continue  # an attempt that was stopped on purpose is made once more, and does not count
-                if not self.has_ended(event.activity):
-                    failed = FailedAttempt(seq=event.activity, attempt=event.attempt - 1, at=at, failure=event.failure)
+            for event in (event for event in batch.events if isinstance(event, ActivityHandedOver)):
+                failed = failed_before(event, at)
+                if failed and not self.has_ended(event.activity):
                     yield failed, at + timedelta(seconds=event.delay_seconds)
 
 

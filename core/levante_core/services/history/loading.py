@@ -194,8 +194,18 @@ def failed_in_place(history: History) -> Iterator[FailedAttempt]:
     """Yield how attempts in place ended that the queue follows; what was stopped on purpose has not failed."""
     for batch, at in zip(history.batches, history.recorded_at, strict=True):
         for event in batch.events:
-            if isinstance(event, ActivityHandedOver) and event.failure and event.attempt > 1:
-                yield FailedAttempt(seq=event.activity, attempt=event.attempt - 1, at=at, failure=event.failure)
+            if isinstance(event, ActivityHandedOver) and (failed := failed_before(event, at)):
+                yield failed
+
+
+def failed_before(event: ActivityHandedOver, at: datetime) -> FailedAttempt | None:
+    """Return the attempt in place whose failure led to this; None if it was stopped on purpose, and does not count.
+
+    at: when this was recorded.
+    """
+    if event.failure is None or event.attempt == 1:
+        return None
+    return FailedAttempt(seq=event.activity, attempt=event.attempt - 1, at=at, failure=event.failure)
 
 
 def _handed_over(history: History, run: RunKey, pool: WorkerPool) -> Iterator[AttemptEnded]:

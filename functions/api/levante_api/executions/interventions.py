@@ -13,7 +13,7 @@ from levante_core.domain.frozen import Frozen, Json
 from levante_core.domain.limits import MOST_PLACES
 from levante_core.errors import NotFound
 from levante_core.services.engine import Engine
-from levante_core.services.executions.interventions import Command
+from levante_core.services.executions.interventions import FAILED_BY_HAND, Command
 
 Reason = Annotated[str, Field(max_length=1000)]
 
@@ -37,7 +37,7 @@ class FailureByHandBody(ByHandBody):
 
     message: Annotated[str, Field(min_length=1, max_length=10_000)]
     """What went wrong, for people."""
-    type: Annotated[str, Field(min_length=1, max_length=256)] = "FailedByHand"
+    type: Annotated[str, Field(min_length=1, max_length=256)] = FAILED_BY_HAND
     """Type of the failure, as workflow code can tell it from others."""
 
 
