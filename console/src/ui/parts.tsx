@@ -38,6 +38,31 @@ export function Card({ title, side, children }: { title?: ReactNode; side?: Reac
   );
 }
 
+/** A table that scrolls by itself where it is too wide. label: what its rows are, for those who cannot see it. */
+export function Table({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <div className="table-wrap" tabIndex={0} role="region" aria-label={label}>
+      <table className="table">{children}</table>
+    </div>
+  );
+}
+
+/** The head of a page about one thing: the way back, its name, a badge, and what can be done with it. */
+export function PageHead({ back, title, badge, children }: { back: ReactNode; title: string; badge: ReactNode; children?: ReactNode }) {
+  return (
+    <>
+      <div className="crumbs">{back}</div>
+      <div className="page-head">
+        <div className="buttons">
+          <h1>{title}</h1>
+          {badge}
+        </div>
+        {children}
+      </div>
+    </>
+  );
+}
+
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <div className="empty">

@@ -3,7 +3,7 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link, useParams } from "wouter";
 import { ApiError, get, post } from "../../api/client";
 import { useWho } from "../../api/who";
-import { Card, Empty, Facts, Loading, Problem } from "../../ui/parts";
+import { Card, Empty, Facts, Loading, PageHead, Problem, Table } from "../../ui/parts";
 import { say } from "../../ui/toasts";
 import { Ago, Lasting } from "../../ui/time";
 import { JobStatus } from "./batches";
@@ -34,16 +34,9 @@ export default function BatchPage() {
   return (
     <div className="page">
       <div>
-        <div className="crumbs">
-          <Link href="/batches">Batch jobs</Link>
-        </div>
-        <div className="page-head">
-          <div className="buttons">
-            <h1>{ACTIONS[job.action.kind].name}</h1>
-            <JobStatus job={job} />
-          </div>
+        <PageHead back={<Link href="/batches">Batch jobs</Link>} title={ACTIONS[job.action.kind].name} badge={<JobStatus job={job} />}>
           {job.status === "RUNNING" && <Abort id={id} />}
-        </div>
+        </PageHead>
       </div>
       {error && <Problem error={error} />}
       <Head job={job} />
@@ -111,32 +104,30 @@ function Failures({ job }: { job: Job }) {
       {job.failed === 0 ? (
         <p className="card-body quiet">Nothing failed.</p>
       ) : (
-        <div className="table-wrap" tabIndex={0} role="region" aria-label="Failures">
-          <table className="table">
-            <thead>
-              <tr>
-                <th>Execution</th>
-                <th>Why</th>
-                <th className="wide-only">When</th>
+        <Table label="Failures">
+          <thead>
+            <tr>
+              <th>Execution</th>
+              <th>Why</th>
+              <th className="wide-only">When</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((one) => (
+              <tr key={one.run_id}>
+                <td className="main-cell">
+                  <Link className="strong mono" href={`/executions/${one.execution_id}`}>
+                    {one.execution_id}
+                  </Link>
+                </td>
+                <td>{one.reason}</td>
+                <td className="quiet wide-only">
+                  <Ago at={one.at} />
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {rows.map((one) => (
-                <tr key={one.run_id}>
-                  <td className="main-cell">
-                    <Link className="strong mono" href={`/executions/${one.execution_id}`}>
-                      {one.execution_id}
-                    </Link>
-                  </td>
-                  <td>{one.reason}</td>
-                  <td className="quiet wide-only">
-                    <Ago at={one.at} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </Table>
       )}
       {failures.hasNextPage && (
         <div className="card-body">

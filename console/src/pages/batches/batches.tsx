@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { get } from "../../api/client";
-import { Badge, Card, Empty, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Loading, Problem, Table } from "../../ui/parts";
 import { Ago } from "../../ui/time";
 import { ACTIONS, filterOf, statusOf } from "./jobs";
 import type { Job } from "./jobs";
@@ -40,41 +40,39 @@ function NoJobs() {
 
 function Rows({ rows }: { rows: readonly Job[] }) {
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Batch jobs">
-      <table className="table">
-        <thead>
-          <tr>
-            <th>Status</th>
-            <th>Job</th>
-            <th className="wide-only">Executions</th>
-            <th className="end">Done</th>
-            <th className="end">Failed</th>
-            <th className="wide-only">Started</th>
+    <Table label="Batch jobs">
+      <thead>
+        <tr>
+          <th>Status</th>
+          <th>Job</th>
+          <th className="wide-only">Executions</th>
+          <th className="end">Done</th>
+          <th className="end">Failed</th>
+          <th className="wide-only">Started</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((job) => (
+          <tr key={job.batch_id}>
+            <td>
+              <JobStatus job={job} />
+            </td>
+            <td className="main-cell">
+              <Link className="strong" href={`/batches/${job.batch_id}`}>
+                {ACTIONS[job.action.kind].name}
+              </Link>
+              {job.reason && <div className="small quiet clamp">{job.reason}</div>}
+            </td>
+            <td className="quiet wide-only">{filterOf(job)}</td>
+            <td className="end">{job.done}</td>
+            <td className="end">{job.failed}</td>
+            <td className="quiet wide-only">
+              <Ago at={job.created_at} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((job) => (
-            <tr key={job.batch_id}>
-              <td>
-                <JobStatus job={job} />
-              </td>
-              <td className="main-cell">
-                <Link className="strong" href={`/batches/${job.batch_id}`}>
-                  {ACTIONS[job.action.kind].name}
-                </Link>
-                {job.reason && <div className="small quiet clamp">{job.reason}</div>}
-              </td>
-              <td className="quiet wide-only">{filterOf(job)}</td>
-              <td className="end">{job.done}</td>
-              <td className="end">{job.failed}</td>
-              <td className="quiet wide-only">
-                <Ago at={job.created_at} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

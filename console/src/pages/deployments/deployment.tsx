@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "wouter";
 import { ApiError, get } from "../../api/client";
 import type { Schemas } from "../../api/client";
-import { Badge, Card, Copy, Empty, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Copy, Empty, Loading, PageHead, Problem, Table } from "../../ui/parts";
 import { Ago } from "../../ui/time";
 
 export default function DeploymentPage() {
@@ -26,18 +26,11 @@ export default function DeploymentPage() {
   return (
     <div className="page">
       <div>
-        <div className="crumbs">
-          <Link href="/deployments">Workers</Link>
-        </div>
-        <div className="page-head">
-          <div className="buttons">
-            <h1>{data.name}</h1>
-            {data.is_active ? <Badge tone="good">Live</Badge> : <Badge tone="bad">No worker</Badge>}
-          </div>
+        <PageHead back={<Link href="/deployments">Workers</Link>} title={data.name} badge={data.is_active ? <Badge tone="good">Live</Badge> : <Badge tone="bad">No worker</Badge>}>
           <Link className="button" href={`/executions?status=RUNNING&deployment=${encodeURIComponent(name)}`}>
             Open executions
           </Link>
-        </div>
+        </PageHead>
       </div>
       {!data.is_active && <StartOne name={name} />}
       <Card title="Workers">
@@ -67,62 +60,58 @@ function StartOne({ name }: { name: string }) {
 function Workers({ workers }: { workers: readonly Schemas["DeploymentWorkerResponse"][] }) {
   if (workers.length === 0) return <Empty title="No worker is known" />;
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Workers">
-      <table className="table">
-        <thead>
-          <tr>
-            <th>Worker</th>
-            <th>State</th>
-            <th>Registered</th>
-            <th>Last heard of</th>
+    <Table label="Workers">
+      <thead>
+        <tr>
+          <th>Worker</th>
+          <th>State</th>
+          <th>Registered</th>
+          <th>Last heard of</th>
+        </tr>
+      </thead>
+      <tbody>
+        {workers.map((one) => (
+          <tr key={one.name}>
+            <td className="main-cell mono">{one.name}</td>
+            <td>{one.is_active ? <Badge tone="good">Live</Badge> : <Badge>Gone</Badge>}</td>
+            <td className="quiet">
+              <Ago at={one.created_at} />
+            </td>
+            <td className="quiet">
+              <Ago at={one.last_heartbeat} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {workers.map((one) => (
-            <tr key={one.name}>
-              <td className="main-cell mono">{one.name}</td>
-              <td>{one.is_active ? <Badge tone="good">Live</Badge> : <Badge>Gone</Badge>}</td>
-              <td className="quiet">
-                <Ago at={one.created_at} />
-              </td>
-              <td className="quiet">
-                <Ago at={one.last_heartbeat} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 
 function Builds({ builds }: { builds: readonly Schemas["DeploymentBuildResponse"][] }) {
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Builds">
-      <table className="table">
-        <thead>
-          <tr>
-            <th>Build</th>
-            <th>State</th>
-            <th className="end">Live workers</th>
-            <th className="end">Open executions</th>
-            <th>Registered</th>
+    <Table label="Builds">
+      <thead>
+        <tr>
+          <th>Build</th>
+          <th>State</th>
+          <th className="end">Live workers</th>
+          <th className="end">Open executions</th>
+          <th>Registered</th>
+        </tr>
+      </thead>
+      <tbody>
+        {builds.map((one) => (
+          <tr key={one.build_id}>
+            <td className="main-cell mono">{one.build_id}</td>
+            <td>{one.is_current ? <Badge tone="good">Current</Badge> : one.is_drained ? <Badge>Drained</Badge> : <Badge tone="warn">Draining</Badge>}</td>
+            <td className="end number">{one.active_worker_count}</td>
+            <td className="end number">{one.open_executions}</td>
+            <td className="quiet">
+              <Ago at={one.registered_at} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {builds.map((one) => (
-            <tr key={one.build_id}>
-              <td className="main-cell mono">{one.build_id}</td>
-              <td>{one.is_current ? <Badge tone="good">Current</Badge> : one.is_drained ? <Badge>Drained</Badge> : <Badge tone="warn">Draining</Badge>}</td>
-              <td className="end number">{one.active_worker_count}</td>
-              <td className="end number">{one.open_executions}</td>
-              <td className="quiet">
-                <Ago at={one.registered_at} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }

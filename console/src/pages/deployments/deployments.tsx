@@ -1,6 +1,6 @@
 /** All deployments, and whether anybody works for them. */
 import { Link } from "wouter";
-import { Badge, Card, Empty, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Loading, Problem, Table } from "../../ui/parts";
 import { Ago } from "../../ui/time";
 import { useDeployments } from "./queries";
 
@@ -26,40 +26,38 @@ export default function DeploymentsPage() {
             </p>
           </Empty>
         ) : (
-          <div className="table-wrap" tabIndex={0} role="region" aria-label="Deployments">
-            <table className="table">
-              <thead>
-                <tr>
-                  <th>Deployment</th>
-                  <th>State</th>
-                  <th className="end">Live workers</th>
-                  <th>Last heard of</th>
-                  <th className="end">Open executions</th>
+          <Table label="Deployments">
+            <thead>
+              <tr>
+                <th>Deployment</th>
+                <th>State</th>
+                <th className="end">Live workers</th>
+                <th>Last heard of</th>
+                <th className="end">Open executions</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((one) => (
+                <tr key={one.id}>
+                  <td className="main-cell">
+                    <Link className="strong" href={`/deployments/${one.name}`}>
+                      {one.name}
+                    </Link>
+                  </td>
+                  <td>{one.is_active ? <Badge tone="good">Live</Badge> : <Badge tone="bad">No worker</Badge>}</td>
+                  <td className="end number">{one.active_worker_count}</td>
+                  <td className="quiet">
+                    <Ago at={one.last_heartbeat} />
+                  </td>
+                  <td className="end nowrap">
+                    <Link href={`/executions?status=RUNNING&deployment=${encodeURIComponent(one.name)}`}>
+                      Show<span className="hidden-visually"> open executions of {one.name}</span>
+                    </Link>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {rows.map((one) => (
-                  <tr key={one.id}>
-                    <td className="main-cell">
-                      <Link className="strong" href={`/deployments/${one.name}`}>
-                        {one.name}
-                      </Link>
-                    </td>
-                    <td>{one.is_active ? <Badge tone="good">Live</Badge> : <Badge tone="bad">No worker</Badge>}</td>
-                    <td className="end number">{one.active_worker_count}</td>
-                    <td className="quiet">
-                      <Ago at={one.last_heartbeat} />
-                    </td>
-                    <td className="end nowrap">
-                      <Link href={`/executions?status=RUNNING&deployment=${encodeURIComponent(one.name)}`}>
-                        Show<span className="hidden-visually"> open executions of {one.name}</span>
-                      </Link>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </Table>
         )}
       </Card>
     </div>

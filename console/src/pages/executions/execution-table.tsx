@@ -1,6 +1,6 @@
 /** Rows of executions, on the list and wherever else some are shown. */
 import { Link } from "wouter";
-import { Badge, Status } from "../../ui/parts";
+import { Badge, Status, Table } from "../../ui/parts";
 import { Ago, Lasting } from "../../ui/time";
 import type { Run } from "./runs";
 
@@ -21,63 +21,61 @@ export function ExecutionTable({ rows, selected, onSelect, label = "Executions" 
     onSelect?.(next);
   };
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label={label}>
-      <table className="table">
-        <thead>
-          <tr>
+    <Table label={label}>
+      <thead>
+        <tr>
+          {selected && (
+            <th>
+              <input
+                type="checkbox"
+                aria-label="Select all that are shown"
+                checked={ids.length > 0 && ids.every((id) => selected.has(id))}
+                onChange={(event) => onSelect?.(new Set(event.target.checked ? ids : []))}
+              />
+            </th>
+          )}
+          <th>Status</th>
+          <th>Execution</th>
+          <th className="wide-only">Workflow</th>
+          <th className="wide-only">Deployment</th>
+          <th className="wide-only">Started</th>
+          <th className="end wide-only">Duration</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((run) => (
+          <tr key={run.run_id ?? run.execution_id}>
             {selected && (
-              <th>
+              <td>
                 <input
                   type="checkbox"
-                  aria-label="Select all that are shown"
-                  checked={ids.length > 0 && ids.every((id) => selected.has(id))}
-                  onChange={(event) => onSelect?.(new Set(event.target.checked ? ids : []))}
+                  aria-label={`Select ${run.execution_id}`}
+                  checked={selected.has(run.execution_id)}
+                  onChange={() => toggle(run.execution_id)}
                 />
-              </th>
+              </td>
             )}
-            <th>Status</th>
-            <th>Execution</th>
-            <th className="wide-only">Workflow</th>
-            <th className="wide-only">Deployment</th>
-            <th className="wide-only">Started</th>
-            <th className="end wide-only">Duration</th>
+            <td>
+              <Status status={run.status} />
+            </td>
+            <td className="main-cell">
+              <Link className="strong mono" href={`/executions/${run.execution_id}`}>
+                {run.execution_id}
+              </Link>
+              <Stuck run={run} />
+            </td>
+            <td className="nowrap wide-only">{run.workflow_name}</td>
+            <td className="quiet wide-only">{run.deployment_name ?? "–"}</td>
+            <td className="quiet wide-only">
+              <Ago at={run.start_time} />
+            </td>
+            <td className="end wide-only">
+              <Lasting from={run.start_time} until={run.end_time} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((run) => (
-            <tr key={run.run_id ?? run.execution_id}>
-              {selected && (
-                <td>
-                  <input
-                    type="checkbox"
-                    aria-label={`Select ${run.execution_id}`}
-                    checked={selected.has(run.execution_id)}
-                    onChange={() => toggle(run.execution_id)}
-                  />
-                </td>
-              )}
-              <td>
-                <Status status={run.status} />
-              </td>
-              <td className="main-cell">
-                <Link className="strong mono" href={`/executions/${run.execution_id}`}>
-                  {run.execution_id}
-                </Link>
-                <Stuck run={run} />
-              </td>
-              <td className="nowrap wide-only">{run.workflow_name}</td>
-              <td className="quiet wide-only">{run.deployment_name ?? "–"}</td>
-              <td className="quiet wide-only">
-                <Ago at={run.start_time} />
-              </td>
-              <td className="end wide-only">
-                <Lasting from={run.start_time} until={run.end_time} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

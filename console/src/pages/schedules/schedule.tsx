@@ -5,7 +5,7 @@ import { Link, useParams } from "wouter";
 import { ApiError, get, post } from "../../api/client";
 import { useWho } from "../../api/who";
 import { Dialog } from "../../ui/dialog";
-import { Badge, Card, Empty, Facts, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Facts, Loading, PageHead, Problem } from "../../ui/parts";
 import { JsonView } from "../../ui/json-view";
 import { Ago, exactTime } from "../../ui/time";
 import { say } from "../../ui/toasts";
@@ -27,16 +27,9 @@ export default function SchedulePage() {
   return (
     <div className="page">
       <div>
-        <div className="crumbs">
-          <Link href="/schedules">Schedules</Link>
-        </div>
-        <div className="page-head">
-          <div className="buttons">
-            <h1>{data.schedule_id}</h1>
-            {data.paused ? <Badge tone="warn">Paused</Badge> : <Badge tone="good">Active</Badge>}
-          </div>
+        <PageHead back={<Link href="/schedules">Schedules</Link>} title={data.schedule_id} badge={data.paused ? <Badge tone="warn">Paused</Badge> : <Badge tone="good">Active</Badge>}>
           <ScheduleActions schedule={data} />
-        </div>
+        </PageHead>
       </div>
       {data.note && <p className="note">{data.note}</p>}
       <div className="card card-body">

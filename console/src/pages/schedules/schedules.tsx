@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { get } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import { useQuery as useAddress } from "../../routing/hash";
-import { Badge, Card, Empty, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Loading, Problem, Table } from "../../ui/parts";
 import { Ago } from "../../ui/time";
 import { timesOf } from "./times";
 
@@ -46,35 +46,33 @@ function NoSchedules({ isFiltered }: { isFiltered: boolean }) {
 
 function Rows({ rows }: { rows: readonly Schedule[] }) {
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Schedules">
-      <table className="table">
-        <thead>
-          <tr>
-            <th>Schedule</th>
-            <th>Workflow</th>
-            <th>Times</th>
-            <th>Next</th>
-            <th>Last</th>
+    <Table label="Schedules">
+      <thead>
+        <tr>
+          <th>Schedule</th>
+          <th>Workflow</th>
+          <th>Times</th>
+          <th>Next</th>
+          <th>Last</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((one) => (
+          <tr key={one.schedule_id}>
+            <td className="main-cell">
+              <Link className="strong" href={`/schedules/${one.schedule_id}`}>
+                {one.schedule_id}
+              </Link>{" "}
+              {one.paused && <Badge tone="warn">Paused</Badge>}
+            </td>
+            <td>{one.workflow_name}</td>
+            <td className="quiet">{timesOf(one).join("; ") || "–"}</td>
+            <td className="quiet">{one.paused || !one.future_executions[0] ? "–" : <Ago at={one.future_executions[0].scheduled_at} />}</td>
+            <td className="quiet">{lastOf(one)}</td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((one) => (
-            <tr key={one.schedule_id}>
-              <td className="main-cell">
-                <Link className="strong" href={`/schedules/${one.schedule_id}`}>
-                  {one.schedule_id}
-                </Link>{" "}
-                {one.paused && <Badge tone="warn">Paused</Badge>}
-              </td>
-              <td>{one.workflow_name}</td>
-              <td className="quiet">{timesOf(one).join("; ") || "–"}</td>
-              <td className="quiet">{one.paused || !one.future_executions[0] ? "–" : <Ago at={one.future_executions[0].scheduled_at} />}</td>
-              <td className="quiet">{lastOf(one)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
 

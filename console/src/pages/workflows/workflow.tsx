@@ -4,7 +4,7 @@ import { Link, useParams } from "wouter";
 import { ApiError, get } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import { useWho } from "../../api/who";
-import { Badge, Card, Empty, Facts, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Facts, Loading, PageHead, Problem, Table } from "../../ui/parts";
 import { JsonView } from "../../ui/json-view";
 import { duration } from "../../ui/time";
 import { ExecutionTable } from "../executions/execution-table";
@@ -22,20 +22,13 @@ export default function WorkflowPage() {
   return (
     <div className="page">
       <div>
-        <div className="crumbs">
-          <Link href="/workflows">Workflows</Link>
-        </div>
-        <div className="page-head">
-          <div className="buttons">
-            <h1>{found.display_name}</h1>
-            {found.active ? <Badge tone="good">Served</Badge> : <Badge tone="warn">No live worker</Badge>}
-          </div>
+        <PageHead back={<Link href="/workflows">Workflows</Link>} title={found.display_name} badge={found.active ? <Badge tone="good">Served</Badge> : <Badge tone="warn">No live worker</Badge>}>
           {mayWrite && (
             <Link className="button primary" href={`/start?workflow=${encodeURIComponent(found.name)}`}>
               Start
             </Link>
           )}
-        </div>
+        </PageHead>
         {found.description && <p className="quiet">{found.description}</p>}
       </div>
       <Numbers name={found.name} />
@@ -121,21 +114,19 @@ function Handlers({ definition }: { definition: Schemas["WorkflowCodeDefinition"
   if (rows.length === 0) return null;
   return (
     <Card title="Messages that it handles">
-      <div className="table-wrap" tabIndex={0} role="region" aria-label="Messages">
-        <table className="table">
-          <tbody>
-            {rows.map((one) => (
-              <tr key={`${one.kind}-${one.name}`}>
-                <td className="mono">{one.name}</td>
-                <td>
-                  <Badge>{{ signals: "Signal", updates: "Update", queries: "Query" }[one.kind]}</Badge>
-                </td>
-                <td className="quiet">{one.description ?? "–"}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Messages">
+        <tbody>
+          {rows.map((one) => (
+            <tr key={`${one.kind}-${one.name}`}>
+              <td className="mono">{one.name}</td>
+              <td>
+                <Badge>{{ signals: "Signal", updates: "Update", queries: "Query" }[one.kind]}</Badge>
+              </td>
+              <td className="quiet">{one.description ?? "–"}</td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
     </Card>
   );
 }

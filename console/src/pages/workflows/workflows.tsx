@@ -5,7 +5,7 @@ import { Link } from "wouter";
 import { get } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import { useQuery as useAddress } from "../../routing/hash";
-import { Badge, Card, Empty, Loading, Problem } from "../../ui/parts";
+import { Badge, Card, Empty, Loading, Problem, Table } from "../../ui/parts";
 
 type Page = Schemas["WorkflowListResponse"];
 
@@ -56,36 +56,34 @@ function NoWorkflows({ isFiltered }: { isFiltered: boolean }) {
 
 function Rows({ rows }: { rows: readonly Schemas["WorkflowBasicDefinition"][] }) {
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label="Workflows">
-      <table className="table">
-        <thead>
-          <tr>
-            <th>Workflow</th>
-            <th>What it does</th>
-            <th>Tags</th>
-            <th className="end">Executions</th>
+    <Table label="Workflows">
+      <thead>
+        <tr>
+          <th>Workflow</th>
+          <th>What it does</th>
+          <th>Tags</th>
+          <th className="end">Executions</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((one) => (
+          <tr key={one.id}>
+            <td className="main-cell">
+              <Link className="strong" href={`/workflows/${one.name}`}>
+                {one.display_name}
+              </Link>{" "}
+              {one.archived && <Badge>Archived</Badge>}
+            </td>
+            <td className="quiet">{one.description ?? "–"}</td>
+            <td>{one.tags.length ? one.tags.map((tag) => <Badge key={tag}>{tag}</Badge>) : <span className="quiet">–</span>}</td>
+            <td className="end nowrap">
+              <Link href={`/executions?workflow=${encodeURIComponent(one.name)}`}>
+                Show<span className="hidden-visually"> executions of {one.name}</span>
+              </Link>
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((one) => (
-            <tr key={one.id}>
-              <td className="main-cell">
-                <Link className="strong" href={`/workflows/${one.name}`}>
-                  {one.display_name}
-                </Link>{" "}
-                {one.archived && <Badge>Archived</Badge>}
-              </td>
-              <td className="quiet">{one.description ?? "–"}</td>
-              <td>{one.tags.length ? one.tags.map((tag) => <Badge key={tag}>{tag}</Badge>) : <span className="quiet">–</span>}</td>
-              <td className="end nowrap">
-                <Link href={`/executions?workflow=${encodeURIComponent(one.name)}`}>
-                  Show<span className="hidden-visually"> executions of {one.name}</span>
-                </Link>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </Table>
   );
 }
